@@ -1,0 +1,38 @@
+# Two commands set everything up on a machine with Python 3.11+: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+
+.PHONY: demo test lint vectors clean
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.core
+	mkdir -p $(DEMO)
+	$(BIN)/dfc encode examples/flower.mp4 -o $(DEMO)/flower.dfc --budget 8 -y
+	$(BIN)/dfc inspect $(DEMO)/flower.dfc
+	$(BIN)/dfc decode $(DEMO)/flower.dfc -o $(DEMO)/flower.mp4 -y
+	@echo "look at $(DEMO)/flower.mp4 beside examples/flower.mp4"
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+vectors: $(VENV)/.core
+	$(BIN)/python formats/make_vectors.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) *.egg-info build dist

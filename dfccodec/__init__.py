@@ -1,0 +1,46 @@
+"""dfc: a learned video codec that keeps only the frames that pay for their bits.
+
+>>> import dfccodec as dfc
+>>> dfc.encode("in.mp4", "out.dfc", budget="8")              # doctest: +SKIP
+>>> with dfc.open("out.dfc") as file:                         # doctest: +SKIP
+...     print(file.frames, file[0].kept_indices, file[0].latents.shape)
+>>> for picture in dfc.decode("out.dfc"):                     # doctest: +SKIP
+...     show(picture.rgb)
+
+Names are imported when they are first used, so `import dfccodec` costs nothing and `dfc.open` never loads torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from dfccodec.version import __version__
+
+if TYPE_CHECKING:
+    from dfccodec.codec.api import decode as decode
+    from dfccodec.codec.api import encode as encode
+    from dfccodec.codec.file import DfcFile as DfcFile
+    from dfccodec.codec.file import open_file as open
+    from dfccodec.codec.trim import trim as trim
+    from dfccodec.codec.verify import verify as verify
+    from dfccodec.errors import DfcError as DfcError
+
+_WHERE = {
+    "open": ("dfccodec.codec.file", "open_file"),
+    "DfcFile": ("dfccodec.codec.file", "DfcFile"),
+    "encode": ("dfccodec.codec.api", "encode"),
+    "decode": ("dfccodec.codec.api", "decode"),
+    "verify": ("dfccodec.codec.verify", "verify"),
+    "trim": ("dfccodec.codec.trim", "trim"),
+    "DfcError": ("dfccodec.errors", "DfcError"),
+}
+
+__all__ = ["DfcError", "DfcFile", "__version__", "decode", "encode", "open", "trim", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'dfccodec' has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,5 @@
+"""`python -m dfccodec` is `dfc`."""
+
+from dfccodec.cli.main import run
+
+run()
