@@ -1,0 +1,1 @@
+"""`.dfc` bytes <-> typed records (SPEC.md). Standard library, numpy and zstandard; never torch, never av."""

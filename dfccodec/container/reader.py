@@ -1,0 +1,181 @@
+"""Reading a `.dfc` file: as a stream of records, or at a glance without touching latents (SPEC.md 4, 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from dfccodec.container import chunks, pack
+from dfccodec.container.chunks import Chunk, Damage, Source
+from dfccodec.container.records import Clip, Header, Index, ModelId, Packet, StreamInfo
+from dfccodec.errors import DamagedError, UnsupportedError
+
+
+@dataclass(frozen=True)
+class Preamble:
+    """What stands before the first clip: everything needed to turn integers into latents."""
+
+    header: Header
+    model: ModelId
+    steps: np.ndarray
+    tool: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ClipAt:
+    """A clip and where its chunk stands in the file."""
+
+    clip: Clip
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Packets:
+    """Packets of one stream, in file order."""
+
+    stream: int
+    packets: tuple[Packet, ...]
+
+
+@dataclass(frozen=True)
+class IndexAt:
+    """The trailing index and where its chunk stands in the file."""
+
+    index: Index
+    offset: int
+
+
+Item = ClipAt | StreamInfo | Packets | IndexAt | Chunk | Damage
+"""What a file holds after its preamble; `Chunk` is an ancillary chunk this reader does not know."""
+
+
+class StreamReader:
+    """Records of a file from front to back; the stream need not seek.
+
+    Args:
+        stream: a binary stream that can `read`.
+
+    Attributes:
+        preamble: header, model, steps, tool and tags.
+
+    Raises:
+        NotDfcError: the signature is missing.
+        UnsupportedError: a newer version, or a critical chunk this reader does not know.
+        DamagedError: header, model or steps are damaged, missing, doubled or out of order.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        source = Source(stream)
+        chunks.read_signature(source)
+        self._walk = chunks.walk(source)
+        self._source = source
+        self._ahead: list[Chunk | Damage] = []
+        self.preamble = self._read_preamble()
+
+    def _read_preamble(self) -> Preamble:
+        found: dict[bytes, Chunk] = {}
+        damage: Damage | None = None
+        for item in self._walk:
+            if isinstance(item, Damage):
+                damage = damage or item
+                continue
+            _refuse_unknown(item)
+            if not found and item.type != chunks.HEAD:
+                raise _lost("HEAD", damage, item.offset)
+            if item.type in (chunks.HEAD, chunks.MODEL, chunks.STEPS, chunks.TOOL, chunks.TAGS):
+                if item.type in found:
+                    raise DamagedError(f"chunk {chunks.name(item.type)} stands twice", item.offset)
+                found[item.type] = item
+                if item.type == chunks.HEAD:
+                    pack.unpack_header(item.payload, item.offset + 8)  # judge the version before anything else
+                continue
+            self._ahead.append(item)
+            if item.type in (chunks.CLIP, chunks.STREAM, chunks.PACKETS, chunks.INDEX, chunks.FOOT):
+                break
+        for kind in (chunks.HEAD, chunks.MODEL, chunks.STEPS):
+            if kind not in found:
+                raise _lost(chunks.name(kind), damage, self._source.offset)
+        if damage:
+            self._ahead.insert(0, damage)
+        return _preamble(found)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items after the preamble; damage comes as an item and reading goes on behind it."""
+        finished = False
+        while self._ahead:
+            item = self._ahead.pop(0)
+            finished |= isinstance(item, Chunk) and item.type == chunks.FOOT
+            yield self._typed(item)
+        for item in self._walk:
+            if finished and not isinstance(item, Damage):
+                yield Damage(item.offset, item.size, f"chunk {chunks.name(item.type)} stands after the footer")
+                continue
+            finished |= isinstance(item, Chunk) and item.type == chunks.FOOT
+            yield self._typed(item)
+        if not finished:
+            yield Damage(self._source.offset, 0, "file ends without its index and footer: it is cut short")
+
+    def _typed(self, item: Chunk | Damage) -> Item:
+        if isinstance(item, Damage):
+            return item
+        _refuse_unknown(item)
+        try:
+            return self._record(item)
+        except DamagedError as error:  # a right checksum over wrong fields: a faulty writer, or an attack
+            return Damage(item.offset, item.size, str(error))
+
+    def _record(self, item: Chunk) -> Item:
+        at = item.offset + 8
+        if item.type == chunks.CLIP:
+            return ClipAt(pack.unpack_clip(item.payload, self.preamble.header, at), item.offset, item.size)
+        if item.type == chunks.STREAM:
+            return pack.unpack_stream(item.payload, at)
+        if item.type == chunks.PACKETS:
+            stream, packets = pack.unpack_packets(item.payload, at)
+            return Packets(stream, tuple(packets))
+        if item.type == chunks.INDEX:
+            return IndexAt(pack.unpack_index(item.payload, at), item.offset)
+        if item.type == chunks.FOOT:
+            pack.unpack_foot(item.payload, at)
+        elif item.type in chunks.KNOWN:
+            raise DamagedError(f"chunk {chunks.name(item.type)} stands after the first clip or twice", item.offset)
+        return item
+
+
+def _refuse_unknown(chunk: Chunk) -> None:
+    if chunk.critical and chunk.type not in chunks.KNOWN:
+        raise UnsupportedError(
+            f"critical chunk {chunks.name(chunk.type)} at byte {chunk.offset} is not known to this reader: "
+            "get a newer dfc"
+        )
+
+
+def _lost(what: str, damage: Damage | None, offset: int) -> DamagedError:
+    if damage:
+        return DamagedError(f"chunk {what} is lost: {damage.reason}", damage.offset)
+    return DamagedError(f"chunk {what} is missing", offset)
+
+
+def _preamble(found: dict[bytes, Chunk]) -> Preamble:
+    def at(kind: bytes) -> tuple[bytes, int]:
+        return found[kind].payload, found[kind].offset + 8
+
+    header = pack.unpack_header(*at(chunks.HEAD))
+    steps, where = at(chunks.STEPS)
+    pairs = {
+        kind: pack.unpack_pairs(found[kind].payload, chunks.name(kind), found[kind].offset + 8)
+        for kind in (chunks.TOOL, chunks.TAGS)
+        if kind in found
+    }
+    return Preamble(
+        header,
+        pack.unpack_model(*at(chunks.MODEL)),
+        pack.unpack_steps(steps, header.channels, where),
+        pairs.get(chunks.TOOL, ()),
+        pairs.get(chunks.TAGS, ()),
+    )

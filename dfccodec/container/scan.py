@@ -1,0 +1,153 @@
+"""A file at a glance: every clip's head and every chunk's size, seeking over latents (conformance class inspector)."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from dfccodec.container import chunks, pack
+from dfccodec.container.chunks import FRAME_BYTES, Damage
+from dfccodec.container.reader import ClipAt, IndexAt, Packets, Preamble, StreamReader
+from dfccodec.container.records import Clip, Index, StreamInfo
+from dfccodec.errors import DamagedError
+from dfccodec.limits import MAX_CHUNK
+
+
+@dataclass(frozen=True)
+class ClipHead:
+    """A clip without its payloads: the record, where it stands, and how many bytes each part takes."""
+
+    clip: Clip
+    offset: int
+    size: int
+    fill_bytes: int
+    latent_bytes: int
+
+
+@dataclass
+class Summary:
+    """What a file says of itself.
+
+    Attributes:
+        preamble: header, model, steps, tool, tags.
+        clips: in file order.
+        streams: sound and subtitle streams.
+        bytes_by_type: bytes in the file per chunk type, framing included.
+        index: the trailing index, None where it is missing.
+        damage: what could not be read; checksums of clips are not computed here, `verify` does that.
+        size: bytes of the file.
+    """
+
+    preamble: Preamble
+    clips: list[ClipHead] = field(default_factory=list)
+    streams: list[StreamInfo] = field(default_factory=list)
+    bytes_by_type: Counter[str] = field(default_factory=Counter)
+    index: Index | None = None
+    damage: list[Damage] = field(default_factory=list)
+    size: int = 0
+
+
+def scan(stream: BinaryIO) -> Summary:
+    """Summarise a file. Seeks over latents where the stream can and the chunk headers are sound, else reads it whole.
+
+    Raises:
+        DfcError: as :class:`StreamReader`.
+    """
+    if not stream.seekable():
+        stream = io.BytesIO(stream.read())
+    start = stream.tell()
+    quick = _quick(stream)
+    if quick is not None:
+        return quick
+    stream.seek(start)
+    return _thorough(stream)
+
+
+def _quick(stream: BinaryIO) -> Summary | None:
+    """Hop from chunk header to chunk header; None as soon as anything is odd."""
+    start = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - start
+    stream.seek(start)
+    places: list[tuple[bytes, int, int]] = []
+    if stream.read(8) != chunks.SIGNATURE:
+        return None
+    place = 8
+    while place < size:
+        stream.seek(start + place)
+        head = stream.read(8)
+        if len(head) < 8 or head[:4] not in chunks.KNOWN:
+            return None
+        (length,) = struct.unpack("<I", head[4:])
+        if length > MAX_CHUNK or place + length + FRAME_BYTES > size:
+            return None
+        places.append((head[:4], place, length))
+        place += length + FRAME_BYTES
+    if not places or places[-1][0] != chunks.FOOT:
+        return None
+    return _read_heads(stream, start, places, size)
+
+
+def _read_heads(stream: BinaryIO, start: int, places: list[tuple[bytes, int, int]], size: int) -> Summary | None:
+    """Parse what the hops found: small chunks whole and checked, clips by their heads."""
+    kinds = [kind for kind, _, _ in places]
+    small = io.BytesIO()  # a file without clips and packets, for the checks of the ordinary reader
+    stream.seek(start)
+    small.write(stream.read(8))
+    for kind, place, length in places:
+        if kind not in (chunks.CLIP, chunks.PACKETS):
+            stream.seek(start + place)
+            small.write(stream.read(length + FRAME_BYTES))
+    small.seek(0)
+    reader = StreamReader(small)
+    summary = Summary(reader.preamble, size=size)
+    for item in reader:
+        if isinstance(item, Damage):
+            return None
+        if isinstance(item, StreamInfo):
+            summary.streams.append(item)
+        elif isinstance(item, IndexAt):
+            summary.index = item.index
+    first = kinds.index(chunks.CLIP) if chunks.CLIP in kinds else len(kinds)
+    if any(kinds.index(k) > first for k in (chunks.HEAD, chunks.MODEL, chunks.STEPS)):
+        return None
+    for kind, place, length in places:
+        summary.bytes_by_type[chunks.name(kind)] += length + FRAME_BYTES
+        if kind == chunks.CLIP:
+            stream.seek(start + place + 8)
+            try:
+                summary.clips.append(_head(stream.read(min(length, pack.CLIP_HEAD_BYTES)), summary, place, length))
+            except DamagedError:
+                return None
+    return summary
+
+
+def _head(payload: bytes, summary: Summary, place: int, length: int) -> ClipHead:
+    clip, fill, latents, fields = pack.unpack_clip_head(payload, summary.preamble.header, place + 8)
+    if fields.place + fill + latents != length:
+        raise fields.fail(f"payloads of {fill} and {latents} bytes do not fill the chunk of {length}")
+    return ClipHead(clip, place, length + FRAME_BYTES, fill, latents)
+
+
+def _thorough(stream: BinaryIO) -> Summary:
+    """Read everything, checksums included; damage is listed."""
+    reader = StreamReader(stream)
+    summary = Summary(reader.preamble)
+    for item in reader:
+        if isinstance(item, ClipAt):
+            clip = item.clip
+            summary.clips.append(ClipHead(clip, item.offset, item.size, len(clip.fill_payload), len(clip.latents)))
+            summary.bytes_by_type["CLIP"] += item.size
+        elif isinstance(item, StreamInfo):
+            summary.streams.append(item)
+        elif isinstance(item, IndexAt):
+            summary.index = item.index
+        elif isinstance(item, Packets):
+            summary.bytes_by_type["pkts"] += sum(len(p.data) for p in item.packets)
+        elif isinstance(item, Damage):
+            summary.damage.append(item)
+    summary.size = stream.seek(0, os.SEEK_END)
+    return summary

@@ -1,0 +1,1 @@
+"""Integer latents <-> bytes. numpy and zstandard; never torch."""
