@@ -1,0 +1,1 @@
+"""Frames, sound and timestamps in and out. The only room that imports PyAV."""

@@ -1,0 +1,175 @@
+"""Writing video: RGB arrays with timestamps into any container PyAV can write, or y4m into a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from dfccodec.container.records import Header
+from dfccodec.errors import DfcError, UsageError
+from dfccodec.media.colour import CONVERT
+
+_SUFFIX_FORMATS = {".y4m": "yuv4mpegpipe", ".m4v": "mp4"}
+_CODECS = {
+    "matroska": "libx264",
+    "mp4": "libx264",
+    "mov": "libx264",
+    "webm": "libvpx-vp9",
+    "yuv4mpegpipe": "rawvideo",
+}
+_OPTIONS = {
+    "libx264": {"crf": "12", "preset": "medium"},
+    "libvpx-vp9": {"crf": "16", "b": "0", "row-mt": "1", "cpu-used": "4"},
+}
+
+
+def check_output(path: Path) -> str:
+    """The ffmpeg format that a file's name asks for.
+
+    Raises:
+        UsageError: no container has that suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIX_FORMATS:
+        return _SUFFIX_FORMATS[suffix]
+    for name in ("mp4", "matroska", "mov", "webm", "avi", "gif", "mpegts", "nut"):
+        extensions = av.format.ContainerFormat(name, "w").extensions
+        if suffix.lstrip(".") in extensions:
+            return name
+    raise UsageError(
+        f"no video container ends in {suffix or 'nothing'!r}: name the output .mp4, .mkv, .mov, .webm or .y4m"
+    )
+
+
+class _Pipe:
+    """A stream for ffmpeg that remembers why it failed: PyAV reports only that it did."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+class VideoSink:
+    """Write frames.
+
+    Args:
+        target: a path, or a binary stream that can `write` (then `format` is needed).
+        header: geometry, time and colour of the video.
+        format: ffmpeg's name of the container; `None` takes it from the path.
+        codec: ffmpeg's name of an encoder; `None` takes a good one for the container.
+    """
+
+    def __init__(
+        self, target: Path | BinaryIO, header: Header, format: str | None = None, codec: str | None = None
+    ) -> None:
+        name = format or check_output(Path(str(target)))
+        self._header = header
+        self._constant = name in ("yuv4mpegpipe", "avi")  # containers without timestamps
+        self._pipe = None if isinstance(target, Path) else _Pipe(target)
+        file: object = f"file:{target}" if isinstance(target, Path) else self._pipe
+        try:
+            self._container = av.open(file, "w", format=name)
+            codec = codec or _CODECS.get(name) or self._container.default_video_codec
+            rate = Fraction(header.rate.num or 25, header.rate.den)
+            stream = self._container.add_stream(codec, rate=rate, options=dict(_OPTIONS.get(codec, {})))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise UsageError(f"cannot write {name} video with encoder {codec or 'default'}: {error}") from None
+        assert isinstance(stream, VideoStream)
+        self._stream = stream
+        self._pixels = "rgb8" if name == "gif" else "yuv420p"
+        self._configure(stream)
+        self._count = 0
+
+    def _configure(self, stream: VideoStream) -> None:
+        h, context = self._header, stream.codec_context
+        turned = h.rotation % 2
+        stream.width, stream.height = (h.height, h.width) if turned else (h.width, h.height)
+        stream.pix_fmt = self._pixels
+        aspect = Fraction(h.pixel_aspect.num, h.pixel_aspect.den)
+        context.sample_aspect_ratio = 1 / aspect if turned else aspect
+        if not self._constant:
+            context.time_base = Fraction(h.time_base.num, h.time_base.den)
+        c = h.colour
+        context.color_range = 1
+        context.color_primaries, context.color_trc, context.colorspace = (
+            c.primaries,
+            c.transfer,
+            self._matrix(),
+        )
+
+    def _matrix(self) -> int:
+        """Matrix of the output: the source's where YUV has one, else unspecified (RGB sources, for one)."""
+        return self._header.colour.matrix if self._header.colour.matrix in (1, 4, 5, 6, 7, 9, 10) else 2
+
+    def write(self, rgb: np.ndarray, pts: int, duration: int) -> None:
+        """Encode a frame (H, W, 3) uint8, turned upright; times in ticks of the header's time base."""
+        if self._header.rotation:
+            rgb = np.rot90(rgb, -self._header.rotation)
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        matrix = self._matrix()
+        if self._pixels == "yuv420p":
+            frame = frame.reformat(
+                format="yuv420p",
+                dst_colorspace=matrix if matrix != 2 else None,
+                dst_color_range=1,
+                interpolation=CONVERT,
+            )
+        else:
+            frame = frame.reformat(format=self._pixels)
+        if self._constant:
+            frame.pts, frame.time_base = (
+                self._count,
+                1 / Fraction(self._header.rate.num or 25, self._header.rate.den),
+            )
+        else:
+            frame.pts = pts
+            frame.time_base = Fraction(self._header.time_base.num, self._header.time_base.den)
+            frame.duration = duration
+        self._count += 1
+        with self._failing():
+            self._container.mux(self._stream.encode(frame))
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Give ffmpeg's errors their real reason."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            if self._pipe and self._pipe.error:
+                raise self._pipe.error from None
+            raise DfcError(f"cannot write the video: {error.strerror or error}") from None
+
+    def close(self) -> None:
+        """Flush the encoder and write the container's tail."""
+        with self._failing():
+            if self._count:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            with contextlib.suppress(av.error.FFmpegError, OSError):  # the first error is the one to tell
+                self._container.close()
