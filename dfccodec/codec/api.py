@@ -1,0 +1,161 @@
+"""The library's front door: `encode` and `decode` on paths, file objects and arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from dfccodec.codec import fill as fills
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.encoder import Progress, Report, Settings, encode_pictures
+from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.output import replacing
+from dfccodec.codec.runtime import pick_device, pick_dtype
+from dfccodec.container.reader import Preamble
+from dfccodec.container.records import ModelId
+from dfccodec.errors import InputError, UsageError
+from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.models import registry
+
+
+def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> Loaded:
+    """Get a model ready to run.
+
+    Args:
+        spec: `mini`, `dfc-170m`, a path, or `hf://owner/repo[@rev]/file`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        dtype: `auto`, `float32` or `bfloat16`: precision of convolutions and attention.
+
+    Raises:
+        ModelError: it is not on this machine or does not load; the message has the command that gets it.
+    """
+    where = pick_device(device)
+    model, info = registry.load(spec, device=where)
+    identity = ModelId(info.name, info.fingerprint, model.config_json)
+    return Loaded(model, identity, where, pick_dtype(dtype, where))
+
+
+def model_for(preamble: Preamble, spec: str | None, device: str = "auto", dtype: str = "auto") -> Loaded:
+    """The model a file needs; `spec` says where it is when its name alone does not.
+
+    Raises:
+        ModelError: it is missing, or it is another model than the file was made with.
+    """
+    wanted = preamble.model
+    found = registry.load(spec or wanted.name, device=(where := pick_device(device)))
+    registry.check_identity(wanted.name, wanted.fingerprint, found[1])
+    return Loaded(found[0], wanted, where, pick_dtype(dtype, where))
+
+
+def encode(
+    source: str | Path | BinaryIO | Iterable[np.ndarray],
+    out: str | Path | BinaryIO,
+    *,
+    budget: str | Budget = "8",
+    qp: int = 24,
+    fill: str = "token",
+    model: str | Loaded = "mini",
+    seed: int = 256,
+    rate: Fraction | float = 25,
+    device: str = "auto",
+    dtype: str = "auto",
+    progress: Progress | None = None,
+) -> Report:
+    """Encode a video into a `.dfc` file.
+
+    Args:
+        source: a path or binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays.
+        out: a path (written beside and renamed when complete) or a binary stream (written front to back).
+        budget: frames kept: `8` of 32, `25%`, `all`, `bernoulli[:rate]`, `threshold[:p]`.
+        qp: quantizer index, 0 (finest) … 63 (coarsest).
+        fill: what stands where a frame was dropped: `token`, `hold`, `lerp`.
+        model: name, path or hub address, or what :func:`load_model` returned.
+        seed: of Bernoulli budgets.
+        rate: frames per second, for arrays only.
+        device, dtype: see :func:`load_model`.
+        progress: called with the number of frames done.
+
+    Returns:
+        counts of frames, kept frames and clips, and the size in bytes.
+
+    Raises:
+        InputError: the source cannot be read.
+        ModelError: the model is missing.
+        UsageError: an option is wrong, or an array has another shape or type.
+    """
+    settings = Settings(budget if isinstance(budget, Budget) else Budget.parse(budget), qp, fills.parse(fill), seed)
+    loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
+    with contextlib.ExitStack() as stack:
+        pictures, info = _open_source(source, Fraction(rate).limit_denominator(1001), stack)
+        stream = cast(BinaryIO, out) if hasattr(out, "write") else stack.enter_context(replacing(Path(cast(str, out))))
+        return encode_pictures(pictures, info, stream, loaded, settings, progress)
+
+
+def _open_source(
+    source: str | Path | BinaryIO | Iterable[np.ndarray], rate: Fraction, stack: contextlib.ExitStack
+) -> tuple[Iterable[Picture], SourceInfo]:
+    if isinstance(source, (str, Path)) or hasattr(source, "read"):
+        from dfccodec.media.source import VideoSource
+
+        opened = VideoSource(Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source))
+        stack.enter_context(opened)
+        return opened, opened.info
+    arrays = iter(source)
+    first = next(arrays, None)
+    if first is None:
+        raise UsageError("the video has no frame: nothing to encode")
+    height, width = _checked(first, first.shape).shape[:2]
+    return _pictures(first, arrays), SourceInfo(width, height, rate, 1 / rate)
+
+
+def _pictures(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[Picture]:
+    yield Picture(first, 0, 1)
+    for number, frame in enumerate(rest, 1):
+        yield Picture(_checked(frame, first.shape), number, 1)
+
+
+def _checked(frame: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.shape != shape:
+        raise UsageError(f"frame of shape {frame.shape} and type {frame.dtype}: give (H, W, 3) uint8, all of one size")
+    return frame
+
+
+def decode(
+    source: str | Path | BinaryIO | bytes,
+    *,
+    model: str | None = None,
+    conceal: bool = False,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Decoder:
+    """Decode a `.dfc` file: an iterable of :class:`Picture`, all frames, kept and dropped.
+
+    Args:
+        source: a path, bytes, or a binary stream that need not seek.
+        model: where the file's model is, when its name alone does not say.
+        conceal: go on after damage; see :class:`Decoder`.
+        device, dtype: see :func:`load_model`.
+
+    Returns:
+        a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
+
+    Raises:
+        InputError: the source cannot be opened.
+        DamagedError, ModelError: as :class:`Decoder`, also while iterating.
+    """
+    if isinstance(source, bytes):
+        source = io.BytesIO(source)
+    owned = isinstance(source, (str, Path))
+    if isinstance(source, (str, Path)):
+        try:
+            source = Path(source).open("rb")  # closed with the Decoder that owns it
+        except OSError as error:
+            raise InputError(f"cannot open {source}: {error.strerror}") from None
+    return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned)

@@ -1,0 +1,110 @@
+"""How kept frames are chosen: top-K, a share, Bernoulli, threshold or all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfccodec.errors import UsageError
+
+_FORMS = "8 (of 32) | 25% | all | bernoulli | bernoulli:0.185 | threshold | threshold:0.5"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A rule that turns importance into a choice of frames.
+
+    Args:
+        kind: "top", "share", "all", "bernoulli" or "threshold".
+        value: frames of a full clip; share in 0…1; mean rate in 0…1 (0: every frame's own probability);
+            importance above which a frame is kept.
+    """
+
+    kind: str
+    value: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read the `--budget` option.
+
+        Raises:
+            UsageError: the text is none of the forms.
+        """
+        text = text.strip().lower()
+        if text == "all":
+            return cls("all")
+        if text == "bernoulli":
+            return cls("bernoulli")
+        if text == "threshold":
+            return cls("threshold", 0.5)
+        if re.fullmatch(r"\d{1,9}", text) and int(text) > 0:
+            return cls("top", int(text))
+        if (m := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text)) and 0 < float(m[1]) <= 100:
+            return cls("share", float(m[1]) / 100)
+        if (m := re.fullmatch(r"(bernoulli|threshold):(\d*\.?\d+)", text)) and 0 < float(m[2]) <= 1:
+            return cls(m[1], float(m[2]))
+        raise UsageError(f"budget {text!r} is not understood; give one of: {_FORMS}")
+
+    def __str__(self) -> str:
+        """The text that :meth:`parse` reads as this budget."""
+        if self.kind == "top":
+            return str(int(self.value))
+        if self.kind == "share":
+            return f"{self.value * 100:g}%"
+        if self.kind == "all" or (self.kind == "bernoulli" and not self.value):
+            return self.kind
+        return f"{self.kind}:{self.value:g}"
+
+    def choose(self, importance: np.ndarray, clip_frames: int, rng: np.random.Generator) -> np.ndarray:
+        """Which frames of a clip to keep; at least one.
+
+        Args:
+            importance: (T,) uint8 as stored in the file, so that `trim` later makes the same choice.
+            clip_frames: frames of a full clip; a shorter one gets its share of a top-K budget.
+            rng: for Bernoulli; not drawn from otherwise.
+
+        Returns:
+            (T,) bool.
+        """
+        frames = len(importance)
+        if self.kind == "all":
+            return np.ones(frames, bool)
+        if self.kind == "top":
+            count = min(self.value, clip_frames) * frames / clip_frames
+            return top_k(importance, max(1, min(frames, _round_half_up(count))))
+        if self.kind == "share":
+            return top_k(importance, max(1, _round_half_up(self.value * frames)))
+        if self.kind == "threshold":
+            kept = importance > self.value * 255
+        else:
+            p = importance / 255
+            kept = rng.random(frames) < (scale_to_mean(p, self.value) if self.value else p)
+        return kept if kept.any() else top_k(importance, 1)
+
+
+def _round_half_up(x: float) -> int:
+    return int(x + 0.5)
+
+
+def top_k(importance: np.ndarray, count: int) -> np.ndarray:
+    """(T,) -> (T,) bool with the `count` highest set; ties go to the earlier frame."""
+    order = np.argsort(-importance.astype(np.int64), kind="stable")
+    kept = np.zeros(len(importance), bool)
+    kept[order[:count]] = True
+    return kept
+
+
+def scale_to_mean(p: np.ndarray, rate: float) -> np.ndarray:
+    """Probabilities (T,) moved along the logistic curve until their mean is `rate`; their order stays."""
+    logits = np.log(np.clip(p, 1e-4, 1 - 1e-4) / np.clip(1 - p, 1e-4, 1 - 1e-4))
+    low, high = -30.0, 30.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if float((1 / (1 + np.exp(-(logits + middle)))).mean()) < rate:
+            low = middle
+        else:
+            high = middle
+    out: np.ndarray = 1 / (1 + np.exp(-(logits + high)))
+    return out

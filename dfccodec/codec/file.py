@@ -1,0 +1,113 @@
+"""Random access to a `.dfc` file without a model: header, clips, integer latents, kept indices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.codec.quantizer import dequantize
+from dfccodec.container.chunks import Chunk, Source, walk
+from dfccodec.container.pack import unpack_clip
+from dfccodec.container.records import Clip, Header, ModelId
+from dfccodec.container.scan import ClipHead, Summary, scan
+from dfccodec.errors import DamagedError, InputError
+
+
+class ClipView:
+    """One clip of an open file.
+
+    Attributes:
+        record: everything but payloads: `qp`, `fill`, `importance` (T,) uint8, `durations`, `first_frame`…
+        kept: (T,) bool.
+        kept_indices: (K,) positions inside the clip.
+    """
+
+    def __init__(self, file: DfcFile, head: ClipHead) -> None:
+        self._file, self._head = file, head
+        self.record: Clip = head.clip
+        self.kept: np.ndarray = head.clip.kept
+        self.kept_indices: np.ndarray = np.flatnonzero(head.clip.kept)
+
+    @property
+    def latents(self) -> np.ndarray:
+        """(K, tiles, rows, columns, C) int16, read and checked now.
+
+        Raises:
+            DamagedError: the chunk's checksum or content is wrong.
+        """
+        return decode_clip_integers(self._file._read(self._head), self._file.header)
+
+    def dequantized(self) -> np.ndarray:
+        """(K, tiles, rows, columns, C) float32: latents in the model's units."""
+        return dequantize(self.latents, self._file.steps, self.record.qp)
+
+
+class DfcFile:
+    """An open file; a sequence of :class:`ClipView`. Use as a context manager, or call :meth:`close`.
+
+    Attributes:
+        header, model, steps, tags: see SPEC.md 5.
+        frames, kept: totals.
+        summary: sizes per chunk type and damage.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            self._stream: BinaryIO = Path(path).open("rb")
+        except OSError as error:
+            raise InputError(f"cannot open {path}: {error.strerror}") from None
+        try:
+            self.summary: Summary = scan(self._stream)
+        except BaseException:
+            self._stream.close()
+            raise
+        self.header: Header = self.summary.preamble.header
+        self.model: ModelId = self.summary.preamble.model
+        self.steps: np.ndarray = self.summary.preamble.steps
+        self.tags = self.summary.preamble.tags
+        self._clips = [ClipView(self, head) for head in self.summary.clips]
+        self.frames = sum(len(c.kept) for c in self._clips)
+        self.kept = sum(len(c.kept_indices) for c in self._clips)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> ClipView:
+        return self._clips[index]
+
+    def __iter__(self) -> Iterator[ClipView]:
+        return iter(self._clips)
+
+    def __enter__(self) -> DfcFile:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def _read(self, head: ClipHead) -> Clip:
+        self._stream.seek(head.offset)
+        source = Source(self._stream)
+        source.offset = head.offset
+        item = next(walk(source))
+        if not isinstance(item, Chunk):
+            raise DamagedError(item.reason, item.offset)
+        return unpack_clip(item.payload, self.header, head.offset + 8)
+
+
+def open_file(path: str | Path) -> DfcFile:
+    """Open a file for reading without a model.
+
+    Raises:
+        InputError: it cannot be opened or is no `.dfc` file.
+        DamagedError: header, model or steps are unreadable.
+    """
+    return DfcFile(path)

@@ -1,0 +1,49 @@
+"""Fill policies: what stands where a frame was dropped before the model decodes. One interface, one table."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from dfccodec.codec.fill.simple import Hold, Lerp, Token
+from dfccodec.container.records import Fill
+from dfccodec.errors import UnsupportedError, UsageError
+
+
+class FillPolicy(Protocol):
+    """Puts something in the slots of dropped frames."""
+
+    def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """Latents (K, N, C) float32 of the kept frames, kept (T,) bool -> slots (T, N, C) and known (T,) bool.
+
+        Where `known` is False the model is to put its own estimate (the learned fill token), whatever the slot holds.
+        """
+        ...
+
+
+POLICIES: dict[int, FillPolicy] = {Fill.TOKEN: Token(), Fill.HOLD: Hold(), Fill.LERP: Lerp()}
+
+
+def policy(number: int) -> FillPolicy:
+    """The policy a clip names.
+
+    Raises:
+        UnsupportedError: this reader does not know it.
+    """
+    if number not in POLICIES:
+        raise UnsupportedError(f"fill policy {number} is not known to this reader: get a newer dfc")
+    return POLICIES[number]
+
+
+def parse(name: str) -> Fill:
+    """Read the `--fill` option.
+
+    Raises:
+        UsageError: no policy has that name.
+    """
+    try:
+        return Fill[name.upper()]
+    except KeyError:
+        names = ", ".join(f.name.lower() for f in Fill)
+        raise UsageError(f"fill policy {name!r} is unknown; give one of: {names}") from None

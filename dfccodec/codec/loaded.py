@@ -1,0 +1,49 @@
+"""A model ready to run: the network, its identity, its device and precision."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dfccodec.container.records import ModelId
+from dfccodec.models.contract import LatentModel
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on a device.
+
+    Args:
+        model: the network, in evaluation mode on `device`.
+        identity: name, fingerprint and configuration, as they stand in a file.
+        device: where it runs.
+        dtype: precision of its convolutions and attention; latents and pixels stay float32.
+    """
+
+    model: LatentModel
+    identity: ModelId
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def encode(self, tile: np.ndarray, qp: int) -> tuple[np.ndarray, np.ndarray]:
+        """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32."""
+        video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
+        with torch.inference_mode(), self._precision():
+            coded = self.model.encode(video, qp)
+        return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
+
+    def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
+        """Slots (T, N, C) float32, known (T,) bool -> tile (T, height, width, 3) float32, not clamped."""
+        latents = torch.from_numpy(np.ascontiguousarray(slots))[None].to(self.device)
+        mask = torch.from_numpy(known)[None].to(self.device)
+        with torch.inference_mode(), self._precision():
+            video = self.model.decode(latents, mask, height, width, qp)
+        return video[0].float().cpu().numpy()

@@ -1,0 +1,41 @@
+"""Latents <-> integers: per-channel step × 2^(QP/8), round half to even (SPEC.md 6.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_EIGHTHS = np.array([2.0 ** (k / 8) for k in range(8)])
+
+
+def step_sizes(steps: np.ndarray, qp: int) -> np.ndarray:
+    """Quantizer steps at a QP: (C,) float32 base steps -> (C,) float64. 2^(QP/8) is a power of two times a constant."""
+    out: np.ndarray = steps.astype(np.float64) * (_EIGHTHS[qp % 8] * 2.0 ** (qp // 8))
+    return out
+
+
+def quantize(latents: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:
+    """Latents (…, C) float -> integers (…, C) int16; what leaves 16 bits is clipped."""
+    scaled = np.rint(latents.astype(np.float64) / step_sizes(steps, qp))
+    out: np.ndarray = np.clip(scaled, -32768, 32767).astype(np.int16)
+    return out
+
+
+def dequantize(values: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:
+    """Integers (…, C) int16 -> latents (…, C) float32: product in binary64, rounded once to binary32."""
+    out: np.ndarray = (values.astype(np.float64) * step_sizes(steps, qp)).astype(np.float32)
+    return out
+
+
+def measured_steps(latents: np.ndarray) -> np.ndarray:
+    """Base steps for a model that brings none: 1/32 of each channel's standard deviation on this video.
+
+    Args:
+        latents: (…, C) float, of the first clip.
+
+    Returns:
+        (C,) float32; at QP 24 a step is a quarter of a standard deviation.
+    """
+    spread = latents.reshape(-1, latents.shape[-1]).astype(np.float64).std(axis=0)
+    floor = max(float(spread.max()) * 1e-3, 1e-6)  # a channel that happens to be flat in the first clip
+    out: np.ndarray = (np.maximum(spread, floor) / 32).astype(np.float32)
+    return out

@@ -1,0 +1,52 @@
+"""Frames <-> what a network takes: edge padding to whole patches, and overlapping tiles for fixed-grid models."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dfccodec.container.records import Header
+
+
+def padded_size(header: Header) -> tuple[int, int]:
+    """(height, width) in pixels after padding to whole patches, and to one tile where tiles are used."""
+    patch = header.patch
+    height, width = (-(-side // patch) * patch for side in (header.height, header.width))
+    return max(height, header.tile), max(width, header.tile)
+
+
+def split(frames: np.ndarray, header: Header) -> np.ndarray:
+    """Frames (T, H, W, 3) -> tiles (n, T, h, w, 3), rows of tiles from the top left; one "tile" where none are used."""
+    height, width = padded_size(header)
+    _, h, w, _ = frames.shape
+    frames = np.pad(frames, ((0, 0), (0, height - h), (0, width - w), (0, 0)), mode="edge")
+    if not header.tile:
+        return frames[None]
+    side = header.tile
+    return np.stack(
+        [
+            frames[:, y : y + side, x : x + side]
+            for y in header.tile_starts(header.height)
+            for x in header.tile_starts(header.width)
+        ]
+    )
+
+
+def join(tiles: np.ndarray, header: Header) -> np.ndarray:
+    """Tiles (n, T, h, w, 3) float -> frames (T, H, W, 3) float: overlaps are blended with linear ramps."""
+    if not header.tile:
+        whole: np.ndarray = tiles[0][:, : header.height, : header.width]
+        return whole
+    height, width = padded_size(header)
+    side = header.tile
+    out: np.ndarray = np.zeros((tiles.shape[1], height, width, 3), np.float32)
+    weight = np.zeros((height, width, 1), np.float32)
+    rows, columns = header.tile_starts(header.height), header.tile_starts(header.width)
+    distance = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5)
+    ramp = np.minimum(distance / max(header.overlap, 1), 1).astype(np.float32)
+    window = (ramp[:, None] * ramp[None, :])[..., None]
+    for number, tile in enumerate(tiles):
+        y, x = rows[number // len(columns)], columns[number % len(columns)]
+        out[:, y : y + side, x : x + side] += tile * window
+        weight[y : y + side, x : x + side] += window
+    out /= weight
+    return out[:, : header.height, : header.width]

@@ -1,0 +1,128 @@
+"""Make a smaller file without a model: fewer kept frames, or a range of frames, re-coded from the integers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import BinaryIO
+
+import numpy as np
+
+from dfccodec.codec.budgets import Budget, top_k
+from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.container.chunks import FOOT, Chunk, Damage
+from dfccodec.container.reader import ClipAt, Packets, StreamReader
+from dfccodec.container.records import Clip, StreamInfo
+from dfccodec.container.writer import Writer
+from dfccodec.entropy.latents import encode_latents
+from dfccodec.errors import DamagedError, UsageError
+from dfccodec.version import __version__
+
+
+def trim(
+    stream: BinaryIO,
+    out: BinaryIO,
+    budget: Budget | None = None,
+    start: int = 0,
+    end: int | None = None,
+    seed: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[int, int]:
+    """Cut a file to a smaller budget, to frames [start, end), or both.
+
+    Kept frames are only ever dropped, never added; their integers stay as they are. Frames are counted anew from 0;
+    timestamps stay. A range that catches no kept frame of a clip takes the nearest one of that clip along, so that
+    every clip can still be decoded. Ancillary chunks that this reader does not know are copied.
+
+    Args:
+        stream: the file; need not seek.
+        out: where the new one goes; need not seek.
+        budget: the new budget; None keeps all kept frames.
+        start, end: range of frames; `end` None is the end.
+        seed: of Bernoulli budgets.
+        progress: told the number of frames read.
+
+    Returns:
+        frames and kept frames of the new file.
+
+    Raises:
+        DamagedError: the file is damaged; nothing is guessed.
+        UsageError: the range holds no frame.
+    """
+    reader = StreamReader(stream)
+    old = reader.preamble
+    tool = [p for p in old.tool if p[0] != "source_bytes"]
+    tool.append(("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + _range_text(start, end)))
+    if budget and not _range_text(start, end):
+        tool = [*old.tool, tool[-1]]
+    writer = Writer(out, old.header, old.model, old.steps, tool, old.tags)
+    rng = np.random.default_rng(seed)
+    frames = kept = 0
+    for item in reader:
+        if isinstance(item, Damage):
+            raise DamagedError(f"{item.reason}; run dfc verify to see every fault", item.offset)
+        if isinstance(item, Chunk):
+            if item.type != FOOT:
+                writer.chunk(item.type, item.payload)
+            continue
+        if isinstance(item, StreamInfo):
+            writer.stream(item)
+        elif isinstance(item, Packets):
+            writer.packets(item.stream, item.packets)
+        if not isinstance(item, ClipAt):
+            continue
+        if progress:
+            progress(item.clip.first_frame + item.clip.frames)
+        clip, values = item.clip, decode_clip_integers(item.clip, old.header)
+        piece = _cut(clip, values, start, end)
+        if piece is None:
+            continue
+        clip, values = piece
+        clip, values = _thin(clip, values, budget, old.header.clip_frames, rng)
+        data, planes = encode_latents(values)
+        writer.clip(dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes), values)
+        frames += clip.frames
+        kept += int(clip.kept.sum())
+    if not frames:
+        raise UsageError(f"no frame in the range {start}:{'' if end is None else end}; nothing was written")
+    writer.finish()
+    return frames, kept
+
+
+def _range_text(start: int, end: int | None) -> str:
+    return "" if start == 0 and end is None else f" --frames {start}:{'' if end is None else end}"
+
+
+def _cut(clip: Clip, values: np.ndarray, start: int, end: int | None) -> tuple[Clip, np.ndarray] | None:
+    """The part of a clip inside the range; None where there is none."""
+    a = max(start - clip.first_frame, 0)
+    b = clip.frames if end is None else min(end - clip.first_frame, clip.frames)
+    if a >= b:
+        return None
+    if (a, b) == (0, clip.frames):
+        return clip, values
+    index = np.flatnonzero(clip.kept)
+    kept = clip.kept[a:b].copy()
+    chosen = np.flatnonzero((index >= a) & (index < b))
+    if len(chosen) == 0 and len(index):
+        distance = np.maximum(a - index, index - (b - 1))
+        chosen = np.array([int(distance.argmin())])
+        kept[int(np.clip(index[chosen[0]], a, b - 1)) - a] = True
+    each = len(clip.durations) > 1
+    part = dataclasses.replace(
+        clip, kept=kept, importance=clip.importance[a:b], first_pts=clip.timestamps[a],
+        durations=clip.durations[a:b] if each else clip.durations,
+    )  # fmt: skip
+    return part, values[chosen]
+
+
+def _thin(
+    clip: Clip, values: np.ndarray, budget: Budget | None, clip_frames: int, rng: np.random.Generator
+) -> tuple[Clip, np.ndarray]:
+    """Drop kept frames beyond the budget, the least important first."""
+    if budget is None or not clip.kept.any():
+        return clip, values
+    wanted = budget.choose(np.where(clip.kept, clip.importance.astype(np.int64), -1), clip_frames, rng) & clip.kept
+    if not wanted.any():
+        wanted = top_k(np.where(clip.kept, clip.importance.astype(np.int64), -1), 1)
+    return dataclasses.replace(clip, kept=wanted), values[wanted[clip.kept]]

@@ -1,0 +1,102 @@
+"""Truncation at every byte and ten thousand flips: our errors only, no hang, no memory, and whole clips survive."""
+
+from __future__ import annotations
+
+import io
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from support import moving
+
+import dfccodec as dfc
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.loaded import Loaded
+from dfccodec.container.reader import ClipAt, StreamReader
+from dfccodec.container.scan import scan
+from dfccodec.errors import DfcError
+
+
+@pytest.fixture
+def sound(flat: Loaded) -> bytes:
+    """Three clips, under 3 kB."""
+    out = io.BytesIO()
+    dfc.encode(moving(70, 16, 32), out, budget="4", model=flat)
+    return out.getvalue()
+
+
+def survivors(data: bytes, flat: Loaded) -> int:
+    """Read a file in every way; the number of frames that decode with concealment."""
+    frames = 0
+    try:
+        scan(io.BytesIO(data))
+        dfc.verify(io.BytesIO(data))
+        frames = sum(1 for _ in Decoder(io.BytesIO(data), lambda _: flat, conceal=True))
+        list(Decoder(io.BytesIO(data), lambda _: flat))
+    except DfcError as error:
+        assert "\n" not in str(error)
+    return frames
+
+
+def test_truncation_at_every_byte(sound: bytes, flat: Loaded) -> None:
+    for length in range(len(sound)):
+        data = sound[:length]
+        with pytest.raises(DfcError):
+            list(Decoder(io.BytesIO(data), lambda _: flat))
+    last = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)][-1]
+    assert survivors(sound[: last.offset + 5], flat) == 64
+
+
+def test_ten_thousand_flips(sound: bytes, flat: Loaded) -> None:
+    rng = np.random.default_rng(256)
+    survivors(sound, flat)
+    tracemalloc.start()
+    slowest = 0.0
+    for _ in range(10_000):
+        data = bytearray(sound)
+        for _ in range(rng.integers(1, 4)):
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        begun = time.perf_counter()
+        survivors(bytes(data), flat)
+        slowest = max(slowest, time.perf_counter() - begun)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert slowest < 1
+    assert peak < 64 << 20
+
+
+def test_a_flip_in_one_clip_leaves_the_others(sound: bytes, flat: Loaded) -> None:
+    clips = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)]
+    whole = [p.rgb for p in Decoder(io.BytesIO(sound), lambda _: flat)]
+    for at in clips:
+        for place in (at.offset, at.offset + 2, at.offset + 5, at.offset + 30, at.offset + at.size - 1):
+            data = bytearray(sound)
+            data[place] ^= 0x40
+            decoder = Decoder(io.BytesIO(bytes(data)), lambda _: flat, conceal=True)
+            pictures = list(decoder)
+            assert len(pictures) == 70
+            assert decoder.lost == [(at.clip.first_frame, at.clip.frames)]
+            lost = range(at.clip.first_frame, at.clip.first_frame + at.clip.frames)
+            assert all((p.rgb == whole[n]).all() for n, p in enumerate(pictures) if n not in lost)
+            assert [p.pts for p in pictures] == list(range(70))
+
+
+def test_garbage_between_chunks_is_skipped(sound: bytes, flat: Loaded) -> None:
+    second = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)][1]
+    data = sound[: second.offset] + b"CLIPCLIP\xff\xff\xff\x0f garbage" + sound[second.offset :]
+    decoder = Decoder(io.BytesIO(data), lambda _: flat, conceal=True)
+    assert len(list(decoder)) == 70
+    assert decoder.lost == []
+    assert decoder.damage[0].offset == second.offset
+
+
+def test_a_file_of_false_chunks_is_given_up_in_time() -> None:
+    out = io.BytesIO()
+    from support import flat_model
+
+    dfc.encode(moving(2, 16, 16), out, model=flat_model())
+    false = out.getvalue() + (b"CLIP" + (1 << 20).to_bytes(4, "little")) * 250_000
+    begun = time.perf_counter()
+    assert dfc.verify(io.BytesIO(false)).faults
+    assert time.perf_counter() - begun < 3

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import moving
+
+import dfccodec as dfc
+from dfccodec.codec.loaded import Loaded
+from dfccodec.errors import DamagedError, InputError, NotDfcError
+
+
+@pytest.fixture
+def path(tmp_path: Path, flat: Loaded) -> Path:
+    target = tmp_path / "a.dfc"
+    dfc.encode(moving(70), target, budget="4", model=flat)
+    return target
+
+
+def test_header_clips_latents(path: Path) -> None:
+    with dfc.open(path) as file:
+        assert (file.header.width, file.header.height, file.frames, len(file)) == (64, 48, 70, 3)
+        assert file.kept == sum(len(c.kept_indices) for c in file)
+        clip = file[1]
+        assert clip.record.first_frame == 32
+        assert clip.latents.shape == (4, 1, 3, 4, 3)
+        assert clip.latents.dtype == np.int16
+        assert np.allclose(clip.dequantized(), clip.latents * file.steps * 2.0 ** (clip.record.qp / 8))
+
+
+def test_integers_are_those_of_the_stream(path: Path) -> None:
+    import hashlib
+
+    digest = hashlib.sha256()
+    with dfc.open(path) as file:
+        for clip in file:
+            digest.update(clip.latents.astype("<i2").tobytes())
+        assert file.summary.index is not None
+        assert digest.digest() == file.summary.index.latent_hash
+
+
+def test_a_damaged_clip_is_named_when_it_is_read(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    with dfc.open(path) as file:
+        data[file.summary.clips[1].offset + 60] ^= 1
+    path.write_bytes(data)
+    with dfc.open(path) as file:
+        assert file[0].latents.size
+        with pytest.raises(DamagedError, match="checksum"):
+            _ = file[1].latents
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot open"):
+        dfc.open(tmp_path / "none.dfc")
+    (tmp_path / "text.dfc").write_text("hello")
+    with pytest.raises(NotDfcError, match=r"not a \.dfc file"):
+        dfc.open(tmp_path / "text.dfc")
+
+
+def test_opening_never_loads_torch_or_av(path: Path) -> None:
+    read = f"import sys, dfccodec as d; d.open({str(path)!r})[0].latents; "
+    code = read + "print('torch' in sys.modules, 'av' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False"]

@@ -1,0 +1,124 @@
+"""Encode and decode end to end, with each fault of the published code that ours must not share."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from support import flat_model, moving
+
+import dfccodec as dfc
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.loaded import Loaded
+from dfccodec.errors import ModelError, UsageError
+
+
+def coded(frames: np.ndarray, loaded: Loaded, **options: object) -> bytes:
+    out = io.BytesIO()
+    dfc.encode(frames, out, model=loaded, **options)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def decoded(data: bytes, loaded: Loaded) -> np.ndarray:
+    return np.stack([p.rgb for p in Decoder(io.BytesIO(data), lambda _: loaded)])
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 70])
+@pytest.mark.parametrize("size", [(16, 16), (1, 1), (15, 17), (55, 101)])
+def test_every_frame_comes_back_in_its_size(count: int, size: tuple[int, int], flat: Loaded) -> None:
+    # Faults: only the first 32 frames read; any size squashed to 256×256; trailing dropped frames lost.
+    frames = moving(count, *size)
+    back = decoded(coded(frames, flat, budget="2"), flat)
+    assert back.shape == frames.shape
+
+
+@pytest.mark.parametrize("fill", ["token", "hold", "lerp"])
+def test_trailing_dropped_frames_come_back(fill: str, flat: Loaded) -> None:
+    class First(type(flat.model)):  # type: ignore[misc]
+        def encode(self, video, qp, valid=None):  # type: ignore[no-untyped-def]
+            out = super().encode(video, qp, valid)
+            return type(out)(out.latents, out.importance.flip(1))  # the first frame matters most, the last least
+
+    loaded = Loaded(First(), flat.identity, flat.device)
+    frames = moving(10)
+    data = coded(frames, loaded, budget="1", fill=fill)
+    assert decoded(data, loaded).shape == frames.shape
+
+
+def test_mini_is_close_to_the_source(mini: Loaded) -> None:
+    frames = moving(40)
+    back = decoded(coded(frames, mini, budget="all", qp=8), mini)
+    error = np.mean((back.astype(float) - frames) ** 2)
+    assert -10 * np.log10(error / 255**2) > 30
+
+
+def test_dropped_frames_of_mini_follow_the_source(mini: Loaded) -> None:
+    frames = moving(32)
+    back = decoded(coded(frames, mini, budget="8", qp=16), mini)
+    held = np.repeat(frames[:1], 32, axis=0)
+    assert np.mean((back.astype(float) - frames) ** 2) < np.mean((held.astype(float) - frames) ** 2)
+
+
+def test_the_same_input_gives_the_same_bytes(mini: Loaded) -> None:
+    frames = moving(35)
+    for budget in ("8", "bernoulli", "threshold"):
+        assert coded(frames, mini, budget=budget) == coded(frames, mini, budget=budget)
+
+
+def test_size_depends_on_what_is_kept(mini: Loaded) -> None:
+    frames = moving(32)
+    sizes = [len(coded(frames, mini, budget=b)) for b in ("2", "8", "all")]
+    assert sizes == sorted(sizes)
+    assert sizes[0] * 2 < sizes[2]
+
+
+def test_pixels_are_rounded_not_cut(flat: Loaded) -> None:
+    grey = np.full((1, 16, 16, 3), 100, np.uint8)  # 100/255 · 1024 is no integer: truncation would give 99
+    assert decoded(coded(grey, flat, budget="all", qp=0), flat).mean() == 100
+
+
+def test_tiles_join_to_the_picture() -> None:
+    loaded = flat_model(tile=64)
+    frames = moving(3, 100, 150)
+    flat_frames = np.repeat(np.repeat(frames[:, ::16, ::16], 16, 1), 16, 2)[:, :100, :150]
+    back = decoded(coded(flat_frames, loaded, budget="all", qp=0), loaded)
+    assert back.shape == flat_frames.shape
+    # Tiles meet in the middle of overlaps; a flat picture must come back flat everywhere.
+    even = np.full((2, 100, 150, 3), 77, np.uint8)
+    assert (decoded(coded(even, loaded, budget="all", qp=0), loaded) == 77).all()
+
+
+def test_a_model_without_steps_gets_measured_ones() -> None:
+    loaded = flat_model(with_steps=False)
+    frames = moving(8)
+    data = coded(frames, loaded, budget="all", qp=0)
+    coarse = coded(frames, loaded, budget="all", qp=40)
+    assert len(coarse) < len(data)
+    assert decoded(data, loaded).shape == frames.shape
+
+
+def test_rates_are_kept_exactly(flat: Loaded) -> None:
+    # Fault: rates always 30 frames/s.
+    data = coded(moving(3), flat, rate=24000 / 1001)
+    decoder = Decoder(io.BytesIO(data), lambda _: flat)
+    assert (decoder.preamble.header.rate.num, decoder.preamble.header.rate.den) == (24000, 1001)
+
+
+def test_another_model_is_refused_by_name(flat: Loaded) -> None:
+    with pytest.raises(ModelError, match="flat"):
+        list(dfc.decode(coded(moving(2), flat)))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 4, 4), np.uint8), np.zeros((1, 4, 4, 3), np.float32), []],
+)
+def test_arrays_of_another_form_are_refused(frames: object, flat: Loaded) -> None:
+    with pytest.raises(UsageError):
+        dfc.encode(frames, io.BytesIO(), model=flat)  # type: ignore[arg-type]
+
+
+def test_qp_out_of_range_is_refused(flat: Loaded) -> None:
+    with pytest.raises(UsageError, match="63"):
+        coded(moving(1), flat, qp=64)

@@ -1,0 +1,75 @@
+"""What several tests need: small videos made on the spot, and a model without a network."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from dfccodec.codec.loaded import Loaded
+from dfccodec.container.records import ModelId
+from dfccodec.models.contract import Encoded
+
+DATA = Path(__file__).parent / "data"
+
+
+class FlatModel:
+    """A model without a network: a latent is the mean of a patch's pixels, a frame its latents painted flat.
+
+    Importance rises with the frame's number, so that what a budget keeps is known.
+    """
+
+    config_json = '{"family":"flat"}'
+    channels = 3
+    patch = 16
+    max_frames = 32
+
+    def __init__(self, tile: int = 0, with_steps: bool = True) -> None:
+        self.tile = tile
+        self.steps = np.full(3, 1 / 1024, np.float32) if with_steps else None
+        self.fill_token = torch.full((3,), 0.25)
+
+    def encode(self, video: torch.Tensor, qp: int, valid: torch.Tensor | None = None) -> Encoded:
+        video = video.float() / 255 if video.dtype == torch.uint8 else video
+        b, t, h, w, _ = video.shape
+        patches = video.reshape(b, t, h // 16, 16, w // 16, 16, 3).mean(dim=(3, 5))
+        importance = (torch.arange(t) + 1.0).expand(b, t) / (t + 1)
+        return Encoded(patches.reshape(b, t, -1, 3), importance)
+
+    def decode(self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int) -> torch.Tensor:
+        latents = torch.where(kept[:, :, None, None], latents, self.fill_token)
+        b, t = kept.shape
+        grid = latents.reshape(b, t, height // 16, width // 16, 3)
+        return grid.repeat_interleave(16, 2).repeat_interleave(16, 3)
+
+
+def flat_model(tile: int = 0, with_steps: bool = True) -> Loaded:
+    """`FlatModel`, ready to run."""
+    model = FlatModel(tile, with_steps)
+    return Loaded(model, ModelId("flat", bytes(32), model.config_json), torch.device("cpu"))
+
+
+def moving(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A bright square that walks over a gradient: (T, H, W, 3) uint8."""
+    y, x = np.mgrid[:height, :width]
+    ground = np.stack([x * 255 // width, y * 255 // height, (x + y) * 127 // (height + width)], axis=-1)
+    out = np.repeat(ground[None].astype(np.uint8), frames, axis=0)
+    for t in range(frames):
+        place = (t * 2) % max(width - 12, 1)
+        out[t, height // 4 : height // 4 + 12, place : place + 12] = 240
+    return out
+
+
+def write_video(path: Path, frames: np.ndarray, rate: Fraction = Fraction(25), codec: str = "libx264") -> Path:
+    """Frames as a video file of a constant rate."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options={"crf": "10"} if codec == "libx264" else {})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p" if frames.shape[1] % 2 == 0 and frames.shape[2] % 2 == 0 else "yuv444p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
