@@ -1,0 +1,101 @@
+"""What the codec asks of a network, and nothing more.
+
+`codec/` sees only `LatentModel`; the published VAE (through `published.PublishedCodec`) and the embedded
+default satisfy it. Shapes use B clips, T frames, H × W pixels, N tokens per frame in raster order, C latent
+channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One batch of clips, encoded.
+
+    Args:
+        latents: (B, T, N, C) float32, before quantization.
+        importance: (B, T) float32 in 0…1, the probability that a frame is worth keeping; 0 where not valid.
+    """
+
+    latents: Tensor
+    importance: Tensor
+
+
+@runtime_checkable
+class LatentModel(Protocol):
+    """A network that turns clips into latents and importance, and kept latents into clips.
+
+    `isinstance(x, LatentModel)` checks that the names are there, not their types.
+    """
+
+    @property
+    def config_json(self) -> str:
+        """The configuration, as `config.JsonConfig.to_json` writes it; it goes into every file."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """C: numbers per latent."""
+        ...
+
+    @property
+    def patch(self) -> int:
+        """Side of a token in pixels; N = (H / patch) · (W / patch)."""
+        ...
+
+    @property
+    def tile(self) -> int:
+        """Side in pixels of the only square the network takes, or 0 when it takes any multiple of `patch`."""
+        ...
+
+    @property
+    def max_frames(self) -> int:
+        """Most frames in a clip."""
+        ...
+
+    @property
+    def steps(self) -> np.ndarray | None:
+        """(C,) float32 quantizer base step of each channel, or None where the network has no opinion."""
+        ...
+
+    @property
+    def fill_token(self) -> Tensor:
+        """(C,) what the decoder sees in place of a dropped frame's latents."""
+        ...
+
+    def encode(self, video: Tensor, qp: int, valid: Tensor | None = None) -> Encoded:
+        """Encode clips; the same input gives the same output.
+
+        Args:
+            video: (B, T, H, W, 3), float in [0, 1] or uint8 in 0…255.
+            qp: quantizer index the latents will be coded with; a network may ignore it.
+            valid: (B, T) bool, False for frames that only pad a short clip; None when all are real.
+
+        Raises:
+            UsageError: a shape the network cannot take.
+        """
+        ...
+
+    def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
+        """Decode clips: every frame comes back, kept or dropped, the last one too.
+
+        Args:
+            latents: (B, T, N, C); what stands in dropped slots is ignored.
+            kept: (B, T) bool; the network puts its fill token where it is False.
+            height, width: pixels, multiples of `patch`.
+            qp: quantizer index the latents were coded with.
+
+        Returns:
+            (B, T, height, width, 3) float32, not clamped.
+
+        Raises:
+            UsageError: a shape the network cannot take.
+        """
+        ...
