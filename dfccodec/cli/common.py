@@ -1,0 +1,141 @@
+"""What the verbs share: opening both ends, refusing what loses data, progress, plain numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, cast
+
+import typer
+
+from dfccodec.errors import InputError, OutputExistsError, UsageError
+
+Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is standard output.")]
+Force = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Model = Annotated[str, typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo[@rev]/file.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything drawn at random.")]
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """A line on standard error."""
+    if not quiet:
+        sys.stderr.write(text + "\n")
+
+
+def result(record: dict[str, Any]) -> None:
+    """A JSON result on standard output."""
+    sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[BinaryIO]:
+    """A file, or standard input for `-`.
+
+    Raises:
+        InputError: it does not open.
+    """
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(name).open("rb")
+    except OSError as error:
+        raise InputError(f"cannot open {name}: {error.strerror}") from None
+    with stream:
+        yield cast(BinaryIO, stream)
+
+
+def check_output(output: str, force: bool, source: str, json_result: bool = False) -> None:
+    """Refuse an output that would lose or garble something, before any work is done.
+
+    Raises:
+        OutputExistsError: it is there and `-y` was not given.
+        UsageError: it is the input, a folder, a terminal, or standard output is wanted twice.
+    """
+    if output == "-":
+        if json_result:
+            raise UsageError("standard output cannot take both the file and --json: name a file with -o")
+        if sys.stdout.isatty():
+            raise UsageError(
+                "standard output is a terminal and the output is binary: name a file with -o, or use a pipe"
+            )
+        return
+    path = Path(output)
+    if source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
+        raise UsageError(f"output {output} is the input: name another output")
+    if path.is_dir():
+        raise UsageError(f"output {output} is a folder: name a file")
+    if path.exists() and not force:
+        raise OutputExistsError(f"output {output} exists: give -y to overwrite it")
+
+
+@contextlib.contextmanager
+def writing(output: str) -> Iterator[BinaryIO]:
+    """A file that appears when complete, or standard output for `-`."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    from dfccodec.codec.output import replacing
+
+    with replacing(Path(output)) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar with frames/s and time left on standard error; nothing where that is no terminal. `total` 0 is unknown."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total or None, speed="")
+
+        def advance(done: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0
+            bar.update(task, completed=done, speed=f"{done / elapsed:.1f} frames/s" if elapsed else "")
+
+        yield advance
+
+
+def use_free_threads() -> None:
+    """Give torch the cores this process may really use."""
+    import torch
+
+    from dfccodec.codec.runtime import free_threads
+
+    torch.set_num_threads(free_threads())
+
+
+def file_size(name: str) -> int:
+    """Bytes of a file; 0 for standard input."""
+    return 0 if name == "-" else os.stat(name).st_size
+
+
+def human(count: float) -> str:
+    """Bytes for people, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""
+
+
+def shown(text: str) -> str:
+    """Text from a file made safe for a terminal: control characters and direction marks are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,83 @@
+"""`dfc decode`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dfccodec.cli import common
+from dfccodec.errors import DamagedError, UsageError
+
+if TYPE_CHECKING:
+    from dfccodec.codec.decoder import Decoder
+    from dfccodec.media.sink import VideoSink
+
+
+def decode(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .dfc file; - is standard input.")],
+    output: common.Output,
+    format: Annotated[
+        str, typer.Option("--format", help="Container, where the output's name does not say; - is y4m.")
+    ] = "",
+    codec: Annotated[str, typer.Option("--codec", help="ffmpeg's name of the encoder of the output.")] = "",
+    conceal: Annotated[
+        bool, typer.Option("--conceal", help="Go on after damage; lost frames repeat the last good one.")
+    ] = False,
+    model: Annotated[str, typer.Option("--model", help="Where the file's model is, if its name does not say.")] = "",
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
+    json: common.Json = False,
+    yes: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Decode a .dfc file into a video."""
+    common.check_output(output, yes, source, json)
+    from dfccodec.codec.api import model_for
+    from dfccodec.codec.decoder import Decoder
+    from dfccodec.codec.output import replacing_path
+    from dfccodec.media.sink import VideoSink, check_output
+
+    kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
+    kind = "yuv4mpegpipe" if kind == "y4m" else kind
+    if output == "-" and kind in ("mp4", "mov"):
+        raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
+    common.use_free_threads()
+    with common.reading(source) as stream:
+        decoder = Decoder(stream, lambda preamble: model_for(preamble, model or None, device, dtype), conceal)
+        header = decoder.preamble.header
+        if output == "-":
+            with common.writing(output) as out, VideoSink(out, header, kind, codec or None) as sink:
+                frames = _pour(decoder, sink, quiet)
+        else:
+            with replacing_path(Path(output)) as path, VideoSink(path, header, kind, codec or None) as sink:
+                frames = _pour(decoder, sink, quiet)
+    _report(decoder, frames, json, quiet)
+
+
+def _pour(decoder: Decoder, sink: VideoSink, quiet: bool) -> int:
+    frames = 0
+    with common.progress("decode", 0, quiet) as advance:
+        for picture in decoder:
+            sink.write(picture.rgb, picture.pts, picture.duration)
+            frames += 1
+            advance(frames)
+    if not frames and decoder.damage:
+        raise DamagedError(f"no clip of the file is whole: {decoder.damage[0].reason}", decoder.damage[0].offset)
+    return frames
+
+
+def _report(decoder: Decoder, frames: int, json: bool, quiet: bool) -> None:
+    common.say(f"{frames} frames", quiet)
+    if json:
+        common.result({
+            "frames": frames,
+            "concealed": [{"first": a, "count": n} for a, n in decoder.lost],
+            "damage": [{"offset": d.offset, "bytes": d.size, "reason": d.reason} for d in decoder.damage],
+        })  # fmt: skip
+    for damage in decoder.damage:
+        common.say(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}")
+    if decoder.damage:
+        lost = ", ".join(f"{a} to {a + n - 1}" for a, n in decoder.lost) or "none known"
+        raise DamagedError(f"the file is damaged: frames concealed: {lost}; all others were decoded")

@@ -1,0 +1,178 @@
+"""`dfc inspect`: where the bits went and which frames were kept, without a model."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dfccodec.cli import common
+from dfccodec.errors import DamagedError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dfccodec.container.scan import ClipHead, Summary
+
+_CLIPS_SHOWN = 40  # of a long video; --clips shows them all
+
+
+def inspect(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .dfc file; - is standard input.")],
+    clips: Annotated[bool, typer.Option("--clips", help=f"Every clip, not only the first {_CLIPS_SHOWN}.")] = False,
+    json: common.Json = False,
+) -> None:
+    """Show what a .dfc file holds: header, model, kept frames, bits. No model, no torch, no decompression."""
+    from dfccodec.container.scan import scan
+
+    with common.reading(source) as stream:
+        summary = scan(stream)
+    if json:
+        common.result(describe(summary))
+    else:
+        _show(source, summary, clips)
+    if summary.damage:
+        first = summary.damage[0]
+        raise DamagedError(f"{len(summary.damage)} place(s) are damaged; the first: {first.reason}", first.offset)
+
+
+def describe(summary: Summary) -> dict[str, Any]:
+    """The JSON record; its schema is `dfccodec/cli/inspect.schema.json`."""
+    p, h = summary.preamble, summary.preamble.header
+    frames = sum(c.clip.frames for c in summary.clips)
+    kept = sum(int(c.clip.kept.sum()) for c in summary.clips)
+    return {
+        "bytes": summary.size,
+        "version": h.version,
+        "width": h.width, "height": h.height, "rotation": 90 * h.rotation,
+        "pixel_aspect": [h.pixel_aspect.num, h.pixel_aspect.den],
+        "rate": [h.rate.num, h.rate.den], "time_base": [h.time_base.num, h.time_base.den],
+        "channels": h.channels, "patch": h.patch, "tile": h.tile, "overlap": h.overlap, "clip_frames": h.clip_frames,
+        "model": {"name": p.model.name, "fingerprint": p.model.fingerprint.hex(), "config": p.model.config},
+        "frames": frames, "kept": kept, "seconds": _seconds(summary),
+        "bits_per_pixel": _bpp(summary, frames), "ratio_to_raw": _to_raw(summary, frames),
+        "ratio_to_source": _to_source(summary),
+        "bytes_by_part": _parts(summary),
+        "tool": [list(pair) for pair in p.tool], "tags": [list(pair) for pair in p.tags],
+        "streams": [{"id": s.id, "kind": s.kind, "codec": s.codec} for s in summary.streams],
+        "clips": [_clip(c) for c in summary.clips],
+        "damage": [{"offset": d.offset, "bytes": d.size, "reason": d.reason} for d in summary.damage],
+    }  # fmt: skip
+
+
+def _clip(head: ClipHead) -> dict[str, Any]:
+    c = head.clip
+    return {
+        "first_frame": c.first_frame, "frames": c.frames, "kept": [int(i) for i in c.kept.nonzero()[0]],
+        "importance": [int(i) for i in c.importance], "qp": c.qp, "fill": int(c.fill), "first_pts": c.first_pts,
+        "offset": head.offset, "bytes": head.size, "latent_bytes": head.latent_bytes, "fill_bytes": head.fill_bytes,
+    }  # fmt: skip
+
+
+def _parts(summary: Summary) -> dict[str, int]:
+    """Bytes by what they are for; they add up to the chunks of the file."""
+    latents = sum(c.latent_bytes for c in summary.clips)
+    fill = sum(c.fill_bytes for c in summary.clips)
+    by_type = summary.bytes_by_type
+    return {
+        "latents": latents,
+        "fill": fill,
+        "clip_heads": by_type["CLIP"] - latents - fill,
+        "sound": by_type["strm"] + by_type["pkts"],
+        "index": by_type["indx"] + by_type["foot"],
+        "other": summary.size - by_type["CLIP"] - sum(by_type[k] for k in ("strm", "pkts", "indx", "foot")),
+    }
+
+
+def _seconds(summary: Summary) -> float:
+    base = summary.preamble.header.time_base
+    ticks = sum(sum(c.clip.durations) * (c.clip.frames if len(c.clip.durations) == 1 else 1) for c in summary.clips)
+    return ticks * base.num / base.den
+
+
+def _bpp(summary: Summary, frames: int) -> float:
+    h = summary.preamble.header
+    return summary.size * 8 / max(frames * h.width * h.height, 1)
+
+
+def _to_raw(summary: Summary, frames: int) -> float:
+    """How many times smaller than 8-bit RGB."""
+    h = summary.preamble.header
+    return frames * h.width * h.height * 3 / max(summary.size, 1)
+
+
+def _to_source(summary: Summary) -> float | None:
+    """How many times smaller than the file it was made from; None where that is not known."""
+    size = dict(summary.preamble.tool).get("source_bytes", "")
+    return int(size) / max(summary.size, 1) if size.isdigit() and len(size) < 19 else None
+
+
+def _show(source: str, summary: Summary, every: bool) -> None:
+    from rich.console import Console
+
+    # Tables go to standard output: they are what was asked for.
+    # Into a pipe or a file nothing is wrapped.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
+    console.print(_header_table(source, summary))
+    shown = summary.clips if every else summary.clips[:_CLIPS_SHOWN]
+    if shown:
+        console.print(_timeline(summary, shown))
+    if len(shown) < len(summary.clips):
+        console.print(f"… and {len(summary.clips) - len(shown)} more clips: --clips shows them")
+
+
+def _header_table(source: str, summary: Summary) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    p, h, record = summary.preamble, summary.preamble.header, describe(summary)
+    turned = f", turned {90 * h.rotation}°" if h.rotation else ""
+    tiles = f", tiles of {h.tile} overlapping by {h.overlap}" if h.tile else ""
+    to_source = record["ratio_to_source"]
+    parts = ", ".join(f"{name.replace('_', ' ')} {common.human(n)}" for name, n in _parts(summary).items() if n)
+    rows = [
+        ("file", f"{source}, {common.human(summary.size)}, version {h.version}"),
+        ("picture", f"{h.width}×{h.height}{turned}, {float(h.rate):.3f} frames/s"),
+        ("length", f"{record['frames']} frames, {record['seconds']:.3f} s, {len(summary.clips)} clips"),
+        ("model", f"{p.model.name}, fingerprint {p.model.fingerprint.hex()[:16]}…"),
+        ("latents", f"{h.channels} channels at 1/{h.patch}{tiles}"),
+        (
+            "kept",
+            f"{record['kept']} of {record['frames']} frames ({record['kept'] / max(record['frames'], 1):.1%})",
+        ),
+        ("rate", f"{record['bits_per_pixel']:.4f} bits/pixel"),
+        (
+            "compression",
+            f"{record['ratio_to_raw']:.0f}:1 to raw RGB" + (f", {to_source:.2f}:1 to its source" if to_source else ""),
+        ),
+        ("bytes", parts),
+        *((f"tool: {key}", value) for key, value in p.tool),
+        *((f"tag: {key}", value) for key, value in p.tags),
+    ]
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for key, value in rows:
+        table.add_row(Text(common.shown(key), style="bold"), Text(common.shown(value)))
+    return table
+
+
+def _timeline(summary: Summary, clips: list[ClipHead]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    h = summary.preamble.header
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("frames", "kept █ dropped ·", "kept", "QP", "bytes", "bits/pixel"):
+        table.add_column(name, justify="left" if name.startswith("kept █") else "right")
+    for head in clips:
+        c = head.clip
+        line = "".join("█" if k else "·" for k in c.kept)
+        table.add_row(
+            f"{c.first_frame}–{c.first_frame + c.frames - 1}",
+            Text(line, style="cyan"),
+            f"{int(c.kept.sum())}/{c.frames}",
+            str(c.qp),
+            common.human(head.size),
+            f"{head.size * 8 / (c.frames * h.width * h.height):.4f}",
+        )
+    return table

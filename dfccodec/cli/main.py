@@ -1,0 +1,89 @@
+"""`dfc`: the verbs, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from dfccodec.cli import decode, encode, generate, inspect, models, trim, verify
+from dfccodec.errors import DfcError
+from dfccodec.version import __version__
+
+app = typer.Typer(
+    name="dfc",
+    help="A learned video codec that keeps only the frames that pay for their bits.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("encode")(encode.encode)
+app.command("decode")(decode.decode)
+app.command("inspect")(inspect.inspect)
+app.command("verify")(verify.verify)
+app.command("trim")(trim.trim)
+app.command("generate")(generate.generate)
+app.add_typer(models.app, name="models", help="The models on this machine and how to get others.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"dfc {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt  # so that a temporary file is removed on SIGTERM as on Ctrl-C
+
+
+# Newer typer carries its own copy of click, older typer imports click: the class both show is reached from theirs.
+_COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; returns the exit code (design, section 4) and never raises."""
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except typer.Abort:
+        return _fail("interrupted", 130)
+    except _COMMAND_LINE_ERROR as error:
+        error.show()
+        return 2
+    except DfcError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our pipe has gone, as with `| head`; keep Python from complaining while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except MemoryError:
+        return _fail("out of memory; make the picture smaller", 1)
+    except OSError as error:
+        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 1)
+
+
+def _fail(text: str, code: int) -> int:
+    line = " ".join(text.split())
+    sys.stderr.write(f"dfc: error: {line}\n")
+    return code
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""`dfc models list | info | pull | convert`.
+
+Results asked for go to stdout, everything else to stderr. Errors are raised as `DfcError` for `cli.main` to
+turn into one line and an exit code. torch is imported only by the verbs that open a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dfccodec.errors import OutputExistsError, UsageError
+from dfccodec.models import registry
+from dfccodec.models.config import ModelConfig, config_from_json
+
+if TYPE_CHECKING:
+    from dfccodec.models.registry import ModelInfo
+
+app = typer.Typer(
+    name="models",
+    help="The networks dfc encodes and decodes with.",
+    no_args_is_help=True,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="JSON file with the configuration, for a .pt file that is not a published one."),
+]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A name from `dfc models list`, a file, or hf://owner/repo[@revision]/file.")
+]
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """List the models dfc knows by name, and which are on this machine."""
+    rows = [(entry, registry.locate(entry)) for entry in registry.ENTRIES]
+    if as_json:
+        _print_json(
+            [
+                {
+                    "name": entry.name,
+                    "family": entry.family,
+                    "summary": entry.summary,
+                    "source": None if entry.address is None else str(entry.address),
+                    "revision": None if entry.address is None else entry.address.revision,
+                    "path": None if path is None else str(path),
+                }
+                for entry, path in rows
+            ]
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "here", "what"):
+        table.add_column(heading, overflow="fold")
+    for entry, path in rows:
+        table.add_row(entry.name, "no" if path is None else "yes", entry.summary)
+    Console().print(table)
+
+
+@app.command("info")
+def info(model: ModelArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Open a model, check every tensor and say what it is."""
+    found = registry.open_checked(registry.resolve(model), _read_config(config)).info
+    record = _record(found)
+    if as_json:
+        _print_json(record)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in record.items():
+        text = json.dumps(value) if isinstance(value, dict) else f"{value:,}" if isinstance(value, int) else value
+        table.add_row(key, Text(text, overflow="fold"))
+    Console().print(table)
+
+
+@app.command("pull")
+def pull(
+    model: ModelArgument,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit instead of the usual one.")
+    ] = None,
+) -> None:
+    """Download a model into the Hugging Face cache and check it."""
+    found = registry.pull(model, revision)
+    _say(f"{found.name} is here: {found.parameters:,} parameters, fingerprint {found.fingerprint.hex()}")
+
+
+@app.command("convert")
+def convert(
+    source: ModelArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The .safetensors file; beside the source if not given."),
+    ] = None,
+    config: ConfigOption = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name to store; the source's if not given.")] = None,
+    overwrite: Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")] = False,
+) -> None:
+    """Write a model as one .safetensors file that carries its configuration and name; same fingerprint."""
+    file = registry.resolve(source)
+    if output is None:
+        # beside a file the user named, never inside the cache
+        output = file.path.with_suffix(".safetensors") if file.local else Path(f"{file.path.stem}.safetensors")
+    if output.suffix != ".safetensors":
+        raise UsageError(f"output {str(output)!r} must end in .safetensors")
+    if output.exists():
+        if output.samefile(file.path):
+            raise UsageError(f"output {str(output)!r} is the input; choose another name")
+        if not overwrite:
+            raise OutputExistsError(f"output {str(output)!r} exists; use -y to overwrite it")
+    checked = registry.open_checked(file, _read_config(config))
+
+    from dfccodec.models.weights import save_safetensors
+
+    stored = name if name is not None else checked.info.name
+    save_safetensors(output, checked.tensors, checked.info.config_json, stored)
+    _say(f"wrote {output}: {stored}, fingerprint {checked.info.fingerprint.hex()}")
+
+
+def _read_config(path: Path | None) -> ModelConfig | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"config file {str(path)!r} cannot be read ({error}); give a JSON file") from error
+    return config_from_json(text)
+
+
+def _record(found: ModelInfo) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        **dataclasses.asdict(found),
+        "fingerprint": found.fingerprint.hex(),
+        "path": str(found.path),
+        "config": json.loads(found.config_json),
+    }
+    del record["config_json"]
+    return record
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _say(message: str) -> None:
+    # plain text: names come from files and must not be read as markup
+    Console(stderr=True).print(Text(message), soft_wrap=True)

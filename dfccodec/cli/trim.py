@@ -1,0 +1,55 @@
+"""`dfc trim`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from dfccodec.cli import common
+from dfccodec.errors import UsageError
+
+
+def trim(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .dfc file; - is standard input.")],
+    output: common.Output,
+    budget: Annotated[str, typer.Option(help="The new budget, as in encode; empty keeps all kept frames.")] = "",
+    frames: Annotated[
+        str, typer.Option(help="Keep frames START:END only, END not included; either may be empty.")
+    ] = "",
+    seed: common.Seed = 256,
+    json: common.Json = False,
+    yes: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make a smaller .dfc file: fewer kept frames or a range of frames; no model, no re-encoding."""
+    if not budget and not frames:
+        raise UsageError("nothing to trim to: give --budget, --frames or both")
+    start, end = _range(frames)
+    common.check_output(output, yes, source, json)
+    from dfccodec.codec.budgets import Budget
+    from dfccodec.codec.trim import trim as cut
+
+    rule = Budget.parse(budget) if budget else None
+    with (
+        common.reading(source) as stream,
+        common.writing(output) as out,
+        common.progress("trim", 0, quiet) as advance,
+    ):
+        total, kept = cut(stream, out, rule, start, end, seed, advance)
+    sizes = {} if "-" in (source, output) else {"bytes": common.file_size(output), "was": common.file_size(source)}
+    tail = f", {common.human(sizes['bytes'])} of {common.human(sizes['was'])}" if sizes else ""
+    common.say(f"{total} frames, {kept} kept{tail}", quiet)
+    if json:
+        common.result({"frames": total, "kept": kept, **sizes})
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    """`START:END` -> (start, end)."""
+    if not text:
+        return 0, None
+    match = re.fullmatch(r"(\d*):(\d*)", text)
+    if not match or (match[1] and match[2] and int(match[1]) >= int(match[2])):
+        raise UsageError(f"range {text!r} is not understood: give START:END with START below END, as 0:100")
+    return int(match[1] or 0), int(match[2]) if match[2] else None

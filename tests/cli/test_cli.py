@@ -1,0 +1,238 @@
+"""The command line as a person uses it: processes, pipes, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support import DATA, moving, write_video
+
+import dfccodec as dfc
+from dfccodec.media.source import VideoSource
+
+DFC = [sys.executable, "-m", "dfccodec"]
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+FLOWER = DATA / "flower_96x64.mp4"
+
+
+def run(*arguments: object, **more: object) -> subprocess.CompletedProcess[bytes]:
+    command = [*DFC, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, env=ENV, timeout=120, **more)  # type: ignore[call-overload,no-any-return]
+
+
+def error_of(*arguments: object, code: int, **more: object) -> str:
+    """The one line on stderr of a command that fails as it should."""
+    done = run(*arguments, **more)
+    text = done.stderr.decode()
+    assert done.returncode == code, text
+    assert "Traceback" not in text
+    lines = [line for line in text.splitlines() if line.startswith("dfc: error: ")]
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("coded") / "flower.dfc"
+    done = run("encode", FLOWER, "-o", target, "--budget", "8")
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_a_clip_comes_back_in_size_length_and_rate(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", moving(70, 360, 640), Fraction(25))
+    assert run("encode", source, "-o", tmp_path / "a.dfc", "--budget", "4").returncode == 0
+    assert run("decode", tmp_path / "a.dfc", "-o", tmp_path / "back.mp4").returncode == 0
+    with VideoSource(tmp_path / "back.mp4") as back:
+        assert (back.info.width, back.info.height, back.info.rate) == (640, 360, 25)
+        assert sum(1 for _ in back) == 70
+
+
+def test_pipes_all_the_way(tmp_path: Path) -> None:
+    from dfccodec.container.records import Header, Ratio
+    from dfccodec.media.sink import VideoSink
+
+    with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(24000, 1001), Ratio(1001, 24000))) as sink:
+        for number, frame in enumerate(moving(40)):
+            sink.write(frame, number, 1)
+    with (tmp_path / "in.y4m").open("rb") as stdin, (tmp_path / "out.y4m").open("wb") as stdout:
+        first = subprocess.Popen([*DFC, "encode", "-", "-o", "-", "-q"], stdin=stdin, stdout=subprocess.PIPE, env=ENV)
+        second = subprocess.Popen([*DFC, "decode", "-", "-o", "-", "-q"], stdin=first.stdout, stdout=stdout, env=ENV)
+        assert (first.wait(120), second.wait(120)) == (0, 0)
+    with VideoSource(tmp_path / "in.y4m") as source, VideoSource(tmp_path / "out.y4m") as back:
+        assert (back.info.width, back.info.height, back.info.rate) == (64, 48, source.info.rate)
+        assert sum(1 for _ in back) == sum(1 for _ in source) == 40
+
+
+def test_every_reader_takes_standard_input(coded: Path, tmp_path: Path) -> None:
+    data = coded.read_bytes()
+    assert run("inspect", "-", input=data).returncode == 0
+    assert run("verify", "-", input=data).returncode == 0
+    small = run("trim", "-", "-o", "-", "--budget", "2", input=data)
+    assert small.returncode == 0
+    assert len(small.stdout) < len(data)
+    assert run("verify", "-", input=small.stdout).returncode == 0
+
+
+def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dfccodec", "inspect", str(coded)], capture_output=True, env=ENV
+    )
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.decode().splitlines() if "|" in line}
+    assert "dfccodec" in imported
+    assert not imported & {"torch", "av", "huggingface_hub", "safetensors"}
+    best = min(_timed("inspect", coded) for _ in range(3))
+    assert best < 1.0  # benchmarks/startup.py has the figure; this only catches an import that slipped in
+
+
+def _timed(*arguments: object) -> float:
+    begun = time.perf_counter()
+    run(*arguments)
+    return time.perf_counter() - begun
+
+
+def test_inspect_shows_what_was_kept(coded: Path) -> None:
+    text = run("inspect", coded).stdout.decode()
+    with dfc.open(coded) as file:
+        for clip in file:
+            assert "".join("█" if k else "·" for k in clip.kept) in text
+    for word in ("96×64", "29.970", "mini", "bits/pixel", "to raw RGB", "to its source"):
+        assert word in text
+
+
+def test_json_follows_its_schema(coded: Path) -> None:
+    schema = json.loads((Path(dfc.__file__).parent / "cli" / "inspect.schema.json").read_text())
+    record = json.loads(run("inspect", coded, "--json").stdout)
+    jsonschema.validate(record, schema)
+    assert record["frames"] == 70
+    assert sum(record["bytes_by_part"].values()) == record["bytes"] == coded.stat().st_size
+    assert json.loads(run("verify", coded, "--json").stdout)["valid"] is True
+
+
+def test_terminal_escapes_are_shown_not_sent(tmp_path: Path, flat: object) -> None:
+    import io
+
+    import numpy as np
+
+    from dfccodec.container.records import Header, ModelId, Ratio
+    from dfccodec.container.writer import Writer
+
+    out = io.BytesIO()
+    header = Header(16, 16, Ratio(25, 1), Ratio(1, 25))
+    Writer(out, header, ModelId("m", bytes(32)), np.ones(96), [("a", "\x1b[31mred\x07")]).finish()
+    done = run("inspect", "-", input=out.getvalue())
+    assert b"\x1b" not in done.stdout
+    assert b"\\x1b[31mred" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["encode", "none.mp4", "-o", "x.dfc"], 3, "none.mp4"),
+        (["encode", FLOWER, "-o", "x.dfc", "--budget", "many"], 2, "many"),
+        (["encode", FLOWER, "-o", "x.dfc", "--qp", "99"], 2, "99"),
+        (["encode", FLOWER, "-o", "x.dfc", "--fill", "magic"], 2, "magic"),
+        (["encode", FLOWER, "-o", "x.dfc", "--model", "dfc-170m"], 5, "dfc models pull dfc-170m"),
+        (["encode", FLOWER, "-o", "x.dfc", "--device", "tpu"], 2, "tpu"),
+        (["encode", FLOWER, "-o", "none/x.dfc"], 1, "none"),
+        (["decode", FLOWER, "-o", "x.mp4"], 3, "not a .dfc file"),
+        (["decode", "none.dfc", "-o", "x.mp4"], 3, "none.dfc"),
+        (["inspect", FLOWER], 3, "not a .dfc file"),
+        (["trim", "none.dfc", "-o", "x.dfc"], 2, "--budget"),
+        (["trim", "none.dfc", "-o", "x.dfc", "--frames", "9:3"], 2, "9:3"),
+        (["generate", "-o", "x.dfc"], 5, "dfc models pull dfc-dit-504m"),
+    ],
+)
+def test_errors_are_one_line_with_the_right_code(arguments: list[object], code: int, says: str, tmp_path: Path) -> None:
+    assert says in error_of(*arguments, code=code, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())  # nothing is left behind
+
+
+def test_unknown_options_are_usage_errors() -> None:
+    done = run("encode", "--nonsense")
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+
+
+def test_outputs_are_guarded(coded: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there.dfc"
+    there.write_bytes(b"precious")
+    assert "-y" in error_of("encode", FLOWER, "-o", there, code=6)
+    assert there.read_bytes() == b"precious"
+    assert "is the input" in error_of("trim", coded, "-o", coded, "--budget", "1", "-y", code=2)
+    assert "folder" in error_of("encode", FLOWER, "-o", tmp_path, "-y", code=2)
+    assert run("trim", coded, "-o", there, "--budget", "1", "-y").returncode == 0
+    assert there.read_bytes()[1:4] == b"DFC"
+
+
+def test_binary_is_not_written_to_a_terminal(coded: Path) -> None:
+    import pty
+
+    _, slave = pty.openpty()
+    done = subprocess.run(
+        [*DFC, "trim", str(coded), "-o", "-", "--budget", "1"], stdout=slave, stderr=subprocess.PIPE, env=ENV
+    )
+    os.close(slave)
+    assert done.returncode == 2
+    assert b"terminal" in done.stderr
+
+
+def test_damage_is_exit_4_and_concealed_on_request(coded: Path, tmp_path: Path) -> None:
+    with dfc.open(coded) as file:
+        offset = file.summary.clips[1].offset
+    data = bytearray(coded.read_bytes())
+    data[offset + 200] ^= 1
+    bad = tmp_path / "bad.dfc"
+    bad.write_bytes(data)
+    assert "checksum" in error_of("decode", bad, "-o", tmp_path / "a.mp4", code=4)
+    assert not (tmp_path / "a.mp4").exists()
+    assert "32 to 63" in error_of("decode", bad, "-o", tmp_path / "b.mp4", "--conceal", code=4)
+    with VideoSource(tmp_path / "b.mp4") as back:
+        assert sum(1 for _ in back) == 70
+    report = run("verify", bad, "--json")
+    assert report.returncode == 4
+    assert json.loads(report.stdout)["faults"][0]["offset"] == offset
+
+
+def test_a_killed_encode_leaves_the_target_alone(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", moving(300, 96, 128))
+    target = tmp_path / "a.dfc"
+    target.write_bytes(b"old")
+    for kind, wait in ((signal.SIGKILL, 2.0), (signal.SIGKILL, 3.0), (signal.SIGTERM, 3.0), (signal.SIGINT, 3.0)):
+        with subprocess.Popen(
+            [*DFC, "encode", str(source), "-o", str(target), "-y"], env=ENV, stderr=subprocess.PIPE
+        ) as p:
+            time.sleep(wait)
+            p.send_signal(kind)
+            p.wait(60)
+            assert target.read_bytes() == b"old" or target.read_bytes()[1:4] == b"DFC"
+            if p.returncode == 0:  # it was quicker than we were
+                assert run("verify", target).returncode == 0
+                target.write_bytes(b"old")
+            elif kind != signal.SIGKILL:
+                assert p.returncode == 130
+    for left in tmp_path.glob(".*.part"):  # only SIGKILL leaves one
+        left.unlink()
+
+
+def test_a_reader_that_goes_away_is_no_traceback(coded: Path) -> None:
+    command = f"{sys.executable} -m dfccodec decode {coded} -o - -q | head -c 100 | wc -c"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, env=ENV)
+    assert done.stdout.strip() == b"100"
+    assert b"Traceback" not in done.stderr
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout.decode().strip() == f"dfc {dfc.__version__}"
+    text = run("--help").stdout.decode()
+    for verb in ("encode", "decode", "inspect", "verify", "trim", "generate", "models"):
+        assert re.search(rf"\b{verb}\b", text)
