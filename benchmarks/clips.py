@@ -1,0 +1,48 @@
+"""The clips every benchmark measures on, by protocol DFC-32: 32 frames, short side 256 (Lanczos), centre 256×256."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dfccodec.media.frames import read_scaled
+
+EVAL = Path(__file__).resolve().parents[2] / "shared" / "clips" / "eval"
+RESULTS = Path(__file__).resolve().parent / "results"
+FRAMES, SIDE = 32, 256
+
+
+def dfc32_clips(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and (32, 256, 256, 3) uint8 of every clip in a folder."""
+    for path in sorted(folder.glob("*.mp4")):
+        frames = np.stack(read_scaled(path, SIDE, most=FRAMES))
+        y, x = (frames.shape[1] - SIDE) // 2, (frames.shape[2] - SIDE) // 2
+        yield path.stem, frames[:, y : y + SIDE, x : x + SIDE]
+
+
+def uniform(kept: int) -> np.ndarray:
+    """(32,) bool with `kept` frames set at even distances, half a distance from both ends."""
+    mask = np.zeros(FRAMES, bool)
+    mask[((np.arange(kept) + 0.5) * FRAMES / kept).astype(int)] = True
+    return mask
+
+
+def mse(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean squared error of uint8 pictures on the scale [0, 1]."""
+    return float(np.mean(((a.astype(np.float32) - b) / 255) ** 2))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [" | ".join(str(c) for c in row) for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def write_json(name: str, record: Any) -> None:
+    """Keep a result beside the scripts, for the README and for comparison."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
