@@ -21,6 +21,7 @@ from clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, table, uniform, write_js
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
 from dfccodec.codec.budgets import Budget
+from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.fill import POLICIES
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize, quantize
@@ -32,15 +33,15 @@ BUDGETS = (32, 16, 8, 6, 4, 2, 1)
 PUBLISHED_BYTES = 1_575_265  # a .pt of all 32 slots in bf16, what the published format stores whatever is kept
 
 
-def of_mini(frames: np.ndarray, loaded: Loaded, qp: int, model: str) -> dict[int, tuple[float, int]]:
-    """Squared error and bytes of the file at each budget. Smaller budgets are trimmed from the whole: same files."""
+def of_mini(frames: np.ndarray, loaded: Loaded, qp: int, fill: str) -> dict[int, tuple[float, int]]:
+    """Squared error and bytes of the file at each budget. `mini, lerp` is its transform with a blind fill. Smaller budgets are trimmed from the whole: same files."""
     whole = io.BytesIO()
-    dfc.encode(frames, whole, budget="all", qp=qp, model=loaded, rate=25)
+    dfc.encode(frames, whole, budget="all", qp=qp, fill=fill, model=loaded, rate=25)
     out = {}
     for kept in BUDGETS:
         coded = io.BytesIO()
         dfc.trim(io.BytesIO(whole.getvalue()), coded, Budget("top", kept))
-        back = np.stack([p.rgb for p in dfc.decode(coded.getvalue(), model=model)])
+        back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
         out[kept] = (mse(back, frames), len(coded.getvalue()))
     return out
 
@@ -70,11 +71,12 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
-    loaded = load_model(args.model, dtype="float32")
+    loaded = load_model(args.model)
     results: dict[str, dict[int, list[tuple[float, int]]]] = {}
     for _, frames in dfc32_clips(args.clips):
         for name, measured in (
-            ("mini", of_mini(frames, loaded, args.qp, args.model)),
+            ("mini", of_mini(frames, loaded, args.qp, "token")),
+            ("mini, lerp", of_mini(frames, loaded, args.qp, "lerp")),
             ("PCA-96, lerp", of_pca(frames, loaded, args.qp, Fill.LERP)),
             ("PCA-96, hold", of_pca(frames, loaded, args.qp, Fill.HOLD)),
         ):

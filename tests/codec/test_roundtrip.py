@@ -74,8 +74,8 @@ def test_size_depends_on_what_is_kept(mini: Loaded) -> None:
 
 
 def test_pixels_are_rounded_not_cut(flat: Loaded) -> None:
-    grey = np.full((1, 16, 16, 3), 100, np.uint8)  # 100/255 · 1024 is no integer: truncation would give 99
-    assert decoded(coded(grey, flat, budget="all", qp=0), flat).mean() == 100
+    grey = np.full((1, 16, 16, 3), 200, np.uint8)  # decodes to 803/1024 · 255 = 199.96: truncation would give 199
+    assert decoded(coded(grey, flat, budget="all", qp=0), flat).mean() == 200
 
 
 def test_tiles_join_to_the_picture() -> None:

@@ -1,0 +1,56 @@
+"""How long `dfc inspect` and `dfc verify` take as whole processes, beside an empty Python.
+
+    python benchmarks/startup.py [FILE.dfc]
+
+Without a file, a minute of noise-free video is encoded first. Medians of nine runs, taken in turn.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from clips import table, write_json
+
+import dfccodec as dfc
+
+RUNS = 9
+
+
+def sample(folder: Path) -> Path:
+    """A minute of moving gradients as a `.dfc` file."""
+    ground = np.mgrid[:128, :192].sum(axis=0).astype(np.uint8)
+    frames = (np.repeat(np.roll(ground, t, axis=1)[..., None], 3, axis=2) for t in range(1500))
+    dfc.encode(frames, folder / "minute.dfc", rate=25)
+    return folder / "minute.dfc"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(sys.argv[1]) if len(sys.argv) > 1 else sample(Path(folder))
+        commands = {
+            "python -c pass": [sys.executable, "-c", "pass"],
+            "dfc inspect": [sys.executable, "-m", "dfccodec", "inspect", str(path)],
+            "dfc inspect --json": [sys.executable, "-m", "dfccodec", "inspect", "--json", str(path)],
+            "dfc verify": [sys.executable, "-m", "dfccodec", "verify", str(path)],
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(RUNS):
+            for name, command in commands.items():
+                begun = perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                times[name].append(perf_counter() - begun)
+        size = path.stat().st_size
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print(f"file of {size} bytes")
+    print(table(("command", "median s"), [(name, f"{value:.3f}") for name, value in medians.items()]))
+    write_json("startup", {"bytes": size, "medians": medians})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The examples and the README's Python run as they stand."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+from support import DATA
+
+import dfccodec as dfc
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(DATA / "flower_96x64.mp4", tmp_path / "in.mp4")
+    dfc.encode(tmp_path / "in.mp4", tmp_path / "out.dfc", dtype="float32")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "says"),
+    [
+        ("encode_decode.py", "in.mp4", r"70 frames, 18 kept, .*\nPSNR (2[5-9]|3\d)"),
+        ("read_latents.py", "out.dfc", r"96×64, 70 frames, 18 kept, model mini\nfrom frame 0: .*\(8, 1, 4, 6, 96\)"),
+        ("latent_dataset.py", ".", r"'latents': \(2, 32, 24, 96\).*\[8, 8\]"),
+    ],
+)
+def test_example(
+    name: str, argument: str, says: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [name, argument])
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+    assert re.search(says, capsys.readouterr().out)
+
+
+def test_python_of_the_readme(folder: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
