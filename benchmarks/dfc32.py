@@ -34,7 +34,7 @@ PUBLISHED_BYTES = 1_575_265  # a .pt of all 32 slots in bf16, what the published
 
 
 def of_mini(frames: np.ndarray, loaded: Loaded, qp: int, fill: str) -> dict[int, tuple[float, int]]:
-    """Squared error and bytes of the file at each budget. `mini, lerp` is its transform with a blind fill. Smaller budgets are trimmed from the whole: same files."""
+    """Squared error and bytes of the file at each budget; smaller budgets are trimmed from the whole: same files."""
     whole = io.BytesIO()
     dfc.encode(frames, whole, budget="all", qp=qp, fill=fill, model=loaded, rate=25)
     out = {}

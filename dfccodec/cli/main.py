@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from dfccodec.cli import decode, encode, generate, inspect, models, trim, verify
 from dfccodec.errors import DfcError
 from dfccodec.version import __version__
 
-app = typer.Typer(
-    name="dfc",
-    help="A learned video codec that keeps only the frames that pay for their bits.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("encode")(encode.encode)
-app.command("decode")(decode.decode)
-app.command("inspect")(inspect.inspect)
-app.command("verify")(verify.verify)
-app.command("trim")(trim.trim)
-app.command("generate")(generate.generate)
-app.add_typer(models.app, name="models", help="The models on this machine and how to get others.")
+VERBS = ("encode", "decode", "inspect", "verify", "trim", "generate", "models")
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The application with the verb that `arguments` name, or with all of them.
+
+    Importing one verb instead of all takes a fifth off the start of `dfc inspect` (benchmarks/startup.py).
+    """
+    app = typer.Typer(
+        name="dfc",
+        help="A learned video codec that keeps only the frames that pay for their bits.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    named = [arguments[0]] if arguments and arguments[0] in VERBS else VERBS
+    for verb in named:
+        module = importlib.import_module(f"dfccodec.cli.{verb}")
+        if verb == "models":
+            app.add_typer(module.app, name=verb, help="The models on this machine and how to get others.")
+        else:
+            app.command(verb)(getattr(module, verb))
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -36,7 +47,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -55,8 +65,9 @@ _COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__nam
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (design, section 4) and never raises."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, standalone_mode=False)
+        code = build(arguments)(arguments, prog_name="dfc", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.Abort:
         return _fail("interrupted", 130)
