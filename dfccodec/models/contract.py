@@ -28,6 +28,11 @@ class Encoded:
     importance: Tensor
 
 
+def unit(pixels: Tensor) -> Tensor:
+    """Pixels as floats in [0, 1]: bytes are divided by 255, floats pass. Bytes take a quarter of the memory."""
+    return pixels if pixels.is_floating_point() else pixels.float() / 255
+
+
 @runtime_checkable
 class LatentModel(Protocol):
     """A network that turns clips into latents and importance, and kept latents into clips.

@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dfccodec.models.config import JsonConfig
-from dfccodec.models.contract import Encoded
+from dfccodec.models.contract import Encoded, unit
 from dfccodec.models.importance import clip_importance
 
 PATCH = 16
@@ -190,11 +190,6 @@ class FillNetwork(nn.Module):
         return out
 
 
-def _unit(pixels: Tensor) -> Tensor:
-    """Pixels as floats in 0…1."""
-    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-
-
 def neighbours(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each dropped frame of a clip: which kept frames stand on either side, and where between them it is.
 
@@ -279,7 +274,7 @@ class Mini(nn.Module):
         index = torch.full((1,), qp, device=video.device)
         frames = rearrange(video, "b t h w c -> (b t) c h w")
         # One frame at a time: convolutions on two cores gain nothing from batches, and memory stays flat.
-        z = torch.cat([self.analyse(_unit(frame)[None], index) for frame in frames])
+        z = torch.cat([self.analyse(unit(frame)[None], index) for frame in frames])
         latents = rearrange(z, "(b t) c h w -> b t (h w) c", b=b).float()
         step = BASE_STEP * 2.0 ** (qp / 8)
         scores = [clip_importance(clip.reshape(t, -1).cpu().numpy(), step) for clip in latents]
@@ -291,12 +286,11 @@ class Mini(nn.Module):
         rows, columns = height // PATCH, width // PATCH
         z = rearrange(latents, "b t (h w) c -> b t c h w", h=rows, w=columns)
         index = torch.full((1,), qp, device=z.device)
-        out = []
-        for clip, mask in zip(z, kept.cpu().numpy(), strict=True):
-            full = self._fill_clip(clip, mask, index)
-            frames = torch.cat([self.synthesise(frame[None], index) for frame in full])
-            out.append(rearrange(frames, "t c h w -> t h w c"))
-        return torch.stack(out)
+        out = torch.empty(*z.shape[:2], height, width, 3, device=z.device)
+        for target, clip, mask in zip(out, z, kept.cpu().numpy(), strict=True):
+            for slot, frame in enumerate(self._fill_clip(clip, mask, index)):
+                target[slot] = rearrange(self.synthesise(frame[None], index)[0], "c h w -> h w c")
+        return out
 
     def _fill_clip(self, clip: Tensor, kept: np.ndarray, qp: Tensor) -> Tensor:
         """(T, 96, h, w) with every dropped slot filled; a clip with nothing kept is the token everywhere."""

@@ -1,0 +1,123 @@
+"""The local Hugging Face cache, and the download into it.
+
+Looking never touches the network; only `download` does. Both go through huggingface_hub, which honours
+HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote
+
+from dfccodec.errors import ModelError, UsageError
+
+SCHEME = "hf://"
+DEFAULT_REVISION = "main"
+SUFFIXES = (".pt", ".safetensors")
+
+_REPO_PART = re.compile(r"[A-Za-z0-9]([\w.-]{0,94}\w)?", re.ASCII)  # what huggingface_hub accepts
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """One file of one model repository.
+
+    Args:
+        repo: `owner/name`.
+        file: path inside the repository.
+        revision: branch, tag or commit hash; only a hash names the same bytes forever.
+    """
+
+    repo: str
+    file: str
+    revision: str = DEFAULT_REVISION
+
+    def __str__(self) -> str:
+        """The form `parse_address` reads."""
+        revision = "" if self.revision == DEFAULT_REVISION else "@" + quote(self.revision, safe="")
+        return f"{SCHEME}{self.repo}{revision}/{self.file}"
+
+
+def parse_address(spec: str) -> HubAddress:
+    """Read `hf://owner/repo[@revision]/file`; a slash within a revision is written `%2F`.
+
+    Raises:
+        UsageError: another form, or a file that is neither .pt nor .safetensors.
+    """
+    owner, _, rest = spec.removeprefix(SCHEME).partition("/")
+    name, _, file = rest.partition("/")
+    name, at, revision = name.partition("@")
+    revision = unquote(revision) if at else DEFAULT_REVISION
+    parts = file.split("/")
+    if not (owner and name and revision) or not revision.isprintable() or {"", ".", ".."} & {*parts}:
+        raise UsageError(f"model {spec!r} is no hub address; write hf://owner/repo[@revision]/file.safetensors")
+    if PurePosixPath(file).suffix not in SUFFIXES:
+        raise UsageError(f"model {spec!r} names {file!r}; dfc reads {' and '.join(SUFFIXES)}")
+    if not all(_REPO_PART.fullmatch(part) and ".." not in part and "--" not in part for part in (owner, name)):
+        raise UsageError(f"model {spec!r}: {owner}/{name} is no repository name; see https://huggingface.co")
+    return HubAddress(f"{owner}/{name}", file, revision)
+
+
+def cached_file(address: HubAddress) -> Path | None:
+    """Where the file is in the local cache, or None; never touches the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(address.repo, address.file, revision=address.revision)
+    return Path(found) if isinstance(found, str) else None  # the third answer is "known not to exist there"
+
+
+def download(address: HubAddress) -> Path:
+    """The file in the local cache, brought up to date from the hub first.
+
+    Raises:
+        ModelError: in one line, why it could not be had and what to do.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(address.repo, address.file, revision=address.revision))
+    except Exception as error:
+        message = _explain(error, address)
+        if message is None:
+            raise
+        raise ModelError(f"cannot get {address}: {message}") from error
+
+
+def _explain(error: Exception, address: HubAddress) -> str | None:
+    """What went wrong and the fix; None for an error that is not the hub's, the network's or the disk's."""
+    from huggingface_hub import constants, errors
+
+    endpoint = constants.ENDPOINT
+    page = f"{endpoint}/{address.repo}"
+    match error:
+        case errors.GatedRepoError():
+            return f"{address.repo} is gated; accept its terms at {page}, then: hf auth login"
+        case errors.RepositoryNotFoundError():
+            return f"no repository at {page}, or a private one; check the name, or: hf auth login"
+        case errors.RevisionNotFoundError():
+            return f"{address.repo} has no revision {address.revision!r}; see {page}/commits/main"
+        case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled():
+            if constants.HF_HUB_OFFLINE:
+                return "HF_HUB_OFFLINE is set and the file is not in the cache; unset it and try again"
+            return f"{endpoint} cannot be reached ({_reason(error)}); check the connection or HF_ENDPOINT"
+        case errors.EntryNotFoundError():
+            where = f"{address.file!r} at revision {address.revision!r}"
+            return f"{address.repo} has no file {where}; see {page}/tree/{quote(address.revision)}"
+        case errors.HfHubHTTPError():
+            return f"{endpoint} answered with an error ({_reason(error)}); try again later"
+        case OSError():
+            return f"{_reason(error)}; check the disk and the connection, then try again"
+    # huggingface_hub has changed its HTTP client twice: tell errors of the network by the package they are from
+    if type(error).__module__.partition(".")[0] in {"requests", "urllib3", "httpx", "httpx2", "httpcore"}:
+        return f"{endpoint} cannot be reached ({_reason(error)}); check the connection or HF_ENDPOINT"
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the innermost cause, which is the one that says what happened."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0][:120].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,196 @@
+"""Downloads through the real huggingface_hub client, from a small hub on this machine.
+
+huggingface_hub reads its environment when it is imported, so each case runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from dfccodec.models.config import VAEConfig
+from dfccodec.models.registry import ENTRIES
+from dfccodec.models.weights import fingerprint, read_weights, save_safetensors
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPO = "someone/tiny"
+
+SCRIPT = """
+import json, sys, time
+time.sleep = lambda seconds: None  # the client waits 20 s between its attempts to reach a hub that is down
+from dfccodec.errors import DfcError
+from dfccodec.models import registry
+for verb, spec in json.loads(sys.argv[1]):
+    try:
+        if verb == "pull":
+            result = registry.pull(*spec).fingerprint.hex()
+        else:
+            result = str(registry.resolve(*spec).path)
+        print(json.dumps([0, result]))
+    except DfcError as error:
+        print(json.dumps([error.exit_code, str(error)]))
+"""
+
+
+class Hub(ThreadingHTTPServer):
+    """The part of the hub's protocol that a download uses: HEAD and GET of /owner/repo/resolve/revision/file."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        self.files = files
+        self.requests: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, with_body: bool) -> None:
+        self.server.requests.append(f"{self.command} {self.path}")
+        repo, _, rest = self.path.lstrip("/").partition("/resolve/")
+        revision, _, file = rest.partition("/")
+        if repo == "someone/broken":
+            return self._error(503, "")
+        if repo != REPO:
+            return self._error(404, "RepoNotFound")
+        if revision not in ("main", COMMIT):
+            return self._error(404, "RevisionNotFound")
+        if file not in self.server.files:
+            return self._error(404, "EntryNotFound")
+        body = self.server.files[file]
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+        return None
+
+    def _error(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, reference: Path, vae_config: VAEConfig) -> Iterator[Hub]:
+    path = tmp_path_factory.mktemp("hub") / "tiny.safetensors"
+    save_safetensors(path, read_weights(reference / "vae_tiny.pt").tensors, vae_config.to_json(), "tiny-vae")
+    whole = path.read_bytes()
+    server = Hub({"tiny.safetensors": whole, "damaged.safetensors": whole[:-100]})
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def ask(cases: list[tuple[str, list[str]]], home: Path, endpoint: str, **extra: str) -> list[tuple[int, str]]:
+    """What `pull` and `resolve` say in a fresh process with that cache and endpoint: exit codes and results."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
+    clean = {key: value for key, value in clean.items() if not key.lower().endswith("_proxy")}
+    environment = {**clean, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "OMP_NUM_THREADS": "1", **extra}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(cases)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert "Traceback" not in done.stderr
+    assert "%|" not in done.stderr  # no progress bar where stderr is no terminal
+    return [(code, text) for code, text in map(json.loads, done.stdout.splitlines())]
+
+
+def test_pull_then_resolve_then_offline(hub: Hub, tmp_path: Path, reference: Path) -> None:
+    spec, pinned = f"hf://{REPO}/tiny.safetensors", f"hf://{REPO}@{COMMIT}/tiny.safetensors"
+    before, pulled, after, at_commit = ask(
+        [("resolve", [spec]), ("pull", [spec]), ("resolve", [spec]), ("resolve", [pinned])], tmp_path, hub.url
+    )
+    assert before == (5, f"model {spec!r} is not on this machine; get it with: dfc models pull {spec}")
+    assert pulled == (0, fingerprint(read_weights(reference / "vae_tiny.pt").tensors).hex())
+    assert after[0] == 0
+    assert Path(after[1]).is_relative_to(tmp_path)
+    assert Path(after[1]).read_bytes() == hub.files["tiny.safetensors"]
+    assert at_commit == after
+
+    seen = len(hub.requests)
+    assert ask([("resolve", [spec]), ("pull", [spec])], tmp_path, hub.url, HF_HUB_OFFLINE="1") == [after, pulled]
+    assert len(hub.requests) == seen
+
+
+def test_resolve_never_asks_the_network(hub: Hub, tmp_path: Path) -> None:
+    seen = len(hub.requests)
+    answers = ask([("resolve", [f"hf://{REPO}/tiny.safetensors"]), ("resolve", ["dfc-170m"])], tmp_path, hub.url)
+    assert [code for code, _ in answers] == [5, 5]
+    assert len(hub.requests) == seen
+
+
+def test_pull_by_name_asks_for_the_published_files(hub: Hub, tmp_path: Path) -> None:
+    seen = len(hub.requests)
+    answers = ask([("pull", ["dfc-170m"]), ("pull", ["dfc-dit-504m"])], tmp_path, hub.url)
+    assert all(code == 5 and "no repository at" in text for code, text in answers)
+    addresses = [entry.address for entry in ENTRIES if entry.address is not None]
+    asked = [f"HEAD /{a.repo}/resolve/{a.revision}/{a.file}" for a in addresses]
+    assert [request for request in hub.requests[seen:] if "/resolve/" in request] == asked
+
+
+def test_every_failure_is_one_line_with_the_fix(hub: Hub, tmp_path: Path) -> None:
+    cases = [
+        ("hf://someone/else/tiny.safetensors", f"no repository at {hub.url}/someone/else"),
+        (f"hf://{REPO}/absent.safetensors", "no file 'absent.safetensors' at revision 'main'; see "),
+        (f"hf://{REPO}@v9/tiny.safetensors", "no revision 'v9'; see "),
+        ("hf://someone/broken/tiny.safetensors", "503"),
+        (f"hf://{REPO}/damaged.safetensors", "is damaged"),
+    ]
+    answers = ask([("pull", [spec]) for spec, _ in cases], tmp_path, hub.url)
+    assert len(answers) == len(cases)
+    for (code, text), (_, expected) in zip(answers, cases, strict=True):
+        assert code == 5
+        assert expected in text
+        assert "\n" not in text
+    assert ask([("pull", [f"hf://{REPO}/tiny.safetensors", "v8"])], tmp_path, hub.url)[0][1].count("no revision 'v8'")
+
+
+def test_what_cannot_be_pulled(hub: Hub, tmp_path: Path) -> None:
+    inside, local = ask([("pull", ["mini"]), ("pull", ["model.pt"])], tmp_path, hub.url)
+    assert inside[0] == local[0] == 2
+    assert "inside the package" in inside[1]
+    assert "cannot be pulled" in local[1]
+
+
+def test_connection_refused(tmp_path: Path) -> None:
+    with socket.socket() as taken:  # bound but not listening: nothing else can answer on this port meanwhile
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        ((code, text),) = ask([("pull", ["dfc-170m"])], tmp_path, endpoint)
+    assert code == 5
+    assert f"{endpoint} cannot be reached" in text
+    assert "check the connection or HF_ENDPOINT" in text
+    assert "\n" not in text
+
+
+def test_offline_and_not_cached(tmp_path: Path) -> None:
+    ((code, text),) = ask([("pull", ["dfc-170m"])], tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")
+    assert code == 5
+    assert "HF_HUB_OFFLINE is set" in text
