@@ -20,9 +20,9 @@ from dfccodec.codec.output import replacing
 from dfccodec.codec.runtime import pick_device, pick_dtype
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
-from dfccodec.errors import InputError, UsageError
+from dfccodec.errors import InputError, ModelError, UsageError
 from dfccodec.media.picture import Picture, SourceInfo
-from dfccodec.models import registry
+from dfccodec.models import hub, registry
 
 
 def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> Loaded:
@@ -49,6 +49,12 @@ def model_for(preamble: Preamble, spec: str | None, device: str = "auto", dtype:
         ModelError: it is missing, or it is another model than the file was made with.
     """
     wanted = preamble.model
+    if spec is None and registry.entry_named(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
+        # The name comes out of an untrusted file: it may be looked up, never opened as a path.
+        raise ModelError(
+            f"the file needs model {ascii(wanted.name[:200])} (fingerprint {wanted.fingerprint.hex()[:16]}…), "
+            "which dfc does not know by name; say where it is with --model FILE"
+        )
     found = registry.load(spec or wanted.name, device=(where := pick_device(device)))
     registry.check_identity(wanted.name, wanted.fingerprint, found[1])
     return Loaded(found[0], wanted, where, pick_dtype(dtype, where))

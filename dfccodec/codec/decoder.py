@@ -30,8 +30,10 @@ def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
         tokens = latents[:, tile].reshape(len(latents), -1, header.channels)
         slots, known = policy.fill(tokens, clip.kept, clip.fill_payload)
         out.append(loaded.decode(slots, known, height, width, clip.qp))
-    frames = tiles.join(np.stack(out), header)
-    rounded: np.ndarray = (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8)
+    frames = tiles.join(out, header)
+    rounded = np.empty(frames.shape, np.uint8)
+    for source, target in zip(frames, rounded, strict=True):  # frame by frame: a 4K clip of floats is 3 GB already
+        target[:] = np.clip(source, 0, 1) * 255 + 0.5
     return rounded
 
 

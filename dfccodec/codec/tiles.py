@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dfccodec.container.records import Header
@@ -31,14 +33,13 @@ def split(frames: np.ndarray, header: Header) -> np.ndarray:
     )
 
 
-def join(tiles: np.ndarray, header: Header) -> np.ndarray:
-    """Tiles (n, T, h, w, 3) float -> frames (T, H, W, 3) float: overlaps are blended with linear ramps."""
+def join(tiles: Sequence[np.ndarray], header: Header) -> np.ndarray:
+    """Tiles, n of (T, h, w, 3) float -> frames (T, H, W, 3) float: overlaps are blended with linear ramps."""
     if not header.tile:
-        whole: np.ndarray = tiles[0][:, : header.height, : header.width]
-        return whole
+        return tiles[0][:, : header.height, : header.width]
     height, width = padded_size(header)
     side = header.tile
-    out: np.ndarray = np.zeros((tiles.shape[1], height, width, 3), np.float32)
+    out: np.ndarray = np.zeros((len(tiles[0]), height, width, 3), np.float32)
     weight = np.zeros((height, width, 1), np.float32)
     rows, columns = header.tile_starts(header.height), header.tile_starts(header.width)
     distance = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from support import flat_model, moving
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded import Loaded
+from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
 
 
@@ -105,9 +107,22 @@ def test_rates_are_kept_exactly(flat: Loaded) -> None:
     assert (decoder.preamble.header.rate.num, decoder.preamble.header.rate.den) == (24000, 1001)
 
 
-def test_another_model_is_refused_by_name(flat: Loaded) -> None:
-    with pytest.raises(ModelError, match="flat"):
+def test_a_model_that_is_not_known_is_asked_for_by_name(flat: Loaded) -> None:
+    with pytest.raises(ModelError, match=r"needs model 'flat'.*--model FILE"):
         list(dfc.decode(coded(moving(2), flat)))
+
+
+def test_a_name_in_a_file_is_never_opened_as_a_path(flat: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "evil.pt").write_bytes(b"not a model")
+    named = Loaded(flat.model, ModelId(str(tmp_path / "evil.pt"), bytes(32)), flat.device)
+    with pytest.raises(ModelError, match="does not know by name"):
+        dfc.decode(coded(moving(2), named))
+
+
+def test_another_fingerprint_is_refused(mini: Loaded) -> None:
+    other = Loaded(mini.model, ModelId("mini", bytes(32), mini.identity.config), mini.device)
+    with pytest.raises(ModelError, match="other weights of the same name"):
+        dfc.decode(coded(moving(2), other))
 
 
 @pytest.mark.parametrize(
