@@ -52,7 +52,7 @@ def model_for(preamble: Preamble, spec: str | None, device: str = "auto", dtype:
     if spec is None and registry.entry_named(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
         # The name comes out of an untrusted file: it may be looked up, never opened as a path.
         raise ModelError(
-            f"the file needs model {ascii(wanted.name[:200])} (fingerprint {wanted.fingerprint.hex()[:16]}…), "
+            f"the file needs model {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), "
             "which dfc does not know by name; say where it is with --model FILE"
         )
     found = registry.load(spec or wanted.name, device=(where := pick_device(device)))

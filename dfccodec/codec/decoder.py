@@ -11,7 +11,7 @@ from dfccodec.codec import fill, tiles
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
-from dfccodec.container.chunks import Damage
+from dfccodec.container.chunks import FRAME_BYTES, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
 from dfccodec.container.records import Clip
 from dfccodec.errors import DamagedError
@@ -33,8 +33,12 @@ def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
     frames = tiles.join(out, header)
     rounded = np.empty(frames.shape, np.uint8)
     for source, target in zip(frames, rounded, strict=True):  # frame by frame: a 4K clip of floats is 3 GB already
-        target[:] = np.clip(source, 0, 1) * 255 + 0.5
+        target[:] = np.nan_to_num(np.clip(source, 0, 1)) * 255 + 0.5
     return rounded
+
+
+MIN_CLIP_BYTES = FRAME_BYTES + 34
+"""Bytes of the smallest clip chunk: framing, head, one byte of kept bits, one of importance, one duration."""
 
 
 class Decoder:
@@ -49,7 +53,8 @@ class Decoder:
     Attributes:
         preamble: header, model, steps, tags.
         damage: what was met, with `conceal`; complete once the iteration has ended.
-        lost: (first frame, count) of every stretch of frames that was concealed.
+        lost: (first frame, count) of every stretch of missing frames. A stretch longer than the damaged bytes can have
+            held gets no stand-ins: a number in a file must not make a reader produce four billion frames.
 
     Raises:
         DamagedError: the file is damaged and `conceal` is off.
@@ -67,6 +72,7 @@ class Decoder:
         self.damage: list[Damage] = []
         self.lost: list[tuple[int, int]] = []
         self._next = 0  # number of the frame expected next
+        self._room = 0  # damaged bytes since the last good clip
         self._last: Picture | None = None
 
     def __iter__(self) -> Iterator[Picture]:
@@ -86,6 +92,7 @@ class Decoder:
         if not self._conceal:
             raise DamagedError(f"{damage.reason}; decode --conceal gives back what is whole", damage.offset)
         self.damage.append(damage)
+        self._room += damage.size
 
     def _clip(self, at: ClipAt) -> Iterator[Picture]:
         clip = at.clip
@@ -104,6 +111,7 @@ class Decoder:
         yield from pictures
         self._next = clip.first_frame + clip.frames
         self._last = pictures[-1]
+        self._room = 0
 
     def _bridge(self, until: int, after: Picture | None) -> Iterator[Picture]:
         """Stand-ins for the frames from the one expected to `until`, evenly over the time that is missing."""
@@ -112,6 +120,9 @@ class Decoder:
             raise DamagedError(f"frames {first} to {until - 1} are missing; decode --conceal gives back the rest")
         self._next = until
         self.lost.append((first, count))
+        # A frame number is only a claim: no more stand-ins than the damaged bytes can have held frames.
+        if count > self.preamble.header.clip_frames * (self._room // MIN_CLIP_BYTES + 1):
+            return
         model = self._last or after
         if model is None:
             return

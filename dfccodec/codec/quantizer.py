@@ -22,7 +22,8 @@ def quantize(latents: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:
 
 def dequantize(values: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:
     """Integers (…, C) int16 -> latents (…, C) float32: product in binary64, rounded once to binary32."""
-    out: np.ndarray = (values.astype(np.float64) * step_sizes(steps, qp)).astype(np.float32)
+    with np.errstate(over="ignore"):  # hostile steps give infinities, which is what rounding to binary32 says
+        out: np.ndarray = (values.astype(np.float64) * step_sizes(steps, qp)).astype(np.float32)
     return out
 
 

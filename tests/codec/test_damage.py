@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import time
 import tracemalloc
@@ -13,6 +14,8 @@ from support import moving
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded import Loaded
+from dfccodec.container.chunks import pack_chunk
+from dfccodec.container.pack import pack_clip
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.scan import scan
 from dfccodec.errors import DfcError
@@ -89,6 +92,16 @@ def test_garbage_between_chunks_is_skipped(sound: bytes, flat: Loaded) -> None:
     assert len(list(decoder)) == 70
     assert decoder.lost == []
     assert decoder.damage[0].offset == second.offset
+
+
+def test_a_claim_of_four_billion_missing_frames_produces_none(sound: bytes, flat: Loaded) -> None:
+    reader = StreamReader(io.BytesIO(sound))
+    clips = [i for i in reader if isinstance(i, ClipAt)]
+    far = dataclasses.replace(clips[1].clip, first_frame=2**32 - 100)
+    data = sound[: clips[1].offset] + pack_chunk(b"CLIP", pack_clip(far)) + sound[clips[2].offset :]
+    decoder = Decoder(io.BytesIO(data), lambda _: flat, conceal=True)
+    assert sum(1 for _ in decoder) == 64
+    assert decoder.lost[0] == (32, 2**32 - 132)
 
 
 def test_a_file_of_false_chunks_is_given_up_in_time() -> None:

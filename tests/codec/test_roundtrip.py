@@ -137,3 +137,18 @@ def test_arrays_of_another_form_are_refused(frames: object, flat: Loaded) -> Non
 def test_qp_out_of_range_is_refused(flat: Loaded) -> None:
     with pytest.raises(UsageError, match="63"):
         coded(moving(1), flat, qp=64)
+
+
+def test_absurd_steps_give_pixels_without_a_warning(flat: Loaded, recwarn: pytest.WarningsRecorder) -> None:
+    class Absurd(type(flat.model)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = np.full(3, 3e38, np.float32)
+
+        def encode(self, video, qp, valid=None):  # type: ignore[no-untyped-def]
+            out = super().encode(video, qp, valid)
+            return type(out)(out.latents * 3e38, out.importance)
+
+    loaded = Loaded(Absurd(), flat.identity, flat.device)
+    assert decoded(coded(moving(2), loaded, qp=40), loaded).shape == (2, 48, 64, 3)
+    assert not recwarn.list

@@ -132,3 +132,17 @@ def test_scaled_frames_have_the_short_side(tmp_path: Path) -> None:
     frames = read_scaled(DATA / "flower_96x64.mp4", 32, every=10, most=3)
     assert [f.shape for f in frames] == [(32, 48, 3)] * 3
     assert [f.shape for f in read_scaled(write_video(tmp_path / "a.mp4", moving(2, 64, 48)), 24)] == [(32, 24, 3)] * 2
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 3), (180, 2), (-90, 1)])
+def test_phone_rotation_is_read(degrees: int, turns: int, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", moving(3))
+    with av.open(str(source)) as plain, av.open(str(tmp_path / "turned.mp4"), "w") as turned:
+        stream = turned.add_stream_from_template(plain.streams.video[0])
+        stream.set_display_rotation(degrees)  # counter-clockwise, as ffmpeg counts
+        for packet in plain.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                turned.mux(packet)
+    with VideoSource(tmp_path / "turned.mp4") as video:
+        assert video.info.rotation == turns
