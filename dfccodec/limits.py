@@ -42,3 +42,6 @@ MAX_QP = 63
 
 RESYNC_BUDGET = 64 << 20
 """Bytes of checksums a reader computes at candidate chunks after damage: bounds a file made of false chunk headers."""
+
+MAX_WINDOW = 1 << 27
+"""Bytes of a zstd window, or the content where that is larger: the memory of a streaming decompressor."""

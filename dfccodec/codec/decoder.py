@@ -102,7 +102,7 @@ class Decoder:
         try:
             frames = decode_clip(clip, self.preamble, self._loaded)
         except DamagedError as error:
-            self._note(Damage(at.offset, at.size, str(error)))
+            self._note(Damage.of(error, at.offset, at.size))
             return
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]

@@ -14,6 +14,7 @@ from dfccodec.container.reader import ClipAt, IndexAt, Packets, Preamble, Stream
 from dfccodec.container.records import IndexEntry, StreamInfo
 from dfccodec.container.writer import LatentHash
 from dfccodec.errors import DamagedError, UnsupportedError
+from dfccodec.limits import MAX_STREAMS
 
 
 @dataclass
@@ -64,6 +65,9 @@ class _Check:
         self.verdict.faults.append(Damage(offset, size, reason))
 
     def item(self, item: object) -> None:
+        if self.index_at >= 0 and not isinstance(item, Damage) and not (isinstance(item, Chunk) and item.type == FOOT):
+            what = type(item).__name__ if not isinstance(item, Chunk) else f"chunk {item.type.decode()}"
+            self.fault(self.index_at, 0, f"{what} after the index: only the footer may follow it")
         if isinstance(item, Damage):
             self.verdict.faults.append(item)
         elif isinstance(item, ClipAt):
@@ -72,6 +76,9 @@ class _Check:
             if item.id in self.streams:
                 self.fault(0, 0, f"stream {item.id} is declared twice")
             self.streams.add(item.id)
+            if len(self.streams) > MAX_STREAMS:
+                limit = f"{len(self.streams)} streams, at most {MAX_STREAMS}"
+                self.verdict.faults.append(Damage(0, 0, limit, "limit"))
         elif isinstance(item, Packets):
             if item.stream not in self.streams:
                 self.fault(0, 0, f"packets of stream {item.stream} come before its declaration")
@@ -79,7 +86,9 @@ class _Check:
             self.index(item)
         elif isinstance(item, Chunk) and item.type == FOOT:
             where = unpack_foot(item.payload)
-            if self.index_at >= 0 and where != self.index_at:
+            if self.index_at < 0 and not self.verdict.faults:
+                self.fault(item.offset, item.size, "footer without an index")
+            elif self.index_at >= 0 and where != self.index_at:
                 self.fault(
                     item.offset,
                     item.size,
@@ -88,8 +97,6 @@ class _Check:
 
     def clip(self, at: ClipAt) -> None:
         clip, verdict = at.clip, self.verdict
-        if self.index_at >= 0:
-            self.fault(at.offset, at.size, "clip after the index")
         if clip.first_frame != verdict.frames and not verdict.faults:
             self.fault(at.offset, at.size, f"clip begins at frame {clip.first_frame}, {verdict.frames} expected")
         stamps = clip.timestamps
@@ -100,7 +107,7 @@ class _Check:
             fill.policy(clip.fill)
             values = decode_clip_integers(clip, verdict.preamble.header)
         except (DamagedError, UnsupportedError) as error:
-            self.fault(at.offset, at.size, str(error))
+            verdict.faults.append(Damage.of(error, at.offset, at.size))
             return
         self.hash.update(values)
         kept = int(clip.kept.sum())

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from dfccodec.errors import DamagedError, NotDfcError
+from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
 from dfccodec.limits import MAX_CHUNK, RESYNC_BUDGET
 
 SIGNATURE = b"\xdfDFC\r\n\x1a\n"
@@ -51,6 +51,15 @@ class Damage:
     offset: int
     size: int
     reason: str
+    kind: str = "damaged"
+    """Class of error (SPEC.md 2.1): `damaged`, `limit` or `unsupported`."""
+
+    @classmethod
+    def of(cls, error: DfcError, offset: int, size: int) -> Damage:
+        """The damage that an error found in those bytes."""
+        kinds = ((LimitError, "limit"), (UnsupportedError, "unsupported"))
+        kind = next((name for type_, name in kinds if isinstance(error, type_)), "damaged")
+        return cls(offset, size, str(error), kind)
 
 
 def is_critical(kind: bytes) -> bool:
@@ -84,14 +93,29 @@ class Source:
         self._ended = False
         self.offset = 0
 
-    def peek(self, count: int) -> memoryview:
-        """The next `count` bytes, fewer at the end of the stream. Valid until the next call."""
+    def fill(self, count: int) -> int:
+        """Look `count` bytes ahead; returns how many there are, fewer at the end of the stream. Copies nothing."""
         while len(self._window) < count and not self._ended:
             piece = self._stream.read(min(_PIECE, count - len(self._window)))
             if not piece:
                 self._ended = True
             self._window += piece
-        return memoryview(bytes(self._window[:count]))
+        return min(count, len(self._window))
+
+    def peek(self, start: int, end: int) -> bytes:
+        """Bytes [start, end) ahead, fewer at the end of the stream."""
+        self.fill(end)
+        return bytes(self._window[start:end])
+
+    def crc32(self, start: int, end: int, seed: int) -> int:
+        """CRC-32 of bytes that `fill` has brought, without a copy of them."""
+        with memoryview(self._window) as window, window[start:end] as part:
+            return zlib.crc32(part, seed)
+
+    def search(self, pattern: re.Pattern[bytes], count: int) -> int:
+        """Where a pattern first stands in the next `count` bytes, or -1."""
+        match = pattern.search(self._window, 0, self.fill(count))
+        return match.start() if match else -1
 
     def skip(self, count: int) -> None:
         """Move on by `count` bytes that were peeked."""
@@ -105,7 +129,7 @@ def read_signature(source: Source) -> None:
     Raises:
         NotDfcError: they are others; says so when a transfer in text mode is the likely reason.
     """
-    found = bytes(source.peek(8))
+    found = source.peek(0, 8)
     if found != SIGNATURE:
         hint = ""
         if found[1:4] == b"DFC" or found[:4] == b"\xdfDFC":
@@ -139,7 +163,7 @@ def walk(source: Source) -> Iterator[Chunk | Damage]:
 
 def _chunk_at(source: Source) -> Chunk | Damage | None:
     """The chunk at the current place; `Damage` (size 0: length unknown) if there is none; None at the end."""
-    head = bytes(source.peek(8))
+    head = source.peek(0, 8)
     if not head:
         return None
     if len(head) < 8:
@@ -149,22 +173,20 @@ def _chunk_at(source: Source) -> Chunk | Damage | None:
         return Damage(source.offset, 0, f"no chunk here: type {head[:4].hex()} is not four letters")
     if length > MAX_CHUNK:
         return Damage(source.offset, 0, f"chunk {name(kind)} claims {length} bytes, the limit is {MAX_CHUNK}")
-    whole = source.peek(length + FRAME_BYTES)
-    if len(whole) < length + FRAME_BYTES:
-        missing = length + FRAME_BYTES - len(whole)
-        return Damage(source.offset, 0, f"file ends inside chunk {name(kind)}: {missing} bytes missing")
-    payload = bytes(whole[8:-4])
-    (wanted,) = struct.unpack("<I", whole[-4:])
-    actual = zlib.crc32(payload, zlib.crc32(kind))
+    size = length + FRAME_BYTES
+    if (there := source.fill(size)) < size:
+        return Damage(source.offset, 0, f"file ends inside chunk {name(kind)}: {size - there} bytes missing")
+    (wanted,) = struct.unpack("<I", source.peek(size - 4, size))
+    actual = source.crc32(8, size - 4, zlib.crc32(kind))
     if wanted != actual:
         reason = f"checksum of chunk {name(kind)} is {actual:08x}, the file says {wanted:08x}"
-        return Damage(source.offset, length + FRAME_BYTES, reason)
-    return Chunk(kind, payload, source.offset)
+        return Damage(source.offset, size, reason)
+    return Chunk(kind, source.peek(8, size - 4), source.offset)
 
 
 def _plausible_at(source: Source, distance: int) -> bool:
     """Whether the end of the file or a known chunk header stands `distance` bytes ahead."""
-    ahead = bytes(source.peek(distance + 8))[distance:]
+    ahead = source.peek(distance, distance + 8)
     if not ahead:
         return True
     return len(ahead) == 8 and ahead[:4] in KNOWN and struct.unpack("<I", ahead[4:])[0] <= MAX_CHUNK
@@ -174,19 +196,19 @@ def _resync(source: Source, budget: int) -> int:
     """Move to the next good chunk of a known type, or to the end. Returns what is left of the checksum budget."""
     source.skip(1)
     while budget > 0:
-        window = bytes(source.peek(_PIECE))
-        if not window:
-            return budget
-        match = _CANDIDATE.search(window)
-        if match is None:
-            source.skip(max(len(window) - 3, 1))  # a type may straddle the edge of the window
+        place = source.search(_CANDIDATE, _PIECE)
+        if place < 0:
+            there = source.fill(_PIECE)
+            if not there:
+                return budget
+            source.skip(max(there - 3, 1))  # a type may straddle the edge of the window
             continue
-        source.skip(match.start())
+        source.skip(place)
         found = _chunk_at(source)
         if isinstance(found, Chunk):
             return budget
         budget -= found.size + FRAME_BYTES if found else FRAME_BYTES
         source.skip(1)
-    while rest := len(source.peek(_PIECE)):
+    while rest := source.fill(_PIECE):
         source.skip(rest)
     return 0

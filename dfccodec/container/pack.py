@@ -15,6 +15,7 @@ from dfccodec.container.records import (
     VERSION,
     Clip,
     Colour,
+    Fill,
     Header,
     Index,
     IndexEntry,
@@ -130,8 +131,12 @@ def unpack_steps(payload: bytes, channels: int, offset: int | None = None) -> np
     return np.resize(np.array(values, dtype=np.float32), channels)
 
 
-def pack_clip(c: Clip) -> bytes:
-    """Payload of CLIP."""
+def pack_clip(c: Clip, header: Header | None = None) -> bytes:
+    """Payload of CLIP; with `header`, refused where its reader would refuse it.
+
+    Raises:
+        DamagedError: a field is out of range, or counts do not agree.
+    """
     timing = 0 if len(c.durations) == 1 else 1
     head = struct.pack(
         "<" + _CLIP, c.first_frame, c.frames, c.qp, c.fill, c.coding, c.first_pts, timing, c.planes, 0,
@@ -139,7 +144,10 @@ def pack_clip(c: Clip) -> bytes:
     )  # fmt: skip
     bitmap = np.packbits(c.kept, bitorder="little").tobytes()
     durations = struct.pack(f"<{len(c.durations)}I", *c.durations)
-    return head + bitmap + c.importance.tobytes() + durations + c.fill_payload + c.latents
+    payload = head + bitmap + c.importance.tobytes() + durations + c.fill_payload + c.latents
+    if header is not None:
+        unpack_clip(payload, header)
+    return payload
 
 
 CLIP_HEAD_BYTES = struct.calcsize("<" + _CLIP) + 8 + 5 * limits.MAX_CLIP_FRAMES
@@ -179,6 +187,8 @@ def unpack_clip_head(payload: bytes, header: Header, offset: int | None = None) 
         )
     if pts + sum(durations) * (1 if timing else frames) >= 2**63:
         raise f.fail(f"timestamps from {pts} overflow 63 bits")
+    if fill_bytes and fill in (Fill.TOKEN, Fill.HOLD, Fill.LERP):
+        raise f.fail(f"fill policy {fill} takes no payload, {fill_bytes} bytes are declared")
     clip = Clip(first, kept, importance, qp, pts, durations, b"", planes, fill, b"", coding)
     return clip, fill_bytes, latent_bytes, f
 
@@ -200,7 +210,10 @@ def unpack_index(payload: bytes, offset: int | None = None) -> Index:
     size = struct.calcsize("<" + _ENTRY)
     table = f.take(count * size, "clips")
     f.end()
-    index = Index(tuple(IndexEntry(*e[:6]) for e in struct.iter_unpack("<" + _ENTRY, table)), digest)
+    rows = list(struct.iter_unpack("<" + _ENTRY, table))
+    if any(row[6] for row in rows):
+        raise f.fail("reserved field of an entry is set")
+    index = Index(tuple(IndexEntry(*row[:6]) for row in rows), digest)
     if (index.frames, index.kept) != (frames, kept):
         raise f.fail(f"totals say {frames} frames, {kept} kept; its clips add up to {index.frames}, {index.kept}")
     return index

@@ -83,6 +83,7 @@ class StreamReader:
         for item in self._walk:
             if isinstance(item, Damage):
                 damage = damage or item
+                self._ahead.append(item)
                 continue
             _refuse_unknown(item)
             if not found and item.type != chunks.HEAD:
@@ -100,8 +101,6 @@ class StreamReader:
         for kind in (chunks.HEAD, chunks.MODEL, chunks.STEPS):
             if kind not in found:
                 raise _lost(chunks.name(kind), damage, self._source.offset)
-        if damage:
-            self._ahead.insert(0, damage)
         return _preamble(found)
 
     def __iter__(self) -> Iterator[Item]:
@@ -127,7 +126,7 @@ class StreamReader:
         try:
             return self._record(item)
         except DamagedError as error:  # a right checksum over wrong fields: a faulty writer, or an attack
-            return Damage(item.offset, item.size, str(error))
+            return Damage.of(error, item.offset, item.size)
 
     def _record(self, item: Chunk) -> Item:
         at = item.offset + 8

@@ -74,7 +74,7 @@ class Writer:
     def clip(self, clip: Clip, values: np.ndarray) -> None:
         """Write a clip; `values` (K, tiles, rows, columns, C) int16 are what its coded latents hold, for the hash."""
         start = self.offset
-        self.chunk(chunks.CLIP, pack.pack_clip(clip))
+        self.chunk(chunks.CLIP, pack.pack_clip(clip, self.header))
         kept = int(clip.kept.sum())
         self._entries.append(
             IndexEntry(start, self.offset - start, clip.first_frame, clip.first_pts, clip.frames, kept)

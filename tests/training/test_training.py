@@ -111,7 +111,7 @@ def test_filling_learns_on_latents(footage: Path) -> None:
     rng = np.random.default_rng(0)
     model = Mini()
     clip = torch.randn(1, 96, 4, 4) * (torch.arange(16.0).reshape(-1, 1, 1, 1) / 8) ** 2  # interpolation is off
-    past, future, where, qp, truth = training._fill_batch([clip.half()], rng, 8)
+    past, future, where, qp, truth = training._fill_batch([(clip.half(), 24)], rng, 8)
     optimizer = torch.optim.Adam(model.fill.parameters(), 4e-3)
     losses = []
     for _ in range(60):

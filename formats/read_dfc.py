@@ -1,0 +1,199 @@
+"""A second, independent strict reader of `.dfc`, written from SPEC.md alone: `python read_dfc.py FILE` prints JSON."""
+
+import io
+import json
+import struct
+import sys
+import zlib
+from decimal import Decimal
+from hashlib import sha256
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import zstandard
+
+KNOWN = ("HEAD", "MODL", "STEP", "tool", "tags", "CLIP", "strm", "pkts", "indx", "foot")
+HEAD = "version:B needs:B flags:H width:H height:H patch:B clip_frames:B channels:H tile:H overlap:H rate:2I "
+HEAD += "time_base:2I pixel_aspect:2I rotation:B range:B primaries:B transfer:B matrix:B bits:B reserved:H"
+CLIP = "first_frame:I frames:B qp:B fill:B coding:B pts:q timing:B planes:B reserved:H payload:I size:I"
+STRM = "id:H kind:B reserved:B time_base:2I sample_rate:I channels:H disposition:H"
+Record = dict[str, Any]
+
+
+class Refused(Exception):
+    """Its arguments are the message and the class of error of SPEC.md 2.1."""
+
+
+def need(fine: bool, message: str, kind: str = "damaged") -> None:
+    if not fine:
+        raise Refused(message, kind)
+
+
+class Cursor(io.BytesIO):  # the fields of a payload, never past its end (SPEC.md 1)
+    def take(self, count: int) -> bytes:
+        data = self.read(count)
+        need(len(data) == count, "a payload ends inside a field")
+        return data
+
+    def get(self, layout: str) -> Any:
+        values = struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+        return values[0] if len(values) == 1 else list(values)
+
+    def fields(self, spec: str) -> Record:
+        return {name: self.get(layout) for name, layout in (field.split(":") for field in spec.split())}
+
+    def text(self) -> str:
+        return self.take(self.get("H")).decode("utf-8")
+
+
+def chunks(data: bytes) -> Any:
+    """(type, offset, size, payload) of each chunk (SPEC.md 3)."""
+    need(data[:8] == b"\xdfDFC\r\n\x1a\n", "no signature", "not-dfc")
+    place = 8
+    while place < len(data):
+        kind, length = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+        need(kind.isalpha() and len(data) - place >= 12, f"no whole chunk with a type of four letters at {place}")
+        need(length <= 1 << 28 and place + 12 + length <= len(data), f"{kind!r} of {length} bytes does not fit")
+        payload, (crc,) = data[place + 8 : place + 8 + length], struct.unpack_from("<I", data, place + 8 + length)
+        name, cursor = kind.decode("ascii"), Cursor(payload)
+        need(zlib.crc32(kind + payload) == crc, f"checksum of {name}")
+        need(name in KNOWN or name[0].islower(), f"critical chunk {name} is unknown", "unsupported")
+        yield name, place, length + 12, cursor
+        need(name not in KNOWN or not cursor.read(1), f"{name}: bytes that no field claims")
+        place += 12 + length
+
+
+def read_head(c: Cursor) -> Record:
+    need(c.getvalue()[1:2] <= b"\1", "needs a newer version", "unsupported")
+    h = c.fields(HEAD)
+    need(1 <= h["needs"] <= h["version"], "impossible version")
+    need(not h.pop("flags") and not h.pop("reserved"), "unknown header flags", "unsupported")
+    patch, tile, overlap, sides = h["patch"], h["tile"], h["overlap"], (h["height"], h["width"])
+    need(min(sides) > 0 and 1 <= h["clip_frames"] <= 64 and 1 <= h["channels"] <= 1024, "size, clip_frames, channels")
+    need(sides[0] * sides[1] <= 1 << 27, "picture too large", "limit")
+    need(patch in (1, 2, 4, 8, 16, 32, 64) and not (tile | overlap) % patch and overlap <= tile // 2, "patch or tile")
+    need(h["rotation"] <= 3 and h["range"] <= 2, "rotation or colour range")
+    need(0 not in h["rate"][1:] + h["time_base"] + h["pixel_aspect"], "a ratio is not positive")
+    h["grid"] = [1, *(-(-side // patch) for side in sides)]
+    if tile:
+        count = [1 + -(-(max(n * patch, tile) - tile) // (tile - overlap)) for n in h["grid"][1:]]
+        h["grid"] = [count[0] * count[1], tile // patch, tile // patch]
+    need(int(np.prod(h["grid"])) * h["channels"] <= 1 << 28, "too many integers in a frame", "limit")
+    h["colour"] = {name: h.pop(name) for name in ("range", "primaries", "transfer", "matrix", "bits")}
+    return h
+
+
+def read_integers(data: bytes, kept: int, head: Record, planes: int) -> np.ndarray:
+    """(K, tiles, rows, columns, C) int16 (SPEC.md 7)."""
+    channels, plain = head["channels"], b""
+    raw = kept * channels * (1 + planes * int(np.prod(head["grid"])))
+    need(raw <= max(65536, 32768 * len(data)), f"{raw} bytes claimed from {len(data)}", "limit")
+    if kept:
+        frame = zstandard.get_frame_parameters(data)
+        need(data[:4] == b"\x28\xb5\x2f\xfd" and frame.content_size == raw and not frame.dict_id, "zstd: header")
+        need(frame.window_size <= max(1 << 27, raw), "zstd: window", "limit")
+        plain = zstandard.ZstdDecompressor().decompress(data, raw, allow_extra_data=False)
+    need(len(plain) == raw and (kept > 0 or not data), "latents: not the size declared, or of no frame")
+    filters, u = plain[: channels * kept], np.frombuffer(plain, np.uint8)[channels * kept :].astype(np.uint16)
+    u = u if planes == 1 else u[: u.size // 2] + (u[u.size // 2 :] << 8)
+    v = ((u >> 1) ^ (0 - (u & 1))).reshape(channels, kept, *head["grid"])
+    for c, k in np.ndindex(channels, kept):
+        need((kind := filters[c * kept + k]) <= 3, f"filter {kind}")
+        v[c, k] += v[c, k - 1] if kind == 1 and k else np.uint16(0)
+        if kind >= 2:  # LEFT along columns, UP along rows
+            np.add.accumulate(v[c, k], axis=4 - kind, out=v[c, k])
+    return np.moveaxis(v, 0, -1).view(np.int16)
+
+
+def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tuple[Record, bytes]:
+    clip = c.fields(CLIP)
+    pts, timing, reserved, coding, payload, size = map(
+        clip.pop, ("pts", "timing", "reserved", "coding", "payload", "size")
+    )
+    frames, qp, fill, planes = clip["frames"], clip["qp"], clip["fill"], clip["planes"]
+    fine = 1 <= frames <= head["clip_frames"] and qp <= 63 and timing <= 1 and planes in (1, 2) and not reserved
+    need(fine, "CLIP: a field is out of range")
+    bitmap = int.from_bytes(c.take((frames + 7) // 8), "little")
+    kept, clip["importance"] = [t for t in range(frames) if bitmap >> t & 1], list(c.take(frames))
+    durations = [c.get("I") for _ in range(frames)] if timing else [c.get("I")] * frames
+    *clip["timestamps"], clip["end"] = accumulate(durations, initial=pts)
+    need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
+    next_frame, earliest = before["first_frame"] + before["frames"], before["timestamps"][-1]
+    need(clip["first_frame"] == next_frame and pts >= earliest, "CLIP: frames are missing or time goes back")
+    need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
+    need(fill < 3 and not coding, "fill policy or coding is unknown", "unsupported")
+    need(not payload, "CLIP: a fill payload")
+    integers = read_integers(c.take(size), len(kept), head, planes)
+    step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
+    raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
+    hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
+    return {**clip, **hashes, "kept": kept, "fill": ("token", "hold", "lerp")[fill]}, raw
+
+
+def read_small(name: str, c: Cursor, out: Record) -> None:
+    if name == "HEAD":
+        out["header"] = read_head(c)
+    elif name == "MODL":
+        out["model"] = {"name": c.text(), "fingerprint": c.take(32).hex(), "config": c.text()}
+        need(out["model"]["name"] != "" and isinstance(json.loads(out["model"]["config"]), dict), "MODL: empty")
+    elif name == "STEP":
+        channels, count = out["header"]["channels"], c.get("H")
+        need(count in (1, channels), f"{count} steps")
+        out["steps"] = [c.get("f") for _ in range(count)] * (channels // count)
+        need(all(2.0**-126 <= s < float("inf") for s in out["steps"]), "a step is not a positive normal number")
+    elif name in ("tool", "tags"):
+        need((count := c.get("H")) <= 1024, f"{count} pairs", "limit")
+        out[name] = [[c.text(), c.text()] for _ in range(count)]
+    elif name == "strm":
+        s = c.fields(STRM) | {"codec": c.text(), "layout": c.text(), "language": c.text()}
+        s["extradata"] = c.take(c.get("I")).hex()
+        need(s["kind"] <= 2 and not s.pop("reserved") and min(s["time_base"]) > 0 and s["codec"] != "", "strm: a field")
+        need(s["id"] not in [other["id"] for other in out["streams"]], "strm: declared twice")
+        need(len(out["streams"]) < 64, "more than 64 streams", "limit")
+        out["streams"].append(s)
+    elif name == "pkts":
+        stream, reserved, count = c.get("HHI")
+        need(stream in [s["id"] for s in out["streams"]] and not reserved, "pkts: not declared, or reserved is set")
+        for pts, dts, duration, size, key in list(struct.iter_unpack("<qqIIB", c.take(25 * count))):
+            need(key <= 1, "pkts: key")
+            row = {"stream": stream, "pts": pts, "dts": dts, "duration": duration, "key": bool(key)}
+            out["packets"].append(row | {"data": c.take(size).hex()})
+    else:
+        out["unknown"].append(name)
+
+
+def read(data: bytes) -> Record:
+    """Everything a file says. Raises Refused, or an error of UTF-8, JSON or zstd, which means "damaged" too."""
+    out: Record = {name: [] for name in ("tool", "tags", "streams", "packets", "unknown", "clips")}
+    digest, rows, seen = sha256(), b"", {"": 0}  # seen: types, with their last offset
+    before: Record = {"first_frame": 0, "frames": 0, "timestamps": [-(1 << 63)]}
+    for name, at, size, c in chunks(data):
+        need((name == "HEAD") == (len(seen) == 1) and (name == "foot") == ("indx" in seen), f"{name} is out of place")
+        need("foot" not in seen and (name not in KNOWN[:5] or not {name, *KNOWN[5:]} & {*seen}), f"{name} is too late")
+        need(name not in KNOWN[5:] or {"HEAD", "MODL", "STEP"} <= {*seen}, "MODL or STEP is missing")
+        if name == "CLIP":
+            before, raw = read_clip(c, out["header"], out["steps"], before)
+            first, stamp, count, some = (before[x] for x in ("first_frame", "timestamps", "frames", "kept"))
+            rows += struct.pack("<QIIqBBH", at, size, first, stamp[0], count, len(some), 0)
+            digest.update(raw)
+            out["clips"].append({"offset": at, "size": size, **before})
+        elif name == "indx":
+            all_kept = sum(len(clip["kept"]) for clip in out["clips"])
+            n = {"clips": len(out["clips"]), "frames": before["first_frame"] + before["frames"], "kept": all_kept}
+            need(c.read() == struct.pack("<IQQ", *n.values()) + digest.digest() + rows, "index: not of these clips")
+            out["totals"] = n | {"latent_hash": digest.hexdigest(), "bytes": len(data)}
+        elif name == "foot":
+            need(c.get("Q") == seen["indx"], "the footer does not name the index")
+        else:
+            read_small(name, c, out)
+        seen[name] = at
+    need("foot" in seen, "the file ends without its footer")
+    return out
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(read(np.fromfile(sys.argv[1], np.uint8).tobytes()), indent=1))
+    except (Refused, ValueError, RecursionError, zstandard.ZstdError) as error:
+        sys.exit(f"{error.args[1] if isinstance(error, Refused) else 'damaged'}: {error}")
