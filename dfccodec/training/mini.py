@@ -15,6 +15,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from dfccodec.training.rate import LaplaceRate
 
 FILL_GRID = 10
 """Tokens on a side of the crops that the fill network is trained on: 160 pixels, several times the usual motion."""
+
+FILL_QPS = (16, 20, 24, 28, 32, 36)
+"""Quantizer indices that the fill network is trained at."""
 
 QPS = (8, 48)
 """Range of quantizer indices drawn in training: steps 0.04 … 1.28."""
@@ -213,8 +217,8 @@ def _check_frames(run: Run, held_out: Tensor, loss: float, minutes: float) -> No
 def train_fill(run: Run, scenes: list[Scene], held_out: list[Scene]) -> None:
     """The network that fills dropped frames, on latents: squared error there is squared error of pixels, nearly."""
     args, model = run.args, run.model
-    train = _clips_of(model, scenes, exact=False)
-    check = _clips_of(model, [Scene(s.source, s.frames[:32]) for s in held_out], exact=True)
+    train = _clips_of(model, scenes, FILL_QPS)
+    check = _clips_of(model, [Scene(s.source, s.frames[:32]) for s in held_out], (24,))
     rng = np.random.default_rng(args.seed + run.step)
     start, last, seen = time.monotonic(), time.monotonic(), []
     _check_fill(run, check, 0.0)
@@ -240,29 +244,31 @@ def train_fill(run: Run, scenes: list[Scene], held_out: list[Scene]) -> None:
     _check_fill(run, check, float(np.mean(seen or [0.0])))
 
 
-@torch.inference_mode()
-def _clips_of(model: Mini, scenes: list[Scene], exact: bool) -> list[Tensor]:
-    """Latents (T, 96, h, w) of each scene, centre 256×256 at the most, as 16-bit floats to save memory.
+Clip = tuple[Tensor, int]
+"""Latents (T, 96, h, w) of a scene in half precision, and the QP the encoder was told."""
 
-    `exact` runs the encoder; else the linear code alone stands in for it, which is near enough to learn motion from
-    and takes a minute for all footage instead of twenty.
-    """
+
+@torch.inference_mode()
+def _clips_of(model: Mini, scenes: list[Scene], qps: Sequence[int]) -> list[Clip]:
+    """Latents of the centre 256×256 of each scene, the QPs dealt out in turn: the encoder's latents depend on it."""
     out = []
-    index = torch.full((1,), 24)
-    for scene in scenes:
+    for number, scene in enumerate(scenes):
+        qp = qps[number % len(qps)]
+        index = torch.full((1,), qp)
         h, w = (min(side, 256) // 16 * 16 for side in scene.frames.shape[1:3])
         y, x = (scene.frames.shape[1] - h) // 2, (scene.frames.shape[2] - w) // 2
         crop = torch.from_numpy(scene.frames[:, y : y + h, x : x + w]).permute(0, 3, 1, 2)
-        analyse = (lambda f: model.analyse(f, index)) if exact else model.linear.analyse
-        out.append(torch.cat([analyse(f[None].float() / 255) for f in crop]).half())
+        with torch.autocast("cpu", torch.bfloat16):
+            z = torch.cat([model.analyse(f[None].float() / 255, index) for f in crop])
+        out.append((z.half(), qp))
     return out
 
 
-def _fill_batch(clips: list[Tensor], rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
+def _fill_batch(clips: list[Clip], rng: np.random.Generator, count: int) -> tuple[Tensor, ...]:
     """A batch of dropped frames: past, future (B, 96, h, w), where (B, 3), qp (B,), truth (B, 96, h, w)."""
     rows = []
     for _ in range(count):
-        clip = clips[rng.integers(len(clips))]
+        clip, q = clips[rng.integers(len(clips))]
         span = int(rng.integers(2, 13))
         begin = int(rng.integers(0, max(1, len(clip) - span)))
         kept = np.zeros(min(span + 1, len(clip)), dtype=bool)
@@ -277,16 +283,17 @@ def _fill_batch(clips: list[Tensor], rng: np.random.Generator, count: int) -> tu
         window = clip[begin : begin + len(kept), :, y : y + h, x : x + w].float()
         if rng.random() < 0.5:
             window = window.flip(0)
-        rows.append((window[past[pick]], window[future[pick]], torch.from_numpy(where[pick]), window[slot]))
+        rows.append(
+            (window[past[pick]], window[future[pick]], torch.from_numpy(where[pick]), window[slot], torch.tensor(q))
+        )
     stacked: list[Tensor] = [torch.stack(column) for column in zip(*rows, strict=True)]
-    past_z, future_z, at, truth = stacked
-    qp = torch.from_numpy(rng.integers(QPS[0], QPS[1] + 1, count))
+    past_z, future_z, places, truth, qp = stacked
     step = step_of(qp)
-    return torch.round(past_z / step) * step, torch.round(future_z / step) * step, at, qp, truth
+    return torch.round(past_z / step) * step, torch.round(future_z / step) * step, places, qp, truth
 
 
 @torch.inference_mode()
-def _check_fill(run: Run, clips: list[Tensor], loss: float) -> None:
+def _check_fill(run: Run, clips: list[Clip], loss: float) -> None:
     """Gain in dB over interpolation of latents on held-out clips, 6 of 32 kept."""
     current = {k: v.clone() for k, v in run.model.state_dict().items()}
     run.model.load_state_dict(run.average)
@@ -295,12 +302,14 @@ def _check_fill(run: Run, clips: list[Tensor], loss: float) -> None:
     past, future, where = neighbours(kept)
     at = torch.from_numpy(where)
     gains = []
-    for clip in clips:
+    for clip, q in clips:
         if len(clip) < 32:
             continue
-        z = clip[:32].float()
-        truth, a, b = z[~torch.from_numpy(kept)], z[past], z[future]
-        out = run.model.fill_latents(a, b, at, torch.full((len(a),), 24))
+        qp = torch.full((len(past),), q)
+        z, step = clip[:32].float(), step_of(qp)
+        truth = z[~torch.from_numpy(kept)]
+        a, b = torch.round(z[past] / step) * step, torch.round(z[future] / step) * step
+        out = run.model.fill_latents(a, b, at, qp)
         lerp = a + (b - a) * at[:, 0, None, None, None]
         gains.append(10 * math.log10(float((lerp - truth).square().mean() / (out - truth).square().mean())))
     run.model.load_state_dict(current)
