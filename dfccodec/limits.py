@@ -21,6 +21,10 @@ MAX_CHANNELS = 1024
 MAX_CLIP_VALUES = 1 << 28
 """Integers of a clip: 512 MiB as int16. An 8K clip of 21 kept frames fits; larger pictures take shorter clips."""
 
+MAX_CLIP_PIXELS = 1 << 31
+"""Pixels of a clip, all its frames: dropped frames take no bytes in the file but memory in the decoder, 24 GiB of
+floats at this limit. 64 frames of 8K fit."""
+
 MAX_EXPANSION = 32768
 """Decompressed over compressed bytes: no zstd frame of 128 KiB blocks exceeds it, so a larger claim is a lie that
 needs no decompressor to refuse. With it a file of 1 KiB can claim 32 MiB of latents and no more."""

@@ -91,6 +91,10 @@ def valid() -> Iterator[Good]:
         Clip(qp=qp, values=integers((1, 1, 2, 3, 4), qp, 60001), planes=2) for qp in (0, 1, 2, 3, 4, 5, 6, 7, 8, 63)
     ]
     yield "qp-ladder", "every eighth of QP and both ends", File(SMALL, [*ladder], steps)
+    yield from _valid_shapes()
+
+
+def _valid_shapes() -> Iterator[Good]:
     rotated = filters([[(c + k) % 4 for k in range(4)] for c in range(4)])
     yield (
         "all-filters",
@@ -149,6 +153,14 @@ def uncommon() -> Iterator[Good]:
     )
     yield "tiles-no-overlap", "overlap 0", File(Head(width=33, height=16, patch=16, tile=16), [Clip()])
     yield "tile-over-picture", "a tile larger than the picture", File(Head(patch=8, tile=32, overlap=16), [Clip()])
+    yield from _uncommon_integers()
+    yield from _uncommon_chunks()
+    yield from _uncommon_streams()
+    yield from _uncommon_times()
+    yield from _uncommon_zstd()
+
+
+def _uncommon_integers() -> Iterator[Good]:
     extreme = np.array([-32768, 32767, 0, -1, 32767, -32768] * 4, np.int16).reshape(4, 1, 2, 3, 1)
     yield "int16-extremes", "residuals that wrap modulo 2^16, under every filter", File(
         replace(SMALL, channels=1),
@@ -161,9 +173,6 @@ def uncommon() -> Iterator[Good]:
         File(SMALL, [Clip(filters=filters([[1]] * 4))]),
     )
     yield "needless-plane", "two planes where one would do", File(SMALL, [Clip(planes=2)])
-    yield from _uncommon_chunks()
-    yield from _uncommon_times()
-    yield from _uncommon_zstd()
 
 
 def _uncommon_chunks() -> Iterator[Good]:
@@ -207,6 +216,14 @@ def _uncommon_chunks() -> Iterator[Good]:
         "a tag of 4000 bytes of UTF-8 in four-byte characters",
         File(tags=(("k", "\U0001f3ac" * 1000),)),
     )
+    yield (
+        "config-nested",
+        "a configuration of nested JSON",
+        File(body=[Clip()], config='{"a": [{"b": null}], "c": 1e400}'),
+    )
+
+
+def _uncommon_streams() -> Iterator[Good]:
     streams: list[Clip | Stream | Packets | Chunk] = [
         Stream(id=65535, kind=1, codec="subrip", sample_rate=0, channels=0, layout="", language="", disposition=65535),
         Clip(), Stream(id=0, kind=2, codec="bin_data", time_base=(4294967295, 4294967295)), Packets(0, ()),
@@ -216,11 +233,6 @@ def _uncommon_chunks() -> Iterator[Good]:
         "odd-streams",
         "ids 0 and 65535, no packet, an empty packet, no timestamp, a stream after a clip",
         File(body=streams),
-    )
-    yield (
-        "config-nested",
-        "a configuration of nested JSON",
-        File(body=[Clip()], config='{"a": [{"b": null}], "c": 1e400}'),
     )
 
 

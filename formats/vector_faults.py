@@ -208,6 +208,8 @@ def header() -> Iterator[Row]:
         yield f"head-{name}", error, section, f"{field} is {value}", changed(b"HEAD", field, _u(layout, value))
     big = Head(width=65535, height=65535)
     yield "head-65535x65535", "limit", "5.1", "4 294 836 225 pixels", join(File(big).chunks()[0])
+    long = Head(width=16384, height=8192, clip_frames=17)
+    yield "head-clip-pixels", "limit", "5.1", "2 281 701 376 pixels a clip", join(File(long).chunks()[0])
     wide = Head(width=8192, height=8192, patch=1, channels=5)
     yield "head-frame-values", "limit", "5.1", "335 544 320 integers a frame", join(File(wide).chunks()[0])
     tiled = Head(width=64, tile=32, overlap=16)
@@ -353,6 +355,10 @@ def coded() -> Iterator[Row]:
     yield "latents-cut", "damaged", "7.3", "the last byte of the frame is missing", one(good[:-1])
     yield "latents-trailing-byte", "damaged", "7.3", "one byte after the frame", one(good + b"\0")
     yield "latents-two-frames", "damaged", "7.3", "a second, empty frame", one(good + b"\x28\xb5\x2f\xfd\x20\0\1\0\0")
+    yield from _coded_header(good, one)
+
+
+def _coded_header(good: bytes, one: Callable[[bytes], bytes]) -> Iterator[Row]:
     yield "latents-dictionary", "damaged", "7.3", "dictionary 7", one(good[:4] + b"\x21\7" + good[5:])
     yield (
         "latents-checksum",

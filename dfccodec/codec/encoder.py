@@ -17,7 +17,7 @@ from dfccodec.container.records import Clip, Colour, Fill, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import UsageError
-from dfccodec.limits import MAX_CLIP_VALUES, MAX_QP
+from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES, MAX_QP
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.version import __version__
 
@@ -137,10 +137,9 @@ def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES
     )  # fmt: skip
     if model.tile and model.tile < 2 * TILE_OVERLAP:
         header = dataclasses.replace(header, overlap=model.tile // 4 // model.patch * model.patch)
-    # Very large pictures take shorter clips, so that a clip's integers stay inside the format's limit.
-    return dataclasses.replace(
-        header, clip_frames=max(1, min(header.clip_frames, MAX_CLIP_VALUES // header.frame_values))
-    )
+    # Very large pictures take shorter clips, so that a clip stays inside the format's limits.
+    fits = min(MAX_CLIP_VALUES // header.frame_values, MAX_CLIP_PIXELS // (header.width * header.height))
+    return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
 
 
 def _ratio(value: object) -> Ratio:

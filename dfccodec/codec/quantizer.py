@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-_EIGHTHS = np.array([2.0 ** (k / 8) for k in range(8)])
+# 2^(k/8) correctly rounded, as SPEC.md 6.2 lists them: not every C library's pow() would give these.
+_EIGHTHS = [
+    float.fromhex(f"0x1.{digits}p+0")
+    for digits in (
+        "0", "172b83c7d517b", "306fe0a31b715", "4bfdad5362a27", "6a09e667f3bcd", "8ace5422aa0db", "ae89f995ad3ad",
+        "d5818dcfba487",
+    )
+]  # fmt: skip
 
 
 def step_sizes(steps: np.ndarray, qp: int) -> np.ndarray:

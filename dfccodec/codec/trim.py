@@ -12,7 +12,7 @@ from dfccodec.codec.budgets import Budget, top_k
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
-from dfccodec.container.records import Clip, StreamInfo
+from dfccodec.container.records import VERSION, Clip, StreamInfo
 from dfccodec.container.writer import Writer
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import DamagedError, UsageError
@@ -55,7 +55,7 @@ def trim(
     tool.append(("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + _range_text(start, end)))
     if budget and not _range_text(start, end):
         tool = [*old.tool, tool[-1]]
-    writer = Writer(out, old.header, old.model, old.steps, tool, old.tags)
+    writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
     rng = np.random.default_rng(seed)
     frames = kept = 0
     for item in reader:

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from dfccodec.errors import DamagedError
-from dfccodec.limits import MAX_TEXT
+from dfccodec.errors import DamagedError, LimitError
+from dfccodec.limits import MAX_PAIRS, MAX_TEXT
 
 
 class Fields:
@@ -65,4 +65,6 @@ def pack_text(text: str) -> bytes:
 
 def pack_pairs(pairs: Sequence[tuple[str, str]]) -> bytes:
     """Key/value pairs: a 16-bit count, then key and value of each as text."""
+    if len(pairs) > MAX_PAIRS:
+        raise LimitError(f"{len(pairs)} key/value pairs: at most {MAX_PAIRS}")
     return struct.pack("<H", len(pairs)) + b"".join(pack_text(k) + pack_text(v) for k, v in pairs)

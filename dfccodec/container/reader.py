@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -62,6 +63,7 @@ class StreamReader:
 
     Attributes:
         preamble: header, model, steps, tool and tags.
+        bytes_by_type: bytes of the good chunks read so far, framing included.
 
     Raises:
         NotDfcError: the signature is missing.
@@ -71,11 +73,18 @@ class StreamReader:
 
     def __init__(self, stream: BinaryIO) -> None:
         source = Source(stream)
+        self.bytes_by_type: Counter[str] = Counter()
         chunks.read_signature(source)
-        self._walk = chunks.walk(source)
+        self._walk = self._counted(chunks.walk(source))
         self._source = source
         self._ahead: list[Chunk | Damage] = []
         self.preamble = self._read_preamble()
+
+    def _counted(self, items: Iterator[Chunk | Damage]) -> Iterator[Chunk | Damage]:
+        for item in items:
+            if isinstance(item, Chunk):
+                self.bytes_by_type[chunks.name(item.type)] += item.size
+            yield item
 
     def _read_preamble(self) -> Preamble:
         found: dict[bytes, Chunk] = {}
@@ -101,7 +110,26 @@ class StreamReader:
         for kind in (chunks.HEAD, chunks.MODEL, chunks.STEPS):
             if kind not in found:
                 raise _lost(chunks.name(kind), damage, self._source.offset)
-        return _preamble(found)
+        return self._understand(found)
+
+    def _understand(self, found: dict[bytes, Chunk]) -> Preamble:
+        """The records of the chunks before the first clip. Bad pairs are damage, not the end: no clip needs them."""
+
+        def at(kind: bytes) -> tuple[bytes, int]:
+            return found[kind].payload, found[kind].offset + 8
+
+        header = pack.unpack_header(*at(chunks.HEAD))
+        model = pack.unpack_model(*at(chunks.MODEL))
+        steps, where = at(chunks.STEPS)
+        pairs: dict[bytes, tuple[tuple[str, str], ...]] = {}
+        for kind in (chunks.TOOL, chunks.TAGS):
+            if kind in found:
+                try:
+                    pairs[kind] = pack.unpack_pairs(found[kind].payload, chunks.name(kind), found[kind].offset + 8)
+                except DamagedError as error:
+                    self._ahead.insert(0, Damage.of(error, found[kind].offset, found[kind].size))
+        steps_of = pack.unpack_steps(steps, header.channels, where)
+        return Preamble(header, model, steps_of, pairs.get(chunks.TOOL, ()), pairs.get(chunks.TAGS, ()))
 
     def __iter__(self) -> Iterator[Item]:
         """Items after the preamble; damage comes as an item and reading goes on behind it."""
@@ -158,23 +186,3 @@ def _lost(what: str, damage: Damage | None, offset: int) -> DamagedError:
     if damage:
         return DamagedError(f"chunk {what} is lost: {damage.reason}", damage.offset)
     return DamagedError(f"chunk {what} is missing", offset)
-
-
-def _preamble(found: dict[bytes, Chunk]) -> Preamble:
-    def at(kind: bytes) -> tuple[bytes, int]:
-        return found[kind].payload, found[kind].offset + 8
-
-    header = pack.unpack_header(*at(chunks.HEAD))
-    steps, where = at(chunks.STEPS)
-    pairs = {
-        kind: pack.unpack_pairs(found[kind].payload, chunks.name(kind), found[kind].offset + 8)
-        for kind in (chunks.TOOL, chunks.TAGS)
-        if kind in found
-    }
-    return Preamble(
-        header,
-        pack.unpack_model(*at(chunks.MODEL)),
-        pack.unpack_steps(steps, header.channels, where),
-        pairs.get(chunks.TOOL, ()),
-        pairs.get(chunks.TAGS, ()),
-    )

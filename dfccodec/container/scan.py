@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import FRAME_BYTES, Damage
-from dfccodec.container.reader import ClipAt, IndexAt, Packets, Preamble, StreamReader
+from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
 from dfccodec.errors import DamagedError
 from dfccodec.limits import MAX_CHUNK
@@ -79,7 +79,7 @@ def _quick(stream: BinaryIO) -> Summary | None:
     while place < size:
         stream.seek(start + place)
         head = stream.read(8)
-        if len(head) < 8 or head[:4] not in chunks.KNOWN:
+        if len(head) < 8 or not (head[:4] in chunks.KNOWN or _skippable(head[:4])):
             return None
         (length,) = struct.unpack("<I", head[4:])
         if length > MAX_CHUNK or place + length + FRAME_BYTES > size:
@@ -91,6 +91,11 @@ def _quick(stream: BinaryIO) -> Summary | None:
     return _read_heads(stream, start, places, size)
 
 
+def _skippable(kind: bytes) -> bool:
+    """Whether a type that is not known may be passed over: four ASCII letters, the first in lower case."""
+    return kind.isascii() and kind.isalpha() and not chunks.is_critical(kind)
+
+
 def _read_heads(stream: BinaryIO, start: int, places: list[tuple[bytes, int, int]], size: int) -> Summary | None:
     """Parse what the hops found: small chunks whole and checked, clips by their heads."""
     kinds = [kind for kind, _, _ in places]
@@ -98,7 +103,7 @@ def _read_heads(stream: BinaryIO, start: int, places: list[tuple[bytes, int, int
     stream.seek(start)
     small.write(stream.read(8))
     for kind, place, length in places:
-        if kind not in (chunks.CLIP, chunks.PACKETS):
+        if kind in chunks.KNOWN and kind not in (chunks.CLIP, chunks.PACKETS):
             stream.seek(start + place)
             small.write(stream.read(length + FRAME_BYTES))
     small.seek(0)
@@ -140,14 +145,12 @@ def _thorough(stream: BinaryIO) -> Summary:
         if isinstance(item, ClipAt):
             clip = item.clip
             summary.clips.append(ClipHead(clip, item.offset, item.size, len(clip.fill_payload), len(clip.latents)))
-            summary.bytes_by_type["CLIP"] += item.size
         elif isinstance(item, StreamInfo):
             summary.streams.append(item)
         elif isinstance(item, IndexAt):
             summary.index = item.index
-        elif isinstance(item, Packets):
-            summary.bytes_by_type["pkts"] += sum(len(p.data) for p in item.packets)
         elif isinstance(item, Damage):
             summary.damage.append(item)
+    summary.bytes_by_type = reader.bytes_by_type
     summary.size = stream.seek(0, os.SEEK_END)
     return summary

@@ -9,7 +9,7 @@ import time
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dfccodec.container import chunks
@@ -105,12 +105,24 @@ def test_one_damaged_payload_costs_one_chunk(rows: list[tuple[bytes, bytes]], dr
 
 @given(FILES, st.data())
 def test_a_damaged_length_costs_one_chunk(rows: list[tuple[bytes, bytes]], draw: st.DataObject) -> None:
-    """Payloads here hold no chunk of their own, so the search cannot find anything but the successor."""
+    """Payloads here hold no chunk of their own, so the search cannot find anything but the successor.
+
+    A length that happens to lead to a later chunk or the end is the next test.
+    """
     rows = [(kind, payload.translate(None, delete=b"".join(KNOWN))) for kind, payload in rows]
     number = draw.draw(st.integers(0, len(rows) - 1))
     packed = [bytearray(pack_chunk(*row)) for row in rows]
     packed[number][draw.draw(st.integers(4, 7))] ^= draw.draw(st.integers(1, 255))
+    claimed = int.from_bytes(packed[number][4:8], "little") + 12
+    assume(all(claimed != sum(map(len, packed[number:end])) for end in range(number + 1, len(packed) + 1)))
     assert whole(b"".join(packed)) == rows[:number] + rows[number + 1 :]
+
+
+def test_a_damaged_length_that_leads_to_a_later_chunk_costs_those_between() -> None:
+    """The one case where damage to a chunk costs its neighbour (SPEC.md 10.2, step 4)."""
+    packed = [bytearray(pack_chunk(b"CLIP", bytes([i]) * 10)) for i in range(4)]
+    packed[1][4] = 10 + 22  # twenty-two bytes are the whole next chunk
+    assert [payload[0] for _, payload in whole(b"".join(packed))] == [0, 3]
 
 
 @given(FILES, st.binary(min_size=1, max_size=60), st.data())

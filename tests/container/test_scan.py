@@ -1,0 +1,45 @@
+"""The inspector: quick and thorough reading tell the same."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from dfccodec.codec.verify import verify
+from dfccodec.container import scan as scanning
+from dfccodec.container.chunks import TAGS, pack_chunk
+from dfccodec.container.scan import scan
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD = sorted((ROOT / "formats" / "vectors").glob("[vu]*/*.dfc"))
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda p: p.stem)
+def test_hopping_and_reading_agree(path: Path) -> None:
+    data = path.read_bytes()
+    quick, thorough = scan(io.BytesIO(data)), scanning._thorough(io.BytesIO(data))
+    assert quick.bytes_by_type == thorough.bytes_by_type
+    if quick.index is not None:  # without its tail a file is short of nothing but the tail
+        assert sum(quick.bytes_by_type.values()) + 8 == quick.size == len(data)
+    heads = [[(h.offset, h.size, h.fill_bytes, h.latent_bytes) for h in s.clips] for s in (quick, thorough)]
+    assert heads[0] == heads[1]
+
+
+def test_unknown_ancillary_chunks_do_not_slow_it_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "formats" / "vectors" / "uncommon" / "unknown-ancillary.dfc"
+    monkeypatch.setattr(scanning, "_thorough", lambda stream: pytest.fail("read it whole"))
+    assert scan(io.BytesIO(path.read_bytes())).damage == []
+
+
+def test_bad_tags_cost_the_tags_alone() -> None:
+    data = (ROOT / "formats" / "vectors" / "valid" / "sound-and-tags.dfc").read_bytes()
+    place = data.index(TAGS)
+    length = int.from_bytes(data[place + 4 : place + 8], "little")
+    bad = pack_chunk(TAGS, b"\1\0\1\0\xff\1\0a")
+    broken = data[:place] + bad + data[place + 12 + length :]
+    verdict = verify(io.BytesIO(broken))
+    assert verdict.preamble.tags == ()
+    assert verdict.frames > 0
+    assert any("UTF-8" in fault.reason for fault in verdict.faults)
