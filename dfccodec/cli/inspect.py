@@ -11,8 +11,6 @@ from dfccodec.cli import common
 from dfccodec.errors import DamagedError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from dfccodec.container.scan import ClipHead, Summary
 
 _CLIPS_SHOWN = 40  # of a long video; --clips shows them all
@@ -109,23 +107,15 @@ def _to_source(summary: Summary) -> float | None:
 
 
 def _show(source: str, summary: Summary, every: bool) -> None:
-    from rich.console import Console
-
-    # Tables go to standard output: they are what was asked for.
-    # Into a pipe or a file nothing is wrapped.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
-    console.print(_header_table(source, summary))
+    # Plain text, and no rich: importing it would cost a fifth of the whole run (benchmarks/startup.py).
     shown = summary.clips if every else summary.clips[:_CLIPS_SHOWN]
-    if shown:
-        console.print(_timeline(summary, shown))
+    lines = _header_lines(source, summary) + (_timeline(summary, shown) if shown else [])
     if len(shown) < len(summary.clips):
-        console.print(f"… and {len(summary.clips) - len(shown)} more clips: --clips shows them")
+        lines.append(f"… and {len(summary.clips) - len(shown)} more clips: --clips shows them")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _header_table(source: str, summary: Summary) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
+def _header_lines(source: str, summary: Summary) -> list[str]:
     p, h, record = summary.preamble, summary.preamble.header, describe(summary)
     turned = f", turned {90 * h.rotation}°" if h.rotation else ""
     tiles = f", tiles of {h.tile} overlapping by {h.overlap}" if h.tile else ""
@@ -150,29 +140,18 @@ def _header_table(source: str, summary: Summary) -> Table:
         *((f"tool: {key}", value) for key, value in p.tool),
         *((f"tag: {key}", value) for key, value in p.tags),
     ]
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for key, value in rows:
-        table.add_row(Text(common.shown(key), style="bold"), Text(common.shown(value)))
-    return table
+    return [f"{common.shown(key):<20}{common.shown(value)}" for key, value in rows]
 
 
-def _timeline(summary: Summary, clips: list[ClipHead]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
+def _timeline(summary: Summary, clips: list[ClipHead]) -> list[str]:
     h = summary.preamble.header
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("frames", "kept █ dropped ·", "kept", "QP", "bytes", "bits/pixel"):
-        table.add_column(name, justify="left" if name.startswith("kept █") else "right")
+    wide = max(c.clip.frames for c in clips)
+    wide = max(wide, len("kept █ dropped ·"))
+    lines = ["", f"{'frames':>13}  {'kept █ dropped ·':<{wide}}  {'kept':>5}  QP {'bytes':>9}  bits/pixel"]
     for head in clips:
         c = head.clip
+        frames, kept = f"{c.first_frame}–{c.first_frame + c.frames - 1}", f"{int(c.kept.sum())}/{c.frames}"
         line = "".join("█" if k else "·" for k in c.kept)
-        table.add_row(
-            f"{c.first_frame}–{c.first_frame + c.frames - 1}",
-            Text(line, style="cyan"),
-            f"{int(c.kept.sum())}/{c.frames}",
-            str(c.qp),
-            common.human(head.size),
-            f"{head.size * 8 / (c.frames * h.width * h.height):.4f}",
-        )
-    return table
+        bpp = head.size * 8 / (c.frames * h.width * h.height)
+        lines.append(f"{frames:>13}  {line:<{wide}}  {kept:>5}  {c.qp:>2} {common.human(head.size):>9}  {bpp:.4f}")
+    return lines

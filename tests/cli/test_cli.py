@@ -204,18 +204,17 @@ def test_damage_is_exit_4_and_concealed_on_request(coded: Path, tmp_path: Path) 
 
 
 def test_a_killed_encode_leaves_the_target_alone(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(300, 96, 128))
+    source = write_video(tmp_path / "in.mp4", moving(600, 96, 128))
     target = tmp_path / "a.dfc"
     target.write_bytes(b"old")
-    for kind, wait in ((signal.SIGKILL, 2.0), (signal.SIGKILL, 3.0), (signal.SIGTERM, 3.0), (signal.SIGINT, 3.0)):
+    for kind, wait in ((signal.SIGKILL, 1.5), (signal.SIGKILL, 2.5), (signal.SIGTERM, 2.5), (signal.SIGINT, 2.5)):
         with subprocess.Popen(
             [*DFC, "encode", str(source), "-o", str(target), "-y"], env=ENV, stderr=subprocess.PIPE
         ) as p:
             time.sleep(wait)
             p.send_signal(kind)
             p.wait(60)
-            assert target.read_bytes() == b"old" or target.read_bytes()[1:4] == b"DFC"
-            if p.returncode == 0:  # it was quicker than we were
+            if target.read_bytes() != b"old":  # it was quicker than we were: then the file is whole
                 assert run("verify", target).returncode == 0
                 target.write_bytes(b"old")
             elif kind != signal.SIGKILL:
