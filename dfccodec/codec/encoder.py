@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
@@ -142,8 +143,8 @@ def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES
     return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
 
 
-def _ratio(value: object) -> Ratio:
-    return Ratio(value.numerator, value.denominator)  # type: ignore[attr-defined]
+def _ratio(value: Fraction) -> Ratio:
+    return Ratio(value.numerator, value.denominator)
 
 
 def _tool(info: SourceInfo, settings: Settings) -> list[tuple[str, str]]:

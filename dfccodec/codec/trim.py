@@ -51,10 +51,10 @@ def trim(
     """
     reader = StreamReader(stream)
     old = reader.preamble
-    tool = [p for p in old.tool if p[0] != "source_bytes"]
-    tool.append(("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + _range_text(start, end)))
-    if budget and not _range_text(start, end):
-        tool = [*old.tool, tool[-1]]
+    span = _range_text(start, end)
+    # The source's size says nothing of a part of it.
+    tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
+    tool.append(("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span))
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
     rng = np.random.default_rng(seed)
     frames = kept = 0

@@ -4,8 +4,8 @@
     python -m dfccodec.training.mini --data ../shared/clips/train --out runs/mini --minutes 20 --stage fill
 
 Each call goes on from `out/last.pt` where there is one, keeps the best weights by held-out loss in
-`out/best.pt`, and writes a line of JSON per report to `out/log.jsonl`. `--export FILE` writes the best weights as
-the safetensors file that the package ships.
+`out/best.pt`, and writes a line of JSON per report to `out/log.jsonl`. `dfccodec.training.export` makes
+the safetensors file that the package ships of it.
 """
 
 from __future__ import annotations
@@ -139,6 +139,15 @@ class Run:
         self.folder = Path(args.out)
         self.log = (self.folder / "log.jsonl").open("a")
 
+    def descend(self, loss: Tensor) -> None:
+        """One step of the optimizer down a scalar loss, gradients clipped to norm 1."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self.update_average()
+
     def update_average(self) -> None:
         if self.step % 4:  # the copy costs as much as the optimizer
             return
@@ -191,12 +200,7 @@ def train_frames(run: Run, frames: list[np.ndarray], held_out: Tensor) -> None:
             for q, value in zip(qp.tolist(), loss.tolist(), strict=True):
                 norm[q] = value if norm[q] == 0 else 0.99 * norm[q] + 0.01 * value
         total = (loss / norm[qp]).mean()
-        run.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for g in run.optimizer.param_groups for p in g["params"]], 1.0)
-        run.optimizer.step()
-        run.step += 1
-        run.update_average()
+        run.descend(total)
         seen.append(float(total.detach()))
         if time.monotonic() - last > args.report * 60:
             _check_frames(run, held_out, float(np.mean(seen)), spent)
@@ -231,12 +235,7 @@ def train_fill(run: Run, scenes: list[Scene], held_out: list[Scene]) -> None:
             out = model.fill_latents(past, future, where, qp)
         weight = (past + (future - past) * where[:, 0, None, None, None] - truth).square().mean(dim=(1, 2, 3))
         loss = ((out - truth).square().mean(dim=(1, 2, 3)) / (weight.detach() + 0.01)).mean()
-        run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for g in run.optimizer.param_groups for p in g["params"]], 1.0)
-        run.optimizer.step()
-        run.step += 1
-        run.update_average()
+        run.descend(loss)
         seen.append(float(loss.detach()))
         if time.monotonic() - last > args.report * 60:
             _check_fill(run, check, float(np.mean(seen)))
