@@ -32,7 +32,9 @@ class FlatModel:
         self.steps = np.full(3, 1 / 1024, np.float32) if with_steps else None
         self.fill_token = torch.full((3,), 0.25)
 
-    def encode(self, video: torch.Tensor, qp: int, valid: torch.Tensor | None = None) -> Encoded:
+    def encode(
+        self, video: torch.Tensor, qp: int, valid: torch.Tensor | None = None, keep: int | None = None
+    ) -> Encoded:
         video = video.float() / 255 if video.dtype == torch.uint8 else video
         b, t, h, w, _ = video.shape
         patches = video.reshape(b, t, h // 16, 16, w // 16, 16, 3).mean(dim=(3, 5))

@@ -57,6 +57,12 @@ class Budget:
             return self.kind
         return f"{self.kind}:{self.value:g}"
 
+    def count(self, frames: int, clip_frames: int) -> int | None:
+        """How many frames of a clip will be kept, where that does not depend on their importance."""
+        if self.kind == "top":
+            return max(1, min(frames, _round_half_up(min(self.value, clip_frames) * frames / clip_frames)))
+        return max(1, _round_half_up(self.value * frames)) if self.kind == "share" else None
+
     def choose(self, importance: np.ndarray, clip_frames: int, rng: np.random.Generator) -> np.ndarray:
         """Which frames of a clip to keep; at least one.
 
@@ -71,11 +77,8 @@ class Budget:
         frames = len(importance)
         if self.kind == "all":
             return np.ones(frames, bool)
-        if self.kind == "top":
-            count = min(self.value, clip_frames) * frames / clip_frames
-            return top_k(importance, max(1, min(frames, _round_half_up(count))))
-        if self.kind == "share":
-            return top_k(importance, max(1, _round_half_up(self.value * frames)))
+        if (count := self.count(frames, clip_frames)) is not None:
+            return top_k(importance, count)
         if self.kind == "threshold":
             kept = importance > self.value * 255
         else:

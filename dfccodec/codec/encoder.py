@@ -105,7 +105,7 @@ def encode_pictures(
     report = Report()
     rng = np.random.default_rng(settings.seed)
     for batch in _batches(pictures, header.clip_frames):
-        latents, importance = _analyse(batch, header, loaded, settings.qp)
+        latents, importance = _analyse(batch, header, loaded, settings)
         if writer is None:
             own = loaded.model.steps
             steps = measured_steps(latents) if own is None else own
@@ -167,10 +167,11 @@ def _batches(pictures: Iterable[Picture], count: int) -> Iterator[list[Picture]]
         yield batch
 
 
-def _analyse(batch: list[Picture], header: Header, loaded: Loaded, qp: int) -> tuple[np.ndarray, np.ndarray]:
+def _analyse(batch: list[Picture], header: Header, loaded: Loaded, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
     split = tiles.split(np.stack([p.rgb for p in batch]), header)
-    coded = [loaded.encode(tile, qp) for tile in split]
+    keep = settings.budget.count(len(batch), header.clip_frames)
+    coded = [loaded.encode(tile, settings.qp, keep) for tile in split]
     _, rows, columns = header.grid
     latents = np.stack([latents for latents, _ in coded], axis=1)
     latents = latents.reshape(len(batch), len(split), rows, columns, header.channels)

@@ -33,11 +33,11 @@ class Loaded:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
-    def encode(self, tile: np.ndarray, qp: int) -> tuple[np.ndarray, np.ndarray]:
-        """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32."""
+    def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32, `keep` to be kept."""
         video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
         with torch.inference_mode(), self._precision():
-            coded = self.model.encode(video, qp)
+            coded = self.model.encode(video, qp, keep=keep)
         return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
 
     def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:

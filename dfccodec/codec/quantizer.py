@@ -20,10 +20,30 @@ def step_sizes(steps: np.ndarray, qp: int) -> np.ndarray:
     return out
 
 
-def quantize(latents: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:
-    """Latents (…, C) float -> integers (…, C) int16; what leaves 16 bits is clipped."""
-    scaled = np.rint(latents.astype(np.float64) / step_sizes(steps, qp))
-    out: np.ndarray = np.clip(scaled, -32768, 32767).astype(np.int16)
+SNAP = 0.15
+"""Slack of an encoder's rounding, in steps: 0.1 and 0.2 serve as well (benchmarks/snap.py)."""
+
+
+def quantize(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float = 0.0) -> np.ndarray:
+    """Latents -> integers; what leaves 16 bits is clipped.
+
+    Args:
+        latents: (K, …, C) float of a clip's kept frames in order.
+        steps: (C,) float32 base steps.
+        qp: quantizer index.
+        snap: slack in steps, 0…0.5. An integer of the kept frame before stays as long as the latent is within ½ + snap
+            of it: noise that would flip it back and forth costs many bits and is worth nothing. The encoder's choice
+            alone; a reader knows nothing of it.
+
+    Returns:
+        (K, …, C) int16.
+    """
+    scaled = latents.astype(np.float64) / step_sizes(steps, qp)
+    rounded = np.rint(scaled)
+    if snap:
+        for before, now, exact in zip(rounded[:-1], rounded[1:], scaled[1:], strict=True):
+            np.copyto(now, before, where=np.abs(exact - before) < 0.5 + snap)
+    out: np.ndarray = np.clip(rounded, -32768, 32767).astype(np.int16)
     return out
 
 

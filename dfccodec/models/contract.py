@@ -75,13 +75,15 @@ class LatentModel(Protocol):
         """(C,) what the decoder sees in place of a dropped frame's latents."""
         ...
 
-    def encode(self, video: Tensor, qp: int, valid: Tensor | None = None) -> Encoded:
+    def encode(self, video: Tensor, qp: int, valid: Tensor | None = None, keep: int | None = None) -> Encoded:
         """Encode clips; the same input gives the same output.
 
         Args:
             video: (B, T, H, W, 3), float in [0, 1] or uint8 in 0…255.
             qp: quantizer index the latents will be coded with; a network may ignore it.
             valid: (B, T) bool, False for frames that only pad a short clip; None when all are real.
+            keep: how many frames of the clip the caller will keep, where it knows; a network may order its
+                importance for that number.
 
         Raises:
             UsageError: a shape the network cannot take.

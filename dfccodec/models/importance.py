@@ -1,13 +1,17 @@
 """How much each frame of a clip is worth, measured rather than learned.
 
-Until a network predicts it, importance is what dropping a frame would cost if the decoder interpolated latents:
-frames are removed one after the other, always the one whose absence hurts least, and the cost at that moment is
-the frame's price. The order is nested by construction, so the top K of a clip is the greedy choice for every K.
+What dropping frames costs is known exactly if the decoder interpolates latents: it is a sum over the gaps between kept
+frames. So the best choice of any number of frames is a shortest path (Bellman 1957). Choices of different sizes are
+not nested, yet a file carries one order of importance, so that it can be trimmed later: the order goes through
+the best choice of the size that is asked for, and from there up and down by the best choices that contain it or are
+contained in it, size by doubled size; what lies between is ordered greedily.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,30 +49,99 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
     return cost
 
 
-def removal_costs(cost: np.ndarray) -> np.ndarray:
-    """Price of each frame when frames are removed cheapest first.
+def best_choice(
+    cost: np.ndarray, count: int, having: np.ndarray | None = None, within: np.ndarray | None = None
+) -> np.ndarray:
+    """The choice of `count` frames with the least error, by dynamic programming.
 
     Args:
         cost: what :func:`gap_costs` returns, (T + 2, T + 2).
+        count: 1…T.
+        having: (T,) bool, frames that must be in the choice; at most `count`.
+        within: (T,) bool, frames that may be; at least `count`.
 
     Returns:
-        (T,) float64, rising in the order of removal; the frame that is left last is infinite.
+        (T,) bool with `count` set.
+    """
+    t = len(cost) - 2
+    step = np.where(np.tri(t + 2, dtype=bool), np.inf, cost)  # only forward
+    for frame in np.flatnonzero(having) if having is not None else ():
+        step[: frame + 1, frame + 2 :] = np.inf  # no gap jumps over it
+    if within is not None:
+        outside = np.flatnonzero(~within) + 1
+        step[outside] = np.inf
+        step[:, outside] = np.inf
+    reached = step[0]
+    came_from = []
+    for _ in range(count - 1):
+        through = reached[:, None] + step
+        through[[0, -1]] = np.inf
+        came_from.append(through.argmin(axis=0))
+        reached = through.min(axis=0)
+    last = int((reached + step[:, -1])[1:-1].argmin()) + 1
+    chosen = np.zeros(t, bool)
+    chosen[last - 1] = True
+    for sources in reversed(came_from):
+        last = int(sources[last])
+        chosen[last - 1] = True
+    return chosen
+
+
+def removal_order(cost: np.ndarray, anchor: int) -> list[int]:
+    """Frames in the order they are best dropped, the last one last; the choice of `anchor` frames is the best there is.
+
+    Args:
+        cost: what :func:`gap_costs` returns, (T + 2, T + 2).
+        anchor: 1…T.
+    """
+    t = len(cost) - 2
+    choices = [best_choice(cost, anchor)]
+    while (size := int(choices[0].sum())) < t:
+        choices.insert(0, best_choice(cost, min(t, 2 * size), having=choices[0]))
+    while (size := int(choices[-1].sum())) > 1:
+        choices.append(best_choice(cost, size // 2, within=choices[-1]))
+    order: list[int] = []
+    for larger, smaller in pairwise(choices):
+        order += _drop_one_by_one(cost, larger, smaller)
+    return order + np.flatnonzero(choices[-1]).tolist()
+
+
+def _drop_one_by_one(cost: np.ndarray, larger: np.ndarray, smaller: np.ndarray) -> list[int]:
+    """From one choice to another inside it, always the frame whose absence hurts least."""
+    kept = [0, *(np.flatnonzero(larger) + 1).tolist(), len(cost) - 1]
+    stays = np.concatenate([[True], smaller, [True]])
+    order = []
+    for _ in range(int(larger.sum() - smaller.sum())):
+        a, m, b = np.array(kept[:-2]), np.array(kept[1:-1]), np.array(kept[2:])
+        rise = np.where(stays[m], np.inf, cost[a, b] - cost[a, m] - cost[m, b])
+        order.append(kept.pop(int(np.argmin(rise)) + 1) - 1)
+    return order
+
+
+def removal_costs(cost: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """Price of each frame when frames are removed in that order.
+
+    Args:
+        cost: what :func:`gap_costs` returns, (T + 2, T + 2).
+        order: all T frames, the first to go first.
+
+    Returns:
+        (T,) float64, never falling along the order; the frame that is left last is infinite.
     """
     t = len(cost) - 2
     kept = list(range(t + 2))
     price = np.full(t, np.inf)
     reached = 0.0
-    while len(kept) > 3:
-        a, m, b = np.array(kept[:-2]), np.array(kept[1:-1]), np.array(kept[2:])
-        rise = cost[a, b] - cost[a, m] - cost[m, b]
-        k = int(np.argmin(rise))
-        reached = max(reached, float(rise[k]))
-        price[kept[k + 1] - 1] = reached
-        del kept[k + 1]
+    for frame in order[:-1]:
+        k = kept.index(frame + 1)
+        a, m, b = kept[k - 1 : k + 2]
+        reached = max(reached, float(cost[a, b] - cost[a, m] - cost[m, b]))
+        price[frame] = reached
+        del kept[k]
     return price
 
 
-def clip_importance(latents: np.ndarray, step: float) -> np.ndarray:
+def clip_importance(latents: np.ndarray, step: float, keep: int | None = None) -> np.ndarray:
     """Importance of every frame of a clip, in 0…1; above 0.5 the frame pays for its bits.
 
     The scale is Lagrangian: the price of dropping a frame (squared error) against λ times the bits it takes, with
@@ -78,17 +151,21 @@ def clip_importance(latents: np.ndarray, step: float) -> np.ndarray:
     Args:
         latents: (T, D) float, one row a frame, in units where squared error is that of the pixels.
         step: quantizer step.
+        keep: how many frames will be kept, where that is known: the top `keep` are then the best choice there is.
+            Otherwise this holds for a quarter of the clip.
 
     Returns:
         (T,) float32; values stay apart after rounding to bytes, in the order of price.
     """
     bits = np.log2(1 + 2 * np.abs(latents) / step).sum(axis=1, dtype=np.float64)
     worth = math.log(2) / 6 * step**2 * np.maximum(bits, 1.0)
-    price = removal_costs(gap_costs(latents))
+    cost = gap_costs(latents)
+    t = len(latents)
+    order = removal_order(cost, min(t, keep or max(1, int(t / 4 + 0.5))))
+    price = removal_costs(cost, order)
     with np.errstate(divide="ignore"):
         raw = 1.0 / (1.0 + (worth / np.maximum(price, 1e-12)) ** _SPREAD)
-    order = np.argsort(price, kind="stable")
-    return _separate(np.minimum(raw, 1.0), order)
+    return _separate(np.minimum(raw, 1.0), np.array(order))
 
 
 def _separate(p: np.ndarray, order: np.ndarray) -> np.ndarray:

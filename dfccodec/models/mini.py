@@ -2,11 +2,12 @@
 
 A 16×16 patch (768 numbers) is projected on its 96 principal components; the transpose brings it back. Around
 that linear code stand two convolutional branches that start at zero: one corrects the latents before they are
-quantized, the other corrects the picture afterwards. Both are told the quantizer index (QP), so one set of weights
-serves every rate. A third, small network works on latents alone and fills dropped frames: it sees the kept
-neighbours on both sides, how far they are, and the learned fill token, and corrects their linear interpolation.
+quantized, frame by frame, the other corrects the picture afterwards. Both are told the quantizer index (QP), so one
+set of weights serves every rate. The decoder's branch also looks along time: in its first stage every frame of a patch
+attends to the kept frames of that patch, which averages quantization noise away where nothing moves and shapes the
+frames that were dropped, whose latents enter as the interpolation of their kept neighbours plus the learned fill token.
 
-Convolutions carry space and nothing normalises over space or time, so any size and clip length works without tiles.
+Frames are encoded independently of one another, so any of them can be dropped later (`dfc trim`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from dfccodec.models.blocks import (
+    CHANNELS,
+    MAX_FRAMES,
+    PATCH,
+    LinearCode,
+    Stage,
+    TimeAttention,
+    channels_last,
+    qp_features,
+    start_at_zero,
+)
 from dfccodec.models.config import JsonConfig
 from dfccodec.models.contract import Encoded, unit
 from dfccodec.models.importance import clip_importance
 
-PATCH = 16
-CHANNELS = 96
-PIXELS = PATCH * PATCH * 3
 BASE_STEP = 0.02
 """Quantizer step at QP 0, in units of an orthonormal projection of pixels in [0, 1]."""
 
@@ -41,8 +50,7 @@ class MiniConfig(JsonConfig):
         width4: channels at 1/4 scale (decoder only).
         encoder_blocks: residual blocks at (1/8, 1/16).
         decoder_blocks: residual blocks at (1/16, 1/8, 1/4).
-        fill_width: channels of the network that fills dropped frames.
-        fill_blocks: its residual blocks.
+        heads: attention heads over time; `width` is a multiple of it.
     """
 
     family: ClassVar[str] = "mini"
@@ -52,72 +60,15 @@ class MiniConfig(JsonConfig):
     width4: int = 48
     encoder_blocks: tuple[int, ...] = (2, 2)
     decoder_blocks: tuple[int, ...] = (3, 3, 2)
-    fill_width: int = 160
-    fill_blocks: int = 4
+    heads: int = 6
 
     def __post_init__(self) -> None:
-        self.require_sizes("fill_blocks")
+        self.require_sizes("heads")
+        self.require(self.width % self.heads == 0, "heads", f"use a divisor of the width, {self.width}")
         for key, count in (("encoder_blocks", 2), ("decoder_blocks", 3)):
             blocks = getattr(self, key)
             fits = len(blocks) == count and all(0 <= n <= 64 for n in blocks)
             self.require(fits, key, f"use {count} numbers from 0 to 64")
-
-
-def _qp_features(qp: Tensor) -> Tensor:
-    """(B,) quantizer indices -> (B, 4): a cubic in QP, about ±1 over the useful range 0…56."""
-    q = (qp.float() - 28.0) / 28.0
-    return torch.stack([torch.ones_like(q), q, q * q, q * q * q], dim=1)
-
-
-class ResidualBlock(nn.Module):
-    """x + conv(ReLU(conv(x) + bias(QP))); the second convolution starts at zero. (B, C, h, w) -> the same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.rate = nn.Linear(4, channels, bias=False)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
-        nn.init.zeros_(self.rate.weight)
-
-    def forward(self, x: Tensor, q: Tensor) -> Tensor:
-        y = self.conv1(x) + self.rate(q)[:, :, None, None].to(x.dtype)
-        out: Tensor = x + self.conv2(F.relu(y))
-        return out
-
-
-class Stage(nn.Module):
-    """A run of residual blocks at one scale."""
-
-    def __init__(self, channels: int, depth: int) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList([ResidualBlock(channels) for _ in range(depth)])
-
-    def forward(self, x: Tensor, q: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x, q)
-        return x
-
-
-class LinearCode(nn.Module):
-    """The PCA floor: (B, 3, H, W) <-> (B, 96, H/16, W/16), orthonormal rows, patch order (row, column, channel)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.basis = nn.Parameter(torch.zeros(CHANNELS, PIXELS))
-        self.mean = nn.Parameter(torch.full((PIXELS,), 0.5))
-        self.scale = nn.Parameter(torch.ones(CHANNELS))  # standard deviation of each latent channel
-
-    def analyse(self, x: Tensor) -> Tensor:
-        patches = rearrange(x, "b c (h p) (w q) -> b h w (p q c)", p=PATCH, q=PATCH)
-        with torch.autocast(x.device.type, enabled=False):  # 8 bits of mantissa would cost the flattest pictures
-            return rearrange((patches - self.mean) @ self.basis.T, "b h w c -> b c h w")
-
-    def synthesise(self, z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):
-            patches = rearrange(z, "b c h w -> b h w c") @ self.basis + self.mean
-        return rearrange(patches, "b h w (p q c) -> b c (h p) (w q)", p=PATCH, q=PATCH, c=3)
 
 
 class FrameEncoder(nn.Module):
@@ -130,79 +81,115 @@ class FrameEncoder(nn.Module):
         self.down = nn.Conv2d(config.width8 * 4, config.width, 1)
         self.stage16 = Stage(config.width, config.encoder_blocks[1])
         self.head = nn.Conv2d(config.width, CHANNELS, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        start_at_zero(self.head)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
-        h = self.stem(F.pixel_unshuffle((x - 0.5) * 2, 8).contiguous(memory_format=torch.channels_last))
-        h = self.down(F.pixel_unshuffle(self.stage8(h, q), 2).contiguous(memory_format=torch.channels_last))
+        h = self.stem(channels_last(F.pixel_unshuffle((x - 0.5) * 2, 8)))
+        h = self.down(channels_last(F.pixel_unshuffle(self.stage8(h, q), 2)))
         out: Tensor = self.head(F.relu(self.stage16(h, q)))
         return out
 
 
-class FrameDecoder(nn.Module):
-    """The correction of the picture: normalised latents and their linear synthesis -> (B, 3, H, W)."""
+class Trunk(nn.Module):
+    """The decoder at 1/16 scale, where space and time meet: convolutions within a frame, attention along each patch.
+
+    Slots hold the kept frames first, then the dropped ones that are wanted: only kept frames are looked at, so a
+    dropped frame comes out the same whichever others are decoded with it.
+    """
 
     def __init__(self, config: MiniConfig) -> None:
         super().__init__()
         self.stem = nn.Conv2d(CHANNELS, config.width, 1)
-        self.stage16 = Stage(config.width, config.decoder_blocks[0])
+        self.place = nn.Linear(4, config.width, bias=False)
+        self.blocks = Stage(config.width, config.decoder_blocks[0]).blocks
+        self.time = nn.ModuleList([TimeAttention(config.width, config.heads) for _ in self.blocks])
+        start_at_zero(self.place)
+
+    def forward(self, z: Tensor, at: Tensor, place: Tensor, keys: int, q: Tensor) -> Tensor:
+        """Normalised latents (B, S, 96, h, w) of frames `at` (S,) and their `place` (S, 4) -> (B, S, width, h, w)."""
+        b, s = z.shape[:2]
+        q = q.repeat_interleave(s, dim=0)
+        h = self.stem(channels_last(z.flatten(0, 1)))
+        h = h + self.place(place).to(h.dtype).repeat(b, 1)[:, :, None, None]
+        for block, time in zip(self.blocks, self.time, strict=True):
+            h = time(h.reshape(b, s, *h.shape[1:]), at, keys).flatten(0, 1)
+            h = block(channels_last(h), q)
+        out: Tensor = h.reshape(b, s, *h.shape[1:])
+        return out
+
+
+class FrameDecoder(nn.Module):
+    """The correction of the picture: features at 1/16 and the linear synthesis -> (B, 3, H, W)."""
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
         self.up8 = nn.Conv2d(config.width, config.width8 * 4, 1)
         self.stage8 = Stage(config.width8, config.decoder_blocks[1])
         self.up4 = nn.Conv2d(config.width8, config.width4 * 4, 1)
         self.merge = nn.Conv2d(config.width4 + 48, config.width4, 3, padding=1)
         self.stage4 = Stage(config.width4, config.decoder_blocks[2])
         self.head = nn.Conv2d(config.width4, 48, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        start_at_zero(self.head)
 
-    def forward(self, z: Tensor, linear: Tensor, q: Tensor) -> Tensor:
-        h = self.stage16(self.stem(z.contiguous(memory_format=torch.channels_last)), q)
-        h = F.pixel_shuffle(self.up8(h), 2).contiguous(memory_format=torch.channels_last)
+    def forward(self, h: Tensor, linear: Tensor, q: Tensor) -> Tensor:
+        h = channels_last(F.pixel_shuffle(self.up8(h), 2))
         h = F.pixel_shuffle(self.up4(self.stage8(h, q)), 2)
         h = torch.cat([h, F.pixel_unshuffle((linear - 0.5) * 2, 4).to(h.dtype)], dim=1)
-        h = self.stage4(self.merge(h.contiguous(memory_format=torch.channels_last)), q)
+        h = self.stage4(self.merge(channels_last(h)), q)
         return F.pixel_shuffle(self.head(F.relu(h)), 4)
 
 
-class FillNetwork(nn.Module):
-    """Latents of a dropped frame from its kept neighbours, as a correction of their linear interpolation.
+@dataclass(frozen=True)
+class Slots:
+    """Which frames of a clip go into the decoder, kept ones first, and where the others stand between them.
 
-    Works in units of `LinearCode.scale`. Input planes: past kept, future kept, their interpolation, the fill token,
-    and three numbers: the fraction of the way from past to future and the two distances in frames.
+    Args:
+        at: (S,) frames of the clip.
+        keys: how many of them are kept; 0 only where a clip has no kept frame.
+        past, future: (S,) slots of the kept neighbours; a kept frame is its own.
+        place: (S, 4) float32: 1 for a dropped frame, the fraction of the way from past to future, and the distances
+            to both in units of 8 frames; all zero for a kept frame.
     """
 
-    def __init__(self, config: MiniConfig) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(4 * CHANNELS + 3, config.fill_width, 1)
-        self.stage = Stage(config.fill_width, config.fill_blocks)
-        self.head = nn.Conv2d(config.fill_width, CHANNELS, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+    at: Tensor
+    keys: int
+    past: Tensor
+    future: Tensor
+    place: Tensor
 
-    def forward(self, past: Tensor, future: Tensor, token: Tensor, where: Tensor, q: Tensor) -> Tensor:
-        fraction = where[:, 0, None, None, None]
-        lerp = past + (future - past) * fraction
-        planes = where[:, :, None, None].expand(-1, -1, *past.shape[2:])
-        h = torch.cat([past, future, lerp, token.expand_as(past), planes], dim=1)
-        h = self.stem(h.contiguous(memory_format=torch.channels_last))
-        # Where both neighbours agree there is nothing to guess, and a guess would only add noise.
-        apart = F.avg_pool2d((future - past).square().mean(dim=1, keepdim=True), 3, 1, 1)
-        out: Tensor = lerp + torch.tanh(apart.sqrt()) * self.head(F.relu(self.stage(h, q)))
-        return out
+    @classmethod
+    def of(cls, kept: np.ndarray, wanted: np.ndarray | None = None) -> Slots:
+        """Slots of a clip whose kept frames are `kept` (T,) bool, with the dropped frames `wanted` (all by default)."""
+        index = np.flatnonzero(kept)
+        past, future, where = neighbours(kept)
+        dropped = np.flatnonzero(~kept)
+        chosen = np.arange(len(dropped)) if wanted is None else np.searchsorted(dropped, wanted)
+        own = np.arange(len(index))
+        place = np.zeros((len(index) + len(chosen), 4), np.float32)
+        place[len(index) :, 0] = 1
+        place[len(index) :, 1:] = where[chosen]
+        sides = (np.searchsorted(index, side[chosen]) for side in (past, future))
+        before, after = (torch.from_numpy(np.concatenate([own, side])) for side in sides)
+        at = torch.from_numpy(np.concatenate([index, dropped[chosen]]))
+        return cls(at, len(index), before, after, torch.from_numpy(place))
+
+    def to(self, device: torch.device) -> Slots:
+        """The same on a device."""
+        at, past, future, place = (x.to(device) for x in (self.at, self.past, self.future, self.place))
+        return Slots(at, self.keys, past, future, place)
 
 
 def neighbours(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each dropped frame of a clip: which kept frames stand on either side, and where between them it is.
 
     Args:
-        kept: (T,) bool with at least one True.
+        kept: (T,) bool; without a True, everything stands at frame 0.
 
     Returns:
         past, future: (D,) positions of the nearest kept frames; at an end of the clip both name the only side.
         where: (D, 3) float32: fraction of the way from past to future, distance to past / 8, distance to future / 8.
     """
-    index = np.flatnonzero(kept)
+    index = np.flatnonzero(kept) if kept.any() else np.zeros(1, np.int64)
     dropped = np.flatnonzero(~kept)
     right = np.searchsorted(index, dropped)
     past = index[np.clip(right - 1, 0, None)]
@@ -220,15 +207,15 @@ class Mini(nn.Module):
     channels = CHANNELS
     patch = PATCH
     tile = 0
-    max_frames = 32
+    max_frames = MAX_FRAMES
 
     def __init__(self, config: MiniConfig | None = None) -> None:
         super().__init__()
         self.config = config or MiniConfig()
         self.linear = LinearCode()
         self.encoder = FrameEncoder(self.config)
+        self.trunk = Trunk(self.config)
         self.decoder = FrameDecoder(self.config)
-        self.fill = FillNetwork(self.config)
         self.token = nn.Parameter(torch.zeros(CHANNELS))  # in units of linear.scale
 
     @property
@@ -248,29 +235,39 @@ class Mini(nn.Module):
     def analyse(self, x: Tensor, qp: Tensor) -> Tensor:
         """Frames (B, 3, H, W) in [0, 1] at QP (B,) -> latents (B, 96, H/16, W/16), not yet quantized."""
         z = self.linear.analyse(x)
-        out: Tensor = z + self.encoder(x, _qp_features(qp)).float() * self.linear.scale[:, None, None]
+        out: Tensor = z + self.encoder(x, qp_features(qp)).float() * self.linear.scale[:, None, None]
         return out
 
-    def synthesise(self, z: Tensor, qp: Tensor) -> Tensor:
-        """Dequantized latents (B, 96, h, w) at QP (B,) -> frames (B, 3, 16h, 16w), not clamped."""
-        x = self.linear.synthesise(z)
-        normal = z / self.linear.scale[:, None, None]
-        out: Tensor = x + self.decoder(normal, x, _qp_features(qp)).float()
+    def fill(self, z: Tensor, slots: Slots) -> Tensor:
+        """Kept latents (B, K, 96, h, w) -> latents of all slots (B, S, 96, h, w): dropped ones are interpolated.
+
+        Without a kept frame every slot is the mean patch: latents of zero.
+        """
+        if slots.keys == 0:
+            return z.new_zeros(z.shape[0], len(slots.at), *z.shape[2:])
+        fraction = slots.place[:, 1, None, None, None]
+        return z[:, slots.past] * (1 - fraction) + z[:, slots.future] * fraction
+
+    def features(self, filled: Tensor, slots: Slots, qp: Tensor) -> Tensor:
+        """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w)."""
+        token = self.token[:, None, None] * slots.place[:, 0, None, None, None]
+        normal = filled / self.linear.scale[:, None, None] + token
+        out: Tensor = self.trunk(normal, slots.at, slots.place, slots.keys, qp_features(qp))
         return out
 
-    def fill_latents(self, past: Tensor, future: Tensor, where: Tensor, qp: Tensor) -> Tensor:
-        """Latents (D, 96, h, w) of dropped frames from those of their kept neighbours; `where` is (D, 3)."""
-        scale = self.linear.scale[:, None, None]
-        token = self.token[None, :, None, None]
-        out: Tensor = self.fill(past / scale, future / scale, token, where, _qp_features(qp)).float() * scale
+    def picture(self, filled: Tensor, features: Tensor, qp: Tensor) -> Tensor:
+        """Latents (B, 96, h, w) and features (B, width, h, w) at QP (B,) -> frames (B, 3, 16h, 16w), not clamped."""
+        x = self.linear.synthesise(filled)
+        out: Tensor = x + self.decoder(features, x, qp_features(qp)).float()
         return out
 
     @torch.inference_mode()
-    def encode(self, video: Tensor, qp: int, valid: Tensor | None = None) -> Encoded:
+    def encode(self, video: Tensor, qp: int, valid: Tensor | None = None, keep: int | None = None) -> Encoded:
         """Video (B, T, H, W, 3), H and W multiples of 16 -> latents (B, T, N, 96) and importance (B, T).
 
         Pixels are uint8 0…255 or floats 0…1; bytes become floats one frame at a time.
-        `valid` is accepted for the contract and not needed: frames are analysed one by one.
+        `valid` is accepted for the contract and not needed: frames are analysed one by one. The `keep` most important
+        frames are the best choice of that size (see `models.importance`).
         """
         b, t = video.shape[:2]
         index = torch.full((1,), qp, device=video.device)
@@ -279,7 +276,7 @@ class Mini(nn.Module):
         z = torch.cat([self.analyse(unit(frame)[None], index) for frame in frames])
         latents = rearrange(z, "(b t) c h w -> b t (h w) c", b=b).float()
         step = BASE_STEP * 2.0 ** (qp / 8)
-        scores = [clip_importance(clip.reshape(t, -1).cpu().numpy(), step) for clip in latents]
+        scores = [clip_importance(clip.reshape(t, -1).cpu().numpy(), step, keep) for clip in latents]
         return Encoded(latents, torch.from_numpy(np.stack(scores)).to(video.device))
 
     @torch.inference_mode()
@@ -290,19 +287,10 @@ class Mini(nn.Module):
         index = torch.full((1,), qp, device=z.device)
         out = torch.empty(*z.shape[:2], height, width, 3, device=z.device)
         for target, clip, mask in zip(out, z, kept.cpu().numpy(), strict=True):
-            for slot, frame in enumerate(self._fill_clip(clip, mask, index)):
-                target[slot] = rearrange(self.synthesise(frame[None], index)[0], "c h w -> h w c")
+            slots = Slots.of(mask).to(z.device)
+            filled = self.fill(clip[None, slots.at[: slots.keys]], slots)
+            features = self.features(filled, slots, index)
+            for slot, frame in enumerate(slots.at.tolist()):
+                picture = self.picture(filled[:, slot], features[:, slot], index)
+                target[frame] = rearrange(picture[0], "c h w -> h w c")
         return out
-
-    def _fill_clip(self, clip: Tensor, kept: np.ndarray, qp: Tensor) -> Tensor:
-        """(T, 96, h, w) with every dropped slot filled; a clip with nothing kept is the token everywhere."""
-        if kept.all():
-            return clip
-        if not kept.any():
-            return self.fill_token[None, :, None, None].expand_as(clip)
-        clip = clip.clone()
-        past, future, where = neighbours(kept)
-        place = torch.from_numpy(where).to(clip.device)
-        for slot, i, j, at in zip(np.flatnonzero(~kept), past, future, place, strict=True):
-            clip[slot] = self.fill_latents(clip[i][None], clip[j][None], at[None], qp)[0]
-        return clip

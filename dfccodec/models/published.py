@@ -45,7 +45,7 @@ class PublishedCodec:
         """(C,) the learned fill token."""
         return self.vae.fill_token.detach().reshape(-1)
 
-    def encode(self, video: Tensor, qp: int, valid: Tensor | None = None) -> Encoded:
+    def encode(self, video: Tensor, qp: int, valid: Tensor | None = None, keep: int | None = None) -> Encoded:
         """See `contract.LatentModel.encode`; padding frames get importance 0, so no budget keeps them."""
         with torch.inference_mode():
             if video.dtype == torch.uint8:

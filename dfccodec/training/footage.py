@@ -1,16 +1,22 @@
-"""Footage for training: decoded once to uint8 frames of one height and kept in memory (or a cache file)."""
+"""Footage for training: decoded once to uint8, kept in memory on the device that trains, cropped there."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from dfccodec.errors import InputError
 from dfccodec.media.frames import read_scaled
+
+SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".webm"})
+PACKED = ".frames.npy"
+"""Ending of footage that is decoded already (see `training.shards`): (T, H, W, 3) uint8."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +43,69 @@ def load_scenes(folder: Path, short_side: int = 256, every: int = 1, most: int |
     """Decode every video in a folder, scaled so that its short side is `short_side` pixels (Lanczos).
 
     Args:
-        folder: where the videos are (*.mp4, *.mkv, *.mov, *.webm).
+        folder: where the videos are (*.mp4, *.mkv, *.mov, *.webm), or frames decoded before (*.frames.npy).
         short_side: pixels.
         every: keep one frame in so many.
         most: frames kept per file at the most.
 
     Raises:
-        InputError: the folder holds no video.
+        InputError: the folder is none, or holds no video.
     """
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".mp4", ".mkv", ".mov", ".webm"})
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: --data names a folder of .mp4, .mkv, .mov or .webm files")
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES or p.name.endswith(PACKED))
     if not files:
         raise InputError(f"no video in {folder}: name a folder of .mp4, .mkv, .mov or .webm files")
     for path in files:
+        if path.name.endswith(PACKED):
+            packed = np.load(path, allow_pickle=False)[::every][:most]
+            yield Scene(source_of(path.name.removesuffix(PACKED)), packed)
+            continue
         frames = read_scaled(path, short_side, every=every, most=most)
         if len(frames):
             yield Scene(source_of(path.name), np.stack(frames))
+
+
+def split_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], list[Scene]]:
+    """Scenes to train on and scenes held out, by source; footage of one source alone serves as both."""
+    train = [s for s in scenes if not is_held_out(s.source)]
+    held = [s for s in scenes if is_held_out(s.source)]
+    return train or held, held or train
+
+
+class Clips:
+    """Random clips from scenes: crops, flips, time reversal, strides in time, 2×2 reduction, brightness."""
+
+    def __init__(self, scenes: Sequence[Scene], device: torch.device) -> None:
+        self.scenes = [torch.from_numpy(scene.frames).to(device) for scene in scenes]
+        self.sizes = np.array([len(scene) for scene in self.scenes], dtype=np.float64)
+
+    def batch(self, rng: np.random.Generator, count: int, frames: int, crop: int) -> Tensor:
+        """(count, frames, 3, crop, crop) float32 in [0, 1]; the same for the same state of `rng` on any device."""
+        return torch.stack([self._one(rng, frames, crop) for _ in range(count)])
+
+    def _one(self, rng: np.random.Generator, frames: int, crop: int) -> Tensor:
+        # Long scenes have more to show; a scene of a thousand frames is still not thirty times one of thirty.
+        scene = self.scenes[rng.choice(len(self.scenes), p=np.sqrt(self.sizes) / np.sqrt(self.sizes).sum())]
+        total, height, width = scene.shape[:3]
+        stride = int(rng.choice((1, 1, 1, 2, 3)))
+        stride = max(1, min(stride, (total - 1) // max(frames - 1, 1)))
+        span = min((frames - 1) * stride + 1, total)
+        begin = int(rng.integers(total - span + 1))
+        times = (np.arange(frames) * stride).clip(max=span - 1) + begin  # a short scene stands still at its end
+        shrink = 2 if rng.random() < 0.15 and min(height, width) >= 2 * crop else 1
+        side = crop * shrink
+        if min(height, width) < side:
+            raise InputError(f"footage of {width}×{height} is too small for crops of {crop} pixels")
+        y, x = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        if rng.random() < 0.5:
+            times = times[::-1]
+        pick = torch.from_numpy(times.copy()).to(scene.device)
+        clip = scene[:, y : y + side, x : x + side].index_select(0, pick).permute(0, 3, 1, 2).float() / 255
+        if shrink == 2:
+            clip = torch.nn.functional.avg_pool2d(clip, 2)
+        if rng.random() < 0.5:
+            clip = clip.flip(-1)
+        if rng.random() < 0.2:
+            clip = (clip * float(rng.uniform(0.6, 1.3))).clamp(0, 1)
+        return clip

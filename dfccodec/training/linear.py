@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from einops import rearrange
 
-from dfccodec.models.mini import CHANNELS, PATCH, PIXELS
+from dfccodec.models.blocks import CHANNELS, PATCH, PIXELS
 
 
 def fit_pca(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,40 +1,74 @@
-"""The rate term of training: a Laplace distribution per channel whose width follows the quantizer index."""
+"""The rate term of training: what the range coder will charge for a latent, as a smooth function of it."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+KNOTS = tuple(range(0, 64, 8))
+"""Quantizer indices at which widths are learned; linear between them."""
 
-class LaplaceRate(nn.Module):
-    """Bits of quantized latents under a zero-mean Laplace per channel and knot of QP, linear between knots.
+Context = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
-    A factorized prior (Ballé et al. 2018, "Variational image compression with a scale hyperprior", section 3).
+
+class ContextRate(nn.Module):
+    """Bits of quantized latents given the kept frame before and the channels before.
+
+    A mixture of two Laplace distributions: one around zero, one around the same place in the previous kept frame.
+    Widths and mixture follow the quantizer index and three magnitudes already known to a decoder: of the channels
+    before, at the same place; of the previous kept frame around the place; of the change since then in the channels
+    before. It starts as a factorized prior (Ballé et al. 2018, "Variational image compression with a scale
+    hyperprior", section 3) and stands in for the contexts of SPEC.md 7, which have integers for weights.
     """
 
-    def __init__(
-        self, channels: int, scale: Tensor, base_step: float, qps: tuple[int, ...] = tuple(range(0, 64, 8))
-    ) -> None:
+    def __init__(self, scale: Tensor, base_step: float) -> None:
         super().__init__()
-        self.register_buffer("knots", torch.tensor(qps, dtype=torch.float32))
-        steps = base_step * 2.0 ** (torch.tensor(qps, dtype=torch.float32) / 8)
+        channels = len(scale)
+        steps = base_step * 2.0 ** (torch.tensor(KNOTS, dtype=torch.float32) / 8)
         start = (scale[None, :] / steps[:, None] / math.sqrt(2)).clamp(min=0.05).log()
-        self.log_width = nn.Parameter(start)  # (K, C), in units of the step
+        self.log_width = nn.Parameter(start)  # (knots, C), in units of the step
+        self.still_width = nn.Parameter(torch.full((len(KNOTS), channels), -0.5))
+        self.weight = nn.Parameter(torch.zeros(7, channels))
+        with torch.no_grad():
+            self.weight[4] = -3.0  # nothing is taken to stand still at first
 
-    def forward(self, y: Tensor, qp: Tensor) -> Tensor:
-        """Integers with noise y (B, C, h, w) at QP (B,) -> bits (B, C, h, w)."""
-        knots: Tensor = self.knots  # type: ignore[assignment]
-        place = (qp.float() / (knots[1] - knots[0])).clamp(0, len(knots) - 1.001)
+    def forward(self, noisy: Tensor, rounded: Tensor, qp: Tensor) -> Tensor:
+        """Bits (B, K, C, h, w) of integers with noise `noisy`, given the integers `rounded`, at QP (B,)."""
+        texture, before, change, previous, first = self._context(rounded.detach())
+        wide, still = self._at(self.log_width, qp), self._at(self.still_width, qp)
+        w = self.weight[:, None, None, :, None, None]
+        about_zero = _laplace(noisy, (wide + w[0] * texture + w[1] * before).exp())
+        around = _laplace(noisy - previous, (still + w[2] * change + w[3] * texture).exp())
+        share = torch.sigmoid(w[4] + w[5] * change + w[6] * texture) * (1 - first)
+        return -torch.log2(((1 - share) * about_zero + share * around).clamp(min=1e-9))
+
+    def _context(self, y: Tensor) -> Context:
+        previous = torch.cat([torch.zeros_like(y[:, :1]), y[:, :-1]], dim=1)
+        first = torch.zeros_like(y[:, :, :1])
+        first[:, 0] = 1
+        around = F.avg_pool2d(previous.abs().flatten(0, 1), 3, 1, 1).reshape(y.shape)
+        return _earlier(y.abs()), torch.log1p(around), _earlier((y - previous).abs()), previous, first
+
+    def _at(self, table: Tensor, qp: Tensor) -> Tensor:
+        """A row of a table (knots, C) at QP (B,), shaped (B, 1, C, 1, 1)."""
+        place = (qp.float() / (KNOTS[1] - KNOTS[0])).clamp(0, len(KNOTS) - 1.001)
         low = place.long()
         part = (place - low)[:, None]
-        log_width = self.log_width[low] * (1 - part) + self.log_width[low + 1] * part
-        width = log_width.exp()[:, :, None, None]
-        upper, lower = _laplace_cdf(-(y.abs() - 0.5) / width), _laplace_cdf(-(y.abs() + 0.5) / width)
-        return -torch.log2((upper - lower).clamp(min=1e-9))
+        return (table[low] * (1 - part) + table[low + 1] * part)[:, None, :, None, None]
 
 
-def _laplace_cdf(x: Tensor) -> Tensor:
-    tail = 0.5 * torch.exp(-x.abs())
-    return torch.where(x < 0, tail, 1 - tail)
+def _earlier(x: Tensor) -> Tensor:
+    """Log of one plus the sum over the channels before, (B, K, C, h, w) -> the same; about 1 in textured places."""
+    return 0.5 * torch.log1p((x.cumsum(dim=2) - x) / 4)
+
+
+def _laplace(x: Tensor, width: Tensor) -> Tensor:
+    """Probability of the interval of length one around x under a Laplace of that width around zero."""
+    far = x.abs()
+    inner = 1 - 0.5 * (torch.exp(-(0.5 - far).clamp(min=0) / width) + torch.exp(-(far + 0.5) / width))
+    # Half the difference of two exponentials: written as one product, so that small ones do not cancel.
+    outer = 0.5 * torch.exp(-(far - 0.5).clamp(min=0) / width) * -torch.expm1(-1 / width)
+    return torch.where(far < 0.5, inner, outer)

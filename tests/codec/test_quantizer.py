@@ -39,3 +39,24 @@ def test_measured_steps_follow_the_spread_and_are_never_zero() -> None:
     steps = measured_steps(latents)
     assert steps[:2] * 32 == pytest.approx([1, 8], rel=0.1)
     assert steps[2] > 0
+
+
+@given(st.integers(0, 2**32), st.floats(0, 0.5))
+def test_snapping_repeats_what_is_near_and_moves_nothing_far(seed: int, slack: float) -> None:
+    rng = np.random.default_rng(seed)
+    latents = rng.normal(size=(6, 3, 4)).cumsum(axis=0)
+    steps = np.full(4, 0.5, np.float32)
+    values = quantize(latents, steps, 0, snap=slack)
+    off = np.abs(values - latents / 0.5)
+    assert off.max() < 0.5 + slack + 1e-9
+    changed = values[1:] != values[:-1]
+    assert (off[0] <= 0.5).all()
+    assert (off[1:][changed] <= 0.5).all()
+    assert (np.abs(values[:-1] - latents[1:] / 0.5)[changed] >= 0.5 + slack - 1e-9).all()
+
+
+def test_without_slack_frames_are_rounded_alone() -> None:
+    latents = np.random.default_rng(0).normal(size=(5, 7, 3)) * 9
+    steps = np.full(3, 0.3, np.float32)
+    whole = quantize(latents, steps, 8)
+    assert all((quantize(frame[None], steps, 8)[0] == whole[k]).all() for k, frame in enumerate(latents))

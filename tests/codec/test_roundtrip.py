@@ -38,7 +38,7 @@ def test_every_frame_comes_back_in_its_size(count: int, size: tuple[int, int], f
 @pytest.mark.parametrize("fill", ["token", "hold", "lerp"])
 def test_trailing_dropped_frames_come_back(fill: str, flat: Loaded) -> None:
     class First(type(flat.model)):  # type: ignore[misc]
-        def encode(self, video, qp, valid=None):  # type: ignore[no-untyped-def]
+        def encode(self, video, qp, valid=None, keep=None):  # type: ignore[no-untyped-def]
             out = super().encode(video, qp, valid)
             return type(out)(out.latents, out.importance.flip(1))  # the first frame matters most, the last least
 
@@ -145,7 +145,7 @@ def test_absurd_steps_give_pixels_without_a_warning(flat: Loaded, recwarn: pytes
             super().__init__()
             self.steps = np.full(3, 3e38, np.float32)
 
-        def encode(self, video, qp, valid=None):  # type: ignore[no-untyped-def]
+        def encode(self, video, qp, valid=None, keep=None):  # type: ignore[no-untyped-def]
             out = super().encode(video, qp, valid)
             return type(out)(out.latents * 3e38, out.importance)
 

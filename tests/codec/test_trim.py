@@ -38,13 +38,24 @@ def trimmed(data: bytes, **options: object) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("budget", ["4", "1", "10%"])
-def test_trimming_equals_encoding_to_the_smaller_budget(budget: str, mini: Loaded) -> None:
+def test_trimming_a_whole_file_to_a_quarter_equals_encoding_to_it(mini: Loaded) -> None:
     frames = moving(70)
-    small = trimmed(encoded(frames, mini, "16"), budget=Budget.parse(budget))
-    for (a, x), (b, y) in zip(clips(small), clips(encoded(frames, mini, budget)), strict=True):
+    small = trimmed(encoded(frames, mini, "all"), budget=Budget.parse("8"))
+    for (a, x), (b, y) in zip(clips(small), clips(encoded(frames, mini, "8")), strict=True):
         assert a == b
         assert (x == y).all()
+
+
+@pytest.mark.parametrize("budget", ["4", "1", "10%"])
+def test_trimming_keeps_the_latents_of_what_stays(budget: str, mini: Loaded) -> None:
+    frames = moving(70)
+    whole = clips(encoded(frames, mini, "16"))
+    small = clips(trimmed(encoded(frames, mini, "16"), budget=Budget.parse(budget)))
+    direct = clips(encoded(frames, mini, budget))
+    for (a, x), (b, y), (c, _) in zip(whole, small, direct, strict=True):
+        assert set(b) < set(a)
+        assert len(b) == len(c)
+        assert (y == x[[a.index(frame) for frame in b]]).all()
 
 
 def test_a_larger_budget_changes_nothing_but_the_tool(flat: Loaded) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfccodec.models.importance import clip_importance, gap_costs, removal_costs
+from dfccodec.models.importance import best_choice, clip_importance, gap_costs, removal_costs, removal_order
 
 
 def brute(latents: np.ndarray, a: int, b: int) -> float:
@@ -29,9 +31,49 @@ def test_gap_costs_are_those_of_interpolation() -> None:
 
 def test_a_straight_line_needs_only_its_ends() -> None:
     line = np.arange(10.0)[:, None] * np.ones((1, 4))
-    price = removal_costs(gap_costs(line))
+    cost = gap_costs(line)
+    price = removal_costs(cost, removal_order(cost, 2))
     assert price[1:9] == pytest.approx(np.zeros(8), abs=1e-9)
     assert price[[0, 9]].min() > 1
+
+
+def total(cost: np.ndarray, kept: np.ndarray) -> float:
+    path = [0, *(np.flatnonzero(kept) + 1), len(cost) - 1]
+    return float(sum(cost[a, b] for a, b in pairwise(path)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 8), st.integers(0, 2**32), st.data())
+def test_the_best_choice_is_the_best_of_all(frames: int, seed: int, data: st.DataObject) -> None:
+    cost = gap_costs(np.random.default_rng(seed).normal(size=(frames, 3)).cumsum(axis=0))
+    count = data.draw(st.integers(1, frames))
+    having = np.zeros(frames, bool)
+    having[data.draw(st.lists(st.integers(0, frames - 1), max_size=count))] = True
+    within = having.copy()
+    within[data.draw(st.permutations(range(frames)))[: data.draw(st.integers(count, frames))]] = True
+    chosen = best_choice(cost, count, having, within)
+    assert chosen.sum() == count
+    assert not (having & ~chosen).any()
+    assert not (chosen & ~within).any()
+    for others in combinations(np.flatnonzero(within), count):
+        mask = np.zeros(frames, bool)
+        mask[list(others)] = True
+        if not (having & ~mask).any():
+            assert total(cost, chosen) <= total(cost, mask) + 1e-9
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 32), st.integers(0, 2**32), st.data())
+def test_the_order_goes_through_the_best_choice(frames: int, seed: int, data: st.DataObject) -> None:
+    cost = gap_costs(np.random.default_rng(seed).normal(size=(frames, 3)).cumsum(axis=0))
+    anchor = data.draw(st.integers(1, frames))
+    order = removal_order(cost, anchor)
+    assert sorted(order) == list(range(frames))
+    top = np.zeros(frames, bool)
+    top[order[frames - anchor :]] = True
+    assert (top == best_choice(cost, anchor)).all()
+    price = removal_costs(cost, order)
+    assert (np.diff(price[order]) >= 0).all()
 
 
 def test_a_cut_is_kept_on_both_sides() -> None:

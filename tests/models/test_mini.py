@@ -10,7 +10,7 @@ from dfccodec.codec.loaded import Loaded
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import ModelError
 from dfccodec.models.contract import LatentModel
-from dfccodec.models.mini import Mini, MiniConfig, neighbours
+from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
 
 
 def test_satisfies_the_contract(mini: Loaded) -> None:
@@ -26,7 +26,7 @@ def test_fits_the_package() -> None:
 
 
 def test_configuration_survives_json() -> None:
-    config = MiniConfig(width=32, decoder_blocks=(1, 1, 1))
+    config = MiniConfig(width=32, decoder_blocks=(1, 1, 1), heads=4)
     assert MiniConfig.from_json(config.to_json()) == config
     with pytest.raises(ModelError, match="encoder_blocks"):
         MiniConfig(encoder_blocks=(1,))
@@ -46,16 +46,60 @@ def test_neighbours_are_the_nearest_kept(mask: list[bool]) -> None:
         assert (back, ahead) == (abs(slot - i) / 8, abs(j - slot) / 8)
 
 
-def test_branches_that_start_at_zero_leave_the_linear_code() -> None:
+def small() -> Mini:
     torch.manual_seed(0)
-    model = Mini(MiniConfig(width=16, width8=16, width4=16, fill_width=16)).eval()
-    basis = torch.linalg.qr(torch.randn(768, 96))[0].T
-    model.linear.basis.data.copy_(basis)
-    x, qp = torch.rand(1, 3, 32, 32), torch.tensor([20])
+    model = Mini(MiniConfig(width=16, width8=16, width4=16, heads=2)).eval()
+    model.linear.basis.data.copy_(torch.linalg.qr(torch.randn(768, 96))[0].T)
+    return model
+
+
+def shaken() -> Mini:
+    """A small model none of whose branches is zero."""
+    model = small()
+    for name, parameter in model.named_parameters():
+        if not name.startswith("linear."):
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def test_branches_that_start_at_zero_leave_the_linear_code() -> None:
+    model = small()
+    x, qp = torch.rand(4, 3, 32, 32), torch.full((4,), 20)
     z = model.analyse(x, qp)
     assert torch.allclose(z, model.linear.analyse(x), atol=1e-5)
-    assert torch.allclose(model.synthesise(z, qp), model.linear.synthesise(z), atol=1e-5)
     assert torch.allclose(model.linear.analyse(model.linear.synthesise(z)), z, atol=1e-4)
+    tokens = z.permute(0, 2, 3, 1).reshape(1, 4, 4, 96)
+    kept = torch.tensor([[True, False, False, True]])
+    back = model.decode(tokens, kept, 32, 32, 20)[0].permute(0, 3, 1, 2)
+    lerp = torch.stack([z[0], z[0] + (z[3] - z[0]) / 3, z[0] + (z[3] - z[0]) * 2 / 3, z[3]])
+    assert torch.allclose(back, model.linear.synthesise(lerp), atol=1e-4)
+
+
+def test_a_dropped_frame_does_not_depend_on_which_others_are_decoded() -> None:
+    model, qp = shaken(), torch.tensor([20])
+    kept = np.array([True, False, False, True, False])
+    z = torch.randn(1, 2, 96, 2, 2)
+    with torch.inference_mode():
+        every = Slots.of(kept)
+        one = Slots.of(kept, wanted=np.array([2]))
+        a = model.features(model.fill(z, every), every, qp)[:, every.at == 2]
+        b = model.features(model.fill(z, one), one, qp)[:, one.at == 2]
+    assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_time_attention_in_bands_is_time_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dfccodec.models import blocks
+
+    torch.manual_seed(0)
+    attention = blocks.TimeAttention(8, 2)
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter)
+    x, at = torch.randn(1, 5, 8, 7, 3), torch.tensor([0, 9, 31, 2, 4])
+    with torch.inference_mode():
+        whole = attention(x, at, 3)
+        monkeypatch.setattr(blocks, "_BAND", 20)
+        assert torch.allclose(attention(x, at, 3), whole, atol=1e-5)
+        assert torch.equal(attention(x, at, 0), x)
 
 
 def test_never_below_its_linear_code(mini: Loaded) -> None:
@@ -64,18 +108,19 @@ def test_never_below_its_linear_code(mini: Loaded) -> None:
 
     from dfccodec.media.frames import read_scaled
 
-    frame = torch.from_numpy(read_scaled(DATA / "flower_96x64.mp4", 64, most=1)[0]).permute(2, 0, 1)[None].float() / 255
-    model = mini.model
+    clip = np.stack(read_scaled(DATA / "flower_96x64.mp4", 64, most=12))
+    frames = torch.from_numpy(clip).permute(0, 3, 1, 2).float() / 255
+    model, all_kept = mini.model, torch.ones(1, 12, dtype=torch.bool)
     assert isinstance(model, Mini)
     with torch.inference_mode():
         for qp in (8, 16, 24, 32, 40):
-            index, step = torch.tensor([qp]), 0.02 * 2 ** (qp / 8)
-            ours, floor = (
-                torch.round(model.analyse(frame, index) / step),
-                torch.round(model.linear.analyse(frame) / step),
-            )
-            mine = _cost(ours, model.synthesise(ours * step, index) - frame, step)
-            assert mine < _cost(floor, model.linear.synthesise(floor * step) - frame, step)
+            index, step = torch.full((12,), qp), 0.02 * 2 ** (qp / 8)
+            ours = torch.round(model.analyse(frames, index) / step)
+            floor = torch.round(model.linear.analyse(frames) / step)
+            tokens = (ours * step).permute(0, 2, 3, 1).reshape(1, 12, -1, 96)
+            back = model.decode(tokens, all_kept, 64, 96, qp)[0].permute(0, 3, 1, 2)
+            mine = _cost(ours, back - frames, step)
+            assert mine < _cost(floor, model.linear.synthesise(floor * step) - frames, step)
 
 
 def _cost(values: torch.Tensor, error: torch.Tensor, step: float) -> float:

@@ -1,0 +1,109 @@
+"""Is `mini` above its floor? PSNR over the linear code at equal bits, for every budget and QP, protocol DFC-32.
+
+    python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range] [--model mini]
+
+The floor is PCA-96, the linear code inside `mini`: frames kept uniformly, dropped ones by linear interpolation of
+latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded as anybody would,
+`--budget K`, and read back from the whole file, whose bits all count. Curves are means over clips (bits and PSNR), read
+between points on a logarithmic scale of bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, table, uniform, write_json
+
+import dfccodec as dfc
+from dfccodec.codec.api import load_model
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.fill import POLICIES
+from dfccodec.codec.integers import encode_integers, parse_coding
+from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.quantizer import dequantize, quantize
+from dfccodec.codec.runtime import free_threads
+from dfccodec.container.records import Fill
+
+BUDGETS = (32, 16, 8, 6, 4)
+MINI_QPS = (8, 16, 20, 24, 28, 32, 40)
+LINEAR_QPS = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48)
+
+Point = tuple[float, float, float]
+"""Bits per pixel, PSNR in dB, squared error; of one clip or in the mean."""
+
+
+def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str) -> Point:
+    """One clip through a real file."""
+    coded = io.BytesIO()
+    dfc.encode(frames, coded, budget=str(kept), qp=qp, coding=coding, model=loaded, rate=25)
+    back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
+    return _point(len(coded.getvalue()), mse(back, frames))
+
+
+@torch.inference_mode()
+def of_linear(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str) -> Point:
+    """One clip through the linear code with interpolation."""
+    linear, steps = loaded.model.linear, loaded.model.steps
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    mask = uniform(kept)
+    z = linear.analyse(pixels[torch.from_numpy(mask)]).permute(0, 2, 3, 1).numpy()
+    values = quantize(z[:, None], steps, qp)
+    tokens = dequantize(values, steps, qp).reshape(kept, -1, z.shape[-1])
+    slots, _ = POLICIES[Fill.LERP].fill(tokens, mask, b"")
+    back = linear.synthesise(torch.from_numpy(slots.reshape(FRAMES, *z.shape[1:])).permute(0, 3, 1, 2))
+    rounded = (back.clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+    return _point(len(encode_integers(values, parse_coding(coding))[0]), mse(rounded, frames))
+
+
+def _point(size: int, error: float) -> Point:
+    return size * 8 / (FRAMES * SIDE * SIDE), -10 * math.log10(max(error, 1e-10)), error
+
+
+def read_at(curve: list[Point], bits: float) -> float:
+    """PSNR of a curve at so many bits per pixel; not a number outside it."""
+    x, y = (np.array(v) for v in zip(*[(math.log(b), p) for b, p, _ in sorted(curve)], strict=True))
+    return float(np.interp(math.log(bits), x, y, left=np.nan, right=np.nan))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="mini against its linear code at equal bits.")
+    parser.add_argument("--clips", type=Path, default=EVAL)
+    parser.add_argument("--coding", default="range")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look")
+    args = parser.parse_args()
+    torch.set_num_threads(free_threads())
+    loaded = load_model(args.model)
+    clips = [frames for _, frames in dfc32_clips(args.clips)][:: args.every]
+    rows, record, everywhere = [], [], []
+    for kept in BUDGETS:
+        ours, floor = (
+            [(qp, np.mean([f(c, loaded, kept, qp, args.coding) for c in clips], axis=0)) for qp in qps]
+            for f, qps in ((of_mini, MINI_QPS), (of_linear, LINEAR_QPS))
+        )
+        line = [tuple(p) for _, p in floor]
+        for qp, (bits, psnr, error) in ours:
+            over = psnr - read_at(line, bits)
+            rows.append((kept, qp, f"{bits:.4f}", f"{psnr:.2f}", f"{error:.5f}", f"{over:+.2f}"))
+            record.append({"kept": kept, "qp": qp, "bpp": bits, "psnr": psnr, "mse": error, "over_linear_db": over})
+            everywhere.append(over)
+        for qp, (bits, psnr, error) in floor:
+            record.append({"code": "linear", "kept": kept, "qp": qp, "bpp": bits, "psnr": psnr, "mse": error})
+        if kept == FRAMES:
+            grid = np.arange(0.2, 0.601, 0.05)
+            own = [tuple(p) for _, p in ours]
+            gains = [read_at(own, b) - read_at(line, b) for b in grid]
+            print(f"all kept, 0.2 to 0.6 bits/pixel: {np.mean(gains):+.2f} dB in the mean, {min(gains):+.2f} at least")
+            record.append({"all_kept_gains": dict(zip(grid.round(2).tolist(), gains, strict=True))})
+    print(table(("kept", "QP", "bits/pixel", "PSNR dB", "MSE", "over linear dB"), rows))
+    print(f"least of all: {np.nanmin(everywhere):+.2f} dB")
+    write_json(f"floor_{args.coding}", {"clips": len(clips), "coding": args.coding, "rows": record})
+
+
+if __name__ == "__main__":
+    main()

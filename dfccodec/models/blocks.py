@@ -1,0 +1,126 @@
+"""What `mini` is built from: convolutions carry space, attention carries time, nothing normalises over either.
+
+So tiles, clip lengths and numbers of kept frames all give the same numbers, and any picture size works.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+PATCH = 16
+CHANNELS = 96
+PIXELS = PATCH * PATCH * 3
+MAX_FRAMES = 32
+
+_BAND = 1 << 14
+"""Tokens whose attention is computed at once when no gradient is wanted: bounds memory to about 50 MB."""
+
+
+def qp_features(qp: Tensor) -> Tensor:
+    """(B,) quantizer indices -> (B, 4): a cubic in QP, about ±1 over the useful range 0…56."""
+    q = (qp.float() - 28.0) / 28.0
+    return torch.stack([torch.ones_like(q), q, q * q, q * q * q], dim=1)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> the same in the memory order that convolutions are fast in."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Zero a layer's weight and bias: the residual branch that ends in it starts as nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(ReLU(conv(x) + bias(QP))); the second convolution starts at zero. (B, C, h, w) -> the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.rate = nn.Linear(4, channels, bias=False)
+        start_at_zero(self.conv2)
+        start_at_zero(self.rate)
+
+    def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        y = self.conv1(x) + self.rate(q)[:, :, None, None].to(x.dtype)
+        out: Tensor = x + self.conv2(F.relu(y))
+        return out
+
+
+class Stage(nn.Module):
+    """A run of residual blocks at one scale."""
+
+    def __init__(self, channels: int, depth: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([ResidualBlock(channels) for _ in range(depth)])
+
+    def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, q)
+        return x
+
+
+class TimeAttention(nn.Module):
+    """Every frame of a patch looks at the kept frames of the same patch; starts at zero.
+
+    Cosine attention (queries and keys of length one, a learned sharpness per head: Liu et al. 2022, "Swin
+    Transformer V2", section 3.2) plus a learned bias per head and distance in frames.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        self.sharpness = nn.Parameter(torch.full((heads, 1, 1), 2.0))
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * MAX_FRAMES - 1))
+        start_at_zero(self.out)
+
+    def forward(self, x: Tensor, at: Tensor, keys: int) -> Tensor:
+        """Slots (B, S, C, h, w), the first `keys` of them kept, at frames (S,) of the clip -> the same shape."""
+        if keys == 0:
+            return x
+        if torch.is_grad_enabled() or x[0, :, 0].numel() <= _BAND:
+            return self._attend(x, at, keys)
+        rows = max(1, _BAND // (x.shape[1] * x.shape[4]))
+        return torch.cat([self._attend(band, at, keys) for band in torch.split(x, rows, dim=3)], dim=3)
+
+    def _attend(self, x: Tensor, at: Tensor, keys: int) -> Tensor:
+        b, s, _, h, w = x.shape
+        flat = rearrange(x, "b s c h w -> (b s) c h w")
+        query, key, value = rearrange(
+            self.qkv(flat), "(b s) (n e d) h w -> n (b h w) e s d", b=b, n=3, e=self.heads
+        ).unbind(0)
+        distance = at[:, None] - at[None, :keys] + MAX_FRAMES - 1
+        query = F.normalize(query.float(), dim=-1) * self.sharpness.exp()
+        score = query @ F.normalize(key[:, :, :keys].float(), dim=-1).mT + self.bias[:, distance]
+        mixed = score.softmax(-1).to(value.dtype) @ value[:, :, :keys]
+        mixed = rearrange(mixed, "(b h w) e s d -> (b s) (e d) h w", b=b, h=h, w=w)
+        out: Tensor = x + self.out(channels_last(mixed)).reshape(b, s, -1, h, w)
+        return out
+
+
+class LinearCode(nn.Module):
+    """The PCA floor: (B, 3, H, W) <-> (B, 96, H/16, W/16), orthonormal rows, patch order (row, column, channel)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.basis = nn.Parameter(torch.zeros(CHANNELS, PIXELS))
+        self.mean = nn.Parameter(torch.full((PIXELS,), 0.5))
+        self.scale = nn.Parameter(torch.ones(CHANNELS))  # standard deviation of each latent channel
+
+    def analyse(self, x: Tensor) -> Tensor:
+        patches = rearrange(x, "b c (h p) (w q) -> b h w (p q c)", p=PATCH, q=PATCH)
+        with torch.autocast(x.device.type, enabled=False):  # 8 bits of mantissa would cost the flattest pictures
+            return rearrange((patches - self.mean) @ self.basis.T, "b h w c -> b c h w")
+
+    def synthesise(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            patches = rearrange(z, "b c h w -> b h w c") @ self.basis + self.mean
+        return rearrange(patches, "b h w (p q c) -> b c (h p) (w q)", p=PATCH, q=PATCH, c=3)

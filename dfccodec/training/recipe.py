@@ -1,0 +1,132 @@
+"""Recipes: what to train, in which stages, on what crops. TOML files beside this module, or a path."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfccodec.errors import InputError, UsageError
+
+FOLDER = Path(__file__).with_name("recipes")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training with a cosine of its own.
+
+    Args:
+        name: what `--stage` and the log call it.
+        share: of the minutes or steps of the whole run.
+        frames: of a training clip.
+        crop: pixels on a side of a training clip, a multiple of 16.
+        batch: clips a step.
+        learning_rate: at the top of the cosine.
+        frozen: prefixes of parameter names that stay as they are.
+        kept_shown, dropped_shown: frames of a clip that go through the decoder's costly end in one step.
+    """
+
+    name: str
+    share: float
+    frames: int
+    crop: int
+    batch: int
+    learning_rate: float
+    frozen: tuple[str, ...] = ()
+    kept_shown: int = 6
+    dropped_shown: int = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run on paper.
+
+    Args:
+        name: of the file.
+        task: `mini` or `published`, see `training.tasks`.
+        stages: in order.
+        options: what the task itself understands: the model's configuration, weights of its losses.
+        ema: decay of the averaged weights.
+        clip_norm: gradients are scaled down to this norm.
+        text: the file, kept in every checkpoint.
+    """
+
+    name: str
+    task: str
+    stages: tuple[Stage, ...]
+    options: Mapping[str, Any]
+    ema: float = 0.998
+    clip_norm: float = 1.0
+    text: str = ""
+
+    def only(self, name: str) -> Recipe:
+        """The same recipe with one of its stages.
+
+        Raises:
+            UsageError: it has no such stage.
+        """
+        stages = tuple(dataclasses.replace(s, share=1.0) for s in self.stages if s.name == name)
+        if not stages:
+            known = ", ".join(s.name for s in self.stages)
+            raise UsageError(f"recipe {self.name} has no stage {name!r}; it has {known}")
+        return dataclasses.replace(self, stages=stages)
+
+
+def names() -> list[str]:
+    """Recipes in the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by name, or by the path of a .toml file.
+
+    Raises:
+        UsageError: there is no such recipe.
+        InputError: it is not TOML, or has a key or value that means nothing here.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.exists() or (path.parent == FOLDER and path.stem not in names()):
+        raise UsageError(f"recipe {name!r} is unknown; give one of {', '.join(names())}, or the path of a .toml file")
+    return parse_recipe(path.stem, path.read_text())
+
+
+def parse_recipe(name: str, text: str) -> Recipe:
+    """A recipe from the text of its file; errors as for :func:`load_recipe`."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe {name}: not TOML ({error})") from None
+    stages = tuple(_build(Stage, row, f"recipe {name}, stage {n}") for n, row in enumerate(values.pop("stage", [])))
+    if not stages:
+        raise InputError(f"recipe {name}: no [[stage]]; add one")
+    _check(name, stages)
+    options = values.pop("options", {})
+    whole: Recipe = _build(
+        Recipe, {"name": name, "stages": stages, "options": options, "text": text, **values}, f"recipe {name}"
+    )
+    return whole
+
+
+def _check(name: str, stages: tuple[Stage, ...]) -> None:
+    for stage in stages:
+        for key in ("share", "frames", "crop", "batch", "learning_rate", "kept_shown"):
+            if not getattr(stage, key) > 0:
+                raise InputError(f"recipe {name}, stage {stage.name}: {key} is {getattr(stage, key)}; give more than 0")
+        if stage.crop % 16:
+            raise InputError(f"recipe {name}, stage {stage.name}: crop is {stage.crop}; give a multiple of 16")
+    if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
+        raise InputError(f"recipe {name}: the shares of its stages add up to {sum(s.share for s in stages):g}, not 1")
+
+
+def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = [key for key in row if key not in fields]
+    if unknown:
+        raise InputError(f"{where}: key {unknown[0]!r} is unknown; known are {', '.join(fields)}")
+    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in row]
+    if missing:
+        raise InputError(f"{where}: key {missing[0]!r} is missing")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})

@@ -1,0 +1,174 @@
+"""From a recipe's name and a folder of footage to trained weights: what `dfc train` does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from dfccodec.codec.runtime import free_threads, pick_device, pick_dtype
+from dfccodec.errors import InputError, UsageError
+from dfccodec.models import registry
+from dfccodec.models.mini import Mini
+from dfccodec.models.vae import VideoVAE
+from dfccodec.training.export import export
+from dfccodec.training.footage import Scene, load_scenes, split_scenes
+from dfccodec.training.loop import Loop, Notice, Plan, Task
+from dfccodec.training.mini import MiniTask
+from dfccodec.training.published import PublishedTask
+from dfccodec.training.recipe import Recipe, load_recipe
+
+TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
+    "mini": (MiniTask, Mini),
+    "published": (PublishedTask, VideoVAE),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for.
+
+    Args:
+        recipe: name, or path of a .toml file.
+        data: folder of footage.
+        out: folder for `last.pt`, `best.pt`, `log.jsonl`, the curves and `model.safetensors`.
+        minutes, steps: length of the run; exactly one of them.
+        resume: checkpoint to go on from.
+        start: weights to start from instead of the recipe's own start: a model's name or file.
+        stage: only this stage of the recipe.
+        stop_after: stop as if interrupted once so many steps are done.
+        report: minutes between evaluations.
+        frames: frames kept in memory per file of footage, at the most.
+        device, dtype, threads: where to run; threads 0 takes the cores that are free.
+        seed: of everything random.
+    """
+
+    recipe: str
+    data: Path
+    out: Path
+    minutes: float | None = None
+    steps: int | None = None
+    resume: Path | None = None
+    start: str | None = None
+    stage: str | None = None
+    stop_after: int | None = None
+    report: float = 5.0
+    frames: int = 64
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int = 0
+    seed: int = 256
+
+
+def train(request: Request, notice: Notice = lambda _: None) -> bool:
+    """Train; True if the run came to its end, False if `stop_after` ended it.
+
+    Under `torchrun` every process calls this: one GPU each, or one share of the cores (gloo).
+
+    Raises:
+        UsageError: the length is not said, or said twice; unknown recipe, stage, device.
+        InputError: no footage, or no checkpoint to go on from.
+    """
+    if (request.minutes is None) == (request.steps is None):
+        raise UsageError("how long to train is not clear: give one of --minutes and --steps")
+    recipe = load_recipe(request.recipe)
+    if request.stage:
+        recipe = recipe.only(request.stage)
+    device = _join(request)
+    try:
+        return _train(request, recipe, device, notice)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notice) -> bool:
+    torch.manual_seed(request.seed)
+    autocast = pick_dtype(request.dtype, device)
+    scenes = list(load_scenes(request.data, most=request.frames))
+    notice({"note": f"{len(scenes)} scenes, {sum(len(s.frames) for s in scenes)} frames in memory"})
+    task = make_task(recipe, scenes, device, autocast, request.start)
+    plan = Plan(
+        request.out, request.minutes, request.steps, request.stop_after, request.report, request.seed, device, autocast
+    )
+    loop = Loop(task, recipe, plan, notice)
+    if request.resume:
+        loop.resume(request.resume)
+    ended = loop.run()
+    if loop.rank == 0:
+        best = request.out / "best.pt"
+        if best.exists():
+            export(best, request.out / "model.safetensors", task, recipe.name)
+        draw_curves(request.out / "log.jsonl", request.out / "curves.png")
+    return ended
+
+
+def make_task(
+    recipe: Recipe, scenes: Sequence[Scene], device: torch.device, autocast: torch.dtype, start: str | None = None
+) -> Task:
+    """The task a recipe names.
+
+    Raises:
+        InputError: the recipe names none.
+    """
+    training, held_out = split_scenes(scenes)
+    if recipe.task not in TASKS:
+        raise InputError(f"recipe {recipe.name}: task {recipe.task!r} is unknown; give one of {', '.join(TASKS)}")
+    kind, network = TASKS[recipe.task]
+    model = _load_start(start, network, recipe) if start else None
+    task: Task = kind(recipe.options, training, held_out, device, autocast, model)
+    return task
+
+
+def _load_start(start: str, network: type[nn.Module], recipe: Recipe) -> nn.Module:
+    module: Any = registry.load(start)[0]
+    module = getattr(module, "vae", module)  # the published network stands behind a wrapper
+    if not isinstance(module, network):
+        raise InputError(
+            f"--start {start} is a {type(module).__name__}; recipe {recipe.name} trains a {network.__name__}"
+        )
+    loaded: nn.Module = module.requires_grad_(True).train()
+    return loaded
+
+
+def _join(request: Request) -> torch.device:
+    """Join the other processes where `torchrun` started several; the device of this one."""
+    device = pick_device(request.device)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    torch.set_num_threads(request.threads or max(1, free_threads() // ranks))
+    if ranks > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    return device
+
+
+def draw_curves(log: Path, picture: Path) -> bool:
+    """Draw the loss and the score of a run's log; False where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    rows: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    for axis, key in zip(figure.subplots(2, 1, sharex=True), ("cost", "score"), strict=True):
+        for stage in stages:
+            points = [(row["step"], row[key]) for row in rows if row["stage"] == stage and row[key] is not None]
+            axis.plot([x for x, _ in points], [y for _, y in points], marker=".", label=stage)
+        axis.set_ylabel(key)
+        axis.grid(alpha=0.3)
+    if stages:
+        figure.legend(*axis.get_legend_handles_labels())
+    figure.supxlabel("step")
+    figure.savefig(picture, dpi=100)
+    return True

@@ -1,0 +1,144 @@
+"""`dfc train` with the recipe `mini`, scaled down: the loss falls, runs go on to the bit, two processes agree."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dfccodec.errors import InputError, UsageError
+from dfccodec.training.footage import load_scenes
+from dfccodec.training.loop import CPU
+from dfccodec.training.recipe import Stage, load_recipe
+from dfccodec.training.run import Request, make_task, train
+
+RECIPE = """
+task = "mini"
+[options.config]
+width = 32
+width8 = 16
+width4 = 16
+encoder_blocks = [1, 1]
+decoder_blocks = [1, 1, 1]
+heads = 2
+[[stage]]
+name = "frames"
+share = 0.5
+frames = 1
+crop = 32
+batch = 4
+learning_rate = 2e-3
+frozen = ["linear", "trunk.time"]
+[[stage]]
+name = "time"
+share = 0.5
+frames = 6
+crop = 32
+batch = 2
+learning_rate = 2e-3
+frozen = ["linear"]
+kept_shown = 2
+dropped_shown = 2
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "small.toml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+def request(recipe: str, footage: Path, out: Path, **more: object) -> Request:
+    return Request(recipe, footage, out, threads=1, device="cpu", dtype="float32", **more)  # type: ignore[arg-type]
+
+
+def test_ten_steps_a_stop_and_ten_more_are_twenty(recipe: str, footage: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(request(recipe, footage, whole, steps=20))
+    assert not train(request(recipe, footage, parts, steps=20, stop_after=7))
+    assert not train(request(recipe, footage, parts, steps=20, stop_after=13, resume=parts / "last.pt"))
+    assert train(request(recipe, footage, parts, steps=20, resume=parts / "last.pt"))
+    a, b = (torch.load(folder / "last.pt", weights_only=True) for folder in (whole, parts))
+    assert a["progress"] == b["progress"]
+    for kind in ("system", "average"):
+        assert all(torch.equal(a[kind][name], b[kind][name]) for name in a[kind])
+
+
+def cost(folder: Path, footage: Path, stage: Stage) -> float:
+    """The objective of a checkpoint on fixed batches, in dB."""
+    task = make_task(load_recipe(str(folder.parent / "small.toml")), list(load_scenes(footage)), CPU, torch.float32)
+    task.system.load_state_dict(torch.load(folder / "last.pt", weights_only=True)["system"])
+    costs = []
+    with torch.no_grad():
+        for seed in range(12):
+            task.system(**task.batch(stage, np.random.default_rng(seed)))
+            costs.append(float(task.system.cost))
+    return float(np.mean(costs))
+
+
+@pytest.mark.parametrize("name", ["frames", "time"])
+def test_the_cost_falls_and_the_weights_load(name: str, recipe: str, footage: Path, tmp_path: Path) -> None:
+    from dfccodec.codec.api import load_model
+    from dfccodec.models.mini import Mini
+
+    start, run = tmp_path / "start", tmp_path / "run"
+    train(request(recipe, footage, start, steps=100, stage=name, stop_after=1))
+    train(request(recipe, footage, run, steps=100, stage=name))
+    (stage,) = load_recipe(recipe).only(name).stages
+    assert cost(run, footage, stage) < cost(start, footage, stage) - 0.3
+    assert isinstance(load_model(str(run / "model.safetensors")).model, Mini)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [0, 100]
+    assert (run / "curves.png").exists() == (importlib.util.find_spec("matplotlib") is not None)
+
+
+def test_a_finished_run_is_a_start_for_another(recipe: str, footage: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(request(recipe, footage, first, steps=4))
+    train(request(recipe, footage, second, steps=4, resume=first / "last.pt"))
+    assert torch.load(second / "last.pt", weights_only=True)["progress"]["step"] == 8
+
+
+def test_two_processes_train_as_one(recipe: str, footage: Path, tmp_path: Path) -> None:
+    out = tmp_path / "two"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = (
+        "import sys; from pathlib import Path; from dfccodec.training.run import Request, train; "
+        f"train(Request({recipe!r}, Path({str(footage)!r}), Path({str(out)!r}), steps=4, threads=1, "
+        "device='cpu', dtype='float32'))"
+    )
+    base = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", code], env={**base, "RANK": str(r), "LOCAL_RANK": str(r)})
+        for r in range(2)
+    ]
+    assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
+    state = torch.load(out / "last.pt", weights_only=True)
+    assert state["progress"]["step"] == 4
+    # Gradients of both were averaged: the weights are not those of one process alone.
+    alone = tmp_path / "alone"
+    train(request(recipe, footage, alone, steps=4))
+    other = torch.load(alone / "last.pt", weights_only=True)["system"]
+    assert any(not torch.equal(state["system"][k], other[k]) for k in other)
+
+
+def test_requests_that_cannot_be_met_say_why(recipe: str, footage: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one of --minutes and --steps"):
+        train(request(recipe, footage, tmp_path / "a"))
+    with pytest.raises(InputError, match="no checkpoint"):
+        train(request(recipe, footage, tmp_path / "a", steps=1, resume=tmp_path / "none.pt"))
+    junk = tmp_path / "junk.pt"
+    junk.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="is no checkpoint"):
+        train(request(recipe, footage, tmp_path / "a", steps=1, resume=junk))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dfccodec.errors import InputError, UsageError
+from dfccodec.training.recipe import load_recipe, names, parse_recipe
+
+STAGE = '[[stage]]\nname = "a"\nshare = 1.0\nframes = 4\ncrop = 32\nbatch = 2\nlearning_rate = 1e-3\n'
+
+
+def test_recipes_of_the_package_are_sound() -> None:
+    assert {"mini", "published"} <= set(names())
+    for name in names():
+        assert load_recipe(name).stages
+
+
+def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'task = "mini"\n{STAGE}')
+    recipe = load_recipe(str(path))
+    assert (recipe.name, recipe.stages[0].crop) == ("mine", 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("task = ", "not TOML"),
+        ('task = "mini"\n', r"no \[\[stage\]\]"),
+        (STAGE, "'task' is missing"),
+        (f'task = "mini"\ncolour = 1\n{STAGE}', "'colour' is unknown"),
+        ('task = "mini"\n' + STAGE.replace("crop = 32", "crop = 30"), "multiple of 16"),
+        ('task = "mini"\n' + STAGE.replace("share = 1.0", "share = 0.5"), "add up to 0.5"),
+        ('task = "mini"\n' + STAGE.replace("batch = 2", "batch = 0"), "batch is 0"),
+    ],
+)
+def test_a_faulty_recipe_is_named(text: str, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        parse_recipe("x", text)
+
+
+def test_unknown_names_say_which_there_are() -> None:
+    with pytest.raises(UsageError, match="mini, mini-gpu, published"):
+        load_recipe("maxi")
+    with pytest.raises(UsageError, match="frames, time"):
+        load_recipe("mini").only("space")
