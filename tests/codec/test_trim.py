@@ -12,6 +12,7 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.container.reader import ClipAt, StreamReader
+from dfccodec.container.records import Coding
 from dfccodec.errors import DamagedError, UsageError
 
 
@@ -45,6 +46,14 @@ def test_trimming_equals_encoding_to_the_smaller_budget(budget: str, mini: Loade
     for (a, x), (b, y) in zip(clips(small), clips(encoded(frames, mini, budget)), strict=True):
         assert a == b
         assert (x == y).all()
+
+
+@pytest.mark.parametrize("coding", ["range", "zstd"])
+def test_the_coding_of_the_file_is_kept(coding: str, flat: Loaded) -> None:
+    out = io.BytesIO()
+    dfc.encode(moving(40), out, budget="8", model=flat, coding=coding)
+    small = StreamReader(io.BytesIO(trimmed(out.getvalue(), budget=Budget.parse("2"))))
+    assert {Coding(i.clip.coding).name for i in small if isinstance(i, ClipAt)} == {coding.upper()}
 
 
 def test_a_larger_budget_changes_nothing_but_the_tool(flat: Loaded) -> None:
