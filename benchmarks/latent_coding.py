@@ -1,16 +1,21 @@
-"""What the byte arrangement of latents is worth: our coding against others and against order-0 entropy per channel.
+"""What the coding of latents is worth: ours against others, against entropies, and at which speed.
 
-    python benchmarks/latent_coding.py [--clips ../shared/clips/eval] [--kept 6]
+    python benchmarks/latent_coding.py [--clips ../shared/clips/eval] [--kept 6 8 32]
 
 Integers of `mini`, frames kept uniformly, mean bytes a clip. "order-0" is the entropy of each channel by itself: what
-an ideal coder without any context would need, tables not counted.
+an ideal coder without any context would need, tables not counted. "range, ideal" is the sum of -log2 p over everything
+the range coding codes: what its contexts would need if the coder itself lost nothing. Speeds are integers a second of
+processor time, one thread, over all clips.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
+from typing import Any
 
 import numpy as np
 import zstandard
@@ -18,9 +23,11 @@ from clips import EVAL, dfc32_clips, table, uniform, write_json
 
 from dfccodec.codec.api import load_model
 from dfccodec.codec.quantizer import quantize
-from dfccodec.entropy.latents import encode_latents
+from dfccodec.entropy.latents import decode_latents, encode_latents
+from dfccodec.entropy.range_coding import decode_range, encode_range, ideal_bits
 
 QPS = (16, 24, 32)
+KEPT = (6, 8, 32)
 
 
 def zstd(data: bytes, level: int = 19) -> int:
@@ -44,35 +51,80 @@ def planes(values: np.ndarray) -> bytes:
     return (folded & 255).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
 
 
-CODERS: dict[str, Callable[[np.ndarray], float]] = {
-    "order-0 entropy per channel": order0,
+ARRANGEMENTS: dict[str, Callable[[np.ndarray], float]] = {
     "int16 interleaved (token-major), zstd 19": lambda v: zstd(v.tobytes()),
     "int16 channel-major, zstd 19": lambda v: zstd(np.moveaxis(v, -1, 0).tobytes()),
     "byte planes channel-major, zstd 19": lambda v: zstd(planes(v)),
     "ours (filters, planes), zstd 3": lambda v: len(encode_latents(v, 3)[0]),
     "ours (filters, planes), zstd 12": lambda v: len(encode_latents(v, 12)[0]),
-    "ours (filters, planes), zstd 19": lambda v: len(encode_latents(v, 19)[0]),
     "ours (filters, planes), zstd 22": lambda v: len(encode_latents(v, 22)[0]),
 }
+"""Measured for the first count of kept frames only: level 22 takes its time."""
+
+
+class Measured:
+    """Bytes of every coder for each (kept, QP), and seconds and integers of the two that files can have."""
+
+    def __init__(self) -> None:
+        self.bytes: dict[str, dict[tuple[int, int], list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.integers = 0
+
+    def timed(self, name: str, work: Callable[[], Any]) -> Any:
+        begun = process_time()
+        done = work()
+        self.seconds[name] += process_time() - begun
+        return done
+
+    def clip(self, values: np.ndarray, kept: int, qp: int) -> None:
+        """Everything about the integers of one clip."""
+        grid, channels = values.shape[1:4], values.shape[4]
+        plain, count = self.timed("zstd encode", lambda: encode_latents(values))
+        back = self.timed("zstd decode", lambda: decode_latents(plain, kept, grid, channels, count))
+        coded = self.timed("range encode", lambda: encode_range(values))
+        again = self.timed("range decode", lambda: decode_range(coded, kept, grid, channels))
+        if not (np.array_equal(back, values) and np.array_equal(again, values)):
+            raise RuntimeError("what was coded did not come back")
+        self.integers += values.size
+        sizes = {
+            "order-0 entropy per channel": order0(values), "ours (filters, planes), zstd 19": len(plain),
+            "range": len(coded), "range, ideal": ideal_bits(values) / 8,
+        }  # fmt: skip
+        for name, size in sizes.items():
+            self.bytes[name][kept, qp].append(size)
+
+    def report(self, columns: list[tuple[int, int]]) -> dict[str, Any]:
+        """Print the tables; the record for JSON."""
+        mean = {name: {at: float(np.mean(v)) for at, v in by.items()} for name, by in self.bytes.items()}
+        rows = [(name, *(f"{by[at] / 1000:.2f}" if at in by else "" for at in columns)) for name, by in mean.items()]
+        base, best = mean["ours (filters, planes), zstd 19"], mean["range"]
+        rows.append(("range against zstd 19", *(f"{best[at] / base[at] - 1:+.1%}" for at in columns)))
+        print(table(("kB a clip", *(f"{kept} kept, QP {qp}" for kept, qp in columns)), rows))
+        speed = {name: self.integers / seconds for name, seconds in self.seconds.items()}
+        print("\n" + table(("", "million integers/s"), [(name, f"{v / 1e6:.2f}") for name, v in speed.items()]))
+        nested: dict[str, dict[str, dict[str, float]]] = {name: defaultdict(dict) for name in mean}
+        for name, by in mean.items():
+            for (kept, qp), size in by.items():
+                nested[name][str(kept)][str(qp)] = size
+        return {"bytes": nested, "integers_per_second": speed}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Byte arrangements of latents.")
+    parser = argparse.ArgumentParser(description="Codings of latents.")
     parser.add_argument("--clips", type=Path, default=EVAL)
-    parser.add_argument("--kept", type=int, default=6)
+    parser.add_argument("--kept", type=int, nargs="+", default=KEPT)
     args = parser.parse_args()
     loaded = load_model("mini", dtype="float32")
-    sizes: dict[str, dict[int, list[float]]] = {name: {qp: [] for qp in QPS} for name in CODERS}
+    measured = Measured()
     for _, frames in dfc32_clips(args.clips):
         for qp in QPS:
-            latents, _ = loaded.encode(frames[uniform(args.kept)], qp)
-            values = quantize(latents.reshape(args.kept, 1, 16, 16, -1), loaded.model.steps, qp)
-            for name, coder in CODERS.items():
-                sizes[name][qp].append(coder(values))
-    mean = {name: {qp: float(np.mean(v)) for qp, v in by_qp.items()} for name, by_qp in sizes.items()}
-    rows = [(name, *(f"{by_qp[qp] / 1000:.1f}" for qp in QPS)) for name, by_qp in mean.items()]
-    print(table((f"kB a clip, {args.kept} of 32 kept", *(f"QP {qp}" for qp in QPS)), rows))
-    write_json("latent_coding", mean)
+            for kept in args.kept:
+                latents, _ = loaded.encode(frames[uniform(kept)], qp)
+                values = quantize(latents.reshape(kept, 1, 16, 16, -1), loaded.model.steps, qp)
+                measured.clip(values, kept, qp)
+                for name, coder in ARRANGEMENTS.items() if kept == args.kept[0] else ():
+                    measured.bytes[name][kept, qp].append(coder(values))
+    write_json("latent_coding", measured.report([(kept, qp) for kept in args.kept for qp in QPS]))
 
 
 if __name__ == "__main__":

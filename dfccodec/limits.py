@@ -26,8 +26,9 @@ MAX_CLIP_PIXELS = 1 << 31
 floats at this limit. 64 frames of 8K fit."""
 
 MAX_EXPANSION = 32768
-"""Decompressed over compressed bytes: no zstd frame of 128 KiB blocks exceeds it, so a larger claim is a lie that
-needs no decompressor to refuse. With it a file of 1 KiB can claim 32 MiB of latents and no more."""
+"""Decompressed over compressed bytes, in the range coding integers of two bytes: no zstd frame of 128 KiB blocks
+exceeds it and no range coder can, so a larger claim is a lie that needs no decoder to refuse. With it a file of 1 KiB
+can claim 32 MiB of latents and no more."""
 
 EXPANSION_FLOOR = 65536
 """Bytes that may be claimed whatever the compressed size: very small clips of one colour."""

@@ -7,7 +7,7 @@ meta:
   endian: le
 doc: |
   Video as the quantized latents of its kept frames. SPEC.md beside the folder of this file is normative. Checksums,
-  ranges across chunks and the zstd content of latents are beyond this description; read_dfc.py checks them.
+  ranges across chunks and the content of latents are beyond this description; read_dfc.py checks them.
 seq:
   - id: signature
     contents: [0xdf, DFC, 0x0d, 0x0a, 0x1a, 0x0a]
@@ -21,6 +21,7 @@ enums:
     2: lerp
   coding:
     0: zstd
+    1: range
   colour_range:
     0: unknown
     1: limited
@@ -288,7 +289,7 @@ types:
         size: len_fill_payload
       - id: latents
         size: len_latents
-        doc: one zstd frame, empty where no frame is kept
+        doc: one zstd frame, or in coding 1 one stack of 32-bit words; empty where no frame is kept
   indx:
     seq:
       - id: num_clips

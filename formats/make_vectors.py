@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from vector_faults import faults
 from vector_parts import Chunk, Clip, File, Head, Packets, Part, Stream, dissect, integers, zstd
+from vector_range import uncommon_range, valid_range
 
 HERE = Path(__file__).resolve().parent
 DISSECTED = ("valid/smallest", "valid/dropped-frames", "valid/sound-and-tags")
@@ -92,6 +93,7 @@ def valid() -> Iterator[Good]:
     ]
     yield "qp-ladder", "every eighth of QP and both ends", File(SMALL, [*ladder], steps)
     yield from _valid_shapes()
+    yield from valid_range()
 
 
 def _valid_shapes() -> Iterator[Good]:
@@ -158,6 +160,7 @@ def uncommon() -> Iterator[Good]:
     yield from _uncommon_streams()
     yield from _uncommon_times()
     yield from _uncommon_zstd()
+    yield from uncommon_range()
 
 
 def _uncommon_integers() -> Iterator[Good]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from read_range import Decoder, Stack
 
 KNOWN = ("HEAD", "MODL", "STEP", "tool", "tags", "CLIP", "strm", "pkts", "indx", "foot")
 HEAD = "version:B needs:B flags:H width:H height:H patch:B clip_frames:B channels:H tile:H overlap:H rate:2I "
@@ -71,8 +72,7 @@ def read_head(c: Cursor) -> Record:
     need(not h.pop("flags") and not h.pop("reserved"), "unknown header flags", "unsupported")
     patch, tile, overlap, sides = h["patch"], h["tile"], h["overlap"], (h["height"], h["width"])
     need(min(sides) > 0 and 1 <= h["clip_frames"] <= 64 and 1 <= h["channels"] <= 1024, "size, clip_frames, channels")
-    area = sides[0] * sides[1]
-    need(area <= 1 << 27 and area * h["clip_frames"] <= 1 << 31, "picture too large", "limit")
+    need((area := sides[0] * sides[1]) <= 1 << 27 and area * h["clip_frames"] <= 1 << 31, "picture too large", "limit")
     need(patch in (1, 2, 4, 8, 16, 32, 64) and not (tile | overlap) % patch and overlap <= tile // 2, "patch or tile")
     need(h["rotation"] <= 3 and h["range"] <= 2 and 0 not in h["rate"][1:] + h["time_base"] + h["pixel_aspect"], "head")
     h["grid"] = [1, *(-(-side // patch) for side in sides)]
@@ -84,11 +84,14 @@ def read_head(c: Cursor) -> Record:
     return h
 
 
-def read_integers(data: bytes, kept: int, head: Record, planes: int) -> np.ndarray:
-    """(K, tiles, rows, columns, C) int16 (SPEC.md 7)."""
-    channels, plain = head["channels"], b""
-    raw = kept * channels * (1 + planes * int(np.prod(head["grid"])))
+def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int) -> np.ndarray:  # SPEC.md 7
+    channels, plain, cells = head["channels"], b"", int(np.prod(head["grid"]))
+    raw = kept * channels * (2 * cells if coding else 1 + planes * cells)
     need(raw <= max(65536, 32768 * len(data)), f"{raw} bytes claimed from {len(data)}", "limit")
+    if coding:
+        need(planes == 1 and not len(data) % 4 and (any(data[-4:]) if kept else not data), "latents: planes or words")
+        words = Decoder(Stack(data), kept, head["grid"], channels).v if kept else []
+        return np.array(words, np.int16).reshape(kept, *head["grid"], channels)
     if kept:
         frame = zstandard.get_frame_parameters(data)
         need(data[:4] == b"\x28\xb5\x2f\xfd" and frame.content_size == raw and not frame.dict_id, "zstd: header")
@@ -108,12 +111,10 @@ def read_integers(data: bytes, kept: int, head: Record, planes: int) -> np.ndarr
 
 def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tuple[Record, bytes]:
     clip = c.fields(CLIP)
-    pts, timing, reserved, coding, payload, size = map(
-        clip.pop, ("pts", "timing", "reserved", "coding", "payload", "size")
-    )
-    frames, qp, fill, planes = clip["frames"], clip["qp"], clip["fill"], clip["planes"]
+    _, frames, qp, fill, coding, pts, timing, planes, reserved, payload, size = clip.values()
+    clip = {name: clip[name] for name in ("first_frame", "frames", "qp", "planes")}
     fine = 1 <= frames <= head["clip_frames"] and qp <= 63 and timing <= 1 and planes in (1, 2) and not reserved
-    need(fine, "CLIP: a field is out of range")
+    need(fine and (fill > 2 or not payload), "CLIP: a field is out of range")
     bitmap = int.from_bytes(c.take((frames + 7) // 8), "little")
     kept, clip["importance"] = [t for t in range(frames) if bitmap >> t & 1], list(c.take(frames))
     durations = [c.get("I") for _ in range(frames)] if timing else [c.get("I")] * frames
@@ -122,9 +123,8 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     next_frame, earliest = before["first_frame"] + before["frames"], before["timestamps"][-1]
     need(clip["first_frame"] == next_frame and pts >= earliest, "CLIP: frames are missing or time goes back")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
-    need(fill < 3 and not coding, "fill policy or coding is unknown", "unsupported")
-    need(not payload, "CLIP: a fill payload")
-    integers = read_integers(c.take(size), len(kept), head, planes)
+    need(fill < 3 and coding < 2, "fill policy or coding is unknown", "unsupported")
+    integers = read_integers(c.take(size), len(kept), head, planes, coding)
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
     raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}

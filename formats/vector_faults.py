@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from vector_parts import SIGNATURE, Chunk, Clip, File, Head, Packets, Part, Stream, join, zstd
+from vector_range import faulty_range
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,7 @@ def clips() -> Iterator[Row]:
     rows: list[tuple[str, str, str, str, bytes]] = [
         ("frames-0", "damaged", "6.1", "frames", b"\0"), ("frames-over", "damaged", "6.1", "frames", b"\x21"),
         ("qp-64", "damaged", "6.1", "qp", b"\x40"), ("fill-3", "unsupported", "6.5", "fill", b"\3"),
-        ("coding-1", "unsupported", "6.1", "coding", b"\1"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
+        ("coding-2", "unsupported", "6.1", "coding", b"\2"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
         ("planes-0", "damaged", "6.1", "planes", b"\0"), ("planes-3", "damaged", "6.1", "planes", b"\3"),
         ("reserved", "damaged", "6.1", "reserved", b"\1\0"), ("bits-beyond", "damaged", "6.1", "kept", b"\x0d"),
         ("fill-2-gib", "damaged", "6.1", "fill_bytes", _u("I", 1 << 31)),
@@ -407,6 +408,6 @@ def _swap_frames() -> bytes:
 
 def faults() -> Iterator[Fault]:
     """Every faulty vector."""
-    for group in (signatures, layer, order, header, preamble, streams, clips, coded, index):
+    for group in (signatures, layer, order, header, preamble, streams, clips, coded, faulty_range, index):
         for row in group():
             yield Fault(*row)

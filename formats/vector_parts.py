@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from write_range import words_of
 
 Ints = npt.NDArray[np.int16]
 Pairs = tuple[tuple[str, str], ...]
@@ -21,6 +22,7 @@ Pairs = tuple[tuple[str, str], ...]
 SIGNATURE = b"\xdfDFC\r\n\x1a\n"
 NONE, PREVIOUS, LEFT, UP = range(4)
 FILLS = ("token", "hold", "lerp")
+CODINGS = ("zstd", "range")
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ class Clip:
         values: (K, tiles, rows, columns, C); made up where None.
         filters: (C, K); all NONE where None.
         latents: the coded bytes where they are not to be those of `values` in one raw block.
+        coding: 0 zstd, 1 range.
     """
 
     frames: int = 1
@@ -222,6 +225,7 @@ class Clip:
     importance: bytes | None = None
     latents: list[Part] | None = None
     first_frame: int = 0
+    coding: int = 0
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
         """Fill in what follows from the place in the file."""
@@ -233,6 +237,13 @@ class Clip:
             self.importance = bytes(255 - t if t in self.kept else t for t in range(self.frames))
         if self.timing is None:
             self.timing = int(len(self.durations) > 1)
+
+    def coded(self) -> list[Part]:
+        """The latents of `values`."""
+        assert self.values is not None
+        if not self.kept:
+            return []
+        return [Part(words_of(self.values), "words")] if self.coding else zstd(self.raw())
 
     def raw(self) -> list[Part]:
         assert self.values is not None
@@ -250,14 +261,13 @@ class Clip:
         return out
 
     def chunk(self) -> Chunk:
-        latents = self.latents
-        if latents is None:
-            latents = zstd(self.raw()) if self.kept else []
+        latents = self.coded() if self.latents is None else self.latents
         bitmap = sum(1 << k for k in self.kept).to_bytes((self.frames + 7) // 8, "little")
         fields = [
             number("I", self.first_frame, "first_frame"), number("B", self.frames, "frames"),
             number("B", self.qp, "qp"), number("B", self.fill, "fill", f"{self.fill}, {FILLS[self.fill]}"),
-            number("B", 0, "coding", "0, zstd"), number("q", self.first_pts or 0, "first_pts"),
+            number("B", self.coding, "coding", f"{self.coding}, {CODINGS[self.coding]}"),
+            number("q", self.first_pts or 0, "first_pts"),
             number("B", self.timing or 0, "timing"), number("B", self.planes, "planes"),
             number("H", 0, "reserved"), number("I", 0, "fill_bytes"),
             number("I", sum(len(p.data) for p in latents), "latent_bytes"),

@@ -20,6 +20,11 @@ def encode(
     ] = "8",
     qp: Annotated[int, typer.Option(help="Quantizer index, 0 (finest) to 63 (coarsest).")] = 24,
     fill: Annotated[str, typer.Option(help="What stands where a frame was dropped: token, hold, lerp.")] = "token",
+    coding: Annotated[str, typer.Option(help="How integers are coded: range (smaller), zstd.")] = "range",
+    snap: Annotated[
+        float | None,
+        typer.Option(help="Slack in steps to repeat the kept frame before, 0 to 0.5.", show_default="0.15"),
+    ] = None,
     model: common.Model = "mini",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
@@ -34,9 +39,13 @@ def encode(
     from dfccodec.codec import fill as fills
     from dfccodec.codec.budgets import Budget
     from dfccodec.codec.encoder import Settings, encode_pictures
+    from dfccodec.codec.integers import parse_coding
+    from dfccodec.codec.quantizer import SNAP
     from dfccodec.media.source import VideoSource, standard_input
 
-    settings = Settings(Budget.parse(budget), qp, fills.parse(fill), seed)
+    settings = Settings(
+        Budget.parse(budget), qp, fills.parse(fill), seed, parse_coding(coding), SNAP if snap is None else snap
+    )
     with VideoSource(standard_input() if source == "-" else Path(source)) as video:
         common.use_free_threads()
         loaded = api.load_model(model, device, dtype)

@@ -63,9 +63,17 @@ def _clip(head: ClipHead) -> dict[str, Any]:
     c = head.clip
     return {
         "first_frame": c.first_frame, "frames": c.frames, "kept": [int(i) for i in c.kept.nonzero()[0]],
-        "importance": [int(i) for i in c.importance], "qp": c.qp, "fill": int(c.fill), "first_pts": c.first_pts,
+        "importance": [int(i) for i in c.importance], "qp": c.qp, "fill": int(c.fill),
+        "coding": _coding(c.coding), "first_pts": c.first_pts,
         "offset": head.offset, "bytes": head.size, "latent_bytes": head.latent_bytes, "fill_bytes": head.fill_bytes,
     }  # fmt: skip
+
+
+def _coding(number: int) -> str:
+    """Its name; its number where this reader does not know it."""
+    from dfccodec.container.records import Coding
+
+    return {c.value: c.name.lower() for c in Coding}.get(number, str(number))
 
 
 def _parts(summary: Summary) -> dict[str, int]:
@@ -119,6 +127,8 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
     p, h, record = summary.preamble, summary.preamble.header, describe(summary)
     turned = f", turned {90 * h.rotation}°" if h.rotation else ""
     tiles = f", tiles of {h.tile} overlapping by {h.overlap}" if h.tile else ""
+    codings = sorted({_coding(c.clip.coding) for c in summary.clips})
+    coded = f", coded by {' and '.join(codings)}" if codings else ""
     to_source = record["ratio_to_source"]
     parts = ", ".join(f"{name.replace('_', ' ')} {common.human(n)}" for name, n in _parts(summary).items() if n)
     rows = [
@@ -126,7 +136,7 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
         ("picture", f"{h.width}×{h.height}{turned}, {float(h.rate):.3f} frames/s"),
         ("length", f"{record['frames']} frames, {record['seconds']:.3f} s, {len(summary.clips)} clips"),
         ("model", f"{p.model.name}, fingerprint {p.model.fingerprint.hex()[:16]}…"),
-        ("latents", f"{h.channels} channels at 1/{h.patch}{tiles}"),
+        ("latents", f"{h.channels} channels at 1/{h.patch}{tiles}{coded}"),
         (
             "kept",
             f"{record['kept']} of {record['frames']} frames ({record['kept'] / max(record['frames'], 1):.1%})",

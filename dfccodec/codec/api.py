@@ -15,8 +15,10 @@ from dfccodec.codec import fill as fills
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import Progress, Report, Settings, encode_pictures
+from dfccodec.codec.integers import parse_coding
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.output import replacing
+from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.runtime import pick_device, pick_dtype
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
@@ -69,6 +71,8 @@ def encode(
     fill: str = "token",
     model: str | Loaded = "mini",
     seed: int = 256,
+    coding: str = "range",
+    snap: float = SNAP,
     rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
@@ -84,6 +88,8 @@ def encode(
         fill: what stands where a frame was dropped: `token`, `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: of Bernoulli budgets.
+        coding: of the integers: `range` (smaller) or `zstd`.
+        snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
         rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
@@ -96,7 +102,8 @@ def encode(
         ModelError: the model is missing.
         UsageError: an option is wrong, or an array has another shape or type.
     """
-    settings = Settings(budget if isinstance(budget, Budget) else Budget.parse(budget), qp, fills.parse(fill), seed)
+    chosen = budget if isinstance(budget, Budget) else Budget.parse(budget)
+    settings = Settings(chosen, qp, fills.parse(fill), seed, parse_coding(coding), snap)
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         pictures, info = _open_source(source, Fraction(rate).limit_denominator(1001), stack)

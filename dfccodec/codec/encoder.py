@@ -12,11 +12,11 @@ import numpy as np
 
 from dfccodec.codec import tiles
 from dfccodec.codec.budgets import Budget
+from dfccodec.codec.integers import DEFAULT_CODING, encode_integers
 from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.quantizer import measured_steps, quantize
-from dfccodec.container.records import Clip, Colour, Fill, Header, Ratio
+from dfccodec.codec.quantizer import SNAP, measured_steps, quantize
+from dfccodec.container.records import Clip, Coding, Colour, Fill, Header, Ratio
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES, MAX_QP
 from dfccodec.media.picture import Picture, SourceInfo
@@ -52,21 +52,29 @@ class Settings:
         qp: quantizer index, 0 (finest) … 63.
         fill: fill policy of dropped frames.
         seed: of Bernoulli budgets.
+        coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
+        snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
     """
 
     budget: Budget = DEFAULT_BUDGET
     qp: int = 24
     fill: Fill = Fill.TOKEN
     seed: int = 256
+    coding: Coding = DEFAULT_CODING
+    snap: float = SNAP
 
     def __post_init__(self) -> None:
         if not 0 <= self.qp <= MAX_QP:
             raise UsageError(f"QP {self.qp} is out of range: give 0 (finest) to {MAX_QP} (coarsest)")
+        if not 0 <= self.snap <= 0.5:
+            raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
 
     def describe(self) -> str:
         """The command-line options that mean these settings."""
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
-        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{seed}"
+        snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
+        coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
+        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{coding}{snap}{seed}"
 
 
 @dataclass(frozen=True)
@@ -111,12 +119,13 @@ def encode_pictures(
             steps = measured_steps(latents) if own is None else own
             writer = Writer(out, header, loaded.identity, steps, _tool(info, settings), _tags(info))
         kept = settings.budget.choose(importance, header.clip_frames, rng)
-        values = quantize(latents[kept], steps, settings.qp)
-        data, planes = encode_latents(values)
+        values = quantize(latents[kept], steps, settings.qp, settings.snap)
+        data, planes = encode_integers(values, settings.coding)
         durations = tuple(p.duration for p in batch)
         clip = Clip(
             report.frames, kept, importance, settings.qp, batch[0].pts,
             durations[:1] if len(set(durations)) == 1 else durations, data, planes, settings.fill,
+            coding=settings.coding,
         )  # fmt: skip
         writer.clip(clip, values)
         report = Report(report.frames + len(batch), report.kept + int(kept.sum()), report.clips + 1, writer.offset)

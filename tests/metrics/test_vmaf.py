@@ -1,0 +1,45 @@
+"""VMAF through imageio-ffmpeg's binary."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support import moving
+
+from dfccodec.errors import DfcError
+from dfccodec.metrics import vmaf as module
+from dfccodec.metrics.vmaf import find_ffmpeg, vmaf
+
+
+@pytest.fixture
+def ffmpeg() -> str:
+    try:
+        return find_ffmpeg()
+    except DfcError as error:
+        pytest.skip(str(error))
+
+
+def test_noise_costs_and_more_noise_costs_more(ffmpeg):
+    video = moving(6, 128, 160)
+    noise = np.random.default_rng(0).normal(0, 1, video.shape)
+    little, much = (np.clip(video + noise * by, 0, 255).astype(np.uint8) for by in (6, 40))
+    same = vmaf(video, video)
+    assert 95 < same <= 100
+    assert same > vmaf(video, little) > vmaf(video, much) >= 0
+
+
+def test_floats_are_taken(ffmpeg):
+    video = moving(3, 128, 160)
+    assert vmaf(video / 255, video / 255) == pytest.approx(vmaf(video, video))
+
+
+def test_pictures_too_small_for_vmaf_fail_with_ffmpegs_reason(ffmpeg):
+    tiny = moving(2, 16, 16)[:, :2, :2]
+    with pytest.raises(DfcError, match="cannot compute VMAF"):
+        vmaf(tiny, tiny)
+
+
+def test_without_the_package_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DfcError, match=r"pip install 'imageio-ffmpeg>=0\.8'"):
+        vmaf(moving(1), moving(1))
