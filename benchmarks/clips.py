@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,12 @@ def dfc32_clips(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         frames = np.stack(read_scaled(path, SIDE, most=FRAMES))
         y, x = (frames.shape[1] - SIDE) // 2, (frames.shape[2] - SIDE) // 2
         yield path.stem, frames[:, y : y + SIDE, x : x + SIDE]
+
+
+def motion_classes(folder: Path) -> dict[str, str]:
+    """Name -> slow, medium or fast, as the manifest beside the folder of clips says."""
+    with (folder.parent / "MANIFEST.tsv").open(newline="") as rows:
+        return {Path(row["name"]).stem: row["motion"] for row in csv.DictReader(rows, delimiter="\t")}
 
 
 def uniform(kept: int) -> np.ndarray:
@@ -45,4 +52,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def write_json(name: str, record: Any) -> None:
     """Keep a result beside the scripts, for the README and for comparison."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else list(value)

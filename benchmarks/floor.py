@@ -30,7 +30,7 @@ from dfccodec.codec.runtime import free_threads
 from dfccodec.container.records import Fill
 
 BUDGETS = (32, 16, 8, 6, 4)
-MINI_QPS = (8, 16, 20, 24, 28, 32, 40)
+MINI_QPS = (8, 16, 24, 32, 40)
 LINEAR_QPS = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48)
 
 Point = tuple[float, float, float]
@@ -46,15 +46,15 @@ def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str)
 
 
 @torch.inference_mode()
-def of_linear(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str) -> Point:
-    """One clip through the linear code with interpolation."""
+def of_linear(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str, fill: Fill = Fill.LERP) -> Point:
+    """One clip through the linear code, dropped frames interpolated or held."""
     linear, steps = loaded.model.linear, loaded.model.steps
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     mask = uniform(kept)
     z = linear.analyse(pixels[torch.from_numpy(mask)]).permute(0, 2, 3, 1).numpy()
     values = quantize(z[:, None], steps, qp)
     tokens = dequantize(values, steps, qp).reshape(kept, -1, z.shape[-1])
-    slots, _ = POLICIES[Fill.LERP].fill(tokens, mask, b"")
+    slots, _ = POLICIES[fill].fill(tokens, mask, b"")
     back = linear.synthesise(torch.from_numpy(slots.reshape(FRAMES, *z.shape[1:])).permute(0, 3, 1, 2))
     rounded = (back.clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
     return _point(len(encode_integers(values, parse_coding(coding))[0]), mse(rounded, frames))

@@ -1,0 +1,110 @@
+"""Which frames to keep: `mini`'s importance beside even distances and beside the best choice, protocol DFC-32.
+
+    python benchmarks/selection.py [--clips ../shared/clips/eval] [--qp 24] [--kept 6 8 4]
+
+Every choice is coded and decoded by the same model at the same QP. "Measured" is dynamic programming over what each gap
+between two kept frames really costs: squared error of source pixels against the interpolation of decoded frames. It
+knows the decoder's output, which importance does not; no encoder would spend that time. "Ends" are even
+distances with the first and the last frame among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from clips import EVAL, FRAMES, dfc32_clips, mse, table, uniform, write_json
+
+from dfccodec.codec.api import load_model
+from dfccodec.codec.integers import encode_integers
+from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.quantizer import SNAP, dequantize, quantize
+from dfccodec.codec.runtime import free_threads
+from dfccodec.models.importance import best_choice
+
+
+class Clip:
+    """A clip and its latents; codes any choice of frames."""
+
+    def __init__(self, frames: np.ndarray, loaded: Loaded, qp: int) -> None:
+        self.frames, self.loaded, self.qp = frames, loaded, qp
+        self.latents, _ = loaded.encode(frames, qp)
+        self.steps = loaded.model.steps
+
+    def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
+        """All frames, uint8, and the bytes of the latents, with the frames `kept` (T,) bool."""
+        values = quantize(self.latents[kept], self.steps, self.qp, SNAP)
+        slots = np.zeros_like(self.latents)
+        slots[kept] = dequantize(values, self.steps, self.qp)
+        back = self.loaded.decode(slots, kept, *self.frames.shape[1:3], self.qp)
+        size = len(encode_integers(values.reshape(len(values), 1, self.frames.shape[1] // 16, -1, 96))[0])
+        return (np.clip(back, 0, 1) * 255 + 0.5).astype(np.uint8), size
+
+    def measured_costs(self) -> np.ndarray:
+        """(T + 2, T + 2): what interpolating decoded frames across each gap costs, as in `models.importance`."""
+        back = self.decode(np.ones(FRAMES, bool))[0].reshape(FRAMES, -1).astype(np.float32) / 255
+        source = self.frames.reshape(FRAMES, -1).astype(np.float32) / 255
+        inner, cross = (back @ back.T).astype(np.float64), (source @ back.T).astype(np.float64)
+        square = np.square(source).sum(axis=1, dtype=np.float64)
+        cost = np.full((FRAMES + 2, FRAMES + 2), np.inf)
+        for i in range(FRAMES + 1):
+            for j in range(i + 1, FRAMES + 2):
+                a, b = (j - 1 if i == 0 else i - 1), (i - 1 if j == FRAMES + 1 else j - 1)
+                inside = np.arange(i, j - 1)
+                if a < 0 or a >= FRAMES:
+                    continue
+                w = np.zeros(len(inside)) if a == b else (inside - a) / (b - a)
+                mix = (1 - w) ** 2 * inner[a, a] + w**2 * inner[b, b] + 2 * w * (1 - w) * inner[a, b]
+                cost[i, j] = np.sum(square[inside] + mix - 2 * ((1 - w) * cross[inside, a] + w * cross[inside, b]))
+        return cost
+
+
+def ends(kept: int) -> np.ndarray:
+    """(32,) bool: even distances from the first frame to the last."""
+    mask = np.zeros(FRAMES, bool)
+    mask[np.rint(np.linspace(0, FRAMES - 1, kept)).astype(int)] = True
+    return mask
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Choices of kept frames.")
+    parser.add_argument("--clips", type=Path, default=EVAL)
+    parser.add_argument("--qp", type=int, default=24)
+    parser.add_argument("--kept", type=int, nargs="+", default=[6, 8, 4])
+    parser.add_argument("--model", default="mini")
+    args = parser.parse_args()
+    torch.set_num_threads(free_threads())
+    loaded = load_model(args.model)
+    found: dict[tuple[int, str], list[tuple[float, int]]] = {}
+    for _, frames in dfc32_clips(args.clips):
+        clip = Clip(frames, loaded, args.qp)
+        costs = clip.measured_costs()
+        for kept in args.kept:
+            _, importance = loaded.encode(frames, args.qp, kept)
+            order = np.argsort(-importance, kind="stable")
+            ours = np.zeros(FRAMES, bool)
+            ours[order[:kept]] = True
+            choices = {
+                "even": uniform(kept),
+                "ends": ends(kept),
+                "importance": ours,
+                "measured": best_choice(costs, kept),
+            }
+            for name, mask in choices.items():
+                back, size = clip.decode(mask)
+                found.setdefault((kept, name), []).append((mse(back, frames), size))
+    rows, record = [], []
+    for (kept, name), values in found.items():
+        errors, sizes = zip(*values, strict=True)
+        psnr = float(np.mean([-10 * math.log10(max(e, 1e-10)) for e in errors]))
+        rows.append((kept, name, f"{np.mean(errors):.5f}", f"{psnr:.2f}", f"{np.mean(sizes) / 1000:.1f}"))
+        record.append({"kept": kept, "choice": name, "mse": np.mean(errors), "psnr": psnr, "bytes": np.mean(sizes)})
+    print(table(("kept of 32", "choice", "MSE", "PSNR dB", "kB a clip"), rows))
+    write_json("selection", {"qp": args.qp, "rows": record})
+
+
+if __name__ == "__main__":
+    main()
