@@ -11,9 +11,8 @@ What is measured stands in caches: that of the anchors, `results/rd_anchors.json
 of an encoder; that of dfc, `runs/rd_dfc.json`, for one model and one state of the package's code, and lies in
 the folder of `--out` where that is given. An interrupted run goes on where it stopped.
 
-Bits of dfc are those of whole files, smaller budgets being trimmed from one encode per QP; those of the anchors are of
-coded pictures alone (see anchors.py). PSNR and VMAF look at all 32 frames, MS-SSIM and LPIPS at every third from the
-second.
+Bits of dfc are those of whole files; those of the anchors are of coded pictures alone (see anchors.py). PSNR and VMAF
+look at all 32 frames, MS-SSIM and LPIPS at every third from the second.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ from rd_report import METRICS, report
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
-from dfccodec.codec.budgets import Budget
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.runtime import free_threads
@@ -132,16 +130,10 @@ class Cache:
 def code_dfc(
     frames: np.ndarray, loaded: Loaded, qp: int, budgets: Sequence[int], args: argparse.Namespace
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(kept, bytes, decoded frames) at one QP. Budgets are trimmed from one encode unless `--separate`."""
-    whole = io.BytesIO()
-    if not args.separate:
-        dfc.encode(frames, whole, budget="all", qp=qp, model=loaded, rate=25, **args.encode)
+    """(kept, bytes, decoded frames) at one QP, each budget encoded as a user would."""
     for kept in budgets:
         coded = io.BytesIO()
-        if args.separate:
-            dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, rate=25, **args.encode)
-        else:
-            dfc.trim(io.BytesIO(whole.getvalue()), coded, Budget("top", kept))
+        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, rate=25, **args.encode)
         back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
         yield kept, len(coded.getvalue()), back
 
@@ -189,7 +181,6 @@ def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded
         setting = ", ".join(
             [
                 *([f"{k} {v}" for k, v in args.encode.items()] or ["defaults"]),
-                "each budget encoded" if args.separate else "budgets trimmed",
                 str(loaded.dtype).removeprefix("torch."),
             ]
         )
@@ -257,7 +248,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=EVAL)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--encode", nargs="*", default=[], metavar="NAME=TEXT", help="other arguments of dfc.encode")
-    parser.add_argument("--separate", action="store_true", help="encode each budget instead of trimming")
     parser.add_argument("--full", action="store_true", help="every fourth QP with every number of frames kept")
     parser.add_argument("--grid", nargs="*", metavar="KEPT:QP,QP…", help="points of dfc to measure, as 32:24,32 6:24")
     parser.add_argument("--out", type=Path, help="write results and page here instead of into the repository")

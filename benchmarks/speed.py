@@ -53,9 +53,9 @@ class Timed(Loaded):
 
     spent = 0.0
 
-    def encode(self, tile: np.ndarray, qp: int) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         begun = perf_counter()
-        out = super().encode(tile, qp)
+        out = super().encode(tile, qp, keep)
         Timed.spent += perf_counter() - begun
         return out
 

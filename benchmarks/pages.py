@@ -1,0 +1,126 @@
+"""Write the figures of README.md and docs/mini.md from benchmarks/results/, between their markers.
+
+    python benchmarks/pages.py
+
+A page marks a place with `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A result that is not
+there is an error: no page states what no script measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from clips import RESULTS, table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "mini.md")
+
+
+def result(name: str) -> Any:
+    """A script's JSON."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def budgets() -> str:
+    """DFC-32 by number of kept frames."""
+    rows = {(row["code"], row["kept"]): row for row in result("dfc32")["budgets"]}
+    lines = []
+    for kept in (32, 16, 8, 6, 4, 2, 1):
+        ours, lerp, hold = (rows[code, kept] for code in ("mini", "PCA-96, lerp", "PCA-96, hold"))
+        lines.append((
+            kept, f"{ours['mse']:.5f}", f"{ours['psnr']:.2f} dB", f"{ours['bpp']:.3f}",
+            f"{lerp['mse']:.5f}", f"{lerp['psnr']:.2f} dB", f"{lerp['bpp']:.3f}", f"{hold['psnr']:.2f} dB",
+        ))  # fmt: skip
+    head = ("kept of 32", "`mini` MSE", "PSNR", "bits/pixel", "PCA-96, lerp MSE", "PSNR", "bits/pixel", "hold PSNR")
+    return table(head, lines)
+
+
+def bernoulli() -> str:
+    """The published table, for ours."""
+    rows = [
+        (
+            r["budget"], r["motion"], f"{r['kept']:.1f} ± {r['kept_std']:.1f}", f"{r['rate']:.1%}",
+            f"{r['compression']:.0f}", f"{r['mse']:.5f}",
+        )
+        for r in result("dfc32")["bernoulli"]
+    ]  # fmt: skip
+    return table(("budget", "motion", "kept frames", "keep rate", "times smaller", "MSE"), rows)
+
+
+def floor() -> str:
+    """Gain over the linear code at equal bits and coder."""
+    lines = []
+    for coding in ("range", "zstd"):
+        if not (RESULTS / f"floor_{coding}.json").exists():
+            continue
+        rows = [r for r in result(f"floor_{coding}")["rows"] if "over_linear_db" in r]
+        gains = next(r["all_kept_gains"] for r in result(f"floor_{coding}")["rows"] if "all_kept_gains" in r)
+        for kept in sorted({r["kept"] for r in rows}, reverse=True):
+            part = [r for r in rows if r["kept"] == kept]
+            cells = [f"{r['over_linear_db']:+.2f}" for r in sorted(part, key=lambda r: r["qp"])]
+            mean = f"{np.mean(list(gains.values())):+.2f}" if kept == 32 else ""
+            lines.append((coding, kept, *cells, mean))
+    qps = sorted({r["qp"] for r in rows})
+    return table(("coder", "kept of 32", *(f"QP {qp}" for qp in qps), "mean, 0.2…0.6 bits/pixel"), lines)
+
+
+def selection() -> str:
+    """Choices of kept frames."""
+    rows = [
+        (r["kept"], r["choice"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bytes'] / 1000:.1f}")
+        for r in result("selection")["rows"]
+    ]
+    return table(("kept of 32", "choice", "MSE", "PSNR", "kB a clip"), rows)
+
+
+def coding() -> str:
+    """Bytes of the latents under each coder."""
+    found = result("latent_coding")
+    kept, qps = ("6", "8", "32"), ("16", "24", "32")
+    rows = [(name, *(f"{sizes[k][q] / 1000:.1f}" for k in kept for q in qps)) for name, sizes in found["bytes"].items()]
+    return table(("kB a clip", *(f"{k} kept, QP {q}" for k in kept for q in qps)), rows)
+
+
+def bd_rates() -> str:
+    """BD-rate against x264 medium, of each clip and then averaged."""
+    found = result("rd")["bd_rate_vs_x264"]
+    metrics = {"psnr": "RGB-PSNR", "ms_ssim": "MS-SSIM", "vmaf": "VMAF", "lpips": "LPIPS"}
+    rows = [(name, *(f"{values[m]['mean_over_clips']:+.0f} %" for m in metrics)) for name, values in found.items()]
+    return table(("bits at equal quality, x264 medium = 0", *metrics.values()), rows)
+
+
+def speed() -> str:
+    """Frames per second and memory."""
+    found = result("speed")
+    keys = [key for key in found["rows"][0] if not isinstance(found["rows"][0][key], dict | list)]
+    rows = [[_short(row[key]) for key in keys] for row in found["rows"]]
+    return table(keys, rows)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    f.__name__: f for f in (budgets, bernoulli, floor, selection, coding, bd_rates, speed)
+}
+
+
+def main() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        names = re.findall(r"<!-- figures: (\w+) -->", text)
+        for name in names:
+            block = f"<!-- figures: {name} -->\n\n{BLOCKS[name]()}\n\n<!-- end -->"
+            text = re.sub(rf"<!-- figures: {name} -->.*?<!-- end -->", lambda _, b=block: b, text, flags=re.DOTALL)
+        page.write_text(text)
+        print(f"{page.relative_to(ROOT)}: {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main()
