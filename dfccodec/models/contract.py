@@ -82,8 +82,8 @@ class LatentModel(Protocol):
             video: (B, T, H, W, 3), float in [0, 1] or uint8 in 0…255.
             qp: quantizer index the latents will be coded with; a network may ignore it.
             valid: (B, T) bool, False for frames that only pad a short clip; None when all are real.
-            keep: how many frames of the clip the caller will keep, where it knows; a network may order its
-                importance for that number.
+            keep: how many frames of the clip the caller will keep, the most important ones, where it knows; a network
+                may order its importance for that number, and leave the latents of other frames unfinished.
 
         Raises:
             UsageError: a shape the network cannot take.

@@ -234,8 +234,10 @@ class Mini(nn.Module):
 
     def analyse(self, x: Tensor, qp: Tensor) -> Tensor:
         """Frames (B, 3, H, W) in [0, 1] at QP (B,) -> latents (B, 96, H/16, W/16), not yet quantized."""
-        z = self.linear.analyse(x)
-        out: Tensor = z + self.encoder(x, qp_features(qp)).float() * self.linear.scale[:, None, None]
+        return self.linear.analyse(x) + self._correction(x, qp)
+
+    def _correction(self, x: Tensor, qp: Tensor) -> Tensor:
+        out: Tensor = self.encoder(x, qp_features(qp)).float() * self.linear.scale[:, None, None]
         return out
 
     def fill(self, z: Tensor, slots: Slots) -> Tensor:
@@ -267,17 +269,21 @@ class Mini(nn.Module):
 
         Pixels are uint8 0…255 or floats 0…1; bytes become floats one frame at a time.
         `valid` is accepted for the contract and not needed: frames are analysed one by one. The `keep` most important
-        frames are the best choice of that size (see `models.importance`).
+        frames are the best choice of that size (see `models.importance`); importance is that of the linear code, so
+        the network runs on those frames alone.
         """
-        b, t = video.shape[:2]
         index = torch.full((1,), qp, device=video.device)
-        frames = rearrange(video, "b t h w c -> (b t) c h w")
-        # One frame at a time: convolutions on two cores gain nothing from batches, and memory stays flat.
-        z = torch.cat([self.analyse(unit(frame)[None], index) for frame in frames])
-        latents = rearrange(z, "(b t) c h w -> b t (h w) c", b=b).float()
         step = BASE_STEP * 2.0 ** (qp / 8)
-        scores = [clip_importance(clip.reshape(t, -1).cpu().numpy(), step, keep) for clip in latents]
-        return Encoded(latents, torch.from_numpy(np.stack(scores)).to(video.device))
+        latents, scores = [], []
+        for clip in rearrange(video, "b t h w c -> b t c h w"):
+            # One frame at a time: convolutions on two cores gain nothing from batches, and memory stays flat.
+            z = torch.cat([self.linear.analyse(unit(frame)[None]) for frame in clip])
+            score = clip_importance(z.flatten(1).cpu().numpy(), step, keep)
+            for frame in np.argsort(-score, kind="stable")[:keep].tolist():
+                z[frame] += self._correction(unit(clip[frame])[None], index)[0]
+            latents.append(rearrange(z, "t c h w -> t (h w) c"))
+            scores.append(torch.from_numpy(score))
+        return Encoded(torch.stack(latents), torch.stack(scores).to(video.device))
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:

@@ -139,6 +139,15 @@ def test_any_size_and_length(mini: Loaded) -> None:
     assert mini.decode(latents, np.zeros(3, bool), 32, 80, 24).shape == video.shape  # readers accept zero kept
 
 
+def test_frames_that_will_be_kept_are_finished(mini: Loaded) -> None:
+    video = np.random.default_rng(0).integers(0, 256, (6, 32, 48, 3)).astype(np.uint8)
+    every, _ = mini.encode(video, 24)
+    some, importance = mini.encode(video, 24, keep=2)
+    kept = np.argsort(-importance)[:2]
+    assert np.array_equal(some[kept], every[kept])
+    assert not np.allclose(some, every)
+
+
 def test_what_stands_in_dropped_slots_is_ignored(mini: Loaded) -> None:
     latents = np.random.default_rng(0).normal(size=(4, 4, 96)).astype(np.float32)
     kept = np.array([True, False, False, True])
