@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from dfccodec.errors import InputError
+from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.config import PUBLISHED_VAE, VAEConfig
 from dfccodec.models.vae import Posterior, VideoVAE
 from dfccodec.training.footage import Clips, Scene
@@ -26,8 +27,14 @@ from dfccodec.training.recipe import Stage
 LOGIT_LIMIT = 4.0
 """Logits beyond this are pulled back: a frame that is always kept or never is no longer explored."""
 
-WEIGHTS: Mapping[str, float] = {"mae": 0.05, "kl": 1e-6, "policy": 0.01, "logit": 0.01, "density": 0.01}
-"""Weights of the terms beside the mean squared error, which has weight 1."""
+WEIGHTS: Mapping[str, float] = {
+    "mae": 0.05, "kl": 1e-6, "perceptual": 0.0, "policy": 0.01, "logit": 0.01, "density": 0.01,
+}  # fmt: skip
+"""Weights of the terms beside the mean squared error, which has weight 1.
+
+`perceptual` is a distance of deep features (LPIPS, where the published code has features of VGG); anything above 0
+needs its weights on this machine, see `metrics.lpips`.
+"""
 
 
 class PublishedSystem(System):
@@ -36,6 +43,8 @@ class PublishedSystem(System):
     def __init__(self, model: VideoVAE, weights: Mapping[str, float], autocast: torch.dtype) -> None:
         super().__init__()
         self.model, self.weights, self.autocast = model, {**WEIGHTS, **weights}, autocast
+        # In a list, which hides it from state_dict(): these weights are not ours to store in checkpoints.
+        self.judge = [load_lpips()] if self.weights["perceptual"] else []
 
     def forward(self, clips: Tensor, seed: int) -> Tensor:
         """Loss of clips (B, T, 3, H, W) in [0, 1]: two masks a clip, both decoded."""
@@ -62,9 +71,13 @@ class PublishedSystem(System):
         return total + self.weights["policy"] * policy + self.weights["logit"] * beyond
 
     def _distortion(self, video: Tensor, back: Tensor) -> Tensor:
-        """MSE + 0.05·MAE of each clip, (B,)."""
+        """MSE + 0.05·MAE, and the perceptual term where it is asked for, of each clip, (B,)."""
         difference = back - video
-        return (difference.square() + self.weights["mae"] * difference.abs()).mean(dim=(1, 2, 3, 4))
+        total: Tensor = (difference.square() + self.weights["mae"] * difference.abs()).mean(dim=(1, 2, 3, 4))
+        for judge in self.judge:
+            a, b = (rearrange(v, "b t h w c -> (b t) c h w") for v in (video, back))
+            total = total + self.weights["perceptual"] * judge.to(a.device)(a, b).reshape(len(video), -1).mean(dim=1)
+        return total
 
     def _kl(self, posterior: Posterior, kept: Tensor) -> Tensor:
         """KL divergence to a unit normal, summed over channels, mean over kept frames of each clip, (B,)."""

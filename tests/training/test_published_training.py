@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,29 @@ def test_masks_follow_their_probabilities() -> None:
     first, second = draw_pair(p, torch.Generator().manual_seed(0))
     assert first.float().mean(dim=0) == pytest.approx([0.1, 0.5, 0.9], abs=0.03)
     assert not torch.equal(first, second)
+
+
+def test_the_perceptual_term_moves_pixels_and_stays_out_of_checkpoints() -> None:
+    from dfccodec.errors import DfcError
+    from dfccodec.metrics.lpips import find_weights
+    from dfccodec.models.config import VAEConfig
+    from dfccodec.models.vae import VideoVAE
+    from dfccodec.training.published import PublishedSystem
+
+    try:
+        find_weights()
+    except DfcError as error:
+        pytest.skip(str(error))
+    config = tomllib.loads(RECIPE)["options"]["config"]
+    system = PublishedSystem(VideoVAE(VAEConfig(**config)), {"perceptual": 1.0}, torch.float32)
+    assert all(name.startswith("model.") for name in system.state_dict())
+    video, back = torch.rand(2, 3, 32, 32, 3), torch.rand(2, 3, 32, 32, 3, requires_grad=True)
+    plain = PublishedSystem(system.model, {}, torch.float32)
+    more = system._distortion(video, back) - plain._distortion(video, back)
+    assert (more > 0).all()
+    more.sum().backward()
+    assert back.grad is not None
+    assert float(back.grad.abs().sum()) > 0
 
 
 def test_an_unknown_weight_is_named(footage: Path, tmp_path: Path) -> None:
