@@ -1,11 +1,12 @@
 """Is `mini` above its floor? PSNR over the linear code at equal bits, for every budget and QP, protocol DFC-32.
 
-    python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range] [--model mini]
+    python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range|zstd|order0] [--model mini]
 
 The floor is PCA-96, the linear code inside `mini`: frames kept uniformly, dropped ones by linear interpolation of
 latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded as anybody would,
 `--budget K`, and read back from the whole file, whose bits all count. Curves are means over clips (bits and PSNR), read
-between points on a logarithmic scale of bits.
+between points on a logarithmic scale of bits. `order0` counts the order-0 entropy of each channel instead of bytes, for
+both, as `shared/floor.md` does: what transforms alone are worth, with a coder that knows no context.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ import dfccodec as dfc
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.fill import POLICIES
-from dfccodec.codec.integers import encode_integers, parse_coding
+from dfccodec.codec.integers import decode_clip_integers, encode_integers, parse_coding
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize, quantize
 from dfccodec.codec.runtime import free_threads
+from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Fill
 
 BUDGETS = (32, 16, 8, 6, 4)
 MINI_QPS = (8, 16, 24, 32, 40)
 LINEAR_QPS = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48)
+
+ORDER0 = "order0"
 
 Point = tuple[float, float, float]
 """Bits per pixel, PSNR in dB, squared error; of one clip or in the mean."""
@@ -40,9 +44,16 @@ Point = tuple[float, float, float]
 def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str) -> Point:
     """One clip through a real file."""
     coded = io.BytesIO()
-    dfc.encode(frames, coded, budget=str(kept), qp=qp, coding=coding, model=loaded, rate=25)
+    dfc.encode(
+        frames, coded, budget=str(kept), qp=qp, coding="range" if coding == ORDER0 else coding, model=loaded, rate=25
+    )
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
-    return _point(len(coded.getvalue()), mse(back, frames))
+    size = len(coded.getvalue())
+    if coding == ORDER0:
+        reader = StreamReader(io.BytesIO(coded.getvalue()))
+        clip = next(item.clip for item in reader if isinstance(item, ClipAt))
+        size = _entropy(decode_clip_integers(clip, reader.preamble.header))
+    return _point(size, mse(back, frames))
 
 
 @torch.inference_mode()
@@ -57,10 +68,20 @@ def of_linear(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: st
     slots, _ = POLICIES[fill].fill(tokens, mask, b"")
     back = linear.synthesise(torch.from_numpy(slots.reshape(FRAMES, *z.shape[1:])).permute(0, 3, 1, 2))
     rounded = (back.clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
-    return _point(len(encode_integers(values, parse_coding(coding))[0]), mse(rounded, frames))
+    size = _entropy(values) if coding == ORDER0 else len(encode_integers(values, parse_coding(coding))[0])
+    return _point(size, mse(rounded, frames))
 
 
-def _point(size: int, error: float) -> Point:
+def _entropy(values: np.ndarray) -> float:
+    """Bytes of integers (…, C) at the order-0 entropy of each channel."""
+    bits = 0.0
+    for channel in np.moveaxis(values, -1, 0):
+        _, counts = np.unique(channel, return_counts=True)
+        bits -= float((counts * np.log2(counts / counts.sum())).sum())
+    return bits / 8
+
+
+def _point(size: float, error: float) -> Point:
     return size * 8 / (FRAMES * SIDE * SIDE), -10 * math.log10(max(error, 1e-10)), error
 
 

@@ -55,7 +55,7 @@ def bernoulli() -> str:
 def floor() -> str:
     """Gain over the linear code at equal bits and coder."""
     lines = []
-    for coding in ("range", "zstd"):
+    for coding in ("range", "zstd", "order0"):
         if not (RESULTS / f"floor_{coding}.json").exists():
             continue
         rows = [r for r in result(f"floor_{coding}")["rows"] if "over_linear_db" in r]
