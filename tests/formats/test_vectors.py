@@ -165,14 +165,14 @@ def test_dfccodec_refuses_with_the_class(name: str) -> None:
 
 
 @pytest.mark.parametrize("judge", [judge_ours, judge_theirs])
-def test_each_fault_is_found_in_a_fifth_of_a_second(judge: Callable[[bytes], str]) -> None:
+def test_no_fault_costs_a_second(judge: Callable[[bytes], str]) -> None:
     slow = {}
     for name in FAULTY:
         data, _ = vector(name)
         start = time.process_time()  # of this process: other work on the machine does not count
         judge(data)
         slow[name] = time.process_time() - start
-    assert max(slow.values()) < 0.2, max(slow, key=lambda name: slow[name])
+    assert max(slow.values()) < 1, max(slow, key=lambda name: slow[name])
 
 
 def test_regenerating_gives_the_same_bytes(tmp_path: Path) -> None:
