@@ -31,16 +31,21 @@ class Clip:
 
     def __init__(self, frames: np.ndarray, loaded: Loaded, qp: int) -> None:
         self.frames, self.loaded, self.qp = frames, loaded, qp
-        self.latents, _ = loaded.encode(frames, qp)
+        self.latents, importance = loaded.encode(frames, qp)
+        self.importance = np.rint(importance * 255).astype(np.uint8)
         self.steps = loaded.model.steps
+
+    def code(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
+        """Integers (K, N, 96) of the frames `kept` (T,) bool, and their bytes."""
+        values = quantize(self.latents[kept], self.steps, self.qp, SNAP)
+        return values, len(encode_integers(values.reshape(len(values), 1, self.frames.shape[1] // 16, -1, 96))[0])
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """All frames, uint8, and the bytes of the latents, with the frames `kept` (T,) bool."""
-        values = quantize(self.latents[kept], self.steps, self.qp, SNAP)
+        values, size = self.code(kept)
         slots = np.zeros_like(self.latents)
         slots[kept] = dequantize(values, self.steps, self.qp)
         back = self.loaded.decode(slots, kept, *self.frames.shape[1:3], self.qp)
-        size = len(encode_integers(values.reshape(len(values), 1, self.frames.shape[1] // 16, -1, 96))[0])
         return (np.clip(back, 0, 1) * 255 + 0.5).astype(np.uint8), size
 
     def measured_costs(self) -> np.ndarray:
