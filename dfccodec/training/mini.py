@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dfccodec.codec.quantizer import SNAP
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import InputError
 from dfccodec.models.blocks import PATCH
@@ -73,7 +74,7 @@ class MiniSystem(System):
             frames = clips[:, slots.at[: slots.keys]]
             z = model.analyse(frames.flatten(0, 1), qp.repeat_interleave(slots.keys)).float()
             y = z.reshape(b, slots.keys, *z.shape[1:]) / step
-            rounded = y + (torch.round(y) - y).detach()  # straight through
+            rounded = y + (snap(y.detach()) - y.detach())  # straight through
             filled = model.fill(rounded * step, slots)
             features = model.features(filled, slots, qp)
             mask = torch.from_numpy(shown).to(clips.device)[slots.at]
@@ -94,6 +95,14 @@ class MiniSystem(System):
             before = float(mean[kind, q])
             mean[kind, q] = v if before == 0 else 0.99 * before + 0.01 * v
         return mean[kind, qp].clone()
+
+
+def snap(y: Tensor) -> Tensor:
+    """Latents in steps (B, K, ...) -> integers, as an encoder makes them: see `codec.quantizer.quantize`."""
+    out = [torch.round(y[:, 0])]
+    for k in range(1, y.shape[1]):
+        out.append(torch.where((y[:, k] - out[-1]).abs() < 0.5 + SNAP, out[-1], torch.round(y[:, k])))
+    return torch.stack(out, dim=1)
 
 
 class MiniTask:
@@ -174,7 +183,7 @@ class MiniTask:
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = (clip[i : i + 1].to(self.device).float() / 255 for i in slots.at[: slots.keys].tolist())
             z = torch.cat([model.linear.analyse(f) if linear else model.analyse(f, index) for f in frames])
-            values = torch.round(z / step)
+            values = torch.round(z / step) if linear else snap((z / step)[None])[0]
             filled = model.fill((values * step)[None], slots)
             if linear:
                 back = model.linear.synthesise(filled[0])

@@ -133,6 +133,15 @@ def test_two_processes_train_as_one(recipe: str, footage: Path, tmp_path: Path) 
     assert any(not torch.equal(state["system"][k], other[k]) for k in other)
 
 
+def test_training_rounds_as_the_encoder_does() -> None:
+    from dfccodec.codec.quantizer import SNAP, quantize
+    from dfccodec.training.mini import snap
+
+    y = np.random.default_rng(0).normal(size=(9, 5, 7)).cumsum(axis=0)
+    ours = quantize(y, np.ones(7, np.float32), 0, SNAP)
+    assert np.array_equal(snap(torch.from_numpy(y)[None])[0].numpy(), ours)
+
+
 def test_requests_that_cannot_be_met_say_why(recipe: str, footage: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="one of --minutes and --steps"):
         train(request(recipe, footage, tmp_path / "a"))
