@@ -81,7 +81,9 @@ def trim(
         clip, values = piece
         clip, values = _thin(clip, values, budget, old.header.clip_frames, rng)
         first = max(start - item.clip.first_frame, 0)
-        payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
+        payload = clip.fill_payload
+        if not np.array_equal(clip.kept, item.clip.kept):
+            payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
         data, planes = encode_integers(values, clip.coding)
         writer.clip(dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload), values)
         frames += clip.frames

@@ -231,7 +231,8 @@ def _everywhere(now: Pyramid, then: Pyramid, slope: float) -> tuple[Ints, Ints]:
     for y in range(span):
         error = views[y] - grey
         error *= error
-        error = error.reshape(span, now.rows, side, now.columns, side).sum(axis=(2, 4))
+        error = np.sum([error[:, i::side] for i in range(side)], axis=0)
+        error = np.sum([error[:, :, i::side] for i in range(side)], axis=0)
         error += (slope / 16 * (np.log2(1 + distance) + np.log2(1 + distance[y])))[:, None, None]
         for number, costs in enumerate((error, _wider(error))):
             x = costs.argmin(axis=0)
