@@ -409,6 +409,7 @@ def _swap_frames() -> bytes:
 
 def faults() -> Iterator[Fault]:
     """Every faulty vector."""
-    for group in (signatures, layer, order, header, preamble, streams, clips, coded, faulty_range, faulty_motion, index):
+    groups = (signatures, layer, order, header, preamble, streams, clips, coded, faulty_range, faulty_motion, index)
+    for group in groups:
         for row in group():
             yield Fault(*row)

@@ -85,7 +85,8 @@ def trim(
         if not np.array_equal(clip.kept, item.clip.kept):
             payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
         data, planes = encode_integers(values, clip.coding)
-        writer.clip(dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload), values)
+        clip = dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload)
+        writer.clip(clip, values)
         frames += clip.frames
         kept += int(clip.kept.sum())
     if not frames:

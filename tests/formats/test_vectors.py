@@ -280,9 +280,15 @@ def test_fill_policies_are_those_of_the_specification(frames: int, data: st.Data
 MUTABLE = [
     vector(f"valid/{name}")[0]
     for name in (
-        "sound-and-tags", "dropped-frames", "odd-size", "step-per-channel", "range-frames", "range-and-zstd",
-        "fill-motion", "motion-square",
-    )  # fmt: skip
+        "sound-and-tags",
+        "dropped-frames",
+        "odd-size",
+        "step-per-channel",
+        "range-frames",
+        "range-and-zstd",
+        "fill-motion",
+        "motion-square",
+    )
 ]
 
 

@@ -1,4 +1,4 @@
-"""Fill policies: what stands where a frame was dropped, before the model decodes and after. One interface, one table."""
+"""Fill policies: what stands where a frame was dropped, before and after the model. One interface, one table."""
 
 from __future__ import annotations
 

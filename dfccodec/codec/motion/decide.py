@@ -6,13 +6,12 @@ import itertools
 import math
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion import compose as painter
-from dfccodec.codec.motion.payload import BLOCK, BOTH, FIELDS, FUTURE, MODEL, PAST, Sides
+from dfccodec.codec.motion.payload import BLOCK, BOTH, FIELDS, MODEL, PAST, SUB, Sides
 from dfccodec.codec.motion.search import Pyramid, bits_of, vectors_between
 
 Floats = npt.NDArray[np.float32]
@@ -23,8 +22,8 @@ SAME, OTHER = 0.1, 3.0
 """About the bits of a mode that is, or is not, that of the block to the left."""
 
 SLOPE = 8.0
-"""Squared error a bit must save, in units of ln 2 / 6 · step². That is what it would be at high rates; at those of use a
-bit of the latents saves 5 to 15 times as much (measured on training clips at QP 20 to 28, 6 of 32 kept)."""
+"""Squared error a bit must save, in units of ln 2 / 6 · step². At high rates it would be 1; at those of use a bit of
+the latents saves 5 to 15 times as much (measured on training clips at QP 20 to 28, 6 of 32 kept)."""
 
 STEP = 0.02
 """Of `mini` at QP 0, in samples of 0…1: what QP means in pixels, whatever the model's own steps are."""
@@ -35,9 +34,7 @@ def slope_of(qp: int) -> float:
     return SLOPE * math.log(2) / 6 * (STEP * 2 ** (qp / 8)) ** 2
 
 
-def decide(
-    frames: npt.NDArray[np.uint8], decoded: Floats, sides: Sides, slope: float, threads: int = 1
-) -> Shorts:
+def decide(frames: npt.NDArray[np.uint8], decoded: Floats, sides: Sides, slope: float, threads: int = 1) -> Shorts:
     """Modes and vectors of every block of every dropped frame.
 
     Args:
@@ -58,7 +55,7 @@ def decide(
         def choose(number: int) -> None:
             t, past, future = (int(side[number]) for side in (sides.dropped, sides.past, sides.future))
             sources = decoded[past] if past >= 0 else None, decoded[future] if future >= 0 else None
-            _Choice(frames[t].astype(np.float32) / 255, decoded[t], sources, out[number], slope).run()
+            _Choice(_unit(frames[t]), decoded[t], sources, out[number], slope).run()
 
         list(pool.map(choose, range(len(out))))
     return out
@@ -68,14 +65,14 @@ def _search(
     out: Shorts, frames: npt.NDArray[np.uint8], decoded: Floats, sides: Sides, slope: float, pool: Executor
 ) -> None:
     """Fill in the best vectors of all blocks, outwards from each kept frame: every field is a hint for the next."""
-    wanted = list(pool.map(lambda t: Pyramid(frames[t].astype(np.float32) / 255), sides.dropped.tolist()))
 
     def chain(job: tuple[int, Iterable[int], int]) -> None:
         kept, numbers, place = job
-        source, hint = Pyramid(decoded[kept]), None
+        source, hint = Pyramid(decoded[kept], SUB), None
         for number in numbers:
-            distance = abs(int(sides.dropped[number]) - kept)
-            found = vectors_between(wanted[number], source, slope, hint)
+            frame = int(sides.dropped[number])
+            distance = abs(frame - kept)
+            found = vectors_between(Pyramid(_unit(frames[frame])), source, slope, hint)
             out[number, :, :, place : place + 2] = found
             hint = np.rint(found * ((distance + 1) / distance)).astype(np.int32)
 
@@ -83,6 +80,11 @@ def _search(
     for side, place, order in ((sides.past, 1, 1), (sides.future, 3, -1)):
         jobs += [(k, np.flatnonzero(side == k)[::order].tolist(), place) for k in set(side.tolist()) - {-1}]
     list(pool.map(chain, jobs))
+
+
+def _unit(frame: npt.NDArray[np.uint8]) -> Floats:
+    out: Floats = frame.astype(np.float32) / np.float32(255)
+    return out
 
 
 class _Choice:
@@ -103,8 +105,6 @@ class _Choice:
     def run(self) -> None:
         before = np.zeros((self.rows, FIELDS), np.int32)
         for column in range(self.columns):
-            if column == 0:
-                before = np.zeros((self.rows, FIELDS), np.int32)
             before = self._column(column, before)
             self.decisions[:, column] = before
 
@@ -125,17 +125,19 @@ class _Choice:
         change = np.full((4, self.rows), OTHER)
         change[before[:, 0], np.arange(self.rows)] = SAME
         blocks: list[list[tuple[Floats, Floats, Ints]]] = []
-        costs, choices = [self._error(self._fetch(self.estimate, column), wanted) + self.slope * change[MODEL]], []
-        choices.append(self._merged(before, MODEL))
+        costs = [self._error(self._fetch(self.estimate, column), wanted) + self.slope * change[MODEL]]
+        choices = [_with_mode(before, MODEL)]
         for side, source in enumerate(self.sources):
             found = []
             place = slice(1 + 2 * side, 3 + 2 * side)
-            for vectors in (before[:, place], own[:, place]) if source is not None else ():
+            for vectors in (before[:, place], own[:, place]):
+                if source is None:
+                    continue
                 made = self._fetch(source, column, vectors)
                 bits = bits_of(vectors - before[:, place])
                 found.append((made, bits, vectors))
                 costs.append(self._error(made, wanted) + self.slope * (change[PAST + side] + bits))
-                choice = self._merged(before, PAST + side)
+                choice = _with_mode(before, PAST + side)
                 choice[:, place] = vectors
                 choices.append(choice)
             blocks.append(found)
@@ -146,7 +148,8 @@ class _Choice:
         out: Ints = np.stack(choices)[best, np.arange(self.rows)]
         return out
 
-    def _merged(self, before: Ints, mode: int) -> Ints:
-        out = before.copy()
-        out[:, 0] = mode
-        return out
+
+def _with_mode(decisions: Ints, mode: int) -> Ints:
+    out = decisions.copy()
+    out[:, 0] = mode
+    return out

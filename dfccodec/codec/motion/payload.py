@@ -111,7 +111,8 @@ def carry(decisions: Shorts) -> Shorts:
     modes = out[..., 0]
     for place, other in ((1, FUTURE), (3, PAST)):
         unused = (modes == MODEL) | (modes == other)
-        for vectors, free in ((out[:, :, 0, place : place + 2], unused[:, :, 0]), (out[..., place : place + 2], unused)):
+        own = out[..., place : place + 2]
+        for vectors, free in ((own[:, :, 0], unused[:, :, 0]), (own, unused)):
             index = np.where(free, 0, np.arange(vectors.shape[-2]))
             index = np.maximum.accumulate(index, axis=-1)
             if vectors.ndim == 3:

@@ -19,7 +19,7 @@ COARSE = 4
 RANGE = 12
 """Pixels at a quarter of the size that the first search goes in each direction: 48 of the picture's."""
 FAR = 128
-"""Pixels no vector of this encoder exceeds."""
+"""Pixels from the picture that this encoder can look; vectors handed on from frame to frame stop at half of it."""
 AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 
 
@@ -78,25 +78,21 @@ class Level:
 class Pyramid:
     """A picture at quarter, half and whole size."""
 
-    def __init__(self, frame: Floats) -> None:
-        """`frame` (H, W, 3) in 0…1."""
+    def __init__(self, frame: Floats, per: int = 1) -> None:
+        """`frame` (H, W, 3) in 0…1; `per` positions from one pixel to the next at whole size."""
         height, width = frame.shape[:2]
-        self.rows, self.columns = -(-height // BLOCK), -(-width // BLOCK)
+        self.rows, self.columns, self.per = -(-height // BLOCK), -(-width // BLOCK), per
         pad = ((0, self.rows * BLOCK - height), (0, self.columns * BLOCK - width))
         # Grey whose squared differences are about those of the three colours together.
         self.grey = np.pad(frame.mean(axis=2) * np.float32(3**0.5), pad, mode="edge")
 
-    def level(self, scale: int) -> Level:
-        """The picture at 1 / `scale`, without phases between pixels."""
-        return self._level(scale, 1)
+    @cached_property
+    def whole(self) -> Level:
+        return self._level(1, self.per)
 
     @cached_property
     def half(self) -> Level:
         return self._level(2, 1)
-
-    @cached_property
-    def whole(self) -> Level:
-        return self._level(1, SUB)
 
     @cached_property
     def quarter(self) -> Floats:
@@ -136,7 +132,7 @@ def bits_of(differences: Ints) -> Floats:
 
 
 def expected(vectors: Ints) -> Ints:
-    """Median of the left, upper and right upper... neighbours; here of all around (rows, columns, 2)."""
+    """What the payload predicts vectors (rows, columns, 2) from: the block to the left, or above."""
     out = np.zeros_like(vectors)
     out[:, 1:] = vectors[:, :-1]
     out[1:, 0] = vectors[:-1, 0]
@@ -196,6 +192,8 @@ def vectors_between(now: Pyramid, then: Pyramid, slope: float, hint: Ints | None
     Returns:
         (rows, columns, 2) int32 in units of 1 / SUB pixel.
     """
+    if hint is not None:
+        hint = np.clip(hint, -FAR * SUB // 2, FAR * SUB // 2)
     alone, smooth = _everywhere(now, then, slope)
     field = _Field(now.half, then.half, slope / 4, smooth * 2)
     field.offer(alone * 2)
@@ -208,10 +206,8 @@ def vectors_between(now: Pyramid, then: Pyramid, slope: float, hint: Ints | None
     if hint is not None:
         field.offer(hint)
     field.offer(np.zeros_like(smooth))
-    step = SUB
-    while step:
-        field.around(step)
-        step //= 2
+    field.around(SUB)
+    field.around()
     field.spread()
     field.around()
     return field.vectors
