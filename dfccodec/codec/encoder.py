@@ -133,8 +133,7 @@ def encode_pictures(
             coding=settings.coding,
         )  # fmt: skip
         if settings.fill == Fill.MOTION:
-            decoded = model_frames(clip, values, header, steps, loaded)
-            clip = dataclasses.replace(clip, fill_payload=motion_payload(batch, clip, header, decoded))
+            clip = _with_motion(clip, values, batch, header, steps, loaded)
         writer.clip(clip, values)
         report = Report(report.frames + len(batch), report.kept + int(kept.sum()), report.clips + 1, writer.offset)
         if progress:
@@ -160,14 +159,18 @@ def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES
     return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
 
 
-def motion_payload(batch: list[Picture], clip: Clip, header: Header, decoded: np.ndarray) -> bytes:
-    """Motion of a clip's dropped frames, searched in what the model makes of the clip, (T, H, W, 3) float32."""
+def _with_motion(
+    clip: Clip, values: np.ndarray, batch: list[Picture], header: Header, steps: np.ndarray, loaded: Loaded
+) -> Clip:
+    """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
     sides = Sides.of(clip.kept)
     if len(sides.dropped) in (0, clip.frames):
-        return b""
+        return clip
+    decoded = model_frames(clip, values, header, steps, loaded)
     np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
     frames = np.stack([p.rgb for p in batch])
-    return payload.write(decide(frames, decoded, sides, slope_of(clip.qp), free_threads()))
+    decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads())
+    return dataclasses.replace(clip, fill_payload=payload.write(decisions))
 
 
 def _ratio(value: Fraction) -> Ratio:
