@@ -19,6 +19,7 @@ enums:
     0: token
     1: hold
     2: lerp
+    3: motion
   coding:
     0: zstd
     1: range
@@ -287,6 +288,7 @@ types:
         repeat-expr: 'timing == 1 ? num_frames : 1'
       - id: fill_payload
         size: len_fill_payload
+        doc: in fill policy motion one stack of 32-bit words, or nothing; empty in the others
       - id: latents
         size: len_latents
         doc: one zstd frame, or in coding 1 one stack of 32-bit words; empty where no frame is kept

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from vector_faults import faults
+from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Clip, File, Head, Packets, Part, Stream, dissect, integers, zstd
 from vector_range import uncommon_range, valid_range
 
@@ -94,6 +95,7 @@ def valid() -> Iterator[Good]:
     yield "qp-ladder", "every eighth of QP and both ends", File(SMALL, [*ladder], steps)
     yield from _valid_shapes()
     yield from valid_range()
+    yield from valid_motion()
 
 
 def _valid_shapes() -> Iterator[Good]:
@@ -161,6 +163,7 @@ def uncommon() -> Iterator[Good]:
     yield from _uncommon_times()
     yield from _uncommon_zstd()
     yield from uncommon_range()
+    yield from uncommon_motion()
 
 
 def _uncommon_integers() -> Iterator[Good]:

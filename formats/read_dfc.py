@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from read_motion import read_motion
 from read_range import Decoder, Stack
 
 KNOWN = ("HEAD", "MODL", "STEP", "tool", "tags", "CLIP", "strm", "pkts", "indx", "foot")
@@ -110,9 +111,8 @@ def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int
 
 
 def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tuple[Record, bytes]:
-    clip = c.fields(CLIP)
-    _, frames, qp, fill, coding, pts, timing, planes, reserved, payload, size = clip.values()
-    clip = {name: clip[name] for name in ("first_frame", "frames", "qp", "planes")}
+    first, frames, qp, fill, coding, pts, timing, planes, reserved, payload, size = c.fields(CLIP).values()
+    clip: Record = {"first_frame": first, "frames": frames, "qp": qp, "planes": planes}
     fine = 1 <= frames <= head["clip_frames"] and qp <= 63 and timing <= 1 and planes in (1, 2) and not reserved
     need(fine and (fill > 2 or not payload), "CLIP: a field is out of range")
     bitmap = int.from_bytes(c.take((frames + 7) // 8), "little")
@@ -121,14 +121,15 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     *clip["timestamps"], clip["end"] = accumulate(durations, initial=pts)
     need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
     next_frame, earliest = before["first_frame"] + before["frames"], before["timestamps"][-1]
-    need(clip["first_frame"] == next_frame and pts >= earliest, "CLIP: frames are missing or time goes back")
+    need(first == next_frame and pts >= earliest, "CLIP: frames are missing or time goes back")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
-    need(fill < 3 and coding < 2, "fill policy or coding is unknown", "unsupported")
+    need(fill < 4 and coding < 2, "fill policy or coding is unknown", "unsupported")
+    moved = read_motion(c.take(payload), frames, kept, head, need) if fill == 3 else {}
     integers = read_integers(c.take(size), len(kept), head, planes, coding)
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
     raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
-    return {**clip, **hashes, "kept": kept, "fill": ("token", "hold", "lerp")[fill]}, raw
+    return {**clip, **hashes, **moved, "kept": kept, "fill": ("token", "hold", "lerp", "motion")[fill]}, raw
 
 
 def read_small(name: str, c: Cursor, out: Record) -> None:
@@ -146,12 +147,11 @@ def read_small(name: str, c: Cursor, out: Record) -> None:
         need((count := c.get("H")) <= 1024, f"{count} pairs", "limit")
         out[name] = [[c.text(), c.text()] for _ in range(count)]
     elif name == "strm":
-        s = c.fields(STRM) | {"codec": c.text(), "layout": c.text(), "language": c.text()}
-        s["extradata"] = c.take(c.get("I")).hex()
+        s = c.fields(STRM) | {name: c.text() for name in ("codec", "layout", "language")}
         need(s["kind"] <= 2 and not s.pop("reserved") and min(s["time_base"]) > 0 and s["codec"] != "", "strm: a field")
         need(s["id"] not in [other["id"] for other in out["streams"]], "strm: declared twice")
         need(len(out["streams"]) < 64, "more than 64 streams", "limit")
-        out["streams"].append(s)
+        out["streams"].append(s | {"extradata": c.take(c.get("I")).hex()})
     elif name == "pkts":
         stream, reserved, count = c.get("HHI")
         need(stream in [s["id"] for s in out["streams"]] and not reserved, "pkts: not declared, or reserved is set")

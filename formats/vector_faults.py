@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from vector_motion import faulty_motion
 from vector_parts import SIGNATURE, Chunk, Clip, File, Head, Packets, Part, Stream, join, zstd
 from vector_range import faulty_range
 
@@ -281,7 +282,7 @@ def streams() -> Iterator[Row]:
 def clips() -> Iterator[Row]:
     rows: list[tuple[str, str, str, str, bytes]] = [
         ("frames-0", "damaged", "6.1", "frames", b"\0"), ("frames-over", "damaged", "6.1", "frames", b"\x21"),
-        ("qp-64", "damaged", "6.1", "qp", b"\x40"), ("fill-3", "unsupported", "6.5", "fill", b"\3"),
+        ("qp-64", "damaged", "6.1", "qp", b"\x40"), ("fill-4", "unsupported", "6.5", "fill", b"\4"),
         ("coding-2", "unsupported", "6.1", "coding", b"\2"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
         ("planes-0", "damaged", "6.1", "planes", b"\0"), ("planes-3", "damaged", "6.1", "planes", b"\3"),
         ("reserved", "damaged", "6.1", "reserved", b"\1\0"), ("bits-beyond", "damaged", "6.1", "kept", b"\x0d"),
@@ -408,6 +409,7 @@ def _swap_frames() -> bytes:
 
 def faults() -> Iterator[Fault]:
     """Every faulty vector."""
-    for group in (signatures, layer, order, header, preamble, streams, clips, coded, faulty_range, index):
+    groups = (signatures, layer, order, header, preamble, streams, clips, coded, faulty_range, faulty_motion, index)
+    for group in groups:
         for row in group():
             yield Fault(*row)

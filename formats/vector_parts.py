@@ -21,7 +21,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 SIGNATURE = b"\xdfDFC\r\n\x1a\n"
 NONE, PREVIOUS, LEFT, UP = range(4)
-FILLS = ("token", "hold", "lerp")
+FILLS = ("token", "hold", "lerp", "motion")
 CODINGS = ("zstd", "range")
 
 
@@ -210,6 +210,8 @@ class Clip:
         filters: (C, K); all NONE where None.
         latents: the coded bytes where they are not to be those of `values` in one raw block.
         coding: 0 zstd, 1 range.
+        motion: decisions (D, rows, columns, 5) of fill policy 3; no payload where None.
+        payload: the coded bytes where they are not to be those of `motion`.
     """
 
     frames: int = 1
@@ -226,6 +228,8 @@ class Clip:
     latents: list[Part] | None = None
     first_frame: int = 0
     coding: int = 0
+    motion: Ints | None = None
+    payload: bytes | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
         """Fill in what follows from the place in the file."""
@@ -245,6 +249,20 @@ class Clip:
             return []
         return [Part(words_of(self.values), "words")] if self.coding else zstd(self.raw())
 
+    def moved(self) -> bytes:
+        """The fill payload of `motion` (SPEC.md 6.7): modes, and vectors as differences, block by block."""
+        if self.motion is None:
+            return b""
+        differences = np.zeros_like(self.motion)
+        for number, y, x in np.ndindex(self.motion.shape[:3]):
+            own = [int(n) for n in self.motion[number, y, x]]
+            before = [0] * 5
+            if x or y:
+                before = [int(n) for n in self.motion[(number, y, x - 1) if x else (number, y - 1, x)]]
+            wrapped = [(a - b + 32768) % 65536 - 32768 for a, b in zip(own[1:], before[1:], strict=True)]
+            differences[number, y, x] = [own[0], *wrapped]
+        return words_of(differences[:, None])
+
     def raw(self) -> list[Part]:
         assert self.values is not None
         filters = self.filters
@@ -262,6 +280,7 @@ class Clip:
 
     def chunk(self) -> Chunk:
         latents = self.coded() if self.latents is None else self.latents
+        payload = self.moved() if self.payload is None else self.payload
         bitmap = sum(1 << k for k in self.kept).to_bytes((self.frames + 7) // 8, "little")
         fields = [
             number("I", self.first_frame, "first_frame"), number("B", self.frames, "frames"),
@@ -269,12 +288,13 @@ class Clip:
             number("B", self.coding, "coding", f"{self.coding}, {CODINGS[self.coding]}"),
             number("q", self.first_pts or 0, "first_pts"),
             number("B", self.timing or 0, "timing"), number("B", self.planes, "planes"),
-            number("H", 0, "reserved"), number("I", 0, "fill_bytes"),
+            number("H", 0, "reserved"), number("I", len(payload), "fill_bytes"),
             number("I", sum(len(p.data) for p in latents), "latent_bytes"),
             Part(bitmap, "kept", f"frames {', '.join(map(str, self.kept)) or 'none'}"),
             Part(self.importance or b"", "importance"),
         ]  # fmt: skip
         fields += [number("I", d, "duration") for d in self.durations]
+        fields += [Part(payload, "fill payload")] if payload else []
         return Chunk(b"CLIP", [*fields, *latents])
 
     def expected(self, offset: int, size: int, steps: list[float]) -> dict[str, object]:
@@ -283,8 +303,12 @@ class Clip:
         scaled = [
             v * (steps[i % len(steps)] * (EIGHTHS[self.qp % 8] * 2.0 ** (self.qp // 8))) for i, v in enumerate(flat)
         ]
+        moved = {}
+        if FILLS[self.fill] == "motion":
+            every = [] if self.motion is None else self.motion.ravel().tolist()
+            moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
         return {
-            "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,
+            **moved, "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,
             "kept": list(self.kept), "importance": list(self.importance or b""), "qp": self.qp,
             "fill": FILLS[self.fill], "planes": self.planes, "timestamps": self.stamps()[:-1], "end": self.stamps()[-1],
             "integers_sha256": hashlib.sha256(struct.pack(f"<{len(flat)}h", *flat)).hexdigest(),

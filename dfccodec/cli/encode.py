@@ -19,7 +19,9 @@ def encode(
         typer.Option(help="Frames kept: 8 (of 32), 25%, all, bernoulli, bernoulli:0.185, threshold, threshold:0.5."),
     ] = "8",
     qp: Annotated[int, typer.Option(help="Quantizer index, 0 (finest) to 63 (coarsest).")] = 24,
-    fill: Annotated[str, typer.Option(help="What stands where a frame was dropped: token, hold, lerp.")] = "token",
+    fill: Annotated[
+        str, typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.")
+    ] = "token",
     coding: Annotated[str, typer.Option(help="How integers are coded: range (smaller), zstd.")] = "range",
     snap: Annotated[
         float | None,

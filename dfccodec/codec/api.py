@@ -85,7 +85,7 @@ def encode(
         out: a path (written beside and renamed when complete) or a binary stream (written front to back).
         budget: frames kept: `8` of 32, `25%`, `all`, `bernoulli[:rate]`, `threshold[:p]`.
         qp: quantizer index, 0 (finest) … 63 (coarsest).
-        fill: what stands where a frame was dropped: `token`, `hold`, `lerp`.
+        fill: what stands where a frame was dropped: `token`, `motion`, `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: of Bernoulli budgets.
         coding: of the integers: `range` (smaller) or `zstd`.

@@ -11,9 +11,10 @@ from dfccodec.codec import fill, tiles
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
+from dfccodec.codec.runtime import free_threads
 from dfccodec.container.chunks import FRAME_BYTES, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
-from dfccodec.container.records import Clip
+from dfccodec.container.records import Clip, Header
 from dfccodec.errors import DamagedError
 from dfccodec.media.picture import Picture
 
@@ -21,8 +22,18 @@ from dfccodec.media.picture import Picture
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
     """All frames of a clip, kept and dropped: (T, H, W, 3) uint8, rounded half up."""
     header = preamble.header
-    values = decode_clip_integers(clip, header)
-    latents = dequantize(values, preamble.steps, clip.qp)
+    policy = fill.policy(clip.fill)
+    frames = model_frames(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
+    policy.paint(frames, clip, header, free_threads())
+    rounded = np.empty(frames.shape, np.uint8)
+    for source, target in zip(frames, rounded, strict=True):  # frame by frame: a 4K clip of floats is 3 GB already
+        target[:] = np.nan_to_num(np.clip(source, 0, 1)) * 255 + 0.5
+    return rounded
+
+
+def model_frames(clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: Loaded) -> np.ndarray:
+    """What the model makes of a clip's integers: (T, H, W, 3) float32, not clamped."""
+    latents = dequantize(values, steps, clip.qp)
     policy = fill.policy(clip.fill)
     height, width = (header.tile, header.tile) if header.tile else tiles.padded_size(header)
     out = []
@@ -30,11 +41,7 @@ def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
         tokens = latents[:, tile].reshape(len(latents), -1, header.channels)
         slots, known = policy.fill(tokens, clip.kept, clip.fill_payload)
         out.append(loaded.decode(slots, known, height, width, clip.qp))
-    frames = tiles.join(out, header)
-    rounded = np.empty(frames.shape, np.uint8)
-    for source, target in zip(frames, rounded, strict=True):  # frame by frame: a 4K clip of floats is 3 GB already
-        target[:] = np.nan_to_num(np.clip(source, 0, 1)) * 255 + 0.5
-    return rounded
+    return tiles.join(out, header)
 
 
 MIN_CLIP_BYTES = FRAME_BYTES + 34

@@ -12,9 +12,14 @@ import numpy as np
 
 from dfccodec.codec import tiles
 from dfccodec.codec.budgets import Budget
+from dfccodec.codec.decoder import model_frames
 from dfccodec.codec.integers import DEFAULT_CODING, encode_integers
 from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.decide import decide, slope_of
+from dfccodec.codec.motion.payload import Sides
 from dfccodec.codec.quantizer import SNAP, measured_steps, quantize
+from dfccodec.codec.runtime import free_threads
 from dfccodec.container.records import Clip, Coding, Colour, Fill, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
@@ -127,6 +132,8 @@ def encode_pictures(
             durations[:1] if len(set(durations)) == 1 else durations, data, planes, settings.fill,
             coding=settings.coding,
         )  # fmt: skip
+        if settings.fill == Fill.MOTION:
+            clip = _with_motion(clip, values, batch, header, steps, loaded)
         writer.clip(clip, values)
         report = Report(report.frames + len(batch), report.kept + int(kept.sum()), report.clips + 1, writer.offset)
         if progress:
@@ -150,6 +157,20 @@ def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES
     # Very large pictures take shorter clips, so that a clip stays inside the format's limits.
     fits = min(MAX_CLIP_VALUES // header.frame_values, MAX_CLIP_PIXELS // (header.width * header.height))
     return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
+
+
+def _with_motion(
+    clip: Clip, values: np.ndarray, batch: list[Picture], header: Header, steps: np.ndarray, loaded: Loaded
+) -> Clip:
+    """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
+    sides = Sides.of(clip.kept)
+    if len(sides.dropped) in (0, clip.frames):
+        return clip
+    decoded = model_frames(clip, values, header, steps, loaded)
+    np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
+    frames = np.stack([p.rgb for p in batch])
+    decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads())
+    return dataclasses.replace(clip, fill_payload=payload.write(decisions))
 
 
 def _ratio(value: Fraction) -> Ratio:

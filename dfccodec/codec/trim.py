@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dfccodec.codec import fill
 from dfccodec.codec.budgets import Budget, top_k
 from dfccodec.codec.integers import decode_clip_integers, encode_integers
 from dfccodec.container.chunks import FOOT, Chunk, Damage
@@ -29,7 +30,8 @@ def trim(
 ) -> tuple[int, int]:
     """Cut a file to a smaller budget, to frames [start, end), or both.
 
-    Kept frames are only ever dropped, never added; their integers, and how they are coded, stay as they are. Frames are
+    Kept frames are only ever dropped, never added; their integers, and how they are coded, stay as they are. Of the
+    motion of dropped frames that stays whose kept neighbours stay; the others get the model's estimate. Frames are
     counted anew from 0; timestamps stay. A range that catches no kept frame of a clip takes the nearest one of that
     clip along, so that every clip can still be decoded. Ancillary chunks that this reader does not know are copied.
 
@@ -78,8 +80,13 @@ def trim(
             continue
         clip, values = piece
         clip, values = _thin(clip, values, budget, old.header.clip_frames, rng)
+        first = max(start - item.clip.first_frame, 0)
+        payload = clip.fill_payload
+        if not np.array_equal(clip.kept, item.clip.kept):
+            payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
         data, planes = encode_integers(values, clip.coding)
-        writer.clip(dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes), values)
+        clip = dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload)
+        writer.clip(clip, values)
         frames += clip.frames
         kept += int(clip.kept.sum())
     if not frames:

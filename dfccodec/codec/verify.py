@@ -104,7 +104,7 @@ class _Check:
             self.fault(at.offset, at.size, f"clip begins at tick {stamps[0]}, before the one ahead of it ends")
         self.time = stamps[-1]
         try:
-            fill.policy(clip.fill)
+            fill.policy(clip.fill).check(clip, verdict.preamble.header)
             values = decode_clip_integers(clip, verdict.preamble.header)
         except (DamagedError, UnsupportedError) as error:
             verdict.faults.append(Damage.of(error, at.offset, at.size))

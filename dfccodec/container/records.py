@@ -16,6 +16,7 @@ class Fill(IntEnum):
     TOKEN = 0
     HOLD = 1
     LERP = 2
+    MOTION = 3
 
 
 class Coding(IntEnum):

@@ -83,6 +83,17 @@ def test_every_reader_takes_standard_input(coded: Path, tmp_path: Path) -> None:
     assert run("verify", "-", input=small.stdout).returncode == 0
 
 
+def test_motion_from_end_to_end(tmp_path: Path) -> None:
+    file, small = tmp_path / "motion.dfc", tmp_path / "small.dfc"
+    assert run("encode", FLOWER, "-o", file, "--budget", "4", "--fill", "motion").returncode == 0
+    parts = json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
+    assert parts["latents"] > parts["fill"] > 0
+    assert run("trim", file, "-o", small, "--budget", "2").returncode == 0
+    for path in (file, small):
+        assert run("verify", path).returncode == 0
+        assert run("decode", path, "-o", tmp_path / "back.y4m", "-y").returncode == 0
+
+
 def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "dfccodec", "inspect", str(coded)], capture_output=True, env=ENV

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from dfccodec import limits
 from dfccodec.codec import fill
 from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.codec.motion import payload
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.codec.verify import verify
 from dfccodec.container.chunks import KNOWN, Chunk, Damage
@@ -78,7 +79,7 @@ def judge_ours(data: bytes) -> str:
             if isinstance(item, Damage):
                 return item.kind
             if isinstance(item, ClipAt):
-                fill.policy(item.clip.fill)
+                fill.policy(item.clip.fill).check(item.clip, reader.preamble.header)
                 decode_clip_integers(item.clip, reader.preamble.header)
         faults = verify(io.BytesIO(data)).faults
     except DfcError as error:
@@ -127,7 +128,13 @@ def our_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
     values = decode_clip_integers(clip, reader.preamble.header)
     latents = dequantize(values, reader.preamble.steps, clip.qp)
     each = clip.durations if len(clip.durations) == clip.frames else clip.durations * clip.frames
+    moved = {}
+    if clip.fill == Fill.MOTION:
+        decisions = payload.read(clip.fill_payload, clip.kept, reader.preamble.header)
+        raw = decisions.astype("<i2").tobytes() if clip.fill_payload else b""
+        moved["motion_sha256"] = hashlib.sha256(raw).hexdigest()
     return {
+        **moved,
         "offset": at.offset,
         "size": at.size,
         "first_frame": clip.first_frame,
@@ -272,7 +279,16 @@ def test_fill_policies_are_those_of_the_specification(frames: int, data: st.Data
 
 MUTABLE = [
     vector(f"valid/{name}")[0]
-    for name in ("sound-and-tags", "dropped-frames", "odd-size", "step-per-channel", "range-frames", "range-and-zstd")
+    for name in (
+        "sound-and-tags",
+        "dropped-frames",
+        "odd-size",
+        "step-per-channel",
+        "range-frames",
+        "range-and-zstd",
+        "fill-motion",
+        "motion-square",
+    )
 ]
 
 
@@ -311,7 +327,9 @@ def test_no_reader_accepts_a_flipped_byte(data: bytes, place: int, mask: int) ->
 
 def test_the_second_reader_stands_alone() -> None:
     allowed = {"read_dfc.py": {"numpy", "zstandard", "read_range"}, "read_range.py": set()}
-    for name, most in (("read_dfc.py", 200), ("read_range.py", 150)):
+    allowed["read_dfc.py"] |= {"read_motion"}
+    allowed["read_motion.py"] = {"read_range"}
+    for name, most in (("read_dfc.py", 200), ("read_range.py", 150), ("read_motion.py", 50)):
         text = (FORMATS / name).read_text(encoding="utf-8")
         assert len(text.splitlines()) < most
         names = set()

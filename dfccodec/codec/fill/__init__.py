@@ -1,4 +1,4 @@
-"""Fill policies: what stands where a frame was dropped before the model decodes. One interface, one table."""
+"""Fill policies: what stands where a frame was dropped, before and after the model. One interface, one table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Protocol
 
 import numpy as np
 
+from dfccodec.codec.fill.motion import Motion
 from dfccodec.codec.fill.simple import Hold, Lerp, Token
-from dfccodec.container.records import Fill
+from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.errors import UnsupportedError, UsageError
 
 
 class FillPolicy(Protocol):
-    """Puts something in the slots of dropped frames."""
+    """Puts something in the slots of dropped frames, and may work on their pictures."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
         """Latents (K, N, C) float32 of the kept frames, kept (T,) bool -> slots (T, N, C) and known (T,) bool.
@@ -21,8 +22,28 @@ class FillPolicy(Protocol):
         """
         ...
 
+    def check(self, clip: Clip, header: Header) -> None:
+        """Judge the payload of a clip without its pictures.
 
-POLICIES: dict[int, FillPolicy] = {Fill.TOKEN: Token(), Fill.HOLD: Hold(), Fill.LERP: Lerp()}
+        Raises:
+            DamagedError: it is not one.
+        """
+        ...
+
+    def paint(self, frames: np.ndarray, clip: Clip, header: Header, threads: int = 1) -> None:
+        """What the model made of a clip, (T, H, W, 3) float32: change its dropped frames in place.
+
+        Raises:
+            DamagedError: the payload is not one.
+        """
+        ...
+
+    def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
+        """The payload for a part of the clip that begins at frame `first` and whose kept frames are `kept` (T',)."""
+        ...
+
+
+POLICIES: dict[int, FillPolicy] = {Fill.TOKEN: Token(), Fill.HOLD: Hold(), Fill.LERP: Lerp(), Fill.MOTION: Motion()}
 
 
 def policy(number: int) -> FillPolicy:

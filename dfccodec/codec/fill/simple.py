@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from dfccodec.container.records import Clip, Header
 
-class Token:
+
+class LatentPart:
+    """A policy that is done when the slots are filled: it has no payload, and leaves the pictures alone."""
+
+    def check(self, clip: Clip, header: Header) -> None:
+        """Nothing to check: a payload is refused where a clip is read."""
+
+    def paint(self, frames: np.ndarray, clip: Clip, header: Header, threads: int = 1) -> None:
+        """Nothing to paint."""
+
+    def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
+        """No payload."""
+        return b""
+
+
+class Token(LatentPart):
     """Leave the slots to the model: its learned fill token, and whatever its decoder makes of it."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -13,7 +29,7 @@ class Token:
         return _spread(latents, kept), kept.copy()
 
 
-class Hold:
+class Hold(LatentPart):
     """Repeat the last kept frame; before the first kept frame, that one."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +39,7 @@ class Hold:
         return latents[np.maximum(np.cumsum(kept) - 1, 0)], np.ones_like(kept)
 
 
-class Lerp:
+class Lerp(LatentPart):
     """Interpolate linearly between the kept frames on both sides; beyond the first and last, hold them."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:

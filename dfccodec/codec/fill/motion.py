@@ -1,0 +1,29 @@
+"""Motion: the learned token, and over it blocks of the kept frames beside a dropped one, where the encoder said so."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dfccodec.codec.fill.simple import Token
+from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.compose import compose
+from dfccodec.container.records import Clip, Header
+
+
+class Motion(Token):
+    """Latents as with `Token`; what the model makes of a dropped frame is one of the sources of its blocks."""
+
+    def check(self, clip: Clip, header: Header) -> None:
+        """Read all decisions."""
+        payload.read(clip.fill_payload, clip.kept, header)
+
+    def paint(self, frames: np.ndarray, clip: Clip, header: Header, threads: int = 1) -> None:
+        """Put blocks of kept frames into dropped ones."""
+        if clip.fill_payload:
+            decisions = payload.read(clip.fill_payload, clip.kept, header)
+            np.nan_to_num(np.clip(frames, 0, 1, out=frames), copy=False)
+            compose(frames, payload.Sides.of(clip.kept), decisions, threads)
+
+    def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
+        """Frames that lost a kept neighbour lose their decisions."""
+        return payload.trimmed(clip.fill_payload, header, clip.kept, kept, first)

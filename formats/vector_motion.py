@@ -1,0 +1,93 @@
+"""The conformance vectors of fill policy 3, motion (SPEC.md 6.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from vector_parts import Clip, File, Head, Ints, integers, join
+from write_range import words_of
+
+Good = tuple[str, str, File]
+Row = tuple[str, str, str, str, bytes]
+SMALL = Head(width=48, height=32, channels=4)  # 4 × 6 blocks
+FOUR = Clip(frames=7, kept=(1, 4), fill=3)  # dropped: 0 (future only), 2, 3 (both), 5, 6 (past only)
+
+
+def decisions(modes: tuple[tuple[int, ...], ...], rows: int, columns: int, span: int = 15) -> Ints:
+    """For each dropped frame modes in turn, and vectors up to `span` / 2; unused ones are made up too."""
+    shape = len(modes), rows, columns
+    out = integers((*shape, 5), 7, span)
+    for number, y, x in np.ndindex(shape):
+        out[number, y, x, 0] = modes[number][(y * 3 + x) % len(modes[number])]
+    return out
+
+
+EVERY = ((0, 2), (3, 1, 2, 0), (3,), (1, 0, 1), (1,))
+
+
+def valid_motion() -> Iterator[Good]:
+    """Ordinary files."""
+    moved = decisions(EVERY, 4, 6)
+    yield "fill-motion", "every mode, before, between and after kept frames", File(
+        SMALL, [replace(FOUR, motion=moved)]
+    )  # fmt: skip
+    still = np.zeros((5, 4, 6, 5), np.int16)
+    still[1:3, 1:3, 2:5] = [3, 2, -3, -2, 3]
+    yield "motion-square", "a square that moves over the model's estimate, latents in the range coding", File(
+        SMALL, [replace(FOUR, motion=still, coding=1)]
+    )  # fmt: skip
+    yield "motion-none", "no payload: the model's estimate everywhere", File(SMALL, [FOUR])
+
+
+def uncommon_motion() -> Iterator[Good]:
+    """Sizes and vectors that a hasty reader gets wrong."""
+    yield "nothing-kept-motion", "no kept frame, fill policy motion", File(body=[Clip(frames=3, kept=(), fill=3)])
+    yield "motion-all-kept", "nothing is dropped", File(SMALL, [Clip(frames=2, kept=(0, 1), fill=3)])
+    wide = decisions(EVERY, 4, 6, 65535)
+    yield "motion-far", "vectors far outside of the picture, differences that wrap modulo 2^16", File(
+        SMALL, [replace(FOUR, motion=wide)]
+    )  # fmt: skip
+    odd = Head(width=37, height=21, patch=4, channels=2)
+    yield "motion-odd-size", "37 × 21 pixels in patches of 4: 3 × 5 blocks of 8", File(
+        odd, [Clip(frames=3, kept=(0, 2), fill=3, motion=decisions(((0, 1, 2, 3),), 3, 5))]
+    )  # fmt: skip
+    tiled = Head(width=40, height=24, patch=8, channels=2, tile=16, overlap=8)
+    yield "motion-tiles", "blocks are of the whole picture, whatever the tiles", File(
+        tiled, [Clip(frames=2, kept=(0,), fill=3, motion=decisions(((1, 0),), 3, 5))]
+    )  # fmt: skip
+
+
+def faulty_motion() -> Iterator[Row]:
+    """One broken rule of SPEC.md 6.7 each."""
+    good = replace(FOUR, motion=decisions(EVERY, 4, 6))
+    sane = good.moved()
+
+    def one(payload: bytes, clip: Clip = FOUR, head: Head = SMALL) -> bytes:
+        return join(File(head, [replace(clip, payload=payload)]).chunks()[0])
+
+    def mode(number: int, value: int) -> bytes:
+        wrong = decisions(EVERY, 4, 6)
+        wrong[number, 3, 5, 0] = value
+        return one(replace(FOUR, motion=wrong).moved())
+
+    yield "motion-mode-4", "damaged", "6.7", "mode 4", mode(1, 4)
+    yield "motion-mode-minus-1", "damaged", "6.7", "mode -1", mode(1, -1)
+    yield "motion-no-past", "damaged", "6.7", "mode 1 before the first kept frame", mode(0, 1)
+    yield "motion-no-future", "damaged", "6.7", "mode 2 after the last kept frame", mode(4, 2)
+    yield "motion-one-side", "damaged", "6.7", "mode 3 after the last kept frame", mode(3, 3)
+    yield "motion-word-missing", "damaged", "6.7", "the first word is missing", one(sane[4:])
+    yield "motion-last-word-missing", "damaged", "6.7", "begins at the wrong word", one(sane[:-4])
+    yield "motion-trailing-word", "damaged", "6.7", "a word is left at the end", one(b"\1\2\3\4" + sane)
+    yield "motion-half-word", "damaged", "6.7", "two bytes after the last word", one(sane + b"\0\1")
+    yield "motion-zeros", "damaged", "6.7", "the last word is 0", one(bytes(8))
+    none = Clip(frames=2, kept=(), values=np.zeros((0, 1, 2, 3, 4), np.int16), fill=3)
+    yield "motion-nothing-kept", "damaged", "6.7", "a payload and no kept frame", one(b"\0\0\0\1", none)
+    every = Clip(frames=1, kept=(0,), fill=3)
+    yield "motion-nothing-dropped", "damaged", "6.7", "a payload and no dropped frame", one(b"\0\0\0\1", every)
+    large = Head(width=1024, height=1024, patch=64)
+    clip = Clip(frames=2, fill=3)
+    yield "motion-expansion", "limit", "6.7", "81 920 integers from four bytes", one(b"\0\0\0\1", clip, large)
+    three = words_of(np.zeros((5, 1, 4, 6, 3), np.int16))
+    yield "motion-three-fields", "damaged", "6.7", "three integers for each block", one(three)
