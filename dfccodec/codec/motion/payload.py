@@ -99,9 +99,9 @@ def _check_modes(modes: Shorts, sides: Sides) -> None:
     has = np.stack([sides.past >= 0, sides.future >= 0])
     allowed = np.stack([np.ones(len(sides.dropped), bool), has[0], has[1], has[0] & has[1]], axis=1)
     for number, (frame, fine) in enumerate(zip(modes, allowed, strict=True)):
-        found = np.unique(frame)
-        if found[0] < MODEL or found[-1] > BOTH or not fine[found].all():
-            wrong = [int(m) for m in found if not (MODEL <= m <= BOTH and fine[m])]
+        known = (frame >= MODEL) & (frame <= BOTH)
+        wrong = frame[~known | ~fine[np.where(known, frame, MODEL)]]
+        if wrong.size:
             raise DamagedError(f"fill payload: mode {wrong[0]} in frame {sides.dropped[number]}: no such source")
 
 
