@@ -3,7 +3,7 @@
     python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range|zstd|order0] [--model mini]
 
 The floor is PCA-96, the linear code inside `mini`: frames kept uniformly, dropped ones by linear interpolation of
-latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded as anybody would,
+latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded with its own fill,
 `--budget K`, and read back from the whole file, whose bits all count. Curves are means over clips (bits and PSNR), read
 between points on a logarithmic scale of bits. `order0` counts the order-0 entropy of each channel instead of bytes, for
 both, as `shared/floor.md` does: what transforms alone are worth, with a coder that knows no context.
@@ -45,7 +45,14 @@ def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str)
     """One clip through a real file."""
     coded = io.BytesIO()
     dfc.encode(
-        frames, coded, budget=str(kept), qp=qp, coding="range" if coding == ORDER0 else coding, model=loaded, rate=25
+        frames,
+        coded,
+        fill="token",
+        budget=str(kept),
+        qp=qp,
+        coding="range" if coding == ORDER0 else coding,
+        model=loaded,
+        rate=25,
     )
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     size = len(coded.getvalue())
