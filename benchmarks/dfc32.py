@@ -2,10 +2,11 @@
 
     python benchmarks/dfc32.py [--clips ../shared/clips/eval] [--qp 24]
 
-The model's own fill, no motion: `--fill token`. Encode, decode, round to 8 bit; squared error on [0, 1] per clip; the mean of it over clips and the mean of per-clip
-PSNR. Bits are those of whole `.dfc` files for `mini`, of the coded integers alone for PCA-96, which is the linear code
-inside `mini` with frames kept uniformly and the same quantizer steps and coder. The second table is the published one
-for ours: 16 draws a clip, at each frame's own probability and at a mean rate of 18.5 %, by how fast a clip moves.
+The model's own fill, no motion (`--fill token`). Encode, decode, round to 8 bit; squared error on [0, 1] per clip; mean
+of it over clips, and mean of per-clip PSNR. Bits are those of whole `.dfc` files for `mini`, of the coded integers
+alone for PCA-96, which is the linear code inside `mini` with frames kept uniformly and the same quantizer steps and
+coder. The second table is the published one for ours: 16 draws a clip, at each frame's own probability and at a mean
+rate of 18.5 %, by how fast a clip moves.
 """
 
 from __future__ import annotations
