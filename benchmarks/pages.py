@@ -94,6 +94,18 @@ def bd_rates() -> str:
     return table(("bits at equal quality, x264 medium = 0", *metrics.values()), rows)
 
 
+def motion() -> str:
+    """Motion fill beside the model's own."""
+    rows = [
+        (
+            r["kept"], r["qp"], r["fill"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bpp']:.4f}",
+            f"{r['latents']:.4f}", f"{r['motion']:.4f}",
+        )
+        for r in result("motion")["rows"]
+    ]  # fmt: skip
+    return table(("kept of 32", "QP", "`--fill`", "MSE", "PSNR", "bits/pixel", "of it latents", "motion"), rows)
+
+
 def speed() -> str:
     """Frames per second and memory."""
     found = result("speed")
@@ -107,7 +119,7 @@ def _short(value: Any) -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    f.__name__: f for f in (budgets, bernoulli, floor, selection, coding, bd_rates, speed)
+    f.__name__: f for f in (budgets, bernoulli, floor, selection, coding, motion, bd_rates, speed)
 }
 
 

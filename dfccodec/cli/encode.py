@@ -21,7 +21,7 @@ def encode(
     qp: Annotated[int, typer.Option(help="Quantizer index, 0 (finest) to 63 (coarsest).")] = 24,
     fill: Annotated[
         str, typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.")
-    ] = "token",
+    ] = "motion",
     coding: Annotated[str, typer.Option(help="How integers are coded: range (smaller), zstd.")] = "range",
     snap: Annotated[
         float | None,

@@ -68,7 +68,7 @@ def encode(
     *,
     budget: str | Budget = "8",
     qp: int = 24,
-    fill: str = "token",
+    fill: str = "motion",
     model: str | Loaded = "mini",
     seed: int = 256,
     coding: str = "range",

@@ -63,7 +63,7 @@ class Settings:
 
     budget: Budget = DEFAULT_BUDGET
     qp: int = 24
-    fill: Fill = Fill.TOKEN
+    fill: Fill = Fill.MOTION
     seed: int = 256
     coding: Coding = DEFAULT_CODING
     snap: float = SNAP
