@@ -109,13 +109,22 @@ def motion() -> str:
 def speed() -> str:
     """Frames per second and memory."""
     found = result("speed")
-    keys = [key for key in found["rows"][0] if not isinstance(found["rows"][0][key], dict | list)]
-    rows = [[_short(row[key]) for key in keys] for row in found["rows"]]
-    return table(keys, rows)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    rows = []
+    for row in found["rows"]:
+        cells = [row["model"], row["dtype"], row["size"]]
+        for stage in ("encode", "decode"):
+            times = row.get(f"{stage}_times_published")
+            cells += [
+                f"{row[f'{stage}_file_fps']:.1f}",
+                f"{row[f'{stage}_network_fps']:.1f}",
+                f"{times:.0f}×" if times else "",
+            ]
+            cells.append(f"{row[f'{stage}_peak_mb']} MB")
+        rows.append(cells)
+    head = ["model", "precision", "size"]
+    for stage in ("encode", "decode"):
+        head += [f"{stage}, frames/s", "in the network", "over dfc-170m", "peak"]
+    return f"{found['processor']}, {found['threads']} threads, 8 of 32 kept.\n\n{table(head, rows)}"
 
 
 BLOCKS: dict[str, Callable[[], str]] = {

@@ -6,7 +6,7 @@
 
 Every row is a process of its own, so that its peak memory is, too; the rows take turns and the best round of each
 counts, because other work only ever slows one down. "File" is the whole of `dfc.encode` or `Decoder`, entropy coding
-included, from and to arrays in memory; "network" is the part of it spent inside the model. A clip is coded once before
+included, from and to arrays in memory; "network" is the part of it spent inside the model; with motion, that of an encode holds a decode too. A clip is coded once before
 the clock starts. The published architecture has random weights here: its arithmetic is the same with any. It takes
 256×256 only, and starts cold, for one pass takes it a minute.
 """
@@ -43,6 +43,7 @@ SIZES = ((256, 256), (1280, 720))
 PUBLISHED = "dfc-170m"
 CLIP = "sam2_dog.mp4"
 QP, BUDGET = 24, "8"
+MOTION = " and motion"
 
 Case = tuple[str, str, int, int]
 """Model, precision, width, height."""
@@ -97,6 +98,11 @@ def peak() -> float:
     return used / 1e6 if sys.platform == "darwin" else used * 1024 / 1e6  # bytes there, kibibytes elsewhere
 
 
+def fill_of(job: dict[str, Any]) -> str:
+    """Rows of a model alone leave motion out: its search is no part of a network."""
+    return "motion" if job["model"].endswith(MOTION) else "token"
+
+
 def timed(work: Any) -> dict[str, float]:
     """Seconds of one call: all of it, and inside the network."""
     Timed.spent, begun = 0.0, perf_counter()
@@ -107,14 +113,15 @@ def timed(work: Any) -> dict[str, float]:
 def child(job: dict[str, Any]) -> dict[str, Any]:
     """One row in this process: encode or decode, once to warm up and once on the clock."""
     torch.set_num_threads(job["threads"])
-    loaded = ready(job["model"], job["dtype"])
+    fill = fill_of(job)
+    loaded = ready(job["model"].removesuffix(MOTION), job["dtype"])
     frames, path, rest = footage(job["width"], job["height"]), Path(job["path"]), peak()
     if "seconds" in job:
         return {"rest": rest, "long": long_peak(loaded, frames, job, path)}
 
     def encode() -> None:
         coded = io.BytesIO()
-        dfc.encode(frames, coded, budget=BUDGET, qp=QP, model=loaded)
+        dfc.encode(frames, coded, budget=BUDGET, qp=QP, model=loaded, fill=fill)
         path.write_bytes(coded.getvalue())
 
     def decode() -> None:
@@ -136,7 +143,7 @@ def long_peak(loaded: Loaded, frames: np.ndarray, job: dict[str, Any], path: Pat
             yield frames[min(at, 2 * len(frames) - 1 - at)]
 
     if job["stage"] == "encode":
-        dfc.encode(many(), path, budget=BUDGET, qp=QP, model=loaded)
+        dfc.encode(many(), path, budget=BUDGET, qp=QP, model=loaded, fill=fill_of(job))
     else:
         with path.open("rb") as stream:
             for _ in Decoder(stream, lambda _: loaded):
@@ -230,6 +237,7 @@ def cases(args: argparse.Namespace) -> list[Case]:
     dtypes = ("float32", "bfloat16") if fast else ("float32",)
     sizes = SIZES[:1] if args.small else SIZES
     found: list[Case] = [("mini", dtype, *size) for size in sizes for dtype in dtypes]
+    found.append(("mini" + MOTION, dtypes[-1], *SIZES[0]))
     return found + [(PUBLISHED, dtype, *SIZES[0]) for dtype in dtypes if args.published_rounds]
 
 
