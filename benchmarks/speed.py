@@ -6,9 +6,9 @@
 
 Every row is a process of its own, so that its peak memory is, too; the rows take turns and the best round of each
 counts, because other work only ever slows one down. "File" is the whole of `dfc.encode` or `Decoder`, entropy coding
-included, from and to arrays in memory; "network" is the part of it spent inside the model; with motion, that of an encode holds a decode too. A clip is coded once before
-the clock starts. The published architecture has random weights here: its arithmetic is the same with any. It takes
-256×256 only, and starts cold, for one pass takes it a minute.
+included, from and to arrays in memory; "network" is the part of it spent inside the model; with motion, that of an
+encode holds a decode too. A clip is coded once before the clock starts. The published architecture has random weights
+here: its arithmetic is the same with any. It takes 256×256 only, and starts cold, for one pass takes it a minute.
 """
 
 from __future__ import annotations
