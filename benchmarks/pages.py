@@ -82,7 +82,10 @@ def coding() -> str:
     """Bytes of the latents under each coder."""
     found = result("latent_coding")
     kept, qps = ("6", "8", "32"), ("16", "24", "32")
-    rows = [(name, *(f"{sizes[k][q] / 1000:.1f}" for k in kept for q in qps)) for name, sizes in found["bytes"].items()]
+    rows = [
+        (name, *(f"{sizes[k][q] / 1000:.1f}" if q in sizes.get(k, ()) else "" for k in kept for q in qps))
+        for name, sizes in found["bytes"].items()
+    ]
     return table(("kB a clip", *(f"{k} kept, QP {q}" for k in kept for q in qps)), rows)
 
 
