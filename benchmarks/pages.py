@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from clips import RESULTS, table
+from rd_report import LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "mini.md")
@@ -93,7 +94,9 @@ def bd_rates() -> str:
     """BD-rate against x264 medium, of each clip and then averaged."""
     found = result("rd")["bd_rate_vs_x264"]
     metrics = {"psnr": "RGB-PSNR", "ms_ssim": "MS-SSIM", "vmaf": "VMAF", "lpips": "LPIPS"}
-    rows = [(name, *(f"{values[m]['mean_over_clips']:+.0f} %" for m in metrics)) for name, values in found.items()]
+    rows = [
+        (LABELS[name], *(f"{values[m]['mean_over_clips']:+.0f} %" for m in metrics)) for name, values in found.items()
+    ]
     return table(("bits at equal quality, x264 medium = 0", *metrics.values()), rows)
 
 

@@ -73,6 +73,35 @@ def split_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], list[Scene]]:
     return train or held, held or train
 
 
+def held_out_clips(scenes: Sequence[Scene], frames: int, side: int, patch: int, count: int) -> list[Tensor]:
+    """The middles of scenes to judge by: their first frames, (T, 3, H, W) uint8.
+
+    Args:
+        scenes: those of fewer than 8 frames are left out.
+        frames: T at the most.
+        side: H and W at the most, in pixels.
+        patch: H and W are multiples of it.
+        count: clips at the most.
+
+    Raises:
+        InputError: no scene is long enough, or one is smaller than a patch.
+    """
+    clips: list[Tensor] = []
+    for scene in scenes:
+        if len(scene.frames) < 8 or len(clips) == count:
+            continue
+        height, width = scene.frames.shape[1:3]
+        h, w = (min(pixels, side) // patch * patch for pixels in (height, width))
+        if not h or not w:
+            raise InputError(f"footage of {width}×{height} is too small to judge by: {patch}×{patch} at the least")
+        y, x = (height - h) // 2, (width - w) // 2
+        middle = np.ascontiguousarray(scene.frames[:frames, y : y + h, x : x + w])
+        clips.append(torch.from_numpy(middle).permute(0, 3, 1, 2))
+    if not clips:
+        raise InputError("no scene has 8 frames to judge by: give longer footage, or a larger --frames")
+    return clips
+
+
 class Clips:
     """Random clips from scenes: crops, flips, time reversal, strides in time, 2×2 reduction, brightness."""
 

@@ -19,7 +19,7 @@ from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import InputError
 from dfccodec.models.blocks import PATCH
 from dfccodec.models.mini import BASE_STEP, Mini, MiniConfig, Slots
-from dfccodec.training.footage import Clips, Scene
+from dfccodec.training.footage import Clips, Scene, held_out_clips
 from dfccodec.training.linear import fit_pca
 from dfccodec.training.loop import System, noise_like
 from dfccodec.training.masks import draw_mask, uniform_mask
@@ -128,7 +128,7 @@ class MiniTask:
         self.config_json = self.model.config_json
         self.device, self.autocast = device, autocast
         self.clips = Clips(train, device)
-        self.held_out = [_centre(s.frames[:32]) for s in held_out if len(s.frames) >= 8][:JUDGED_CLIPS]
+        self.held_out = held_out_clips(held_out, 32, 256, PATCH, JUDGED_CLIPS)
         self._linear: dict[int, list[tuple[float, float]]] = {}
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
@@ -205,10 +205,3 @@ def _from_linear(config: MiniConfig, scenes: Sequence[Scene]) -> Mini:
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-
-
-def _centre(frames: np.ndarray, most: int = 256) -> Tensor:
-    """The middle of frames (T, H, W, 3) as (T, 3, S, S) uint8, whole patches, at most `most` pixels on a side."""
-    h, w = (min(side, most) // PATCH * PATCH for side in frames.shape[1:3])
-    y, x = (frames.shape[1] - h) // 2, (frames.shape[2] - w) // 2
-    return torch.from_numpy(np.ascontiguousarray(frames[:, y : y + h, x : x + w])).permute(0, 3, 1, 2)

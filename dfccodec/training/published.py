@@ -20,7 +20,7 @@ from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.config import PUBLISHED_VAE, VAEConfig
 from dfccodec.models.vae import Posterior, VideoVAE
-from dfccodec.training.footage import Clips, Scene
+from dfccodec.training.footage import Clips, Scene, held_out_clips
 from dfccodec.training.loop import System
 from dfccodec.training.recipe import Stage
 
@@ -137,7 +137,7 @@ class PublishedTask:
         side = self.model.config.height
         self.clips, self.device = Clips(train, device), device
         frames = min(32, self.model.config.max_temporal_len)
-        self.held_out = [_centre(s.frames[:frames], side) for s in held_out if len(s.frames) >= frames][:8]
+        self.held_out = held_out_clips(held_out, frames, side, side, 8)
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
         if stage.crop != self.model.config.height:
@@ -154,16 +154,10 @@ class PublishedTask:
         """PSNR of held-out clips from the means of their latents, with the frames whose importance is above a half."""
         qualities, rates = [], []
         for clip in self.held_out:
-            video = clip[None].to(self.device).float() / 255
+            video = rearrange(clip, "t c h w -> 1 t h w c").to(self.device).float() / 255
             posterior = self.model.encoder(video, None)
             kept = posterior.importance > 0.5
             back = self.model.decoder(self.model.fill(posterior.mean, kept), None).clamp(0, 1)
             qualities.append(-10 * math.log10(max(float((back - video).square().mean()), 1e-10)))
             rates.append(float(kept.float().mean()))
         return {"score": round(float(np.mean(qualities)), 4), "keep_rate": round(float(np.mean(rates)), 4)}
-
-
-def _centre(frames: np.ndarray, side: int) -> Tensor:
-    """The middle (T, side, side, 3) of frames (T, H, W, 3)."""
-    y, x = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
-    return torch.from_numpy(np.ascontiguousarray(frames[:, y : y + side, x : x + side]))

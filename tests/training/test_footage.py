@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dfccodec.errors import DamagedError, InputError
-from dfccodec.training.footage import Clips, Scene, is_held_out, load_scenes, source_of, split_scenes
+from dfccodec.training.footage import Clips, Scene, held_out_clips, is_held_out, load_scenes, source_of, split_scenes
 from dfccodec.training.shards import deal_videos, join, split, transfers
 
 
@@ -61,6 +61,16 @@ def test_footage_smaller_than_the_crop_is_named(footage: Path) -> None:
     clips = Clips(list(load_scenes(footage)), torch.device("cpu"))
     with pytest.raises(InputError, match="96×64"):
         clips.batch(np.random.default_rng(0), 1, 4, 128)
+
+
+def test_scenes_to_judge_by_are_cut_to_whole_patches() -> None:
+    scenes = [Scene("a", np.zeros((n, 50, 70, 3), np.uint8)) for n in (4, 8, 40)]
+    assert [tuple(c.shape) for c in held_out_clips(scenes, 32, 64, 16, 9)] == [(8, 3, 48, 64), (32, 3, 48, 64)]
+    assert len(held_out_clips(scenes, 32, 64, 16, 1)) == 1
+    with pytest.raises(InputError, match="70×50"):
+        held_out_clips(scenes, 32, 64, 64, 9)
+    with pytest.raises(InputError, match="8 frames"):
+        held_out_clips(scenes[:1], 32, 64, 16, 9)
 
 
 def test_pieces_make_the_file_again(tmp_path: Path) -> None:
