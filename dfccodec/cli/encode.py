@@ -40,9 +40,10 @@ def encode(
     from dfccodec.codec import api
     from dfccodec.codec import fill as fills
     from dfccodec.codec.budgets import Budget
-    from dfccodec.codec.encoder import Settings, encode_pictures
+    from dfccodec.codec.encoder import encode_pictures
     from dfccodec.codec.integers import parse_coding
     from dfccodec.codec.quantizer import SNAP
+    from dfccodec.codec.settings import Settings
     from dfccodec.media.source import VideoSource, standard_input
 
     settings = Settings(

@@ -14,12 +14,13 @@ import numpy as np
 from dfccodec.codec import fill as fills
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.encoder import Progress, Report, Settings, encode_pictures
+from dfccodec.codec.encoder import Progress, Report, encode_pictures
 from dfccodec.codec.integers import parse_coding
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.output import replacing
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.runtime import pick_device, pick_dtype
+from dfccodec.codec.settings import Settings
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import InputError, ModelError, UsageError

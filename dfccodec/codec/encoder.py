@@ -8,22 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
 
-import numpy as np
-
-from dfccodec.codec import tiles
-from dfccodec.codec.budgets import Budget
-from dfccodec.codec.decoder import model_frames
-from dfccodec.codec.integers import DEFAULT_CODING, encode_integers
+from dfccodec.codec.clip_coder import ClipCoder
 from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.decide import decide, slope_of
-from dfccodec.codec.motion.payload import Sides
-from dfccodec.codec.quantizer import SNAP, measured_steps, quantize
-from dfccodec.codec.runtime import free_threads
-from dfccodec.container.records import Clip, Coding, Colour, Fill, Header, Ratio
+from dfccodec.codec.settings import Settings
+from dfccodec.container.records import Colour, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
-from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES, MAX_QP
+from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.version import __version__
 
@@ -43,43 +34,6 @@ _KEPT_TAGS = (
 
 Progress = Callable[[int], None]
 """Called with the number of frames done so far."""
-
-
-DEFAULT_BUDGET = Budget("top", 8)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an encode may choose.
-
-    Args:
-        budget: which frames to keep.
-        qp: quantizer index, 0 (finest) … 63.
-        fill: fill policy of dropped frames.
-        seed: of Bernoulli budgets.
-        coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
-        snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
-    """
-
-    budget: Budget = DEFAULT_BUDGET
-    qp: int = 24
-    fill: Fill = Fill.MOTION
-    seed: int = 256
-    coding: Coding = DEFAULT_CODING
-    snap: float = SNAP
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.qp <= MAX_QP:
-            raise UsageError(f"QP {self.qp} is out of range: give 0 (finest) to {MAX_QP} (coarsest)")
-        if not 0 <= self.snap <= 0.5:
-            raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
-
-    def describe(self) -> str:
-        """The command-line options that mean these settings."""
-        seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
-        snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
-        coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
-        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{coding}{snap}{seed}"
 
 
 @dataclass(frozen=True)
@@ -114,28 +68,16 @@ def encode_pictures(
         UsageError: the video has no frame.
     """
     header = make_header(info, loaded)
+    coder = ClipCoder(header, loaded, settings)
     writer: Writer | None = None
     report = Report()
-    rng = np.random.default_rng(settings.seed)
     for batch in _batches(pictures, header.clip_frames):
-        latents, importance = _analyse(batch, header, loaded, settings)
+        clip, values = coder.code(batch, report.frames)
         if writer is None:
-            own = loaded.model.steps
-            steps = measured_steps(latents) if own is None else own
-            writer = Writer(out, header, loaded.identity, steps, _tool(info, settings), _tags(info))
-        kept = settings.budget.choose(importance, header.clip_frames, rng)
-        values = quantize(latents[kept], steps, settings.qp, settings.snap)
-        data, planes = encode_integers(values, settings.coding)
-        durations = tuple(p.duration for p in batch)
-        clip = Clip(
-            report.frames, kept, importance, settings.qp, batch[0].pts,
-            durations[:1] if len(set(durations)) == 1 else durations, data, planes, settings.fill,
-            coding=settings.coding,
-        )  # fmt: skip
-        if settings.fill == Fill.MOTION:
-            clip = _with_motion(clip, values, batch, header, steps, loaded)
+            writer = Writer(out, header, loaded.identity, coder.steps, _tool(info, settings), _tags(info))
         writer.clip(clip, values)
-        report = Report(report.frames + len(batch), report.kept + int(kept.sum()), report.clips + 1, writer.offset)
+        kept = report.kept + int(clip.kept.sum())
+        report = Report(report.frames + len(batch), kept, report.clips + 1, writer.offset)
         if progress:
             progress(report.frames)
     if writer is None:
@@ -157,20 +99,6 @@ def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES
     # Very large pictures take shorter clips, so that a clip stays inside the format's limits.
     fits = min(MAX_CLIP_VALUES // header.frame_values, MAX_CLIP_PIXELS // (header.width * header.height))
     return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
-
-
-def _with_motion(
-    clip: Clip, values: np.ndarray, batch: list[Picture], header: Header, steps: np.ndarray, loaded: Loaded
-) -> Clip:
-    """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
-    sides = Sides.of(clip.kept)
-    if len(sides.dropped) in (0, clip.frames):
-        return clip
-    decoded = model_frames(clip, values, header, steps, loaded)
-    np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
-    frames = np.stack([p.rgb for p in batch])
-    decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads())
-    return dataclasses.replace(clip, fill_payload=payload.write(decisions))
 
 
 def _ratio(value: Fraction) -> Ratio:
@@ -195,15 +123,3 @@ def _batches(pictures: Iterable[Picture], count: int) -> Iterator[list[Picture]]
             batch = []
     if batch:
         yield batch
-
-
-def _analyse(batch: list[Picture], header: Header, loaded: Loaded, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
-    split = tiles.split(np.stack([p.rgb for p in batch]), header)
-    keep = settings.budget.count(len(batch), header.clip_frames)
-    coded = [loaded.encode(tile, settings.qp, keep) for tile in split]
-    _, rows, columns = header.grid
-    latents = np.stack([latents for latents, _ in coded], axis=1)
-    latents = latents.reshape(len(batch), len(split), rows, columns, header.channels)
-    importance = np.mean([score for _, score in coded], axis=0)
-    return latents, np.rint(np.clip(importance, 0, 1) * 255).astype(np.uint8)

@@ -8,10 +8,11 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from dfccodec.codec.encoder import Report, Settings, make_header
+from dfccodec.codec.encoder import Report, make_header
 from dfccodec.codec.integers import DEFAULT_CODING, encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import measured_steps, quantize
+from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip
 from dfccodec.container.writer import Writer
 from dfccodec.errors import ModelError

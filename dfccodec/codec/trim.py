@@ -57,7 +57,6 @@ def trim(
     tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
     tool.append(("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span))
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
-    rng = np.random.default_rng(seed)
     frames = kept = 0
     for item in reader:
         if isinstance(item, Damage):
@@ -79,7 +78,9 @@ def trim(
         if piece is None:
             continue
         clip, values = piece
-        clip, values = _thin(clip, values, budget, old.header.clip_frames, rng)
+        clip, values = _thin(
+            clip, values, budget, old.header.clip_frames, np.random.default_rng([seed, item.clip.first_frame])
+        )
         first = max(start - item.clip.first_frame, 0)
         payload = clip.fill_payload
         if not np.array_equal(clip.kept, item.clip.kept):

@@ -1,0 +1,99 @@
+"""Codes one clip: frames in, a clip's record and its integers out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from dfccodec.codec import tiles
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.decoder import model_frames
+from dfccodec.codec.integers import encode_integers
+from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.decide import decide, slope_of
+from dfccodec.codec.motion.payload import Sides
+from dfccodec.codec.quantizer import measured_steps, quantize
+from dfccodec.codec.runtime import free_threads
+from dfccodec.codec.settings import Settings
+from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.media.picture import Picture
+
+
+class ClipCoder:
+    """Codes clips, each alone: the same frames and choices give the same clip, whatever was coded before.
+
+    Args:
+        header: of the file.
+        loaded: the model.
+        settings: what holds for the whole file.
+
+    Attributes:
+        steps: (C,) float32 base steps: the model's, or where it has none, measured on the first clip that is coded.
+    """
+
+    def __init__(self, header: Header, loaded: Loaded, settings: Settings) -> None:
+        self.header, self.loaded, self.settings = header, loaded, settings
+        self._steps = loaded.model.steps
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(C,) float32; known once a clip has been coded."""
+        assert self._steps is not None
+        return self._steps
+
+    def code(
+        self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
+    ) -> tuple[Clip, np.ndarray]:
+        """Code one clip.
+
+        Args:
+            batch: its frames.
+            first_frame: number of the first of them in the video.
+            budget, qp: where they differ from those of the settings.
+
+        Returns:
+            the clip's record, and its integers (K, tiles, rows, columns, C) int16.
+        """
+        settings = self.settings
+        budget, qp = budget or settings.budget, settings.qp if qp is None else qp
+        frames = np.stack([p.rgb for p in batch])
+        latents, importance = self._analyse(frames, budget, qp)
+        if self._steps is None:
+            self._steps = measured_steps(latents)
+        # Seeded clip by clip, so that a clip's choice does not hang on those before it.
+        kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
+        values = quantize(latents[kept], self.steps, qp, settings.snap)
+        data, planes = encode_integers(values, settings.coding)
+        durations = tuple(p.duration for p in batch)
+        clip = Clip(
+            first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,
+            data, planes, settings.fill, coding=settings.coding,
+        )  # fmt: skip
+        if settings.fill == Fill.MOTION:
+            clip = self._with_motion(clip, values, frames)
+        return clip, values
+
+    def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
+        header = self.header
+        split = tiles.split(frames, header)
+        keep = budget.count(len(frames), header.clip_frames)
+        coded = [self.loaded.encode(tile, qp, keep) for tile in split]
+        _, rows, columns = header.grid
+        latents = np.stack([latents for latents, _ in coded], axis=1)
+        latents = latents.reshape(len(frames), len(split), rows, columns, header.channels)
+        importance = np.mean([score for _, score in coded], axis=0)
+        return latents, np.rint(np.clip(importance, 0, 1) * 255).astype(np.uint8)
+
+    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Clip:
+        """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
+        sides = Sides.of(clip.kept)
+        if len(sides.dropped) in (0, clip.frames):
+            return clip
+        decoded = model_frames(clip, values, self.header, self.steps, self.loaded)
+        np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
+        decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads())
+        return dataclasses.replace(clip, fill_payload=payload.write(decisions))

@@ -1,0 +1,48 @@
+"""What an encode may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.integers import DEFAULT_CODING
+from dfccodec.codec.quantizer import SNAP
+from dfccodec.container.records import Coding, Fill
+from dfccodec.errors import UsageError
+from dfccodec.limits import MAX_QP
+
+DEFAULT_BUDGET = Budget("top", 8)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an encode may choose.
+
+    Args:
+        budget: which frames to keep.
+        qp: quantizer index, 0 (finest) … 63.
+        fill: fill policy of dropped frames.
+        seed: of Bernoulli budgets.
+        coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
+        snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+    """
+
+    budget: Budget = DEFAULT_BUDGET
+    qp: int = 24
+    fill: Fill = Fill.MOTION
+    seed: int = 256
+    coding: Coding = DEFAULT_CODING
+    snap: float = SNAP
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.qp <= MAX_QP:
+            raise UsageError(f"QP {self.qp} is out of range: give 0 (finest) to {MAX_QP} (coarsest)")
+        if not 0 <= self.snap <= 0.5:
+            raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
+
+    def describe(self) -> str:
+        """The command-line options that mean these settings."""
+        seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
+        snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
+        coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
+        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{coding}{snap}{seed}"
