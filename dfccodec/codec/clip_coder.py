@@ -16,6 +16,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.decide import decide, slope_of
 from dfccodec.codec.motion.payload import Sides
 from dfccodec.codec.quantizer import measured_steps, quantize
+from dfccodec.codec.refine import Kept, refine
 from dfccodec.codec.runtime import free_threads
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Fill, Header
@@ -66,6 +67,9 @@ class ClipCoder:
         # Seeded clip by clip, so that a clip's choice does not hang on those before it.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
         values = quantize(latents[kept], self.steps, qp, settings.snap)
+        if settings.refine:
+            target = Kept(frames, kept, qp)
+            values = refine(latents[kept], values, target, self.header, self.steps, self.loaded, settings.refine).values
         data, planes = encode_integers(values, settings.coding)
         durations = tuple(p.duration for p in batch)
         clip = Clip(

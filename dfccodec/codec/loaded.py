@@ -28,7 +28,8 @@ class Loaded:
     device: torch.device
     dtype: torch.dtype = torch.float32
 
-    def _precision(self) -> contextlib.AbstractContextManager[object]:
+    def precision(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which convolutions and attention run in `dtype`."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
@@ -36,14 +37,20 @@ class Loaded:
     def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32, `keep` to be kept."""
         video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), self.precision():
             coded = self.model.encode(video, qp, keep=keep)
         return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
 
-    def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
-        """Slots (T, N, C) float32, known (T,) bool -> tile (T, height, width, 3) float32, not clamped."""
+    def decode(
+        self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int, wanted: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Slots (T, N, C) float32, known (T,) bool -> tile (T, height, width, 3) float32, not clamped.
+
+        Of frames that are not `wanted` (T,) bool nothing is promised.
+        """
         latents = torch.from_numpy(np.ascontiguousarray(slots))[None].to(self.device)
         mask = torch.from_numpy(known)[None].to(self.device)
-        with torch.inference_mode(), self._precision():
-            video = self.model.decode(latents, mask, height, width, qp)
+        asked = None if wanted is None else torch.from_numpy(wanted)
+        with torch.inference_mode(), self.precision():
+            video = self.model.decode(latents, mask, height, width, qp, asked)
         return video[0].float().cpu().numpy()

@@ -14,6 +14,10 @@ from dfccodec.limits import MAX_QP
 DEFAULT_BUDGET = Budget("top", 8)
 
 
+MAX_REFINE = 10_000
+"""Steps: far beyond where anything changes, so that a slip of the finger does not take days."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What an encode may choose.
@@ -25,6 +29,7 @@ class Settings:
         seed: of Bernoulli budgets.
         coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        refine: steps of latent refinement, 0 for none; see :mod:`dfccodec.codec.refine`.
     """
 
     budget: Budget = DEFAULT_BUDGET
@@ -33,16 +38,20 @@ class Settings:
     seed: int = 256
     coding: Coding = DEFAULT_CODING
     snap: float = SNAP
+    refine: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.qp <= MAX_QP:
             raise UsageError(f"QP {self.qp} is out of range: give 0 (finest) to {MAX_QP} (coarsest)")
         if not 0 <= self.snap <= 0.5:
             raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
+        if not 0 <= self.refine <= MAX_REFINE:
+            raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
 
     def describe(self) -> str:
         """The command-line options that mean these settings."""
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
         snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
         coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
-        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{coding}{snap}{seed}"
+        refine = f" --refine {self.refine}" if self.refine else ""
+        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{coding}{snap}{refine}{seed}"

@@ -90,8 +90,8 @@ def check_range_claim(data: bytes, kept: int, grid: Grid, channels: int) -> None
         raise DamagedError("latents: the last word is missing or 0")
 
 
-class _Statistics:
-    """How often each symbol came in each context, and the tables that follow."""
+class Statistics:
+    """How often each symbol came in each context, and the tables that follow. Of the package, not of its users."""
 
     def __init__(self) -> None:
         self.counts = tables.first_counts().copy()
@@ -135,7 +135,7 @@ class _Writer:
     """Collects symbols and tables in order, and codes them from the last to the first: rANS is a stack."""
 
     def __init__(self) -> None:
-        self.statistics = _Statistics()
+        self.statistics = Statistics()
         self.jobs: list[tuple[Ints, Any]] = []
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
@@ -199,7 +199,7 @@ class _Reader:
     """Takes symbols off the stack in order."""
 
     def __init__(self, data: bytes) -> None:
-        self.statistics = _Statistics()
+        self.statistics = Statistics()
         self.coder = _coder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:

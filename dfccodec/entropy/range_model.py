@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from dfccodec.errors import DamagedError
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
+Shorts = npt.NDArray[np.int16]
 Shape = tuple[int, int, int, int, int]
 """(K, tiles, rows, columns, C)."""
 
@@ -39,6 +40,17 @@ class Coder(Protocol):
         Returns:
             the residuals.
         """
+        ...
+
+
+class Question(Protocol):
+    """Somebody who wants to know what other integers would cost; see `entropy.prices`."""
+
+    def ask(
+        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints | int,
+        contexts: npt.NDArray[np.uint8], shifts: Ints | None,
+    ) -> None:  # fmt: skip
+        """Before a pass is coded: its place, how residuals come from integers, and all a coder knows."""
         ...
 
 
@@ -109,13 +121,14 @@ class Activity:
         self.far = (self.far >> 1) + self.near
 
 
-def walk(shape: Shape, coder: Coder, values: npt.NDArray[np.int16] | None = None) -> npt.NDArray[np.int16]:
+def walk(shape: Shape, coder: Coder, values: Shorts | None = None, question: Question | None = None) -> Shorts:
     """Visit every integer of a clip once.
 
     Args:
         shape: (K, tiles, rows, columns, C), K at least 1.
         coder: takes or gives residuals.
         values: the integers to write; None to read.
+        question: asked before each pass.
 
     Returns:
         the integers, int16 of that shape.
@@ -127,26 +140,36 @@ def walk(shape: Shape, coder: Coder, values: npt.NDArray[np.int16] | None = None
     flat = (kept, tiles * rows * columns, channels)
     if values is not None:
         y = values.reshape(flat).astype(np.int16)
-        for band in bands(tiles, rows, columns):
-            part = y[:, band.first : band.last]
-            part[:] = part[:, band.order]
+        put_in_order(y, shape)
     else:
         y = np.zeros(flat, np.int16)
     means = _Means(y, coder, values is not None)
     for k in range(kept):
         for band in bands(tiles, rows, columns):
-            _BandWalk(y, k, band, means.now, coder, values is not None).run()
+            _BandWalk(y, k, band, means.now, coder, values is not None, question).run()
         means.learn(k)
-    for band in bands(tiles, rows, columns):
-        part = y[:, band.first : band.last]
-        part[:, band.order] = part.copy()
+    put_back(y, shape)
     return y.reshape(shape)
+
+
+def put_in_order(numbers: npt.NDArray[Any], shape: Shape) -> None:
+    """Sort the cells of (K, cells, C) from raster into coding order, in place."""
+    for band in bands(*shape[1:4]):
+        part = numbers[:, band.first : band.last]
+        part[:] = part[:, band.order]
+
+
+def put_back(numbers: npt.NDArray[Any], shape: Shape) -> None:
+    """Undo :func:`put_in_order`."""
+    for band in bands(*shape[1:4]):
+        part = numbers[:, band.first : band.last]
+        part[:, band.order] = part.copy()
 
 
 class _Means:
     """The mean magnitude of each channel, in 1/256, that a kept frame is coded with."""
 
-    def __init__(self, y: npt.NDArray[np.int16], coder: Coder, writing: bool) -> None:
+    def __init__(self, y: Shorts, coder: Coder, writing: bool) -> None:
         """Levels for the first kept frame are in the file, each as the difference to that of the channel before."""
         self.y = y
         levels = np.array([(2 + (i & 1)) << (i >> 1) for i in range(MEANS)])
@@ -175,11 +198,14 @@ class _Means:
 class _BandWalk:
     """One band of one kept frame."""
 
-    def __init__(self, y: npt.NDArray[np.int16], k: int, band: Band, means: Longs, coder: Coder, writing: bool) -> None:
+    def __init__(
+        self, y: Shorts, k: int, band: Band, means: Longs, coder: Coder, writing: bool, question: Question | None
+    ) -> None:
         self.now = y[k, band.first : band.last]
         self.before = y[k - 1, band.first : band.last] if k else None
         self.earlier = y[k - 2, band.first : band.last] if k > 1 else None
         self.band, self.means, self.coder, self.writing = band, means, coder, writing
+        self.k, self.question = k, question
         self.size, self.change = (Activity(*(np.zeros(band.cells, np.int64) for _ in range(2))) for _ in range(2))
         self.near_mean, self.far_mean = 1, 1
 
@@ -223,6 +249,9 @@ class _BandWalk:
         contexts += tables.bucket_table().take(scale, mode="clip")
         large = int(scale.max()) >> (tables.TOP_OCTAVE + 1)
         shifts = tables.shift_table().take(scale, mode="clip").ravel() if large else None
+        if self.question is not None:
+            place = slice(self.band.first + cells.start, self.band.first + cells.stop)
+            self.question.ask(self.k, place, self.channels, guess, flip, contexts, shifts)
         residual = None
         if self.writing:
             residual = ((found[cells] - guess) * flip).astype(np.int16).astype(np.int32).ravel()
@@ -230,9 +259,7 @@ class _BandWalk:
         if not self.writing:
             found[cells] = (guess + flip * coded.reshape(guess.shape)).astype(np.int16)
 
-    def _known(
-        self, phase: int, found: npt.NDArray[np.int16], before: npt.NDArray[np.int16] | None = None
-    ) -> Ints | None:
+    def _known(self, phase: int, found: Shorts, before: Shorts | None = None) -> Ints | None:
         """In phase 1 the magnitudes of the even cells, or of their change; the last row, 0, is no neighbour."""
         if not phase:
             return None
@@ -264,7 +291,7 @@ class _BandWalk:
         scale += added
         return scale
 
-    def _between(self, found: npt.NDArray[np.int16], cells: slice) -> Ints:
+    def _between(self, found: Shorts, cells: slice) -> Ints:
         """The mean of the neighbours, rounded half up; 0 where there is none."""
         near, count = self.band.near[:, cells], self.band.count[cells, None]
         padded = np.append(found, np.zeros((1, found.shape[1]), np.int16), axis=0)

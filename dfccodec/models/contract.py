@@ -90,17 +90,20 @@ class LatentModel(Protocol):
         """
         ...
 
-    def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
-        """Decode clips: every frame comes back, kept or dropped, the last one too.
+    def decode(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, wanted: Tensor | None = None
+    ) -> Tensor:
+        """Decode clips: every frame comes back, kept or dropped, the last one too. Gradients pass.
 
         Args:
             latents: (B, T, N, C); what stands in dropped slots is ignored.
             kept: (B, T) bool; the network puts its fill token where it is False.
             height, width: pixels, multiples of `patch`.
             qp: quantizer index the latents were coded with.
+            wanted: (T,) bool, frames the caller will look at; a network may leave out the others. None for all.
 
         Returns:
-            (B, T, height, width, 3) float32, not clamped.
+            (B, T, height, width, 3) float32, not clamped; zeros where a frame was left out.
 
         Raises:
             UsageError: a shape the network cannot take.

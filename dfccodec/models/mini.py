@@ -285,18 +285,21 @@ class Mini(nn.Module):
             scores.append(torch.from_numpy(score))
         return Encoded(torch.stack(latents), torch.stack(scores).to(video.device))
 
-    @torch.inference_mode()
-    def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
+    def decode(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, wanted: Tensor | None = None
+    ) -> Tensor:
         """Latents (B, T, N, 96), anything where `kept` (B, T) is False -> video (B, T, H, W, 3), not clamped."""
         rows, columns = height // PATCH, width // PATCH
         z = rearrange(latents, "b t (h w) c -> b t c h w", h=rows, w=columns)
         index = torch.full((1,), qp, device=z.device)
-        out = torch.empty(*z.shape[:2], height, width, 3, device=z.device)
-        for target, clip, mask in zip(out, z, kept.cpu().numpy(), strict=True):
-            slots = Slots.of(mask).to(z.device)
+        asked = np.ones(z.shape[1], bool) if wanted is None else wanted.cpu().numpy()
+        out = z.new_zeros(*z.shape[:2], height, width, 3)
+        for number, (clip, mask) in enumerate(zip(z, kept.cpu().numpy(), strict=True)):
+            slots = Slots.of(mask, np.flatnonzero(asked & ~mask)).to(z.device)
             filled = self.fill(clip[None, slots.at[: slots.keys]], slots)
             features = self.features(filled, slots, index)
             for slot, frame in enumerate(slots.at.tolist()):
-                picture = self.picture(filled[:, slot], features[:, slot], index)
-                target[frame] = rearrange(picture[0], "c h w -> h w c")
+                if asked[frame]:
+                    picture = self.picture(filled[:, slot], features[:, slot], index)
+                    out[number, frame] = rearrange(picture[0], "c h w -> h w c")
         return out

@@ -1,0 +1,66 @@
+"""Latent refinement: better by its own measure and in the file, never worse, the same every time."""
+
+import io
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from dfccodec.codec.api import load_model
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.clip_coder import ClipCoder
+from dfccodec.codec.decoder import decode_clip
+from dfccodec.codec.encoder import encode_pictures, make_header
+from dfccodec.codec.refine import share_of_upper
+from dfccodec.codec.settings import Settings
+from dfccodec.container.reader import Preamble
+from dfccodec.container.records import Fill
+from dfccodec.errors import UsageError
+from dfccodec.media.picture import Picture, SourceInfo
+from tests.support import flat_model, moving
+
+FRAMES = moving(5, 48, 64)
+PICTURES = [Picture(frame, number, 1) for number, frame in enumerate(FRAMES)]
+INFO = SourceInfo(64, 48, Fraction(25), Fraction(1, 25))
+PLAIN = Settings(Budget("top", 16), 24, Fill.TOKEN)
+
+
+def coded(settings: Settings) -> tuple[int, float]:
+    """Bytes of latents of a clip, and the squared error of its kept frames."""
+    loaded = load_model("mini", dtype="float32")
+    header = make_header(INFO, loaded)
+    coder = ClipCoder(header, loaded, settings)
+    clip, _ = coder.code(PICTURES, 0)
+    preamble = Preamble(header, loaded.identity, coder.steps, ())
+    back = decode_clip(clip, preamble, loaded)
+    return len(clip.latents), float(((back - FRAMES.astype(float))[clip.kept] ** 2).sum())
+
+
+def test_refined_latents_are_worth_more() -> None:
+    size, error = coded(PLAIN)
+    refined_size, refined_error = coded(replace(PLAIN, refine=24))
+    slope = np.log(2) / 6 * (0.02 * 2**3 * 255) ** 2
+    assert refined_error + slope * 8 * refined_size < 0.97 * (error + slope * 8 * size)
+
+
+def test_refinement_is_the_same_every_time() -> None:
+    assert coded(replace(PLAIN, refine=3)) == coded(replace(PLAIN, refine=3))
+
+
+def test_steps_out_of_range_are_named() -> None:
+    with pytest.raises(UsageError, match="-1"):
+        Settings(refine=-1)
+
+
+def test_a_flat_model_is_refined_or_left_alone() -> None:
+    out = io.BytesIO()
+    encode_pictures(PICTURES, INFO, out, flat_model(), replace(PLAIN, refine=2))
+    assert out.getvalue()
+
+
+def test_a_cold_coin_falls_on_the_nearer_integer() -> None:
+    y = torch.tensor([0.1, 0.9, -0.2, 3.0])
+    share = share_of_upper(y, torch.full((4,), 0.5), 0.01)
+    assert torch.allclose(y.floor() + share, torch.tensor([0.0, 1.0, 0.0, 3.0]), atol=1e-3)
