@@ -27,7 +27,7 @@ from dfccodec.errors import UsageError
 RATE = 0.05
 """Learning rate of Adam, in quantizer steps; falls to zero along a cosine."""
 
-HOT, COLD = 0.5, 0.02
+HOT, COLD = 0.7, 0.15
 """Temperature of the first and last step."""
 
 SLOPE = 1.0
