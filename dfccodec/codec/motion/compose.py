@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.payload import BLOCK, BOTH, FUTURE, MODEL, PAST, SUB, Sides
+from dfccodec.codec.motion.blocks import BLOCK, BOTH, FUTURE, MODEL, PAST, SUB, Decisions
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -17,18 +17,19 @@ REACH = BLOCK // 2
 WIDE = BLOCK + 2 * REACH
 
 
-def compose(frames: Floats, sides: Sides, decisions: npt.NDArray[np.int16], threads: int = 1) -> None:
+def compose(frames: Floats, decisions: Decisions, threads: int = 1) -> None:
     """Put the decisions of a clip into its dropped frames.
 
     Args:
         frames: (T, H, W, 3) float32 in 0…1, what the model made of every frame; dropped ones are replaced.
-        sides: the dropped frames and their kept neighbours.
-        decisions: (D, rows, columns, 5) as `payload.read` gives them.
+        decisions: as `payload.read` gives them.
         threads: to work with.
     """
 
+    sides = decisions.sides
+
     def paint(number: int) -> None:
-        chosen, frame = decisions[number], sides.dropped[number]
+        chosen, frame = decisions.blocks[number], sides.dropped[number]
         if chosen[..., 0].any():
             past, future = frames[sides.past[number]], frames[sides.future[number]]
             frames[frame] = composed(frames[frame], past, future, chosen)
