@@ -19,7 +19,7 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import BLOCK, BOTH, FUTURE, MODEL, PAST, SUB, Decisions, Sides, uses
-from dfccodec.codec.motion.compose import WIDE, compose, composed, fetch, overlap, window
+from dfccodec.codec.motion.compose import compose, composed, fetch, framed, quarters, window
 from dfccodec.codec.motion.decide import Effort, decide, slope_of
 from dfccodec.codec.motion.search import Pyramid, vectors_between
 from dfccodec.codec.motion.tables import CONTEXTS, PRIOR, first_counts
@@ -175,8 +175,7 @@ def test_payloads_of_nothing_and_claims_are_refused() -> None:
 
 def test_windows_add_up_to_one() -> None:
     assert window()[:BLOCK] + window()[BLOCK:] == pytest.approx(1)
-    flat = overlap(np.full((3, 4, WIDE, WIDE, 3), 0.25, np.float32), 21, 30)
-    np.testing.assert_allclose(flat, 0.25, atol=1e-6)
+    np.testing.assert_allclose(quarters().sum(axis=0), 1, atol=1e-6)
 
 
 def by_the_specification(frames: np.ndarray, sides: Sides, number: int, decisions: np.ndarray) -> np.ndarray:
@@ -232,9 +231,9 @@ def test_pictures_are_those_of_the_specification(draw: st.DataObject) -> None:
 def test_vectors_far_outside_are_the_nearest_pixel() -> None:
     picture = texture(16, 16)
     vectors = np.array([[-32768, -32768], [32767, 32767]], np.int32)
-    corner = fetch(picture, np.zeros((2, 2), np.int32), vectors)
-    np.testing.assert_array_equal(corner[0], np.broadcast_to(picture[0, 0], (WIDE, WIDE, 3)))
-    np.testing.assert_array_equal(corner[1], np.broadcast_to(picture[-1, -1], (WIDE, WIDE, 3)))
+    corner = fetch(framed(picture), np.zeros((2, 2), np.int32), vectors)
+    np.testing.assert_array_equal(corner[0], np.broadcast_to(picture[0, 0], (BLOCK, BLOCK, 3)))
+    np.testing.assert_array_equal(corner[1], np.broadcast_to(picture[-1, -1], (BLOCK, BLOCK, 3)))
 
 
 @pytest.mark.parametrize("effort", list(Effort))
@@ -261,6 +260,12 @@ def test_a_translating_picture_is_recovered(effort: Effort) -> None:
     error = ((decoded - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
     assert error[3:6].max() < 2e-4
     assert error.max() < 4e-3  # what comes in at the edge is in one kept frame only, or in none
+
+
+def test_what_the_model_knows_is_not_searched() -> None:
+    frames = sliding(5)
+    decoded = (frames / np.float32(255)).astype(np.float32)
+    assert payload.write(decide(frames, decoded, Sides.of(np.isin(np.arange(5), [2])), slope_of(8))) == b""
 
 
 def header_of(frames: np.ndarray) -> Header:
@@ -357,5 +362,4 @@ def test_a_missing_neighbour_is_never_looked_at() -> None:
     decisions = np.zeros((2, 2, 5), np.int16)
     decisions[..., 0] = PAST
     decisions[..., 3:] = 99
-    nothing = np.full_like(past, np.nan)
-    np.testing.assert_allclose(composed(estimate, past, nothing, decisions), past, atol=1e-6)
+    np.testing.assert_allclose(composed(estimate, framed(past), None, decisions), past, atol=1e-6)

@@ -42,7 +42,7 @@ RANGES = {Effort.FAST: 8, Effort.NORMAL: 12}
 """Pixels at a quarter of the size that the first search goes in each direction: 32 and 48 of the picture's."""
 FAR = 64
 """Pixels from the picture that this encoder can look."""
-GOOD = 5
+GOOD = 10
 """Bits that a block must be able to save to be searched."""
 STRIP = 32
 """Blocks that are looked for at a time: more of them look at more places in vain."""
@@ -55,7 +55,7 @@ class Level:
     """A picture at one scale, with `edge` pixels repeated around it, and its phases between pixels.
 
     Attributes:
-        phases: (n·n, height, width, channels) int16: moved by 0 … n−1 n-ths of a pixel down, then right.
+        phases: (1 or SUB · SUB, height, width, channels) int16: moved by 0 … SUB − 1 parts of a pixel down, then right.
         block, wide: sides of a block and of its window here.
         rows, columns: of blocks.
     """
@@ -68,6 +68,13 @@ class Level:
     columns: int
 
     @cached_property
+    def corners(self) -> tuple[Ints, Ints]:
+        """(rows · columns,) of all windows, in the picture with its edge: down and right."""
+        first = self.edge - (self.wide - self.block) // 2
+        y, x = np.mgrid[: self.rows, : self.columns].reshape(2, -1).astype(np.int32) * self.block + first
+        return y, x
+
+    @cached_property
     def weights(self) -> Floats:
         """(wide · wide · channels,) of squared differences: those of the window."""
         side = window().reshape(-1, WIDE // self.wide).mean(axis=1) / UNIT
@@ -77,20 +84,19 @@ class Level:
     def windows(self, cells: Index, vectors: Ints | None = None) -> Shorts:
         """Windows (n, wide · wide · channels) of blocks of raster numbers (n,), moved by vectors (n, 2) in phases."""
         count, height, width, channels = self.phases.shape
-        first = self.edge - (self.wide - self.block) // 2
-        y, x = cells // self.columns * self.block + first, cells % self.columns * self.block + first
-        number: Index | int = 0
+        y, x = self.corners[0][cells], self.corners[1][cells]
+        number: Ints | int = 0
         if vectors is not None:
-            per = round(count**0.5)
             limit = self.edge - self.wide
-            whole = np.clip(vectors // per, -limit, limit - 1)
-            part = vectors % per
-            number = part[:, 0] * per + part[:, 1]
+            whole = vectors if count == 1 else vectors >> 1
+            whole = np.maximum(np.minimum(whole, limit - 1), -limit)
             y, x = y + whole[:, 0], x + whole[:, 1]
+            if count > 1:
+                number = (vectors[:, 0] & 1) * SUB + (vectors[:, 1] & 1)
         a, b, c, d = self.phases.strides
         shape = (count, height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
         view = as_strided(self.phases, shape, (a, b, c, b, d), writeable=False)
-        out: Shorts = view[number, y, x].reshape(len(cells), -1)
+        out: Shorts = view[number, y, x].reshape(len(cells), self.wide * self.wide * channels)
         return out
 
     def error(self, wanted: Shorts, cells: Index, vectors: Ints) -> Floats:
@@ -109,7 +115,7 @@ class Pyramid:
     """A picture at quarter, half and whole size."""
 
     def __init__(self, frame: Floats, per: int = 1) -> None:
-        """`frame` (H, W, 3) in 0…1; `per` positions from one pixel to the next at whole size."""
+        """`frame` (H, W, 3) in 0…1; `per` positions, 1 or SUB, from one pixel to the next at whole size."""
         height, width = frame.shape[:2]
         self.rows, self.columns, self.per = -(-height // BLOCK), -(-width // BLOCK), per
         pad = ((0, 0), (0, self.rows * BLOCK - height), (0, self.columns * BLOCK - width))
@@ -237,7 +243,7 @@ def vectors_between(
     field.offer(still[cells])
     if known is not None:
         field.offer((known[cells] + SUB) // (2 * SUB))
-    field.around(AROUND)
+    field.around(AROUND if effort > Effort.FAST else CROSS)
     field.spread()
     field = _Field(now.whole, then.whole, slope, field.vectors * 2 * SUB, cells)
     if known is not None:
