@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -66,27 +66,21 @@ def choose(pictures: Pictures, sides: Sides, rows: int, columns: int, slope: flo
     """Decisions of all dropped frames; λ = `slope`, squared error per bit."""
     walk, learner = Walk(sides, rows, columns), _Learner()
     for step in walk.passes():
-        bits = learner.bits()
-        starts = np.flatnonzero(np.diff(step.frames, prepend=-1))
-        parts = [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step.cells)], strict=True)]
-        here = slope if step.close else slope * COARSE_SLOPE
-        modes, vectors = np.empty(len(step.cells), np.uint8), step.vectors[0].copy()
-
-        def work(
-            part: slice, step: Pass = step, bits: Floats = bits, here: float = here,
-            modes: Bytes = modes, vectors: Shorts = vectors,
-        ) -> None:  # fmt: skip
-            modes[part], vectors[part] = _Frame(pictures, sides, step, part, bits, here).choose()
-
-        _each(pool, work, parts)
+        modes, vectors = _choices(pictures, sides, step, learner.bits(), slope, pool)
         payload.code(step, learner, modes, vectors)
         walk.put(step, modes, vectors)
     return walk.decisions()
 
 
-def _each(pool: Executor, work: Callable[[slice], None], parts: Iterable[slice]) -> None:
-    for _ in pool.map(work, parts):
-        pass
+def _choices(
+    pictures: Pictures, sides: Sides, step: Pass, bits: Floats, slope: float, pool: Executor
+) -> tuple[Bytes, Shorts]:  # fmt: skip
+    """Those of one pass, its frames shared out among threads."""
+    starts = np.flatnonzero(np.diff(step.frames, prepend=-1))
+    parts = [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step.cells)], strict=True)]
+    here = slope if step.close else slope * COARSE_SLOPE
+    found = list(pool.map(lambda part: _Frame(pictures, sides, step, part, bits, here).choose(), parts))
+    return np.concatenate([modes for modes, _ in found]), np.concatenate([vectors for _, vectors in found])
 
 
 class _Frame:
