@@ -7,6 +7,117 @@ from typing import Any
 
 from read_range import Decoder, Stack
 
+FIRST = [420, 880, 760, 950, 980, 1012, 600, 820, 900, 966, 1016, 1021]
+MEDIAN = [700, 710, 750, 890, 560, 590, 660, 710, 480, 540, 600, 620, 300, 470, 550, 520]
+MEDIAN += [760, 870, 930, 1012, 560, 680, 760, 820, 510, 680, 690, 750, 330, 530, 640, 660]
+NEW = [130, 140, 130, 130, 160, 130, 100, 70, 150, 150, 150, 100, 300, 200, 190, 120]
+NEW += [60, 30, 16, 8, 100, 60, 30, 16, 100, 46, 50, 30, 160, 96, 54, 30]
+ZERO, RATIO = [270, 240, 250, 195, 140, 110, 80, 60], [60, 140, 120, 85, 60, 44, 28, 20]
+CORNERS, SIDES = [(-1, -1), (-1, 1), (1, -1), (1, 1)], [(-1, 0), (0, -1), (0, 1), (1, 0)]
+Block = tuple[int, list[tuple[int, int]]]  # mode, vectors into past and future
+
+
+def first_counts(context: int) -> list[int]:
+    if context < 12:
+        rest = 1024 - FIRST[context]
+        row = [FIRST[context], rest - (rest >> 2), (rest >> 2) - (rest >> 3), rest >> 3]
+    elif context < 44:
+        rest = 1024 - MEDIAN[context - 12] - NEW[context - 12]
+        row = [MEDIAN[context - 12], rest - 3 * (rest >> 2), *[rest >> 2] * 3, NEW[context - 12]]
+    else:
+        zero, ratio = ZERO[(context - 44) // 2], RATIO[(context - 44) // 2]
+        up: list[int] = []
+        down: list[int] = []
+        rest = 1024 - zero
+        for m in range(1, 17):
+            here = rest * ratio >> 8 if m < 16 else rest
+            up, down, rest = [*up, here >> 1], [here - (here >> 1), *down], rest - here
+        return [*down, zero, *up]
+    return [0] * 16 + row + [0] * (17 - len(row))
+
+
+class Motion(Decoder):
+    """Decisions `known[t, y, x]` of the dropped frames t."""
+
+    def __init__(self, stack: Stack, frames: int, kept: list[int], rows: int, columns: int) -> None:
+        self.stack, self.rows, self.columns = stack, rows, columns
+        self.n, self.kept = [first_counts(context) for context in range(60)], kept
+        self.known: dict[tuple[int, int, int], Block] = {}
+        depth = {t: t - 1 - max((k for k in kept if k < t), default=-1) for t in range(frames) if t not in kept}
+        for level in range(max(depth.values()) + 1):
+            now = [t for t in depth if depth[t] == level]
+            self.phase(level, [(t, y, x) for t in now for y in range(0, rows, 8) for x in range(0, columns, 8)], 0, [])
+            for step in (4, 2, 1):
+                grid = [(t, y, x) for t in now for y in range(0, rows, step) for x in range(0, columns, step)]
+                self.phase(level, [b for b in grid if b[1] // step % 2 and b[2] // step % 2], step, CORNERS)
+                self.phase(level, [b for b in grid if (b[1] // step + b[2] // step) % 2], step, SIDES)
+        if self.stack.words or self.stack.x != 1 << 24:
+            raise ValueError("the words do not end where the blocks do")
+
+    def distance(self, t: int, side: int) -> int:
+        beside = [k for k in self.kept if (k > t if side else k < t)]
+        return min(abs(k - t) for k in beside) if beside else 0
+
+    def before(self, t: int, y: int, x: int) -> Block:
+        """The decision of the same block in the frame before, its vectors scaled."""
+        mode, vectors = self.known[t - 1, y, x]
+        out = []
+        for side, vector in enumerate(vectors):
+            a, b = self.distance(t, side), max(1, self.distance(t - 1, side))
+            down, right = (min(max((2 * v * a + b) // (2 * b), -32768), 32767) for v in vector)
+            out.append((down, right))
+        return mode, out
+
+    def phase(self, level: int, blocks: list[tuple[int, int, int]], step: int, moves: list[tuple[int, int]]) -> None:
+        """One pass: modes, then which vectors, then new ones."""
+        close, vectors = step == 1 and moves == SIDES, {}
+        todo: list[Any] = []  # block, what, what it may be, 1, context, 0
+        for t, y, x in blocks:
+            before = self.before(t, y, x) if level else (0, [(0, 0), (0, 0)])
+            around = [before] * 4
+            if moves:
+                places = [(beside(y, i * step, self.rows), beside(x, j * step, self.columns)) for i, j in moves]
+                around = [self.known[t, i, j] if (i, j) != (y, x) else (0, [(0, 0)] * 2) for i, j in places]
+            votes = [2 * sum(a[0] == m for a in around) + (level > 0 and before[0] == m) for m in range(4)]
+            ranks = sorted(range(4), key=lambda m: -votes[m])
+            todo.append(((t, y, x), "mode", ranks, 1, 6 * close + max(max(votes), 4) - 4, 0))
+            for side in (0, 1):
+                known = [a[1][side] for a in around]
+                known.append(before[1][side] if level else known[0])
+                ordered = [sorted(part) for part in zip(*known, strict=True)]
+                median = ordered[0][2], ordered[1][2]
+                spread, same = sum(part[3] - part[1] for part in ordered), known.count(median)
+                apart = min(spread.bit_length(), 3)
+                context = 12 + 16 * close + 4 * apart + (same if spread else max(same, 2) - 2)
+                vectors[t, y, x, side] = [median, *known[:4]], context, 44 + 2 * min(spread.bit_length(), 7)
+        for (block, _, known, *_), r in zip(todo, self.code(todo), strict=True):
+            self.known[block] = known[symbol(r, 4)], [vectors[*block, side][0][0] for side in (0, 1)]
+        used = [(b, side) for side in (0, 1) for b in blocks if self.known[b][0] >> side & 1]
+        todo = [(b, ("which", side), vectors[*b, side][0], 1, vectors[*b, side][1], 0) for b, side in used]
+        new = []
+        for (block, (_, side), known, *_), r in zip(todo, self.code(todo), strict=True):
+            new += [(block, side)] if symbol(r, 6) == 5 else []
+            self.known[block][1][side] = known[r % 5]
+        todo = [
+            (b, ("new", side, axis), vectors[*b, side][0][0][axis], 1, vectors[*b, side][2] + axis, 0)
+            for axis in (0, 1) for b, side in new
+        ]  # fmt: skip
+        found = [
+            (guess + r + 32768) % 65536 - 32768 for (_, _, guess, *_), r in zip(todo, self.code(todo), strict=True)
+        ]
+        for (block, side), down, right in zip(new, found[: len(new)], found[len(new) :], strict=True):
+            self.known[block][1][side] = down, right
+
+
+def beside(at: int, move: int, size: int) -> int:
+    return next(n for n in (at + move, at - move, at) if 0 <= n < size)
+
+
+def symbol(r: int, count: int) -> int:
+    if not 0 <= r < count:
+        raise ValueError(f"symbol {r} of {count}")
+    return r
+
 
 def read_motion(
     data: bytes, frames: int, kept: list[int], head: dict[str, Any], need: Callable[..., None]
@@ -15,17 +126,13 @@ def read_motion(
     dropped = [t for t in range(frames) if t not in kept]
     rows, columns = -(-head["height"] // 8), -(-head["width"] // 8)
     need(not data or (kept and dropped), "fill payload: of nothing")
-    claim = 10 * len(dropped) * rows * columns if data else 0
+    claim = 2 * len(dropped) * rows * columns if data else 0
     need(claim <= max(65536, 32768 * len(data)), f"fill payload: {claim} bytes claimed from {len(data)}", "limit")
     need(len(data) % 4 == 0 and (not data or any(data[-4:])), "fill payload: words")
-    found = Decoder(Stack(data), len(dropped), [1, rows, columns], 5).v if data else []
+    known = Motion(Stack(data), frames, kept, rows, columns).known if data else {}
     numbers: list[int] = []
-    for t, blocks in zip(dropped, found, strict=False):
+    for (t, _, _), (mode, vectors) in sorted(known.items()):
         modes = [0] + [1] * (t > kept[0]) + [2] * (t < kept[-1]) + [3] * (kept[0] < t < kept[-1])
-        for place, block in enumerate(blocks):
-            need(block[0] in modes, f"fill payload: mode {block[0]} in frame {t}")
-            if place:  # differences to the block to the left; in the first column to the one above
-                before = blocks[place - 1 if place % columns else place - columns]
-                block[1:] = [(a + b + 32768) % 65536 - 32768 for a, b in zip(block[1:], before[1:], strict=True)]
-            numbers += block
+        need(mode in modes, f"fill payload: mode {mode} in frame {t}")
+        numbers += [mode, *(n * (mode >> side & 1) for side in (0, 1) for n in vectors[side])]
     return {"motion_sha256": sha256(struct.pack(f"<{len(numbers)}h", *numbers)).hexdigest()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from vector_parts import Clip, File, Head, Ints, integers, join
-from write_range import words_of
 
 Good = tuple[str, str, File]
 Row = tuple[str, str, str, str, bytes]
@@ -67,13 +67,20 @@ def faulty_motion() -> Iterator[Row]:
     def one(payload: bytes, clip: Clip = FOUR, head: Head = SMALL) -> bytes:
         return join(File(head, [replace(clip, payload=payload)]).chunks()[0])
 
+    def odd(number: int, what: Any, value: int) -> bytes:
+        """One symbol of the last block of a frame is another."""
+        block = (0, 2, 3, 5, 6)[number], 3, 5
+        return one(replace(good, odd={(block, what): value}).moved())
+
     def mode(number: int, value: int) -> bytes:
         wrong = decisions(EVERY, 4, 6)
         wrong[number, 3, 5, 0] = value
         return one(replace(FOUR, motion=wrong).moved())
 
-    yield "motion-mode-4", "damaged", "6.7", "mode 4", mode(1, 4)
-    yield "motion-mode-minus-1", "damaged", "6.7", "mode -1", mode(1, -1)
+    yield "motion-mode-symbol-4", "damaged", "6.7", "mode symbol 4", odd(1, "mode", 4)
+    yield "motion-mode-symbol-minus-1", "damaged", "6.7", "mode symbol -1", odd(1, "mode", -1)
+    yield "motion-vector-symbol-6", "damaged", "6.7", "vector symbol 6", odd(2, ("which", 0), 6)
+    yield "motion-vector-symbol-minus-1", "damaged", "6.7", "vector symbol -1", odd(2, ("which", 1), -1)
     yield "motion-no-past", "damaged", "6.7", "mode 1 before the first kept frame", mode(0, 1)
     yield "motion-no-future", "damaged", "6.7", "mode 2 after the last kept frame", mode(4, 2)
     yield "motion-one-side", "damaged", "6.7", "mode 3 after the last kept frame", mode(3, 3)
@@ -86,8 +93,6 @@ def faulty_motion() -> Iterator[Row]:
     yield "motion-nothing-kept", "damaged", "6.7", "a payload and no kept frame", one(b"\0\0\0\1", none)
     every = Clip(frames=1, kept=(0,), fill=3)
     yield "motion-nothing-dropped", "damaged", "6.7", "a payload and no dropped frame", one(b"\0\0\0\1", every)
-    large = Head(width=1024, height=1024, patch=64)
+    large = Head(width=2056, height=2048, patch=64)
     clip = Clip(frames=2, fill=3)
-    yield "motion-expansion", "limit", "6.7", "81 920 integers from four bytes", one(b"\0\0\0\1", clip, large)
-    three = words_of(np.zeros((5, 1, 4, 6, 3), np.int16))
-    yield "motion-three-fields", "damaged", "6.7", "three integers for each block", one(three)
+    yield "motion-expansion", "limit", "6.7", "65 792 blocks from four bytes", one(b"\0\0\0\1", clip, large)

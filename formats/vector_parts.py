@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from write_motion import Odd, motion_of, unused_cleared
 from write_range import words_of
 
 Ints = npt.NDArray[np.int16]
@@ -211,6 +212,7 @@ class Clip:
         latents: the coded bytes where they are not to be those of `values` in one raw block.
         coding: 0 zstd, 1 range.
         motion: decisions (D, rows, columns, 5) of fill policy 3; no payload where None.
+        odd: symbols of `motion` that are to be others: block (frame, row, column) and what of it -> integer.
         payload: the coded bytes where they are not to be those of `motion`.
     """
 
@@ -229,6 +231,7 @@ class Clip:
     first_frame: int = 0
     coding: int = 0
     motion: Ints | None = None
+    odd: Odd = field(default_factory=dict)
     payload: bytes | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
@@ -250,18 +253,8 @@ class Clip:
         return [Part(words_of(self.values), "words")] if self.coding else zstd(self.raw())
 
     def moved(self) -> bytes:
-        """The fill payload of `motion` (SPEC.md 6.7): modes, and vectors as differences, block by block."""
-        if self.motion is None:
-            return b""
-        differences = np.zeros_like(self.motion)
-        for number, y, x in np.ndindex(self.motion.shape[:3]):
-            own = [int(n) for n in self.motion[number, y, x]]
-            before = [0] * 5
-            if x or y:
-                before = [int(n) for n in self.motion[(number, y, x - 1) if x else (number, y - 1, x)]]
-            wrapped = [(a - b + 32768) % 65536 - 32768 for a, b in zip(own[1:], before[1:], strict=True)]
-            differences[number, y, x] = [own[0], *wrapped]
-        return words_of(differences[:, None])
+        """The fill payload of `motion` (SPEC.md 6.7)."""
+        return b"" if self.motion is None else motion_of(self.motion, self.frames, self.kept, self.odd)
 
     def raw(self) -> list[Part]:
         assert self.values is not None
@@ -305,7 +298,7 @@ class Clip:
         ]
         moved = {}
         if FILLS[self.fill] == "motion":
-            every = [] if self.motion is None else self.motion.ravel().tolist()
+            every = [] if self.motion is None else unused_cleared(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
         return {
             **moved, "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,

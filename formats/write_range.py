@@ -47,22 +47,29 @@ class Encoder(Decoder):
         super().__init__(script, len(wanted), grid, wanted.shape[2])
 
     def code(self, todo: list[Item]) -> list[int]:
-        symbols, low, escapes = [], [], {}
-        for i, (here, c, guess, flip, _, shift) in enumerate(todo):
+        wanted = []
+        for here, c, guess, flip, *_ in todo:
             r = self.first[c] if self.k < 0 else flip * (self.wanted[self.k][here][c] - guess)
-            r = (r + 32768) % 65536 - 32768
-            q = (r + (1 << shift >> 1)) >> shift
-            low.append(r + (1 << shift >> 1) - (q << shift))
-            symbols.append(min(max(q, -16), 16) + 16)
-            if abs(q) >= 16:
-                length = (abs(q) - 15).bit_length() - 1
-                escapes[i] = length, abs(q) - 15 - (1 << length)
-        say = [symbols[i] for i in sorted(range(len(todo)), key=lambda i: todo[i][4])]
-        say += [low[i] for i in sorted(range(len(todo)), key=lambda i: todo[i][5]) if todo[i][5]]
-        say += [length for length, _ in escapes.values()]
-        say += [more for length, more in sorted(escapes.values(), key=lambda e: e[0]) if length]
-        self.script.lines = say
+            wanted.append((r + 32768) % 65536 - 32768)
+        self.script.lines = symbols_of(wanted, [item[4:] for item in todo])
         return super().code(todo)
+
+
+def symbols_of(residuals: list[int], contexts: list[tuple[int, int]]) -> list[int]:
+    """What a pass says, for contexts and shifts of each integer (SPEC.md 7.4.2)."""
+    symbols, low, escapes = [], [], {}
+    for i, (r, (_, shift)) in enumerate(zip(residuals, contexts, strict=True)):
+        q = (r + (1 << shift >> 1)) >> shift
+        low.append(r + (1 << shift >> 1) - (q << shift))
+        symbols.append(min(max(q, -16), 16) + 16)
+        if abs(q) >= 16:
+            length = (abs(q) - 15).bit_length() - 1
+            escapes[i] = length, abs(q) - 15 - (1 << length)
+    count = range(len(residuals))
+    say = [symbols[i] for i in sorted(count, key=lambda i: contexts[i][0])]
+    say += [low[i] for i in sorted(count, key=lambda i: contexts[i][1]) if contexts[i][1]]
+    say += [length for length, _ in escapes.values()]
+    return say + [more for length, more in sorted(escapes.values(), key=lambda e: e[0]) if length]
 
 
 def words_of(values: npt.NDArray[np.int16], levels: list[int] | None = None, start: int = START) -> bytes:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dfccodec.entropy.range_coding import Statistics
 from dfccodec.entropy.range_model import Ints, Shape, Shorts, put_back, put_in_order, walk
-from dfccodec.entropy.range_tables import EDGE, PRECISION
+from dfccodec.entropy.range_tables import EDGE, PRECISION, first_counts
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,7 +39,7 @@ class _Prices:
     """A coder that writes nothing, and answers."""
 
     def __init__(self, shape: Shape, low: Shorts) -> None:
-        self.shape, self.statistics = shape, Statistics()
+        self.shape, self.statistics = shape, Statistics(first_counts())
         self.low = low.reshape(shape[0], -1, shape[4]).copy()
         put_in_order(self.low, shape)
         self.bits = np.empty((2, *self.low.shape), np.float32)

@@ -36,7 +36,7 @@ def encode_range(values: np.ndarray) -> bytes:
     """
     if values.size == 0:
         return b""
-    writer = _Writer()
+    writer = RangeWriter(tables.first_counts())
     walk(values.shape, writer, values)
     return writer.finish()
 
@@ -60,7 +60,7 @@ def decode_range(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
     check_range_claim(data, kept, grid, channels)
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
-    reader = _Reader(data)
+    reader = RangeReader(data, tables.first_counts(), "latents")
     values = walk((kept, *grid, channels), reader)
     reader.finish()
     return values
@@ -70,7 +70,7 @@ def ideal_bits(values: np.ndarray) -> float:
     """Sum of −log2 p over all that is coded: what a coder without any loss of its own would need."""
     if values.size == 0:
         return 0.0
-    meter = _Meter()
+    meter = _Meter(tables.first_counts())
     walk(values.shape, meter, values)
     return meter.bits
 
@@ -80,23 +80,29 @@ def check_range_claim(data: bytes, kept: int, grid: Grid, channels: int) -> None
     values = kept * channels * int(np.prod(grid, dtype=object))
     if values > MAX_CLIP_VALUES:
         raise LimitError(f"latents: {values} integers declared, over the limit of {MAX_CLIP_VALUES}")
-    if 2 * values > max(EXPANSION_FLOOR, MAX_EXPANSION * len(data)):
-        raise LimitError(f"latents: {values} integers declared from {len(data)} bytes, more than a coder can make")
     if not kept and data:
         raise DamagedError(f"latents: {len(data)} bytes for no kept frame")
+    check_words("latents", data, values)
+
+
+def check_words(what: str, data: bytes, values: int) -> None:
+    """Raise LimitError or DamagedError unless `data` can be the words of that many integers."""
+    if 2 * values > max(EXPANSION_FLOOR, MAX_EXPANSION * len(data)):
+        raise LimitError(f"{what}: {values} integers declared from {len(data)} bytes, more than a coder can make")
     if len(data) % 4:
-        raise DamagedError(f"latents: {len(data)} bytes are no whole number of words of 4")
-    if kept and not any(data[-4:]):
-        raise DamagedError("latents: the last word is missing or 0")
+        raise DamagedError(f"{what}: {len(data)} bytes are no whole number of words of 4")
+    if values and not any(data[-4:]):
+        raise DamagedError(f"{what}: the last word is missing or 0")
 
 
 class Statistics:
-    """How often each symbol came in each context, and the tables that follow. Of the package, not of its users."""
+    """How often each symbol came in each context, and the tables that follow."""
 
-    def __init__(self) -> None:
-        self.counts = tables.first_counts().copy()
+    def __init__(self, first_counts: npt.NDArray[np.int64]) -> None:
+        """`first_counts` (contexts, SYMBOLS) to begin with."""
+        self.counts = first_counts.copy()
 
-    def frequencies(self, contexts: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    def frequencies(self, contexts: npt.NDArray[np.intp] | slice) -> npt.NDArray[np.int64]:
         """(n, SYMBOLS) frequencies that sum to 2^24, for each context."""
         counts = self.counts[contexts]
         spare = (1 << PRECISION) - SYMBOLS * FLOOR
@@ -115,7 +121,7 @@ class _Pass:
     """The symbols of a pass sorted by context, each context's in order."""
 
     def __init__(self, contexts: Bytes) -> None:
-        sizes = np.bincount(contexts, minlength=tables.CONTEXTS)
+        sizes = np.bincount(contexts)
         self.used = np.flatnonzero(sizes)
         self.sizes: list[int] = sizes[self.used].tolist()
         self.order = np.argsort(contexts, kind="stable")
@@ -131,11 +137,15 @@ def _half(shifts: Ints) -> Ints:
     return out
 
 
-class _Writer:
-    """Collects symbols and tables in order, and codes them from the last to the first: rANS is a stack."""
+class RangeWriter:
+    """Collects symbols and tables in order, and codes them from the last to the first: rANS is a stack.
 
-    def __init__(self) -> None:
-        self.statistics = Statistics()
+    Args:
+        first_counts: (contexts, SYMBOLS) of the statistics.
+    """
+
+    def __init__(self, first_counts: npt.NDArray[np.int64]) -> None:
+        self.statistics = Statistics(first_counts)
         self.jobs: list[tuple[Ints, Any]] = []
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
@@ -177,7 +187,7 @@ class _Writer:
         return bytes(coder.get_compressed().astype("<u4").tobytes())
 
 
-class _Meter(_Writer):
+class _Meter(RangeWriter):
     """Adds up what an ideal coder would spend."""
 
     bits = 0.0
@@ -195,14 +205,22 @@ class _Meter(_Writer):
         self.bits += symbols.size * np.log2(LENGTHS)
 
 
-class _Reader:
-    """Takes symbols off the stack in order."""
+class RangeReader:
+    """Takes symbols off the stack in order.
 
-    def __init__(self, data: bytes) -> None:
-        self.statistics = Statistics()
+    Args:
+        data: words, the last of them not 0 (see :func:`check_words`).
+        first_counts: (contexts, SYMBOLS) of the statistics.
+        what: is read, for messages.
+    """
+
+    def __init__(self, data: bytes, first_counts: npt.NDArray[np.int64], what: str) -> None:
+        self.statistics, self.what = Statistics(first_counts), what
         self.coder = _coder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
+        if not contexts.size:
+            return np.zeros(0, np.int32)
         symbols = self._symbols(contexts)
         out = symbols - EDGE
         low = 0 if shifts is None else self._raw(shifts) - _half(shifts)
@@ -234,15 +252,16 @@ class _Reader:
     def _alive(self) -> None:
         """Stop early where the words have run out: no writer's state is ever below the one it began with."""
         if self.coder.num_words() < 2 and not self._state() >= START:
-            raise DamagedError("latents: the words end before the integers do")
+            raise DamagedError(f"{self.what}: the words end before the integers do")
 
     def _state(self) -> int:
         words = self.coder.get_compressed().tolist()
         return sum(int(word) << 32 * i for i, word in enumerate(words))
 
     def finish(self) -> None:
+        """Raises DamagedError where the stack is not empty."""
         if self.coder.num_words() > 1 or self._state() != START:
-            raise DamagedError("latents: the words do not end where the integers do")
+            raise DamagedError(f"{self.what}: the words do not end where the integers do")
 
 
 def _coder(words: npt.NDArray[np.uint32]) -> constriction.stream.stack.AnsCoder:

@@ -131,7 +131,7 @@ def test_constriction_codes_with_exactly_the_frequencies_it_is_given(draw: st.Da
 
 
 def test_frequencies_are_positive_and_complete_whatever_was_counted() -> None:
-    statistics = range_coding.Statistics()
+    statistics = range_coding.Statistics(range_tables.first_counts())
     assert (statistics.counts.sum(axis=1) == range_tables.PRIOR).all()
     statistics.counts[5] = 0
     statistics.counts[5, 0] = 32 * MAX_CLIP_VALUES + range_tables.PRIOR

@@ -22,7 +22,7 @@ class Motion(Token):
         if clip.fill_payload:
             decisions = payload.read(clip.fill_payload, clip.kept, header)
             np.nan_to_num(np.clip(frames, 0, 1, out=frames), copy=False)
-            compose(frames, payload.Sides.of(clip.kept), decisions, threads)
+            compose(frames, decisions, threads)
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lost a kept neighbour lose their decisions."""

@@ -7,74 +7,102 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
-from dfccodec.codec.motion.payload import BLOCK, BOTH, FUTURE, MODEL, PAST, SUB, Sides
+from dfccodec.codec.motion.blocks import BLOCK, BOTH, MODEL, SUB, Decisions, uses
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 REACH = BLOCK // 2
 """Pixels by which a block's window reaches into each neighbour."""
 WIDE = BLOCK + 2 * REACH
+EDGE = BLOCK + 1
+"""Pixels repeated around a picture: whatever lies outside is its nearest pixel, so farther out all is the same."""
 
 
-def compose(frames: Floats, sides: Sides, decisions: npt.NDArray[np.int16], threads: int = 1) -> None:
+def compose(frames: Floats, decisions: Decisions, threads: int = 1) -> None:
     """Put the decisions of a clip into its dropped frames.
 
     Args:
         frames: (T, H, W, 3) float32 in 0…1, what the model made of every frame; dropped ones are replaced.
-        sides: the dropped frames and their kept neighbours.
-        decisions: (D, rows, columns, 5) as `payload.read` gives them.
+        decisions: as `payload.read` gives them.
         threads: to work with.
     """
+    sides = decisions.sides
+    kept = {frame: framed(frames[frame]) for frame in {*sides.past.tolist(), *sides.future.tolist()} - {-1}}
 
     def paint(number: int) -> None:
-        chosen, frame = decisions[number], sides.dropped[number]
+        chosen, frame = decisions.blocks[number], sides.dropped[number]
         if chosen[..., 0].any():
-            past, future = frames[sides.past[number]], frames[sides.future[number]]
+            past, future = (kept.get(int(side[number])) for side in (sides.past, sides.future))
             frames[frame] = composed(frames[frame], past, future, chosen)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(paint, range(len(sides.dropped))))
 
 
-def composed(estimate: Floats, past: Floats, future: Floats, decisions: npt.NDArray[np.int16]) -> Floats:
-    """One dropped frame (H, W, 3) from the model's estimate and its neighbours; a missing one is never looked at."""
-    rows, columns, _ = decisions.shape
-    modes = decisions[..., 0].ravel()
-    vectors = decisions[..., 1:].reshape(-1, 4).astype(np.int32)
-    corners = np.stack(np.divmod(np.arange(rows * columns), columns), axis=1).astype(np.int32) * BLOCK - REACH
-    blocks = np.empty((rows * columns, WIDE, WIDE, 3), np.float32)
-    for mode, source, vector in ((PAST, past, vectors[:, :2]), (FUTURE, future, vectors[:, 2:])):
-        where = np.flatnonzero(modes == mode)
-        if where.size:
-            blocks[where] = fetch(source, corners[where], vector[where])
-    where = np.flatnonzero(modes == MODEL)
-    if where.size:
-        blocks[where] = fetch(estimate, corners[where], np.zeros((where.size, 2), np.int32))
-    where = np.flatnonzero(modes == BOTH)
-    if where.size:
-        mean = fetch(past, corners[where], vectors[where, :2])
-        mean += fetch(future, corners[where], vectors[where, 2:])
-        mean *= np.float32(0.5)
-        blocks[where] = mean
+def framed(picture: Floats) -> Floats:
+    """(H, W, 3) with EDGE pixels repeated around."""
+    return np.pad(picture, ((EDGE, EDGE), (EDGE, EDGE), (0, 0)), mode="edge")
+
+
+def composed(
+    estimate: Floats, past: Floats | None, future: Floats | None, decisions: npt.NDArray[np.int16]
+) -> Floats:  # fmt: skip
+    """One dropped frame (H, W, 3) from the model's estimate and its `framed` neighbours, where there are any.
+
+    The picture falls into squares of BLOCK pixels between the middles of four blocks. Most often the four agree, and
+    one prediction is the sum of all. Blocks outside of the picture are like those at its edge: so the weights there
+    add up to 1 as well.
+    """
     height, width = estimate.shape[:2]
-    return overlap(blocks.reshape(rows, columns, WIDE, WIDE, 3), height, width)
+    rows, columns, _ = decisions.shape
+    padded = np.pad(decisions, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    four = np.stack([padded[i : i + rows + 1, j : j + columns + 1] for i in (0, 1) for j in (0, 1)]).reshape(4, -1, 5)
+    agreed = (four[1:] == four[0]).all(axis=(0, 2))
+    corners = np.stack(np.divmod(np.arange(len(agreed)), columns + 1), axis=1).astype(np.int32) * BLOCK - REACH
+    model, kept = framed(estimate), (past, future)
+    squares = np.empty((len(agreed), BLOCK, BLOCK, 3), np.float32)
+    one, many = np.flatnonzero(agreed), np.flatnonzero(~agreed)
+    squares[one] = predicted(model, kept, corners[one], four[0, one])
+    total = np.zeros((many.size, BLOCK, BLOCK, 3), np.float32)
+    for weights, chosen in zip(quarters(), four, strict=True):
+        total += predicted(model, kept, corners[many], chosen[many]) * weights
+    squares[many] = total
+    whole = squares.reshape(rows + 1, columns + 1, BLOCK, BLOCK, 3).swapaxes(1, 2)
+    whole = whole.reshape((rows + 1) * BLOCK, (columns + 1) * BLOCK, 3)
+    out: Floats = whole[REACH : REACH + height, REACH : REACH + width]
+    return out
+
+
+def predicted(
+    estimate: Floats, kept: tuple[Floats | None, Floats | None], corners: Ints, decisions: npt.NDArray[np.int16]
+) -> Floats:
+    """Squares of BLOCK pixels at `corners` (n, 2) by `decisions` (n, 5), of `framed` pictures."""
+    out = np.zeros((len(corners), BLOCK, BLOCK, 3), np.float32)
+    modes, vectors = decisions[:, 0].astype(np.uint8), decisions[:, 1:].astype(np.int32).reshape(-1, 2, 2)
+    where = np.flatnonzero(modes == MODEL)
+    out[where] = fetch(estimate, corners[where], np.zeros((where.size, 2), np.int32))
+    used = uses(modes)
+    for side, source in enumerate(kept):
+        where = np.flatnonzero(used[:, side])
+        if source is not None:
+            out[where] += fetch(source, corners[where], vectors[where, side])
+    out[modes == BOTH] *= np.float32(0.5)
+    return out
 
 
 def fetch(source: Floats, corners: Ints, vectors: Ints) -> Floats:
-    """Squares of WIDE pixels of (H, W, 3) at `corners` (n, 2) + `vectors` (n, 2) / SUB, linear between pixels.
-
-    Whatever lies outside of the picture is its nearest pixel.
-    """
+    """Squares of BLOCK pixels of a `framed` picture at `corners` (n, 2) + `vectors` (n, 2) / SUB, linear between."""
     height, width = source.shape[:2]
     whole, part = vectors // SUB, vectors % SUB
-    start = corners + whole
-    more = int(part.any())
-    reach = np.arange(WIDE + more, dtype=np.int32)
-    y = np.clip(start[:, :1] + reach, 0, height - 1)
-    x = np.clip(start[:, 1:] + reach, 0, width - 1)
-    out: Floats = source.reshape(-1, 3).take(y[:, :, None] * width + x[:, None, :], axis=0)
-    if more:
+    # Beyond the edge all is the same, so that there it does not matter how far.
+    y, x = (np.clip(corners + whole, -EDGE, (height - 2 * EDGE, width - 2 * EDGE)) + EDGE).T
+    side = BLOCK + int(part.any())
+    a, b, c = source.strides
+    shape = (height - side + 1, width - side + 1, side, side * 3)
+    out: Floats = as_strided(source, shape, (a, b, a, c), writeable=False)[y, x].reshape(len(y), side, side, 3)
+    if side > BLOCK:
         weight = part.astype(np.float32) / np.float32(SUB)
         out = out[:, :-1] + (out[:, 1:] - out[:, :-1]) * weight[:, 0, None, None, None]
         out = out[:, :, :-1] + (out[:, :, 1:] - out[:, :, :-1]) * weight[:, 1, None, None, None]
@@ -84,27 +112,12 @@ def fetch(source: Floats, corners: Ints, vectors: Ints) -> Floats:
 @lru_cache(maxsize=1)
 def window() -> Floats:
     """(WIDE,) weights of a block along one side; with those of the next block they add up to 1."""
-    rise = np.sin(np.pi / 2 * (np.arange(2 * REACH) + 0.5) / (2 * REACH)) ** 2
-    return np.concatenate([rise, np.ones(BLOCK - 2 * REACH), rise[::-1]]).astype(np.float32)
+    out: Floats = (np.sin(np.pi * (np.arange(WIDE) + 0.5) / WIDE) ** 2).astype(np.float32)
+    return out
 
 
-def overlap(blocks: Floats, height: int, width: int) -> Floats:
-    """Add (rows, columns, WIDE, WIDE, 3) windowed squares up -> (height, width, 3), divided by the sum of weights."""
-    rows, columns = blocks.shape[:2]
-    blocks = blocks * (window()[:, None] * window())[..., None]
-    total = np.zeros((rows + 1, BLOCK, columns + 1, BLOCK, 3), np.float32)
-    parts = blocks.reshape(rows, columns, 2, BLOCK, 2, BLOCK, 3)
-    for i in (0, 1):
-        for j in (0, 1):
-            total[i : i + rows, :, j : j + columns] += parts[:, :, i, :, j].swapaxes(1, 2)
-    flat = total.reshape((rows + 1) * BLOCK, (columns + 1) * BLOCK, 3)
-    out: Floats = flat[REACH : REACH + height, REACH : REACH + width]
-    return out / (_sums(rows, height)[:, None] * _sums(columns, width))[..., None]
-
-
-def _sums(count: int, length: int) -> Floats:
-    """Sum of all windows that reach each pixel of a side: 1 but for the first and last half block."""
-    total = np.zeros((count + 1, BLOCK), np.float32)
-    total[:count] += window()[:BLOCK]
-    total[1:] += window()[BLOCK:]
-    return total.ravel()[REACH : REACH + length]
+@lru_cache(maxsize=1)
+def quarters() -> Floats:
+    """(4, BLOCK, BLOCK, 1): what counts in a square between the block above left, above right, below left, below."""
+    sides = window()[BLOCK:], window()[:BLOCK]
+    return np.stack([down[:, None] * right for down in sides for right in sides])[..., None]

@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, Decisions, Sides, uses
+from dfccodec.codec.motion.tables import first_counts
+from dfccodec.codec.motion.walk import Pass, Walk
 from dfccodec.container.records import Header
-from dfccodec.entropy.range_coding import decode_range, encode_range
+from dfccodec.entropy.range_coding import RangeReader, RangeWriter, check_words
+from dfccodec.entropy.range_model import Coder
 from dfccodec.errors import DamagedError
 
+__all__ = ["Decisions", "Sides", "code", "grid", "read", "trimmed", "write"]
+
 Shorts = npt.NDArray[np.int16]
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int32]
 
-BLOCK = 8
-"""Side of a block in pixels: whatever the model's patch is, the payload is read the same."""
+CHOICES = 6
+"""What a vector may be: the median (0), that of a neighbour (1 to 4), or a new one (5)."""
 
-SUB = 2
-"""Vectors count half pixels. Quarters cost 9 % more bits and gain nothing."""
-
-MODEL, PAST, FUTURE, BOTH = range(4)
-"""Modes: what a block is predicted from."""
-
-FIELDS = 5
-"""Of a decision: mode, down and right into the past, down and right into the future."""
-
-
-@dataclass(frozen=True)
-class Sides:
-    """The dropped frames of a clip and the kept frames beside each.
-
-    Attributes:
-        dropped: (D,) frames.
-        past, future: (D,) the kept frames before and after; -1 where there is none.
-    """
-
-    dropped: npt.NDArray[np.intp]
-    past: npt.NDArray[np.intp]
-    future: npt.NDArray[np.intp]
-
-    @classmethod
-    def of(cls, kept: npt.NDArray[np.bool_]) -> Sides:
-        """Those of a clip whose kept frames are `kept` (T,)."""
-        index, dropped = np.flatnonzero(kept), np.flatnonzero(~kept)
-        place = np.searchsorted(index, dropped)
-        framed = np.concatenate([[-1], index, [-1]])
-        return cls(dropped, framed[place], framed[place + 1])
+NEW = CHOICES - 1
 
 
 def grid(header: Header) -> tuple[int, int]:
@@ -53,27 +30,28 @@ def grid(header: Header) -> tuple[int, int]:
     return -(-header.height // BLOCK), -(-header.width // BLOCK)
 
 
-def write(decisions: Shorts) -> bytes:
-    """Code the decisions of a clip; vectors no block uses cost least where they are those of :func:`carry`.
-
-    Args:
-        decisions: (D, rows, columns, 5), D at least 1 or the bytes are none.
-    """
-    if not decisions[..., 0].any():
+def write(decisions: Decisions) -> bytes:
+    """Code the decisions of a clip: no byte where the model's estimate stands everywhere."""
+    if not decisions.blocks[..., 0].any():
         return b""
-    return encode_range(_differences(carry(decisions))[:, None])
+    count, rows, columns, _ = decisions.blocks.shape
+    flat = decisions.blocks.reshape(count, rows * columns, FIELDS)
+    walk, writer = Walk(decisions.sides, rows, columns), RangeWriter(first_counts())
+    for step in walk.passes():
+        own = flat[step.frames, step.cells]
+        modes, vectors = own[:, 0].astype(np.uint8), own[:, 1:].reshape(-1, 2, 2)
+        code(step, writer, modes, vectors)
+        walk.put(step, modes, vectors)
+    return writer.finish()
 
 
-def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> Shorts:
+def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> Decisions:
     """Undo :func:`write`.
 
     Args:
         payload: the coded bytes; none stand for the model's estimate everywhere.
         kept: (T,) bool.
         header: of the file.
-
-    Returns:
-        (D, rows, columns, 5) int16.
 
     Raises:
         LimitError: more decisions than so many bytes can hold; nothing was allocated.
@@ -83,60 +61,65 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> Shorts:
     count = len(sides.dropped)
     if not payload:
         # A view of one number: frames without decisions take no memory, however many there are.
-        return np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS))
+        return Decisions(sides, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
     if count in (0, len(kept)):
         raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
-    try:
-        differences = decode_range(payload, count, (1, rows, columns), FIELDS)[:, 0]
-    except DamagedError as error:
-        raise type(error)(f"fill payload: {error}") from None
-    out = _summed(differences)
-    _check_modes(out[..., 0], sides)
+    check_words("fill payload", payload, count * rows * columns)
+    walk, reader = Walk(sides, rows, columns), RangeReader(payload, first_counts(), "fill payload")
+    for step in walk.passes():
+        modes, vectors = code(step, reader)
+        _check_modes(modes, step, sides)
+        walk.put(step, modes, vectors)
+    reader.finish()
+    return walk.decisions()
+
+
+def code(step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts | None = None) -> tuple[Bytes, Shorts]:
+    """Hand the decisions of a pass, modes (n,) and vectors (n, 2, 2), to a coder, or take them from it.
+
+    Raises:
+        DamagedError: a symbol that no writer makes.
+    """
+    ranks = None if modes is None else np.argmax(step.modes == modes[:, None], axis=1).astype(np.int32)
+    ranks = coder.code(step.mode_context, None, ranks)
+    _check(ranks, MODES, "mode")
+    modes = np.take_along_axis(step.modes, ranks[:, None], axis=1)[:, 0]
+    # The vectors in use, those into the past first.
+    side, block = np.nonzero(uses(modes).T)
+    own = None if vectors is None else vectors[block, side]
+    known = step.vectors[:, block, side]
+    choices = None if own is None else choose(known, own)
+    choices = coder.code(step.vector_context[block, side], None, choices)
+    _check(choices, CHOICES, "vector")
+    out = step.vectors[0].copy()
+    found = known[np.minimum(choices, NEW - 1), np.arange(len(block))]
+    new = np.flatnonzero(choices == NEW)
+    context = step.size_context[block[new], side[new]]
+    difference = None if own is None else (own[new] - known[0, new]).T.astype(np.int32).ravel()
+    difference = coder.code(np.concatenate([context, context + np.uint8(1)]), None, difference)
+    found[new] = known[0, new] + difference.reshape(2, -1).T.astype(np.int16)
+    out[block, side] = found
+    return modes, out
+
+
+def choose(known: Shorts, own: Shorts) -> Ints:
+    """Which of `known` (5, n, 2) is `own` (n, 2): the first that is, or NEW."""
+    same = (known == own).all(axis=-1)
+    out: Ints = np.where(same.any(axis=0), same.argmax(axis=0), NEW).astype(np.int32)
     return out
 
 
-def _check_modes(modes: Shorts, sides: Sides) -> None:
-    has = np.stack([sides.past >= 0, sides.future >= 0])
-    allowed = np.stack([np.ones(len(sides.dropped), bool), has[0], has[1], has[0] & has[1]], axis=1)
-    for number, (frame, fine) in enumerate(zip(modes, allowed, strict=True)):
-        known = (frame >= MODEL) & (frame <= BOTH)
-        wrong = frame[~known | ~fine[np.where(known, frame, MODEL)]]
-        if wrong.size:
-            raise DamagedError(f"fill payload: mode {wrong[0]} in frame {sides.dropped[number]}: no such source")
+def _check(symbols: Ints, count: int, what: str) -> None:
+    if symbols.size and not (symbols.min() >= 0 and symbols.max() < count):
+        raise DamagedError(f"fill payload: {what} symbol {symbols.min()} or {symbols.max()}: 0 to {count - 1}")
 
 
-def carry(decisions: Shorts) -> Shorts:
-    """The same with unused vectors taken from the block to the left; in the first column, from the one above."""
-    out = decisions.copy()
-    modes = out[..., 0]
-    for place, other in ((1, FUTURE), (3, PAST)):
-        unused = (modes == MODEL) | (modes == other)
-        own = out[..., place : place + 2]
-        for vectors, free in ((own[:, :, 0], unused[:, :, 0]), (own, unused)):
-            index = np.where(free, 0, np.arange(vectors.shape[-2]))
-            index = np.maximum.accumulate(index, axis=-1)
-            if vectors.ndim == 3:
-                vectors[:, 0][free[:, 0]] = 0
-            vectors[:] = np.take_along_axis(vectors, index[..., None], axis=-2)
-    return out
-
-
-def _differences(decisions: Shorts) -> Shorts:
-    """Vectors as differences to the block to the left, or above in the first column; modulo 2^16."""
-    out = decisions.copy()
-    vectors = decisions[..., 1:]
-    out[:, :, 1:, 1:] -= vectors[:, :, :-1]
-    out[:, 1:, 0, 1:] -= vectors[:, :-1, 0]
-    return out
-
-
-def _summed(differences: Shorts) -> Shorts:
-    """Undo :func:`_differences`."""
-    out = differences.copy()
-    vectors = out[..., 1:]
-    np.cumsum(vectors[:, :, 0], axis=1, dtype=np.int16, out=vectors[:, :, 0])
-    np.cumsum(vectors, axis=2, dtype=np.int16, out=vectors)
-    return out
+def _check_modes(modes: Bytes, step: Pass, sides: Sides) -> None:
+    there = np.stack([sides.past >= 0, sides.future >= 0], axis=1)[step.frames]
+    wrong = np.flatnonzero((uses(modes) & ~there).any(axis=1))
+    if wrong.size:
+        frame = sides.dropped[step.frames[wrong[0]]]
+        raise DamagedError(f"fill payload: mode {modes[wrong[0]]} in frame {frame}: no such source")
 
 
 def trimmed(
@@ -154,8 +137,8 @@ def trimmed(
         first: the old frame that is now the first.
     """
     decisions = read(payload, old, header)
-    before, after = Sides.of(old), Sides.of(new)
-    out = np.zeros((len(after.dropped), *decisions.shape[1:]), np.int16)
+    before, after = decisions.sides, Sides.of(new)
+    out = np.zeros((len(after.dropped), *decisions.blocks.shape[1:]), np.int16)
     at = {int(frame): number for number, frame in enumerate(before.dropped)}
     for number, frame in enumerate((after.dropped + first).tolist()):
         was = at.get(frame)
@@ -166,5 +149,5 @@ def trimmed(
             for now, then in ((after.past, before.past), (after.future, before.future))
         ]
         if all(same):
-            out[number] = decisions[was]
-    return write(out)
+            out[number] = decisions.blocks[was]
+    return write(Decisions(after, out))

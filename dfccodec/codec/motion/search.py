@@ -3,37 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
+from dfccodec.codec.motion.blocks import BLOCK, SUB
 from dfccodec.codec.motion.compose import WIDE, window
-from dfccodec.codec.motion.payload import BLOCK, SUB
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+Shorts = npt.NDArray[np.int16]
+Index = npt.NDArray[np.intp]
+
+
+class Effort(IntEnum):
+    """How long to search.
+
+    FAST looks 32 pixels far where NORMAL looks 48, and refines less: two thirds of the time, for a few hundredths of a
+    decibel.
+    """
+
+    FAST = 0
+    NORMAL = 1
+
+
+UNIT = 4096
+"""Of samples here, which are integers: pictures and their positions between pixels take a lot of memory."""
+
+CHANNELS = np.array([[1, 1, 1], [np.sqrt(1.5), 0, -np.sqrt(1.5)]], np.float32).T / np.float32(3**0.5)
+"""Sum, and red less blue. Squared differences of both together are nearly those of three colours, for two thirds of
+the time; of the sum alone they are blind to edges of the same brightness."""
 
 COARSE = 4
-RANGE = 12
-"""Pixels at a quarter of the size that the first search goes in each direction: 48 of the picture's."""
-FAR = 128
-"""Pixels from the picture that this encoder can look; vectors handed on from frame to frame stop at half of it."""
-AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
+RANGES = {Effort.FAST: 8, Effort.NORMAL: 12}
+"""Pixels at a quarter of the size that the first search goes in each direction: 32 and 48 of the picture's."""
+FAR = 64
+"""Pixels from the picture that this encoder can look."""
+GOOD = 10
+"""Bits that a block must be able to save to be searched."""
+STRIP = 32
+"""Blocks that are looked for at a time: more of them look at more places in vain."""
+AROUND = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x], np.int32)
+CROSS = AROUND[[1, 3, 4, 6]]
 
 
 @dataclass(frozen=True)
 class Level:
-    """A grey picture at one scale, with `edge` pixels repeated around it, and its phases between pixels.
+    """A picture at one scale, with `edge` pixels repeated around it, and its phases between pixels.
 
     Attributes:
-        phases: (n·n, height, width) float32: moved by 0 … n−1 n-ths of a pixel down, then right.
+        phases: (1 or SUB · SUB, height, width, channels) int16: moved by 0 … SUB − 1 parts of a pixel down, then right.
         block, wide: sides of a block and of its window here.
         rows, columns: of blocks.
     """
 
-    phases: Floats
+    phases: Shorts
     block: int
     wide: int
     edge: int
@@ -42,36 +69,45 @@ class Level:
 
     @cached_property
     def corners(self) -> tuple[Ints, Ints]:
-        """Of the windows of all blocks, in the picture with its edge."""
+        """(rows · columns,) of all windows, in the picture with its edge: down and right."""
         first = self.edge - (self.wide - self.block) // 2
-        y, x = np.mgrid[: self.rows, : self.columns].astype(np.int32) * self.block + first
+        y, x = np.mgrid[: self.rows, : self.columns].reshape(2, -1).astype(np.int32) * self.block + first
         return y, x
 
     @cached_property
     def weights(self) -> Floats:
-        """(wide, wide) of the window, squared errors are weighted by it."""
-        step = WIDE // self.wide
-        side = window().reshape(-1, step).mean(axis=1)
-        out: Floats = side[:, None] * side
+        """(wide · wide · channels,) of squared differences: those of the window."""
+        side = window().reshape(-1, WIDE // self.wide).mean(axis=1) / UNIT
+        out: Floats = np.repeat((side[:, None] * side).ravel(), self.phases.shape[-1])
         return out
 
-    def windows(self, vectors: Ints | None = None) -> Floats:
-        """Windows (rows, columns, wide, wide) of all blocks, moved by vectors (rows, columns, 2) in phases."""
-        count, height, width = self.phases.shape
-        per = round(count**0.5)
-        y, x = self.corners
-        if vectors is None:
-            number = np.zeros((1, 1), np.int32)
-        else:
+    def windows(self, cells: Index, vectors: Ints | None = None) -> Shorts:
+        """Windows (n, wide · wide · channels) of blocks of raster numbers (n,), moved by vectors (n, 2) in phases."""
+        count, height, width, channels = self.phases.shape
+        y, x = self.corners[0][cells], self.corners[1][cells]
+        number: Ints | int = 0
+        if vectors is not None:
             limit = self.edge - self.wide
-            whole = np.clip(vectors // per, -limit, limit - 1)
-            part = vectors % per
-            number = part[..., 0] * per + part[..., 1]
-            y, x = y + whole[..., 0], x + whole[..., 1]
-        a, b, c = self.phases.strides
-        shape = (count, height - self.wide + 1, width - self.wide + 1, self.wide, self.wide)
-        view = as_strided(self.phases, shape, (a, b, c, b, c), writeable=False)
-        out: Floats = view[number, y, x]
+            whole = vectors if count == 1 else vectors >> 1
+            whole = np.maximum(np.minimum(whole, limit - 1), -limit)
+            y, x = y + whole[:, 0], x + whole[:, 1]
+            if count > 1:
+                number = (vectors[:, 0] & 1) * SUB + (vectors[:, 1] & 1)
+        a, b, c, d = self.phases.strides
+        shape = (count, height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
+        view = as_strided(self.phases, shape, (a, b, c, b, d), writeable=False)
+        out: Shorts = view[number, y, x].reshape(len(cells), self.wide * self.wide * channels)
+        return out
+
+    def error(self, wanted: Shorts, cells: Index, vectors: Ints) -> Floats:
+        """Squared differences (n,) between windows that are wanted and those that vectors lead to."""
+        return self.apart(self.windows(cells, vectors), wanted)
+
+    def apart(self, one: Shorts, other: Shorts) -> Floats:
+        """Squared differences (n,) of windows, weighted."""
+        difference = np.subtract(one, other).astype(np.float32)
+        difference *= difference
+        out: Floats = difference @ self.weights
         return out
 
 
@@ -79,45 +115,49 @@ class Pyramid:
     """A picture at quarter, half and whole size."""
 
     def __init__(self, frame: Floats, per: int = 1) -> None:
-        """`frame` (H, W, 3) in 0…1; `per` positions from one pixel to the next at whole size."""
+        """`frame` (H, W, 3) in 0…1; `per` positions, 1 or SUB, from one pixel to the next at whole size."""
         height, width = frame.shape[:2]
         self.rows, self.columns, self.per = -(-height // BLOCK), -(-width // BLOCK), per
-        pad = ((0, self.rows * BLOCK - height), (0, self.columns * BLOCK - width))
-        # Grey whose squared differences are about those of the three colours together.
-        self.grey = np.pad(frame.mean(axis=2) * np.float32(3**0.5), pad, mode="edge")
+        pad = ((0, 0), (0, self.rows * BLOCK - height), (0, self.columns * BLOCK - width))
+        self.planes = np.pad(np.moveaxis(frame @ (CHANNELS * np.float32(UNIT)), -1, 0), pad, mode="edge")
 
     @cached_property
     def whole(self) -> Level:
-        return self._level(1, self.per)
+        return self._level(self.planes, 1, self.per)
 
     @cached_property
     def half(self) -> Level:
-        return self._level(2, 1)
+        return self._level(_smaller(self.planes, 2), 2, 1)
 
     @cached_property
     def quarter(self) -> Floats:
-        return _smaller(self.grey, COARSE)
+        """(height, width), of the sum alone, in 0…√3."""
+        out: Floats = _smaller(self.planes[:1], COARSE)[0] / np.float32(UNIT)
+        return out
 
-    def _level(self, scale: int, per: int) -> Level:
+    def _level(self, planes: Floats, scale: int, per: int) -> Level:
         edge = (FAR + WIDE) // scale
-        grey = np.pad(_smaller(self.grey, scale), edge, mode="edge")
-        phases = np.stack([_moved(grey, i / per, j / per) for i in range(per) for j in range(per)])
+        padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
+        phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
+        for number in range(per * per):
+            moved = _moved(padded, number // per / per, number % per / per)
+            phases[number] = np.moveaxis(np.rint(moved), 0, -1)
         return Level(phases, BLOCK // scale, WIDE // scale, edge, self.rows, self.columns)
 
 
-def _smaller(grey: Floats, scale: int) -> Floats:
-    height, width = grey.shape
-    out: Floats = grey.reshape(height // scale, scale, width // scale, scale).mean(axis=(1, 3))
+def _smaller(planes: Floats, scale: int) -> Floats:
+    count, height, width = planes.shape
+    out: Floats = planes.reshape(count, height // scale, scale, width // scale, scale).mean(axis=(2, 4))
     return out
 
 
-def _moved(grey: Floats, down: float, right: float) -> Floats:
+def _moved(planes: Floats, down: float, right: float) -> Floats:
     """Linear between pixels."""
     if down:
-        grey = grey + (np.concatenate([grey[1:], grey[-1:]]) - grey) * np.float32(down)
+        planes = planes + (np.concatenate([planes[:, 1:], planes[:, -1:]], axis=1) - planes) * np.float32(down)
     if right:
-        grey = grey + (np.concatenate([grey[:, 1:], grey[:, -1:]], axis=1) - grey) * np.float32(right)
-    return grey
+        planes = planes + (np.concatenate([planes[..., 1:], planes[..., -1:]], axis=2) - planes) * np.float32(right)
+    return planes
 
 
 ZERO, FIRST, EACH = 0.1, 2.0, 1.5
@@ -126,124 +166,134 @@ ZERO, FIRST, EACH = 0.1, 2.0, 1.5
 
 def bits_of(differences: Ints) -> Floats:
     """About the bits of vectors' differences (…, 2) to what is expected."""
-    size = np.abs(differences, dtype=np.float32)
+    size = np.abs(differences).astype(np.float32)
     out: Floats = (ZERO + FIRST * (size > 0) + EACH * np.log2(1 + size)).sum(axis=-1)
     return out
 
 
-def expected(vectors: Ints) -> Ints:
-    """What the payload predicts vectors (rows, columns, 2) from: the block to the left, or above."""
-    out = np.zeros_like(vectors)
-    out[:, 1:] = vectors[:, :-1]
-    out[1:, 0] = vectors[:-1, 0]
-    return out
-
-
 class _Field:
-    """The best vectors so far at one scale."""
+    """The best vectors so far at one scale, of all blocks; only some of them are searched."""
 
-    def __init__(self, now: Level, then: Level, slope: float, start: Ints) -> None:
-        self.target, self.then, self.slope = now.windows(), then, slope
-        self.vectors, self.guess = start, expected(start)
-        self.error = self._error(start)
-        self.cost = self.error + slope * bits_of(start - self.guess)
+    def __init__(self, now: Level, then: Level, slope: float, start: Ints, cells: Index) -> None:
+        """`start` (rows · columns, 2), to be searched at the raster numbers `cells` (n,)."""
+        self.then, self.slope, self.cells, self.vectors = then, slope, cells, start.copy()
+        self.target = now.windows(cells)
+        y, x = np.divmod(cells, then.columns)
+        sides = [(y, np.maximum(x - 1, 0)), (y, np.minimum(x + 1, then.columns - 1)), (np.maximum(y - 1, 0), x)]
+        self.near = [i * then.columns + j for i, j in [*sides, (np.minimum(y + 1, then.rows - 1), x)]]
+        self.error = then.error(self.target, cells, start[cells])
+        self._expect()
 
-    def _error(self, vectors: Ints) -> Floats:
-        difference = self.then.windows(vectors)
-        difference -= self.target
-        difference *= difference
-        rows, columns = vectors.shape[:2]
-        out: Floats = difference.reshape(rows, columns, -1) @ self.then.weights.ravel()
-        return out
+    def _expect(self) -> None:
+        self.guess = np.sort([self.vectors[near] for near in self.near[:3]], axis=0)[1]
+        self.cost = self.error + self.slope * bits_of(self.vectors[self.cells] - self.guess)
 
     def offer(self, vectors: Ints) -> None:
-        error = self._error(vectors)
-        cost = error + self.slope * bits_of(vectors - self.guess)
-        better = cost < self.cost
-        self.vectors = np.where(better[..., None], vectors, self.vectors)
-        self.cost = np.where(better, cost, self.cost)
+        """Take those of vectors (n, 2), one for each block searched, that are better."""
+        new = np.flatnonzero((vectors != self.vectors[self.cells]).any(axis=1))
+        if not new.size:
+            return
+        error = self.then.error(self.target[new], self.cells[new], vectors[new])
+        cost = error + self.slope * bits_of(vectors[new] - self.guess[new])
+        better = cost < self.cost[new]
+        new = new[better]
+        self.vectors[self.cells[new]] = vectors[new]
+        self.error[new], self.cost[new] = error[better], cost[better]
 
-    def around(self, step: int = 1) -> None:
-        """Offer the eight vectors around the best."""
-        centre = self.vectors
-        for move in AROUND:
-            self.offer(centre + np.array(move, np.int32) * step)
+    def around(self, moves: Ints) -> None:
+        """Offer vectors around the best."""
+        centre = self.vectors[self.cells]
+        for move in moves:
+            self.offer(centre + move)
 
     def spread(self) -> None:
         """Offer the neighbours' vectors, and count bits from them anew."""
-        self.guess = expected(self.vectors)
-        self.cost = self._error(self.vectors) + self.slope * bits_of(self.vectors - self.guess)
-        for axis in (0, 1):
-            for step in (-1, 1):
-                moved = np.roll(self.vectors, step, axis)
-                self.offer(moved)
-        self.offer(self.guess)
+        self._expect()
+        for near in self.near:
+            self.offer(self.vectors[near])
 
 
-def vectors_between(now: Pyramid, then: Pyramid, slope: float, hint: Ints | None = None) -> Ints:
+def vectors_between(
+    now: Pyramid, then: Pyramid, slope: float, hint: Ints | None = None, effort: Effort = Effort.NORMAL,
+    wanted: npt.NDArray[np.bool_] | None = None,
+) -> Ints:  # fmt: skip
     """Where in `then` each block of `now` is found.
 
     Args:
         now: the picture to predict.
-        then: the picture to predict it from.
+        then: the picture to predict it from, of phases SUB.
         slope: λ, squared error per bit.
         hint: vectors (rows, columns, 2) to try first.
+        effort: how long to search.
+        wanted: (rows, columns) blocks to search; all by default. Others stand still.
 
     Returns:
         (rows, columns, 2) int32 in units of 1 / SUB pixel.
     """
-    if hint is not None:
-        hint = np.clip(hint, -FAR * SUB // 2, FAR * SUB // 2)
-    alone, smooth = _everywhere(now, then, slope)
-    field = _Field(now.half, then.half, slope / 4, smooth * 2)
-    field.offer(alone * 2)
-    field.offer(np.zeros_like(smooth))
-    if hint is not None:
-        field.offer((hint + SUB) // (2 * SUB))
-    field.around()
+    shape = now.rows, now.columns, 2
+    still = np.zeros((now.rows * now.columns, 2), np.int32)
+    cells = np.arange(len(still)) if wanted is None else np.flatnonzero(wanted)
+    cells = cells[then.whole.error(now.whole.windows(cells), cells, still[cells]) > GOOD * slope]
+    if not cells.size:
+        return still.reshape(shape)
+    known = None if hint is None else hint.reshape(-1, 2)
+    alone, smooth = (found.reshape(-1, 2) for found in _everywhere(now, then, slope, RANGES[effort]))
+    field = _Field(now.half, then.half, slope / 4, smooth * 2, cells)
+    field.offer(alone[cells] * 2)
+    field.offer(still[cells])
+    if known is not None:
+        field.offer((known[cells] + SUB) // (2 * SUB))
+    field.around(AROUND if effort > Effort.FAST else CROSS)
     field.spread()
-    field = _Field(now.whole, then.whole, slope, field.vectors * 2 * SUB)
-    if hint is not None:
-        field.offer(hint)
-    field.offer(np.zeros_like(smooth))
-    field.around(SUB)
-    field.around()
-    field.spread()
-    field.around()
-    return field.vectors
+    field = _Field(now.whole, then.whole, slope, field.vectors * 2 * SUB, cells)
+    if known is not None:
+        field.offer(known[cells])
+    field.offer(still[cells])
+    if effort > Effort.FAST:
+        field.spread()
+    field.around(AROUND * SUB)
+    field.around(AROUND if effort > Effort.FAST else CROSS)
+    return field.vectors.reshape(shape)
 
 
-def _everywhere(now: Pyramid, then: Pyramid, slope: float) -> tuple[Ints, Ints]:
+def _everywhere(now: Pyramid, then: Pyramid, slope: float, reach: int) -> tuple[Ints, Ints]:
     """The best whole vectors at a quarter of the size: by the block alone, and by its neighbourhood."""
-    grey = now.quarter
-    height, width = grey.shape
-    framed = np.pad(then.quarter, RANGE, mode="edge")
-    side = BLOCK // COARSE
-    best = [np.full((now.rows, now.columns), np.inf, np.float32) for _ in range(2)]
-    found = [np.zeros((now.rows, now.columns), np.int32) for _ in range(2)]
-    span = 2 * RANGE + 1
-    views = np.lib.stride_tricks.sliding_window_view(framed, (height, width))
-    distance = np.abs(np.arange(-RANGE, RANGE + 1, dtype=np.float32))
-    for y in range(span):
-        error = views[y] - grey
-        error *= error
-        error = np.sum([error[:, i::side] for i in range(side)], axis=0)
-        error = np.sum([error[:, :, i::side] for i in range(side)], axis=0)
-        error += (slope / 16 * (np.log2(1 + distance) + np.log2(1 + distance[y])))[:, None, None]
-        for number, costs in enumerate((error, _wider(error))):
-            x = costs.argmin(axis=0)
-            least = np.take_along_axis(costs, x[None], axis=0)[0]
-            better = least < best[number]
-            best[number][better] = least[better]
-            found[number][better] = (y * span + x)[better]
-    alone, smooth = (np.stack(np.divmod(f, span), axis=-1).astype(np.int32) - RANGE for f in found)
-    return alone, smooth
-
-
-def _wider(error: Floats) -> Floats:
-    """Errors of blocks with half of those beside them."""
-    for axis in (1, 2):
+    error = _errors(now, then, reach)
+    distance = np.log2(1 + np.abs(np.arange(-reach, reach + 1, dtype=np.float32)))
+    error += slope / 16 * (distance[:, None] + distance).ravel()
+    alone = error.argmin(axis=2)
+    for axis in (0, 1):
         padded = np.pad(error, [(int(a == axis),) * 2 for a in range(3)], mode="edge")
-        ends = [padded.take(range(i, i + error.shape[axis]), axis) for i in range(3)]
-        error = ends[1] + np.float32(0.5) * (ends[0] + ends[2])
-    return error
+        ends = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
+        error += np.float32(0.5) * (ends[0] + ends[1])
+    span = 2 * reach + 1
+    first, second = (
+        np.stack(np.divmod(found, span), axis=-1).astype(np.int32) - reach for found in (alone, error.argmin(axis=2))
+    )
+    return first, second
+
+
+def _errors(now: Pyramid, then: Pyramid, reach: int) -> Floats:
+    """(rows, columns, span · span) squared differences of windows at a quarter of the size, for all vectors.
+
+    |a − b|² = |a|² − 2ab + |b|², of which |b|² is the same for all vectors: products of matrices do most of the work.
+    """
+    wide, block, span = WIDE // COARSE, BLOCK // COARSE, 2 * reach + 1
+    beyond = (wide - block) // 2
+    target = sliding_window_view(np.pad(now.quarter, beyond, mode="edge"), (wide, wide))[::block, ::block]
+    target = target.reshape(now.rows, now.columns, wide * wide)
+    places = sliding_window_view(np.pad(then.quarter, beyond + reach, mode="edge"), (wide, wide))
+    places = places.reshape(*places.shape[:2], wide * wide)
+    size = np.einsum("yxi,yxi->yx", places, places)
+    out = np.empty((now.rows, now.columns, span, span), np.float32)
+    for row in range(now.rows):
+        lines = slice(row * block, row * block + span)
+        for column in range(0, now.columns, STRIP):
+            blocks = target[row, column : column + STRIP]
+            part = slice(column * block, column * block + (len(blocks) - 1) * block + span)
+            product = places[lines, part] @ (-2 * blocks.T) + size[lines, part, None]
+            a, b, c = product.strides
+            out[row, column : column + STRIP] = as_strided(
+                product, (len(blocks), span, span), (b * block + c, a, b), writeable=False
+            )
+    return out.reshape(now.rows, now.columns, -1)

@@ -1,0 +1,188 @@
+"""The order in which the decisions of a clip are coded, and the contexts of their symbols (SPEC.md 6.7).
+
+Writer, reader and the encoder's choice run the same walk. All about a pass is computed at once, with integer
+arithmetic alone, from decisions that are already known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from dfccodec.codec.motion.blocks import FIELDS, MODES, Decisions, Sides, uses
+from dfccodec.codec.motion.tables import MODE_CONTEXT, SAMES, SIZE_CONTEXT, SIZES, SPREADS, VECTOR_CONTEXT, VOTES
+
+Index = npt.NDArray[np.intp]
+Ints = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
+Shorts = npt.NDArray[np.int16]
+
+COARSEST = 8
+"""Blocks from one to the next in the first phase, down and right."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Blocks of a frame that are coded together.
+
+    Attributes:
+        cells: (n,) raster numbers.
+        near: (4, n) raster numbers of the neighbours; None in the first phase.
+        close: whether neighbours share a side with their block.
+    """
+
+    cells: Index
+    near: Index | None
+    close: bool
+
+
+@lru_cache(maxsize=2)
+def phases(rows: int, columns: int) -> tuple[Phase, ...]:
+    """All phases of a frame: a coarse grid, then in turn the middles of its squares and of their sides."""
+    y, x = np.mgrid[:rows, :columns]
+    step = COARSEST
+    found = [Phase(np.flatnonzero((y % step == 0) & (x % step == 0)), None, False)]
+    while step > 1:
+        step //= 2
+        on = (y % step == 0) & (x % step == 0)
+        down, right = y // step % 2 == 1, x // step % 2 == 1
+        for cells, moves in (
+            (np.flatnonzero(on & down & right), [(-1, -1), (-1, 1), (1, -1), (1, 1)]),
+            (np.flatnonzero(on & (down != right)), [(-1, 0), (0, -1), (0, 1), (1, 0)]),
+        ):
+            near = np.stack([_beside(cells, step * i, step * j, rows, columns) for i, j in moves])
+            found.append(Phase(cells, near, step == 1 and 0 in moves[0]))
+    return tuple(phase for phase in found if phase.cells.size)
+
+
+def _beside(cells: Index, down: int, right: int, rows: int, columns: int) -> Index:
+    """Raster numbers of neighbours; outside of the picture, that on the other side, or else none: the own line."""
+    place = []
+    for at, move, size in ((cells // columns, down, rows), (cells % columns, right, columns)):
+        sides = [np.where((n >= 0) & (n < size), n, -1) for n in (at + move, at - move)]
+        there = np.where(sides[0] >= 0, sides[0], sides[1])
+        place.append(np.where(there >= 0, there, at))
+    return place[0] * columns + place[1]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Dropped frames that are coded together: the first of every run of them, then the second of every run, …
+
+    Attributes:
+        frames: (n,) numbers of dropped frames.
+        before: (n,) those of the frames before them; None at the first level.
+        distance: (n, 2) frames to past and future, 0 where there is none.
+        earlier: (n, 2) the same of the frames before, at least 1.
+    """
+
+    frames: Index
+    before: Index | None
+    distance: Ints
+    earlier: Ints
+
+
+def levels(sides: Sides) -> Iterator[Level]:
+    """The levels of a clip in order."""
+    dropped, index = sides.dropped, np.arange(len(sides.dropped))
+    depth = index - np.maximum.accumulate(np.where(np.diff(dropped, prepend=-2) > 1, index, 0))
+    past = np.where(sides.past >= 0, dropped - sides.past, 0)
+    future = np.where(sides.future >= 0, sides.future - dropped, 0)
+    distance = np.stack([past, future], axis=1).astype(np.int32)
+    for number in range(int(depth.max()) + 1):
+        frames = np.flatnonzero(depth == number)
+        before = frames - 1
+        yield Level(frames, before if number else None, distance[frames], np.maximum(distance[before], 1))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One phase of one level, n blocks frame by frame, and what is known of them before they are coded.
+
+    Attributes:
+        frames, cells: (n,) number of the dropped frame, and raster number of the block in it.
+        close: whether it is the last phase.
+        modes: (n, 4) all modes, the most expected first.
+        vectors: (5, n, 2, 2) into past and future, down and right: the median, and those of the neighbours.
+        mode_context: (n,)
+        vector_context: (n, 2)
+        size_context: (n, 2) of a difference down; the context after it is that of one right.
+    """
+
+    frames: Index
+    cells: Index
+    close: bool
+    modes: Bytes
+    vectors: Shorts
+    mode_context: Bytes
+    vector_context: Bytes
+    size_context: Bytes
+
+
+class Walk:
+    """The decisions known so far. Here every block has both vectors: one that it does not use is the median."""
+
+    def __init__(self, sides: Sides, rows: int, columns: int) -> None:
+        self.sides, self.rows, self.columns = sides, rows, columns
+        self.modes = np.zeros((len(sides.dropped), rows * columns), np.uint8)
+        self.vectors = np.zeros((len(sides.dropped), rows * columns, 2, 2), np.int16)
+
+    def passes(self) -> Iterator[Pass]:
+        """All passes in order; the decisions of each are to be `put` before the next is asked for."""
+        for level in levels(self.sides):
+            for phase in phases(self.rows, self.columns):
+                yield self._pass(level, phase)
+
+    def put(self, step: Pass, modes: Bytes, vectors: Shorts) -> None:
+        """Take the decisions of a pass: modes (n,), vectors (n, 2, 2); unused ones do not matter."""
+        self.modes[step.frames, step.cells] = modes
+        self.vectors[step.frames, step.cells] = np.where(uses(modes)[..., None], vectors, step.vectors[0])
+
+    def decisions(self) -> Decisions:
+        """All of them, unused vectors 0."""
+        out = np.empty((*self.modes.shape, FIELDS), np.int16)
+        out[..., 0] = self.modes
+        out[..., 1:] = (self.vectors * uses(self.modes)[..., None]).reshape(*self.modes.shape, FIELDS - 1)
+        return Decisions(self.sides, out.reshape(-1, self.rows, self.columns, FIELDS))
+
+    def _pass(self, level: Level, phase: Phase) -> Pass:
+        frames, cells = np.repeat(level.frames, phase.cells.size), np.tile(phase.cells, level.frames.size)
+        mode, vector = self._before(level, phase)
+        if phase.near is None:
+            around = np.zeros((4, cells.size), np.uint8) if mode is None else np.stack([mode] * 4)
+            vectors = np.stack([vector] * 4)
+        else:
+            there = frames, np.tile(phase.near, level.frames.size)
+            around, vectors = self.modes[there], self.vectors[there]
+            vector = vectors[0] if mode is None else vector
+        votes = 2 * (around[..., None] == np.arange(MODES)).sum(axis=0, dtype=np.int8)
+        if mode is not None:
+            votes += mode[:, None] == np.arange(MODES)
+        five = np.stack([*vectors, vector])
+        low, median, high = np.sort(five, axis=0)[1:4]
+        spread = (high.astype(np.int32) - low).sum(axis=-1)
+        same = (five == median).all(axis=-1).sum(axis=0)
+        same = np.where(spread > 0, same, np.maximum(same, 2) - 2)
+        apart = np.searchsorted([1, 2, 4], spread, side="right")
+        size = np.minimum(np.searchsorted(1 << np.arange(SIZES - 1), spread, side="right"), SIZES - 1)
+        sure = np.maximum(votes.max(axis=1), 10 - VOTES) - (10 - VOTES)
+        return Pass(
+            frames, cells, phase.close, np.argsort(-votes, axis=1, kind="stable").astype(np.uint8),
+            np.stack([median, *vectors]), (MODE_CONTEXT + phase.close * VOTES + sure).astype(np.uint8),
+            (VECTOR_CONTEXT + (phase.close * SPREADS + apart) * SAMES + same).astype(np.uint8),
+            (SIZE_CONTEXT + 2 * size).astype(np.uint8),
+        )  # fmt: skip
+
+    def _before(self, level: Level, phase: Phase) -> tuple[Bytes | None, Shorts]:
+        """Mode and vectors of the same blocks in the frames before, the vectors scaled to what is farther or nearer."""
+        count = level.frames.size * phase.cells.size
+        if level.before is None:
+            return None, np.zeros((count, 2, 2), np.int16)
+        there = level.before[:, None], phase.cells
+        now, then = (d[:, None, :, None] for d in (level.distance, level.earlier))
+        scaled = (2 * self.vectors[there].astype(np.int32) * now + then) // (2 * then)
+        return self.modes[there].ravel(), np.clip(scaled, -32768, 32767).astype(np.int16).reshape(count, 2, 2)
