@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from dfccodec.codec import tiles
 from dfccodec.codec.budgets import Budget
-from dfccodec.codec.decoder import model_frames
+from dfccodec.codec.decoder import finished, model_frames
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload
@@ -20,6 +21,21 @@ from dfccodec.codec.runtime import free_threads
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.media.picture import Picture
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A coded clip: its record, its integers, and what the model makes of all its frames where that is known.
+
+    Args:
+        clip: the record.
+        values: (K, tiles, rows, columns, C) int16.
+        frames: (T, H, W, 3) float32 in 0…1, before the fill policy paints.
+    """
+
+    clip: Clip
+    values: np.ndarray
+    frames: np.ndarray | None = None
 
 
 class ClipCoder:
@@ -57,6 +73,13 @@ class ClipCoder:
         Returns:
             the clip's record, and its integers (K, tiles, rows, columns, C) int16.
         """
+        coded = self.trial(batch, first_frame, budget, qp)
+        return coded.clip, coded.values
+
+    def trial(
+        self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
+    ) -> Coded:
+        """As :meth:`code`, with what a decoder would show where the motion search needed it."""
         settings = self.settings
         budget, qp = budget or settings.budget, settings.qp if qp is None else qp
         frames = np.stack([p.rgb for p in batch])
@@ -73,8 +96,15 @@ class ClipCoder:
             data, planes, settings.fill, coding=settings.coding,
         )  # fmt: skip
         if settings.fill == Fill.MOTION:
-            clip = self._with_motion(clip, values, frames)
-        return clip, values
+            return self._with_motion(clip, values, frames)
+        return Coded(clip, values)
+
+    def shown(self, coded: Coded) -> np.ndarray:
+        """What a decoder shows of a clip, (T, H, W, 3) uint8; uses the model's frames up."""
+        frames = coded.frames
+        if frames is None:
+            frames = model_frames(coded.clip, coded.values, self.header, self.steps, self.loaded)
+        return finished(frames, coded.clip, self.header)
 
     def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
         """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
@@ -88,12 +118,12 @@ class ClipCoder:
         importance = np.mean([score for _, score in coded], axis=0)
         return latents, np.rint(np.clip(importance, 0, 1) * 255).astype(np.uint8)
 
-    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Clip:
+    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Coded:
         """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
         sides = Sides.of(clip.kept)
         if len(sides.dropped) in (0, clip.frames):
-            return clip
+            return Coded(clip, values)
         decoded = model_frames(clip, values, self.header, self.steps, self.loaded)
         np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
         decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads())
-        return dataclasses.replace(clip, fill_payload=payload.write(decisions))
+        return Coded(dataclasses.replace(clip, fill_payload=payload.write(decisions)), values, decoded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dfccodec.codec.budgets import Budget
+from dfccodec.codec.control.target import Target
 from dfccodec.codec.integers import DEFAULT_CODING
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.container.records import Coding, Fill
@@ -12,6 +13,7 @@ from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_QP
 
 DEFAULT_BUDGET = Budget("top", 8)
+DEFAULT_QP = 24
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,18 @@ class Settings:
         seed: of Bernoulli budgets.
         coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
+        free: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
     """
 
     budget: Budget = DEFAULT_BUDGET
-    qp: int = 24
+    qp: int = DEFAULT_QP
     fill: Fill = Fill.MOTION
     seed: int = 256
     coding: Coding = DEFAULT_CODING
     snap: float = SNAP
+    target: Target | None = None
+    free: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.qp <= MAX_QP:
@@ -40,9 +46,22 @@ class Settings:
         if not 0 <= self.snap <= 0.5:
             raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
 
+        if self.target and not self.free and self.budget.kind not in ("top", "share", "all"):
+            raise UsageError(
+                f"--budget {self.budget} and {self.target.option} both choose how many frames to keep: leave out one, "
+                "or fix the number as in --budget 8"
+            )
+
+    @property
+    def fixed(self) -> Budget | None:
+        """The budget that a target has to keep to, if any."""
+        return None if self.free else self.budget
+
     def describe(self) -> str:
         """The command-line options that mean these settings."""
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
         snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
         coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
-        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{coding}{snap}{seed}"
+        budget = "" if self.target and self.free else f"--budget {self.budget} "
+        rate = self.target or f"--qp {self.qp}"
+        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{seed}"

@@ -1,0 +1,41 @@
+"""Options of an encode, as the command line and the library take them, into settings: one place for both."""
+
+from __future__ import annotations
+
+from dfccodec.codec import fill as fills
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.control.target import Target
+from dfccodec.codec.integers import parse_coding
+from dfccodec.codec.quantizer import SNAP
+from dfccodec.codec.settings import DEFAULT_BUDGET, DEFAULT_QP, Settings
+from dfccodec.errors import UsageError
+
+
+def make_settings(
+    *,
+    budget: str | Budget | None = None,
+    qp: int | None = None,
+    fill: str = "motion",
+    seed: int = 256,
+    coding: str = "range",
+    snap: float | None = None,
+    target: Target | None = None,
+) -> Settings:
+    """Settings from what was given; None stands for what was not.
+
+    Raises:
+        UsageError: a value is wrong, or two options contradict each other.
+    """
+    if target is not None and qp is not None:
+        raise UsageError(f"--qp {qp} and {target.option} are given: a target chooses the QPs; leave out one of them")
+    chosen = Budget.parse(budget) if isinstance(budget, str) else budget
+    return Settings(
+        chosen or DEFAULT_BUDGET,
+        DEFAULT_QP if qp is None else qp,
+        fills.parse(fill),
+        seed,
+        parse_coding(coding),
+        SNAP if snap is None else snap,
+        target,
+        free=chosen is None,
+    )
