@@ -18,7 +18,8 @@ def encode(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Frames kept: 8 (of 32), 25%, all, bernoulli, bernoulli:0.185, threshold, threshold:0.5.",
+            help="Frames kept: 8 (of 32), 25%, all, bernoulli, bernoulli:0.185, threshold, threshold:0.5, auto, "
+            "auto:1.5, auto:1.5:2,4,8,16 (by content; weight of a higher rate; frames per kept frame).",
             show_default="8; with a target, what serves it best",
         ),
     ] = None,

@@ -93,7 +93,7 @@ def encode(
         source: a path or binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays.
         out: a path (written beside and renamed when complete) or a binary stream (written front to back).
         budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
-            `threshold[:p]`.
+            `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.control.auto`).
         qp: quantizer index, 0 (finest) … 63 (coarsest); 24 by default, not to be given with a target.
         fill: what stands where a frame was dropped: `token`, `motion`, `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from dfccodec.codec.clip_coder import ClipCoder
+from dfccodec.codec.control.auto import Auto
 from dfccodec.codec.control.plan import Plan
 from dfccodec.codec.control.target import Outcome
 from dfccodec.codec.integers import decode_clip_integers
@@ -83,10 +84,14 @@ def encode_pictures(
     """
     header = make_header(info, loaded)
     coder = ClipCoder(header, loaded, settings)
+    batches = None if again is None else (lambda: _batches(again(), header.clip_frames))
+    if settings.target is None and settings.budget.kind == "auto":
+        auto = Auto(coder, settings.budget, progress or (lambda done: None))
+        clips = auto.clips(_batches(pictures, header.clip_frames), batches)
+        return _written(_with_integers(clips, header), info, out, coder, None)
     if settings.target is None:
         return _written(_clips(pictures, coder), info, out, coder, progress)
     plan = Plan(coder, settings.target, settings.fixed, _overhead(info, coder), progress or (lambda done: None))
-    batches = None if again is None else (lambda: _batches(again(), header.clip_frames))
     clips = plan.clips(_batches(pictures, header.clip_frames), batches)
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
         report = _written(_with_integers(clips, header), info, cast(BinaryIO, stream), coder, None)

@@ -14,15 +14,12 @@ from dfccodec.codec.control.meter import Meter
 from dfccodec.codec.control.solve import Goal
 from dfccodec.codec.control.surface import Choice, Surface
 from dfccodec.codec.control.target import PSNR_TOLERANCE, SIZE_TOLERANCE, Outcome, Target
+from dfccodec.codec.control.window import Batch, window_clips
 from dfccodec.container.records import Clip
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_QP
 from dfccodec.media.picture import Picture
 
-WINDOW_CLIPS = 8
-"""Clips that stand in memory together: what an encoder that reads a pipe can see ahead."""
-WINDOW_BYTES = 512 << 20
-"""Bytes of their pictures at the most; one clip always stands."""
 ROUNDS, LAST_ROUNDS, MOST_ROUNDS = 2, 4, 8
 """Times a window's clips are chosen and measured anew: mostly, where the total must be met, and until it is."""
 _AIM_ABOVE = 0.05
@@ -30,8 +27,6 @@ _AIM_ABOVE = 0.05
 _STRIDE = 8
 _LEAST = 0.1
 """Share of its even part that a stretch of a pipe gets however much was spent before it."""
-
-Batch = list[Picture]
 
 
 @dataclass
@@ -69,8 +64,7 @@ class Plan:
         self._overhead = overhead
         self._done = _Sums(size=overhead)
         self._tick = float(coder.header.time_base)
-        frame_bytes = coder.header.width * coder.header.height * 3 * coder.header.clip_frames
-        self._window = max(1, min(WINDOW_CLIPS, WINDOW_BYTES // frame_bytes))
+        self._window = window_clips(coder.header)
 
     def clips(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]] | None) -> Iterator[Clip]:
         """Clips in order.
