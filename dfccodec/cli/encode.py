@@ -37,6 +37,12 @@ def encode(
         float | None,
         typer.Option(help="Slack in steps to repeat the kept frame before, 0 to 0.5.", show_default="0.15"),
     ] = None,
+    select: Annotated[
+        str,
+        typer.Option(
+            help="How frames are chosen: importance (the model's), dp (by what gaps cost), greedy (dp, then tries)."
+        ),
+    ] = "importance",
     target_size: Annotated[
         str | None, typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; hit within 3 %.")
     ] = None,
@@ -68,7 +74,9 @@ def encode(
     from dfccodec.media.source import VideoSource, standard_input
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
-    settings = make_settings(budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target)
+    settings = make_settings(
+        budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target, select=select
+    )
     name = standard_input() if source == "-" else Path(source)
     with VideoSource(name) as video:
         common.use_free_threads()

@@ -77,6 +77,7 @@ def encode(
     seed: int = 256,
     coding: str = "range",
     snap: float = SNAP,
+    select: str = "importance",
     target_size: str | int | None = None,
     bitrate: str | float | None = None,
     min_psnr: float | None = None,
@@ -100,6 +101,8 @@ def encode(
         seed: of Bernoulli budgets.
         coding: of the integers: `range` (smaller) or `zstd`.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        select: how frames are chosen: `importance` (the model's), `dp` (by what gaps between them cost), `greedy`
+            (`dp`, then by really coding moves; a dozen times slower).
         target_size: bytes of the file, as a number or as `2MiB`, `300kB`; hit within 3 %.
         bitrate: bits a second of video, as a number or as `300k`; hit within 3 %.
         min_psnr: RGB-PSNR of the whole video in dB, reached from there to 0.2 dB above.
@@ -118,7 +121,9 @@ def encode(
         UsageError: an option is wrong, or an array has another shape or type.
     """
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
-    settings = make_settings(budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target)
+    settings = make_settings(
+        budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target, select=select
+    )
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         pictures, info = _open_source(source, frame_rate := Fraction(rate).limit_denominator(1001), stack)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dfccodec.codec import tiles
+from dfccodec.codec import select, tiles
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.decoder import finished, model_frames
 from dfccodec.codec.integers import encode_integers
@@ -19,8 +19,10 @@ from dfccodec.codec.motion.payload import Sides
 from dfccodec.codec.quantizer import measured_steps, quantize
 from dfccodec.codec.runtime import free_threads
 from dfccodec.codec.settings import Settings
+from dfccodec.codec.squared import squared_error
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.media.picture import Picture
+from dfccodec.models.importance import gap_costs
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,23 @@ class ClipCoder:
         latents, importance = self._analyse(frames, budget, qp)
         if self._steps is None:
             self._steps = measured_steps(latents)
+
+        def coded(kept: np.ndarray) -> Coded:
+            return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp)
+
+        if settings.select != "importance":
+            importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded clip by clip, so that a clip's choice does not hang on those before it.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
-        values = quantize(latents[kept], self.steps, qp, settings.snap)
+        return coded(kept)
+
+    def _code(
+        self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
+        importance: np.ndarray, kept: np.ndarray, qp: int,
+    ) -> Coded:  # fmt: skip
+        """Code the `kept` frames, whose latents (K, …, C) these are."""
+        settings = self.settings
+        values = quantize(latents, self.steps, qp, settings.snap)
         data, planes = encode_integers(values, settings.coding)
         durations = tuple(p.duration for p in batch)
         clip = Clip(
@@ -110,13 +126,34 @@ class ClipCoder:
         """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
         header = self.header
         split = tiles.split(frames, header)
-        keep = budget.count(len(frames), header.clip_frames)
+        # Another choice than the model's needs the latents of all frames.
+        known = self.settings.select == "importance"
+        keep = budget.count(len(frames), header.clip_frames) if known else None
         coded = [self.loaded.encode(tile, qp, keep) for tile in split]
         _, rows, columns = header.grid
         latents = np.stack([latents for latents, _ in coded], axis=1)
         latents = latents.reshape(len(frames), len(split), rows, columns, header.channels)
         importance = np.mean([score for _, score in coded], axis=0)
         return latents, np.rint(np.clip(importance, 0, 1) * 255).astype(np.uint8)
+
+    def _selected(
+        self, frames: np.ndarray, latents: np.ndarray, importance: np.ndarray, budget: Budget, qp: int,
+        coded: Callable[[np.ndarray], Coded],
+    ) -> np.ndarray:  # fmt: skip
+        """Importance (T,) uint8, rearranged as the settings' way of choosing frames wants it."""
+        motion = self.settings.fill == Fill.MOTION
+        costs = select.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
+        keep = budget.count(len(frames), self.header.clip_frames)
+        importance = select.rearranged(importance, costs, keep)
+        if self.settings.select == "dp" or keep is None:
+            return importance
+
+        def price(kept: np.ndarray) -> float:
+            tried = coded(kept)
+            bits = 8 * (len(tried.clip.latents) + len(tried.clip.fill_payload))
+            return squared_error(frames, self.shown(tried)) + slope_of(qp) * bits
+
+        return select.greedy(importance, costs, keep, price)
 
     def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Coded:
         """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dfccodec.codec import fill as fills
+from dfccodec.codec import select as selection
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.control.target import Target
 from dfccodec.codec.integers import parse_coding
@@ -20,6 +21,7 @@ def make_settings(
     coding: str = "range",
     snap: float | None = None,
     target: Target | None = None,
+    select: str = "importance",
 ) -> Settings:
     """Settings from what was given; None stands for what was not.
 
@@ -38,4 +40,5 @@ def make_settings(
         SNAP if snap is None else snap,
         target,
         free=chosen is None,
+        select=selection.parse(select),
     )

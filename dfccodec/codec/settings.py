@@ -28,6 +28,7 @@ class Settings:
         coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
         target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
+        select: how frames are chosen: by the model's "importance", by "dp" or "greedy" (`codec.select`).
         free: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     snap: float = SNAP
     target: Target | None = None
     free: bool = True
+    select: str = "importance"
 
     def __post_init__(self) -> None:
         if not 0 <= self.qp <= MAX_QP:
@@ -64,4 +66,5 @@ class Settings:
         coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
         budget = "" if self.target and self.free else f"--budget {self.budget} "
         rate = self.target or f"--qp {self.qp}"
-        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{seed}"
+        select = "" if self.select == "importance" else f" --select {self.select}"
+        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{seed}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.clip_coder import ClipCoder
 from dfccodec.codec.control.surface import Choice, Cost, Surface
+from dfccodec.codec.squared import squared_error
 from dfccodec.container import chunks, pack
 from dfccodec.container.records import Clip, Index, IndexEntry
 from dfccodec.media.picture import Picture
@@ -26,15 +25,6 @@ _ENTRY_BYTES = len(pack.pack_index(Index((IndexEntry(0, 0, 0, 0, 0, 0),), bytes(
 def clip_bytes(clip: Clip, coder: ClipCoder) -> int:
     """What a clip adds to a file: its chunk, and its entry in the index."""
     return chunks.FRAME_BYTES + len(pack.pack_clip(clip, coder.header)) + _ENTRY_BYTES
-
-
-def squared_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two videos (T, H, W, 3) uint8: squared differences of samples in 0…1, added up."""
-    total = 0
-    for one, other in zip(a, b, strict=True):  # frame by frame: exact sums without wide copies of a clip
-        difference = one.astype(np.int32) - other
-        total += int(np.einsum("hwc,hwc->", difference, difference, dtype=np.int64))
-    return total / 255**2
 
 
 class Meter:
@@ -78,7 +68,7 @@ class Meter:
             return self.surface.measured[choice]
         coded = self._coder.trial(self.batch, self.first_frame, self._budget(choice), choice.qp)
         shown = self._coder.shown(coded)
-        error = sum(squared_error(p.rgb[None], back[None]) for p, back in zip(self.batch, shown, strict=True))
+        error = squared_error([p.rgb for p in self.batch], shown)
         cost = Cost(clip_bytes(coded.clip, self._coder), error)
         self.surface.add(choice, cost)
         self.coded[choice] = coded.clip
