@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dfccodec.cli import common
+from dfccodec.codec import presets
 
 
 def encode(
@@ -29,20 +30,27 @@ def encode(
             help="Quantizer index, 0 (finest) to 63 (coarsest).", show_default="24; with a target, what serves it best"
         ),
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Options by name; those given beside it win: {presets.table()}.")
+    ] = None,
     fill: Annotated[
-        str, typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.")
-    ] = "motion",
-    coding: Annotated[str, typer.Option(help="How integers are coded: range (smaller), zstd.")] = "range",
+        str | None,
+        typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.", show_default="motion"),
+    ] = None,
+    coding: Annotated[
+        str | None, typer.Option(help="How integers are coded: range (smaller), zstd.", show_default="range")
+    ] = None,
     snap: Annotated[
         float | None,
         typer.Option(help="Slack in steps to repeat the kept frame before, 0 to 0.5.", show_default="0.15"),
     ] = None,
     select: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How frames are chosen: importance (the model's), dp (by what gaps cost), greedy (dp, then tries)."
+            help="How frames are chosen: importance (the model's), dp (by what gaps cost), greedy (dp, then tries).",
+            show_default="importance",
         ),
-    ] = "importance",
+    ] = None,
     target_size: Annotated[
         str | None, typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; hit within 3 %.")
     ] = None,
@@ -75,8 +83,9 @@ def encode(
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
-        budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target, select=select
-    )
+        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
+        select=select,
+    )  # fmt: skip
     name = standard_input() if source == "-" else Path(source)
     with VideoSource(name) as video:
         common.use_free_threads()

@@ -72,12 +72,13 @@ def encode(
     *,
     budget: str | Budget | None = None,
     qp: int | None = None,
-    fill: str = "motion",
+    fill: str | None = None,
     model: str | Loaded = "mini",
     seed: int = 256,
-    coding: str = "range",
+    coding: str | None = None,
     snap: float = SNAP,
-    select: str = "importance",
+    select: str | None = None,
+    preset: str | None = None,
     target_size: str | int | None = None,
     bitrate: str | float | None = None,
     min_psnr: float | None = None,
@@ -96,13 +97,14 @@ def encode(
         budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
             `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.control.auto`).
         qp: quantizer index, 0 (finest) … 63 (coarsest); 24 by default, not to be given with a target.
-        fill: what stands where a frame was dropped: `token`, `motion`, `hold`, `lerp`.
+        fill: what stands where a frame was dropped: `token`, `motion` (the default), `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: of Bernoulli budgets.
-        coding: of the integers: `range` (smaller) or `zstd`.
+        coding: of the integers: `range` (the default, smaller) or `zstd`.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
-        select: how frames are chosen: `importance` (the model's), `dp` (by what gaps between them cost), `greedy`
-            (`dp`, then by really coding moves; a dozen times slower).
+        select: how frames are chosen: `importance` (the model's, the default), `dp` (by what gaps between them cost),
+            `greedy` (`dp`, then by really coding moves; a dozen times slower).
+        preset: `fast`, `balanced` or `best`: synonyms of sets of options (`codec.presets`); options given win.
         target_size: bytes of the file, as a number or as `2MiB`, `300kB`; hit within 3 %.
         bitrate: bits a second of video, as a number or as `300k`; hit within 3 %.
         min_psnr: RGB-PSNR of the whole video in dB, reached from there to 0.2 dB above.
@@ -122,8 +124,9 @@ def encode(
     """
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
-        budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target, select=select
-    )
+        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
+        select=select,
+    )  # fmt: skip
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         pictures, info = _open_source(source, frame_rate := Fraction(rate).limit_denominator(1001), stack)
