@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import Report
 from dfccodec.container.reader import ClipAt, StreamReader
-from dfccodec.errors import DfcError, UsageError
+from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.metrics.psnr import psnr
 
 FLAT = flat_model()
@@ -138,3 +139,20 @@ def dfc_bytes(video: np.ndarray, **options: Any) -> bytes:
     out = io.BytesIO()
     dfc.encode(video, out, **options)
     return out.getvalue()
+
+
+class Shrinking:
+    """A video that has lost its end when it is read again."""
+
+    def __init__(self) -> None:
+        self.left = noisy(300)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        now, self.left = self.left, self.left[:100]
+        return iter(now)
+
+
+@pytest.mark.parametrize("options", [{"target_size": 2000}, {"budget": "auto"}])
+def test_a_video_that_changes_between_two_looks_is_an_error(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="shorter when it is read again"):
+        encoded(Shrinking(), **options)

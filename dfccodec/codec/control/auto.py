@@ -24,7 +24,7 @@ from dfccodec.codec.budgets import Budget
 from dfccodec.codec.clip_coder import ClipCoder
 from dfccodec.codec.control.meter import Meter
 from dfccodec.codec.control.surface import Choice
-from dfccodec.codec.control.window import Batch, window_clips
+from dfccodec.codec.control.window import Batch, anew, window_clips
 from dfccodec.container.records import Clip
 
 _LEAST_ERROR = 1e-9
@@ -82,13 +82,14 @@ class Auto:
             ahead = None
 
     def _twice(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
-        found, frames = [], 0
+        found: list[list[float]] = []
+        sizes: list[int] = []
         for batch in batches:
-            found.append(self._measured(Meter(self._coder, batch, frames)))
-            frames += len(batch)
-            self._progress(frames // 2)
-        first = 0
-        for batch, rate in zip(again(), self._choose(found), strict=True):
+            found.append(self._measured(Meter(self._coder, batch, sum(sizes))))
+            sizes.append(len(batch))
+            self._progress(sum(sizes) // 2)
+        first, frames = 0, sum(sizes)
+        for batch, rate in zip(anew(again, sizes), self._choose(found), strict=True):
             yield Meter(self._coder, batch, first).clip(self._choice(len(batch), rate))
             first += len(batch)
             self._progress((frames + first) // 2)

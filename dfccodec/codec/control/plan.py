@@ -14,7 +14,7 @@ from dfccodec.codec.control.meter import Meter
 from dfccodec.codec.control.solve import Goal
 from dfccodec.codec.control.surface import Choice, Surface
 from dfccodec.codec.control.target import PSNR_TOLERANCE, SIZE_TOLERANCE, Outcome, Target
-from dfccodec.codec.control.window import Batch, window_clips
+from dfccodec.codec.control.window import Batch, anew, window_clips
 from dfccodec.container.records import Clip
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_QP
@@ -128,16 +128,18 @@ class Plan:
 
     def _twice(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
         """Survey everything, then code it window by window."""
-        surfaces, whole, frames = [], _Sums(), 0
+        surfaces: list[Surface] = []
+        sizes: list[int] = []
+        whole = _Sums()
         for batch in batches:
-            (meter,) = self._meters([batch], frames)
+            (meter,) = self._meters([batch], sum(sizes))
             meter.survey()
             surfaces.append(meter.surface)
             whole.add(batch)
-            frames += len(batch)
-            self._progress(frames // 2)
-        first = 0
-        second = iter(again())
+            sizes.append(len(batch))
+            self._progress(sum(sizes) // 2)
+        first, frames = 0, sum(sizes)
+        second = anew(again, sizes)
         while surfaces:
             window = list(itertools.islice(second, self._window))
             meters = self._meters(window, first)
