@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -9,24 +10,61 @@ from typing import Annotated
 import typer
 
 from dfccodec.cli import common
+from dfccodec.codec import presets
 
 
 def encode(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Any video PyAV reads; - is standard input.")],
     output: common.Output,
     budget: Annotated[
-        str,
-        typer.Option(help="Frames kept: 8 (of 32), 25%, all, bernoulli, bernoulli:0.185, threshold, threshold:0.5."),
-    ] = "8",
-    qp: Annotated[int, typer.Option(help="Quantizer index, 0 (finest) to 63 (coarsest).")] = 24,
+        str | None,
+        typer.Option(
+            help="Frames kept: 8 (of 32), 25%, all, bernoulli, bernoulli:0.185, threshold, threshold:0.5, auto, "
+            "auto:1.5, auto:1.5:2,4,8,16 (by content; weight of a higher rate; frames per kept frame).",
+            show_default="8; with a target, what serves it best",
+        ),
+    ] = None,
+    qp: Annotated[
+        int | None,
+        typer.Option(
+            help="Quantizer index, 0 (finest) to 63 (coarsest).", show_default="24; with a target, what serves it best"
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Options by name; those given beside it win: {presets.table()}.")
+    ] = None,
     fill: Annotated[
-        str, typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.")
-    ] = "motion",
-    coding: Annotated[str, typer.Option(help="How integers are coded: range (smaller), zstd.")] = "range",
+        str | None,
+        typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.", show_default="motion"),
+    ] = None,
+    coding: Annotated[
+        str | None, typer.Option(help="How integers are coded: range (smaller), zstd.", show_default="range")
+    ] = None,
     snap: Annotated[
         float | None,
         typer.Option(help="Slack in steps to repeat the kept frame before, 0 to 0.5.", show_default="0.15"),
     ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="How frames are chosen: importance (the model's), dp (by what gaps cost), greedy (dp, then tries).",
+            show_default="importance",
+        ),
+    ] = None,
+    target_size: Annotated[
+        str | None, typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; hit within 3 %.")
+    ] = None,
+    bitrate: Annotated[
+        str | None, typer.Option(help="Bits a second of video, the whole file, as 300k; hit within 3 %.")
+    ] = None,
+    min_psnr: Annotated[
+        float | None, typer.Option(help="RGB-PSNR of the whole video in dB; reached from there to 0.2 dB above.")
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option("--lambda", help="Squared error one bit must save, of samples in 0…1; about 0.02 is QP 24."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail and write nothing when a target is missed.")] = False,
     model: common.Model = "mini",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
@@ -38,18 +76,18 @@ def encode(
     """Encode a video into a .dfc file."""
     common.check_output(output, yes, source, json)
     from dfccodec.codec import api
-    from dfccodec.codec import fill as fills
-    from dfccodec.codec.budgets import Budget
+    from dfccodec.codec.control.target import Target
     from dfccodec.codec.encoder import encode_pictures
-    from dfccodec.codec.integers import parse_coding
-    from dfccodec.codec.quantizer import SNAP
-    from dfccodec.codec.settings import Settings
+    from dfccodec.codec.options import make_settings
     from dfccodec.media.source import VideoSource, standard_input
 
-    settings = Settings(
-        Budget.parse(budget), qp, fills.parse(fill), seed, parse_coding(coding), SNAP if snap is None else snap
-    )
-    with VideoSource(standard_input() if source == "-" else Path(source)) as video:
+    target = Target.of(target_size, bitrate, min_psnr, price, strict)
+    settings = make_settings(
+        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
+        select=select,
+    )  # fmt: skip
+    name = standard_input() if source == "-" else Path(source)
+    with VideoSource(name) as video:
         common.use_free_threads()
         loaded = api.load_model(model, device, dtype)
         if video.info.other_streams:
@@ -59,7 +97,8 @@ def encode(
             )
         begun = perf_counter()
         with common.writing(output) as out, common.progress("encode", video.info.frames, quiet) as advance:
-            report = encode_pictures(video, video.info, out, loaded, settings, advance)
+            again = partial(api.again, name) if api.repeatable(name) else None
+            report = encode_pictures(video, video.info, out, loaded, settings, advance, again)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
     common.say(
@@ -67,8 +106,11 @@ def encode(
         f"{bpp:.4f} bits/pixel, {report.frames / seconds:.1f} frames/s",
         quiet,
     )
+    if report.outcome:
+        common.say(str(report.outcome), quiet)
     if json:
         common.result({
             "frames": report.frames, "kept": report.kept, "clips": report.clips, "bytes": report.size,
             "bits_per_pixel": bpp, "seconds": seconds, "settings": settings.describe(),
+            "target": report.outcome and report.outcome.record(),
         })  # fmt: skip

@@ -6,26 +6,29 @@ import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 
-from dfccodec.codec import fill as fills
 from dfccodec.codec.budgets import Budget
+from dfccodec.codec.control.target import Target
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import Progress, Report, encode_pictures
-from dfccodec.codec.integers import parse_coding
 from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.options import make_settings
 from dfccodec.codec.output import replacing
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.runtime import pick_device, pick_dtype
-from dfccodec.codec.settings import Settings
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import InputError, ModelError, UsageError
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.models import hub, registry
+
+Source = str | Path | BinaryIO | Iterable[np.ndarray]
+"""A path, a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
 
 
 def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> Loaded:
@@ -64,16 +67,23 @@ def model_for(preamble: Preamble, spec: str | None, device: str = "auto", dtype:
 
 
 def encode(
-    source: str | Path | BinaryIO | Iterable[np.ndarray],
+    source: Source,
     out: str | Path | BinaryIO,
     *,
-    budget: str | Budget = "8",
-    qp: int = 24,
-    fill: str = "motion",
+    budget: str | Budget | None = None,
+    qp: int | None = None,
+    fill: str | None = None,
     model: str | Loaded = "mini",
     seed: int = 256,
-    coding: str = "range",
+    coding: str | None = None,
     snap: float = SNAP,
+    select: str | None = None,
+    preset: str | None = None,
+    target_size: str | int | None = None,
+    bitrate: str | float | None = None,
+    min_psnr: float | None = None,
+    price: float | None = None,
+    strict: bool = False,
     rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
@@ -84,13 +94,22 @@ def encode(
     Args:
         source: a path or binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays.
         out: a path (written beside and renamed when complete) or a binary stream (written front to back).
-        budget: frames kept: `8` of 32, `25%`, `all`, `bernoulli[:rate]`, `threshold[:p]`.
-        qp: quantizer index, 0 (finest) … 63 (coarsest).
-        fill: what stands where a frame was dropped: `token`, `motion`, `hold`, `lerp`.
+        budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
+            `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.control.auto`).
+        qp: quantizer index, 0 (finest) … 63 (coarsest); 24 by default, not to be given with a target.
+        fill: what stands where a frame was dropped: `token`, `motion` (the default), `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: of Bernoulli budgets.
-        coding: of the integers: `range` (smaller) or `zstd`.
+        coding: of the integers: `range` (the default, smaller) or `zstd`.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        select: how frames are chosen: `importance` (the model's, the default), `dp` (by what gaps between them cost),
+            `greedy` (`dp`, then by really coding moves; a dozen times slower).
+        preset: `fast`, `balanced` or `best`: synonyms of sets of options (`codec.presets`); options given win.
+        target_size: bytes of the file, as a number or as `2MiB`, `300kB`; hit within 3 %.
+        bitrate: bits a second of video, as a number or as `300k`; hit within 3 %.
+        min_psnr: RGB-PSNR of the whole video in dB, reached from there to 0.2 dB above.
+        price: λ, squared error (of samples in 0…1, added up) that one bit must save; each clip by itself.
+        strict: missing a target is an error, and nothing is written.
         rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
@@ -103,18 +122,35 @@ def encode(
         ModelError: the model is missing.
         UsageError: an option is wrong, or an array has another shape or type.
     """
-    chosen = budget if isinstance(budget, Budget) else Budget.parse(budget)
-    settings = Settings(chosen, qp, fills.parse(fill), seed, parse_coding(coding), snap)
+    target = Target.of(target_size, bitrate, min_psnr, price, strict)
+    settings = make_settings(
+        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
+        select=select,
+    )  # fmt: skip
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
-        pictures, info = _open_source(source, Fraction(rate).limit_denominator(1001), stack)
+        pictures, info = _open_source(source, frame_rate := Fraction(rate).limit_denominator(1001), stack)
         stream = cast(BinaryIO, out) if hasattr(out, "write") else stack.enter_context(replacing(Path(cast(str, out))))
-        return encode_pictures(pictures, info, stream, loaded, settings, progress)
+        anew = partial(again, source, frame_rate) if repeatable(source) else None
+        return encode_pictures(pictures, info, stream, loaded, settings, progress, anew)
 
 
-def _open_source(
-    source: str | Path | BinaryIO | Iterable[np.ndarray], rate: Fraction, stack: contextlib.ExitStack
-) -> tuple[Iterable[Picture], SourceInfo]:
+def repeatable(source: Source) -> bool:
+    """Whether a source can be read a second time from its beginning."""
+    if hasattr(source, "read"):
+        return cast(BinaryIO, source).seekable()
+    return not isinstance(source, Iterator)
+
+
+def again(source: Source, rate: Fraction = Fraction(25)) -> Iterator[Picture]:
+    """The frames of a source anew."""
+    with contextlib.ExitStack() as stack:
+        if hasattr(source, "read"):
+            cast(BinaryIO, source).seek(0)
+        yield from _open_source(source, rate, stack)[0]
+
+
+def _open_source(source: Source, rate: Fraction, stack: contextlib.ExitStack) -> tuple[Iterable[Picture], SourceInfo]:
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         from dfccodec.media.source import VideoSource
 

@@ -1,4 +1,4 @@
-"""How kept frames are chosen: top-K, a share, Bernoulli, threshold or all."""
+"""How kept frames are chosen: top-K, a share, Bernoulli, threshold, all, or by content."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dfccodec.errors import UsageError
+from dfccodec.limits import MAX_CLIP_FRAMES
 
-_FORMS = "8 (of 32) | 25% | all | bernoulli | bernoulli:0.185 | threshold | threshold:0.5"
+_FORMS = "8 (of 32) | 25% | all | bernoulli | bernoulli:0.185 | threshold | threshold:0.5 | auto | auto:1.5:2,4,8"
+
+
+AUTO_RATES, AUTO_WEIGHT = (4, 8, 16), 1.5
+"""Temporal rates and weight of budget `auto` where none are given."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +22,15 @@ class Budget:
     """A rule that turns importance into a choice of frames.
 
     Args:
-        kind: "top", "share", "all", "bernoulli" or "threshold".
+        kind: "top", "share", "all", "bernoulli", "threshold" or "auto".
         value: frames of a full clip; share in 0…1; mean rate in 0…1 (0: every frame's own probability);
-            importance above which a frame is kept.
+            importance above which a frame is kept; weight of a doubling of the temporal rate (`control.auto`).
+        rates: of "auto": frames per kept frame that a clip may have, ascending.
     """
 
     kind: str
     value: float = 0.0
+    rates: tuple[int, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -45,6 +52,10 @@ class Budget:
             return cls("share", float(m[1]) / 100)
         if (m := re.fullmatch(r"(bernoulli|threshold):(\d*\.?\d+)", text)) and 0 < float(m[2]) <= 1:
             return cls(m[1], float(m[2]))
+        if m := re.fullmatch(r"auto(?::(\d*\.?\d+)(?::(\d{1,2}(?:,\d{1,2})*))?)?", text):
+            rates = tuple(sorted({int(c) for c in m[2].split(",")})) if m[2] else AUTO_RATES
+            if rates[0] >= 1 and rates[-1] <= MAX_CLIP_FRAMES:
+                return cls("auto", float(m[1]) if m[1] else AUTO_WEIGHT, rates)
         raise UsageError(f"budget {text!r} is not understood; give one of: {_FORMS}")
 
     def __str__(self) -> str:
@@ -55,6 +66,8 @@ class Budget:
             return f"{self.value * 100:g}%"
         if self.kind == "all" or (self.kind == "bernoulli" and not self.value):
             return self.kind
+        if self.kind == "auto" and self.rates != AUTO_RATES:
+            return f"auto:{self.value:g}:{','.join(map(str, self.rates))}"
         return f"{self.kind}:{self.value:g}"
 
     def count(self, frames: int, clip_frames: int) -> int | None:
@@ -79,6 +92,8 @@ class Budget:
             return np.ones(frames, bool)
         if (count := self.count(frames, clip_frames)) is not None:
             return top_k(importance, count)
+        if self.kind == "auto":
+            raise UsageError(f"budget {self} needs pictures to choose by: give it to encode")
         if self.kind == "threshold":
             kept = importance > self.value * 255
         else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from dfccodec.codec import tiles
+from dfccodec.codec import select, tiles
 from dfccodec.codec.budgets import Budget
-from dfccodec.codec.decoder import model_frames
+from dfccodec.codec.decoder import finished, model_frames
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload
@@ -19,8 +20,25 @@ from dfccodec.codec.quantizer import measured_steps, quantize
 from dfccodec.codec.refine import Kept, refine
 from dfccodec.codec.runtime import free_threads
 from dfccodec.codec.settings import Settings
+from dfccodec.codec.squared import squared_error
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.media.picture import Picture
+from dfccodec.models.importance import gap_costs
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A coded clip: its record, its integers, and what the model makes of all its frames where that is known.
+
+    Args:
+        clip: the record.
+        values: (K, tiles, rows, columns, C) int16.
+        frames: (T, H, W, 3) float32 in 0…1, before the fill policy paints.
+    """
+
+    clip: Clip
+    values: np.ndarray
+    frames: np.ndarray | None = None
 
 
 class ClipCoder:
@@ -58,18 +76,39 @@ class ClipCoder:
         Returns:
             the clip's record, and its integers (K, tiles, rows, columns, C) int16.
         """
+        coded = self.trial(batch, first_frame, budget, qp)
+        return coded.clip, coded.values
+
+    def trial(
+        self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
+    ) -> Coded:
+        """As :meth:`code`, with what a decoder would show where the motion search needed it."""
         settings = self.settings
         budget, qp = budget or settings.budget, settings.qp if qp is None else qp
         frames = np.stack([p.rgb for p in batch])
         latents, importance = self._analyse(frames, budget, qp)
         if self._steps is None:
             self._steps = measured_steps(latents)
+
+        def coded(kept: np.ndarray, refining: int = 0) -> Coded:
+            return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp, refining)
+
+        if settings.select != "importance":
+            importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded clip by clip, so that a clip's choice does not hang on those before it.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
-        values = quantize(latents[kept], self.steps, qp, settings.snap)
-        if settings.refine:
+        return coded(kept, settings.refine)
+
+    def _code(
+        self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
+        importance: np.ndarray, kept: np.ndarray, qp: int, refining: int,
+    ) -> Coded:  # fmt: skip
+        """Code the `kept` frames, whose latents (K, …, C) these are."""
+        settings = self.settings
+        values = quantize(latents, self.steps, qp, settings.snap)
+        if refining:
             target = Kept(frames, kept, qp)
-            values = refine(latents[kept], values, target, self.header, self.steps, self.loaded, settings.refine).values
+            values = refine(latents, values, target, self.header, self.steps, self.loaded, refining).values
         data, planes = encode_integers(values, settings.coding)
         durations = tuple(p.duration for p in batch)
         clip = Clip(
@@ -77,14 +116,23 @@ class ClipCoder:
             data, planes, settings.fill, coding=settings.coding,
         )  # fmt: skip
         if settings.fill == Fill.MOTION:
-            clip = self._with_motion(clip, values, frames)
-        return clip, values
+            return self._with_motion(clip, values, frames)
+        return Coded(clip, values)
+
+    def shown(self, coded: Coded) -> np.ndarray:
+        """What a decoder shows of a clip, (T, H, W, 3) uint8; uses the model's frames up."""
+        frames = coded.frames
+        if frames is None:
+            frames = model_frames(coded.clip, coded.values, self.header, self.steps, self.loaded)
+        return finished(frames, coded.clip, self.header)
 
     def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
         """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
         header = self.header
         split = tiles.split(frames, header)
-        keep = budget.count(len(frames), header.clip_frames)
+        # Another choice than the model's needs the latents of all frames.
+        known = self.settings.select == "importance"
+        keep = budget.count(len(frames), header.clip_frames) if known else None
         coded = [self.loaded.encode(tile, qp, keep) for tile in split]
         _, rows, columns = header.grid
         latents = np.stack([latents for latents, _ in coded], axis=1)
@@ -92,12 +140,31 @@ class ClipCoder:
         importance = np.mean([score for _, score in coded], axis=0)
         return latents, np.rint(np.clip(importance, 0, 1) * 255).astype(np.uint8)
 
-    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Clip:
+    def _selected(
+        self, frames: np.ndarray, latents: np.ndarray, importance: np.ndarray, budget: Budget, qp: int,
+        coded: Callable[[np.ndarray], Coded],
+    ) -> np.ndarray:  # fmt: skip
+        """Importance (T,) uint8, rearranged as the settings' way of choosing frames wants it."""
+        motion = self.settings.fill == Fill.MOTION
+        costs = select.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
+        keep = budget.count(len(frames), self.header.clip_frames)
+        importance = select.rearranged(importance, costs, keep)
+        if self.settings.select == "dp" or keep is None:
+            return importance
+
+        def price(kept: np.ndarray) -> float:
+            tried = coded(kept)
+            bits = 8 * (len(tried.clip.latents) + len(tried.clip.fill_payload))
+            return squared_error(frames, self.shown(tried)) + slope_of(qp) * bits
+
+        return select.greedy(importance, costs, keep, price)
+
+    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Coded:
         """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
         sides = Sides.of(clip.kept)
         if len(sides.dropped) in (0, clip.frames):
-            return clip
+            return Coded(clip, values)
         decoded = model_frames(clip, values, self.header, self.steps, self.loaded)
         np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
         decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads())
-        return dataclasses.replace(clip, fill_payload=payload.write(decisions))
+        return Coded(dataclasses.replace(clip, fill_payload=payload.write(decisions)), values, decoded)

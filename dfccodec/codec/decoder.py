@@ -22,9 +22,14 @@ from dfccodec.media.picture import Picture
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
     """All frames of a clip, kept and dropped: (T, H, W, 3) uint8, rounded half up."""
     header = preamble.header
-    policy = fill.policy(clip.fill)
+    fill.policy(clip.fill)  # an unknown one is refused before the work
     frames = model_frames(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
-    policy.paint(frames, clip, header, free_threads())
+    return finished(frames, clip, header)
+
+
+def finished(frames: np.ndarray, clip: Clip, header: Header) -> np.ndarray:
+    """What the model makes of a clip, (T, H, W, 3) float32, used up -> its frames as they are shown, uint8."""
+    fill.policy(clip.fill).paint(frames, clip, header, free_threads())
     rounded = np.empty(frames.shape, np.uint8)
     for source, target in zip(frames, rounded, strict=True):  # frame by frame: a 4K clip of floats is 3 GB already
         target[:] = np.nan_to_num(np.clip(source, 0, 1)) * 255 + 0.5

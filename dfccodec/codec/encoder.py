@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+import numpy as np
 
 from dfccodec.codec.clip_coder import ClipCoder
+from dfccodec.codec.control.auto import Auto
+from dfccodec.codec.control.plan import Plan
+from dfccodec.codec.control.target import Outcome
+from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.settings import Settings
-from dfccodec.container.records import Colour, Header, Ratio
+from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES
@@ -20,6 +30,7 @@ from dfccodec.version import __version__
 
 CLIP_FRAMES = 32
 TILE_OVERLAP = 32
+_SPOOL = 64 << 20  # bytes of a strict encode that wait in memory, not on disk, for their target to be met
 _KEPT_TAGS = (
     "title",
     "artist",
@@ -38,12 +49,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What an encode did: counts of frames, kept frames and clips, and bytes written."""
+    """What an encode did: counts of frames, kept frames and clips, bytes written, and how a target was met."""
 
     frames: int = 0
     kept: int = 0
     clips: int = 0
     size: int = 0
+    outcome: Outcome | None = None
 
 
 def encode_pictures(
@@ -53,6 +65,7 @@ def encode_pictures(
     loaded: Loaded,
     settings: Settings = Settings(),
     progress: Progress | None = None,
+    again: Callable[[], Iterable[Picture]] | None = None,
 ) -> Report:
     """Encode a video.
 
@@ -61,29 +74,80 @@ def encode_pictures(
         info: what the source says of itself.
         out: a binary stream; written front to back, never sought.
         loaded: the model.
-        settings: budget, QP, fill policy, seed.
+        settings: budget, QP, fill policy, seed, target.
         progress: told the number of frames done.
+        again: gives the same frames anew, where that is possible: settings that look at a whole video need two looks.
 
     Raises:
-        UsageError: the video has no frame.
+        UsageError: the video has no frame, or a target cannot be aimed at in a pipe.
+        DfcError: a strict target was missed.
     """
     header = make_header(info, loaded)
     coder = ClipCoder(header, loaded, settings)
+    batches = None if again is None else (lambda: _batches(again(), header.clip_frames))
+    if settings.target is None and settings.budget.kind == "auto":
+        auto = Auto(coder, settings.budget, progress or (lambda done: None))
+        clips = auto.clips(_batches(pictures, header.clip_frames), batches)
+        return _written(_with_integers(clips, header), info, out, coder, None)
+    if settings.target is None:
+        return _written(_clips(pictures, coder), info, out, coder, progress)
+    plan = Plan(coder, settings.target, settings.fixed, _overhead(info, coder), progress or (lambda done: None))
+    clips = plan.clips(_batches(pictures, header.clip_frames), batches)
+    with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
+        report = _written(_with_integers(clips, header), info, cast(BinaryIO, stream), coder, None)
+        outcome = plan.outcome()
+        if settings.target.strict:
+            outcome.require()
+            stream.seek(0)
+            shutil.copyfileobj(cast(BinaryIO, stream), out)
+    return dataclasses.replace(report, outcome=outcome)
+
+
+def _clips(pictures: Iterable[Picture], coder: ClipCoder) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Every clip by the settings alone."""
+    first = 0
+    for batch in _batches(pictures, coder.header.clip_frames):
+        yield coder.code(batch, first)
+        first += len(batch)
+
+
+def _with_integers(clips: Iterable[Clip], header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
+    for clip in clips:
+        yield clip, decode_clip_integers(clip, header)
+
+
+def _written(
+    clips: Iterable[tuple[Clip, np.ndarray]],
+    info: SourceInfo,
+    out: BinaryIO,
+    coder: ClipCoder,
+    progress: Progress | None,
+) -> Report:
+    """Write clips as they come; the file begins with the first, when the steps are known."""
     writer: Writer | None = None
     report = Report()
-    for batch in _batches(pictures, header.clip_frames):
-        clip, values = coder.code(batch, report.frames)
-        if writer is None:
-            writer = Writer(out, header, loaded.identity, coder.steps, _tool(info, settings), _tags(info))
+    for clip, values in clips:
+        writer = writer or _writer(out, info, coder, coder.steps)
         writer.clip(clip, values)
         kept = report.kept + int(clip.kept.sum())
-        report = Report(report.frames + len(batch), kept, report.clips + 1, writer.offset)
+        report = Report(report.frames + clip.frames, kept, report.clips + 1, writer.offset)
         if progress:
             progress(report.frames)
     if writer is None:
         raise UsageError("the video has no frame: nothing to encode")
     writer.finish()
     return dataclasses.replace(report, size=writer.offset)
+
+
+def _writer(out: BinaryIO, info: SourceInfo, coder: ClipCoder, steps: np.ndarray) -> Writer:
+    return Writer(out, coder.header, coder.loaded.identity, steps, _tool(info, coder.settings), _tags(info))
+
+
+def _overhead(info: SourceInfo, coder: ClipCoder) -> int:
+    """Bytes of the file beside its clips and their entries in the index."""
+    writer = _writer(io.BytesIO(), info, coder, np.zeros(coder.header.channels, np.float32))
+    writer.finish()
+    return writer.offset
 
 
 def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES) -> Header:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dfccodec.codec.budgets import Budget
+from dfccodec.codec.control.target import Target
 from dfccodec.codec.integers import DEFAULT_CODING
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.container.records import Coding, Fill
@@ -12,7 +13,7 @@ from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_QP
 
 DEFAULT_BUDGET = Budget("top", 8)
-
+DEFAULT_QP = 24
 
 MAX_REFINE = 10_000
 """Steps: far beyond where anything changes, so that a slip of the finger does not take days."""
@@ -29,15 +30,21 @@ class Settings:
         seed: of Bernoulli budgets.
         coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
+        select: how frames are chosen: by the model's "importance", by "dp" or "greedy" (`codec.select`).
+        free: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
         refine: steps of latent refinement, 0 for none; see :mod:`dfccodec.codec.refine`.
     """
 
     budget: Budget = DEFAULT_BUDGET
-    qp: int = 24
+    qp: int = DEFAULT_QP
     fill: Fill = Fill.MOTION
     seed: int = 256
     coding: Coding = DEFAULT_CODING
     snap: float = SNAP
+    target: Target | None = None
+    free: bool = True
+    select: str = "importance"
     refine: int = 0
 
     def __post_init__(self) -> None:
@@ -47,6 +54,16 @@ class Settings:
             raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
         if not 0 <= self.refine <= MAX_REFINE:
             raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
+        if self.target and not self.free and self.budget.kind not in ("top", "share", "all"):
+            raise UsageError(
+                f"--budget {self.budget} and {self.target.option} both choose how many frames to keep: leave out one, "
+                "or fix the number as in --budget 8"
+            )
+
+    @property
+    def fixed(self) -> Budget | None:
+        """The budget that a target has to keep to, if any."""
+        return None if self.free else self.budget
 
     def describe(self) -> str:
         """The command-line options that mean these settings."""
@@ -54,4 +71,7 @@ class Settings:
         snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
         coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
         refine = f" --refine {self.refine}" if self.refine else ""
-        return f"--budget {self.budget} --qp {self.qp} --fill {self.fill.name.lower()}{coding}{snap}{refine}{seed}"
+        budget = "" if self.target and self.free else f"--budget {self.budget} "
+        rate = self.target or f"--qp {self.qp}"
+        select = "" if self.select == "importance" else f" --select {self.select}"
+        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{refine}{seed}"

@@ -94,6 +94,27 @@ def test_motion_from_end_to_end(tmp_path: Path) -> None:
         assert run("decode", path, "-o", tmp_path / "back.y4m", "-y").returncode == 0
 
 
+def test_a_target_is_met_printed_and_in_the_json(tmp_path: Path) -> None:
+    out = tmp_path / "a.dfc"
+    done = run("encode", FLOWER, "-o", out, "--target-size", "8kB", "--fill", "token", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["bytes"] == out.stat().st_size == record["target"]["reached"]
+    assert record["target"]["met"]
+    assert abs(record["target"]["error"]) <= 0.03
+    assert f"--target-size 8000: {record['bytes']} bytes reached" in done.stderr.decode()
+
+
+def test_targets_that_cannot_be_are_errors_of_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "a.dfc"
+    more = ("encode", FLOWER, "-o", out, "--fill", "token")
+    assert "--target-size 500" in error_of(*more, "--target-size", "500", "--strict", code=1)
+    assert not list(tmp_path.iterdir())
+    assert "--qp 20 and --bitrate" in error_of(*more, "--qp", "20", "--bitrate", "300k", code=2)
+    assert "--target-size 'big'" in error_of(*more, "--target-size", "big", code=2)
+    assert "--budget threshold:0.5" in error_of(*more, "--budget", "threshold", "--min-psnr", "30", code=2)
+
+
 def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "dfccodec", "inspect", str(coded)], capture_output=True, env=ENV

@@ -12,12 +12,29 @@ IMPORTANCE = st.lists(st.integers(0, 255), min_size=1, max_size=64).map(lambda v
 RULES = ["8", "1", "25%", "all", "bernoulli", "bernoulli:0.185", "threshold", "threshold:0.9"]
 
 
-@pytest.mark.parametrize("text", [*RULES, "100%", "12.5%"])
+@pytest.mark.parametrize("text", [*RULES, "100%", "12.5%", "auto", "auto:2", "auto:0.5:2,4,8,16"])
 def test_text_survives_parsing(text: str) -> None:
     assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-3", "0%", "101%", "some", "bernoulli:2", "threshold:0", "8.5", "1e3"])
+BROKEN = [
+    "",
+    "0",
+    "-3",
+    "0%",
+    "101%",
+    "some",
+    "bernoulli:2",
+    "threshold:0",
+    "8.5",
+    "1e3",
+    "auto:",
+    "auto:1:0",
+    "auto:1:65",
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
 def test_nonsense_is_refused_with_the_forms(text: str) -> None:
     with pytest.raises(UsageError, match="bernoulli"):
         Budget.parse(text)

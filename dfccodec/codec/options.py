@@ -1,0 +1,51 @@
+"""Options of an encode, as the command line and the library take them, into settings: one place for both."""
+
+from __future__ import annotations
+
+from dfccodec.codec import fill as fills
+from dfccodec.codec import select as selection
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.control.target import Target
+from dfccodec.codec.integers import parse_coding
+from dfccodec.codec.presets import DEFAULTS, PRESETS
+from dfccodec.codec.quantizer import SNAP
+from dfccodec.codec.settings import DEFAULT_BUDGET, DEFAULT_QP, Settings
+from dfccodec.errors import UsageError
+
+
+def make_settings(
+    *,
+    preset: str | None = None,
+    budget: str | Budget | None = None,
+    qp: int | None = None,
+    fill: str | None = None,
+    seed: int = 256,
+    coding: str | None = None,
+    snap: float | None = None,
+    target: Target | None = None,
+    select: str | None = None,
+) -> Settings:
+    """Settings from what was given; None stands for what was not, and leaves it to the preset or the default.
+
+    Raises:
+        UsageError: a value is wrong, or two options contradict each other.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UsageError(f"preset {preset!r} is unknown; give one of: {', '.join(PRESETS)}")
+    if target is not None and qp is not None:
+        raise UsageError(f"--qp {qp} and {target.option} are given: a target chooses the QPs; leave out one of them")
+    named = {"fill": fill, "coding": coding, "select": select}
+    given = {name: value for name, value in named.items() if value is not None}
+    options = DEFAULTS | (PRESETS[preset] if preset else {}) | given
+    chosen = Budget.parse(budget) if isinstance(budget, str) else budget
+    return Settings(
+        chosen or DEFAULT_BUDGET,
+        DEFAULT_QP if qp is None else qp,
+        fills.parse(options["fill"]),
+        seed,
+        parse_coding(options["coding"]),
+        SNAP if snap is None else snap,
+        target,
+        free=chosen is None,
+        select=selection.parse(options["select"]),
+    )
