@@ -22,8 +22,8 @@ Index = npt.NDArray[np.intp]
 class Effort(IntEnum):
     """How long to search.
 
-    FAST looks 32 pixels far where NORMAL looks 48, and refines less: two thirds of the time, for a few hundredths of a
-    decibel.
+    FAST looks 32 pixels far where NORMAL looks 48, and refines less: three quarters of the time, for a few hundredths
+    of a decibel.
     """
 
     FAST = 0
