@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from dfccodec.codec.quantizer import SNAP
-from dfccodec.codec.refine import share_of_upper
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import InputError
 from dfccodec.models.blocks import PATCH
@@ -45,9 +44,8 @@ def slope_of(qp: Tensor) -> Tensor:
 class MiniSystem(System):
     """`mini`, its rate model and the running means its loss is divided by; a call is one step's loss."""
 
-    def __init__(self, model: Mini, dropped_weight: float, autocast: torch.dtype, temperature: float) -> None:
+    def __init__(self, model: Mini, dropped_weight: float, autocast: torch.dtype) -> None:
         super().__init__()
-        self.temperature = temperature
         self.model = model
         self.rate = ContextRate(model.linear.scale.detach(), BASE_STEP)
         self.dropped_weight, self.autocast = dropped_weight, autocast
@@ -76,28 +74,19 @@ class MiniSystem(System):
             frames = clips[:, slots.at[: slots.keys]]
             z = model.analyse(frames.flatten(0, 1), qp.repeat_interleave(slots.keys)).float()
             y = z.reshape(b, slots.keys, *z.shape[1:]) / step
-            rounded = self._rounded(y, seed)
+            rounded = y + (snap(y.detach()) - y.detach())  # straight through
             filled = model.fill(rounded * step, slots)
             features = model.features(filled, slots, qp)
             mask = torch.from_numpy(shown).to(clips.device)[slots.at]
             pictures = model.picture(
                 filled[:, mask].flatten(0, 1), features[:, mask].flatten(0, 1), qp.repeat_interleave(int(mask.sum()))
             )
-        bits = self.rate(rounded if self.temperature else y + noise_like(y, seed), rounded, qp)
+        bits = self.rate(y + noise_like(y, seed), rounded, qp)
         patches = y.shape[3] * y.shape[4]
         truth = clips[:, slots.at[mask]].flatten(0, 1)
         error = (pictures.float() - truth).square().sum(dim=(1, 2, 3)).reshape(b, -1) / patches
         is_kept = torch.arange(len(slots.at), device=clips.device)[mask] < slots.keys
         return error, bits.sum(dim=(2, 3, 4)) / patches, is_kept
-
-    def _rounded(self, y: Tensor, seed: int) -> Tensor:
-        """Latents in steps (B, K, …) -> what stands for their integers in training."""
-        hard = snap(y.detach())
-        through = y + (hard - y.detach())
-        if not self.temperature:
-            return through
-        up = share_of_upper(y, noise_like(y, seed) + 0.5, self.temperature)
-        return torch.where(hard == y.detach().round(), y.detach().floor() + up, through)
 
     @torch.no_grad()
     def _norm(self, kind: int, qp: Tensor, value: Tensor) -> Tensor:
@@ -128,14 +117,13 @@ class MiniTask:
         autocast: torch.dtype,
         start: Mini | None = None,
     ) -> None:
-        known = {"qps", "all_kept", "dropped_weight", "temperature", "config"}
+        known = {"qps", "all_kept", "dropped_weight", "config"}
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = tuple(options.get("qps", (8, 48)))
         self.all_kept = float(options.get("all_kept", 0.35))
         model = start or _from_linear(MiniConfig(**_tuples(options.get("config", {}))), train)
-        weight, temperature = float(options.get("dropped_weight", 0.3)), float(options.get("temperature", 0.0))
-        self.system = MiniSystem(model, weight, autocast, temperature).to(device)
+        self.system = MiniSystem(model, float(options.get("dropped_weight", 0.3)), autocast).to(device)
         self.model = self.system.model
         self.config_json = self.model.config_json
         self.device, self.autocast = device, autocast
