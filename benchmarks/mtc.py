@@ -8,7 +8,8 @@ positions, neither channels nor bits. PSNR is the mean over segments of RGB-PSNR
 squared error. SSIM and LPIPS look at every third frame. Rates are frames per kept frame.
 
 "gain" is PSNR over that of one fixed number of frames for all segments at the same mean, interpolated linearly between
-the numbers measured. Selection by H.264 size and at random have as many segments at every rate as the rule with
+the numbers measured; "gain by bytes" the same at the same mean bytes. "even" is the rule with α = ½ for all: (Q + w ·
+log2 c) / 2, one price of a doubling for all segments, however good they look. Selection by H.264 size and at random have as many segments at every rate as the rule with
 w = 1.5, given to segments by bytes of x264 (more bytes, lower rate) or drawn 100 times. "best dB" and "best MSE" give
 each segment the rate with the best Q − λ · kept and the least error + λ · kept: one price for all.
 """
@@ -37,7 +38,7 @@ from dfccodec.metrics.lpips import load_lpips, lpips
 from dfccodec.metrics.ssim import ssim
 
 POINTS = Path(__file__).resolve().parents[1] / "runs" / "mtc_points.json"
-KEPT = (1, 2, 3, 4, 6, 8, 12, 16)
+KEPT = (2, 3, 4, 6, 8, 12, 16)
 """Numbers of frames that are measured; all quality metrics where they are 32 / rate."""
 RATES, ALL_RATES = (4, 8, 16), (2, 4, 8, 16)
 SAMPLED = slice(1, None, 3)
@@ -96,6 +97,8 @@ class Segments:
         kept = float(np.mean([FRAMES // c for c in chosen]))
         curve = [np.mean([row[str(k)]["psnr"] for row in self.rows]) for k in self.fixed]
         errors = [np.mean([row[str(k)]["mse"] for row in self.rows]) for k in self.fixed]
+        sizes = [np.mean([row[str(k)]["bytes"] for row in self.rows]) for k in self.fixed]
+        out["gain_by_bytes"] = out["psnr"] - float(np.interp(out["bytes"], sizes, curve))
         out |= {"kept": kept, "vcpr": FRAMES / kept * 256, "psnr_of_mse": -10 * math.log10(out["mse"])}
         out["gain"] = out["psnr"] - float(np.interp(kept, self.fixed, curve))
         out["gain_of_mse"] = out["psnr_of_mse"] + 10 * math.log10(np.interp(kept, self.fixed, errors))
@@ -120,6 +123,9 @@ def selections(segments: Segments, rates: tuple[int, ...], label: str) -> dict[s
     for w in (0.5, 1.0, 1.5, 2.0, 2.5):
         ruled[w] = [rates[n] for n in best_rates(quality, rates, w)]
         out[f"rule w = {w:g}{label}"] = segments.result(ruled[w])
+    for w in (0.5, 1.0, 1.5):
+        even = np.argmax(quality + w * np.log2(rates), axis=1)
+        out[f"even, w = {w:g}{label}"] = segments.result([rates[n] for n in even])
     middle = sorted(ruled[1.5])
     by_size = np.argsort(-segments.x264, kind="stable")
     sized = [0] * len(middle)
@@ -146,13 +152,25 @@ def main() -> None:
     segments = Segments(measure(args.clips, args.qp, tuple(args.kept), args.quick))
     found = {f"fixed {c}": segments.result([c] * len(segments.rows)) for c in ALL_RATES}
     found |= selections(segments, RATES, "") | selections(segments, ALL_RATES, ", 2 to 16")
-    head = ("kept", "vcpr", "psnr", "gain", "psnr_of_mse", "gain_of_mse", "ssim", "lpips", "bytes")
-    digits = (2, 0, 2, 2, 2, 2, 4, 4, 0)
+    head = ("kept", "vcpr", "psnr", "gain", "psnr_of_mse", "gain_of_mse", "gain_by_bytes", "ssim", "lpips", "bytes")
+    digits = (2, 0, 2, 2, 2, 2, 2, 4, 4, 0)
     lines = [
         [n, *(f"{row[k]:.{d}f}" if k in row else "" for k, d in zip(head, digits, strict=True))]
         for n, row in found.items()
     ]
-    shown = ("rates", "kept of 32", "VCPR", "PSNR", "gain", "of MSE", "gain of it", "SSIM", "LPIPS", "bytes")
+    shown = (
+        "rates",
+        "kept of 32",
+        "VCPR",
+        "PSNR",
+        "gain",
+        "of MSE",
+        "gain of it",
+        "gain by bytes",
+        "SSIM",
+        "LPIPS",
+        "bytes",
+    )
     print(table(shown, lines))
     write_json("mtc", {"qp": args.qp, "rates": found, "segments": segments.rows})
 

@@ -61,7 +61,6 @@ class Plan:
         self, coder: ClipCoder, target: Target, budget: Budget | None, overhead: int, progress: Callable[[int], None]
     ) -> None:
         self._coder, self._target, self._budget, self._progress = coder, target, budget, progress
-        self._overhead = overhead
         self._done = _Sums(size=overhead)
         self._tick = float(coder.header.time_base)
         self._window = window_clips(coder.header)
@@ -85,6 +84,7 @@ class Plan:
             yield from self._priced(itertools.chain(window, [ahead] if ahead else [], rest))
         elif ahead is None:
             yield from self._settled(self._meters(window, 0), [], True, self._summed(window))
+            self._progress(sum(map(len, window)))
         elif again is not None:
             yield from self._twice(itertools.chain(window, [ahead], rest), again)
         else:
@@ -125,6 +125,7 @@ class Plan:
             number = _best_measured(meter.surface, self._target.value)
             yield self._give(meter, meter.surface.choices[number])
             first += len(batch)
+            self._progress(first)
 
     def _twice(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
         """Survey everything, then code it window by window."""
