@@ -51,6 +51,13 @@ def encode(
             show_default="importance",
         ),
     ] = None,
+    effort: Annotated[
+        str | None, typer.Option(help="How long to search for motion: fast, normal.", show_default="normal")
+    ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(help="Steps of descent on the latents themselves: slow, smaller files.", show_default="0"),
+    ] = None,
     target_size: Annotated[
         str | None, typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; hit within 3 %.")
     ] = None,
@@ -84,7 +91,7 @@ def encode(
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
-        select=select,
+        select=select, effort=effort, refine=refine,
     )  # fmt: skip
     name = standard_input() if source == "-" else Path(source)
     with VideoSource(name) as video:
@@ -106,11 +113,13 @@ def encode(
         f"{bpp:.4f} bits/pixel, {report.frames / seconds:.1f} frames/s",
         quiet,
     )
+    if report.refined:
+        common.say(f"refinement: {report.refined:.1%} less of error and bits together", quiet)
     if report.outcome:
         common.say(str(report.outcome), quiet)
     if json:
         common.result({
             "frames": report.frames, "kept": report.kept, "clips": report.clips, "bytes": report.size,
             "bits_per_pixel": bpp, "seconds": seconds, "settings": settings.describe(),
-            "target": report.outcome and report.outcome.record(),
+            "refined": report.refined, "target": report.outcome and report.outcome.record(),
         })  # fmt: skip

@@ -78,6 +78,8 @@ def encode(
     coding: str | None = None,
     snap: float = SNAP,
     select: str | None = None,
+    effort: str | None = None,
+    refine: int | str | None = None,
     preset: str | None = None,
     target_size: str | int | None = None,
     bitrate: str | float | None = None,
@@ -104,7 +106,9 @@ def encode(
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
         select: how frames are chosen: `importance` (the model's, the default), `dp` (by what gaps between them cost),
             `greedy` (`dp`, then by really coding moves; a dozen times slower).
-        preset: `fast`, `balanced` or `best`: synonyms of sets of options (`codec.presets`); options given win.
+        effort: how long to search for motion: `fast` or `normal` (the default).
+        refine: steps of latent refinement, 0 by default (`codec.refine`); 40 take seconds for every second of video.
+        preset: `fast`, `balanced`, `best` or `archive`: synonyms of options (`codec.presets`); those given beside win.
         target_size: bytes of the file, as a number or as `2MiB`, `300kB`; hit within 3 %.
         bitrate: bits a second of video, as a number or as `300k`; hit within 3 %.
         min_psnr: RGB-PSNR of the whole video in dB, reached from there to 0.2 dB above.
@@ -125,7 +129,7 @@ def encode(
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
-        select=select,
+        select=select, effort=effort, refine=refine,
     )  # fmt: skip
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:

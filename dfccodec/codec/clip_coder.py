@@ -56,6 +56,13 @@ class ClipCoder:
     def __init__(self, header: Header, loaded: Loaded, settings: Settings) -> None:
         self.header, self.loaded, self.settings = header, loaded, settings
         self._steps = loaded.model.steps
+        self._costs = np.zeros(2)
+
+    @property
+    def refined(self) -> float:
+        """Share of D + λR that refinement has saved so far, 0…1."""
+        before, after = self._costs.tolist()
+        return 1 - after / before if before else 0.0
 
     @property
     def steps(self) -> np.ndarray:
@@ -108,7 +115,9 @@ class ClipCoder:
         values = quantize(latents, self.steps, qp, settings.snap)
         if refining:
             target = Kept(frames, kept, qp)
-            values = refine(latents, values, target, self.header, self.steps, self.loaded, refining).values
+            found = refine(latents, values, target, self.header, self.steps, self.loaded, refining)
+            values = found.values
+            self._costs += found.before, found.after
         data, planes = encode_integers(values, settings.coding)
         durations = tuple(p.duration for p in batch)
         clip = Clip(
@@ -166,5 +175,5 @@ class ClipCoder:
             return Coded(clip, values)
         decoded = model_frames(clip, values, self.header, self.steps, self.loaded)
         np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
-        decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads())
+        decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads(), self.settings.effort)
         return Coded(dataclasses.replace(clip, fill_payload=payload.write(decisions)), values, decoded)

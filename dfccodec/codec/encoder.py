@@ -49,13 +49,17 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What an encode did: counts of frames, kept frames and clips, bytes written, and how a target was met."""
+    """What an encode did: counts of frames, kept frames and clips, bytes written, and how a target was met.
+
+    `refined` is the share of D + λR that latent refinement saved, of kept frames.
+    """
 
     frames: int = 0
     kept: int = 0
     clips: int = 0
     size: int = 0
     outcome: Outcome | None = None
+    refined: float = 0.0
 
 
 def encode_pictures(
@@ -136,7 +140,7 @@ def _written(
     if writer is None:
         raise UsageError("the video has no frame: nothing to encode")
     writer.finish()
-    return dataclasses.replace(report, size=writer.offset)
+    return dataclasses.replace(report, size=writer.offset, refined=coder.refined)
 
 
 def _writer(out: BinaryIO, info: SourceInfo, coder: ClipCoder, steps: np.ndarray) -> Writer:

@@ -7,6 +7,7 @@ from dfccodec.codec import select as selection
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.control.target import Target
 from dfccodec.codec.integers import parse_coding
+from dfccodec.codec.motion.search import Effort
 from dfccodec.codec.presets import DEFAULTS, PRESETS
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.settings import DEFAULT_BUDGET, DEFAULT_QP, Settings
@@ -24,6 +25,8 @@ def make_settings(
     snap: float | None = None,
     target: Target | None = None,
     select: str | None = None,
+    effort: str | None = None,
+    refine: int | str | None = None,
 ) -> Settings:
     """Settings from what was given; None stands for what was not, and leaves it to the preset or the default.
 
@@ -34,18 +37,20 @@ def make_settings(
         raise UsageError(f"preset {preset!r} is unknown; give one of: {', '.join(PRESETS)}")
     if target is not None and qp is not None:
         raise UsageError(f"--qp {qp} and {target.option} are given: a target chooses the QPs; leave out one of them")
-    named = {"fill": fill, "coding": coding, "select": select}
-    given = {name: value for name, value in named.items() if value is not None}
+    named = {"fill": fill, "coding": coding, "select": select, "effort": effort, "refine": refine}
+    given: dict[str, str | int] = {name: value for name, value in named.items() if value is not None}
     options = DEFAULTS | (PRESETS[preset] if preset else {}) | given
     chosen = Budget.parse(budget) if isinstance(budget, str) else budget
     return Settings(
         chosen or DEFAULT_BUDGET,
         DEFAULT_QP if qp is None else qp,
-        fills.parse(options["fill"]),
+        fills.parse(str(options["fill"])),
         seed,
-        parse_coding(options["coding"]),
+        parse_coding(str(options["coding"])),
         SNAP if snap is None else snap,
         target,
         free=chosen is None,
-        select=selection.parse(options["select"]),
+        select=selection.parse(str(options["select"])),
+        effort=Effort.parse(str(options["effort"])),
+        refine=int(options["refine"]),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 PRESETS: dict[str, dict[str, str]] = {
-    "fast": {"select": "importance", "fill": "motion"},
-    "balanced": {"select": "dp", "fill": "motion"},
-    "best": {"select": "greedy", "fill": "motion"},
+    "fast": {"select": "importance", "effort": "fast"},
+    "balanced": {"select": "importance", "effort": "normal"},
+    "best": {"select": "dp", "effort": "normal", "refine": "10"},
+    "archive": {"select": "greedy", "effort": "normal", "refine": "60"},
 }
 """Name -> option -> value, as on the command line. An option that is given beside a preset wins."""
 
-DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range"}
+DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range", "effort": "normal", "refine": "0"}
 """What holds where neither an option nor a preset says otherwise."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.control.target import Target
 from dfccodec.codec.integers import DEFAULT_CODING
+from dfccodec.codec.motion.search import Effort
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.container.records import Coding, Fill
 from dfccodec.errors import UsageError
@@ -33,6 +34,7 @@ class Settings:
         target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
         select: how frames are chosen: by the model's "importance", by "dp" or "greedy" (`codec.select`).
         free: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
+        effort: how long to search for motion.
         refine: steps of latent refinement, 0 for none; see :mod:`dfccodec.codec.refine`.
     """
 
@@ -45,6 +47,7 @@ class Settings:
     target: Target | None = None
     free: bool = True
     select: str = "importance"
+    effort: Effort = Effort.NORMAL
     refine: int = 0
 
     def __post_init__(self) -> None:
@@ -70,8 +73,9 @@ class Settings:
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
         snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
         coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
+        effort = "" if self.effort == Effort.NORMAL else f" --effort {self.effort.name.lower()}"
         refine = f" --refine {self.refine}" if self.refine else ""
         budget = "" if self.target and self.free else f"--budget {self.budget} "
         rate = self.target or f"--qp {self.qp}"
         select = "" if self.select == "importance" else f" --select {self.select}"
-        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{refine}{seed}"
+        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{effort}{refine}{seed}"

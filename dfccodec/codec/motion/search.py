@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from dfccodec.codec.motion.blocks import BLOCK, SUB
 from dfccodec.codec.motion.compose import WIDE, window
+from dfccodec.errors import UsageError
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -28,6 +29,19 @@ class Effort(IntEnum):
 
     FAST = 0
     NORMAL = 1
+
+    @classmethod
+    def parse(cls, name: str) -> Effort:
+        """Read the `--effort` option.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        try:
+            return cls[name.upper()]
+        except KeyError:
+            names = " or ".join(effort.name.lower() for effort in cls)
+            raise UsageError(f"effort {name!r} is unknown: give {names}") from None
 
 
 UNIT = 4096
