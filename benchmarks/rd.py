@@ -48,7 +48,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLED = slice(1, None, 3)
 """Frames MS-SSIM and LPIPS look at. 3 and 4 have no common factor, so neither good nor bad layers of a pyramid win."""
 
-GRID = {32: (8, 16, 24, 32, 40, 48), 8: (16, 24, 32, 40)}
+GRID = {32: (8, 16, 24, 32, 40, 48), 8: (16, 24, 32, 40), 4: (24, 32, 40)}
 FULL_GRID = {kept: tuple(range(8, 49, 4)) for kept in (32, 16, 8, 6, 4, 2, 1)}
 """QPs at each number of frames kept."""
 
