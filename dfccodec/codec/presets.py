@@ -4,10 +4,14 @@ from __future__ import annotations
 
 PRESETS: dict[str, dict[str, str]] = {
     "fast": {"select": "importance", "fill": "motion"},
-    "balanced": {"select": "dp", "fill": "motion"},
+    "balanced": {"select": "importance", "fill": "motion"},
     "best": {"select": "greedy", "fill": "motion"},
 }
-"""Name -> option -> value, as on the command line. An option that is given beside a preset wins."""
+"""Name -> option -> value, as on the command line. An option that is given beside a preset wins.
+
+`dp` stands in none: on four eval clips at 4 and 8 of 32 kept its choices cost within 2 % of those by importance, as often
+more as less, and half a second to a second of search.
+"""
 
 DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range"}
 """What holds where neither an option nor a preset says otherwise."""

@@ -31,10 +31,8 @@ def test_a_preset_is_its_options_byte_for_byte(name: str) -> None:
 
 
 def test_an_option_beside_a_preset_wins() -> None:
-    assert make_settings(preset="balanced", fill="token", select="greedy") == make_settings(
-        fill="token", select="greedy"
-    )
-    assert make_settings(preset="balanced").select == "dp"
+    assert make_settings(preset="best", fill="token", select="dp") == make_settings(fill="token", select="dp")
+    assert make_settings(preset="best").select == "greedy"
     assert make_settings(preset="fast") == make_settings()
 
 
