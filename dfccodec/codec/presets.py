@@ -9,8 +9,8 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 """Name -> option -> value, as on the command line. An option that is given beside a preset wins.
 
-`dp` stands in none: on four eval clips at 4 and 8 of 32 kept its choices cost within 2 % of those by importance, as often
-more as less, and half a second to a second of search.
+`dp` stands in none: on four eval clips at 4 and 8 of 32 kept its choices cost within 2 % of those by importance, as
+often more as less, and about a second of search.
 """
 
 DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range"}
