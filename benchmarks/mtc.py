@@ -8,10 +8,10 @@ positions, neither channels nor bits. PSNR is the mean over segments of RGB-PSNR
 squared error. SSIM and LPIPS look at every third frame. Rates are frames per kept frame.
 
 "gain" is PSNR over that of one fixed number of frames for all segments at the same mean, interpolated linearly between
-the numbers measured; "gain by bytes" the same at the same mean bytes. "even" is the rule with α = ½ for all: (Q + w ·
-log2 c) / 2, one price of a doubling for all segments, however good they look. Selection by H.264 size and at random have as many segments at every rate as the rule with
-w = 1.5, given to segments by bytes of x264 (more bytes, lower rate) or drawn 100 times. "best dB" and "best MSE" give
-each segment the rate with the best Q − λ · kept and the least error + λ · kept: one price for all.
+the numbers measured; "gain by bytes" the same at the same mean bytes. "even" is the rule with α = ½ for all segments,
+however good they look: (Q + w · log2 c) / 2. Selection by H.264 size and at random have as many segments at every rate
+as the rule with w = 1.5, given to segments by bytes of x264 (more bytes, lower rate) or drawn 100 times. "best dB" and
+"best MSE" give each segment the rate with the best Q − λ · kept and the least error + λ · kept: one price for all.
 """
 
 from __future__ import annotations

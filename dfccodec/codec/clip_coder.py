@@ -157,16 +157,16 @@ class ClipCoder:
         motion = self.settings.fill == Fill.MOTION
         costs = select.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
         keep = budget.count(len(frames), self.header.clip_frames)
-        importance = select.rearranged(importance, costs, keep)
+        planned = select.rearranged(importance, costs, keep)
         if self.settings.select == "dp" or keep is None:
-            return importance
+            return planned
 
         def price(kept: np.ndarray) -> float:
             tried = coded(kept)
             bits = 8 * (len(tried.clip.latents) + len(tried.clip.fill_payload))
             return squared_error(frames, self.shown(tried)) + slope_of(qp) * bits
 
-        return select.greedy(importance, costs, keep, price)
+        return select.greedy([importance, planned], costs, keep, price)
 
     def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Coded:
         """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 PRESETS: dict[str, dict[str, str]] = {
     "fast": {"select": "importance", "effort": "fast"},
     "balanced": {"select": "importance", "effort": "normal"},
-    "best": {"select": "dp", "effort": "normal", "refine": "10"},
+    "best": {"select": "importance", "effort": "normal", "refine": "20"},
     "archive": {"select": "greedy", "effort": "normal", "refine": "60"},
 }
-"""Name -> option -> value, as on the command line. An option that is given beside a preset wins."""
+"""Name -> option -> value, as on the command line. An option that is given beside a preset wins.
+
+`dp` stands in none: on four eval clips at 4 and 8 of 32 kept its choices cost within 2 % of those by importance, as
+often more as less, and about a second of search.
+"""
 
 DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range", "effort": "normal", "refine": "0"}
 """What holds where neither an option nor a preset says otherwise."""

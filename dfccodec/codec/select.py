@@ -3,14 +3,15 @@
 `dp` is dynamic programming (`models.importance`) over the cost of every gap between two kept frames. With fill policy
 `motion` a dropped frame is made of blocks of its kept neighbours, so a gap costs what is left of its frames when every
 block takes the better of past, future and their mean after a small search; the picture is reduced for that. `greedy`
-begins there, and really codes what moving one kept frame would give. Importance is rearranged so that the frames chosen
-are the most important ones, and a later `trim` drops them in the order that hurts least.
+begins there or with the model's choice, and really codes what moving one kept frame would give. Importance is
+rearranged so that the frames chosen are the most important ones, and a later `trim` drops them in the order that hurts
+least.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ def _in_order(importance: npt.NDArray[np.uint8], order: list[int]) -> npt.NDArra
 
 
 def greedy(
-    importance: npt.NDArray[np.uint8],
+    begin: Sequence[npt.NDArray[np.uint8]],
     costs: Costs,
     keep: int,
     price: Callable[[npt.NDArray[np.bool_]], float],
@@ -75,14 +76,16 @@ def greedy(
     """Importances after moving kept frames one at a time, as long as really coding the clip says it pays.
 
     Args:
-        importance: (T,) as :func:`rearranged` gives it.
+        begin: importances (T,) to begin with; the one that costs least is taken.
         costs: (T + 2, T + 2); the moves that look best by them are tried first.
         keep: frames kept.
         price: what a clip costs that keeps the frames set in (T,) bool.
         tries: moves that are priced at the most.
     """
-    best = price(top_k(importance, keep))
-    seen = {top_k(importance, keep).tobytes()}
+    starts = {top_k(start, keep).tobytes(): start for start in begin}
+    prices = {kept: price(top_k(start, keep)) for kept, start in starts.items()}
+    first = min(prices, key=lambda kept: prices[kept])
+    best, importance, seen = prices[first], starts[first], set(starts)
     for _ in range(tries):
         moved = _next_move(top_k(importance, keep), costs, seen)
         if moved is None:

@@ -71,10 +71,10 @@ def test_greedy_keeps_what_really_pays_and_only_that() -> None:
         asked.append(choice_cost(kept, costs))
         return -float((kept & liked).sum())
 
-    end = greedy(begin, costs, 3, price, tries=100)
+    end = greedy([begin], costs, 3, price, tries=100)
     assert (top_k(end, 3) == liked).all()
     assert len(asked) <= 101
-    same = greedy(begin, costs, 3, lambda kept: 0.0, tries=5)
+    same = greedy([begin, begin[::-1]], costs, 3, lambda kept: 0.0, tries=5)
     assert (top_k(same, 3) == top_k(begin, 3)).all()
 
 

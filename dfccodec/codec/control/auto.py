@@ -9,8 +9,8 @@ extremes over all segments and rates, and the rate is that with the greatest (1 
 
 A segment that looks good and hardly changes with the rate has α near 1 and takes a high rate. Q stays in dB: the rule
 weighs dB against doublings of the rate, w of them at α = ½. Measured (benchmarks/mtc.py): over rates 4, 8, 16 it beats
-one rate for all at equal mean rate by 0.1 to 0.2 dB for w = 1 to 2.5. With 2 among the rates it loses 0.2 dB at w = 1.5:
-the segments that change most have α near 0, which makes frames cost them nothing, and take twice as many for little.
+one rate for all at equal mean rate by 0.1 to 0.2 dB for w = 1 to 2.5. With 2 among the rates it loses 0.2 dB at w =
+1.5: the segments that change most have α near 0, which makes frames cost them nothing, and take many for little.
 """
 
 from __future__ import annotations
