@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -56,11 +57,8 @@ class DfcFile:
         summary: sizes per chunk type and damage.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        try:
-            self._stream: BinaryIO = Path(path).open("rb")
-        except OSError as error:
-            raise InputError(f"cannot open {path}: {error.strerror}") from None
+    def __init__(self, source: str | Path | BinaryIO | bytes) -> None:
+        self._stream = _opened(source)
         try:
             self.summary: Summary = scan(self._stream)
         except BaseException:
@@ -103,11 +101,27 @@ class DfcFile:
         return unpack_clip(item.payload, self.header, head.offset + 8)
 
 
-def open_file(path: str | Path) -> DfcFile:
+def open_file(source: str | Path | BinaryIO | bytes) -> DfcFile:
     """Open a file for reading without a model.
 
+    Args:
+        source: a path, bytes, or a binary stream that can seek; it is closed with the file.
+
     Raises:
-        InputError: it cannot be opened or is no `.dfc` file.
+        InputError: it cannot be opened, cannot seek or is no `.dfc` file.
         DamagedError: header, model or steps are unreadable.
     """
-    return DfcFile(path)
+    return DfcFile(source)
+
+
+def _opened(source: str | Path | BinaryIO | bytes) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if isinstance(source, str | Path):
+        try:
+            return Path(source).open("rb")
+        except OSError as error:
+            raise InputError(f"cannot open {source}: {error.strerror}") from None
+    if not source.seekable():
+        raise InputError("dfc.open needs a stream that can seek: read it into memory, or iterate with dfc.decode")
+    return source

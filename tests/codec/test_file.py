@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,18 @@ def test_opening_never_loads_torch_or_av(path: Path) -> None:
     code = read + "print('torch' in sys.modules, 'av' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False", "False"]
+
+
+def test_bytes_and_streams_open_as_paths_do(path: Path) -> None:
+    data = path.read_bytes()
+    for source in (data, io.BytesIO(data), path.open("rb")):
+        with dfc.open(source) as file:
+            assert file.frames == 70
+            assert file[2].latents.size
+
+
+def test_a_stream_that_cannot_seek_is_refused(path: Path) -> None:
+    pipe = io.BytesIO(path.read_bytes())
+    pipe.seekable = lambda: False  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="seek"):
+        dfc.open(pipe)
