@@ -19,7 +19,7 @@ from clips import RESULTS, table
 from rd_report import LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "mini.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "mini.md", ROOT / "docs" / "encoding.md")
 
 
 def result(name: str) -> Any:
@@ -112,6 +112,42 @@ def motion() -> str:
     return table(("kept of 32", "QP", "`--fill`", "MSE", "PSNR", "bits/pixel", "of it latents", "motion"), rows)
 
 
+def mtc() -> str:
+    """Budgets by content beside fixed ones."""
+    found = result("mtc")["rates"]
+    names = ("fixed 4", "fixed 8", "fixed 16", *(n for n in found if n.startswith("rule w") and "to" not in n))
+    rows = [
+        (n, f"{found[n]['kept']:.2f}", f"{found[n]['psnr']:.2f} dB", f"{found[n]['gain']:+.2f} dB",
+         f"{found[n]['gain_by_bytes']:+.2f} dB")
+        for n in (*names, "H.264 size", "random")
+    ]  # fmt: skip
+    head = ("rates of the segments", "mean kept of 32", "PSNR", "over one rate at equal frames kept", "at equal bytes")
+    return table(head, rows)
+
+
+def ablation() -> str:
+    """What each part of the encoder is worth alone."""
+    found = result("ablation")
+    rows = [
+        (f"`{r['change']}`" if r["change"].startswith("-") else r["change"],
+         "" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", f"{r['seconds']:.1f}")
+        for r in found["rows"]
+    ]  # fmt: skip
+    head = (f"{found['kept']} of 32 kept, {len(found['clips'])} eval clips", "bits at equal PSNR", "CPU s a clip")
+    return table(head, rows)
+
+
+def rate_control() -> str:
+    """How near targets come, over clips."""
+    clips = result("rate_control")["clips"].values()
+    rows = []
+    for target, unit, scale in (("size", "%", 100), ("bitrate", "%", 100), ("psnr", "dB", 1)):
+        off = [scale * clip[target]["off"] for clip in clips if target in clip]
+        if off:
+            rows.append((target, len(off), *(f"{x:+.2f} {unit}" for x in (min(off), float(np.mean(off)), max(off)))))
+    return table(("target", "clips", "least", "mean", "most"), rows)
+
+
 def speed() -> str:
     """Frames per second and memory."""
     found = result("speed")
@@ -134,7 +170,8 @@ def speed() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    f.__name__: f for f in (budgets, bernoulli, floor, selection, coding, motion, bd_rates, speed)
+    f.__name__: f
+    for f in (budgets, bernoulli, floor, selection, coding, motion, bd_rates, mtc, ablation, rate_control, speed)
 }
 
 
