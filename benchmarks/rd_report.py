@@ -25,6 +25,7 @@ from dfccodec.metrics.bdrate import BdRate, bd_rate, envelope, pareto, pchip
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- written by benchmarks/rd.py -->", "<!-- end of what benchmarks/rd.py writes -->"
 REFERENCE = "x264"
+RATIO_AT = (26, 28, 30, 32)
 
 Rows = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Clip -> point -> row."""
@@ -170,16 +171,42 @@ def plot(path: Path, metric: str, curves: Mapping[str, Curve], clips: int) -> No
     plt.close(figure)
 
 
+def ratios(name: str, results: Mapping[str, Rows]) -> list[tuple[float, int]]:
+    """Bits over those of the reference at each of RATIO_AT: geometric mean over the clips both reach, and how many."""
+    rows, base, out = rows_of(name, results), results[REFERENCE], []
+    for target in RATIO_AT:
+        logs = []
+        for clip, points in rows.items():
+            curves = (shape(points_of(n, p, "psnr"), n) for n, p in ((name, points), (REFERENCE, base[clip])))
+            bits = [_bits_at(curve, target) for curve in curves]
+            if bits[0] and bits[1]:
+                logs.append(math.log(bits[0] / bits[1]))
+        out.append((math.exp(float(np.mean(logs))) if logs else math.nan, len(logs)))
+    return out
+
+
+def _bits_at(curve: Curve, target: float) -> float | None:
+    """Bits per pixel at a quality; None where the curve does not reach it."""
+    bits, quality = (np.array(v) for v in zip(*sorted(curve, key=lambda p: p[1]), strict=True))
+    if len(bits) < 2 or not quality[0] <= target <= quality[-1]:
+        return None
+    return math.exp(pchip(quality, np.log(bits), np.array([target]))[0])
+
+
+def ratio_table(names: list[str], results: Mapping[str, Rows]) -> str:
+    """Times the bits of x264 medium at equal PSNR."""
+    rows = [(LABELS[n], *(f"{r:.2f} ({c})" for r, c in ratios(n, results))) for n in names if n != REFERENCE]
+    head = (f"times the bits of {LABELS[REFERENCE]} (clips that reach it)", *(f"{t} dB" for t in RATIO_AT))
+    return table(head, rows)
+
+
 def points_table(curves: Mapping[str, Curve]) -> str:
     """Bits per pixel at round PSNRs, read off the mean curves; a dash where a curve does not reach."""
     targets = (24, 26, 28, 30, 32, 34, 36)
     rows = []
     for name, curve in curves.items():
-        bits, quality = (np.array(v) for v in zip(*sorted(curve, key=lambda p: p[1]), strict=True))
-        cells = [
-            f"{math.exp(pchip(quality, np.log(bits), np.array([t]))[0]):.4f}" if quality[0] <= t <= quality[-1] else "–"
-            for t in targets
-        ]
+        found = [_bits_at(curve, t) for t in targets]
+        cells = ["–" if bits is None else f"{bits:.4f}" for bits in found]
         rows.append((LABELS[name], *cells))
     return table(("bits/pixel at", *(f"{t} dB" for t in targets)), rows)
 
@@ -201,8 +228,9 @@ def report(results: Mapping[str, Rows], made_with: dict[str, Any], out: Path | N
     figures = out or DOCS / "figures"
     for metric in metrics:
         plot(figures / f"rd_{metric}.png", metric, curves[metric], clips)
-    tables = {"bd": bd_table(names, bd, metrics), "why": "", "points": ""}
+    tables = {"bd": bd_table(names, bd, metrics), "why": "", "ratios": "", "points": ""}
     if "psnr" in metrics:
+        tables["ratios"] = ratio_table(names, results)
         tables["points"] = points_table(curves["psnr"])
     tables["why"] = "\n".join(
         f"- {LABELS[n]}, {m}: no BD-rate of the mean curves: {bd[n][m]['reason']}."
@@ -216,6 +244,8 @@ def report(results: Mapping[str, Rows], made_with: dict[str, Any], out: Path | N
         for m, by in curves.items()
     }
     record = {"clips": clips, "made_with": made_with, "bd_rate_vs_x264": bd, "mean_curves": shown}
+    if "psnr" in metrics:
+        record["bits_over_x264"] = {n: dict(zip(map(str, RATIO_AT), ratios(n, results), strict=True)) for n in names}
     (out or RESULTS).mkdir(parents=True, exist_ok=True)
     ((out or RESULTS) / "rd.json").write_text(_compact(record))
     if out is None:
