@@ -14,6 +14,7 @@ NEW = [130, 140, 130, 130, 160, 130, 100, 70, 150, 150, 150, 100, 300, 200, 190,
 NEW += [60, 30, 16, 8, 100, 60, 30, 16, 100, 46, 50, 30, 160, 96, 54, 30]
 ZERO, RATIO = [270, 240, 250, 195, 140, 110, 80, 60], [60, 140, 120, 85, 60, 44, 28, 20]
 CORNERS, SIDES = [(-1, -1), (-1, 1), (1, -1), (1, 1)], [(-1, 0), (0, -1), (0, 1), (1, 0)]
+PART = 1 << 19
 Block = tuple[int, list[tuple[int, int]]]  # mode, vectors into past and future
 
 
@@ -45,14 +46,20 @@ class Motion(Decoder):
         self.known: dict[tuple[int, int, int], Block] = {}
         depth = {t: t - 1 - max((k for k in kept if k < t), default=-1) for t in range(frames) if t not in kept}
         for level in range(max(depth.values()) + 1):
-            now = [t for t in depth if depth[t] == level]
-            self.phase(level, [(t, y, x) for t in now for y in range(0, rows, 8) for x in range(0, columns, 8)], 0, [])
-            for step in (4, 2, 1):
-                grid = [(t, y, x) for t in now for y in range(0, rows, step) for x in range(0, columns, step)]
-                self.phase(level, [b for b in grid if b[1] // step % 2 and b[2] // step % 2], step, CORNERS)
-                self.phase(level, [b for b in grid if (b[1] // step + b[2] // step) % 2], step, SIDES)
+            now, most = [t for t in depth if depth[t] == level], max(PART // (rows * columns), 1)
+            for first in range(0, len(now), most):
+                self.part(level, now[first : first + most])
         if self.stack.words or self.stack.x != 1 << 24:
             raise ValueError("the words do not end where the blocks do")
+
+    def part(self, level: int, now: list[int]) -> None:
+        """All phases of some frames of a level."""
+        rows, columns = self.rows, self.columns
+        self.phase(level, [(t, y, x) for t in now for y in range(0, rows, 8) for x in range(0, columns, 8)], 0, [])
+        for step in (4, 2, 1):
+            grid = [(t, y, x) for t in now for y in range(0, rows, step) for x in range(0, columns, step)]
+            self.phase(level, [b for b in grid if b[1] // step % 2 and b[2] // step % 2], step, CORNERS)
+            self.phase(level, [b for b in grid if (b[1] // step + b[2] // step) % 2], step, SIDES)
 
     def distance(self, t: int, side: int) -> int:
         beside = [k for k in self.kept if (k > t if side else k < t)]

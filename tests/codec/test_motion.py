@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip, Fill, Header, Ratio
 from dfccodec.errors import DamagedError, DfcError, LimitError
 
+FORMATS = Path(__file__).parents[2] / "formats"
 HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25))  # 4 × 6 blocks
 KEPT = np.array([0, 1, 0, 0, 1, 0, 0], bool)
 SIDES = Sides.of(KEPT)
@@ -118,7 +121,7 @@ def test_every_block_is_in_one_phase_and_its_neighbours_in_an_earlier_one(rows: 
 def test_every_frame_is_in_one_level_and_the_one_before_in_an_earlier_one(kept: list[bool]) -> None:
     kept[len(kept) // 2] = False
     sides, done = Sides.of(np.array(kept)), set[int]()
-    for level in levels(sides):
+    for level in levels(sides, 1 << 18):  # two frames at a time
         before = level.frames - 1 if level.before is None else level.before
         for number, then in zip(level.frames.tolist(), before.tolist(), strict=True):
             follows = number > 0 and sides.dropped[number] == sides.dropped[number - 1] + 1
@@ -126,6 +129,26 @@ def test_every_frame_is_in_one_level_and_the_one_before_in_an_earlier_one(kept: 
             assert not follows or then in done
         done |= set(level.frames.tolist())
     assert done == set(range(len(sides.dropped)))
+
+
+def test_levels_of_many_blocks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FORMATS))
+    from read_motion import read_motion
+
+    def need(fine: object, *_: object) -> None:
+        assert fine
+
+    rng, blocks = np.random.default_rng(3), np.zeros((5, 4, 6, 5), np.int16)
+    blocks[..., 0], blocks[..., 1:] = [[[FUTURE]], [[PAST]], [[BOTH]], [[PAST]], [[MODEL]]], rng.integers(-9, 9, 4)
+    blocks[1:3, 1:3, ..., 1:] = rng.integers(-99, 99, (2, 2, 6, 4))
+    for part in (1, 2 * 24, 1 << 19):
+        monkeypatch.setattr("dfccodec.codec.motion.walk.PART", part)
+        monkeypatch.setattr("read_motion.PART", part)
+        data = payload.write(Decisions(SIDES, blocks))
+        found = payload.read(data, KEPT, HEADER).blocks
+        assert np.array_equal(found, cleared(blocks))
+        again = read_motion(data, len(KEPT), np.flatnonzero(KEPT).tolist(), {"height": 28, "width": 44}, need)
+        assert again["motion_sha256"] == hashlib.sha256(found.astype("<i2").tobytes()).hexdigest()
 
 
 def test_vectors_of_the_frame_before_are_scaled_to_the_distance() -> None:

@@ -21,6 +21,10 @@ Ints = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int16]
 
+PART = 1 << 19
+"""Blocks of the frames of a level that are coded together, or one frame where that is more: bounds what a pass needs in
+memory."""
+
 COARSEST = 8
 """Blocks from one to the next in the first phase, down and right."""
 
@@ -73,6 +77,8 @@ def _beside(cells: Index, down: int, right: int, rows: int, columns: int) -> Ind
 class Level:
     """Dropped frames that are coded together: the first of every run of them, then the second of every run, …
 
+    Where a level holds too many blocks, this is a part of it.
+
     Attributes:
         frames: (n,) numbers of dropped frames.
         before: (n,) those of the frames before them; None at the first level.
@@ -86,17 +92,20 @@ class Level:
     earlier: Ints
 
 
-def levels(sides: Sides) -> Iterator[Level]:
-    """The levels of a clip in order."""
+def levels(sides: Sides, blocks: int) -> Iterator[Level]:
+    """The levels of a clip in order, in parts of as many frames of `blocks` blocks each as PART allows."""
     dropped, index = sides.dropped, np.arange(len(sides.dropped))
     depth = index - np.maximum.accumulate(np.where(np.diff(dropped, prepend=-2) > 1, index, 0))
     past = np.where(sides.past >= 0, dropped - sides.past, 0)
     future = np.where(sides.future >= 0, sides.future - dropped, 0)
     distance = np.stack([past, future], axis=1).astype(np.int32)
     for number in range(int(depth.max()) + 1):
-        frames = np.flatnonzero(depth == number)
-        before = frames - 1
-        yield Level(frames, before if number else None, distance[frames], np.maximum(distance[before], 1))
+        whole = np.flatnonzero(depth == number)
+        most = max(PART // blocks, 1)
+        for first in range(0, len(whole), most):
+            frames = whole[first : first + most]
+            before = frames - 1
+            yield Level(frames, before if number else None, distance[frames], np.maximum(distance[before], 1))
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ class Walk:
 
     def passes(self) -> Iterator[Pass]:
         """All passes in order; the decisions of each are to be `put` before the next is asked for."""
-        for level in levels(self.sides):
+        for level in levels(self.sides, self.rows * self.columns):
             for phase in phases(self.rows, self.columns):
                 yield self._pass(level, phase)
 
