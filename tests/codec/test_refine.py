@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from support import flat_model, moving
 
 from dfccodec.codec.api import load_model
 from dfccodec.codec.budgets import Budget
@@ -19,7 +20,6 @@ from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Fill
 from dfccodec.errors import UsageError
 from dfccodec.media.picture import Picture, SourceInfo
-from tests.support import flat_model, moving
 
 FRAMES = moving(5, 48, 64)
 PICTURES = [Picture(frame, number, 1) for number, frame in enumerate(FRAMES)]
