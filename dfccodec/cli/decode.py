@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
@@ -22,6 +23,11 @@ def decode(
         str, typer.Option("--format", help="Container, where the output's name does not say; - is y4m.")
     ] = "",
     codec: Annotated[str, typer.Option("--codec", help="ffmpeg's name of the encoder of the output.")] = "",
+    audio_codec: Annotated[
+        str, typer.Option("--audio-codec", help="Code sound anew with this encoder of ffmpeg's, as aac, libopus.")
+    ] = "",
+    no_audio: common.NoAudio = False,
+    no_subtitles: common.NoSubtitles = False,
     conceal: Annotated[
         bool, typer.Option("--conceal", help="Go on after damage; lost frames repeat the last good one.")
     ] = False,
@@ -37,7 +43,7 @@ def decode(
     from dfccodec.codec.api import model_for
     from dfccodec.codec.decoder import Decoder
     from dfccodec.codec.output import replacing_path
-    from dfccodec.media.sink import VideoSink, check_output
+    from dfccodec.media.sink import Some, VideoSink, check_output
 
     kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
     kind = "yuv4mpegpipe" if kind == "y4m" else kind
@@ -46,13 +52,12 @@ def decode(
     common.use_free_threads()
     with common.reading(source) as stream:
         decoder = Decoder(stream, lambda preamble: model_for(preamble, model or None, device, dtype), conceal)
-        header = decoder.preamble.header
-        if output == "-":
-            with common.writing(output) as out, VideoSink(out, header, kind, codec or None) as sink:
-                frames = _pour(decoder, sink, quiet)
-        else:
-            with replacing_path(Path(output)) as path, VideoSink(path, header, kind, codec or None) as sink:
-                frames = _pour(decoder, sink, quiet)
+        more = (decoder.preamble.header, kind, codec or None, decoder.preamble.tags, audio_codec or None)
+        with contextlib.ExitStack() as stack:
+            target = stack.enter_context(common.writing(output) if output == "-" else replacing_path(Path(output)))
+            sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), *more))
+            decoder.tracks = Some(sink, not no_audio, not no_subtitles)
+            frames = _pour(decoder, sink, quiet)
     _report(decoder, frames, json, quiet)
 
 
@@ -61,6 +66,8 @@ def _pour(decoder: Decoder, sink: VideoSink, quiet: bool) -> int:
     with common.progress("decode", 0, quiet) as advance:
         for picture in decoder:
             sink.write(picture.rgb, picture.pts, picture.duration)
+            if not frames:
+                common.notes(sink.notes, quiet)
             frames += 1
             advance(frames)
     if not frames and decoder.damage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -65,6 +66,8 @@ def encode(
         typer.Option("--lambda", help="Squared error one bit must save, of samples in 0…1; about 0.02 is QP 24."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail and write nothing when a target is missed.")] = False,
+    no_audio: common.NoAudio = False,
+    no_subtitles: common.NoSubtitles = False,
     model: common.Model = "mini",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
@@ -87,18 +90,15 @@ def encode(
         select=select,
     )  # fmt: skip
     name = standard_input() if source == "-" else Path(source)
-    with VideoSource(name) as video:
+    with VideoSource(name, not no_audio, not no_subtitles) as video, contextlib.ExitStack() as stack:
         common.use_free_threads()
         loaded = api.load_model(model, device, dtype)
-        if video.info.other_streams:
-            common.say(
-                f"dfc: note: {video.info.other_streams} sound or subtitle stream(s) are not carried yet",
-                quiet,
-            )
+        tracks = api.opened_tracks(video, stack)
+        common.notes(video.notes, quiet)
         begun = perf_counter()
         with common.writing(output) as out, common.progress("encode", video.info.frames, quiet) as advance:
             again = partial(api.again, name) if api.repeatable(name) else None
-            report = encode_pictures(video, video.info, out, loaded, settings, advance, again)
+            report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
     common.say(

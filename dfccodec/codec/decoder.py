@@ -13,10 +13,10 @@ from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.codec.runtime import free_threads
 from dfccodec.container.chunks import FRAME_BYTES, Damage
-from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
-from dfccodec.container.records import Clip, Header
+from dfccodec.container.reader import ClipAt, IndexAt, Packets, Preamble, StreamReader
+from dfccodec.container.records import Clip, Header, StreamInfo
 from dfccodec.errors import DamagedError
-from dfccodec.media.picture import Picture
+from dfccodec.media.picture import PacketSink, Picture
 
 
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
@@ -61,6 +61,7 @@ class Decoder:
         load: called with the preamble to get the model the file needs.
         conceal: go on after damage: frames of a lost clip repeat the last good frame, or the first good one.
         close: close the stream when the iteration ends.
+        tracks: where sound and subtitles go, as they come; may be set until the iteration begins.
 
     Attributes:
         preamble: header, model, steps, tags.
@@ -74,13 +75,19 @@ class Decoder:
     """
 
     def __init__(
-        self, stream: BinaryIO, load: Callable[[Preamble], Loaded], conceal: bool = False, close: bool = False
+        self,
+        stream: BinaryIO,
+        load: Callable[[Preamble], Loaded],
+        conceal: bool = False,
+        close: bool = False,
+        tracks: PacketSink | None = None,
     ) -> None:
         self._owned = stream if close else None
         self._reader = StreamReader(stream)
         self.preamble = self._reader.preamble
         self._loaded = load(self.preamble)
         self._conceal = conceal
+        self.tracks = tracks
         self.damage: list[Damage] = []
         self.lost: list[tuple[int, int]] = []
         self._next = 0  # number of the frame expected next
@@ -94,6 +101,10 @@ class Decoder:
                     self._note(item)
                 elif isinstance(item, ClipAt):
                     yield from self._clip(item)
+                elif isinstance(item, StreamInfo) and self.tracks:
+                    self.tracks.declare(item)
+                elif isinstance(item, Packets) and self.tracks:
+                    self.tracks.packets(item.stream, item.packets)
                 elif isinstance(item, IndexAt) and item.index.frames > self._next:
                     yield from self._bridge(item.index.frames, None)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +14,11 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dfccodec.container.records import Header
+from dfccodec.container.records import Header, Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
+from dfccodec.media import chapters
 from dfccodec.media.colour import CONVERT
+from dfccodec.media.mux import TrackMuxer, name_of_track
 
 _SUFFIX_FORMATS = {".y4m": "yuv4mpegpipe", ".m4v": "mp4"}
 _CODECS = {
@@ -26,6 +28,8 @@ _CODECS = {
     "webm": "libvpx-vp9",
     "yuv4mpegpipe": "rawvideo",
 }
+_MUTE = ("yuv4mpegpipe", "gif", "image2")
+"""Containers of pictures alone."""
 _OPTIONS = {
     "libx264": {"crf": "12", "preset": "medium"},
     "libvpx-vp9": {"crf": "16", "b": "0", "row-mt": "1", "cpu-used": "4"},
@@ -73,14 +77,26 @@ class VideoSink:
         header: geometry, time and colour of the video.
         format: ffmpeg's name of the container; `None` takes it from the path.
         codec: ffmpeg's name of an encoder; `None` takes a good one for the container.
+        tags: of the work, chapters among them.
+        audio_codec: ffmpeg's name of an encoder that all sound is coded anew with; `None` copies it untouched.
+
+    Attributes:
+        notes: lines for people on what the container cannot take.
     """
 
     def __init__(
-        self, target: Path | BinaryIO, header: Header, format: str | None = None, codec: str | None = None
+        self,
+        target: Path | BinaryIO,
+        header: Header,
+        format: str | None = None,
+        codec: str | None = None,
+        tags: Sequence[tuple[str, str]] = (),
+        audio_codec: str | None = None,
     ) -> None:
         name = format or check_output(Path(str(target)))
         self._header = header
         self._constant = name in ("yuv4mpegpipe", "avi")  # containers without timestamps
+        self._timed = name == "avi"  # it may leave frames out, though
         self._pipe = None if isinstance(target, Path) else _Pipe(target)
         file: object = f"file:{target}" if isinstance(target, Path) else self._pipe
         try:
@@ -94,7 +110,12 @@ class VideoSink:
         self._stream = stream
         self._pixels = "rgb8" if name == "gif" else "yuv420p"
         self._configure(stream)
-        self._count = 0
+        self._count, self._tick = 0, -1
+        self._mute = name in _MUTE
+        self._tracks = TrackMuxer(self._container, audio_codec)
+        self.notes: list[str] = []
+        if not self._mute:
+            self._tag(tags)
 
     def _configure(self, stream: VideoStream) -> None:
         h, context = self._header, stream.codec_context
@@ -112,6 +133,37 @@ class VideoSink:
             c.transfer,
             self._matrix(),
         )
+
+    def _tag(self, tags: Sequence[tuple[str, str]]) -> None:
+        found, others = chapters.from_tags(tags)
+        self._container.metadata.update(others)
+        nano = Fraction(1, 10**9)
+        self._container.set_chapters([
+            {
+                "id": number, "start": round(c.start / nano), "end": round(c.end / nano), "time_base": nano,
+                "metadata": {"title": c.title} if c.title else {},
+            }
+            for number, c in enumerate(found, 1)
+        ])  # fmt: skip
+
+    def declare(self, info: StreamInfo) -> None:
+        """Add a stream of sound or subtitles, before the first frame.
+
+        Raises:
+            UsageError: the container cannot hold it.
+        """
+        if self._mute:
+            name = self._container.format.name
+            self.notes.append(f"{name_of_track(info)} is left out: {name} has no room")
+        elif self._count:
+            self.notes.append(f"{name_of_track(info)} is left out: declared too late")
+        else:
+            self._tracks.declare(info)
+
+    def packets(self, stream: int, packets: Sequence[Packet]) -> None:
+        """Write packets of a stream that was declared."""
+        with self._failing():
+            self._tracks.packets(stream, packets)
 
     def _matrix(self) -> int:
         """Matrix of the output: the source's where YUV has one, else unspecified (RGB sources, for one)."""
@@ -133,10 +185,10 @@ class VideoSink:
         else:
             frame = frame.reformat(format=self._pixels)
         if self._constant:
-            frame.pts, frame.time_base = (
-                self._count,
-                1 / Fraction(self._header.rate.num or 25, self._header.rate.den),
-            )
+            rate = Fraction(self._header.rate.num or 25, self._header.rate.den)
+            base = Fraction(self._header.time_base.num, self._header.time_base.den)
+            self._tick = max(self._tick + 1, round(pts * base * rate) if self._timed else 0)
+            frame.pts, frame.time_base = self._tick, 1 / rate
         else:
             frame.pts = pts
             frame.time_base = Fraction(self._header.time_base.num, self._header.time_base.den)
@@ -160,6 +212,7 @@ class VideoSink:
         with self._failing():
             if self._count:
                 self._container.mux(self._stream.encode(None))
+                self._tracks.finish()
             self._container.close()
 
     def __enter__(self) -> VideoSink:
@@ -173,3 +226,19 @@ class VideoSink:
         else:
             with contextlib.suppress(av.error.FFmpegError, OSError):  # the first error is the one to tell
                 self._container.close()
+
+
+class Some:
+    """A sink's tracks, those of some kinds only."""
+
+    def __init__(self, sink: VideoSink, audio: bool = True, subtitles: bool = True) -> None:
+        self._sink, self._kinds = sink, {0: audio, 1: subtitles, 2: True}
+
+    def declare(self, info: StreamInfo) -> None:
+        """As the sink's, for the kinds wanted."""
+        if self._kinds[info.kind]:
+            self._sink.declare(info)
+
+    def packets(self, stream: int, packets: Sequence[Packet]) -> None:
+        """As the sink's: it passes over streams that were not declared to it."""
+        self._sink.packets(stream, packets)

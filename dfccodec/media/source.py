@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -17,8 +17,11 @@ from av.video.stream import VideoStream
 
 from dfccodec.errors import InputError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
+from dfccodec.media import chapters
 from dfccodec.media.colour import CONVERT
+from dfccodec.media.opening import name_of, open_input, reason
 from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.media.tracks import Tracks, choose
 
 
 class VideoSource:
@@ -26,46 +29,61 @@ class VideoSource:
 
     Args:
         source: a path, or a binary stream that need not seek.
+        audio, subtitles: which of them :meth:`tracks` shall carry.
+
+    Attributes:
+        info: what the video says of itself.
+        notes: lines for people on what is left out.
 
     Raises:
         InputError: nothing PyAV opens, no video in it, or not one frame that decodes.
     """
 
-    def __init__(self, source: Path | BinaryIO) -> None:
-        self._name = str(source) if isinstance(source, Path) else "standard input"
-        try:
-            # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
-            self._container = cast(InputContainer, av.open(f"file:{source}" if isinstance(source, Path) else source))
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"cannot open {self._name}: {_reason(error)}") from None
+    def __init__(self, source: Path | BinaryIO, audio: bool = True, subtitles: bool = True) -> None:
+        self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
+        self._container = open_input(source)
         if not self._container.streams.video:
             kinds = _kinds(self._container)
             self._container.close()
             raise InputError(f"no video in {self._name}: it holds {kinds}")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
+        again = isinstance(source, Path) or source.seekable()
+        self._passing = None if again else Tracks(self._container, audio, subtitles)
         self._decoded = self._decode()
         first = next(self._decoded, None)
         if first is None:
             self._container.close()
             raise InputError(f"no frame of {self._name} decodes: is it complete?")
         self._first: VideoFrame | None = first
-        size = source.stat().st_size if isinstance(source, Path) else 0
+        size = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
         self.info = _describe(self._container, self._stream, first, size)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
             raise InputError(f"{self._name} is {first.width}×{first.height}: over {MAX_PIXELS} pixels; scale it down")
 
+        self.notes = _left_out(self._container, self._stream, audio, subtitles)
+
     def __enter__(self) -> VideoSource:
         return self
+
+    def tracks(self) -> Tracks:
+        """Sound and subtitles, in step with the pictures; close it when done. Of a pipe there is only one."""
+        return self._passing or Tracks(self._source, *self._choice)
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._container.close()
 
     def _decode(self) -> Iterator[VideoFrame]:
+        passing = self._passing
         try:
-            yield from self._container.decode(self._stream)
+            for packet in self._container.demux(self._stream, *(passing.chosen if passing else ())):
+                if packet.stream.index == self._stream.index:  # a last, empty packet has no number of its own
+                    yield from self._stream.decode(packet)
+                elif passing and packet.size:
+                    passing.put(packet)
         except av.error.FFmpegError as error:
-            raise InputError(f"cannot decode {self._name}: {_reason(error)}") from None
+            raise InputError(f"cannot decode {self._name}: {reason(error)}") from None
 
     def _frames(self) -> Iterator[VideoFrame]:
         if self._first is not None:
@@ -104,6 +122,7 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame,
     time_base = stream.time_base or (1 / rate if rate else Fraction(1, 1000))
     bits = max((c.bits for c in frame.format.components), default=8)
     tags = tuple((str(k), str(v)) for k, v in sorted(container.metadata.items()))
+    tags += tuple(chapters.to_tags(_chapters(container)))
     return SourceInfo(
         frame.width,
         frame.height,
@@ -121,8 +140,26 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame,
         stream.frames,
         size,
         tags,
-        len(container.streams) - len(container.streams.video),
     )
+
+
+def _chapters(container: InputContainer) -> list[chapters.Chapter]:
+    return [
+        chapters.Chapter(c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", ""))
+        for c in container.chapters()
+        if c["time_base"] is not None
+    ]
+
+
+def _left_out(container: InputContainer, video: VideoStream, audio: bool, subtitles: bool) -> list[str]:
+    """A note for every stream that is neither the picture nor carried nor left out on request."""
+    carried = {video.index, *(s.index for s in choose(container, audio, subtitles))}
+    asked = {"audio": audio, "subtitle": subtitles}
+    return [
+        f"stream {s.index} ({s.type}{', ' + s.name if s.name else ''}) is not carried"
+        for s in container.streams
+        if s.index not in carried and asked.get(s.type, True)
+    ]
 
 
 def _range(context: av.video.codeccontext.VideoCodecContext) -> int:
@@ -141,12 +178,6 @@ def _fit(ratio: Fraction) -> Fraction:
 def _kinds(container: InputContainer) -> str:
     kinds = sorted({s.type for s in container.streams})
     return ", ".join(kinds) + " only" if kinds else "no stream"
-
-
-def _reason(error: Exception) -> str:
-    """An ffmpeg error in one line, without Python's numbering."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0]
 
 
 def standard_input() -> BinaryIO:

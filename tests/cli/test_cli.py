@@ -12,9 +12,10 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import jsonschema
 import pytest
-from support import DATA, moving, write_video
+from support import DATA, moving, write_av, write_video
 
 import dfccodec as dfc
 from dfccodec.media.source import VideoSource
@@ -282,3 +283,19 @@ def test_version_and_help() -> None:
     text = run("--help").stdout.decode()
     for verb in ("encode", "decode", "inspect", "verify", "trim", "generate", "models"):
         assert re.search(rf"\b{verb}\b", text)
+
+
+def test_sound_goes_through_the_command_line(tmp_path: Path) -> None:
+    source, file = write_av(tmp_path / "in.mp4", moving(8), ["aac"], rate=Fraction(8)), tmp_path / "a.dfc"
+    assert b"note" not in run("encode", source, "-o", file, "--fill", "token").stderr
+    assert json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
+    assert run("decode", file, "-o", tmp_path / "out.mp4").returncode == 0
+    with av.open(str(source)) as a, av.open(str(tmp_path / "out.mp4")) as b:
+        packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
+    assert packets[0] == packets[1]
+    muted = run("decode", file, "-o", tmp_path / "out.y4m")
+    assert b"note: sound track 1 (aac, eng) is left out: yuv4mpegpipe has no room" in muted.stderr
+    wrong = error_of("decode", file, "-o", tmp_path / "x.webm", code=2)
+    assert "--audio-codec libopus or --no-audio" in wrong
+    assert not (tmp_path / "x.webm").exists()
+    assert run("decode", file, "-o", tmp_path / "x.webm", "--no-audio").returncode == 0
