@@ -20,6 +20,11 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave sound out.")]
 NoSubtitles = Annotated[bool, typer.Option("--no-subtitles", help="Leave subtitles out.")]
+Start = Annotated[
+    str | None, typer.Option("--start", help="Begin here: seconds, hh:mm:ss.ms or #frame, from the first frame on.")
+]
+End = Annotated[str | None, typer.Option("--end", help="Stop before this, as in --start.")]
+Duration = Annotated[str | None, typer.Option("--duration", help="Take so much, as in --start.")]
 Model = Annotated[str, typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo[@rev]/file.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]

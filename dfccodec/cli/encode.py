@@ -66,6 +66,9 @@ def encode(
         typer.Option("--lambda", help="Squared error one bit must save, of samples in 0…1; about 0.02 is QP 24."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail and write nothing when a target is missed.")] = False,
+    start: common.Start = None,
+    end: common.End = None,
+    duration: common.Duration = None,
     no_audio: common.NoAudio = False,
     no_subtitles: common.NoSubtitles = False,
     model: common.Model = "mini",
@@ -83,6 +86,7 @@ def encode(
     from dfccodec.codec.encoder import encode_pictures
     from dfccodec.codec.options import make_settings
     from dfccodec.media.source import VideoSource, standard_input
+    from dfccodec.media.times import Span
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
@@ -90,14 +94,15 @@ def encode(
         select=select,
     )  # fmt: skip
     name = standard_input() if source == "-" else Path(source)
-    with VideoSource(name, not no_audio, not no_subtitles) as video, contextlib.ExitStack() as stack:
+    span = Span.parse(start, end, duration)
+    with VideoSource(name, not no_audio, not no_subtitles, span) as video, contextlib.ExitStack() as stack:
         common.use_free_threads()
         loaded = api.load_model(model, device, dtype)
         tracks = api.opened_tracks(video, stack)
         common.notes(video.notes, quiet)
         begun = perf_counter()
         with common.writing(output) as out, common.progress("encode", video.info.frames, quiet) as advance:
-            again = partial(api.again, name) if api.repeatable(name) else None
+            again = partial(api.again, name, span=span) if api.repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)

@@ -25,6 +25,7 @@ from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import InputError, ModelError, UsageError
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
+from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
 
 Source = str | Path | BinaryIO | Iterable[np.ndarray]
@@ -86,6 +87,7 @@ def encode(
     strict: bool = False,
     audio: bool = True,
     subtitles: bool = True,
+    span: Span = Span(),
     rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
@@ -113,6 +115,7 @@ def encode(
         price: λ, squared error (of samples in 0…1, added up) that one bit must save; each clip by itself.
         strict: missing a target is an error, and nothing is written.
         audio, subtitles: carry the source's tracks of that kind, packet by packet, untouched.
+        span: part of the source to encode, as `Span.parse("1:30", duration="10")`; not of arrays.
         rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
@@ -132,11 +135,11 @@ def encode(
     )  # fmt: skip
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
-        carry = (audio, subtitles)
-        pictures, info = _open_source(source, frame_rate := Fraction(rate).limit_denominator(1001), stack, carry)
+        frame_rate = Fraction(rate).limit_denominator(1001)
+        pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles))
         tracks = opened_tracks(pictures, stack)
         stream = cast(BinaryIO, out) if hasattr(out, "write") else stack.enter_context(replacing(Path(cast(str, out))))
-        anew = partial(again, source, frame_rate) if repeatable(source) else None
+        anew = partial(again, source, frame_rate, span) if repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
 
 
@@ -154,21 +157,22 @@ def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource
     return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
 
 
-def again(source: Source, rate: Fraction = Fraction(25)) -> Iterator[Picture]:
+def again(source: Source, rate: Fraction = Fraction(25), span: Span = Span()) -> Iterator[Picture]:
     """The frames of a source anew."""
     with contextlib.ExitStack() as stack:
         if hasattr(source, "read"):
             cast(BinaryIO, source).seek(0)
-        yield from _open_source(source, rate, stack)[0]
+        yield from _open_source(source, rate, stack, span, (False, False))[0]
 
 
 def _open_source(
-    source: Source, rate: Fraction, stack: contextlib.ExitStack, carry: tuple[bool, bool] = (False, False)
+    source: Source, rate: Fraction, stack: contextlib.ExitStack, span: Span, carry: tuple[bool, bool]
 ) -> tuple[Iterable[Picture], SourceInfo]:
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         from dfccodec.media.source import VideoSource
 
-        opened = VideoSource(Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source), *carry)
+        place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
+        opened = VideoSource(place, *carry, span)
         stack.enter_context(opened)
         return opened, opened.info
     arrays = iter(source)
@@ -199,6 +203,7 @@ def decode(
     device: str = "auto",
     dtype: str = "auto",
     tracks: PacketSink | None = None,
+    span: Span = Span(),
 ) -> Decoder:
     """Decode a `.dfc` file: an iterable of :class:`Picture`, all frames, kept and dropped.
 
@@ -208,6 +213,7 @@ def decode(
         conceal: go on after damage; see :class:`Decoder`.
         device, dtype: see :func:`load_model`.
         tracks: where packets of sound and subtitles go, such as a :class:`dfccodec.media.sink.VideoSink`.
+        span: the part wanted, as `Span.parse("#100", "#200")`; time then counts from its first frame.
 
     Returns:
         a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
@@ -224,4 +230,4 @@ def decode(
             source = Path(source).open("rb")  # closed with the Decoder that owns it
         except OSError as error:
             raise InputError(f"cannot open {source}: {error.strerror}") from None
-    return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks)
+    return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks, span)

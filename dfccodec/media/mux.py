@@ -17,8 +17,8 @@ from av.stream import Stream
 
 from dfccodec.container.records import Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
+from dfccodec.media.cut import NO_TIME
 from dfccodec.media.opening import reason
-from dfccodec.media.tracks import NO_TIME
 
 _KINDS = ("sound", "subtitle", "data")
 _RATES = {"libopus": 48000, "opus": 48000}  # encoders that take one rate only

@@ -15,12 +15,13 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dfccodec.errors import InputError
+from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters
 from dfccodec.media.colour import CONVERT
 from dfccodec.media.opening import name_of, open_input, reason
 from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.media.times import Span, Window
 from dfccodec.media.tracks import Tracks, choose
 
 
@@ -30,6 +31,7 @@ class VideoSource:
     Args:
         source: a path, or a binary stream that need not seek.
         audio, subtitles: which of them :meth:`tracks` shall carry.
+        span: the frames wanted; with a range, time counts from the first of them.
 
     Attributes:
         info: what the video says of itself.
@@ -37,9 +39,12 @@ class VideoSource:
 
     Raises:
         InputError: nothing PyAV opens, no video in it, or not one frame that decodes.
+        UsageError: no frame is in the range.
     """
 
-    def __init__(self, source: Path | BinaryIO, audio: bool = True, subtitles: bool = True) -> None:
+    def __init__(
+        self, source: Path | BinaryIO, audio: bool = True, subtitles: bool = True, span: Span = Span()
+    ) -> None:
         self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
         self._container = open_input(source)
         if not self._container.streams.video:
@@ -51,14 +56,19 @@ class VideoSource:
         # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
         again = isinstance(source, Path) or source.seekable()
         self._passing = None if again else Tracks(self._container, audio, subtitles)
-        self._decoded = self._decode()
-        first = next(self._decoded, None)
-        if first is None:
-            self._container.close()
-            raise InputError(f"no frame of {self._name} decodes: is it complete?")
-        self._first: VideoFrame | None = first
+        self._span, self._seen = span, 0
+        self._rate, self._time_base = _clock(self._stream)
+        self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
+        self._chosen = self._choose()
+        first, begin = self._begin()
         size = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
-        self.info = _describe(self._container, self._stream, first, size)
+        self._first: tuple[VideoFrame, int] | None = (first, begin)
+        self._zero = 0 if span.whole else begin
+        self._start = self._zero * self._time_base
+        clock = (self._rate, self._time_base)
+        self.info = _describe(self._container, self._stream, first, size, clock, self._chapters())
+        if self._passing:
+            self._passing.set_range(self._start, span.ends)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
             raise InputError(f"{self._name} is {first.width}×{first.height}: over {MAX_PIXELS} pixels; scale it down")
 
@@ -69,7 +79,26 @@ class VideoSource:
 
     def tracks(self) -> Tracks:
         """Sound and subtitles, in step with the pictures; close it when done. Of a pipe there is only one."""
-        return self._passing or Tracks(self._source, *self._choice)
+        return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends)
+
+    def _begin(self) -> tuple[VideoFrame, int]:
+        """The first frame wanted and its timestamp."""
+        first = next(self._chosen, None)
+        if first is not None:
+            return first
+        self._container.close()
+        if self._seen:
+            raise UsageError(f"no frame of {self._name} is in the range: it has {self._seen} before its end")
+        raise InputError(f"no frame of {self._name} decodes: is it complete?")
+
+    def _chapters(self) -> list[chapters.Chapter]:
+        found = [
+            chapters.Chapter(c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", ""))
+            for c in self._container.chapters()
+            if c["time_base"] is not None
+        ]
+        length = self._span.duration.seconds if self._span.duration and self._span.duration.frame is None else None
+        return chapters.moved(found, self._start, length and self._start + length) if self._start or length else found
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._container.close()
@@ -85,29 +114,51 @@ class VideoSource:
         except av.error.FFmpegError as error:
             raise InputError(f"cannot decode {self._name}: {reason(error)}") from None
 
-    def _frames(self) -> Iterator[VideoFrame]:
+    def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
+        """Every frame with a timestamp that rises; where the source has none, the last two say how it goes on."""
+        last, step = None, self._nominal
+        for frame in self._decode():
+            pts = None
+            if frame.pts is not None:  # a filter may count in ticks of its own
+                pts = round(frame.pts * Fraction(frame.time_base or self._time_base) / self._time_base)
+            if last is None:
+                pts = pts or 0
+            else:
+                pts = last + step if pts is None else max(pts, last + 1)
+                step = pts - last
+            last = pts
+            yield frame, pts
+
+    def _choose(self) -> Iterator[tuple[VideoFrame, int]]:
+        """The frames of the range."""
+        window = Window(self._span)
+        origin = None
+        for frame, pts in self._timed():
+            origin = pts if origin is None else origin
+            self._seen += 1
+            if window.holds(self._seen - 1, (pts - origin) * self._time_base):
+                yield frame, pts
+            elif window.over:
+                return
+
+    def _frames(self) -> Iterator[tuple[VideoFrame, int]]:
         if self._first is not None:
             first, self._first = self._first, None
             yield first
-        yield from self._decoded
+        yield from self._chosen
 
     def __iter__(self) -> Iterator[Picture]:
         """Frames in order of display. A duration is the distance to the next frame; timestamps always rise."""
-        info = self.info
-        nominal = max(1, round(1 / (info.rate * info.time_base))) if info.rate else 1
         held: tuple[np.ndarray, int] | None = None
-        step = nominal
-        last_duration = nominal
-        for frame in self._frames():
-            pts = frame.pts
+        step = last_duration = self._nominal
+        for frame, pts in self._frames():
             if held is not None:
-                pts = held[1] + step if pts is None else max(pts, held[1] + 1)
                 step = pts - held[1]
-                yield Picture(held[0], held[1], step)
-            held = (self._rgb(frame), 0 if pts is None else pts)
-            last_duration = frame.duration or step
+                yield Picture(held[0], held[1] - self._zero, step)
+            held = self._rgb(frame), pts
+            last_duration = frame.duration if frame.duration and frame.pts is not None else step
         if held is not None:
-            yield Picture(held[0], held[1], max(1, last_duration))
+            yield Picture(held[0], held[1] - self._zero, max(1, last_duration))
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         # A stream may change size on the way; the file has one size, the first frame's.
@@ -115,19 +166,30 @@ class VideoSource:
         return scaled.to_ndarray()
 
 
-def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, size: int) -> SourceInfo:
-    context = stream.codec_context
+def _clock(stream: VideoStream) -> tuple[Fraction, Fraction]:
+    """Frames per second, 0 where unknown, and seconds per tick."""
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
     time_base = stream.time_base or (1 / rate if rate else Fraction(1, 1000))
+    return _fit(Fraction(rate)), _fit(Fraction(time_base))
+
+
+def _describe(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    size: int,
+    clock: tuple[Fraction, Fraction],
+    parts: list[chapters.Chapter],
+) -> SourceInfo:
+    context = stream.codec_context
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     bits = max((c.bits for c in frame.format.components), default=8)
     tags = tuple((str(k), str(v)) for k, v in sorted(container.metadata.items()))
-    tags += tuple(chapters.to_tags(_chapters(container)))
+    tags += tuple(chapters.to_tags(parts))
     return SourceInfo(
         frame.width,
         frame.height,
-        _fit(Fraction(rate)),
-        _fit(Fraction(time_base)),
+        *clock,
         _fit(Fraction(aspect) or Fraction(1)),
         round(-frame.rotation / 90) % 4,
         (
@@ -141,14 +203,6 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame,
         size,
         tags,
     )
-
-
-def _chapters(container: InputContainer) -> list[chapters.Chapter]:
-    return [
-        chapters.Chapter(c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", ""))
-        for c in container.chapters()
-        if c["time_base"] is not None
-    ]
 
 
 def _left_out(container: InputContainer, video: VideoStream, audio: bool, subtitles: bool) -> list[str]:

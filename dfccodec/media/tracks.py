@@ -17,9 +17,9 @@ from av.stream import Discard, Stream
 from dfccodec.container.records import Packet, Ratio, StreamInfo
 from dfccodec.errors import InputError
 from dfccodec.limits import MAX_STREAMS
+from dfccodec.media.cut import NO_TIME, cut
 from dfccodec.media.opening import name_of, open_input, reason
 
-NO_TIME = -(1 << 63)
 _KINDS = {"audio": 0, "subtitle": 1}
 _DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
 _BATCH = 4 << 20  # bytes of packets that go into one chunk
@@ -53,7 +53,7 @@ class Tracks:
             that somebody else demuxes, who gives its packets with :meth:`put`.
         audio, subtitles: which kinds to carry.
         begin: seconds; what ends before is left out, and times count from here.
-        cut: leave out what nobody asked for by :meth:`until`.
+        cut_off: leave out what nobody asked for by :meth:`until`.
 
     Attributes:
         streams: what is carried; ids are the source's numbers of streams.
@@ -68,20 +68,21 @@ class Tracks:
         audio: bool = True,
         subtitles: bool = True,
         begin: Fraction = Fraction(0),
-        cut: bool = False,
+        cut_off: bool = False,
     ) -> None:
         self._queue: deque[AvPacket[Stream]] | None = deque() if isinstance(source, InputContainer) else None
         self._source, self._choice = source, (audio, subtitles)
         self._container = source if isinstance(source, InputContainer) else open_input(source)
         self.chosen = choose(self._container, audio, subtitles)
         self.streams = [info for s in self.chosen if (info := describe(s)) is not None]
-        self._begin, self._cut = begin, cut
+        self._infos = {info.id: info for info in self.streams}
+        self._begin, self._cut = begin, cut_off
         self._ahead: AvPacket[Stream] | None = None
         self._packets = self._demuxed(self._container, self.chosen)
 
-    def set_range(self, begin: Fraction, cut: bool) -> None:
+    def set_range(self, begin: Fraction, cut_off: bool) -> None:
         """Set the range, as in the constructor, before anything is taken: a pipe's is known only once it is open."""
-        self._begin, self._cut = begin, cut
+        self._begin, self._cut = begin, cut_off
 
     def put(self, packet: AvPacket[Stream]) -> None:
         """A packet that whoever reads the pictures has come across."""
@@ -104,7 +105,7 @@ class Tracks:
             if limit is not None and stamp is not None and stamp * base >= limit:
                 self._ahead = packet
                 break
-            record = self._record(packet, base)
+            record = self._record(packet)
             if record is not None:
                 waiting.setdefault(packet.stream_index, []).append(record)
                 size += len(record.data)
@@ -149,13 +150,8 @@ class Tracks:
             name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
             raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
 
-    def _record(self, packet: AvPacket[Stream], base: Fraction) -> Packet | None:
+    def _record(self, packet: AvPacket[Stream]) -> Packet | None:
         """A packet with times from `begin` on; None for one that ends before."""
-        pts, dts, duration = packet.pts, packet.dts, packet.duration or 0
-        stamp = dts if pts is None else pts
-        shift = round(self._begin / base)
-        if self._begin and stamp is not None and stamp + max(duration, 1) <= shift:
-            return None
-        late = 0 if stamp is None or packet.stream.type != "subtitle" or not self._begin else max(shift - stamp, 0)
-        pts, dts = (NO_TIME if t is None else t - shift + late for t in (pts, dts))
-        return Packet(pts, dts, min(max(duration - late, 0), 2**32 - 1), bytes(packet), packet.is_keyframe)
+        pts, dts = (NO_TIME if t is None else t for t in (packet.pts, packet.dts))
+        record = Packet(pts, dts, min(packet.duration or 0, 2**32 - 1), bytes(packet), packet.is_keyframe)
+        return cut(record, self._infos[packet.stream_index], self._begin, None) if self._begin else record
