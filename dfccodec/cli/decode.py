@@ -28,6 +28,9 @@ def decode(
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="Scale: source (as before encode --size), the short side, or WxH.")
+    ] = None,
     cfr: Annotated[
         str | None, typer.Option("--cfr", help="Repeat and leave out frames for a constant rate, as 25 or 30000/1001.")
     ] = None,
@@ -65,7 +68,7 @@ def decode(
     with common.reading(source) as stream:
         load = partial(model_for, spec=model or None, device=device, dtype=dtype)
         decoder = Decoder(stream, load, conceal, span=span)
-        shape = Shape(decoder.preamble, rate)
+        shape = Shape(decoder.preamble, rate, size)
         more = (shape.header, kind, codec or None, decoder.tags, audio_codec or None)
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(common.writing(output) if output == "-" else replacing_path(Path(output)))

@@ -66,6 +66,7 @@ def encode(
         typer.Option("--lambda", help="Squared error one bit must save, of samples in 0…1; about 0.02 is QP 24."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail and write nothing when a target is missed.")] = False,
+    size: Annotated[str | None, typer.Option("--size", help="Scale first: the short side, as 480, or 640x360.")] = None,
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
@@ -95,15 +96,17 @@ def encode(
     )  # fmt: skip
     name = standard_input() if source == "-" else Path(source)
     span = Span.parse(start, end, duration)
-    with VideoSource(name, not no_audio, not no_subtitles, span) as video, contextlib.ExitStack() as stack:
+    with VideoSource(name, not no_audio, not no_subtitles, span, size) as video, contextlib.ExitStack() as stack:
         common.use_free_threads()
         loaded = api.load_model(model, device, dtype)
         tracks = api.opened_tracks(video, stack)
+        told = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
         with common.writing(output) as out, common.progress("encode", video.info.frames, quiet) as advance:
-            again = partial(api.again, name, span=span) if api.repeatable(name) else None
+            again = partial(api.again, name, span=span, size=size) if api.repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
+        common.notes(video.notes[told:], quiet)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
     common.say(

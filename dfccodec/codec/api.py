@@ -88,6 +88,7 @@ def encode(
     audio: bool = True,
     subtitles: bool = True,
     span: Span = Span(),
+    size: str | None = None,
     rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
@@ -116,6 +117,7 @@ def encode(
         strict: missing a target is an error, and nothing is written.
         audio, subtitles: carry the source's tracks of that kind, packet by packet, untouched.
         span: part of the source to encode, as `Span.parse("1:30", duration="10")`; not of arrays.
+        size: scale to this first: `480`, the short side, or `640x360`; not of arrays.
         rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
@@ -136,10 +138,10 @@ def encode(
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         frame_rate = Fraction(rate).limit_denominator(1001)
-        pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles))
+        pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles), size)
         tracks = opened_tracks(pictures, stack)
         stream = cast(BinaryIO, out) if hasattr(out, "write") else stack.enter_context(replacing(Path(cast(str, out))))
-        anew = partial(again, source, frame_rate, span) if repeatable(source) else None
+        anew = partial(again, source, frame_rate, span, size) if repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
 
 
@@ -157,22 +159,29 @@ def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource
     return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
 
 
-def again(source: Source, rate: Fraction = Fraction(25), span: Span = Span()) -> Iterator[Picture]:
+def again(
+    source: Source, rate: Fraction = Fraction(25), span: Span = Span(), size: str | None = None
+) -> Iterator[Picture]:
     """The frames of a source anew."""
     with contextlib.ExitStack() as stack:
         if hasattr(source, "read"):
             cast(BinaryIO, source).seek(0)
-        yield from _open_source(source, rate, stack, span, (False, False))[0]
+        yield from _open_source(source, rate, stack, span, (False, False), size)[0]
 
 
 def _open_source(
-    source: Source, rate: Fraction, stack: contextlib.ExitStack, span: Span, carry: tuple[bool, bool]
+    source: Source,
+    rate: Fraction,
+    stack: contextlib.ExitStack,
+    span: Span,
+    carry: tuple[bool, bool],
+    size: str | None,
 ) -> tuple[Iterable[Picture], SourceInfo]:
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         from dfccodec.media.source import VideoSource
 
         place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
-        opened = VideoSource(place, *carry, span)
+        opened = VideoSource(place, *carry, span, size)
         stack.enter_context(opened)
         return opened, opened.info
     arrays = iter(source)

@@ -25,7 +25,7 @@ from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
-from dfccodec.media.picture import PacketSource, Picture, SourceInfo
+from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
 from dfccodec.version import __version__
 
 CLIP_FRAMES = 32
@@ -181,6 +181,8 @@ def _ratio(value: Fraction) -> Ratio:
 
 def _tool(info: SourceInfo, settings: Settings) -> list[tuple[str, str]]:
     size = [("source_bytes", str(info.size))] if info.size else []
+    if all(info.source_size):
+        size.append((SOURCE_SIZE, f"{info.source_size[0]}x{info.source_size[1]}"))
     return [("encoder", f"dfc {__version__}"), ("settings", settings.describe()), *size]
 
 

@@ -11,6 +11,9 @@ import numpy as np
 
 from dfccodec.container.records import Packet, StreamInfo
 
+SOURCE_SIZE = "source_size"
+"""Key in `tool` of the size before scaling, as 1920x1080 (SPEC.md 5.5)."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -27,7 +30,7 @@ class SourceInfo:
 
     `rotation` counts quarter turns clockwise that bring the picture upright. `colour` is (range, primaries,
     transfer, matrix, bits) in H.273 code points. `tags` are the container's metadata and its chapters
-    (`media.chapters`).
+    (`media.chapters`). `source_size` is (width, height) before scaling, where there was any.
     """
 
     width: int
@@ -40,6 +43,7 @@ class SourceInfo:
     frames: int = 0
     size: int = 0
     tags: tuple[tuple[str, str], ...] = ()
+    source_size: tuple[int, int] = (0, 0)
 
 
 class PacketSource(Protocol):

@@ -28,6 +28,7 @@ _CODECS = {
     "webm": "libvpx-vp9",
     "yuv4mpegpipe": "rawvideo",
 }
+_PAIRS = ("libx264", "libx265")
 _MUTE = ("yuv4mpegpipe", "gif", "image2")
 """Containers of pictures alone."""
 _OPTIONS = {
@@ -108,7 +109,10 @@ class VideoSink:
             raise UsageError(f"cannot write {name} video with encoder {codec or 'default'}: {error}") from None
         assert isinstance(stream, VideoStream)
         self._stream = stream
-        self._pixels = "rgb8" if name == "gif" else "yuv420p"
+        odd = header.width % 2 or header.height % 2
+        # x264 and x265 take whole pairs of pixels where chroma is halved; others pad.
+        self._pixels = "rgb8" if name == "gif" else "yuv444p" if odd and codec in _PAIRS else "yuv420p"
+        self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
         self._configure(stream)
         self._count, self._tick = 0, -1
         self._mute = name in _MUTE
@@ -119,9 +123,11 @@ class VideoSink:
 
     def _configure(self, stream: VideoStream) -> None:
         h, context = self._header, stream.codec_context
-        turned = h.rotation % 2
+        turned = h.rotation % 2 and not self._tagged
         stream.width, stream.height = (h.height, h.width) if turned else (h.width, h.height)
         stream.pix_fmt = self._pixels
+        if self._tagged:
+            stream.set_display_rotation(-90 * h.rotation)
         aspect = Fraction(h.pixel_aspect.num, h.pixel_aspect.den)
         context.sample_aspect_ratio = 1 / aspect if turned else aspect
         if not self._constant:
@@ -170,14 +176,17 @@ class VideoSink:
         return self._header.colour.matrix if self._header.colour.matrix in (1, 4, 5, 6, 7, 9, 10) else 2
 
     def write(self, rgb: np.ndarray, pts: int, duration: int) -> None:
-        """Encode a frame (H, W, 3) uint8, turned upright; times in ticks of the header's time base."""
-        if self._header.rotation:
+        """Encode a frame (H, W, 3) uint8; times in ticks of the header's time base.
+
+        It is turned upright, unless the container says how to turn it.
+        """
+        if self._header.rotation and not self._tagged:
             rgb = np.rot90(rgb, -self._header.rotation)
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         matrix = self._matrix()
-        if self._pixels == "yuv420p":
+        if self._pixels.startswith("yuv"):
             frame = frame.reformat(
-                format="yuv420p",
+                format=self._pixels,
                 dst_colorspace=matrix if matrix != 2 else None,
                 dst_color_range=1,
                 interpolation=CONVERT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,9 +19,11 @@ from av.video.stream import VideoStream
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters
-from dfccodec.media.colour import CONVERT
+from dfccodec.media.colour import CONVERT, SCALE
+from dfccodec.media.deinterlace import deinterlaced
 from dfccodec.media.opening import name_of, open_input, reason
 from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.media.scale import aspect_after, fitted, parse_size
 from dfccodec.media.times import Span, Window
 from dfccodec.media.tracks import Tracks, choose
 
@@ -32,6 +35,7 @@ class VideoSource:
         source: a path, or a binary stream that need not seek.
         audio, subtitles: which of them :meth:`tracks` shall carry.
         span: the frames wanted; with a range, time counts from the first of them.
+        size: scale to this: `480`, the short side, or `640x360`.
 
     Attributes:
         info: what the video says of itself.
@@ -43,8 +47,14 @@ class VideoSource:
     """
 
     def __init__(
-        self, source: Path | BinaryIO, audio: bool = True, subtitles: bool = True, span: Span = Span()
+        self,
+        source: Path | BinaryIO,
+        audio: bool = True,
+        subtitles: bool = True,
+        span: Span = Span(),
+        size: str | None = None,
     ) -> None:
+        wanted = parse_size(size) if size else None
         self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
         self._container = open_input(source)
         if not self._container.streams.video:
@@ -56,23 +66,28 @@ class VideoSource:
         # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
         again = isinstance(source, Path) or source.seekable()
         self._passing = None if again else Tracks(self._container, audio, subtitles)
+        self.notes = _left_out(self._container, self._stream, audio, subtitles)
         self._span, self._seen = span, 0
         self._rate, self._time_base = _clock(self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._chosen = self._choose()
         first, begin = self._begin()
-        size = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
+        bytes_ = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
         self._first: tuple[VideoFrame, int] | None = (first, begin)
         self._zero = 0 if span.whole else begin
         self._start = self._zero * self._time_base
         clock = (self._rate, self._time_base)
-        self.info = _describe(self._container, self._stream, first, size, clock, self._chapters())
+        self.info = _describe(self._container, self._stream, first, bytes_, clock, self._chapters())
         if self._passing:
             self._passing.set_range(self._start, span.ends)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
             raise InputError(f"{self._name} is {first.width}×{first.height}: over {MAX_PIXELS} pixels; scale it down")
 
-        self.notes = _left_out(self._container, self._stream, audio, subtitles)
+        if any(c.is_alpha for c in first.format.components):
+            self.notes.append("the picture's transparency is dropped")
+        self._same = self.info.width, self.info.height
+        if wanted:
+            self.info = _scaled(self.info, fitted(self._same, wanted, self.info.rotation))
 
     def __enter__(self) -> VideoSource:
         return self
@@ -117,7 +132,7 @@ class VideoSource:
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
         """Every frame with a timestamp that rises; where the source has none, the last two say how it goes on."""
         last, step = None, self._nominal
-        for frame in self._decode():
+        for frame in deinterlaced(self._decode(), self._time_base, self.notes.append):
             pts = None
             if frame.pts is not None:  # a filter may count in ticks of its own
                 pts = round(frame.pts * Fraction(frame.time_base or self._time_base) / self._time_base)
@@ -156,14 +171,25 @@ class VideoSource:
                 step = pts - held[1]
                 yield Picture(held[0], held[1] - self._zero, step)
             held = self._rgb(frame), pts
-            last_duration = frame.duration if frame.duration and frame.pts is not None else step
+            if frame.pts is not None and frame.duration:
+                last_duration = round(frame.duration * Fraction(frame.time_base or self._time_base) / self._time_base)
+            else:
+                last_duration = step
         if held is not None:
             yield Picture(held[0], held[1] - self._zero, max(1, last_duration))
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         # A stream may change size on the way; the file has one size, the first frame's.
-        scaled = frame.reformat(self.info.width, self.info.height, format="rgb24", interpolation=CONVERT)
-        return scaled.to_ndarray()
+        size = self.info.width, self.info.height
+        how = CONVERT if size == self._same else SCALE
+        return frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
+
+
+def _scaled(info: SourceInfo, size: tuple[int, int]) -> SourceInfo:
+    """What a video says of itself once it is scaled."""
+    old = info.width, info.height
+    aspect = _fit(aspect_after(info.pixel_aspect, old, size))
+    return dataclasses.replace(info, width=size[0], height=size[1], pixel_aspect=aspect, source_size=old)
 
 
 def _clock(stream: VideoStream) -> tuple[Fraction, Fraction]:
