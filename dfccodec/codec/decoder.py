@@ -121,10 +121,10 @@ class Decoder:
                         self.tracks.declare(item)
                 elif isinstance(item, Packets):
                     self._packets(item)
-                if self._window.over:
-                    break
                 elif isinstance(item, IndexAt) and item.index.frames > self._next:
                     yield from self._inside(self._next, list(self._bridge(item.index.frames, None)))
+                if self._window.over:
+                    break
         finally:
             if self._owned is not None:
                 self._owned.close()
@@ -213,8 +213,7 @@ class Decoder:
         if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
             self._next, self._held = last, []
             return
-        if self._span.end and self._span.end.passed(clip.first_frame, self._second(clip.first_pts)):
-            self._window.over = True
+        if self._window.behind(clip.first_frame, self._second(clip.first_pts)):
             return
         try:
             frames = decode_clip(clip, self.preamble, self._loaded)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -26,6 +27,9 @@ from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.scale import aspect_after, fitted, parse_size
 from dfccodec.media.times import Span, Window
 from dfccodec.media.tracks import Tracks, choose
+
+_SEEK_FROM = 5
+"""Seconds from which on it pays to seek to the beginning of a range."""
 
 
 class VideoSource:
@@ -61,7 +65,8 @@ class VideoSource:
             kinds = _kinds(self._container)
             self._container.close()
             raise InputError(f"no video in {self._name}: it holds {kinds}")
-        self._stream = self._container.streams.video[0]
+        videos = self._container.streams.video
+        self._stream = next((s for s in videos if not s.disposition & Disposition.attached_pic), videos[0])  # no covers
         self._stream.thread_type = "AUTO"
         # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
         again = isinstance(source, Path) or source.seekable()
@@ -70,6 +75,7 @@ class VideoSource:
         self._span, self._seen = span, 0
         self._rate, self._time_base = _clock(self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
+        self._origin = self._sought()
         self._chosen = self._choose()
         first, begin = self._begin()
         bytes_ = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
@@ -96,6 +102,21 @@ class VideoSource:
         """Sound and subtitles, in step with the pictures; close it when done. Of a pipe there is only one."""
         return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends)
 
+    def _sought(self) -> int | None:
+        """Go to the last key frame before a range that begins far on; returns the timestamp of the video's first."""
+        start, end, first = self._span.start, self._span.end, self._stream.start_time
+        counted = start.frame is not None or (end is not None and end.frame is not None)
+        fit = {"matroska", "mov"} & set(self._container.format.name.split(","))
+        if self._passing or counted or start.seconds < _SEEK_FROM or first is None or not fit:
+            return None
+        target = first + int(start.seconds / self._time_base)
+        self._container.seek(target, stream=self._stream)
+        packet = next(self._container.demux(self._stream), None)
+        # A key frame behind the target would lose frames: then everything is decoded from the front.
+        early = packet is not None and packet.pts is not None and packet.pts <= target and packet.is_keyframe
+        self._container.seek(target if early else first, stream=self._stream)
+        return first if early else None
+
     def _begin(self) -> tuple[VideoFrame, int]:
         """The first frame wanted and its timestamp."""
         first = next(self._chosen, None)
@@ -103,7 +124,7 @@ class VideoSource:
             return first
         self._container.close()
         if self._seen:
-            raise UsageError(f"no frame of {self._name} is in the range: it has {self._seen} before its end")
+            raise UsageError(f"no frame of {self._name} is in the range: it ends before, or the range does")
         raise InputError(f"no frame of {self._name} decodes: is it complete?")
 
     def _chapters(self) -> list[chapters.Chapter]:
@@ -147,7 +168,7 @@ class VideoSource:
     def _choose(self) -> Iterator[tuple[VideoFrame, int]]:
         """The frames of the range."""
         window = Window(self._span)
-        origin = None
+        origin = self._origin
         for frame, pts in self._timed():
             origin = pts if origin is None else origin
             self._seen += 1

@@ -98,17 +98,21 @@ class Window:
         self.first: tuple[int, Fraction] | None = None
         self.over = False
 
+    def behind(self, number: int, seconds: Fraction) -> bool:
+        """Whether the range has ended before a frame; if so it is over."""
+        span = self._span
+        if span.end is not None and span.end.passed(number, seconds):
+            self.over = True
+        if span.duration is not None and self.first is not None:
+            self.over |= span.duration.passed(number - self.first[0], seconds - self.first[1])
+        return self.over
+
     def holds(self, number: int, seconds: Fraction) -> bool:
         """Whether a frame is inside; frames come in order, `seconds` after the video's first."""
-        span = self._span
-        if self.over or (span.end is not None and span.end.passed(number, seconds)):
-            self.over = True
+        if self.over or self.behind(number, seconds):
             return False
         if self.first is None:
-            if not span.start.passed(number, seconds):
+            if not self._span.start.passed(number, seconds):
                 return False
             self.first = number, seconds
-        if span.duration is not None and span.duration.passed(number - self.first[0], seconds - self.first[1]):
-            self.over = True
-            return False
         return True

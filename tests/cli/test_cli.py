@@ -299,3 +299,35 @@ def test_sound_goes_through_the_command_line(tmp_path: Path) -> None:
     assert "--audio-codec libopus or --no-audio" in wrong
     assert not (tmp_path / "x.webm").exists()
     assert run("decode", file, "-o", tmp_path / "x.webm", "--no-audio").returncode == 0
+
+
+def test_ranges_sizes_and_rates_on_the_command_line(tmp_path: Path) -> None:
+    file, out = tmp_path / "a.dfc", tmp_path / "a.mkv"
+    more = ("--start", "#10", "--duration", "0.5", "--size", "48", "--fill", "token")
+    assert b"15 frames" in run("encode", FLOWER, "-o", file, *more).stderr
+    assert b"96" in run("inspect", file).stdout
+    done = run("decode", file, "-o", out, "--size", "source", "--cfr", "15", "--end", "0:00.4")
+    assert done.returncode == 0, done.stderr
+    with VideoSource(out) as back:
+        assert (back.info.width, back.info.height, back.info.rate) == (96, 64, 15)
+        assert sum(1 for _ in back) == 6
+    both = ("--end", "1", "--duration", "2")
+    assert "--end 1 and --duration 2" in error_of("decode", file, "-o", out, "-y", *both, code=2)
+    assert "'soon'" in error_of("encode", FLOWER, "-o", file, "-y", "--start", "soon", code=2)
+    assert "'big'" in error_of("encode", FLOWER, "-o", file, "-y", "--size", "big", code=2)
+    assert "'fast'" in error_of("decode", file, "-o", out, "-y", "--cfr", "fast", code=2)
+    assert "in the range" in error_of("encode", FLOWER, "-o", file, "-y", "--start", "1:00:00", code=2)
+
+
+def test_sound_goes_through_pipes(tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mkv", moving(8), ["flac"], rate=Fraction(8))
+    encode = [*DFC, "encode", "-", "-o", "-", "-q", "--fill", "token"]
+    decode = [*DFC, "decode", "-", "-o", "-", "-q", "--format", "matroska"]
+    with source.open("rb") as stdin, (tmp_path / "out.mkv").open("wb") as stdout:
+        feed = subprocess.Popen(["cat"], stdin=stdin, stdout=subprocess.PIPE)
+        first = subprocess.Popen(encode, stdin=feed.stdout, stdout=subprocess.PIPE, env=ENV)
+        second = subprocess.Popen(decode, stdin=first.stdout, stdout=stdout, env=ENV)
+        assert (feed.wait(9), first.wait(120), second.wait(120)) == (0, 0, 0)
+    with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
+        packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
+    assert packets[0] == packets[1]

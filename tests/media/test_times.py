@@ -198,3 +198,24 @@ def test_a_constant_rate_repeats_and_leaves_out() -> None:
     for text in ("0", "x", "1/0", "-1", "1e9", "nan"):
         with pytest.raises(UsageError, match="not understood"):
             parse_rate(text)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_late_range_is_sought_and_is_the_same(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"in{suffix}"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for frame in moving(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    found = []
+    for threshold in (99, 1):
+        monkeypatch.setattr("dfccodec.media.source._SEEK_FROM", threshold)
+        with VideoSource(path, span=Span.parse("1.5", duration="#9")) as source:
+            found.append((list(source), source._seen))
+    (whole, decoded), (sought, fewer) = found
+    assert [(p.pts, p.duration) for p in sought] == [(p.pts, p.duration) for p in whole]
+    assert all((a.rgb == b.rgb).all() for a, b in zip(whole, sought, strict=True))
+    assert len(whole) == 9
+    assert fewer < decoded - 20
