@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -83,3 +85,57 @@ def write_video(path: Path, frames: np.ndarray, rate: Fraction = Fraction(25), c
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+def write_av(
+    path: Path,
+    frames: np.ndarray,
+    audio: Sequence[str] = (),
+    subtitles: str | None = None,
+    rate: Fraction = Fraction(25),
+    tags: dict[str, str] | None = None,
+    chapters: int = 0,
+) -> Path:
+    """A video with a track of noise per name of an encoder, two subtitles, tags, and chapters of half a second."""
+    with av.open(str(path), "w") as container:
+        container.metadata.update(tags or {})
+        video: Any = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "libx264", rate=rate)
+        video.height, video.width = frames.shape[1:3]
+        sounds: list[Any] = [container.add_stream(name, rate=48000 if "opus" in name else 44100) for name in audio]
+        text = container.add_mux_stream(subtitles) if subtitles == "subrip" else None
+        if subtitles and text is None:
+            text = container.add_stream_from_template(av.open("", "w", format="null").add_stream(subtitles))
+            text.codec_context.extradata = b"[Script Info]\n" if subtitles == "ass" else bytes(48)
+        container.set_chapters(
+            [
+                {"id": n + 1, "start": n * 500, "end": n * 500 + 500, "time_base": Fraction(1, 1000),
+                 "metadata": {"title": f"Part {n + 1}"}}
+                for n in range(chapters)
+            ]
+        )  # fmt: skip
+        if text is not None:
+            text.time_base, text.metadata["language"] = Fraction(1, 1000), "fra"
+        for n, sound in enumerate(sounds):
+            sound.layout, sound.metadata["language"] = "stereo" if n == 0 else "mono", ("eng", "deu")[n % 2]
+        seconds = float(len(frames) / rate)
+        for frame in frames:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(video.encode(None))
+        for sound in sounds:
+            container.mux(sound.encode(_noise(sound.rate, seconds)))
+            container.mux(sound.encode(None))
+        for n in range(2 if text is not None else 0):
+            data = b"hello %d" % n
+            packet = av.Packet(len(data).to_bytes(2, "big") + data if subtitles == "mov_text" else data)
+            packet.pts = packet.dts = n * 600 + 100
+            packet.duration, packet.time_base, packet.stream = 300, Fraction(1, 1000), text
+            packet.is_keyframe = True
+            container.mux(packet)
+    return path
+
+
+def _noise(rate: int, seconds: float) -> av.AudioFrame:
+    samples = np.random.default_rng(0).normal(0, 3000, (1, 2 * round(rate * seconds))).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    return frame

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, cast
 
@@ -18,6 +18,13 @@ Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - i
 Force = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave sound out.")]
+NoSubtitles = Annotated[bool, typer.Option("--no-subtitles", help="Leave subtitles out.")]
+Start = Annotated[
+    str | None, typer.Option("--start", help="Begin here: seconds, hh:mm:ss.ms or #frame, from the first frame on.")
+]
+End = Annotated[str | None, typer.Option("--end", help="Stop before this, as in --start.")]
+Duration = Annotated[str | None, typer.Option("--duration", help="Take so much, as in --start.")]
 Model = Annotated[str, typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo[@rev]/file.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
@@ -28,6 +35,12 @@ def say(text: str, quiet: bool = False) -> None:
     """A line on standard error."""
     if not quiet:
         sys.stderr.write(text + "\n")
+
+
+def notes(lines: Iterable[str], quiet: bool = False) -> None:
+    """What a person should know, a line each."""
+    for line in lines:
+        say(f"dfc: note: {shown(line)}", quiet)
 
 
 def result(record: dict[str, Any]) -> None:

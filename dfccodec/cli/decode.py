@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
@@ -12,6 +14,7 @@ from dfccodec.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from dfccodec.codec.decoder import Decoder
+    from dfccodec.media.shape import Shape
     from dfccodec.media.sink import VideoSink
 
 
@@ -22,6 +25,20 @@ def decode(
         str, typer.Option("--format", help="Container, where the output's name does not say; - is y4m.")
     ] = "",
     codec: Annotated[str, typer.Option("--codec", help="ffmpeg's name of the encoder of the output.")] = "",
+    start: common.Start = None,
+    end: common.End = None,
+    duration: common.Duration = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="Scale: source (as before encode --size), the short side, or WxH.")
+    ] = None,
+    cfr: Annotated[
+        str | None, typer.Option("--cfr", help="Repeat and leave out frames for a constant rate, as 25 or 30000/1001.")
+    ] = None,
+    audio_codec: Annotated[
+        str, typer.Option("--audio-codec", help="Code sound anew with this encoder of ffmpeg's, as aac, libopus.")
+    ] = "",
+    no_audio: common.NoAudio = False,
+    no_subtitles: common.NoSubtitles = False,
     conceal: Annotated[
         bool, typer.Option("--conceal", help="Go on after damage; lost frames repeat the last good one.")
     ] = False,
@@ -37,30 +54,37 @@ def decode(
     from dfccodec.codec.api import model_for
     from dfccodec.codec.decoder import Decoder
     from dfccodec.codec.output import replacing_path
-    from dfccodec.media.sink import VideoSink, check_output
+    from dfccodec.media.cfr import parse_rate
+    from dfccodec.media.shape import Shape
+    from dfccodec.media.sink import Some, VideoSink, check_output
+    from dfccodec.media.times import Span
 
     kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
     kind = "yuv4mpegpipe" if kind == "y4m" else kind
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
+    span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
     common.use_free_threads()
     with common.reading(source) as stream:
-        decoder = Decoder(stream, lambda preamble: model_for(preamble, model or None, device, dtype), conceal)
-        header = decoder.preamble.header
-        if output == "-":
-            with common.writing(output) as out, VideoSink(out, header, kind, codec or None) as sink:
-                frames = _pour(decoder, sink, quiet)
-        else:
-            with replacing_path(Path(output)) as path, VideoSink(path, header, kind, codec or None) as sink:
-                frames = _pour(decoder, sink, quiet)
+        load = partial(model_for, spec=model or None, device=device, dtype=dtype)
+        decoder = Decoder(stream, load, conceal, span=span)
+        shape = Shape(decoder.preamble, rate, size)
+        more = (shape.header, kind, codec or None, decoder.tags, audio_codec or None)
+        with contextlib.ExitStack() as stack:
+            target = stack.enter_context(common.writing(output) if output == "-" else replacing_path(Path(output)))
+            sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), *more))
+            decoder.tracks = Some(sink, not no_audio, not no_subtitles)
+            frames = _pour(decoder, shape, sink, quiet)
     _report(decoder, frames, json, quiet)
 
 
-def _pour(decoder: Decoder, sink: VideoSink, quiet: bool) -> int:
+def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, quiet: bool) -> int:
     frames = 0
     with common.progress("decode", 0, quiet) as advance:
-        for picture in decoder:
+        for picture in shape.shaped(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
+            if not frames:
+                common.notes(sink.notes, quiet)
             frames += 1
             advance(frames)
     if not frames and decoder.damage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -72,6 +73,12 @@ def encode(
         typer.Option("--lambda", help="Squared error one bit must save, of samples in 0…1; about 0.02 is QP 24."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail and write nothing when a target is missed.")] = False,
+    size: Annotated[str | None, typer.Option("--size", help="Scale first: the short side, as 480, or 640x360.")] = None,
+    start: common.Start = None,
+    end: common.End = None,
+    duration: common.Duration = None,
+    no_audio: common.NoAudio = False,
+    no_subtitles: common.NoSubtitles = False,
     model: common.Model = "mini",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
@@ -87,6 +94,7 @@ def encode(
     from dfccodec.codec.encoder import encode_pictures
     from dfccodec.codec.options import make_settings
     from dfccodec.media.source import VideoSource, standard_input
+    from dfccodec.media.times import Span
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
@@ -94,18 +102,18 @@ def encode(
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
     name = standard_input() if source == "-" else Path(source)
-    with VideoSource(name) as video:
+    span = Span.parse(start, end, duration)
+    with VideoSource(name, not no_audio, not no_subtitles, span, size) as video, contextlib.ExitStack() as stack:
         common.use_free_threads()
         loaded = api.load_model(model, device, dtype)
-        if video.info.other_streams:
-            common.say(
-                f"dfc: note: {video.info.other_streams} sound or subtitle stream(s) are not carried yet",
-                quiet,
-            )
+        tracks = api.opened_tracks(video, stack)
+        told = len(video.notes)
+        common.notes(video.notes, quiet)
         begun = perf_counter()
         with common.writing(output) as out, common.progress("encode", video.info.frames, quiet) as advance:
-            again = partial(api.again, name) if api.repeatable(name) else None
-            report = encode_pictures(video, video.info, out, loaded, settings, advance, again)
+            again = partial(api.again, name, span=span, size=size) if api.repeatable(name) else None
+            report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
+        common.notes(video.notes[told:], quiet)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
     common.say(

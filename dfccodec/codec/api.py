@@ -24,7 +24,8 @@ from dfccodec.codec.runtime import pick_device, pick_dtype
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import InputError, ModelError, UsageError
-from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
+from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
 
 Source = str | Path | BinaryIO | Iterable[np.ndarray]
@@ -86,6 +87,10 @@ def encode(
     min_psnr: float | None = None,
     price: float | None = None,
     strict: bool = False,
+    audio: bool = True,
+    subtitles: bool = True,
+    span: Span = Span(),
+    size: str | None = None,
     rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
@@ -114,6 +119,9 @@ def encode(
         min_psnr: RGB-PSNR of the whole video in dB, reached from there to 0.2 dB above.
         price: λ, squared error (of samples in 0…1, added up) that one bit must save; each clip by itself.
         strict: missing a target is an error, and nothing is written.
+        audio, subtitles: carry the source's tracks of that kind, packet by packet, untouched.
+        span: part of the source to encode, as `Span.parse("1:30", duration="10")`; not of arrays.
+        size: scale to this first: `480`, the short side, or `640x360`; not of arrays.
         rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
@@ -133,10 +141,12 @@ def encode(
     )  # fmt: skip
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
-        pictures, info = _open_source(source, frame_rate := Fraction(rate).limit_denominator(1001), stack)
+        frame_rate = Fraction(rate).limit_denominator(1001)
+        pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles), size)
+        tracks = opened_tracks(pictures, stack)
         stream = cast(BinaryIO, out) if hasattr(out, "write") else stack.enter_context(replacing(Path(cast(str, out))))
-        anew = partial(again, source, frame_rate) if repeatable(source) else None
-        return encode_pictures(pictures, info, stream, loaded, settings, progress, anew)
+        anew = partial(again, source, frame_rate, span, size) if repeatable(source) else None
+        return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
 
 
 def repeatable(source: Source) -> bool:
@@ -146,19 +156,36 @@ def repeatable(source: Source) -> bool:
     return not isinstance(source, Iterator)
 
 
-def again(source: Source, rate: Fraction = Fraction(25)) -> Iterator[Picture]:
+def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource | None:
+    """Sound and subtitles that go with a source's pictures, closed with the stack; arrays have none."""
+    from dfccodec.media.source import VideoSource
+
+    return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
+
+
+def again(
+    source: Source, rate: Fraction = Fraction(25), span: Span = Span(), size: str | None = None
+) -> Iterator[Picture]:
     """The frames of a source anew."""
     with contextlib.ExitStack() as stack:
         if hasattr(source, "read"):
             cast(BinaryIO, source).seek(0)
-        yield from _open_source(source, rate, stack)[0]
+        yield from _open_source(source, rate, stack, span, (False, False), size)[0]
 
 
-def _open_source(source: Source, rate: Fraction, stack: contextlib.ExitStack) -> tuple[Iterable[Picture], SourceInfo]:
+def _open_source(
+    source: Source,
+    rate: Fraction,
+    stack: contextlib.ExitStack,
+    span: Span,
+    carry: tuple[bool, bool],
+    size: str | None,
+) -> tuple[Iterable[Picture], SourceInfo]:
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         from dfccodec.media.source import VideoSource
 
-        opened = VideoSource(Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source))
+        place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
+        opened = VideoSource(place, *carry, span, size)
         stack.enter_context(opened)
         return opened, opened.info
     arrays = iter(source)
@@ -188,6 +215,8 @@ def decode(
     conceal: bool = False,
     device: str = "auto",
     dtype: str = "auto",
+    tracks: PacketSink | None = None,
+    span: Span = Span(),
 ) -> Decoder:
     """Decode a `.dfc` file: an iterable of :class:`Picture`, all frames, kept and dropped.
 
@@ -196,6 +225,8 @@ def decode(
         model: where the file's model is, when its name alone does not say.
         conceal: go on after damage; see :class:`Decoder`.
         device, dtype: see :func:`load_model`.
+        tracks: where packets of sound and subtitles go, such as a :class:`dfccodec.media.sink.VideoSink`.
+        span: the part wanted, as `Span.parse("#100", "#200")`; time then counts from its first frame.
 
     Returns:
         a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
@@ -212,4 +243,4 @@ def decode(
             source = Path(source).open("rb")  # closed with the Decoder that owns it
         except OSError as error:
             raise InputError(f"cannot open {source}: {error.strerror}") from None
-    return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned)
+    return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks, span)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
@@ -13,10 +14,14 @@ from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.codec.runtime import free_threads
 from dfccodec.container.chunks import FRAME_BYTES, Damage
-from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
-from dfccodec.container.records import Clip, Header
+from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
+from dfccodec.container.records import Clip, Header, Index, StreamInfo
+from dfccodec.container.seek import leads_to_clip, read_index
 from dfccodec.errors import DamagedError
-from dfccodec.media.picture import Picture
+from dfccodec.media import chapters
+from dfccodec.media.cut import cut
+from dfccodec.media.picture import PacketSink, Picture
+from dfccodec.media.times import Span, Window
 
 
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
@@ -61,6 +66,8 @@ class Decoder:
         load: called with the preamble to get the model the file needs.
         conceal: go on after damage: frames of a lost clip repeat the last good frame, or the first good one.
         close: close the stream when the iteration ends.
+        tracks: where sound and subtitles go, as they come; may be set until the iteration begins.
+        span: the part wanted. A stream that can seek is read there only; times then count from its first frame.
 
     Attributes:
         preamble: header, model, steps, tags.
@@ -74,13 +81,27 @@ class Decoder:
     """
 
     def __init__(
-        self, stream: BinaryIO, load: Callable[[Preamble], Loaded], conceal: bool = False, close: bool = False
+        self,
+        stream: BinaryIO,
+        load: Callable[[Preamble], Loaded],
+        conceal: bool = False,
+        close: bool = False,
+        tracks: PacketSink | None = None,
+        span: Span = Span(),
     ) -> None:
+        self._stream, self._start = stream, stream.tell() if stream.seekable() else None
         self._owned = stream if close else None
         self._reader = StreamReader(stream)
         self.preamble = self._reader.preamble
+        self._tick = Fraction(self.preamble.header.time_base.num, self.preamble.header.time_base.den)
         self._loaded = load(self.preamble)
         self._conceal = conceal
+        self.tracks = tracks
+        self._span, self._window = span, Window(span)
+        self._streams: dict[int, StreamInfo] = {}
+        self._held: list[Packets] = []  # with a range: packets whose clip has not come yet
+        self._origin: int | None = None  # timestamp of the file's first frame
+        self._zero = 0  # timestamp that is given as 0
         self.damage: list[Damage] = []
         self.lost: list[tuple[int, int]] = []
         self._next = 0  # number of the frame expected next
@@ -89,16 +110,92 @@ class Decoder:
 
     def __iter__(self) -> Iterator[Picture]:
         try:
-            for item in self._reader:
+            for item in self._items():
                 if isinstance(item, Damage):
                     self._note(item)
                 elif isinstance(item, ClipAt):
                     yield from self._clip(item)
+                elif isinstance(item, StreamInfo):
+                    self._streams[item.id] = item
+                    if self.tracks:
+                        self.tracks.declare(item)
+                elif isinstance(item, Packets):
+                    self._packets(item)
                 elif isinstance(item, IndexAt) and item.index.frames > self._next:
-                    yield from self._bridge(item.index.frames, None)
+                    yield from self._inside(self._next, list(self._bridge(item.index.frames, None)))
+                if self._window.over:
+                    break
         finally:
             if self._owned is not None:
                 self._owned.close()
+
+    @property
+    def tags(self) -> tuple[tuple[str, str], ...]:
+        """The file's tags; chapters as they are in the range, none where it begins at a number of a frame."""
+        if self._span.whole:
+            return self.preamble.tags
+        found, others = chapters.from_tags(self.preamble.tags)
+        begin, length = self._span.start, self._span.duration
+        if begin.frame is not None:
+            return tuple(others)
+        end = begin.seconds + length.seconds if length and length.frame is None else None
+        return (*others, *chapters.to_tags(chapters.moved(found, begin.seconds, end)))
+
+    def _items(self) -> Iterator[Item]:
+        """What the file holds; with a range, from its declarations straight to the first clip wanted."""
+        jumped = self._span.whole
+        for item in self._reader:
+            if not jumped and isinstance(item, (Packets, ClipAt)):
+                jumped = True
+                if self._jump():
+                    continue
+            yield item
+
+    def _jump(self) -> bool:
+        """Go to the packets before the first clip wanted, where an index that holds true says where it is."""
+        stream = self._stream
+        if self._start is None:
+            return False
+        place = stream.tell()
+        index = read_index(stream, self._start)
+        number = self._wanted(index) if index else 0
+        if index is None or number < 2 or not leads_to_clip(stream, self._start, index.clips[number]):
+            stream.seek(place)
+            return False
+        before = index.clips[number - 1]
+        self._origin = index.clips[0].first_pts
+        self._next = index.clips[number].first_frame
+        self._reader.jump(self._start + before.offset + before.size, before.offset + before.size)
+        return True
+
+    def _wanted(self, index: Index) -> int:
+        """Number of the clip that the range begins in."""
+        start, clips = self._span.start, index.clips
+        if start.frame is not None:
+            return max((n for n, c in enumerate(clips) if c.first_frame <= start.frame), default=0)
+        seconds = [(c.first_pts - clips[0].first_pts) * self._tick for c in clips]
+        return max((n for n, second in enumerate(seconds) if second <= start.seconds), default=0)
+
+    def _packets(self, item: Packets) -> None:
+        if self._span.whole:
+            if self.tracks:
+                self.tracks.packets(item.stream, item.packets)
+        else:
+            self._held.append(item)
+
+    def _second(self, pts: int) -> Fraction:
+        """Time since the file's first frame."""
+        return (pts - (self._origin or 0)) * self._tick
+
+    def _let_go(self, end: int | None) -> None:
+        """Give away the packets held, those that play from the first frame given until `end`, as timestamps."""
+        held, self._held = self._held, []
+        begin, until = self._zero * self._tick, None if end is None else end * self._tick
+        for item in held:
+            info = self._streams.get(item.stream)
+            if info is not None and self.tracks:
+                pieces = (cut(packet, info, begin, until) for packet in item.packets)
+                self.tracks.packets(item.stream, [piece for piece in pieces if piece is not None])
 
     def _note(self, damage: Damage) -> None:
         if not self._conceal:
@@ -111,6 +208,13 @@ class Decoder:
         if clip.first_frame < self._next:
             self._note(Damage(at.offset, at.size, f"clip begins at frame {clip.first_frame}, {self._next} expected"))
             return
+        last = clip.first_frame + clip.frames
+        self._origin = clip.first_pts if self._origin is None else self._origin
+        if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
+            self._next, self._held = last, []
+            return
+        if self._window.behind(clip.first_frame, self._second(clip.first_pts)):
+            return
         try:
             frames = decode_clip(clip, self.preamble, self._loaded)
         except DamagedError as error:
@@ -119,11 +223,26 @@ class Decoder:
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]
         if clip.first_frame > self._next:
-            yield from self._bridge(clip.first_frame, pictures[0])
-        yield from pictures
-        self._next = clip.first_frame + clip.frames
+            yield from self._inside(self._next, list(self._bridge(clip.first_frame, pictures[0])))
+        yield from self._inside(clip.first_frame, pictures)
+        self._next = last
         self._last = pictures[-1]
         self._room = 0
+
+    def _inside(self, first: int, pictures: list[Picture]) -> Iterator[Picture]:
+        """Those of pictures that follow one another that are in the range, after the packets that play with them."""
+        if self._span.whole:
+            yield from pictures
+            return
+        fresh = self._window.first is None
+        chosen = [p for n, p in enumerate(pictures, first) if self._window.holds(n, self._second(p.pts))]
+        if not chosen:
+            return
+        if fresh:
+            self._zero = chosen[0].pts
+        self._let_go(chosen[-1].pts + chosen[-1].duration if self._window.over else None)
+        for picture in chosen:
+            yield Picture(picture.rgb, picture.pts - self._zero, picture.duration)
 
     def _bridge(self, until: int, after: Picture | None) -> Iterator[Picture]:
         """Stand-ins for the frames from the one expected to `until`, evenly over the time that is missing."""

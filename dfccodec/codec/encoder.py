@@ -24,24 +24,15 @@ from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
-from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES
-from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
+from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
 from dfccodec.version import __version__
 
 CLIP_FRAMES = 32
 TILE_OVERLAP = 32
 _SPOOL = 64 << 20  # bytes of a strict encode that wait in memory, not on disk, for their target to be met
-_KEPT_TAGS = (
-    "title",
-    "artist",
-    "comment",
-    "date",
-    "copyright",
-    "description",
-    "creation_time",
-    "genre",
-    "language",
-)
+_LOST_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id")
+"""Tags that describe the source's container, not the work."""
 
 Progress = Callable[[int], None]
 """Called with the number of frames done so far."""
@@ -70,6 +61,7 @@ def encode_pictures(
     settings: Settings = Settings(),
     progress: Progress | None = None,
     again: Callable[[], Iterable[Picture]] | None = None,
+    tracks: PacketSource | None = None,
 ) -> Report:
     """Encode a video.
 
@@ -81,6 +73,7 @@ def encode_pictures(
         settings: budget, QP, fill policy, seed, target.
         progress: told the number of frames done.
         again: gives the same frames anew, where that is possible: settings that look at a whole video need two looks.
+        tracks: sound and subtitles, written before the clip they begin to play with.
 
     Raises:
         UsageError: the video has no frame, or a target cannot be aimed at in a pipe.
@@ -92,13 +85,14 @@ def encode_pictures(
     if settings.target is None and settings.budget.kind == "auto":
         auto = Auto(coder, settings.budget, progress or (lambda done: None))
         clips = auto.clips(_batches(pictures, header.clip_frames), batches)
-        return _written(_with_integers(clips, header), info, out, coder, None)
+        return _written(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
-        return _written(_clips(pictures, coder), info, out, coder, progress)
-    plan = Plan(coder, settings.target, settings.fixed, _overhead(info, coder), progress or (lambda done: None))
+        return _written(_clips(pictures, coder), info, out, coder, tracks, progress)
+    overhead = _overhead(info, coder, tracks)
+    plan = Plan(coder, settings.target, settings.fixed, overhead, progress or (lambda done: None))
     clips = plan.clips(_batches(pictures, header.clip_frames), batches)
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
-        report = _written(_with_integers(clips, header), info, cast(BinaryIO, stream), coder, None)
+        report = _written(_with_integers(clips, header), info, cast(BinaryIO, stream), coder, tracks, None)
         outcome = plan.outcome()
         if settings.target.strict:
             outcome.require()
@@ -125,13 +119,16 @@ def _written(
     info: SourceInfo,
     out: BinaryIO,
     coder: ClipCoder,
+    tracks: PacketSource | None,
     progress: Progress | None,
 ) -> Report:
     """Write clips as they come; the file begins with the first, when the steps are known."""
     writer: Writer | None = None
     report = Report()
     for clip, values in clips:
-        writer = writer or _writer(out, info, coder, coder.steps)
+        writer = writer or _writer(out, info, coder, coder.steps, tracks)
+        for stream, packets in tracks.until(_end(clip, info)) if tracks else ():
+            writer.packets(stream, packets)
         writer.clip(clip, values)
         kept = report.kept + int(clip.kept.sum())
         report = Report(report.frames + clip.frames, kept, report.clips + 1, writer.offset)
@@ -139,19 +136,32 @@ def _written(
             progress(report.frames)
     if writer is None:
         raise UsageError("the video has no frame: nothing to encode")
+    for stream, packets in tracks.rest() if tracks else ():
+        writer.packets(stream, packets)
     writer.finish()
     return dataclasses.replace(report, size=writer.offset, refined=coder.refined)
 
 
-def _writer(out: BinaryIO, info: SourceInfo, coder: ClipCoder, steps: np.ndarray) -> Writer:
-    return Writer(out, coder.header, coder.loaded.identity, steps, _tool(info, coder.settings), _tags(info))
+def _end(clip: Clip, info: SourceInfo) -> Fraction:
+    """Second at which a clip ends."""
+    return (clip.timestamps[-1] + clip.durations[-1]) * info.time_base
 
 
-def _overhead(info: SourceInfo, coder: ClipCoder) -> int:
-    """Bytes of the file beside its clips and their entries in the index."""
-    writer = _writer(io.BytesIO(), info, coder, np.zeros(coder.header.channels, np.float32))
+def _writer(
+    out: BinaryIO, info: SourceInfo, coder: ClipCoder, steps: np.ndarray, tracks: PacketSource | None
+) -> Writer:
+    """A file with all that stands before its first packet or clip."""
+    writer = Writer(out, coder.header, coder.loaded.identity, steps, _tool(info, coder.settings), _tags(info))
+    for stream in tracks.streams if tracks else ():
+        writer.stream(stream)
+    return writer
+
+
+def _overhead(info: SourceInfo, coder: ClipCoder, tracks: PacketSource | None) -> int:
+    """Bytes of the file beside its clips and their entries in the index: of packets what can be known beforehand."""
+    writer = _writer(io.BytesIO(), info, coder, np.zeros(coder.header.channels, np.float32), tracks)
     writer.finish()
-    return writer.offset
+    return writer.offset + (tracks.size() if tracks else 0)
 
 
 def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES) -> Header:
@@ -175,11 +185,14 @@ def _ratio(value: Fraction) -> Ratio:
 
 def _tool(info: SourceInfo, settings: Settings) -> list[tuple[str, str]]:
     size = [("source_bytes", str(info.size))] if info.size else []
+    if all(info.source_size):
+        size.append((SOURCE_SIZE, f"{info.source_size[0]}x{info.source_size[1]}"))
     return [("encoder", f"dfc {__version__}"), ("settings", settings.describe()), *size]
 
 
 def _tags(info: SourceInfo) -> list[tuple[str, str]]:
-    return [(key, value) for key, value in info.tags if key.lower() in _KEPT_TAGS]
+    found = [(key, value) for key, value in info.tags if key.lower() not in _LOST_TAGS]
+    return [(key, value) for key, value in found if len(value.encode()) <= MAX_TEXT][:MAX_PAIRS]
 
 
 def _batches(pictures: Iterable[Picture], count: int) -> Iterator[list[Picture]]:

@@ -117,6 +117,13 @@ class Source:
         match = pattern.search(self._window, 0, self.fill(count))
         return match.start() if match else -1
 
+    def jump(self, place: int, offset: int) -> None:
+        """Go on at `place` of a stream that can seek, which is byte `offset` of the file."""
+        self._stream.seek(place)
+        self._window.clear()
+        self._ended = False
+        self.offset = offset
+
     def skip(self, count: int) -> None:
         """Move on by `count` bytes that were peeked."""
         del self._window[:count]

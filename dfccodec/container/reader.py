@@ -147,6 +147,11 @@ class StreamReader:
         if not finished:
             yield Damage(self._source.offset, 0, "file ends without its index and footer: it is cut short")
 
+    def jump(self, place: int, offset: int) -> None:
+        """Go on with the chunk at `place` of the stream, byte `offset` of the file; what was looked at is forgotten."""
+        self._ahead.clear()
+        self._source.jump(place, offset)
+
     def _typed(self, item: Chunk | Damage) -> Item:
         if isinstance(item, Damage):
             return item

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +14,11 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dfccodec.container.records import Header
+from dfccodec.container.records import Header, Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
+from dfccodec.media import chapters
 from dfccodec.media.colour import CONVERT
+from dfccodec.media.mux import TrackMuxer, name_of_track
 
 _SUFFIX_FORMATS = {".y4m": "yuv4mpegpipe", ".m4v": "mp4"}
 _CODECS = {
@@ -26,6 +28,9 @@ _CODECS = {
     "webm": "libvpx-vp9",
     "yuv4mpegpipe": "rawvideo",
 }
+_PAIRS = ("libx264", "libx265")
+_MUTE = ("yuv4mpegpipe", "gif", "image2")
+"""Containers of pictures alone."""
 _OPTIONS = {
     "libx264": {"crf": "12", "preset": "medium"},
     "libvpx-vp9": {"crf": "16", "b": "0", "row-mt": "1", "cpu-used": "4"},
@@ -73,14 +78,26 @@ class VideoSink:
         header: geometry, time and colour of the video.
         format: ffmpeg's name of the container; `None` takes it from the path.
         codec: ffmpeg's name of an encoder; `None` takes a good one for the container.
+        tags: of the work, chapters among them.
+        audio_codec: ffmpeg's name of an encoder that all sound is coded anew with; `None` copies it untouched.
+
+    Attributes:
+        notes: lines for people on what the container cannot take.
     """
 
     def __init__(
-        self, target: Path | BinaryIO, header: Header, format: str | None = None, codec: str | None = None
+        self,
+        target: Path | BinaryIO,
+        header: Header,
+        format: str | None = None,
+        codec: str | None = None,
+        tags: Sequence[tuple[str, str]] = (),
+        audio_codec: str | None = None,
     ) -> None:
         name = format or check_output(Path(str(target)))
         self._header = header
         self._constant = name in ("yuv4mpegpipe", "avi")  # containers without timestamps
+        self._timed = name == "avi"  # it may leave frames out, though
         self._pipe = None if isinstance(target, Path) else _Pipe(target)
         file: object = f"file:{target}" if isinstance(target, Path) else self._pipe
         try:
@@ -92,15 +109,25 @@ class VideoSink:
             raise UsageError(f"cannot write {name} video with encoder {codec or 'default'}: {error}") from None
         assert isinstance(stream, VideoStream)
         self._stream = stream
-        self._pixels = "rgb8" if name == "gif" else "yuv420p"
+        odd = header.width % 2 or header.height % 2
+        # x264 and x265 take whole pairs of pixels where chroma is halved; others pad.
+        self._pixels = "rgb8" if name == "gif" else "yuv444p" if odd and codec in _PAIRS else "yuv420p"
+        self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
         self._configure(stream)
-        self._count = 0
+        self._count, self._tick = 0, -1
+        self._mute = name in _MUTE
+        self._tracks = TrackMuxer(self._container, audio_codec)
+        self.notes: list[str] = []
+        if not self._mute:
+            self._tag(tags)
 
     def _configure(self, stream: VideoStream) -> None:
         h, context = self._header, stream.codec_context
-        turned = h.rotation % 2
+        turned = h.rotation % 2 and not self._tagged
         stream.width, stream.height = (h.height, h.width) if turned else (h.width, h.height)
         stream.pix_fmt = self._pixels
+        if self._tagged:
+            stream.set_display_rotation(-90 * h.rotation)
         aspect = Fraction(h.pixel_aspect.num, h.pixel_aspect.den)
         context.sample_aspect_ratio = 1 / aspect if turned else aspect
         if not self._constant:
@@ -113,19 +140,53 @@ class VideoSink:
             self._matrix(),
         )
 
+    def _tag(self, tags: Sequence[tuple[str, str]]) -> None:
+        found, others = chapters.from_tags(tags)
+        self._container.metadata.update(others)
+        nano = Fraction(1, 10**9)
+        self._container.set_chapters([
+            {
+                "id": number, "start": round(c.start / nano), "end": round(c.end / nano), "time_base": nano,
+                "metadata": {"title": c.title} if c.title else {},
+            }
+            for number, c in enumerate(found, 1)
+        ])  # fmt: skip
+
+    def declare(self, info: StreamInfo) -> None:
+        """Add a stream of sound or subtitles, before the first frame.
+
+        Raises:
+            UsageError: the container cannot hold it.
+        """
+        if self._mute:
+            name = self._container.format.name
+            self.notes.append(f"{name_of_track(info)} is left out: {name} has no room")
+        elif self._count:
+            self.notes.append(f"{name_of_track(info)} is left out: declared too late")
+        else:
+            self._tracks.declare(info)
+
+    def packets(self, stream: int, packets: Sequence[Packet]) -> None:
+        """Write packets of a stream that was declared."""
+        with self._failing():
+            self._tracks.packets(stream, packets)
+
     def _matrix(self) -> int:
         """Matrix of the output: the source's where YUV has one, else unspecified (RGB sources, for one)."""
         return self._header.colour.matrix if self._header.colour.matrix in (1, 4, 5, 6, 7, 9, 10) else 2
 
     def write(self, rgb: np.ndarray, pts: int, duration: int) -> None:
-        """Encode a frame (H, W, 3) uint8, turned upright; times in ticks of the header's time base."""
-        if self._header.rotation:
+        """Encode a frame (H, W, 3) uint8; times in ticks of the header's time base.
+
+        It is turned upright, unless the container says how to turn it.
+        """
+        if self._header.rotation and not self._tagged:
             rgb = np.rot90(rgb, -self._header.rotation)
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         matrix = self._matrix()
-        if self._pixels == "yuv420p":
+        if self._pixels.startswith("yuv"):
             frame = frame.reformat(
-                format="yuv420p",
+                format=self._pixels,
                 dst_colorspace=matrix if matrix != 2 else None,
                 dst_color_range=1,
                 interpolation=CONVERT,
@@ -133,10 +194,10 @@ class VideoSink:
         else:
             frame = frame.reformat(format=self._pixels)
         if self._constant:
-            frame.pts, frame.time_base = (
-                self._count,
-                1 / Fraction(self._header.rate.num or 25, self._header.rate.den),
-            )
+            rate = Fraction(self._header.rate.num or 25, self._header.rate.den)
+            base = Fraction(self._header.time_base.num, self._header.time_base.den)
+            self._tick = max(self._tick + 1, round(pts * base * rate) if self._timed else 0)
+            frame.pts, frame.time_base = self._tick, 1 / rate
         else:
             frame.pts = pts
             frame.time_base = Fraction(self._header.time_base.num, self._header.time_base.den)
@@ -160,6 +221,7 @@ class VideoSink:
         with self._failing():
             if self._count:
                 self._container.mux(self._stream.encode(None))
+                self._tracks.finish()
             self._container.close()
 
     def __enter__(self) -> VideoSink:
@@ -173,3 +235,19 @@ class VideoSink:
         else:
             with contextlib.suppress(av.error.FFmpegError, OSError):  # the first error is the one to tell
                 self._container.close()
+
+
+class Some:
+    """A sink's tracks, those of some kinds only."""
+
+    def __init__(self, sink: VideoSink, audio: bool = True, subtitles: bool = True) -> None:
+        self._sink, self._kinds = sink, {0: audio, 1: subtitles, 2: True}
+
+    def declare(self, info: StreamInfo) -> None:
+        """As the sink's, for the kinds wanted."""
+        if self._kinds[info.kind]:
+            self._sink.declare(info)
+
+    def packets(self, stream: int, packets: Sequence[Packet]) -> None:
+        """As the sink's: it passes over streams that were not declared to it."""
+        self._sink.packets(stream, packets)

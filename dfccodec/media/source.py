@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dfccodec.errors import InputError
+from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
-from dfccodec.media.colour import CONVERT
+from dfccodec.media import chapters
+from dfccodec.media.colour import CONVERT, SCALE
+from dfccodec.media.deinterlace import deinterlaced
+from dfccodec.media.opening import name_of, open_input, reason
 from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.media.scale import aspect_after, fitted, parse_size
+from dfccodec.media.times import Span, Window
+from dfccodec.media.tracks import Tracks, choose
+
+_SEEK_FROM = 5
+"""Seconds from which on it pays to seek to the beginning of a range."""
 
 
 class VideoSource:
@@ -26,89 +37,206 @@ class VideoSource:
 
     Args:
         source: a path, or a binary stream that need not seek.
+        audio, subtitles: which of them :meth:`tracks` shall carry.
+        span: the frames wanted; with a range, time counts from the first of them.
+        size: scale to this: `480`, the short side, or `640x360`.
+
+    Attributes:
+        info: what the video says of itself.
+        notes: lines for people on what is left out.
 
     Raises:
         InputError: nothing PyAV opens, no video in it, or not one frame that decodes.
+        UsageError: no frame is in the range.
     """
 
-    def __init__(self, source: Path | BinaryIO) -> None:
-        self._name = str(source) if isinstance(source, Path) else "standard input"
-        try:
-            # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
-            self._container = cast(InputContainer, av.open(f"file:{source}" if isinstance(source, Path) else source))
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"cannot open {self._name}: {_reason(error)}") from None
+    def __init__(
+        self,
+        source: Path | BinaryIO,
+        audio: bool = True,
+        subtitles: bool = True,
+        span: Span = Span(),
+        size: str | None = None,
+    ) -> None:
+        wanted = parse_size(size) if size else None
+        self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
+        self._container = open_input(source)
         if not self._container.streams.video:
             kinds = _kinds(self._container)
             self._container.close()
             raise InputError(f"no video in {self._name}: it holds {kinds}")
-        self._stream = self._container.streams.video[0]
+        videos = self._container.streams.video
+        self._stream = next((s for s in videos if not s.disposition & Disposition.attached_pic), videos[0])  # no covers
         self._stream.thread_type = "AUTO"
-        self._decoded = self._decode()
-        first = next(self._decoded, None)
-        if first is None:
-            self._container.close()
-            raise InputError(f"no frame of {self._name} decodes: is it complete?")
-        self._first: VideoFrame | None = first
-        size = source.stat().st_size if isinstance(source, Path) else 0
-        self.info = _describe(self._container, self._stream, first, size)
+        # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
+        again = isinstance(source, Path) or source.seekable()
+        self._passing = None if again else Tracks(self._container, audio, subtitles)
+        self.notes = _left_out(self._container, self._stream, audio, subtitles)
+        self._span, self._seen = span, 0
+        self._rate, self._time_base = _clock(self._stream)
+        self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
+        self._origin = self._sought()
+        self._chosen = self._choose()
+        first, begin = self._begin()
+        bytes_ = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
+        self._first: tuple[VideoFrame, int] | None = (first, begin)
+        self._zero = 0 if span.whole else begin
+        self._start = self._zero * self._time_base
+        clock = (self._rate, self._time_base)
+        self.info = _describe(self._container, self._stream, first, bytes_, clock, self._chapters())
+        if self._passing:
+            self._passing.set_range(self._start, span.ends)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
             raise InputError(f"{self._name} is {first.width}×{first.height}: over {MAX_PIXELS} pixels; scale it down")
 
+        if any(c.is_alpha for c in first.format.components):
+            self.notes.append("the picture's transparency is dropped")
+        self._same = self.info.width, self.info.height
+        if wanted:
+            self.info = _scaled(self.info, fitted(self._same, wanted, self.info.rotation))
+
     def __enter__(self) -> VideoSource:
         return self
+
+    def tracks(self) -> Tracks:
+        """Sound and subtitles, in step with the pictures; close it when done. Of a pipe there is only one."""
+        return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends)
+
+    def _sought(self) -> int | None:
+        """Go to the last key frame before a range that begins far on; returns the timestamp of the video's first."""
+        start, end, first = self._span.start, self._span.end, self._stream.start_time
+        counted = start.frame is not None or (end is not None and end.frame is not None)
+        fit = {"matroska", "mov"} & set(self._container.format.name.split(","))
+        if self._passing or counted or start.seconds < _SEEK_FROM or first is None or not fit:
+            return None
+        target = first + int(start.seconds / self._time_base)
+        self._container.seek(target, stream=self._stream)
+        packet = next(self._container.demux(self._stream), None)
+        # A key frame behind the target would lose frames: then everything is decoded from the front.
+        early = packet is not None and packet.pts is not None and packet.pts <= target and packet.is_keyframe
+        self._container.seek(target if early else first, stream=self._stream)
+        return first if early else None
+
+    def _begin(self) -> tuple[VideoFrame, int]:
+        """The first frame wanted and its timestamp."""
+        first = next(self._chosen, None)
+        if first is not None:
+            return first
+        self._container.close()
+        if self._seen:
+            raise UsageError(f"no frame of {self._name} is in the range: it ends before, or the range does")
+        raise InputError(f"no frame of {self._name} decodes: is it complete?")
+
+    def _chapters(self) -> list[chapters.Chapter]:
+        found = [
+            chapters.Chapter(c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"].get("title", ""))
+            for c in self._container.chapters()
+            if c["time_base"] is not None
+        ]
+        length = self._span.duration.seconds if self._span.duration and self._span.duration.frame is None else None
+        return chapters.moved(found, self._start, length and self._start + length) if self._start or length else found
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._container.close()
 
     def _decode(self) -> Iterator[VideoFrame]:
+        passing = self._passing
         try:
-            yield from self._container.decode(self._stream)
+            for packet in self._container.demux(self._stream, *(passing.chosen if passing else ())):
+                if packet.stream.index == self._stream.index:  # a last, empty packet has no number of its own
+                    yield from self._stream.decode(packet)
+                elif passing and packet.size:
+                    passing.put(packet)
         except av.error.FFmpegError as error:
-            raise InputError(f"cannot decode {self._name}: {_reason(error)}") from None
+            raise InputError(f"cannot decode {self._name}: {reason(error)}") from None
 
-    def _frames(self) -> Iterator[VideoFrame]:
+    def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
+        """Every frame with a timestamp that rises; where the source has none, the last two say how it goes on."""
+        last, step = None, self._nominal
+        for frame in deinterlaced(self._decode(), self._time_base, self.notes.append):
+            pts = None
+            if frame.pts is not None:  # a filter may count in ticks of its own
+                pts = round(frame.pts * Fraction(frame.time_base or self._time_base) / self._time_base)
+            if last is None:
+                pts = pts or 0
+            else:
+                pts = last + step if pts is None else max(pts, last + 1)
+                step = pts - last
+            last = pts
+            yield frame, pts
+
+    def _choose(self) -> Iterator[tuple[VideoFrame, int]]:
+        """The frames of the range."""
+        window = Window(self._span)
+        origin = self._origin
+        for frame, pts in self._timed():
+            origin = pts if origin is None else origin
+            self._seen += 1
+            if window.holds(self._seen - 1, (pts - origin) * self._time_base):
+                yield frame, pts
+            elif window.over:
+                return
+
+    def _frames(self) -> Iterator[tuple[VideoFrame, int]]:
         if self._first is not None:
             first, self._first = self._first, None
             yield first
-        yield from self._decoded
+        yield from self._chosen
 
     def __iter__(self) -> Iterator[Picture]:
         """Frames in order of display. A duration is the distance to the next frame; timestamps always rise."""
-        info = self.info
-        nominal = max(1, round(1 / (info.rate * info.time_base))) if info.rate else 1
         held: tuple[np.ndarray, int] | None = None
-        step = nominal
-        last_duration = nominal
-        for frame in self._frames():
-            pts = frame.pts
+        step = last_duration = self._nominal
+        for frame, pts in self._frames():
             if held is not None:
-                pts = held[1] + step if pts is None else max(pts, held[1] + 1)
                 step = pts - held[1]
-                yield Picture(held[0], held[1], step)
-            held = (self._rgb(frame), 0 if pts is None else pts)
-            last_duration = frame.duration or step
+                yield Picture(held[0], held[1] - self._zero, step)
+            held = self._rgb(frame), pts
+            if frame.pts is not None and frame.duration:
+                last_duration = round(frame.duration * Fraction(frame.time_base or self._time_base) / self._time_base)
+            else:
+                last_duration = step
         if held is not None:
-            yield Picture(held[0], held[1], max(1, last_duration))
+            yield Picture(held[0], held[1] - self._zero, max(1, last_duration))
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         # A stream may change size on the way; the file has one size, the first frame's.
-        scaled = frame.reformat(self.info.width, self.info.height, format="rgb24", interpolation=CONVERT)
-        return scaled.to_ndarray()
+        size = self.info.width, self.info.height
+        how = CONVERT if size == self._same else SCALE
+        return frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
 
 
-def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, size: int) -> SourceInfo:
-    context = stream.codec_context
+def _scaled(info: SourceInfo, size: tuple[int, int]) -> SourceInfo:
+    """What a video says of itself once it is scaled."""
+    old = info.width, info.height
+    aspect = _fit(aspect_after(info.pixel_aspect, old, size))
+    return dataclasses.replace(info, width=size[0], height=size[1], pixel_aspect=aspect, source_size=old)
+
+
+def _clock(stream: VideoStream) -> tuple[Fraction, Fraction]:
+    """Frames per second, 0 where unknown, and seconds per tick."""
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
     time_base = stream.time_base or (1 / rate if rate else Fraction(1, 1000))
+    return _fit(Fraction(rate)), _fit(Fraction(time_base))
+
+
+def _describe(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    size: int,
+    clock: tuple[Fraction, Fraction],
+    parts: list[chapters.Chapter],
+) -> SourceInfo:
+    context = stream.codec_context
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     bits = max((c.bits for c in frame.format.components), default=8)
     tags = tuple((str(k), str(v)) for k, v in sorted(container.metadata.items()))
+    tags += tuple(chapters.to_tags(parts))
     return SourceInfo(
         frame.width,
         frame.height,
-        _fit(Fraction(rate)),
-        _fit(Fraction(time_base)),
+        *clock,
         _fit(Fraction(aspect) or Fraction(1)),
         round(-frame.rotation / 90) % 4,
         (
@@ -121,8 +249,18 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame,
         stream.frames,
         size,
         tags,
-        len(container.streams) - len(container.streams.video),
     )
+
+
+def _left_out(container: InputContainer, video: VideoStream, audio: bool, subtitles: bool) -> list[str]:
+    """A note for every stream that is neither the picture nor carried nor left out on request."""
+    carried = {video.index, *(s.index for s in choose(container, audio, subtitles))}
+    asked = {"audio": audio, "subtitle": subtitles}
+    return [
+        f"stream {s.index} ({s.type}{', ' + s.name if s.name else ''}) is not carried"
+        for s in container.streams
+        if s.index not in carried and asked.get(s.type, True)
+    ]
 
 
 def _range(context: av.video.codeccontext.VideoCodecContext) -> int:
@@ -141,12 +279,6 @@ def _fit(ratio: Fraction) -> Fraction:
 def _kinds(container: InputContainer) -> str:
     kinds = sorted({s.type for s in container.streams})
     return ", ".join(kinds) + " only" if kinds else "no stream"
-
-
-def _reason(error: Exception) -> str:
-    """An ffmpeg error in one line, without Python's numbering."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0]
 
 
 def standard_input() -> BinaryIO:

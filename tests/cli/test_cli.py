@@ -12,9 +12,10 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import jsonschema
 import pytest
-from support import DATA, moving, write_video
+from support import DATA, moving, write_av, write_video
 
 import dfccodec as dfc
 from dfccodec.media.source import VideoSource
@@ -282,3 +283,51 @@ def test_version_and_help() -> None:
     text = run("--help").stdout.decode()
     for verb in ("encode", "decode", "inspect", "verify", "trim", "generate", "models"):
         assert re.search(rf"\b{verb}\b", text)
+
+
+def test_sound_goes_through_the_command_line(tmp_path: Path) -> None:
+    source, file = write_av(tmp_path / "in.mp4", moving(8), ["aac"], rate=Fraction(8)), tmp_path / "a.dfc"
+    assert b"note" not in run("encode", source, "-o", file, "--fill", "token").stderr
+    assert json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
+    assert run("decode", file, "-o", tmp_path / "out.mp4").returncode == 0
+    with av.open(str(source)) as a, av.open(str(tmp_path / "out.mp4")) as b:
+        packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
+    assert packets[0] == packets[1]
+    muted = run("decode", file, "-o", tmp_path / "out.y4m")
+    assert b"note: sound track 1 (aac, eng) is left out: yuv4mpegpipe has no room" in muted.stderr
+    wrong = error_of("decode", file, "-o", tmp_path / "x.webm", code=2)
+    assert "--audio-codec libopus or --no-audio" in wrong
+    assert not (tmp_path / "x.webm").exists()
+    assert run("decode", file, "-o", tmp_path / "x.webm", "--no-audio").returncode == 0
+
+
+def test_ranges_sizes_and_rates_on_the_command_line(tmp_path: Path) -> None:
+    file, out = tmp_path / "a.dfc", tmp_path / "a.mkv"
+    more = ("--start", "#10", "--duration", "0.5", "--size", "48", "--fill", "token")
+    assert b"15 frames" in run("encode", FLOWER, "-o", file, *more).stderr
+    assert b"96" in run("inspect", file).stdout
+    done = run("decode", file, "-o", out, "--size", "source", "--cfr", "15", "--end", "0:00.4")
+    assert done.returncode == 0, done.stderr
+    with VideoSource(out) as back:
+        assert (back.info.width, back.info.height, back.info.rate) == (96, 64, 15)
+        assert sum(1 for _ in back) == 6
+    both = ("--end", "1", "--duration", "2")
+    assert "--end 1 and --duration 2" in error_of("decode", file, "-o", out, "-y", *both, code=2)
+    assert "'soon'" in error_of("encode", FLOWER, "-o", file, "-y", "--start", "soon", code=2)
+    assert "'big'" in error_of("encode", FLOWER, "-o", file, "-y", "--size", "big", code=2)
+    assert "'fast'" in error_of("decode", file, "-o", out, "-y", "--cfr", "fast", code=2)
+    assert "in the range" in error_of("encode", FLOWER, "-o", file, "-y", "--start", "1:00:00", code=2)
+
+
+def test_sound_goes_through_pipes(tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mkv", moving(8), ["flac"], rate=Fraction(8))
+    encode = [*DFC, "encode", "-", "-o", "-", "-q", "--fill", "token"]
+    decode = [*DFC, "decode", "-", "-o", "-", "-q", "--format", "matroska"]
+    with source.open("rb") as stdin, (tmp_path / "out.mkv").open("wb") as stdout:
+        feed = subprocess.Popen(["cat"], stdin=stdin, stdout=subprocess.PIPE)
+        first = subprocess.Popen(encode, stdin=feed.stdout, stdout=subprocess.PIPE, env=ENV)
+        second = subprocess.Popen(decode, stdin=first.stdout, stdout=stdout, env=ENV)
+        assert (feed.wait(9), first.wait(120), second.wait(120)) == (0, 0, 0)
+    with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
+        packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
+    assert packets[0] == packets[1]

@@ -1,0 +1,33 @@
+"""Cutting packets to a range of time. Imports no PyAV."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+
+from dfccodec.container.records import Packet, StreamInfo
+
+NO_TIME = -(1 << 63)
+"""A packet's timestamp where there is none (SPEC.md 5.7)."""
+_SUBTITLES = 1
+
+
+def cut(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
+    """A packet with time counted from `begin` (seconds); None for one that plays wholly outside [begin, end).
+
+    Its bytes stay as they are. Sound that straddles `begin` keeps its time before zero, which is how containers say
+    what to leave out; a subtitle on display at `begin` begins there. With `begin` 0 nothing is cut from the front.
+    """
+    base = Fraction(info.time_base.num, info.time_base.den)
+    stamp = packet.dts if packet.pts == NO_TIME else packet.pts
+    shift = round(begin / base)
+    late = 0
+    if stamp != NO_TIME:
+        # A decoder of sound starts up on the packet before, so one more stays. What a file itself has before zero is
+        # such a start as well.
+        length = max(packet.duration, 1) * (1 if info.kind == _SUBTITLES else 2)
+        if (begin and stamp + length <= shift) or (end is not None and stamp * base >= end):
+            return None
+        late = max(shift - stamp, 0) if info.kind == _SUBTITLES else 0
+    pts, dts = (t if t == NO_TIME else t - shift + late for t in (packet.pts, packet.dts))
+    return dataclasses.replace(packet, pts=pts, dts=dts, duration=max(packet.duration - late, 0))

@@ -1,0 +1,188 @@
+"""Writing sound and subtitle packets into a container: untouched, or transcoded where one asks for that."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import cast
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet as AvPacket
+from av.stream import Stream
+
+from dfccodec.container.records import Packet, StreamInfo
+from dfccodec.errors import DfcError, UsageError
+from dfccodec.media.cut import NO_TIME
+from dfccodec.media.opening import reason
+
+_KINDS = ("sound", "subtitle", "data")
+_RATES = {"libopus": 48000, "opus": 48000}  # encoders that take one rate only
+
+
+class _Copied:
+    """Packets go through as they are."""
+
+    def __init__(self, container: OutputContainer, info: StreamInfo) -> None:
+        self._base = Fraction(info.time_base.num, info.time_base.den)
+        self._stream = _untouched(container, info)
+        self._stream.time_base = self._base
+        self._gap = b"\0\0" if info.codec == "mov_text" else None  # mp4 muxers fill gaps in text themselves
+        _label(self._stream, info)
+
+    def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
+        for packet in packets:
+            if packet.data != self._gap:
+                yield _av_packet(packet, self._base, self._stream)
+
+    def flush(self) -> Iterator[AvPacket[Stream]]:
+        return iter(())
+
+
+class _Transcoded:
+    """Sound is decoded and encoded anew."""
+
+    def __init__(self, container: OutputContainer, info: StreamInfo, codec: str) -> None:
+        self._base = Fraction(info.time_base.num, info.time_base.den)
+        decoder = cast(AudioCodecContext, av.CodecContext.create(info.codec, "r"))
+        decoder.sample_rate, decoder.layout = info.sample_rate, info.layout or "stereo"
+        if info.extradata:
+            decoder.extradata = info.extradata
+        self._decoder = decoder
+        rate = _RATES.get(codec, info.sample_rate)
+        stream = cast(AudioStream, container.add_stream(codec, rate=rate))
+        stream.codec_context.layout = info.layout or "stereo"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
+        _label(stream, info)
+        self._stream, self._rate = stream, rate
+        self._resampler: AudioResampler | None = None
+
+    def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
+        for packet in packets:
+            yield from self._coded(_av_packet(packet, self._base))
+
+    def _coded(self, packet: AvPacket[Stream] | None) -> Iterator[AvPacket[Stream]]:
+        for frame in self._decoder.decode(packet):
+            frame.time_base = frame.time_base or self._base
+            for part in self._resampled().resample(frame):
+                yield from self._stream.encode(part)
+
+    def _resampled(self) -> AudioResampler:
+        if self._resampler is None:  # an encoder knows the length of its frames once it is open
+            context = self._stream.codec_context
+            context.open(strict=False)
+            size = context.frame_size or None
+            self._resampler = AudioResampler(context.format, context.layout, self._rate, size)
+        return self._resampler
+
+    def flush(self) -> Iterator[AvPacket[Stream]]:
+        yield from self._coded(None)
+        if self._resampler is not None:
+            for part in self._resampler.resample(None):
+                yield from self._stream.encode(part)
+            yield from self._stream.encode(None)
+
+
+class TrackMuxer:
+    """The sound and subtitle streams of a container that is being written.
+
+    Args:
+        container: where they go; all streams are declared before its first packet.
+        audio_codec: ffmpeg's name of an encoder for all sound; None copies packets untouched.
+    """
+
+    def __init__(self, container: OutputContainer, audio_codec: str | None = None) -> None:
+        self._container, self._audio_codec = container, audio_codec
+        self._tracks: dict[int, _Copied | _Transcoded] = {}
+
+    def declare(self, info: StreamInfo) -> None:
+        """Add a stream.
+
+        Raises:
+            UsageError: the container cannot hold the codec; the message has the ways out.
+        """
+        try:
+            if self._audio_codec and info.kind == 0:
+                self._tracks[info.id] = _Transcoded(self._container, info, self._audio_codec)
+            else:
+                self._tracks[info.id] = _Copied(self._container, info)
+        except (av.error.FFmpegError, ValueError, LookupError) as error:
+            raise UsageError(self._refusal(info, reason(error))) from None
+
+    def _refusal(self, info: StreamInfo, why: str) -> str:
+        name = self._container.format.name
+        track = name_of_track(info)
+        if info.kind:
+            return f"{track} does not go into {name}: name an .mkv, or give --no-subtitles"
+        if self._audio_codec:
+            return f"{track} does not go into {name} with --audio-codec {self._audio_codec}: {why}; or give --no-audio"
+        fix = "libopus" if name == "webm" else "aac"
+        return f"{track} does not go into {name}: name an .mkv, or give --audio-codec {fix} or --no-audio"
+
+    def packets(self, stream: int, packets: Sequence[Packet]) -> None:
+        """Write packets of a declared stream; those of others are passed over.
+
+        Raises:
+            DfcError: ffmpeg refuses one.
+        """
+        if stream in self._tracks:
+            self._mux(stream, self._tracks[stream].packets(packets))
+
+    def finish(self) -> None:
+        """Write what encoders still hold."""
+        for ident, track in self._tracks.items():
+            self._mux(ident, track.flush())
+
+    def _mux(self, stream: int, packets: Iterator[AvPacket[Stream]]) -> None:
+        try:
+            for packet in packets:
+                self._container.mux(packet)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise DfcError(
+                f"cannot write track {stream} into {self._container.format.name}: {reason(error)}; "
+                "give --audio-codec or --no-audio"
+            ) from None
+
+
+def name_of_track(info: StreamInfo) -> str:
+    """A track for people: kind, number, codec, language."""
+    return f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})"
+
+
+def _untouched(container: OutputContainer, info: StreamInfo) -> Stream:
+    """A stream for packets that are coded already.
+
+    PyAV copies a stream from a template without opening its codec, but makes no template from parameters alone. So a
+    stream of an output that is never written serves as one: of a format that takes every codec.
+    """
+    if info.kind == 1 and not info.extradata:
+        return container.add_mux_stream(info.codec)
+    scratch = av.open(io.BytesIO(), "w", format="null")
+    template = scratch.add_stream(info.codec)
+    stream = cast(Stream, container.add_stream_from_template(template, opaque=True))
+    context = stream.codec_context
+    context.extradata = info.extradata or None
+    if isinstance(context, AudioCodecContext):
+        context.sample_rate = info.sample_rate
+        context.layout = info.layout or "stereo"
+    return stream
+
+
+def _label(stream: Stream, info: StreamInfo) -> None:
+    if info.language:
+        stream.metadata["language"] = info.language
+    stream.disposition = info.disposition  # type: ignore[assignment]
+
+
+def _av_packet(packet: Packet, base: Fraction, stream: Stream | None = None) -> AvPacket[Stream]:
+    out: AvPacket[Stream] = AvPacket(packet.data)
+    out.pts = None if packet.pts == NO_TIME else packet.pts
+    out.dts = None if packet.dts == NO_TIME else packet.dts
+    out.duration, out.time_base, out.is_keyframe = packet.duration, base, packet.key
+    if stream is not None:
+        out.stream = stream
+    return out

@@ -1,0 +1,76 @@
+"""Opening what a person names as a video: a file, a pipe, a numbered series of pictures, a glob."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+
+from dfccodec.errors import InputError
+
+
+class View(io.RawIOBase):
+    """A seekable stream read at a place of this object's own, so that two readers of one stream do not disturb."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._place = stream, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_CUR:
+            offset, whence = offset + self._place, os.SEEK_SET
+        self._place = self._stream.seek(offset, whence)
+        return self._place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._stream.seek(self._place)
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def name_of(source: Path | BinaryIO) -> str:
+    """A source for people."""
+    return str(source) if isinstance(source, Path) else "standard input"
+
+
+def open_input(source: Path | BinaryIO) -> InputContainer:
+    """Open a source with ffmpeg.
+
+    Args:
+        source: a path; a binary stream; or a path that does not exist but describes pictures: `%04d.png`, `*.png`.
+
+    Raises:
+        InputError: nothing PyAV opens.
+    """
+    try:
+        if not isinstance(source, Path):
+            return av.open(View(source) if source.seekable() else source, "r")
+        name = str(source)
+        if not source.exists() and "%" in name:
+            return av.open(name, format="image2")
+        if not source.exists() and any(c in name for c in "*?["):
+            return av.open(name, format="image2", options={"pattern_type": "glob"})
+        # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
+        return av.open(f"file:{source}")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"cannot open {name_of(source)}: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """An ffmpeg error in one line, without Python's numbering."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0]

@@ -1,0 +1,157 @@
+"""Sound and subtitles of a source as packets, untouched, in the order and at the times they play."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.container import InputContainer
+from av.packet import Packet as AvPacket
+from av.stream import Discard, Stream
+
+from dfccodec.container.records import Packet, Ratio, StreamInfo
+from dfccodec.errors import InputError
+from dfccodec.limits import MAX_STREAMS
+from dfccodec.media.cut import NO_TIME, cut
+from dfccodec.media.opening import name_of, open_input, reason
+
+_KINDS = {"audio": 0, "subtitle": 1}
+_DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
+_BATCH = 4 << 20  # bytes of packets that go into one chunk
+
+
+def describe(stream: Stream) -> StreamInfo | None:
+    """What a stream says of itself; None for one that cannot be carried: data, attachments, codecs without a name."""
+    context = stream.codec_context
+    if stream.type not in _KINDS or context is None or not stream.time_base:
+        return None
+    sound = context if isinstance(context, AudioCodecContext) else None
+    return StreamInfo(
+        stream.index, _KINDS[stream.type], Ratio(stream.time_base.numerator, stream.time_base.denominator),
+        context.codec.canonical_name, sound.sample_rate if sound else 0, sound.channels if sound else 0,
+        sound.layout.name if sound else "", stream.language or "", int(stream.disposition) & _DISPOSITION,
+        context.extradata or b"",
+    )  # fmt: skip
+
+
+def choose(container: InputContainer, audio: bool, subtitles: bool) -> list[Stream]:
+    """The streams to carry."""
+    wanted = {"audio": audio, "subtitle": subtitles}
+    return [s for s in container.streams if wanted.get(s.type) and describe(s) is not None][:MAX_STREAMS]
+
+
+class Tracks:
+    """Packets of the sound and subtitle streams of a source, once, from front to back.
+
+    Args:
+        source: a path or a seekable stream, opened a second time beside whoever reads its pictures; or a container
+            that somebody else demuxes, who gives its packets with :meth:`put`.
+        audio, subtitles: which kinds to carry.
+        begin: seconds; what ends before is left out, and times count from here.
+        cut_off: leave out what nobody asked for by :meth:`until`.
+
+    Attributes:
+        streams: what is carried; ids are the source's numbers of streams.
+
+    Raises:
+        InputError: the source does not open.
+    """
+
+    def __init__(
+        self,
+        source: Path | BinaryIO | InputContainer,
+        audio: bool = True,
+        subtitles: bool = True,
+        begin: Fraction = Fraction(0),
+        cut_off: bool = False,
+    ) -> None:
+        self._queue: deque[AvPacket[Stream]] | None = deque() if isinstance(source, InputContainer) else None
+        self._source, self._choice = source, (audio, subtitles)
+        self._container = source if isinstance(source, InputContainer) else open_input(source)
+        self.chosen = choose(self._container, audio, subtitles)
+        self.streams = [info for s in self.chosen if (info := describe(s)) is not None]
+        self._infos = {info.id: info for info in self.streams}
+        self._begin, self._cut = begin, cut_off
+        self._ahead: AvPacket[Stream] | None = None
+        self._packets = self._demuxed(self._container, self.chosen)
+
+    def set_range(self, begin: Fraction, cut_off: bool) -> None:
+        """Set the range, as in the constructor, before anything is taken: a pipe's is known only once it is open."""
+        self._begin, self._cut = begin, cut_off
+
+    def put(self, packet: AvPacket[Stream]) -> None:
+        """A packet that whoever reads the pictures has come across."""
+        if self._queue is not None:
+            self._queue.append(packet)
+
+    def close(self) -> None:
+        """Close what this object opened."""
+        if self._queue is None:
+            self._container.close()
+
+    def until(self, end: Fraction | None) -> Iterator[tuple[int, list[Packet]]]:
+        """(stream, packets) of all that begins before `end` seconds after `begin`; None is the end of the source."""
+        limit = None if end is None else end + self._begin
+        waiting: dict[int, list[Packet]] = {}
+        size = 0
+        while (packet := self._next()) is not None:
+            stamp = packet.dts if packet.pts is None else packet.pts
+            base = Fraction(packet.time_base)
+            if limit is not None and stamp is not None and stamp * base >= limit:
+                self._ahead = packet
+                break
+            record = self._record(packet)
+            if record is not None:
+                waiting.setdefault(packet.stream_index, []).append(record)
+                size += len(record.data)
+            if size > _BATCH:
+                yield from waiting.items()
+                waiting, size = {}, 0
+        yield from waiting.items()
+
+    def rest(self) -> Iterator[tuple[int, list[Packet]]]:
+        """What is left when the pictures have ended; nothing where a range was cut."""
+        return iter(()) if self._cut else self.until(None)
+
+    def size(self) -> int:
+        """Bytes of all packets, by reading the source once more; 0 for a pipe, which cannot say."""
+        if isinstance(self._source, InputContainer):
+            return 0
+        again = Tracks(self._source, *self._choice, self._begin)
+        try:
+            return sum(len(p.data) + 25 for _, packets in again.until(None) for p in packets)
+        finally:
+            again.close()
+
+    def _next(self) -> AvPacket[Stream] | None:
+        if self._ahead is not None:
+            packet, self._ahead = self._ahead, None
+            return packet
+        if self._queue is not None:
+            return self._queue.popleft() if self._queue else None
+        return next(self._packets, None)
+
+    def _demuxed(self, container: InputContainer, chosen: list[Stream]) -> Iterator[AvPacket[Stream]]:
+        if self._queue is not None or not chosen:
+            return
+        for stream in container.streams:
+            if stream not in chosen:
+                stream.discard = Discard.all  # lets demuxers with an index skip the pictures' bytes
+        try:
+            for packet in container.demux(chosen):
+                if packet.size:
+                    yield packet
+        except av.error.FFmpegError as error:
+            name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
+            raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
+
+    def _record(self, packet: AvPacket[Stream]) -> Packet | None:
+        """A packet with times from `begin` on; None for one that ends before."""
+        pts, dts = (NO_TIME if t is None else t for t in (packet.pts, packet.dts))
+        record = Packet(pts, dts, min(packet.duration or 0, 2**32 - 1), bytes(packet), packet.is_keyframe)
+        return cut(record, self._infos[packet.stream_index], self._begin, None) if self._begin else record

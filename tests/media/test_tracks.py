@@ -1,0 +1,216 @@
+"""Sound, subtitles, chapters and tags: through a file and back, packet by packet."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import pytest
+from support import flat_model, moving, write_av
+
+from dfccodec.codec import api
+from dfccodec.codec.decoder import Decoder
+from dfccodec.container.reader import ClipAt, Packets, StreamReader
+from dfccodec.errors import UsageError
+from dfccodec.media.chapters import Chapter, from_tags, moved, to_tags
+from dfccodec.media.sink import Some, VideoSink
+from dfccodec.media.source import VideoSource
+
+
+class Row(NamedTuple):
+    pts: int | None
+    dts: int | None
+    duration: int | None
+    data: bytes
+    key: bool
+
+
+def demuxed(path: Path) -> tuple[list[tuple[Any, ...]], list[list[Row]], Fraction, float]:
+    """Of sound and subtitles: what the streams say, their packets; start of the picture; start of the first track."""
+    with av.open(str(path)) as container:
+        streams = [s for s in container.streams if s.type in ("audio", "subtitle")]
+        infos = []
+        for s in streams:
+            context: Any = s.codec_context
+            sound = (context.sample_rate, context.layout.name) if s.type == "audio" else ()
+            extra = (context.extradata or b"").split(b"\0\0\0\x14btrt")[0]  # ffmpeg's muxer adds one for text
+            infos.append((s.type, context.codec.canonical_name, s.time_base, extra, s.language, *sound))
+        rows: dict[int, list[Row]] = {s.index: [] for s in container.streams}
+        for p in container.demux():
+            if p.size:
+                rows[p.stream_index].append(Row(p.pts, p.dts, p.duration, bytes(p), p.is_keyframe))
+        sound = next(
+            (float((rows[s.index][0].pts or 0) * Fraction(s.time_base or 1)) for s in streams if rows[s.index]), 0.0
+        )
+        found = [rows[s.index] for s in streams]
+    with VideoSource(path) as video:
+        first = next(iter(video)).pts * video.info.time_base
+    return infos, found, first, sound
+
+
+def coded(source: Path, **options: Any) -> io.BytesIO:
+    out = io.BytesIO()
+    api.encode(source, out, model=flat_model(), **options)
+    out.seek(0)
+    return out
+
+
+def back(file: io.BytesIO, target: Path, **options: Any) -> list[str]:
+    decoder = Decoder(file, lambda preamble: flat_model())
+    kinds = options.pop("kinds", (True, True))
+    with VideoSink(target, decoder.preamble.header, tags=decoder.preamble.tags, **options) as sink:
+        decoder.tracks = Some(sink, *kinds)
+        for picture in decoder:
+            sink.write(picture.rgb, picture.pts, picture.duration)
+    return sink.notes
+
+
+@pytest.mark.parametrize(
+    ("suffix", "audio", "subtitles"),
+    [
+        (".mp4", ["aac"], None),
+        (".mp4", ["aac", "libmp3lame"], "mov_text"),
+        (".mov", ["pcm_s16le", "alac"], None),
+        (".mkv", ["flac", "libopus"], "subrip"),
+        (".mkv", ["aac", "ac3"], "ass"),
+        (".webm", ["libopus"], None),
+        (".avi", ["libmp3lame"], None),
+    ],
+)
+def test_packets_come_back_untouched(suffix: str, audio: list[str], subtitles: str | None, tmp_path: Path) -> None:
+    source = write_av(tmp_path / f"in{suffix}", moving(40), audio, subtitles)
+    back(coded(source), tmp_path / f"out{suffix}")
+    infos, rows, picture, sound = demuxed(source)
+    infos2, rows2, picture2, sound2 = demuxed(tmp_path / f"out{suffix}")
+    assert infos2 == infos
+    assert len(infos) == len(audio) + (subtitles is not None)
+    assert [[r.data for r in track] for track in rows2] == [[r.data for r in track] for track in rows]
+    assert abs((sound2 - picture2) - (sound - picture)) < 0.0401  # a frame
+    if suffix in (".mp4", ".mov"):  # containers with times before zero: everything to the tick
+        assert rows2 == rows
+    else:  # the muxer moves all streams so that none begins before zero
+        for track, track2 in zip(rows, rows2, strict=True):
+            shift = (track2[0].pts or 0) - (track[0].pts or 0)
+            assert [(r.pts or 0) + shift for r in track] == [r.pts for r in track2]
+
+
+def test_the_file_holds_packets_before_the_clip_they_play_with(tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mp4", moving(100), ["aac"])
+    clips, ends = 0, []
+    for item in StreamReader(coded(source)):
+        if isinstance(item, ClipAt):
+            clips += 1
+        elif isinstance(item, Packets):
+            ends.append((clips, item.packets[-1].pts / 44100))
+    assert [number for number, _ in ends][:4] == [0, 1, 2, 3]
+    assert [end for _, end in ends][:3] == pytest.approx([32 / 25, 64 / 25, 96 / 25], abs=0.03)
+
+
+def test_two_looks_and_pipes_carry_each_packet_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dfccodec.codec.control.auto.window_clips", lambda header: 1)
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    source = write_av(tmp_path / "in.mkv", moving(40), ["flac"])
+    wanted = demuxed(source)[1]
+    for source_, options in (
+        (source, {"budget": "auto:1:8,16"}),
+        (Pipe(source.read_bytes()), {}),
+        (io.BytesIO(source.read_bytes()), {"budget": "auto:1:8,16"}),
+    ):
+        out = io.BytesIO()
+        api.encode(source_, out, model=flat_model(), **options)  # type: ignore[arg-type]
+        out.seek(0)
+        found = [p.data for item in StreamReader(out) if isinstance(item, Packets) for p in item.packets]
+        assert found == [row.data for row in wanted[0]]
+
+
+def test_a_target_counts_the_sound(tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mkv", moving(40), ["flac"])
+    sound = sum(len(row.data) for row in demuxed(source)[1][0])
+    size = sound + 20_000
+    report = api.encode(source, tmp_path / "a.dfc", model=flat_model(), target_size=size, fill="hold")
+    assert report.size <= 1.03 * size
+
+
+def test_tracks_are_left_out_on_request(tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mkv", moving(3), ["flac", "aac"], "subrip")
+    back(coded(source, audio=False), tmp_path / "a.mkv")
+    assert [info[0] for info in demuxed(tmp_path / "a.mkv")[0]] == ["subtitle"]
+    back(coded(source), tmp_path / "b.mkv", kinds=(True, False))
+    assert [info[0] for info in demuxed(tmp_path / "b.mkv")[0]] == ["audio", "audio"]
+    notes = back(coded(source), tmp_path / "c.y4m")
+    assert len(notes) == 3
+    assert notes[0] == "sound track 1 (flac, eng) is left out: yuv4mpegpipe has no room"
+
+
+def test_a_container_that_cannot_hold_a_track_says_what_to_do(tmp_path: Path) -> None:
+    file = coded(write_av(tmp_path / "in.mkv", moving(3), ["flac"], "subrip"))
+    with pytest.raises(UsageError, match=r"sound track 1 \(flac.*\) does not go into webm.*libopus.*--no-audio"):
+        back(file, tmp_path / "a.webm")
+    file.seek(0)
+    with pytest.raises(UsageError, match=r"subtitle track 2 \(subrip.*\) does not go into mp4.*--no-subtitles"):
+        back(file, tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("libopus", ".webm"), ("libmp3lame", ".avi")])
+def test_sound_is_coded_anew_on_request(codec: str, suffix: str, tmp_path: Path) -> None:
+    file = coded(write_av(tmp_path / "in.mkv", moving(40), ["flac"]))
+    back(file, tmp_path / f"a{suffix}", audio_codec=codec)
+    with av.open(str(tmp_path / f"a{suffix}")) as container:
+        seconds = sum(f.samples / f.sample_rate for f in container.decode(audio=0))
+    assert seconds == pytest.approx(1.6, abs=0.06)
+
+
+def test_chapters_and_tags_come_back(tmp_path: Path) -> None:
+    source = write_av(
+        tmp_path / "in.mkv", moving(30), [], tags={"title": "Three of us", "artist": "Nobody"}, chapters=2
+    )
+    back(coded(source), tmp_path / "out.mkv")
+    with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
+        assert b.metadata["title"] == "Three of us"
+        assert b.metadata["ARTIST" if "ARTIST" in a.metadata else "artist"] == "Nobody"
+        times = [[(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in x.chapters()] for x in (a, b)]
+        assert times[0] == times[1]
+        assert [c["metadata"]["title"] for c in b.chapters()] == ["Part 1", "Part 2"]
+
+
+def test_chapters_as_tags() -> None:
+    chapters = [Chapter(Fraction(0), Fraction(1, 3), "α"), Chapter(Fraction(1, 3), Fraction(7300))]
+    found, others = from_tags([("title", "x"), *to_tags(chapters)])
+    assert others == [("title", "x")]
+    assert [c.title for c in found] == ["α", ""]
+    assert max(abs(a.end - b.end) for a, b in zip(chapters, found, strict=True)) < Fraction(1, 10**9)
+    plain = [("CHAPTER01", "odd"), ("CHAPTER001", "00:00:00.000"), ("CHAPTER002", "00:01:00.5"), ("CHAPTER003", "?")]
+    assert from_tags(plain)[0] == [
+        Chapter(Fraction(0), Fraction(121, 2)),
+        Chapter(Fraction(121, 2), Fraction(121, 2)),
+    ]
+    assert moved(found, Fraction(1), Fraction(10)) == [Chapter(Fraction(0), Fraction(9))]
+
+
+def test_what_cannot_be_carried_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "in.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.add_attachment("font.ttf", "font/ttf", b"glyphs")
+        for frame in moving(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    with VideoSource(path) as video:
+        assert video.notes == ["stream 1 (attachment, font.ttf) is not carried"]
+
+
+def test_streams_that_nobody_declared_do_no_harm(tmp_path: Path) -> None:
+    from dfccodec.container.records import Header, Packet, Ratio
+
+    with VideoSink(tmp_path / "a.mkv", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
+        sink.packets(7, [Packet(0, 0, 1, b"x")])
+        sink.write(moving(1)[0], 0, 1)
+    assert demuxed(tmp_path / "a.mkv")[1] == []
