@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from dfccodec.codec.ahead import ahead
 from dfccodec.codec.clip_coder import ClipCoder
 from dfccodec.codec.control.auto import Auto
 from dfccodec.codec.control.plan import Plan
@@ -81,16 +82,31 @@ def encode_pictures(
     """
     header = make_header(info, loaded)
     coder = ClipCoder(header, loaded, settings)
-    batches = None if again is None else (lambda: _batches(again(), header.clip_frames))
+    # The source is read in a thread of its own: the network never waits for a frame.
+    with contextlib.closing(ahead(_batches(pictures, header.clip_frames, tracks))) as batches:
+        return _encoded(batches, info, out, coder, progress, again, tracks)
+
+
+def _encoded(
+    batches: Iterable[list[Picture]],
+    info: SourceInfo,
+    out: BinaryIO,
+    coder: ClipCoder,
+    progress: Progress | None,
+    again: Callable[[], Iterable[Picture]] | None,
+    tracks: PacketSource | None,
+) -> Report:
+    header, settings = coder.header, coder.settings
+    anew = None if again is None else (lambda: _batches(again(), header.clip_frames))
     if settings.target is None and settings.budget.kind == "auto":
         auto = Auto(coder, settings.budget, progress or (lambda done: None))
-        clips = auto.clips(_batches(pictures, header.clip_frames), batches)
+        clips = auto.clips(batches, anew)
         return _written(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
-        return _written(_clips(pictures, coder), info, out, coder, tracks, progress)
+        return _written(_clips(batches, coder), info, out, coder, tracks, progress)
     overhead = _overhead(info, coder, tracks)
     plan = Plan(coder, settings.target, settings.fixed, overhead, progress or (lambda done: None))
-    clips = plan.clips(_batches(pictures, header.clip_frames), batches)
+    clips = plan.clips(batches, anew)
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
         report = _written(_with_integers(clips, header), info, cast(BinaryIO, stream), coder, tracks, None)
         outcome = plan.outcome()
@@ -101,10 +117,10 @@ def encode_pictures(
     return dataclasses.replace(report, outcome=outcome)
 
 
-def _clips(pictures: Iterable[Picture], coder: ClipCoder) -> Iterator[tuple[Clip, np.ndarray]]:
+def _clips(batches: Iterable[list[Picture]], coder: ClipCoder) -> Iterator[tuple[Clip, np.ndarray]]:
     """Every clip by the settings alone."""
     first = 0
-    for batch in _batches(pictures, coder.header.clip_frames):
+    for batch in batches:
         yield coder.code(batch, first)
         first += len(batch)
 
@@ -195,12 +211,17 @@ def _tags(info: SourceInfo) -> list[tuple[str, str]]:
     return [(key, value) for key, value in found if len(value.encode()) <= MAX_TEXT][:MAX_PAIRS]
 
 
-def _batches(pictures: Iterable[Picture], count: int) -> Iterator[list[Picture]]:
+def _batches(pictures: Iterable[Picture], count: int, tracks: PacketSource | None = None) -> Iterator[list[Picture]]:
+    """The frames of one clip after the other; sound is told where one ends."""
     batch: list[Picture] = []
     for picture in pictures:
         batch.append(picture)
         if len(batch) == count:
+            if tracks:
+                tracks.mark()
             yield batch
             batch = []
     if batch:
+        if tracks:
+            tracks.mark()
         yield batch
