@@ -25,12 +25,14 @@ from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
-from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
+from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
 from dfccodec.version import __version__
 
 CLIP_FRAMES = 32
 TILE_OVERLAP = 32
+CLIP_PIXELS = 1 << 27
+"""Pixels of a clip: an encode needs about 60 bytes for each (`benchmarks/memory.py`), so 8 GB at most."""
 _SPOOL = 64 << 20  # bytes of a strict encode that wait in memory, not on disk, for their target to be met
 _LOST_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id")
 """Tags that describe the source's container, not the work."""
@@ -190,8 +192,8 @@ def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES
     )  # fmt: skip
     if model.tile and model.tile < 2 * TILE_OVERLAP:
         header = dataclasses.replace(header, overlap=model.tile // 4 // model.patch * model.patch)
-    # Very large pictures take shorter clips, so that a clip stays inside the format's limits.
-    fits = min(MAX_CLIP_VALUES // header.frame_values, MAX_CLIP_PIXELS // (header.width * header.height))
+    # Very large pictures take shorter clips, so that a clip fits into memory and the format's limits.
+    fits = min(MAX_CLIP_VALUES // header.frame_values, CLIP_PIXELS // (header.width * header.height))
     return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
 
 
