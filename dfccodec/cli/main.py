@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from dfccodec.errors import DfcError
+from dfccodec.text import shown
 from dfccodec.version import __version__
 
 VERBS = ("encode", "decode", "inspect", "verify", "trim", "generate", "train", "models")
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return _fail("interrupted", 130)
     except _COMMAND_LINE_ERROR as error:
+        error.message = shown(error.message)  # it repeats arguments, and a shell's * makes them of files' names
         error.show()
         return 2
     except DfcError as error:
@@ -89,8 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    line = " ".join(text.split())
-    sys.stderr.write(f"dfc: error: {line}\n")
+    sys.stderr.write(f"dfc: error: {shown(' '.join(text.split()))}\n")
     return code
 
 

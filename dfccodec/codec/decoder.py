@@ -46,9 +46,10 @@ def model_frames(clip: Clip, values: np.ndarray, header: Header, steps: np.ndarr
     latents = dequantize(values, steps, clip.qp)
     policy = fill.policy(clip.fill)
     height, width = (header.tile, header.tile) if header.tile else tiles.padded_size(header)
+    _, rows, columns = header.grid
     out = []
     for tile in range(values.shape[1]):
-        tokens = latents[:, tile].reshape(len(latents), -1, header.channels)
+        tokens = latents[:, tile].reshape(len(latents), rows * columns, header.channels)  # no -1: there may be none
         slots, known = policy.fill(tokens, clip.kept, clip.fill_payload)
         out.append(loaded.decode(slots, known, height, width, clip.qp))
     return tiles.join(out, header)
