@@ -44,9 +44,10 @@ def notes(lines: Iterable[str], quiet: bool = False) -> None:
         say(f"dfc: note: {line}", quiet)
 
 
-def result(record: dict[str, Any]) -> None:
-    """A JSON result on standard output."""
-    sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+def result(record: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """A JSON result on standard output; characters that a terminal would obey are escaped as JSON escapes them."""
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
 
 
 @contextlib.contextmanager
