@@ -64,11 +64,17 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 _COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
+def _typed() -> list[str]:
+    """What a shell that asks for completion has on its line so far: then there are no arguments."""
+    return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (design, section 4) and never raises."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = build(arguments)(arguments, prog_name="dfc", standalone_mode=False)
+        app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
+        code = app(arguments, prog_name="dfc", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.Abort:
         return _fail("interrupted", 130)
