@@ -75,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
         code = app(arguments, prog_name="dfc", standalone_mode=False)
+        if code == 130:  # what typer makes of Ctrl-C, without a word
+            return _fail("interrupted", 130)
         return code if isinstance(code, int) else 0
     except typer.Abort:
         return _fail("interrupted", 130)
