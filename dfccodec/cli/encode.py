@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from dfccodec.cli import common
+from dfccodec.cli import common, parts
 from dfccodec.codec import presets
+from dfccodec.errors import UsageError
 
 
 def encode(
@@ -83,12 +84,17 @@ def encode(
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     seed: common.Seed = 256,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted encode to this output has left.")
+    ] = False,
     json: common.Json = False,
     yes: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Encode a video into a .dfc file."""
     common.check_output(output, yes, source, json)
+    if resume and output == "-":
+        raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
     from dfccodec.codec import api
     from dfccodec.codec.control.target import Target
     from dfccodec.codec.encoder import encode_pictures
@@ -110,7 +116,8 @@ def encode(
         told = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
-        with common.writing(output) as out, common.progress("encode", video.info.frames, quiet) as advance:
+        opened = parts.writing(output, settings, loaded, resume, quiet)
+        with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
             again = partial(api.again, name, span=span, size=size) if api.repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
         common.notes(video.notes[told:], quiet)

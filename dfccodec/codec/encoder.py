@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from dfccodec.codec import resume
 from dfccodec.codec.clip_coder import ClipCoder
 from dfccodec.codec.control.auto import Auto
 from dfccodec.codec.control.plan import Plan
@@ -68,7 +69,7 @@ def encode_pictures(
     Args:
         pictures: frames in order of display.
         info: what the source says of itself.
-        out: a binary stream; written front to back, never sought.
+        out: a binary stream; written front to back, never sought. What `resume.opened` gives may hold clips already.
         loaded: the model.
         settings: budget, QP, fill policy, seed, target.
         progress: told the number of frames done.
@@ -87,7 +88,7 @@ def encode_pictures(
         clips = auto.clips(_batches(pictures, header.clip_frames), batches)
         return _written(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
-        return _written(_clips(pictures, coder), info, out, coder, tracks, progress)
+        return _written(_resumed(pictures, coder, out), info, out, coder, tracks, progress)
     overhead = _overhead(info, coder, tracks)
     plan = Plan(coder, settings.target, settings.fixed, overhead, progress or (lambda done: None))
     clips = plan.clips(_batches(pictures, header.clip_frames), batches)
@@ -101,9 +102,18 @@ def encode_pictures(
     return dataclasses.replace(report, outcome=outcome)
 
 
-def _clips(pictures: Iterable[Picture], coder: ClipCoder) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Every clip by the settings alone."""
-    first = 0
+def _resumed(pictures: Iterable[Picture], coder: ClipCoder, out: BinaryIO) -> Iterator[tuple[Clip, np.ndarray]]:
+    """The clips that `out` has from an interrupted run, then those that are left to code."""
+    frames, count, first = iter(pictures), coder.header.clip_frames, 0
+    coder.resume(resume.steps_of(out))
+    for clip, values in resume.taken(out, frames, count):
+        yield clip, values
+        first += clip.frames
+    yield from _clips(resume.watched(out, frames, count), coder, first)
+
+
+def _clips(pictures: Iterable[Picture], coder: ClipCoder, first: int = 0) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Every clip by the settings alone; `first` is the number of the first frame."""
     for batch in _batches(pictures, coder.header.clip_frames):
         yield coder.code(batch, first)
         first += len(batch)
