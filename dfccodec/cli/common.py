@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
 from dfccodec.errors import InputError, OutputExistsError, UsageError
+
+if TYPE_CHECKING:
+    from dfccodec.container.chunks import Damage
 
 Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is standard output.")]
 Force = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")]
@@ -46,6 +49,12 @@ def notes(lines: Iterable[str], quiet: bool = False) -> None:
 def result(record: dict[str, Any]) -> None:
     """A JSON result on standard output."""
     sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def fault(damage: Damage) -> dict[str, Any]:
+    """A fault of a file for JSON: its place and size in bytes, why, its class (SPEC.md 2.1), what was put right."""
+    record = {"offset": damage.offset, "bytes": damage.size, "class": damage.kind, "reason": damage.reason}
+    return record | ({"mended": damage.mended} if damage.mended else {})
 
 
 @contextlib.contextmanager

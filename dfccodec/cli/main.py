@@ -15,7 +15,7 @@ import typer
 from dfccodec.errors import DfcError
 from dfccodec.version import __version__
 
-VERBS = ("encode", "decode", "inspect", "verify", "trim", "generate", "train", "models")
+VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
