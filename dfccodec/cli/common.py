@@ -51,9 +51,9 @@ def result(record: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
-def fault(damage: Damage) -> dict[str, Any]:
+def fault(damage: Damage, kind: str | None = None) -> dict[str, Any]:
     """A fault of a file for JSON: its place and size in bytes, why, its class (SPEC.md 2.1), what was put right."""
-    record = {"offset": damage.offset, "bytes": damage.size, "class": damage.kind, "reason": damage.reason}
+    record = {"offset": damage.offset, "bytes": damage.size, "class": kind or damage.kind, "reason": damage.reason}
     return record | ({"mended": damage.mended} if damage.mended else {})
 
 

@@ -114,7 +114,7 @@ def test_any_damage_gives_a_valid_file_or_an_error_of_one_line(data: st.DataObje
 
 def test_doubled_clips_and_clips_that_go_back_in_time_are_left_out() -> None:
     twice = SOUND[: CLIPS[2].offset] + SOUND[CLIPS[1].offset :]
-    data, found = recovered(twice)
+    _, found = recovered(twice)
     assert found.frames == 150
     assert "clip begins at frame 32, 64 expected" in found.faults[0].reason
     assert found.faults[0].offset == CLIPS[2].offset
