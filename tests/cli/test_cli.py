@@ -238,7 +238,7 @@ def test_damage_is_exit_4_and_concealed_on_request(coded: Path, tmp_path: Path) 
     with dfc.open(coded) as file:
         offset = file.summary.clips[1].offset
     data = bytearray(coded.read_bytes())
-    data[offset + 200] ^= 1
+    data[offset + 200 : offset + 208] = bytes(8)
     bad = tmp_path / "bad.dfc"
     bad.write_bytes(data)
     assert "checksum" in error_of("decode", bad, "-o", tmp_path / "a.mp4", code=4)
