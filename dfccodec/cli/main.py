@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = build(arguments)(arguments, prog_name="dfc", standalone_mode=False)
+        if code == 130:  # what typer makes of Ctrl-C, without a word
+            return _fail("interrupted", 130)
         return code if isinstance(code, int) else 0
     except typer.Abort:
         return _fail("interrupted", 130)

@@ -13,6 +13,9 @@ from dfccodec.limits import MAX_CLIP_FRAMES
 _FORMS = "8 (of 32) | 25% | all | bernoulli | bernoulli:0.185 | threshold | threshold:0.5 | auto | auto:1.5:2,4,8"
 
 
+OF = 32
+"""Frames that a top-K budget counts by."""
+
 AUTO_RATES, AUTO_WEIGHT = (4, 8, 16), 1.5
 """Temporal rates and weight of budget `auto` where none are given."""
 
@@ -23,7 +26,7 @@ class Budget:
 
     Args:
         kind: "top", "share", "all", "bernoulli", "threshold" or "auto".
-        value: frames of a full clip; share in 0…1; mean rate in 0…1 (0: every frame's own probability);
+        value: frames of 32; share in 0…1; mean rate in 0…1 (0: every frame's own probability);
             importance above which a frame is kept; weight of a doubling of the temporal rate (`control.auto`).
         rates: of "auto": frames per kept frame that a clip may have, ascending.
     """
@@ -73,7 +76,8 @@ class Budget:
     def count(self, frames: int, clip_frames: int) -> int | None:
         """How many frames of a clip will be kept, where that does not depend on their importance."""
         if self.kind == "top":
-            return max(1, min(frames, _round_half_up(min(self.value, clip_frames) * frames / clip_frames)))
+            whole = max(clip_frames, OF)  # large pictures have shorter clips: 8 are 8 of 32 there, too
+            return max(1, min(frames, _round_half_up(min(self.value, whole) * frames / whole)))
         return max(1, _round_half_up(self.value * frames)) if self.kind == "share" else None
 
     def choose(self, importance: np.ndarray, clip_frames: int, rng: np.random.Generator) -> np.ndarray:

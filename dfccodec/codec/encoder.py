@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from dfccodec.codec import resume
+from dfccodec.codec.ahead import ahead
 from dfccodec.codec.clip_coder import ClipCoder
 from dfccodec.codec.control.auto import Auto
 from dfccodec.codec.control.plan import Plan
@@ -25,12 +26,14 @@ from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
-from dfccodec.limits import MAX_CLIP_PIXELS, MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
+from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
 from dfccodec.version import __version__
 
 CLIP_FRAMES = 32
 TILE_OVERLAP = 32
+CLIP_PIXELS = 1 << 27
+"""Pixels of a clip: an encode needs about 60 bytes for each (`benchmarks/memory.py`), so 8 GB at most."""
 _SPOOL = 64 << 20  # bytes of a strict encode that wait in memory, not on disk, for their target to be met
 _LOST_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id")
 """Tags that describe the source's container, not the work."""
@@ -82,16 +85,31 @@ def encode_pictures(
     """
     header = make_header(info, loaded)
     coder = ClipCoder(header, loaded, settings)
-    batches = None if again is None else (lambda: _batches(again(), header.clip_frames))
+    # The source is read in a thread of its own: the network never waits for a frame.
+    with contextlib.closing(ahead(_batches(pictures, header.clip_frames, tracks))) as batches:
+        return _encoded(batches, info, out, coder, progress, again, tracks)
+
+
+def _encoded(
+    batches: Iterable[list[Picture]],
+    info: SourceInfo,
+    out: BinaryIO,
+    coder: ClipCoder,
+    progress: Progress | None,
+    again: Callable[[], Iterable[Picture]] | None,
+    tracks: PacketSource | None,
+) -> Report:
+    header, settings = coder.header, coder.settings
+    anew = None if again is None else (lambda: _batches(again(), header.clip_frames))
     if settings.target is None and settings.budget.kind == "auto":
         auto = Auto(coder, settings.budget, progress or (lambda done: None))
-        clips = auto.clips(_batches(pictures, header.clip_frames), batches)
+        clips = auto.clips(batches, anew)
         return _written(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
-        return _written(_resumed(pictures, coder, out), info, out, coder, tracks, progress)
+        return _written(_clips(iter(batches), coder, out), info, out, coder, tracks, progress)
     overhead = _overhead(info, coder, tracks)
     plan = Plan(coder, settings.target, settings.fixed, overhead, progress or (lambda done: None))
-    clips = plan.clips(_batches(pictures, header.clip_frames), batches)
+    clips = plan.clips(batches, anew)
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
         report = _written(_with_integers(clips, header), info, cast(BinaryIO, stream), coder, tracks, None)
         outcome = plan.outcome()
@@ -102,19 +120,14 @@ def encode_pictures(
     return dataclasses.replace(report, outcome=outcome)
 
 
-def _resumed(pictures: Iterable[Picture], coder: ClipCoder, out: BinaryIO) -> Iterator[tuple[Clip, np.ndarray]]:
-    """The clips that `out` has from an interrupted run, then those that are left to code."""
-    frames, count, first = iter(pictures), coder.header.clip_frames, 0
+def _clips(batches: Iterator[list[Picture]], coder: ClipCoder, out: BinaryIO) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Every clip by the settings alone; those that `out` has from an interrupted run as they are there."""
+    first = 0
     coder.resume(resume.steps_of(out))
-    for clip, values in resume.taken(out, frames, count):
+    for clip, values in resume.taken(out, batches):
         yield clip, values
         first += clip.frames
-    yield from _clips(resume.watched(out, frames, count), coder, first)
-
-
-def _clips(pictures: Iterable[Picture], coder: ClipCoder, first: int = 0) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Every clip by the settings alone; `first` is the number of the first frame."""
-    for batch in _batches(pictures, coder.header.clip_frames):
+    for batch in resume.noted(out, batches):
         yield coder.code(batch, first)
         first += len(batch)
 
@@ -184,8 +197,8 @@ def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES
     )  # fmt: skip
     if model.tile and model.tile < 2 * TILE_OVERLAP:
         header = dataclasses.replace(header, overlap=model.tile // 4 // model.patch * model.patch)
-    # Very large pictures take shorter clips, so that a clip stays inside the format's limits.
-    fits = min(MAX_CLIP_VALUES // header.frame_values, MAX_CLIP_PIXELS // (header.width * header.height))
+    # Very large pictures take shorter clips, so that a clip fits into memory and the format's limits.
+    fits = min(MAX_CLIP_VALUES // header.frame_values, CLIP_PIXELS // (header.width * header.height))
     return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
 
 
@@ -205,12 +218,17 @@ def _tags(info: SourceInfo) -> list[tuple[str, str]]:
     return [(key, value) for key, value in found if len(value.encode()) <= MAX_TEXT][:MAX_PAIRS]
 
 
-def _batches(pictures: Iterable[Picture], count: int) -> Iterator[list[Picture]]:
+def _batches(pictures: Iterable[Picture], count: int, tracks: PacketSource | None = None) -> Iterator[list[Picture]]:
+    """The frames of one clip after the other; sound is told where one ends."""
     batch: list[Picture] = []
     for picture in pictures:
         batch.append(picture)
         if len(batch) == count:
+            if tracks:
+                tracks.mark()
             yield batch
             batch = []
     if batch:
+        if tracks:
+            tracks.mark()
         yield batch

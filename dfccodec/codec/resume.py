@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import itertools
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -84,13 +84,12 @@ def _record(settings: Settings, loaded: Loaded) -> dict[str, str]:
     }
 
 
-def taken(out: BinaryIO, pictures: Iterator[Picture], count: int) -> Iterator[tuple[Clip, np.ndarray]]:
-    """The clips that `out` has already, with their integers; takes their frames from `pictures`.
+def taken(out: BinaryIO, batches: Iterator[Sequence[Picture]]) -> Iterator[tuple[Clip, np.ndarray]]:
+    """The clips that `out` has already, with their integers; takes their frames from `batches`.
 
     Args:
         out: any stream; only a `Part` has something.
-        pictures: the frames of the video, from the first on.
-        count: frames of a clip.
+        batches: the frames of the video, clip by clip, from the first on.
 
     Raises:
         UsageError: the frames are not those that were coded.
@@ -101,13 +100,19 @@ def taken(out: BinaryIO, pictures: Iterator[Picture], count: int) -> Iterator[tu
         reader = StreamReader(stream)
         clips = (item.clip for item in reader if isinstance(item, ClipAt))
         for number, clip in enumerate(itertools.islice(clips, out.clips)):
-            digest = _Digest()
-            for picture in itertools.islice(pictures, count):
-                digest.add(picture)
-            if digest.text != out.digest(number):
+            if _digest(next(batches, ())) != out.digest(number):
                 last = clip.first_frame + clip.frames - 1
                 raise out.refusal(f"frames {clip.first_frame} to {last} of the source are not those that were coded")
             yield clip, decode_clip_integers(clip, reader.preamble.header)
+
+
+def noted(out: BinaryIO, batches: Iterable[list[Picture]]) -> Iterator[list[Picture]]:
+    """The same frames; `out`, if it is a `Part`, learns the digest of each clip's before it is coded."""
+    for batch in batches:
+        if isinstance(out, Part):
+            out.note(_digest(batch))
+        yield batch
+        del batch  # it would live on until the next one comes
 
 
 def steps_of(out: BinaryIO) -> np.ndarray | None:
@@ -118,35 +123,10 @@ def steps_of(out: BinaryIO) -> np.ndarray | None:
         return StreamReader(stream).preamble.steps
 
 
-def watched(out: BinaryIO, pictures: Iterable[Picture], count: int) -> Iterator[Picture]:
-    """The same frames; `out`, if it is a `Part`, learns the digest of each clip's `count` before the last is given."""
-    frames = iter(pictures)
-    while isinstance(out, Part):
-        digest = _Digest()
-        for picture in itertools.islice(frames, count):
-            digest.add(picture)
-            if digest.frames == count:
-                out.note(digest.text)
-            yield picture
-        if digest.frames < count:
-            if digest.frames:
-                out.note(digest.text)
-            return
-    yield from frames
-
-
-class _Digest:
-    """Of frames that follow one another: pixels and times."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self._hash = hashlib.blake2b(digest_size=DIGEST_BYTES)
-
-    def add(self, picture: Picture) -> None:
-        self.frames += 1
-        self._hash.update(struct.pack("<qq", picture.pts, picture.duration))
-        self._hash.update(np.ascontiguousarray(picture.rgb).data)
-
-    @property
-    def text(self) -> str:
-        return self._hash.hexdigest()
+def _digest(pictures: Sequence[Picture]) -> str:
+    """Of the pixels and times of frames that follow one another."""
+    found = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for picture in pictures:
+        found.update(struct.pack("<qq", picture.pts, picture.duration))
+        found.update(np.ascontiguousarray(picture.rgb).data)
+    return found.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,9 @@ import av
 from av.container import InputContainer
 
 from dfccodec.errors import InputError
+
+_SHARED = threading.Lock()
+"""Seeking and reading of a shared stream is one thing: pictures and sound are read in threads of their own."""
 
 
 class View(io.RawIOBase):
@@ -31,12 +35,14 @@ class View(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if whence == os.SEEK_CUR:
             offset, whence = offset + self._place, os.SEEK_SET
-        self._place = self._stream.seek(offset, whence)
+        with _SHARED:
+            self._place = self._stream.seek(offset, whence)
         return self._place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._stream.seek(self._place)
-        data = self._stream.read(len(buffer))
+        with _SHARED:
+            self._stream.seek(self._place)
+            data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)

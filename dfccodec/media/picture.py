@@ -50,7 +50,8 @@ class PacketSource(Protocol):
     """Where packets of sound and subtitles come from (`media.tracks.Tracks`); times are seconds of the pictures' clock.
 
     `streams` are to be declared before the first clip; `until` gives (stream, packets) of all that begins before
-    `end`, `rest` what is left behind the last picture, `size` the bytes of all, 0 where it is not known.
+    `end`, `rest` what is left behind the last picture, `size` the bytes of all, 0 where it is not known. `mark`
+    tells it that the pictures of one more clip were read.
     """
 
     @property
@@ -58,6 +59,7 @@ class PacketSource(Protocol):
     def until(self, end: Fraction | None) -> Iterator[tuple[int, list[Packet]]]: ...
     def rest(self) -> Iterator[tuple[int, list[Packet]]]: ...
     def size(self) -> int: ...
+    def mark(self) -> None: ...
 
 
 class PacketSink(Protocol):

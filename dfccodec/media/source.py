@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
@@ -30,6 +31,8 @@ from dfccodec.media.tracks import Tracks, choose
 
 _SEEK_FROM = 5
 """Seconds from which on it pays to seek to the beginning of a range."""
+_PATIENCE = 1.0
+"""Seconds to wait with closing for whoever reads."""
 
 
 class VideoSource:
@@ -59,6 +62,7 @@ class VideoSource:
         size: str | None = None,
     ) -> None:
         wanted = parse_size(size) if size else None
+        self._busy, self._closed = threading.Lock(), False
         self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
         self._container = open_input(source)
         if not self._container.streams.video:
@@ -137,16 +141,26 @@ class VideoSource:
         return chapters.moved(found, self._start, length and self._start + length) if self._start or length else found
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._container.close()
+        # Who reads in a thread may be waiting for a pipe that will never give: then there is nothing to be closed.
+        if self._busy.acquire(timeout=_PATIENCE):
+            self._closed = True
+            self._container.close()
+            self._busy.release()
 
     def _decode(self) -> Iterator[VideoFrame]:
         passing = self._passing
+        packets = self._container.demux(self._stream, *(passing.chosen if passing else ()))
         try:
-            for packet in self._container.demux(self._stream, *(passing.chosen if passing else ())):
-                if packet.stream.index == self._stream.index:  # a last, empty packet has no number of its own
-                    yield from self._stream.decode(packet)
-                elif passing and packet.size:
-                    passing.put(packet)
+            while True:
+                with self._busy:
+                    packet = None if self._closed else next(packets, None)
+                    if packet is None:
+                        return
+                    own = packet.stream.index == self._stream.index  # a last, empty packet has no number of its own
+                    frames = self._stream.decode(packet) if own else []
+                    if passing and not own and packet.size:
+                        passing.put(packet)
+                yield from frames
         except av.error.FFmpegError as error:
             raise InputError(f"cannot decode {self._name}: {reason(error)}") from None
 
@@ -282,5 +296,5 @@ def _kinds(container: InputContainer) -> str:
 
 
 def standard_input() -> BinaryIO:
-    """The binary stream behind `-`."""
-    return sys.stdin.buffer
+    """The binary stream behind `-`, without a buffer: Python cannot end while a thread waits for one."""
+    return cast(BinaryIO, open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))

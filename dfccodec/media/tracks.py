@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -70,7 +71,7 @@ class Tracks:
         begin: Fraction = Fraction(0),
         cut_off: bool = False,
     ) -> None:
-        self._queue: deque[AvPacket[Stream]] | None = deque() if isinstance(source, InputContainer) else None
+        self._queue: deque[AvPacket[Stream] | None] | None = deque() if isinstance(source, InputContainer) else None
         self._source, self._choice = source, (audio, subtitles)
         self._container = source if isinstance(source, InputContainer) else open_input(source)
         self.chosen = choose(self._container, audio, subtitles)
@@ -78,6 +79,8 @@ class Tracks:
         self._infos = {info.id: info for info in self.streams}
         self._begin, self._cut = begin, cut_off
         self._ahead: AvPacket[Stream] | None = None
+        self._due: float = 0  # marks at which whoever asks now has to stop, and those passed
+        self._passed = 0
         self._packets = self._demuxed(self._container, self.chosen)
 
     def set_range(self, begin: Fraction, cut_off: bool) -> None:
@@ -89,6 +92,15 @@ class Tracks:
         if self._queue is not None:
             self._queue.append(packet)
 
+    def mark(self) -> None:
+        """The pictures of one more clip were read: its packets are those before this.
+
+        Whoever reads the pictures may be ahead of whoever writes, by more or less each time; the file is to be the
+        same each time.
+        """
+        if self._queue is not None:
+            self._queue.append(None)
+
     def close(self) -> None:
         """Close what this object opened."""
         if self._queue is None:
@@ -97,6 +109,7 @@ class Tracks:
     def until(self, end: Fraction | None) -> Iterator[tuple[int, list[Packet]]]:
         """(stream, packets) of all that begins before `end` seconds after `begin`; None is the end of the source."""
         limit = None if end is None else end + self._begin
+        self._due += math.inf if end is None else 1
         waiting: dict[int, list[Packet]] = {}
         size = 0
         while (packet := self._next()) is not None:
@@ -133,7 +146,12 @@ class Tracks:
             packet, self._ahead = self._ahead, None
             return packet
         if self._queue is not None:
-            return self._queue.popleft() if self._queue else None
+            while self._queue and self._passed < self._due:
+                found = self._queue.popleft()
+                if found is not None:
+                    return found
+                self._passed += 1
+            return None
         return next(self._packets, None)
 
     def _demuxed(self, container: InputContainer, chosen: list[Stream]) -> Iterator[AvPacket[Stream]]:

@@ -61,17 +61,20 @@ def test_ten_thousand_flips(coding: str, times: int, flat: Loaded) -> None:
     sound = encoded(coding, flat)
     rng = np.random.default_rng(256)
     survivors(sound, flat)
-    tracemalloc.start()
-    slowest = 0.0
-    for _ in range(times):
+    slowest, peak = 0.0, 0  # in processor time: other work on the machine is not the reader's fault
+    for number in range(times):
         data = bytearray(sound)
         for _ in range(rng.integers(1, 4)):
             data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        traced = number % 10 == 0  # tracing takes four times as long
+        if traced:
+            tracemalloc.start()
         begun = time.process_time()
         survivors(bytes(data), flat)
         slowest = max(slowest, time.process_time() - begun)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+        if traced:
+            peak = max(peak, tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
     assert slowest < 1
     assert peak < 64 << 20
 
@@ -131,6 +134,6 @@ def test_a_file_of_false_chunks_is_given_up_in_time() -> None:
 
     dfc.encode(moving(2, 16, 16), out, model=flat_model())
     false = out.getvalue() + (b"CLIP" + (1 << 20).to_bytes(4, "little")) * 250_000
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert dfc.verify(io.BytesIO(false)).faults
-    assert time.perf_counter() - begun < 3
+    assert time.process_time() - begun < 3
