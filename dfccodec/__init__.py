@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dfccodec.codec.api import encode as encode
     from dfccodec.codec.file import DfcFile as DfcFile
     from dfccodec.codec.file import open_file as open
+    from dfccodec.codec.recover import recover as recover
     from dfccodec.codec.trim import trim as trim
     from dfccodec.codec.verify import verify as verify
     from dfccodec.errors import DfcError as DfcError
@@ -32,11 +33,12 @@ _WHERE = {
     "encode": ("dfccodec.codec.api", "encode"),
     "decode": ("dfccodec.codec.api", "decode"),
     "verify": ("dfccodec.codec.verify", "verify"),
+    "recover": ("dfccodec.codec.recover", "recover"),
     "trim": ("dfccodec.codec.trim", "trim"),
     "DfcError": ("dfccodec.errors", "DfcError"),
 }
 
-__all__ = ["DfcError", "DfcFile", "__version__", "decode", "encode", "open", "trim", "verify"]
+__all__ = ["DfcError", "DfcFile", "__version__", "decode", "encode", "open", "recover", "trim", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
 from dfccodec.errors import InputError, OutputExistsError, UsageError
 from dfccodec.text import shown as shown
+
+if TYPE_CHECKING:
+    from dfccodec.container.chunks import Damage
 
 Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is standard output.")]
 Force = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")]
@@ -48,6 +51,12 @@ def result(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     """A JSON result on standard output; characters that a terminal would obey are escaped as JSON escapes them."""
     text = json.dumps(record, indent=2, ensure_ascii=False)
     sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
+
+
+def fault(damage: Damage, kind: str | None = None) -> dict[str, Any]:
+    """A fault of a file for JSON: its place and size in bytes, why, its class (SPEC.md 2.1), what was put right."""
+    record = {"offset": damage.offset, "bytes": damage.size, "class": kind or damage.kind, "reason": damage.reason}
+    return record | ({"mended": damage.mended} if damage.mended else {})
 
 
 @contextlib.contextmanager

@@ -52,7 +52,8 @@ def decode(
     no_audio: common.NoAudio = False,
     no_subtitles: common.NoSubtitles = False,
     conceal: Annotated[
-        bool, typer.Option("--conceal", help="Go on after damage; lost frames repeat the last good one.")
+        bool,
+        typer.Option("--conceal", help="Go on after damage: repair what can be, else repeat the last good frame."),
     ] = False,
     model: Annotated[str, typer.Option("--model", help="Where the file's model is, if its name does not say.")] = "",
     device: common.Device = "auto",
@@ -136,10 +137,11 @@ def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> Non
     tell({
         "frames": frames,
         "concealed": [{"first": a, "count": n} for a, n in decoder.lost],
-        "damage": [{"offset": d.offset, "bytes": d.size, "reason": d.reason} for d in decoder.damage],
+        "damage": [common.fault(d) for d in decoder.damage],
     })  # fmt: skip
     for damage in decoder.damage:
-        common.say(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}")
+        what = f"; {damage.mended} was put right" if damage.mended else ""
+        common.say(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")
     if decoder.damage:
         lost = ", ".join(f"{a} to {a + n - 1}" for a, n in decoder.lost) or "none known"
         raise DamagedError(f"the file is damaged: frames concealed: {lost}; all others were decoded")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfccodec.cli import batch, common
+from dfccodec.cli import batch, common, parts
 from dfccodec.codec import presets
+from dfccodec.errors import UsageError
 
 if TYPE_CHECKING:
     from dfccodec.codec.loaded import Loaded
@@ -91,12 +92,17 @@ def encode(
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     seed: common.Seed = 256,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted encode to this output has left.")
+    ] = False,
     json: common.Json = False,
     yes: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Encode a video into a .dfc file, or several into --output-dir."""
     jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json)
+    if resume and any(job.output == "-" for job in jobs):
+        raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
     from dfccodec.codec import api
     from dfccodec.codec.control.target import Target
     from dfccodec.codec.options import make_settings
@@ -112,7 +118,7 @@ def encode(
     carry = not no_audio, not no_subtitles
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
-        _encode(job.source, job.output, settings, lambda: loaded(model), carry, span, size, quiet, tell)
+        _encode(job.source, job.output, settings, lambda: loaded(model), carry, span, size, resume, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
 
@@ -125,10 +131,11 @@ def _encode(
     carry: tuple[bool, bool],
     span: Span,
     size: str | None,
+    resume: bool,
     quiet: bool,
     tell: batch.Tell,
 ) -> None:
-    """Encode one video; `carry` sound and subtitles."""
+    """Encode one video; `carry` sound and subtitles; go on with what an interrupted run has left to `resume`."""
     from dfccodec.codec import api
     from dfccodec.codec.encoder import encode_pictures
     from dfccodec.media.source import VideoSource, standard_input
@@ -141,7 +148,8 @@ def _encode(
         told = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
-        with common.writing(output) as out, common.progress("encode", video.info.frames, quiet) as advance:
+        opened = parts.writing(output, settings, loaded, resume, quiet)
+        with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
             again = partial(api.again, name, span=span, size=size) if api.repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
         common.notes(video.notes[told:], quiet)

@@ -16,7 +16,7 @@ from dfccodec.errors import DfcError
 from dfccodec.text import shown
 from dfccodec.version import __version__
 
-VERBS = ("encode", "decode", "inspect", "verify", "trim", "generate", "train", "models")
+VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:

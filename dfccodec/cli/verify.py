@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dfccodec.cli import common
-from dfccodec.errors import DamagedError
+from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
+
+if TYPE_CHECKING:
+    from dfccodec.codec.verify import Verdict
 
 
 def verify(
@@ -17,20 +20,35 @@ def verify(
 ) -> None:
     """Check every checksum, count and integer of a .dfc file; no model needed."""
     from dfccodec.codec.verify import verify as check
+    from dfccodec.container.chunks import Damage
 
-    with common.reading(source) as stream, common.progress("verify", 0, quiet) as advance:
-        verdict = check(stream, advance)
+    try:
+        with common.reading(source) as stream, common.progress("verify", 0, quiet) as advance:
+            verdict = check(stream, advance)
+    except (DamagedError, UnsupportedError, NotDfcError) as error:
+        if json:  # header, model or steps are at fault: the first fault is the only one that can be named
+            kind = "not-dfc" if isinstance(error, NotDfcError) else None
+            common.result(_record(None, [common.fault(Damage.of(error, getattr(error, "offset", 0) or 0, 0), kind)]))
+        raise
     if json:
-        common.result({
-            "valid": not verdict.faults, "clips": verdict.clips, "frames": verdict.frames, "kept": verdict.kept,
-            "latent_sha256": verdict.latent_hash.hex(),
-            "faults": [{"offset": f.offset, "bytes": f.size, "reason": f.reason} for f in verdict.faults],
-        })  # fmt: skip
+        common.result(_record(verdict, [common.fault(f) for f in verdict.faults]))
     if verdict.faults:
         for fault in verdict.faults:
-            common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}")
-        raise DamagedError(
-            f"{source} is damaged: {len(verdict.faults)} fault(s); "
-            f"{verdict.clips} clips with {verdict.frames} frames are whole"
-        )
+            common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {common.shown(fault.reason)}")
+        whole = f"{verdict.clips} clips with {verdict.frames} frames are whole"
+        if verdict.faults[0].kind == "unsupported":
+            raise UnsupportedError(f"{source} is not for this reader: {verdict.faults[0].reason}; before that {whole}")
+        raise DamagedError(f"{source} is damaged: {len(verdict.faults)} fault(s); {whole}")
     common.say(f"{source}: ok, {verdict.clips} clips, {verdict.frames} frames, {verdict.kept} kept", quiet)
+
+
+def _record(verdict: Verdict | None, faults: list[dict[str, Any]]) -> dict[str, Any]:
+    """What verify.schema.json describes; no verdict where there was nothing to judge clips by."""
+    return {
+        "valid": not faults,
+        "clips": verdict.clips if verdict else 0,
+        "frames": verdict.frames if verdict else 0,
+        "kept": verdict.kept if verdict else 0,
+        "latent_sha256": verdict.latent_hash.hex() if verdict else None,
+        "faults": faults,
+    }

@@ -18,8 +18,8 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import Progress, Report, encode_pictures
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.options import make_settings
-from dfccodec.codec.output import replacing
 from dfccodec.codec.quantizer import SNAP
+from dfccodec.codec.resume import opened
 from dfccodec.codec.runtime import pick_device, pick_dtype
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
@@ -95,6 +95,7 @@ def encode(
     device: str = "auto",
     dtype: str = "auto",
     progress: Progress | None = None,
+    resume: bool = False,
 ) -> Report:
     """Encode a video into a `.dfc` file.
 
@@ -125,6 +126,8 @@ def encode(
         rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
+        resume: go on with what an interrupted encode of the same source to the same path, with the same options, has
+            left beside it, to the same bytes; without it, and without anything left, begin at the first frame.
 
     Returns:
         counts of frames, kept frames and clips, and the size in bytes.
@@ -144,7 +147,12 @@ def encode(
         frame_rate = Fraction(rate).limit_denominator(1001)
         pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles), size)
         tracks = opened_tracks(pictures, stack)
-        stream = cast(BinaryIO, out) if hasattr(out, "write") else stack.enter_context(replacing(Path(cast(str, out))))
+        if not hasattr(out, "write"):
+            stream = stack.enter_context(opened(Path(cast(str, out)), settings, loaded, resume))
+        elif resume:
+            raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
+        else:
+            stream = cast(BinaryIO, out)
         anew = partial(again, source, frame_rate, span, size) if repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
 

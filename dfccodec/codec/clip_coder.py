@@ -64,6 +64,10 @@ class ClipCoder:
         before, after = self._costs.tolist()
         return 1 - after / before if before else 0.0
 
+    def resume(self, steps: np.ndarray | None) -> None:
+        """Go on in a file that has these steps, (C,) float32, which the model may not have; None is no such file."""
+        self._steps = self._steps if steps is None else steps
+
     @property
     def steps(self) -> np.ndarray:
         """(C,) float32; known once a clip has been coded."""

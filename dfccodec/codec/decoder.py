@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
 
-from dfccodec.codec import fill, tiles
+from dfccodec.codec import fill, salvage, tiles
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
@@ -75,6 +76,9 @@ def model_frames(clip: Clip, values: np.ndarray, header: Header, steps: np.ndarr
     return tiles.join(out, header)
 
 
+MAX_WRECKS = 1 << 26
+"""Bytes of damaged stretches, between two good clips, that are looked at for kept frames."""
+
 MIN_CLIP_BYTES = FRAME_BYTES + 34
 """Bytes of the smallest clip chunk: framing, head, one byte of kept bits, one of importance, one duration."""
 
@@ -85,7 +89,9 @@ class Decoder:
     Args:
         stream: a binary stream; need not seek.
         load: called with the preamble to get the model the file needs.
-        conceal: go on after damage: frames of a lost clip repeat the last good frame, or the first good one.
+        conceal: go on after damage: what a checksum can put right is put right (`container.mend`), of other clips those
+            kept frames are shown that are good for certain (`codec.salvage`), and all other frames of a lost clip
+            repeat the last good frame, or the first good one.
         close: close the stream when the iteration ends.
         tracks: where sound and subtitles go, as they come; may be set until the iteration begins.
         span: the part wanted. A stream that can seek is read there only; times then count from its first frame.
@@ -93,8 +99,9 @@ class Decoder:
     Attributes:
         preamble: header, model, steps, tags.
         damage: what was met, with `conceal`; complete once the iteration has ended.
-        lost: (first frame, count) of every stretch of missing frames. A stretch longer than the damaged bytes can have
-            held gets no stand-ins: a number in a file must not make a reader produce four billion frames.
+        lost: (first frame, count) of every stretch of frames that only repeat another. A stretch longer than the
+            damaged bytes can have held gets no stand-ins: a number in a file must not make a reader produce four
+            billion frames.
 
     Raises:
         DamagedError: the file is damaged and `conceal` is off.
@@ -112,7 +119,7 @@ class Decoder:
     ) -> None:
         self._stream, self._start = stream, stream.tell() if stream.seekable() else None
         self._owned = stream if close else None
-        self._reader = StreamReader(stream)
+        self._reader = StreamReader(stream, mending=conceal)
         self.preamble = self._reader.preamble
         self._tick = Fraction(self.preamble.header.time_base.num, self.preamble.header.time_base.den)
         self._loaded = load(self.preamble)
@@ -127,6 +134,7 @@ class Decoder:
         self.lost: list[tuple[int, int]] = []
         self._next = 0  # number of the frame expected next
         self._room = 0  # damaged bytes since the last good clip
+        self._wrecks: list[bytes] = []  # those bytes
         self._last: Picture | None = None
 
     def __iter__(self) -> Iterator[Picture]:
@@ -143,7 +151,7 @@ class Decoder:
                 elif isinstance(item, Packets):
                     self._packets(item)
                 elif isinstance(item, IndexAt) and item.index.frames > self._next:
-                    yield from self._inside(self._next, list(self._bridge(item.index.frames, None)))
+                    yield from self._inside(self._next, self._bridge(item.index.frames, None))
                 if self._window.over:
                     break
         finally:
@@ -222,8 +230,10 @@ class Decoder:
         if not self._conceal:
             kind = LimitError if damage.kind == "limit" else DamagedError
             raise kind(f"{damage.reason}; decode --conceal gives back what is whole", damage.offset)
-        self.damage.append(damage)
+        self.damage.append(dataclasses.replace(damage, data=b""))
         self._room += damage.size
+        if damage.data and not damage.mended and len(damage.data) + sum(map(len, self._wrecks)) <= MAX_WRECKS:
+            self._wrecks.append(damage.data)
 
     def _clip(self, at: ClipAt) -> Iterator[Picture]:
         clip = at.clip
@@ -245,13 +255,14 @@ class Decoder:
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]
         if clip.first_frame > self._next:
-            yield from self._inside(self._next, list(self._bridge(clip.first_frame, pictures[0])))
+            yield from self._inside(self._next, self._bridge(clip.first_frame, pictures[0]))
         yield from self._inside(clip.first_frame, pictures)
         self._next = last
         self._last = pictures[-1]
         self._room = 0
+        self._wrecks.clear()
 
-    def _inside(self, first: int, pictures: list[Picture]) -> Iterator[Picture]:
+    def _inside(self, first: int, pictures: Iterable[Picture]) -> Iterator[Picture]:
         """Those of pictures that follow one another that are in the range, after the packets that play with them."""
         if self._span.whole:
             yield from pictures
@@ -267,24 +278,45 @@ class Decoder:
             yield Picture(picture.rgb, picture.pts - self._zero, picture.duration)
 
     def _bridge(self, until: int, after: Picture | None) -> Iterator[Picture]:
-        """Stand-ins for the frames from the one expected to `until`, evenly over the time that is missing."""
+        """The frames from the one expected to `until`, salvaged or repeated, evenly over the time that is missing."""
         count, first = until - self._next, self._next
         if not self._conceal:
             raise DamagedError(f"frames {first} to {until - 1} are missing; decode --conceal gives back the rest")
         self._next = until
-        self.lost.append((first, count))
         # A frame number is only a claim: no more stand-ins than the damaged bytes can have held frames.
         if count > self.preamble.header.clip_frames * (self._room // MIN_CLIP_BYTES + 1):
+            self.lost.append((first, count))
             return
-        model = self._last or after
-        if model is None:
+        saved = salvage.pictures(self._wrecks, self.preamble.header, self._shown, first, until)
+        number, rgb = next(saved, (until, None))
+        known = self._last or after
+        held = known.rgb if known else rgb
+        if held is None:
+            self.lost.append((first, count))
             return
         tick = self._nominal()
-        start = self._last.pts + self._last.duration if self._last else model.pts - count * tick
+        start = self._last.pts + self._last.duration if self._last else after.pts - count * tick if after else 0
         end = after.pts if after else start + count * tick
         for i in range(count):
+            if first + i == number and rgb is not None:
+                held = rgb
+                number, rgb = next(saved, (until, None))
+            else:
+                self._miss(first + i)
             a, b = start + (end - start) * i // count, start + (end - start) * (i + 1) // count
-            yield Picture(model.rgb, a, max(b - a, 1))
+            yield Picture(held, a, max(b - a, 1))
+
+    def _shown(self, clip: Clip, values: np.ndarray) -> np.ndarray:
+        """The frames of a clip (T, H, W, 3) uint8 from integers that are at hand."""
+        header = self.preamble.header
+        return finished(model_frames(clip, values, header, self.preamble.steps, self._loaded), clip, header)
+
+    def _miss(self, number: int) -> None:
+        """Note a frame that is not shown as it was."""
+        if self.lost and sum(self.lost[-1]) == number:
+            self.lost[-1] = self.lost[-1][0], self.lost[-1][1] + 1
+        else:
+            self.lost.append((number, 1))
 
     def _nominal(self) -> int:
         """Ticks a frame lasts by the header's rate."""

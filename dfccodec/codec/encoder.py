@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from dfccodec.codec import resume
 from dfccodec.codec.ahead import ahead
 from dfccodec.codec.clip_coder import ClipCoder
 from dfccodec.codec.control.auto import Auto
@@ -71,7 +72,7 @@ def encode_pictures(
     Args:
         pictures: frames in order of display.
         info: what the source says of itself.
-        out: a binary stream; written front to back, never sought.
+        out: a binary stream; written front to back, never sought. What `resume.opened` gives may hold clips already.
         loaded: the model.
         settings: budget, QP, fill policy, seed, target.
         progress: told the number of frames done.
@@ -105,7 +106,7 @@ def _encoded(
         clips = auto.clips(batches, anew)
         return _written(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
-        return _written(_clips(batches, coder), info, out, coder, tracks, progress)
+        return _written(_clips(iter(batches), coder, out), info, out, coder, tracks, progress)
     overhead = _overhead(info, coder, tracks)
     plan = Plan(coder, settings.target, settings.fixed, overhead, progress or (lambda done: None))
     clips = plan.clips(batches, anew)
@@ -119,10 +120,14 @@ def _encoded(
     return dataclasses.replace(report, outcome=outcome)
 
 
-def _clips(batches: Iterable[list[Picture]], coder: ClipCoder) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Every clip by the settings alone."""
+def _clips(batches: Iterator[list[Picture]], coder: ClipCoder, out: BinaryIO) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Every clip by the settings alone; those that `out` has from an interrupted run as they are there."""
     first = 0
-    for batch in batches:
+    coder.resume(resume.steps_of(out))
+    for clip, values in resume.taken(out, batches):
+        yield clip, values
+        first += clip.frames
+    for batch in resume.noted(out, batches):
         yield coder.code(batch, first)
         first += len(batch)
 

@@ -6,7 +6,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
@@ -53,6 +53,10 @@ class Damage:
     reason: str
     kind: str = "damaged"
     """Class of error (SPEC.md 2.1): `damaged`, `limit` or `unsupported`."""
+    data: bytes = field(default=b"", compare=False, repr=False)
+    """The bytes themselves, where `walk` was to keep them."""
+    mended: str = ""
+    """What was put right, where the chunk follows all the same (`container.mend`)."""
 
     @classmethod
     def of(cls, error: DfcError, offset: int, size: int) -> Damage:
@@ -91,7 +95,17 @@ class Source:
         self._stream = stream
         self._window = bytearray()
         self._ended = False
+        self._kept, self._most = bytearray(), 0
         self.offset = 0
+
+    def keep(self, most: int) -> None:
+        """From now on, remember up to `most` of the bytes skipped."""
+        self._kept, self._most = bytearray(), most
+
+    def kept(self) -> bytes:
+        """The bytes skipped since `keep`, none where they were more; forgets them."""
+        out, self._kept, self._most = bytes(self._kept), bytearray(), 0
+        return out
 
     def fill(self, count: int) -> int:
         """Look `count` bytes ahead; returns how many there are, fewer at the end of the stream. Copies nothing."""
@@ -126,6 +140,12 @@ class Source:
 
     def skip(self, count: int) -> None:
         """Move on by `count` bytes that were peeked."""
+        if self._most:
+            self._most = max(self._most - count, 0)
+            if self._most:
+                self._kept += self._window[:count]
+            else:
+                self._kept = bytearray()
         del self._window[:count]
         self.offset += count
 
@@ -145,8 +165,10 @@ def read_signature(source: Source) -> None:
     source.skip(8)
 
 
-def walk(source: Source) -> Iterator[Chunk | Damage]:
+def walk(source: Source, keep: int = 0) -> Iterator[Chunk | Damage]:
     """Chunks in file order after the signature; stretches of bad bytes come as `Damage` and reading goes on.
+
+    Stretches of less than `keep` bytes come with their bytes.
 
     A bad chunk whose successor stands where its length says costs that chunk alone. Otherwise the length itself is
     doubtful, and the next known type with a right checksum is searched byte by byte.
@@ -161,11 +183,12 @@ def walk(source: Source) -> Iterator[Chunk | Damage]:
             yield found
             continue
         start, reason = source.offset, found.reason
+        source.keep(keep)
         if found.size and _plausible_at(source, found.size):
             source.skip(found.size)
         else:
             budget = _resync(source, budget)
-        yield Damage(start, source.offset - start, reason)
+        yield Damage(start, source.offset - start, reason, data=source.kept())
 
 
 def _chunk_at(source: Source) -> Chunk | Damage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import numpy as np
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import Chunk, Damage, Source
+from dfccodec.container.mend import mend
 from dfccodec.container.records import Clip, Header, Index, ModelId, Packet, StreamInfo
-from dfccodec.errors import DamagedError, UnsupportedError
+from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class IndexAt:
     offset: int
 
 
+_KEPT = 1 << 25
+"""Bytes of a damaged stretch that are held to be mended: more than any clip of 4K takes."""
+
 Item = ClipAt | StreamInfo | Packets | IndexAt | Chunk | Damage
 """What a file holds after its preamble; `Chunk` is an ancillary chunk this reader does not know."""
 
@@ -60,9 +65,11 @@ class StreamReader:
 
     Args:
         stream: a binary stream that can `read`.
+        mending: put right what checksums tell (`container.mend`): such a chunk comes after its damage, which says so.
 
     Attributes:
         preamble: header, model, steps, tool and tags.
+        place: (offset, size) of what the iteration gave last.
         bytes_by_type: bytes of the good chunks read so far, framing included.
 
     Raises:
@@ -71,19 +78,30 @@ class StreamReader:
         DamagedError: header, model or steps are damaged, missing, doubled or out of order.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, mending: bool = False) -> None:
         source = Source(stream)
         self.bytes_by_type: Counter[str] = Counter()
-        chunks.read_signature(source)
-        self._walk = self._counted(chunks.walk(source))
-        self._source = source
+        self.place = (0, 0)
         self._ahead: list[Chunk | Damage] = []
+        try:
+            chunks.read_signature(source)
+        except NotDfcError as error:
+            if not mending or source.peek(8, 12) != chunks.HEAD:
+                raise
+            source.skip(8)
+            self._ahead.append(Damage(0, 8, str(error), mended="signature"))
+        self._walk = self._counted(chunks.walk(source, _KEPT if mending else 0))
+        self._source = source
         self.preamble = self._read_preamble()
 
     def _counted(self, items: Iterator[Chunk | Damage]) -> Iterator[Chunk | Damage]:
         for item in items:
             if isinstance(item, Chunk):
                 self.bytes_by_type[chunks.name(item.type)] += item.size
+            elif found := mend(item) if item.data else None:
+                yield dataclasses.replace(item, mended=found[1])
+                yield found[0]
+                continue
             yield item
 
     def _read_preamble(self) -> Preamble:
@@ -137,8 +155,10 @@ class StreamReader:
         while self._ahead:
             item = self._ahead.pop(0)
             finished |= isinstance(item, Chunk) and item.type == chunks.FOOT
+            self.place = item.offset, item.size
             yield self._typed(item)
         for item in self._walk:
+            self.place = item.offset, item.size
             if finished and not isinstance(item, Damage):
                 yield Damage(item.offset, item.size, f"chunk {chunks.name(item.type)} stands after the footer")
                 continue

@@ -79,13 +79,27 @@ def test_ten_thousand_flips(coding: str, times: int, flat: Loaded) -> None:
     assert peak < 64 << 20
 
 
-def test_a_flip_in_one_clip_leaves_the_others(sound: bytes, flat: Loaded) -> None:
+def test_one_wrong_bit_is_put_right(sound: bytes, flat: Loaded) -> None:
     clips = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)]
     whole = [p.rgb for p in Decoder(io.BytesIO(sound), lambda _: flat)]
     for at in clips:
         for place in (at.offset, at.offset + 2, at.offset + 5, at.offset + 30, at.offset + at.size - 1):
             data = bytearray(sound)
             data[place] ^= 0x40
+            decoder = Decoder(io.BytesIO(bytes(data)), lambda _: flat, conceal=True)
+            assert all((p.rgb == q).all() for p, q in zip(decoder, whole, strict=True))
+            assert decoder.lost == []
+            assert [bool(d.mended) for d in decoder.damage] == [True]
+            assert decoder.damage[0].offset == at.offset
+
+
+def test_damage_in_one_clip_leaves_the_others(sound: bytes, flat: Loaded) -> None:
+    clips = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)]
+    whole = [p.rgb for p in Decoder(io.BytesIO(sound), lambda _: flat)]
+    for at in clips:
+        for place in (at.offset + 6, at.offset + 30, at.offset + at.size - 6, at.offset + at.size - 4):
+            data = bytearray(sound)
+            data[place : place + 4] = b"\xa5\x5a\xa5\x5a"
             decoder = Decoder(io.BytesIO(bytes(data)), lambda _: flat, conceal=True)
             pictures = list(decoder)
             assert len(pictures) == 70

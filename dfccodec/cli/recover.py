@@ -1,0 +1,63 @@
+"""`dfc recover`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dfccodec.cli import common
+
+if TYPE_CHECKING:
+    from dfccodec.codec.recover import Lost, Recovered
+
+
+def recover(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A damaged .dfc file; - is standard input.")],
+    output: common.Output,
+    json: common.Json = False,
+    yes: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make a valid .dfc file of what is whole in a damaged or truncated one; no model needed."""
+    common.check_output(output, yes, source, json)
+    from dfccodec.codec.recover import recover as save
+
+    with (
+        common.reading(source) as stream,
+        common.writing(output) as out,
+        common.progress("recover", 0, quiet) as advance,
+    ):
+        found = save(stream, out, advance)
+    _tell(found, quiet)
+    if json:
+        common.result({
+            "clips": found.clips, "frames": found.frames, "kept": found.kept, "packets": found.packets,
+            "bytes": found.size, "ended": found.ended,
+            "lost": [
+                {"first": p.first, "count": p.count, "start": float(p.start), "end": p.end and float(p.end)}
+                for p in found.lost
+            ],
+            "faults": [common.fault(f) for f in found.faults],
+        })  # fmt: skip
+
+
+def _tell(found: Recovered, quiet: bool) -> None:
+    for fault in found.faults:
+        what = f"; {fault.mended} was put right" if fault.mended else ""
+        common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {common.shown(fault.reason)}{what}", quiet)
+    common.notes(map(_gap, found.lost), quiet)
+    if not found.ended:
+        common.notes(["the file ends without its index, so what is lost after its last clip is not known"], quiet)
+    if not found.faults:
+        common.notes(["nothing was wrong with the file"], quiet)
+    elif not found.lost and found.ended:
+        common.notes(["no frame is lost"], quiet)
+    size = common.human(found.size)
+    common.say(f"{found.frames} frames, {found.kept} kept in {found.clips} clips, {size}", quiet)
+
+
+def _gap(lost: Lost) -> str:
+    end = "the end" if lost.end is None else f"{float(lost.end):.3f} s"
+    frames = f"frames {lost.first} to {lost.first + lost.count - 1} are lost"
+    return f"{frames}, a gap in time from {float(lost.start):.3f} s to {end}"

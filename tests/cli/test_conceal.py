@@ -1,0 +1,60 @@
+"""`dfc decode --conceal` as a person uses it: what is repaired, what is repeated, what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from support import DATA
+
+import dfccodec as dfc
+from dfccodec.media.source import VideoSource
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "dfccodec", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, env=ENV, timeout=300)
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with VideoSource(path) as video:
+        return [picture.rgb for picture in video]
+
+
+def test_a_bit_is_put_right_and_a_hole_costs_what_it_must(tmp_path: Path) -> None:
+    file, bad = tmp_path / "a.dfc", tmp_path / "bad.dfc"
+    dfc.encode(DATA / "flower_96x64.mp4", file, budget="8", dtype="float32")
+    assert run("decode", file, "-o", tmp_path / "a.y4m", "--dtype", "float32").returncode == 0
+    with dfc.open(file) as opened:
+        head = opened.summary.clips[1]
+        kept = [32 + int(n) for n in opened[1].kept_indices]
+    data = bytearray(file.read_bytes())
+    data[head.offset + 200] ^= 1
+    bad.write_bytes(data)
+    done = run("decode", bad, "-o", tmp_path / "b.y4m", "--conceal", "--json", "--dtype", "float32")
+    record = json.loads(done.stdout)
+    assert (done.returncode, record["concealed"]) == (4, [])
+    assert record["damage"][0]["mended"] == f"byte {head.offset + 200}"
+    assert all((a == b).all() for a, b in zip(pictures(tmp_path / "a.y4m"), pictures(tmp_path / "b.y4m"), strict=True))
+
+    data = bytearray(file.read_bytes())
+    latents = head.offset + head.size - 4 - head.latent_bytes
+    data[latents : latents + 64] = bytes(64)
+    bad.write_bytes(data)
+    done = run("decode", bad, "-o", tmp_path / "c.y4m", "--conceal", "--json", "--dtype", "float32")
+    record = json.loads(done.stdout)
+    assert done.returncode == 4
+    lost = {n for part in record["concealed"] for n in range(part["first"], part["first"] + part["count"])}
+    shown = set(range(32, 64)) - lost
+    assert shown == set(kept[: len(shown)])
+    assert len(shown) >= len(kept) - 2
+    whole, found = pictures(tmp_path / "a.y4m"), pictures(tmp_path / "c.y4m")
+    assert all((whole[n] == found[n]).all() for n in (*range(32), *range(64, 70)))
+    # of fewer frames around them the decoder makes nearly the same
+    assert all(np.mean(np.abs(whole[n].astype(int) - found[n])) < 4 for n in shown)
