@@ -30,6 +30,7 @@ from dfccodec.codec.budgets import Budget
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.file import open_file
 from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.codec.recover import recover as recover_file
 from dfccodec.codec.trim import trim as trim_file
 from dfccodec.codec.verify import verify as verify_file
 from dfccodec.container import chunks, pack, seek
@@ -201,6 +202,20 @@ def trim(data: bytes) -> str:
     return "faulty"
 
 
+def recover(data: bytes) -> str:
+    """What `dfc recover` writes of any file, `dfc verify` finds no fault in, and of a good one nothing is lost."""
+    affordable_file(data, scale=3)
+    out = io.BytesIO()
+    found = recover_file(io.BytesIO(data), out)
+    out.seek(0)
+    again = verify_file(out)
+    assert not again.faults, again.faults[0].reason
+    if verify_file(io.BytesIO(data)).faults:
+        return f"{min(found.clips, 3)} saved"
+    assert not found.lost, found.lost
+    return "good"
+
+
 def decode(data: bytes) -> str:
     """Pictures of a file: all of it, with concealment, a part, and by random access."""
     affordable_file(data, scale=3, pixels=True)
@@ -269,6 +284,7 @@ TARGETS = {
         Target("verify", verify, seeds.vectors, mutate.file, _FILE),
         Target("readers", readers, seeds.vectors, mutate.file, Limits(base_ms=5000)),  # plain Python
         Target("trim", trim, seeds.vectors, mutate.file, _FILE),
+        Target("recover", recover, seeds.vectors, mutate.file, _FILE),
         Target("decode", decode, seeds.vectors, mutate.file, Limits(base_ms=60, base_mib=64, work=file_work)),
         Target("mux", mux, seeds.vectors, mutate.file, _MUX),
         Target("weights", weights, seeds.weight_files, mutate.safetensors),
