@@ -17,7 +17,7 @@ from dfccodec.codec.runtime import free_memory, free_threads
 from dfccodec.container.chunks import FRAME_BYTES, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Header, Index, StreamInfo
-from dfccodec.container.seek import leads_to_clip, read_index
+from dfccodec.container.seek import hop, leads_to_clip, read_index
 from dfccodec.errors import DamagedError, LimitError
 from dfccodec.media import chapters
 from dfccodec.media.cut import cut
@@ -181,14 +181,14 @@ class Decoder:
             yield item
 
     def _jump(self) -> bool:
-        """Go to the packets before the first clip wanted, where an index that holds true says where it is."""
+        """Go to the packets before the first clip wanted, by an index that holds true or from chunk to chunk."""
         stream = self._stream
         if self._start is None:
             return False
         place = stream.tell()
-        index = read_index(stream, self._start)
-        number = self._wanted(index) if index else 0
-        if index is None or number < 2 or not leads_to_clip(stream, self._start, index.clips[number]):
+        index = read_index(stream, self._start) or hop(stream, self._start, self.preamble.header)
+        number = self._wanted(index)
+        if number < 2 or not leads_to_clip(stream, self._start, index.clips[number]):
             stream.seek(place)
             return False
         before = index.clips[number - 1]

@@ -1,4 +1,4 @@
-"""The index of a file that can seek, found from its end and believed only after a look (SPEC.md 4.3)."""
+"""Where clips are in a file that can seek: by the index at its end, or hopping from chunk to chunk (SPEC.md 4.3)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import FOOT_BYTES, FRAME_BYTES, Chunk, Source
-from dfccodec.container.records import Index, IndexEntry
+from dfccodec.container.records import Header, Index, IndexEntry
 from dfccodec.errors import DfcError
+from dfccodec.limits import MAX_CHUNK
 
 
 def read_index(stream: BinaryIO, start: int) -> Index | None:
@@ -25,6 +26,38 @@ def read_index(stream: BinaryIO, start: int) -> Index | None:
     except DfcError:
         return None
     return found if found is not None and _orderly(found, where) else None
+
+
+def hop(stream: BinaryIO, start: int, header: Header) -> Index:
+    """What an index would say, by the heads of chunks alone, up to the first thing that is odd: the file was cut short.
+
+    Args:
+        stream: a seekable stream.
+        start: where the file begins in it.
+        header: of the file.
+    """
+    found: list[IndexEntry] = []
+    place, frame = len(chunks.SIGNATURE), 0
+    while True:
+        stream.seek(start + place)
+        head = stream.read(8)
+        kind, length = head[:4], int.from_bytes(head[4:], "little")
+        if len(head) < 8 or not (kind.isascii() and kind.isalpha()) or length > MAX_CHUNK:
+            break
+        if kind == chunks.CLIP:
+            try:
+                clip, fill, latents, fields = pack.unpack_clip_head(
+                    stream.read(min(length, pack.CLIP_HEAD_BYTES)), header
+                )
+            except DfcError:
+                break
+            if clip.first_frame != frame or fields.place + fill + latents != length:
+                break
+            size, kept = length + FRAME_BYTES, int(clip.kept.sum())
+            found.append(IndexEntry(place, size, frame, clip.first_pts, clip.frames, kept))
+            frame += clip.frames
+        place += length + FRAME_BYTES
+    return Index(tuple(found))
 
 
 def leads_to_clip(stream: BinaryIO, start: int, entry: IndexEntry) -> bool:
