@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 
-.PHONY: demo test lint vectors clean
+.PHONY: demo test lint pages vectors clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+pages: $(VENV)/.core
+	$(BIN)/python docs/make_pages.py
 
 vectors: $(VENV)/.core
 	$(BIN)/python formats/make_vectors.py

@@ -1,10 +1,10 @@
 """Peak memory of `dfc encode` and `dfc decode` over the length of a video and over the size of its picture.
 
-    python benchmarks/memory.py                                                 10 s and 600 s of 640×360: an hour
-    python benchmarks/memory.py --seconds 10 60 --fill token                    a tenth of that
+    python benchmarks/memory.py                                                 10 s and 600 s of 640×360: two hours
+    python benchmarks/memory.py --rate 10 --fill token                          a quarter of that
     python benchmarks/memory.py --seconds 2 --sizes 1920x1080 3840x2160         large pictures
 
-Real footage, forward and back again and again, with sound, 25 frames/s, in an .mp4; each run is a process of its own.
+Real footage, forward and back again and again, with sound, in an .mp4; each run is a process of its own.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from clips import EVAL, table, write_json
 
 from dfccodec.media.frames import read_scaled
 
-CLIP, RATE = "sam2_dog.mp4", 25
+CLIP = "sam2_dog.mp4"
 UNIT = 1024 if sys.platform != "darwin" else 1
 
 
-def footage(path: Path, width: int, height: int, seconds: int) -> None:
+def footage(path: Path, width: int, height: int, seconds: int, rate: int) -> None:
     """Write the video."""
     pictures = np.stack(read_scaled(EVAL / CLIP, 288, most=48))
     with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "20"})
+        video: Any = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "20"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         sound: Any = container.add_stream("aac", rate=48000, layout="stereo")
         noise = np.random.default_rng(0)
-        for number in range(seconds * RATE):
+        for number in range(seconds * rate):
             at = number % (2 * len(pictures))
             picture = pictures[min(at, 2 * len(pictures) - 1 - at)]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(width, height, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            frame.pts, frame.time_base = number, Fraction(1, rate)
             container.mux(video.encode(frame))
-            heard = noise.normal(0, 999, (1, 2 * 48000 // RATE)).astype(np.int16)
+            heard = noise.normal(0, 999, (1, 2 * 48000 // rate)).astype(np.int16)
             samples = av.AudioFrame.from_ndarray(heard, format="s16", layout="stereo")
-            samples.sample_rate, samples.pts, samples.time_base = 48000, number * 48000 // RATE, Fraction(1, 48000)
+            samples.sample_rate, samples.pts, samples.time_base = 48000, number * 48000 // rate, Fraction(1, 48000)
             container.mux(sound.encode(samples))
         container.mux(video.encode(None))
         container.mux(sound.encode(None))
@@ -67,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Peak memory.")
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 600])
     parser.add_argument("--sizes", nargs="+", default=["640x360"])
+    parser.add_argument("--rate", type=int, default=25, help="frames per second")
     parser.add_argument("--fill", default="motion")
     parser.add_argument("--name", default="memory", help="of the file under results/; none with an empty one")
     args = parser.parse_args()
@@ -76,8 +77,8 @@ def main() -> None:
         for seconds in args.seconds:
             with tempfile.TemporaryDirectory() as name:
                 video, file, back = (Path(name) / part for part in ("in.mp4", "a.dfc", "out.mp4"))
-                footage(video, width, height, seconds)
-                row: dict[str, Any] = {"size": size, "seconds": seconds, "frames": seconds * RATE}
+                footage(video, width, height, seconds, args.rate)
+                row: dict[str, Any] = {"size": size, "seconds": seconds, "frames": seconds * args.rate}
                 row["encode_mb"], row["encode_s"] = peak("encode", video, "-o", file, "--fill", args.fill)
                 row["decode_mb"], row["decode_s"] = peak("decode", file, "-o", back)
             rows.append({key: round(value, 1) if isinstance(value, float) else value for key, value in row.items()})

@@ -19,7 +19,7 @@ from clips import RESULTS, table
 from rd_report import LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "mini.md", ROOT / "docs" / "encoding.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("mini", "encoding", "performance")))
 
 
 def result(name: str) -> Any:
@@ -130,10 +130,11 @@ def ablation() -> str:
     found = result("ablation")
     rows = [
         (f"`{r['change']}`" if r["change"].startswith("-") else r["change"],
-         "" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", f"{r['seconds']:.1f}")
+         "" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", r["clips"], f"{r['seconds']:.1f}")
         for r in found["rows"]
     ]  # fmt: skip
-    head = (f"{found['kept']} of 32 kept, {len(found['clips'])} eval clips", "bits at equal PSNR", "CPU s a clip")
+    what = f"{found['kept']} of 32 kept, {len(found['clips'])} eval clips"
+    head = (what, "bits at equal PSNR", "clips whose curves overlap", "CPU s a clip")
     return table(head, rows)
 
 
@@ -169,9 +170,56 @@ def speed() -> str:
     return f"{found['processor']}, {found['threads']} threads, 8 of 32 kept.\n\n{table(head, rows)}"
 
 
+def memory() -> str:
+    """Peak memory over length and over size."""
+    rows = []
+    for name in ("memory", "memory_large"):
+        found = result(name)
+        for row in found["rows"]:
+            seconds, cells = f"{row['seconds']} s", [f"{row[f'{stage}_mb']:.0f} MB" for stage in ("encode", "decode")]
+            rows.append((row["size"].replace("x", "×"), seconds, f"`--fill {found['fill']}`", *cells))
+    return table(("size", "video", "fill", "encode, peak", "decode, peak"), rows)
+
+
+def pipeline() -> str:
+    """Shares of the time of an encode and a decode."""
+    found = result("pipeline")
+    stages = ("read", "waits", "network", "motion", "entropy", "write")
+    rows = [
+        (r["run"], f"{r['fps']:.2f}", *(f"{r['shares'][s]:.1%}" if s in r["shares"] else "" for s in stages))
+        for r in found["rows"]
+    ]
+    head = ("run", "frames/s", *stages)
+    return f"{found['size']}, {found['frames']} frames, {found['threads']} thread(s).\n\n{table(head, rows)}"
+
+
+def seams() -> str:
+    """PSNR where clips meet."""
+    found = result("seams")
+    ends, between = (np.array([row[key] for row in found["rows"].values()]) for key in ("ends", "between"))
+    cells = (f"{ends.mean():.2f} dB", f"{between.mean():.2f} dB", f"{(ends - between).min():+.2f} dB")
+    head = ("kept of 32", "first and last two frames of clips", "others", "worst video of all")
+    return table(head, [(found["budget"], *cells)])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f
-    for f in (budgets, bernoulli, floor, selection, coding, motion, bd_rates, mtc, ablation, rate_control, speed)
+    for f in (
+        budgets,
+        bernoulli,
+        floor,
+        selection,
+        coding,
+        motion,
+        bd_rates,
+        mtc,
+        ablation,
+        rate_control,
+        speed,
+        memory,
+        pipeline,
+        seams,
+    )
 }
 
 

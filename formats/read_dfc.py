@@ -73,7 +73,7 @@ def read_head(c: Cursor) -> Record:
     need(not h.pop("flags") and not h.pop("reserved"), "unknown header flags", "unsupported")
     patch, tile, overlap, sides = h["patch"], h["tile"], h["overlap"], (h["height"], h["width"])
     need(min(sides) > 0 and 1 <= h["clip_frames"] <= 64 and 1 <= h["channels"] <= 1024, "size, clip_frames, channels")
-    need((area := sides[0] * sides[1]) <= 1 << 27 and area * h["clip_frames"] <= 1 << 31, "picture too large", "limit")
+    need((area := max(sides[0] * sides[1], tile**2)) <= 1 << 27 and area * h["clip_frames"] <= 1 << 31, "area", "limit")
     need(patch in (1, 2, 4, 8, 16, 32, 64) and not (tile | overlap) % patch and overlap <= tile // 2, "patch or tile")
     need(h["rotation"] <= 3 and h["range"] <= 2 and 0 not in h["rate"][1:] + h["time_base"] + h["pixel_aspect"], "head")
     h["grid"] = [1, *(-(-side // patch) for side in sides)]

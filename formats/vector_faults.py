@@ -214,6 +214,10 @@ def header() -> Iterator[Row]:
     yield "head-clip-pixels", "limit", "5.1", "2 281 701 376 pixels a clip", join(File(long).chunks()[0])
     wide = Head(width=8192, height=8192, patch=1, channels=5)
     yield "head-frame-values", "limit", "5.1", "335 544 320 integers a frame", join(File(wide).chunks()[0])
+    for name, side, frames in (("tile-65472", 65472, 1), ("tile-clip-pixels", 8192, 33)):
+        padded = Head(patch=64, tile=side, clip_frames=frames)
+        note = f"16 × 16 pixels in a tile of {side}, {frames} frames a clip"
+        yield f"head-{name}", "limit", "5.1", note, join(File(padded).chunks()[0])
     tiled = Head(width=64, tile=32, overlap=16)
     more = changed(b"HEAD", "overlap", _u("H", 32), of=File(tiled))
     yield "head-overlap-over-half", "damaged", "5.1", "overlap of a whole tile: a stride of 0", more

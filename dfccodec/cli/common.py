@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 import typer
 
 from dfccodec.errors import InputError, OutputExistsError, UsageError
+from dfccodec.text import shown as shown
 
 if TYPE_CHECKING:
     from dfccodec.container.chunks import Damage
@@ -35,20 +36,21 @@ Seed = Annotated[int, typer.Option("--seed", help="Of everything drawn at random
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """A line on standard error."""
+    """A line on standard error; what a file or a file's name put into it cannot move the cursor."""
     if not quiet:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(shown(text) + "\n")
 
 
 def notes(lines: Iterable[str], quiet: bool = False) -> None:
     """What a person should know, a line each."""
     for line in lines:
-        say(f"dfc: note: {shown(line)}", quiet)
+        say(f"dfc: note: {line}", quiet)
 
 
-def result(record: dict[str, Any]) -> None:
-    """A JSON result on standard output."""
-    sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+def result(record: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """A JSON result on standard output; characters that a terminal would obey are escaped as JSON escapes them."""
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
 
 
 def fault(damage: Damage, kind: str | None = None) -> dict[str, Any]:
@@ -156,8 +158,3 @@ def human(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return ""
-
-
-def shown(text: str) -> str:
-    """Text from a file made safe for a terminal: control characters and direction marks are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

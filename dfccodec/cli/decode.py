@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
-from dfccodec.cli import common
+from dfccodec.cli import batch, common
 from dfccodec.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from dfccodec.codec.decoder import Decoder
+    from dfccodec.codec.loaded import Loaded
+    from dfccodec.container.reader import Preamble
     from dfccodec.media.shape import Shape
     from dfccodec.media.sink import VideoSink
+    from dfccodec.media.times import Span
+
+_ENDINGS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
+"""Of containers whose name is not the ending of their files."""
 
 
 def decode(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .dfc file; - is standard input.")],
-    output: common.Output,
+    source: Annotated[list[str], typer.Argument(metavar="INPUT…", help="A .dfc file; - is standard input.")],
+    output: batch.Output = "",
+    output_dir: batch.OutputDir = "",
+    mirror: batch.Mirror = False,
     format: Annotated[
-        str, typer.Option("--format", help="Container, where the output's name does not say; - is y4m.")
+        str,
+        typer.Option("--format", help="Container, where the output's name does not say: y4m for -, mp4 in a folder."),
     ] = "",
     codec: Annotated[str, typer.Option("--codec", help="ffmpeg's name of the encoder of the output.")] = "",
     start: common.Start = None,
@@ -50,33 +62,60 @@ def decode(
     yes: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Decode a .dfc file into a video."""
-    common.check_output(output, yes, source, json)
+    """Decode a .dfc file into a video, or several into --output-dir."""
+    suffix = "." + _ENDINGS.get(format, format or "mp4")
+    jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json)
     from dfccodec.codec.api import model_for
-    from dfccodec.codec.decoder import Decoder
-    from dfccodec.codec.output import replacing_path
     from dfccodec.media.cfr import parse_rate
-    from dfccodec.media.shape import Shape
-    from dfccodec.media.sink import Some, VideoSink, check_output
+    from dfccodec.media.sink import check_output
     from dfccodec.media.times import Span
 
+    output = jobs[0].output
     kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
     kind = "yuv4mpegpipe" if kind == "y4m" else kind
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
     common.use_free_threads()
+    found = partial(model_for, spec=model or None, device=device, dtype=dtype)
+    load = batch.kept(found, key=attrgetter("model"))
+    choice = (kind, codec or None, audio_codec or None, not no_audio, not no_subtitles)
+
+    def one(job: batch.Job, tell: batch.Tell) -> None:
+        _decode(job.source, job.output, load, conceal, span, rate, size, choice, quiet, tell)
+
+    batch.run(jobs, one, json, quiet)
+
+
+def _decode(
+    source: str,
+    output: str,
+    load: Callable[[Preamble], Loaded],
+    conceal: bool,
+    span: Span,
+    rate: Fraction | None,
+    size: str | None,
+    choice: tuple[str, str | None, str | None, bool, bool],
+    quiet: bool,
+    tell: batch.Tell,
+) -> None:
+    """Decode one file; `choice` is container, encoders of pictures and sound, and whether to carry sound, subtitles."""
+    from dfccodec.codec.decoder import Decoder
+    from dfccodec.codec.output import replacing_path
+    from dfccodec.media.shape import Shape
+    from dfccodec.media.sink import Some, VideoSink
+
+    kind, codec, audio_codec, *carry = choice
     with common.reading(source) as stream:
-        load = partial(model_for, spec=model or None, device=device, dtype=dtype)
         decoder = Decoder(stream, load, conceal, span=span)
         shape = Shape(decoder.preamble, rate, size)
-        more = (shape.header, kind, codec or None, decoder.tags, audio_codec or None)
+        more = (shape.header, kind, codec, decoder.tags, audio_codec)
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(common.writing(output) if output == "-" else replacing_path(Path(output)))
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), *more))
-            decoder.tracks = Some(sink, not no_audio, not no_subtitles)
+            decoder.tracks = Some(sink, *carry)
             frames = _pour(decoder, shape, sink, quiet)
-    _report(decoder, frames, json, quiet)
+    _report(decoder, frames, tell, quiet)
 
 
 def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, quiet: bool) -> int:
@@ -93,14 +132,13 @@ def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, quiet: bool) -> int:
     return frames
 
 
-def _report(decoder: Decoder, frames: int, json: bool, quiet: bool) -> None:
+def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> None:
     common.say(f"{frames} frames", quiet)
-    if json:
-        common.result({
-            "frames": frames,
-            "concealed": [{"first": a, "count": n} for a, n in decoder.lost],
-            "damage": [common.fault(d) for d in decoder.damage],
-        })  # fmt: skip
+    tell({
+        "frames": frames,
+        "concealed": [{"first": a, "count": n} for a, n in decoder.lost],
+        "damage": [common.fault(d) for d in decoder.damage],
+    })  # fmt: skip
     for damage in decoder.damage:
         what = f"; {damage.mended} was put right" if damage.mended else ""
         common.say(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfccodec.cli import common, parts
+from dfccodec.cli import batch, common, parts
 from dfccodec.codec import presets
 from dfccodec.errors import UsageError
 
+if TYPE_CHECKING:
+    from dfccodec.codec.loaded import Loaded
+    from dfccodec.codec.settings import Settings
+    from dfccodec.media.times import Span
+
 
 def encode(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="Any video PyAV reads; - is standard input.")],
-    output: common.Output,
+    source: Annotated[list[str], typer.Argument(metavar="INPUT…", help="Any video PyAV reads; - is standard input.")],
+    output: batch.Output = "",
+    output_dir: batch.OutputDir = "",
+    mirror: batch.Mirror = False,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -91,15 +99,13 @@ def encode(
     yes: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Encode a video into a .dfc file."""
-    common.check_output(output, yes, source, json)
-    if resume and output == "-":
+    """Encode a video into a .dfc file, or several into --output-dir."""
+    jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json)
+    if resume and any(job.output == "-" for job in jobs):
         raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
     from dfccodec.codec import api
     from dfccodec.codec.control.target import Target
-    from dfccodec.codec.encoder import encode_pictures
     from dfccodec.codec.options import make_settings
-    from dfccodec.media.source import VideoSource, standard_input
     from dfccodec.media.times import Span
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
@@ -107,11 +113,37 @@ def encode(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
-    name = standard_input() if source == "-" else Path(source)
     span = Span.parse(start, end, duration)
-    with VideoSource(name, not no_audio, not no_subtitles, span, size) as video, contextlib.ExitStack() as stack:
+    loaded = batch.kept(partial(api.load_model, device=device, dtype=dtype), key=str)
+    carry = not no_audio, not no_subtitles
+
+    def one(job: batch.Job, tell: batch.Tell) -> None:
+        _encode(job.source, job.output, settings, lambda: loaded(model), carry, span, size, resume, quiet, tell)
+
+    batch.run(jobs, one, json, quiet)
+
+
+def _encode(
+    source: str,
+    output: str,
+    settings: Settings,
+    load: Callable[[], Loaded],
+    carry: tuple[bool, bool],
+    span: Span,
+    size: str | None,
+    resume: bool,
+    quiet: bool,
+    tell: batch.Tell,
+) -> None:
+    """Encode one video; `carry` sound and subtitles; go on with what an interrupted run has left to `resume`."""
+    from dfccodec.codec import api
+    from dfccodec.codec.encoder import encode_pictures
+    from dfccodec.media.source import VideoSource, standard_input
+
+    name = standard_input() if source == "-" else Path(source)
+    with VideoSource(name, *carry, span, size) as video, contextlib.ExitStack() as stack:
         common.use_free_threads()
-        loaded = api.load_model(model, device, dtype)
+        loaded = load()
         tracks = api.opened_tracks(video, stack)
         told = len(video.notes)
         common.notes(video.notes, quiet)
@@ -132,9 +164,8 @@ def encode(
         common.say(f"refinement: {report.refined:.1%} less of error and bits together", quiet)
     if report.outcome:
         common.say(str(report.outcome), quiet)
-    if json:
-        common.result({
-            "frames": report.frames, "kept": report.kept, "clips": report.clips, "bytes": report.size,
-            "bits_per_pixel": bpp, "seconds": seconds, "settings": settings.describe(),
-            "refined": report.refined, "target": report.outcome and report.outcome.record(),
-        })  # fmt: skip
+    tell({
+        "frames": report.frames, "kept": report.kept, "clips": report.clips, "bytes": report.size,
+        "bits_per_pixel": bpp, "seconds": seconds, "settings": settings.describe(),
+        "refined": report.refined, "target": report.outcome and report.outcome.record(),
+    })  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from dfccodec.errors import DfcError
+from dfccodec.text import shown
 from dfccodec.version import __version__
 
 VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
@@ -63,17 +64,24 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 _COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
+def _typed() -> list[str]:
+    """What a shell that asks for completion has on its line so far: then there are no arguments."""
+    return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (design, section 4) and never raises."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = build(arguments)(arguments, prog_name="dfc", standalone_mode=False)
+        app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
+        code = app(arguments, prog_name="dfc", standalone_mode=False)
         if code == 130:  # what typer makes of Ctrl-C, without a word
             return _fail("interrupted", 130)
         return code if isinstance(code, int) else 0
     except typer.Abort:
         return _fail("interrupted", 130)
     except _COMMAND_LINE_ERROR as error:
+        error.message = shown(error.message)  # it repeats arguments, and a shell's * makes them of files' names
         error.show()
         return 2
     except DfcError as error:
@@ -91,8 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    line = " ".join(text.split())
-    sys.stderr.write(f"dfc: error: {line}\n")
+    sys.stderr.write(f"dfc: error: {shown(' '.join(text.split()))}\n")
     return code
 
 

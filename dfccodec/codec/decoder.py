@@ -13,24 +13,44 @@ from dfccodec.codec import fill, salvage, tiles
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
-from dfccodec.codec.runtime import free_threads
+from dfccodec.codec.runtime import free_memory, free_threads
 from dfccodec.container.chunks import FRAME_BYTES, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Header, Index, StreamInfo
 from dfccodec.container.seek import leads_to_clip, read_index
-from dfccodec.errors import DamagedError
+from dfccodec.errors import DamagedError, LimitError
 from dfccodec.media import chapters
 from dfccodec.media.cut import cut
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.times import Span, Window
+
+PIXEL_BYTES = 3 * (4 + 1)
+"""Bytes of a pixel as the model gives it and as it is shown: the least that a clip takes, whatever the model."""
 
 
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
     """All frames of a clip, kept and dropped: (T, H, W, 3) uint8, rounded half up."""
     header = preamble.header
     fill.policy(clip.fill)  # an unknown one is refused before the work
+    check_memory(clip, header, free_memory())
     frames = model_frames(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
     return finished(frames, clip, header)
+
+
+def check_memory(clip: Clip, header: Header, free: int | None) -> None:
+    """Refuse a clip whose pictures alone do not fit: a dropped frame costs a byte in the file (SPEC.md 12.2).
+
+    Raises:
+        LimitError: they take more than `free` bytes; None is unknown, and nothing is refused.
+    """
+    tiles_, rows, columns = header.grid
+    pixels = clip.frames * max(tiles_ * rows * columns * header.patch**2, header.width * header.height)
+    needed = pixels * PIXEL_BYTES
+    if free is not None and needed > free:
+        raise LimitError(
+            f"clip of {clip.frames} frames of {header.width}×{header.height} takes {needed / 2**30:.1f} GiB to decode, "
+            f"{free / 2**30:.1f} GiB are free: decode it where there is more memory"
+        )
 
 
 def finished(frames: np.ndarray, clip: Clip, header: Header) -> np.ndarray:
@@ -47,9 +67,10 @@ def model_frames(clip: Clip, values: np.ndarray, header: Header, steps: np.ndarr
     latents = dequantize(values, steps, clip.qp)
     policy = fill.policy(clip.fill)
     height, width = (header.tile, header.tile) if header.tile else tiles.padded_size(header)
+    _, rows, columns = header.grid
     out = []
     for tile in range(values.shape[1]):
-        tokens = latents[:, tile].reshape(len(latents), -1, header.channels)
+        tokens = latents[:, tile].reshape(len(latents), rows * columns, header.channels)  # no -1: there may be none
         slots, known = policy.fill(tokens, clip.kept, clip.fill_payload)
         out.append(loaded.decode(slots, known, height, width, clip.qp))
     return tiles.join(out, header)
@@ -207,7 +228,8 @@ class Decoder:
 
     def _note(self, damage: Damage) -> None:
         if not self._conceal:
-            raise DamagedError(f"{damage.reason}; decode --conceal gives back what is whole", damage.offset)
+            kind = LimitError if damage.kind == "limit" else DamagedError
+            raise kind(f"{damage.reason}; decode --conceal gives back what is whole", damage.offset)
         self.damage.append(dataclasses.replace(damage, data=b""))
         self._room += damage.size
         if damage.data and not damage.mended and len(damage.data) + sum(map(len, self._wrecks)) <= MAX_WRECKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in ("float32", "bfloat16"):
         raise UsageError(f"dtype {name!r} is unknown; give one of: auto, float32, bfloat16")
     return torch.float32 if name == "float32" else torch.bfloat16
+
+
+def free_memory() -> int | None:
+    """Bytes this process can still have: what the system and the cgroup leave; None where neither says."""
+    left = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+        left.append(1024 * int(line.split()[1]))
+    with contextlib.suppress(OSError, ValueError):  # no cgroup v2, or `max`: the system alone decides
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))
+        left.append(max(int(limit) - int(used), 0))
+    return min(left, default=None)
 
 
 def free_threads() -> int:

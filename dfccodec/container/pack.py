@@ -69,9 +69,12 @@ def _check_header(h: Header, f: Fields) -> None:
         raise f.fail(f"picture of {h.width}×{h.height}: both sides must be at least 1")
     if h.width * h.height > limits.MAX_PIXELS:
         raise LimitError(f"picture of {h.width}×{h.height} is over the limit of {limits.MAX_PIXELS} pixels")
-    if h.width * h.height * h.clip_frames > limits.MAX_CLIP_PIXELS:
+    if h.tile * h.tile > limits.MAX_PIXELS:  # a small picture in one is padded to it
+        raise LimitError(f"tiles of {h.tile}×{h.tile} are over the limit of {limits.MAX_PIXELS} pixels")
+    if max(h.width * h.height, h.tile * h.tile) * h.clip_frames > limits.MAX_CLIP_PIXELS:
         raise LimitError(
-            f"clips of {h.clip_frames} frames of {h.width}×{h.height}: at most {limits.MAX_CLIP_PIXELS} pixels"
+            f"clips of {h.clip_frames} frames of {h.width}×{h.height} in tiles of {h.tile}: "
+            f"at most {limits.MAX_CLIP_PIXELS} pixels"
         )
     if h.patch not in (1, 2, 4, 8, 16, 32, 64):
         raise f.fail(f"patch of {h.patch} pixels: must be a power of two up to 64")

@@ -19,6 +19,7 @@ from dfccodec.container.records import Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media.cut import NO_TIME
 from dfccodec.media.opening import reason
+from dfccodec.text import shown
 
 _KINDS = ("sound", "subtitle", "data")
 _RATES = {"libopus": 48000, "opus": 48000}  # encoders that take one rate only
@@ -110,7 +111,7 @@ class TrackMuxer:
                 self._tracks[info.id] = _Transcoded(self._container, info, self._audio_codec)
             else:
                 self._tracks[info.id] = _Copied(self._container, info)
-        except (av.error.FFmpegError, ValueError, LookupError) as error:
+        except (av.error.FFmpegError, ValueError, LookupError, OverflowError) as error:
             raise UsageError(self._refusal(info, reason(error))) from None
 
     def _refusal(self, info: StreamInfo, why: str) -> str:
@@ -141,7 +142,7 @@ class TrackMuxer:
         try:
             for packet in packets:
                 self._container.mux(packet)
-        except (av.error.FFmpegError, ValueError) as error:
+        except (av.error.FFmpegError, ValueError, OverflowError) as error:
             raise DfcError(
                 f"cannot write track {stream} into {self._container.format.name}: {reason(error)}; "
                 "give --audio-codec or --no-audio"
@@ -150,7 +151,7 @@ class TrackMuxer:
 
 def name_of_track(info: StreamInfo) -> str:
     """A track for people: kind, number, codec, language."""
-    return f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})"
+    return shown(f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})")
 
 
 def _untouched(container: OutputContainer, info: StreamInfo) -> Stream:

@@ -105,7 +105,7 @@ class VideoSink:
             codec = codec or _CODECS.get(name) or self._container.default_video_codec
             rate = Fraction(header.rate.num or 25, header.rate.den)
             stream = self._container.add_stream(codec, rate=rate, options=dict(_OPTIONS.get(codec, {})))
-        except (av.error.FFmpegError, ValueError) as error:
+        except (av.error.FFmpegError, ValueError, OverflowError) as error:
             raise UsageError(f"cannot write {name} video with encoder {codec or 'default'}: {error}") from None
         assert isinstance(stream, VideoStream)
         self._stream = stream
@@ -113,13 +113,15 @@ class VideoSink:
         # x264 and x265 take whole pairs of pixels where chroma is halved; others pad.
         self._pixels = "rgb8" if name == "gif" else "yuv444p" if odd and codec in _PAIRS else "yuv420p"
         self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
-        self._configure(stream)
+        with self._failing():
+            self._configure(stream)
         self._count, self._tick = 0, -1
         self._mute = name in _MUTE
         self._tracks = TrackMuxer(self._container, audio_codec)
         self.notes: list[str] = []
         if not self._mute:
-            self._tag(tags)
+            with self._failing():
+                self._tag(tags)
 
     def _configure(self, stream: VideoStream) -> None:
         h, context = self._header, stream.codec_context
@@ -184,15 +186,21 @@ class VideoSink:
             rgb = np.rot90(rgb, -self._header.rotation)
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         matrix = self._matrix()
-        if self._pixels.startswith("yuv"):
-            frame = frame.reformat(
-                format=self._pixels,
-                dst_colorspace=matrix if matrix != 2 else None,
-                dst_color_range=1,
-                interpolation=CONVERT,
-            )
-        else:
-            frame = frame.reformat(format=self._pixels)
+        with self._failing():
+            if self._pixels.startswith("yuv"):
+                frame = frame.reformat(
+                    format=self._pixels,
+                    dst_colorspace=matrix if matrix != 2 else None,
+                    dst_color_range=1,
+                    interpolation=CONVERT,
+                )
+            else:
+                frame = frame.reformat(format=self._pixels)
+            self._time(frame, pts, duration)
+            self._count += 1
+            self._container.mux(self._stream.encode(frame))
+
+    def _time(self, frame: VideoFrame, pts: int, duration: int) -> None:
         if self._constant:
             rate = Fraction(self._header.rate.num or 25, self._header.rate.den)
             base = Fraction(self._header.time_base.num, self._header.time_base.den)
@@ -202,9 +210,6 @@ class VideoSink:
             frame.pts = pts
             frame.time_base = Fraction(self._header.time_base.num, self._header.time_base.den)
             frame.duration = duration
-        self._count += 1
-        with self._failing():
-            self._container.mux(self._stream.encode(frame))
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
@@ -215,6 +220,8 @@ class VideoSink:
             if self._pipe and self._pipe.error:
                 raise self._pipe.error from None
             raise DfcError(f"cannot write the video: {error.strerror or error}") from None
+        except OverflowError:  # a file's numbers may have 32 and 64 bits, ffmpeg's have 31 and 63
+            raise DfcError("cannot write the video: its times or rates are out of ffmpeg's range") from None
 
     def close(self) -> None:
         """Flush the encoder and write the container's tail."""

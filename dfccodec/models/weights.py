@@ -17,6 +17,7 @@ import re
 import struct
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,15 +130,33 @@ def _read_safetensors(path: Path, head: bytes) -> WeightFile:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
+            twice = _named_twice(path, size)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except Exception as error:  # the reader's own error, but also OSError, ValueError and more on hostile headers
         raise ModelError(
             f"model file {str(path)!r} is damaged or no .safetensors file ({_first_line(error)})"
         ) from error
+    if twice is not None:
+        raise ModelError(f"model file {str(path)!r} is damaged: {_short(twice)} stands twice in its header")
     name = metadata.get(NAME_KEY)
     if name is not None:
         check_name(name)
     return WeightFile(path, tensors, metadata.get(CONFIG_KEY), name)
+
+
+def _named_twice(path: Path, size: int) -> str | None:
+    """A key that the header has more than once: JSON allows it, and readers differ in which one counts."""
+    twice: list[str] = []
+
+    def keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = Counter(key for key, _ in pairs)
+        twice.extend(key for key, count in found.items() if count > 1)
+        return dict(pairs)
+
+    with path.open("rb") as stream:
+        stream.seek(8)
+        json.loads(stream.read(size), object_pairs_hook=keys)
+    return twice[0] if twice else None
 
 
 def check_name(name: str) -> str:

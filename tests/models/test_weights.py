@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, safe_open
 from torch import Tensor
 
+from dfccodec.cli.main import main
 from dfccodec.errors import DfcError, ModelError
 from dfccodec.models import registry
 from dfccodec.models.config import VAEConfig
@@ -122,6 +123,16 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, protocol: str) -> None:
     assert not witness.exists()
 
 
+def test_code_in_a_model_file_is_one_line_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    witness, path = tmp_path / "witness", tmp_path / "evil.pt"
+    torch.save({"a": torch.zeros(1), "trap": Trap(witness)}, path)
+    for verb in ("info", "convert"):
+        assert main(["models", verb, str(path)]) == 5
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("holds code (posix.system), which was not run; use one of tensors")
+    assert not witness.exists()
+
+
 def test_pickles_of_anything_but_tensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     for content in ([torch.zeros(1)], {"model": {"a": torch.zeros(1)}}, {1: torch.zeros(1)}, {"epoch": 3}, 7):
@@ -181,6 +192,14 @@ def entry(start: int, end: int, shape: list[int], dtype: str = "F32") -> dict[st
         safetensors_bytes({"a": entry(0, 4, [1 << 32, 1 << 32])}, b"\0" * 4),
         safetensors_bytes({"a": entry(0, 4, [-1])}, b"\0" * 4),
         safetensors_bytes({"a": entry(0, 4, [1], "F31")}, b"\0" * 4),
+        safetensors_bytes({"a": entry(0, 4, [1]), "b": entry(2, 6, [1])}, b"\0" * 6),
+        safetensors_bytes({"a": entry(0, 4, [1]), "b": entry(8, 12, [1])}, b"\0" * 12),
+        safetensors_bytes({"a": entry(0, 4, [1])} | {"b": entry(4, 2**64 - 4, [2**62])}, b"\0" * 8),
+        safetensors_bytes({"a": entry(-4, 0, [1])}, b"\0" * 4),
+        safetensors_bytes({"a": entry(0, 4, [1.0])}, b"\0" * 4),  # type: ignore[list-item]
+        safetensors_bytes({"a": entry(0, 4, [1], 3)}, b"\0" * 4),  # type: ignore[arg-type]
+        safetensors_bytes({"a": entry(0, 8, [1], "F32")}, b"\0" * 8),
+        safetensors_bytes({"a": {"dtype": "F32", "shape": [1]}}, b"\0" * 4),
         safetensors_bytes({"__metadata__": {"dfc.name": 3}}),
         safetensors_bytes({"__metadata__": "x"}),
     ],
@@ -189,6 +208,13 @@ def test_hostile_safetensors_headers(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     assert "damaged" in refused(path)
+
+
+def test_a_tensor_named_twice_is_refused(tmp_path: Path) -> None:
+    """JSON allows it, and readers differ in which one counts."""
+    path, one = tmp_path / "model.safetensors", json.dumps(entry(0, 4, [1]))
+    path.write_bytes(safetensors_bytes(f'{{"a":{one},"a":{one}}}'.encode(), b"\0" * 4))
+    assert "'a' stands twice" in refused(path)
 
 
 def test_hostile_model_name(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""Several inputs in one run: where each goes, going on past a bad one, and the exit code of all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from dfccodec.cli import common
+from dfccodec.errors import DfcError, UsageError
+
+Output = Annotated[
+    str, typer.Option("-o", "--output", help="Where to write; - is standard output.", show_default=False)
+]
+OutputDir = Annotated[
+    str, typer.Option("--output-dir", help="Folder for the outputs of one or more inputs.", show_default=False)
+]
+Mirror = Annotated[
+    bool, typer.Option("--mirror", help="Keep the inputs' folders, from the one they share on, in --output-dir.")
+]
+A = TypeVar("A")
+B = TypeVar("B")
+Tell = Callable[[dict[str, Any]], object]
+"""Takes the JSON record of a job."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input and the output it becomes; `many` if it is one of a batch, however long."""
+
+    source: str
+    output: str
+    many: bool = False
+
+
+def plan(
+    inputs: Sequence[str],
+    output: str,
+    folder: str,
+    mirror: bool,
+    suffix: str,
+    force: bool = False,
+    json_result: bool = False,
+) -> list[Job]:
+    """Which input becomes which output. Whatever would lose something is refused here, before any work.
+
+    Args:
+        inputs: at least one; a folder is no input.
+        output: of `-o`, for one input; empty for none.
+        folder: of `--output-dir`; empty for none.
+        mirror: of `--mirror`.
+        suffix: of the outputs in the folder, as `.dfc`.
+        force, json_result: see :func:`common.check_output`.
+
+    Raises:
+        UsageError: neither or both say where to write, or two inputs become the same output, or an output is an input.
+        OutputExistsError: an output is there already.
+    """
+    found = _in_folder(inputs, output, folder, mirror, suffix) if folder else [_alone(inputs, output, mirror)]
+    sources = {os.path.realpath(job.source): job.source for job in found if job.source != "-"}
+    for job in found:
+        same = sources.get(os.path.realpath(job.output)) if job.output != "-" else None
+        common.check_output(job.output, force, same or job.source, json_result and not folder)
+    return found
+
+
+def _alone(inputs: Sequence[str], output: str, mirror: bool) -> Job:
+    if mirror:
+        raise UsageError("--mirror keeps folders inside --output-dir: give --output-dir FOLDER too")
+    if len(inputs) > 1:
+        raise UsageError(f"{len(inputs)} inputs do not go into one output: give --output-dir FOLDER")
+    if not output:
+        raise UsageError(f"nowhere to write {inputs[0]}: give -o FILE, or --output-dir FOLDER")
+    return Job(inputs[0], output)
+
+
+def _in_folder(inputs: Sequence[str], output: str, folder: str, mirror: bool, suffix: str) -> list[Job]:
+    if output:
+        raise UsageError(f"-o {output} and --output-dir {folder} both say where to write: give one of them")
+    if "-" in inputs:
+        raise UsageError("standard input has no name to go by in --output-dir: give it alone, with -o")
+    for source in inputs:
+        if Path(source).is_dir():
+            raise UsageError(f"input {source} is a folder: name its files, as {source.rstrip('/')}/*")
+    root = _shared_folder(inputs) if mirror else ""
+    found: dict[str, str] = {}
+    for source in inputs:
+        inside = Path(os.path.relpath(source, root)) if mirror else Path(Path(source).name)
+        target = str(Path(folder) / inside.with_suffix(suffix))
+        if target in found:
+            if os.path.realpath(source) == os.path.realpath(found[target]):
+                raise UsageError(f"input {source} is given twice: name it once")
+            fix = "rename one" if mirror else "rename one, or give --mirror where their folders differ"
+            raise UsageError(f"{found[target]} and {source} would both become {target}: {fix}")
+        found[target] = source
+    return [Job(source, target, True) for target, source in found.items()]
+
+
+def _shared_folder(inputs: Sequence[str]) -> str:
+    try:
+        return os.path.commonpath([os.path.dirname(os.path.abspath(source)) for source in inputs])
+    except ValueError:  # two drives of Windows
+        raise UsageError("--mirror needs inputs that share a folder: run it once for each drive") from None
+
+
+def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = False, quiet: bool = False) -> None:
+    """Do all jobs. One that fails does not keep the next from being done.
+
+    Args:
+        jobs: of :func:`plan`.
+        work: does one, and tells its JSON record.
+        json, quiet: of the command line.
+
+    Raises:
+        DfcError: of the one job where there is no batch: then all is as if this module did not exist.
+        typer.Exit: with the highest exit code of a batch.
+    """
+    if not jobs[0].many:
+        work(jobs[0], common.result if json else lambda record: None)
+        return
+    records: list[dict[str, Any]] = []
+    failed: list[str] = []
+    worst = 0
+    for number, job in enumerate(jobs, 1):
+        common.say(f"[{number}/{len(jobs)}] {job.source} → {job.output}", quiet)
+        records.append({"input": job.source, "output": job.output})
+        try:
+            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+            work(job, records[-1].update)
+        except (DfcError, OSError, MemoryError) as error:
+            text = "out of memory; make the picture smaller" if isinstance(error, MemoryError) else str(error)
+            code = getattr(error, "exit_code", 1)
+            common.say(f"dfc: error: {job.source}: {' '.join(text.split())}")
+            records[-1] |= {"error": text, "exit_code": code}
+            failed.append(job.source)
+            worst = max(worst, code)
+    names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+    common.say(f"{len(jobs) - len(failed)} of {len(jobs)} done" + (f"; failed: {names}" if failed else ""), quiet)
+    if json:
+        common.result(records)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def kept(make: Callable[[A], B], key: Callable[[A], object]) -> Callable[[A], B]:
+    """`make`, which is not called again while it is asked for what has the same key: a batch loads its model once."""
+    last: list[tuple[object, B]] = []
+
+    def get(argument: A) -> B:
+        wanted = key(argument)
+        if not last or last[0][0] != wanted:
+            last.clear()  # before the next is made: two models need not fit
+            last.append((wanted, make(argument)))
+        return last[0][1]
+
+    return get

@@ -1,0 +1,60 @@
+"""Inputs to begin with: conformance vectors and their parts."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import mutate
+
+from dfccodec.container import pack
+from dfccodec.container.records import Clip
+from dfccodec.errors import DfcError
+
+FORMATS = Path(__file__).resolve().parent.parent / "formats"
+
+
+def vectors() -> list[bytes]:
+    """All conformance vectors but those too long to be changed with profit."""
+    found = [path.read_bytes() for path in sorted((FORMATS / "vectors").glob("*/*.dfc"))]
+    return [data for data in found if 8 < len(data) <= 2048]
+
+
+def clips(wanted: Callable[[Clip], bool] = lambda clip: True) -> list[bytes]:
+    """Payload of HEAD and of CLIP, end to end, of all vectors' clips."""
+    out = []
+    for data in vectors():
+        found = mutate.split(data)
+        head = next((payload for kind, payload in found if kind == b"HEAD"), b"")
+        for kind, payload in found:
+            if kind != b"CLIP" or len(head) != mutate.HEAD_BYTES:
+                continue
+            with contextlib.suppress(DfcError):
+                if wanted(pack.unpack_clip(payload, pack.unpack_header(head))):
+                    out.append(head + payload)
+    return out
+
+
+def pairs() -> list[bytes]:
+    """Payloads of tags and tool, and one with chapters."""
+    from dfccodec.container.fields import pack_pairs
+
+    stamps = [("CHAPTER001", "00:00:01.5"), ("CHAPTER001NAME", "One"), ("CHAPTER002", "00:01:00.000000001")]
+    chapters = pack_pairs([("title", "a"), *stamps, ("CHAPTER002END", "-00:00:00.1")])
+    found = {payload for data in vectors() for kind, payload in mutate.split(data) if kind in (b"tags", b"tool")}
+    return [chapters, *sorted(found)]
+
+
+def weight_files() -> list[bytes]:
+    """A small `.safetensors` file."""
+    import torch
+
+    from dfccodec.models.weights import save_safetensors
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed.safetensors"
+        some = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2, dtype=torch.float16), "c": torch.zeros(0)}
+        save_safetensors(path, some, '{"family":"mini"}', "seed")
+        return [path.read_bytes()]

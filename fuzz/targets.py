@@ -1,0 +1,292 @@
+"""What is fuzzed: a function from bytes for every place where bytes from strangers come in.
+
+A target may raise DfcError and nothing else, within the time and memory that SPEC.md 12 allows for what a file claims.
+`run` returns a word for how it went, which the engines take as a sign that an input is worth keeping.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import mutate
+import numpy as np
+import seeds
+import zstandard
+from claims import MOST_PIXELS, Limits, TooLarge, affordable, affordable_file, clip_work, file_work, pixels_of
+
+from dfccodec.cli import common
+from dfccodec.cli.inspect import inspect as inspect_verb
+from dfccodec.codec import fill
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.file import open_file
+from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.codec.recover import recover as recover_file
+from dfccodec.codec.trim import trim as trim_file
+from dfccodec.codec.verify import verify as verify_file
+from dfccodec.container import chunks, pack, seek
+from dfccodec.container.records import Clip, Coding, Fill
+from dfccodec.errors import DfcError
+from dfccodec.media import chapters
+from dfccodec.media.times import Span
+
+sys.path.append(str(seeds.FORMATS))
+import read_dfc
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place to attack: what to run, the inputs to begin with, how to make others, what they may cost."""
+
+    name: str
+    run: Callable[[bytes], str | None]
+    seeds: Callable[[], list[bytes]]
+    mutate: mutate.Mutator
+    limits: Limits = field(default_factory=Limits)
+
+
+class Flat:
+    """Stands for a model: every frame is the mean of its latents, so that no network is in the way."""
+
+    def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int, *_: object) -> np.ndarray:
+        """Slots (T, N, C) -> (T, height, width, 3)."""
+        with np.errstate(all="ignore"):
+            mean = slots.reshape(len(slots), -1).mean(axis=1)
+        return np.broadcast_to(mean[:, None, None, None], (len(slots), height, width, 3)).astype(np.float32)
+
+
+def header(data: bytes) -> None:
+    """Signature and HEAD, MODL, STEP, tool and tags of a file."""
+    from dfccodec.container.reader import StreamReader
+
+    _ = StreamReader(io.BytesIO(data)).preamble.header.grid
+
+
+def walk(data: bytes) -> str:
+    """Chunks and damage, which must cover the file without gap or overlap."""
+    source = chunks.Source(io.BytesIO(data))
+    chunks.read_signature(source)
+    place, kinds = 8, ""
+    for item in chunks.walk(source):
+        assert item.offset == place, (item.offset, place)
+        place += item.size
+        kinds += "c" if isinstance(item, chunks.Chunk) else "d"
+    assert place == len(data), (place, len(data))
+    return kinds[:12]
+
+
+def clip(data: bytes) -> str:
+    """The record of a clip; what was read is written back and read again the same."""
+    header = pack.unpack_header(data[: mutate.HEAD_BYTES])
+    found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
+    assert len(found.timestamps) == found.frames
+    once = pack.pack_clip(found, header)  # a duration for each of one frame becomes one for all
+    assert pack.pack_clip(pack.unpack_clip(once, header), header) == once
+    return f"{found.fill} {found.coding}"
+
+
+def integers(data: bytes) -> str:
+    """The integers of a clip, which can be coded anew and come back the same."""
+    from dfccodec.codec.integers import encode_integers
+
+    header = pack.unpack_header(data[: mutate.HEAD_BYTES])
+    found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
+    affordable(found, header)
+    values = decode_clip_integers(found, header)
+    coded, planes = encode_integers(values, found.coding)
+    again = Clip(**{**found.__dict__, "latents": coded, "planes": planes})
+    assert (decode_clip_integers(again, header) == values).all()
+    return f"{found.coding} {values.any()}"
+
+
+def motion(data: bytes) -> str:
+    """The decisions of motion of a clip: read, trimmed and painted."""
+    header = pack.unpack_header(data[: mutate.HEAD_BYTES])
+    found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
+    affordable(found, header)
+    if found.fill != Fill.MOTION:
+        raise TooLarge("no motion")
+    policy = fill.policy(Fill.MOTION)
+    policy.check(found, header)
+    policy.trim(found, header, found.kept & (np.arange(found.frames) % 3 > 0), 0)
+    if pixels_of(found, header) > MOST_PIXELS:
+        return "large"
+    frames = np.zeros((found.frames, header.height, header.width, 3), np.float32)
+    policy.paint(frames, found, header)
+    return f"{found.frames}"
+
+
+def index(data: bytes) -> str:
+    """The index as a reader that seeks finds and believes it."""
+    stream = io.BytesIO(data)
+    found = seek.read_index(stream, 0)
+    if found is None:
+        return "none"
+    return f"{len(found.clips)} {[seek.leads_to_clip(stream, 0, entry) for entry in found.clips]}"
+
+
+def tags(data: bytes) -> str:
+    """Pairs, chapters among them, and how they are shown."""
+    pairs = pack.unpack_pairs(data, "tags")
+    found, others = chapters.from_tags(pairs)
+    again, _ = chapters.from_tags(chapters.to_tags(found))
+    assert len(again) == min(len(found), chapters.MOST)
+    assert all(common.shown(text).isprintable() for pair in others for text in pair)
+    return f"{len(found)} {len(others)}"
+
+
+def inspect(data: bytes) -> str:
+    """`dfc inspect` and `dfc inspect --json`, which print nothing that moves a terminal's cursor."""
+    for as_json in (False, True):
+        printed = io.StringIO()
+        with _standard(data, printed):
+            inspect_verb("-", clips=True, json=as_json)
+        assert as_json or all(line.isprintable() for line in printed.getvalue().split("\n"))
+    return "good"
+
+
+@contextlib.contextmanager
+def _standard(data: bytes, printed: io.StringIO) -> Any:
+    """Standard input that is `data`, and standard output that is kept."""
+    old = sys.stdin
+    sys.stdin = cast(Any, SimpleNamespace(buffer=io.BytesIO(data)))
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        sys.stdin = old
+
+
+def verify(data: bytes) -> str:
+    """`dfc verify`: faults are in the verdict."""
+    affordable_file(data)
+    return " ".join(sorted({fault.kind for fault in verify_file(io.BytesIO(data)).faults})) or "good"
+
+
+def readers(data: bytes) -> str:
+    """Both readers, `dfccodec` and formats/read_dfc.py, accept a file or both refuse it."""
+    affordable_file(data, scale=20)  # plain Python takes its time
+    try:
+        ours = "bad" if verify_file(io.BytesIO(data)).faults else "good"
+    except DfcError:
+        ours = "bad"
+    try:
+        read_dfc.read(data)
+        theirs = "good"
+    except (read_dfc.Refused, ValueError, RecursionError, zstandard.ZstdError):
+        theirs = "bad"
+    assert ours == theirs, f"dfccodec says {ours}, read_dfc says {theirs}"
+    return ours
+
+
+def trim(data: bytes) -> str:
+    """What `dfc trim` writes of any file, `dfc verify` finds no fault in, unless it found one before."""
+    affordable_file(data, scale=2)
+    dice = zlib.crc32(data)
+    budget = (None, Budget.parse("1"), Budget.parse("25%"))[dice % 3]
+    out = io.BytesIO()
+    trim_file(io.BytesIO(data), out, budget, dice % 5, (None, 7, 40)[dice // 3 % 3])
+    if not verify_file(io.BytesIO(data)).faults:
+        out.seek(0)
+        assert not (faults := verify_file(out).faults), faults[0].reason
+        return "good"
+    return "faulty"
+
+
+def recover(data: bytes) -> str:
+    """What `dfc recover` writes of any file, `dfc verify` finds no fault in, and of a good one nothing is lost."""
+    affordable_file(data, scale=3)
+    out = io.BytesIO()
+    found = recover_file(io.BytesIO(data), out)
+    out.seek(0)
+    again = verify_file(out)
+    assert not again.faults, again.faults[0].reason
+    if verify_file(io.BytesIO(data)).faults:
+        return f"{min(found.clips, 3)} saved"
+    assert not found.lost, found.lost
+    return "good"
+
+
+def decode(data: bytes) -> str:
+    """Pictures of a file: all of it, with concealment, a part, and by random access."""
+    affordable_file(data, scale=3, pixels=True)
+    dice = zlib.crc32(data)
+    span = (Span(), Span.parse("#3", "#40"), Span.parse("0.1", duration="0.5"))[dice % 3]
+    decoder = Decoder(io.BytesIO(data), lambda _: cast(Any, Flat()), bool(dice & 8), span=span)
+    shown = size = 0
+    for picture in decoder:
+        shown, size = shown + 1, size + picture.rgb.size
+        assert picture.rgb.shape == (decoder.preamble.header.height, decoder.preamble.header.width, 3)
+        if size > 16 * MOST_PIXELS:
+            raise TooLarge("stands in for many lost frames")
+    with open_file(data) as file:
+        for view in file:
+            _ = view.dequantized()
+    return f"{shown > 0} {bool(decoder.damage)}"
+
+
+def mux(data: bytes) -> str:
+    """`dfc decode` into a container: tracks, tags, times and colours of the file go to ffmpeg."""
+    from dfccodec.media.sink import VideoSink
+
+    affordable_file(data, scale=3, pixels=True)
+    dice = zlib.crc32(data)
+    kind, codec = (("matroska", "rawvideo"), ("mp4", "mpeg4"), ("avi", "rawvideo"), ("mp4", None))[dice % 4]
+    decoder = Decoder(io.BytesIO(data), lambda _: cast(Any, Flat()), conceal=True)
+    if decoder.preamble.header.width * decoder.preamble.header.height > MOST_PIXELS:
+        raise TooLarge("would show a large picture")
+    with tempfile.TemporaryFile() as out, VideoSink(out, decoder.preamble.header, kind, codec, decoder.tags) as sink:
+        decoder.tracks = sink
+        for shown, picture in enumerate(decoder):
+            sink.write(picture.rgb, picture.pts, picture.duration)
+            if shown > 80:
+                raise TooLarge("many frames")
+    return kind
+
+
+def weights(data: bytes) -> str:
+    """A `.safetensors` file with a model in it."""
+    from dfccodec.models.weights import fingerprint, read_weights
+
+    with tempfile.NamedTemporaryFile(suffix=".safetensors", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as f:
+        f.write(data)
+        f.flush()
+        read = read_weights(Path(f.name))
+        fingerprint(read.tensors)
+    return f"{len(read.tensors)}"
+
+
+_FILE = Limits(work=file_work)
+_CLIP = Limits(work=clip_work)
+_MUX = Limits(base_ms=150, base_mib=64, work=file_work)  # ffmpeg's encoders start up slowly and stay in memory
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("header", header, seeds.vectors, mutate.file),
+        Target("walk", walk, seeds.vectors, mutate.file),
+        Target("clip", clip, seeds.clips, mutate.clip, _CLIP),
+        Target("zstd", integers, lambda: seeds.clips(lambda c: c.coding == Coding.ZSTD), mutate.clip, _CLIP),
+        Target("range", integers, lambda: seeds.clips(lambda c: c.coding == Coding.RANGE), mutate.clip, _CLIP),
+        Target("motion", motion, lambda: seeds.clips(lambda c: bool(c.fill_payload)), mutate.clip, _CLIP),
+        Target("index", index, seeds.vectors, mutate.file),
+        Target("tags", tags, seeds.pairs, mutate.havoc),
+        Target("inspect", inspect, seeds.vectors, mutate.file, _FILE),
+        Target("verify", verify, seeds.vectors, mutate.file, _FILE),
+        Target("readers", readers, seeds.vectors, mutate.file, Limits(base_ms=5000)),  # plain Python
+        Target("trim", trim, seeds.vectors, mutate.file, _FILE),
+        Target("recover", recover, seeds.vectors, mutate.file, _FILE),
+        Target("decode", decode, seeds.vectors, mutate.file, Limits(base_ms=60, base_mib=64, work=file_work)),
+        Target("mux", mux, seeds.vectors, mutate.file, _MUX),
+        Target("weights", weights, seeds.weight_files, mutate.safetensors),
+    )
+}

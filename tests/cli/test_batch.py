@@ -1,0 +1,142 @@
+"""Several inputs in one run: plans, failures on the way, one load of the model, one input as ever."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support import moving, write_video
+
+from dfccodec.cli.batch import Job, kept, plan
+from dfccodec.cli.main import main
+from dfccodec.codec import api
+from dfccodec.errors import OutputExistsError, UsageError
+
+
+def test_one_input_is_no_batch(tmp_path: Path) -> None:
+    assert plan(["a.mp4"], str(tmp_path / "a.dfc"), "", False, ".dfc") == [Job("a.mp4", str(tmp_path / "a.dfc"))]
+    assert plan(["-"], "-", "", False, ".dfc") == [Job("-", "-")]
+    assert plan(["x/a.mp4"], "", "out", False, ".dfc") == [Job("x/a.mp4", "out/a.dfc", True)]
+
+
+def test_names_in_the_folder(tmp_path: Path) -> None:
+    a, b, c = (str(tmp_path / name) for name in ("x/one.mp4", "x/y/two.v2.mov", "z/three"))
+    flat = plan([a, b, c], "", "out", False, ".dfc")
+    assert [job.output for job in flat] == ["out/one.dfc", "out/two.v2.dfc", "out/three.dfc"]
+    mirrored = plan([a, b, c], "", "out", True, ".dfc")
+    assert [job.output for job in mirrored] == ["out/x/one.dfc", "out/x/y/two.v2.dfc", "out/z/three.dfc"]
+    assert [job.output for job in plan([a, b], "", "out", True, ".mkv")] == ["out/one.mkv", "out/y/two.v2.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "folder", "mirror", "says"),
+    [
+        (["a.mp4", "b.mp4"], "", "", False, "2 inputs do not go into one output: give --output-dir"),
+        (["a.mp4", "b.mp4"], "c.dfc", "", False, "2 inputs do not go into one output: give --output-dir"),
+        (["a.mp4"], "", "", False, "nowhere to write a.mp4: give -o FILE"),
+        (["a.mp4"], "c.dfc", "out", False, "-o c.dfc and --output-dir out both"),
+        (["a.mp4"], "c.dfc", "", True, "--mirror keeps folders inside --output-dir"),
+        (["a.mp4", "-"], "", "out", False, "standard input has no name"),
+        (["a.mp4", "a.mov"], "", "out", False, "a.mp4 and a.mov would both become out/a.dfc: rename one"),
+        (["x/a.mp4", "y/a.mp4"], "", "out", False, "or give --mirror"),
+        (["x/a.mp4", "x/a.mov"], "", "out", True, "x/a.mp4 and x/a.mov would both become out/a.dfc: rename one"),
+        (["a.mp4", "./a.mp4"], "", "out", False, "input ./a.mp4 is given twice"),
+        (["a.dfc", "b.mp4"], "", ".", False, "output a.dfc is the input"),
+        (["a.dfc", "x/c.mp4", "c.dfc"], "", ".", True, "is the input"),
+        (["folder"], "", "out", False, "input folder is a folder: name its files, as folder/*"),
+    ],
+)
+def test_plans_that_are_refused(
+    inputs: list[str],
+    output: str,
+    folder: str,
+    mirror: bool,
+    says: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in inputs:
+        if name not in ("-", "folder"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+    with pytest.raises(UsageError) as caught:
+        plan(inputs, output, folder, mirror, ".dfc", force=True)
+    assert says in str(caught.value)
+
+
+def test_an_output_that_is_there_stops_all_before_the_first(tmp_path: Path) -> None:
+    (tmp_path / "b.dfc").touch()
+    with pytest.raises(OutputExistsError, match=r"b\.dfc exists: give -y"):
+        plan(["a.mp4", "b.mp4"], "", str(tmp_path), False, ".dfc")
+    assert len(plan(["a.mp4", "b.mp4"], "", str(tmp_path), False, ".dfc", force=True)) == 2
+
+
+def test_what_is_made_is_kept_while_it_is_the_same() -> None:
+    made: list[str] = []
+    get = kept(lambda word: made.append(word) or len(word), key=str.lower)
+    assert [get(word) for word in ("one", "ONE", "three", "one")] == [3, 3, 5, 3]
+    assert made == ["one", "three", "one"]
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> list[Path]:
+    """Two videos in two folders, and between them a file that is none."""
+    paths = [tmp_path / "in" / name for name in ("a/one.mp4", "a/bad.mp4", "b/two.mov")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name == "bad.mp4":
+            path.write_bytes(b"no video")
+        else:
+            write_video(path, moving(3 + number, 32, 32))
+    return paths
+
+
+def test_there_and_back_past_a_bad_file(
+    videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    real = api.registry.load
+    monkeypatch.setattr(api.registry, "load", lambda spec, **more: loads.append(spec) or real(spec, **more))
+    coded, back = tmp_path / "coded", tmp_path / "back"
+    options = ["--output-dir", str(coded), "--mirror", "--fill", "token", "--json"]
+    assert main(["encode", *map(str, videos), *options]) == 3
+    assert loads == ["mini"]
+    printed = capsys.readouterr()
+    records = json.loads(printed.out)
+    assert [record.get("frames") for record in records] == [3, None, 5]
+    assert [record["output"] for record in records] == [str(coded / p) for p in ("a/one.dfc", "a/bad.dfc", "b/two.dfc")]
+    assert (records[1]["exit_code"], records[1]["input"]) == (3, str(videos[1]))
+    assert f"dfc: error: {videos[1]}: " in printed.err
+    assert f"2 of 3 done; failed: {videos[1]}" in printed.err
+    assert sorted(p.name for p in coded.rglob("*") if p.is_file()) == ["one.dfc", "two.dfc"]
+
+    loads.clear()
+    damaged = bytearray((coded / "a/one.dfc").read_bytes())
+    damaged[-150] ^= 1
+    (coded / "a/one.dfc").write_bytes(damaged)
+    inputs = [str(coded / "a/one.dfc"), str(coded / "b/two.dfc"), str(coded / "gone.dfc")]
+    assert main(["decode", *inputs, "--output-dir", str(back), "--format", "matroska", "--conceal"]) == 4
+    assert loads == ["mini"]
+    assert "1 of 3 done; failed: " in capsys.readouterr().err
+    assert (back / "two.mkv").exists()
+
+
+def test_nothing_is_begun_where_names_clash(
+    videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = videos[0].with_suffix(".mov")
+    twin.write_bytes(videos[0].read_bytes())
+    assert main(["encode", str(videos[0]), str(twin), "--output-dir", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "would both become" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_input_prints_one_record(videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode", str(videos[0]), "-o", str(tmp_path / "a.dfc"), "--fill", "token", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["frames"] == 3
+    assert "[1/1]" not in printed.err
