@@ -19,6 +19,7 @@ from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, 
 from dfccodec.container.records import Clip, Header, Index, StreamInfo
 from dfccodec.container.seek import hop, leads_to_clip, read_index
 from dfccodec.errors import DamagedError, LimitError
+from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
 from dfccodec.media.cut import cut
 from dfccodec.media.picture import PacketSink, Picture
@@ -145,9 +146,7 @@ class Decoder:
                 elif isinstance(item, ClipAt):
                     yield from self._clip(item)
                 elif isinstance(item, StreamInfo):
-                    self._streams[item.id] = item
-                    if self.tracks:
-                        self.tracks.declare(item)
+                    self._stream_info(item)
                 elif isinstance(item, Packets):
                     self._packets(item)
                 elif isinstance(item, IndexAt) and item.index.frames > self._next:
@@ -204,6 +203,15 @@ class Decoder:
             return max((n for n, c in enumerate(clips) if c.first_frame <= start.frame), default=0)
         seconds = [(c.first_pts - clips[0].first_pts) * self._tick for c in clips]
         return max((n for n, second in enumerate(seconds) if second <= start.seconds), default=0)
+
+    def _stream_info(self, item: StreamInfo) -> None:
+        if item.id in self._streams or len(self._streams) == MAX_STREAMS:
+            reason = f"stream {item.id} is declared twice, or is one more than {MAX_STREAMS}"
+            self._note(Damage(*self._reader.place, reason))
+            return
+        self._streams[item.id] = item
+        if self.tracks:
+            self.tracks.declare(item)
 
     def _packets(self, item: Packets) -> None:
         if self._span.whole:

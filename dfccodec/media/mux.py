@@ -94,11 +94,15 @@ class TrackMuxer:
     Args:
         container: where they go; all streams are declared before its first packet.
         audio_codec: ffmpeg's name of an encoder for all sound; None copies packets untouched.
+
+    Attributes:
+        begun: whether a packet was written; ffmpeg crashes where a stream is declared after that.
     """
 
     def __init__(self, container: OutputContainer, audio_codec: str | None = None) -> None:
         self._container, self._audio_codec = container, audio_codec
         self._tracks: dict[int, _Copied | _Transcoded] = {}
+        self.begun = False
 
     def declare(self, info: StreamInfo) -> None:
         """Add a stream.
@@ -141,6 +145,7 @@ class TrackMuxer:
     def _mux(self, stream: int, packets: Iterator[AvPacket[Stream]]) -> None:
         try:
             for packet in packets:
+                self.begun = True
                 self._container.mux(packet)
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
             raise DfcError(

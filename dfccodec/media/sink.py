@@ -155,7 +155,7 @@ class VideoSink:
         ])  # fmt: skip
 
     def declare(self, info: StreamInfo) -> None:
-        """Add a stream of sound or subtitles, before the first frame.
+        """Add a stream of sound or subtitles, before the first frame and packet.
 
         Raises:
             UsageError: the container cannot hold it.
@@ -163,7 +163,7 @@ class VideoSink:
         if self._mute:
             name = self._container.format.name
             self.notes.append(f"{name_of_track(info)} is left out: {name} has no room")
-        elif self._count:
+        elif self._count or self._tracks.begun:  # ffmpeg has written the head of the file
             self.notes.append(f"{name_of_track(info)} is left out: declared too late")
         else:
             self._tracks.declare(info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ from support import flat_model, moving, write_av
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
-from dfccodec.errors import UsageError
+from dfccodec.container.records import StreamInfo
+from dfccodec.errors import DamagedError, UsageError
 from dfccodec.media.chapters import Chapter, from_tags, moved, to_tags
 from dfccodec.media.sink import Some, VideoSink
 from dfccodec.media.source import VideoSource
@@ -214,3 +216,30 @@ def test_streams_that_nobody_declared_do_no_harm(tmp_path: Path) -> None:
         sink.packets(7, [Packet(0, 0, 1, b"x")])
         sink.write(moving(1)[0], 0, 1)
     assert demuxed(tmp_path / "a.mkv")[1] == []
+
+
+def test_a_track_declared_after_packets_is_left_out(tmp_path: Path) -> None:
+    # ffmpeg divides by zero where a stream comes after the head of the file was written.
+    source = coded(write_av(tmp_path / "in.mkv", moving(4), ["flac"]), fill="hold")
+    reader = StreamReader(source)
+    items = list(reader)
+    info = next(item for item in items if isinstance(item, StreamInfo))
+    packets = next(item for item in items if isinstance(item, Packets)).packets
+    with VideoSink(tmp_path / "out.mkv", reader.preamble.header) as sink:
+        sink.declare(info)
+        sink.packets(info.id, packets)
+        sink.declare(replace(info, id=info.id + 1))
+        sink.packets(info.id + 1, packets)
+        sink.write(moving(1)[0], 0, 1)
+    assert sink.notes == [f"sound track {info.id + 1} (flac, eng) is left out: declared too late"]
+
+
+def test_a_stream_declared_twice_is_damage(tmp_path: Path) -> None:
+    source = coded(write_av(tmp_path / "in.mkv", moving(4), ["flac"]), fill="hold").getvalue()
+    place = source.index(b"strm")
+    size = int.from_bytes(source[place + 4 : place + 8], "little") + 12
+    twice = source[: place + size] + source[place : place + size] + source[place + size :]
+    with pytest.raises(DamagedError, match="declared twice"):
+        list(Decoder(io.BytesIO(twice), lambda preamble: flat_model()))
+    decoder = Decoder(io.BytesIO(twice), lambda preamble: flat_model(), conceal=True)
+    assert len(list(decoder)) == 4
