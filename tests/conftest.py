@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Before torch is loaded, here and in every process that tests start: pictures are tiny, tests run on all cores at once,
+# and threads that wait for one another in a circle on two cores take forever.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from support import flat_model
@@ -9,7 +15,7 @@ from support import flat_model
 from dfccodec.codec.api import load_model
 from dfccodec.codec.loaded import Loaded
 
-torch.set_num_threads(1)  # pictures are tiny: threads only cost
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
