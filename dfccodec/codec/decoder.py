@@ -13,7 +13,7 @@ from dfccodec.codec import fill, salvage, tiles
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
-from dfccodec.codec.runtime import free_memory, free_threads
+from dfccodec.codec.runtime import free_memory, free_threads, give_back_memory
 from dfccodec.container.chunks import FRAME_BYTES, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Header, Index, StreamInfo
@@ -255,6 +255,7 @@ class Decoder:
             return
         if self._window.behind(clip.first_frame, self._second(clip.first_pts)):
             return
+        give_back_memory()
         try:
             frames = decode_clip(clip, self.preamble, self._loaded)
         except DamagedError as error:
@@ -266,7 +267,8 @@ class Decoder:
             yield from self._inside(self._next, self._bridge(clip.first_frame, pictures[0]))
         yield from self._inside(clip.first_frame, pictures)
         self._next = last
-        self._last = pictures[-1]
+        # A copy: a view of one frame would hold the whole clip while the next is decoded.
+        self._last = dataclasses.replace(pictures[-1], rgb=pictures[-1].rgb.copy())
         self._room = 0
         self._wrecks.clear()
 

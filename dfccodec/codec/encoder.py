@@ -22,6 +22,7 @@ from dfccodec.codec.control.plan import Plan
 from dfccodec.codec.control.target import Outcome
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.runtime import give_back_memory
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
@@ -149,6 +150,7 @@ def _written(
     writer: Writer | None = None
     report = Report()
     for clip, values in clips:
+        give_back_memory()
         writer = writer or _writer(out, info, coder, coder.steps, tracks)
         for stream, packets in tracks.until(_end(clip, info)) if tracks else ():
             writer.packets(stream, packets)

@@ -1,0 +1,74 @@
+"""Where and how a model runs."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support import moving
+
+import dfccodec as dfc
+from dfccodec.codec import runtime
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.loaded import Loaded
+from dfccodec.errors import UsageError
+
+
+def test_devices_and_precisions_by_name() -> None:
+    cpu = torch.device("cpu")
+    assert runtime.pick_device("cpu") == cpu
+    assert runtime.pick_dtype("bfloat16", cpu) == torch.bfloat16
+    assert runtime.pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    with pytest.raises(UsageError, match="device 'tpu' is unknown"):
+        runtime.pick_device("tpu")
+    with pytest.raises(UsageError, match="dtype 'half' is unknown"):
+        runtime.pick_dtype("half", cpu)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its cores")
+def test_threads_are_those_of_the_affinity_not_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert runtime.free_threads() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(("quota", "threads"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)])
+def test_threads_are_those_of_the_cgroup(quota: str, threads: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda self: quota)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert runtime.free_threads() == (threads or cores)
+
+
+@pytest.mark.parametrize("error", [OSError, AttributeError, TypeError])
+def test_memory_is_given_back_where_the_c_library_can(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: None) -> object:
+        raise error
+
+    runtime._trim.cache_clear()
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    runtime.give_back_memory()
+    assert runtime._trim() is None
+    monkeypatch.undo()
+    runtime._trim.cache_clear()
+    runtime.give_back_memory()
+
+
+def test_the_frame_remembered_does_not_hold_its_clip(flat: Loaded) -> None:
+    out = io.BytesIO()
+    dfc.encode(moving(40), out, model=flat, rate=25)
+    decoder = Decoder(io.BytesIO(out.getvalue()), lambda _: flat)
+    pictures = list(decoder)
+    last = decoder._last
+    assert last is not None
+    assert np.array_equal(last.rgb, pictures[-1].rgb)
+    assert not np.shares_memory(last.rgb, pictures[-1].rgb)
