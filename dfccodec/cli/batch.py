@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -30,11 +30,12 @@ Tell = Callable[[dict[str, Any]], object]
 
 @dataclass(frozen=True)
 class Job:
-    """An input and the output it becomes; `many` if it is one of a batch, however long."""
+    """An input and the output it becomes; `many` if it is one of a batch, however long; `done` if that is there."""
 
     source: str
     output: str
     many: bool = False
+    done: bool = False
 
 
 def plan(
@@ -45,6 +46,7 @@ def plan(
     suffix: str,
     force: bool = False,
     json_result: bool = False,
+    resume: bool = False,
 ) -> list[Job]:
     """Which input becomes which output. Whatever would lose something is refused here, before any work.
 
@@ -55,6 +57,7 @@ def plan(
         mirror: of `--mirror`.
         suffix: of the outputs in the folder, as `.dfc`.
         force, json_result: see :func:`common.check_output`.
+        resume: outputs in the folder that are there are those of an earlier run, and done; unless `force`.
 
     Raises:
         UsageError: neither or both say where to write, or two inputs become the same output, or an output is an input.
@@ -64,8 +67,11 @@ def plan(
     sources = {os.path.realpath(job.source): job.source for job in found if job.source != "-"}
     for job in found:
         same = sources.get(os.path.realpath(job.output)) if job.output != "-" else None
-        common.check_output(job.output, force, same or job.source, json_result and not folder)
-    return found
+        past = resume and job.many and same is None
+        common.check_output(job.output, force or past, same or job.source, json_result and not folder)
+    if not resume or force:
+        return found
+    return [replace(job, done=job.many and Path(job.output).is_file()) for job in found]
 
 
 def _alone(inputs: Sequence[str], output: str, mirror: bool) -> Job:
@@ -126,6 +132,10 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
     failed: list[str] = []
     worst = 0
     for number, job in enumerate(jobs, 1):
+        if job.done:
+            common.say(f"[{number}/{len(jobs)}] {job.output} is there already: passed over", quiet)
+            records.append({"input": job.source, "output": job.output, "passed_over": True})
+            continue
         common.say(f"[{number}/{len(jobs)}] {job.source} → {job.output}", quiet)
         records.append({"input": job.source, "output": job.output})
         try:

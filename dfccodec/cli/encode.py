@@ -93,19 +93,23 @@ def encode(
     dtype: common.Dtype = "auto",
     seed: common.Seed = 256,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what an interrupted encode to this output has left.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with what an interrupted run has left; a batch passes over outputs that are there."
+        ),
     ] = False,
     json: common.Json = False,
     yes: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Encode a video into a .dfc file, or several into --output-dir."""
-    jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json)
+    jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json, resume)
     if resume and any(job.output == "-" for job in jobs):
         raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
     from dfccodec.codec import api
     from dfccodec.codec.control.target import Target
     from dfccodec.codec.options import make_settings
+    from dfccodec.codec.resume import resumable
     from dfccodec.media.times import Span
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
@@ -118,7 +122,9 @@ def encode(
     carry = not no_audio, not no_subtitles
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
-        _encode(job.source, job.output, settings, lambda: loaded(model), carry, span, size, resume, quiet, tell)
+        # In a batch --resume means what is done, too, so it goes with settings that leave no parts.
+        onward = resume and (resumable(settings) or not job.many)
+        _encode(job.source, job.output, settings, lambda: loaded(model), carry, span, size, onward, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
 

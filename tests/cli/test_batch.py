@@ -140,3 +140,30 @@ def test_one_input_prints_one_record(videos: list[Path], tmp_path: Path, capsys:
     printed = capsys.readouterr()
     assert json.loads(printed.out)["frames"] == 3
     assert "[1/1]" not in printed.err
+
+
+def test_a_batch_is_resumed_at_the_first_output_that_is_missing(
+    videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = [str(videos[0]), str(videos[2])]
+    coded = tmp_path / "coded"
+    options = ["--output-dir", str(coded), "--fill", "token", "--json"]
+    assert main(["encode", good[0], *options]) == 0
+    before = (coded / "one.dfc").stat()
+    assert main(["encode", *good, *options]) == 6
+    assert "exists: give -y" in capsys.readouterr().err
+    assert main(["encode", *good, *options, "--resume"]) == 0
+    printed = capsys.readouterr()
+    assert f"[1/2] {coded / 'one.dfc'} is there already: passed over" in printed.err
+    assert [record.get("passed_over", False) for record in json.loads(printed.out)] == [True, False]
+    assert (coded / "one.dfc").stat() == before
+    assert (coded / "two.dfc").is_file()
+    assert main(["encode", *good, *options, "--resume", "-y"]) == 0
+    assert (coded / "one.dfc").stat().st_mtime_ns > before.st_mtime_ns
+
+
+def test_a_batch_with_a_target_is_resumed_too(videos: list[Path], tmp_path: Path) -> None:
+    options = ["--output-dir", str(tmp_path / "coded"), "--fill", "token", "--target-size", "6kB", "--resume", "-q"]
+    assert main(["encode", str(videos[0]), *options]) == 0
+    assert main(["encode", str(videos[0]), str(videos[2]), *options]) == 0
+    assert (tmp_path / "coded" / "two.dfc").is_file()
