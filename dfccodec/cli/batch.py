@@ -130,6 +130,7 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
         return
     records: list[dict[str, Any]] = []
     failed: list[str] = []
+    written: dict[tuple[int, int], str] = {}
     worst = 0
     for number, job in enumerate(jobs, 1):
         if job.done:
@@ -139,8 +140,11 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
         common.say(f"[{number}/{len(jobs)}] {job.source} → {job.output}", quiet)
         records.append({"input": job.source, "output": job.output})
         try:
+            _refuse_another_name(job.output, written)
             Path(job.output).parent.mkdir(parents=True, exist_ok=True)
             work(job, records[-1].update)
+            if place := _place(job.output):
+                written[place] = job.output
         except (DfcError, OSError, MemoryError) as error:
             text = "out of memory; make the picture smaller" if isinstance(error, MemoryError) else str(error)
             code = getattr(error, "exit_code", 1)
@@ -154,6 +158,22 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
         common.result(records)
     if worst:
         raise typer.Exit(worst)
+
+
+def _refuse_another_name(output: str, written: dict[tuple[int, int], str]) -> None:
+    """Of a file of this run: where names differ in case alone, many systems see one file."""
+    other = written.get(_place(output) or (-1, -1))
+    if other is not None:
+        raise UsageError(f"output {output} is {other}, which this run has written: rename an input, or give --mirror")
+
+
+def _place(path: str) -> tuple[int, int] | None:
+    """What tells a file from all others; None if it is not there."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_ino else None  # some network disks number nothing
 
 
 def kept(make: Callable[[A], B], key: Callable[[A], object]) -> Callable[[A], B]:

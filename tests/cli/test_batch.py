@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from support import moving, write_video
 
+from dfccodec.cli import batch
 from dfccodec.cli.batch import Job, kept, plan
 from dfccodec.cli.main import main
 from dfccodec.codec import api
@@ -167,3 +169,24 @@ def test_a_batch_with_a_target_is_resumed_too(videos: list[Path], tmp_path: Path
     assert main(["encode", str(videos[0]), *options]) == 0
     assert main(["encode", str(videos[0]), str(videos[2]), *options]) == 0
     assert (tmp_path / "coded" / "two.dfc").is_file()
+
+
+def test_an_output_that_is_another_of_this_run_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a disk that takes A.dfc and a.dfc for one."""
+    jobs = [batch.Job(name, str(tmp_path / f"{name}.dfc"), True) for name in ("A", "a", "b")]
+
+    def work(job: batch.Job, tell: batch.Tell) -> None:
+        path = Path(job.output)
+        assert not path.exists()
+        path.write_text(job.source)
+        if job.source == "A":
+            (tmp_path / "a.dfc").hardlink_to(path)
+
+    with pytest.raises(typer.Exit) as ended:
+        batch.run(jobs, work)
+    assert ended.value.exit_code == 2
+    assert "a.dfc is " in capsys.readouterr().err
+    assert (tmp_path / "A.dfc").read_text() == "A"
+    assert (tmp_path / "b.dfc").read_text() == "b"
