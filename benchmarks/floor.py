@@ -1,6 +1,6 @@
 """Is `mini` above its floor? PSNR over the linear code at equal bits, for every budget and QP, protocol DFC-32.
 
-    python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range|zstd|order0] [--model mini]
+    python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range|zstd|order0] [--model mini] [--refine 20]
 
 The floor is PCA-96, the linear code inside `mini`: frames kept uniformly, dropped ones by linear interpolation of
 latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded with its own fill,
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ Point = tuple[float, float, float]
 """Bits per pixel, PSNR in dB, squared error; of one clip or in the mean."""
 
 
-def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str) -> Point:
+def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str, refine: int = 0) -> Point:
     """One clip through a real file."""
     coded = io.BytesIO()
     dfc.encode(
@@ -53,6 +54,7 @@ def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str)
         coding="range" if coding == ORDER0 else coding,
         model=loaded,
         rate=25,
+        refine=refine,
     )
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     size = len(coded.getvalue())
@@ -103,16 +105,19 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=EVAL)
     parser.add_argument("--coding", default="range")
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look")
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="kept frames of 32")
+    parser.add_argument("--refine", type=int, default=0, help="steps of latent refinement of mini's: hours")
+    parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look: no JSON")
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
     loaded = load_model(args.model)
+    mini = partial(of_mini, refine=args.refine)
     clips = [frames for _, frames in dfc32_clips(args.clips)][:: args.every]
     rows, record, everywhere = [], [], []
-    for kept in BUDGETS:
+    for kept in args.budgets:
         ours, floor = (
             [(qp, np.mean([f(c, loaded, kept, qp, args.coding) for c in clips], axis=0)) for qp in qps]
-            for f, qps in ((of_mini, MINI_QPS), (of_linear, LINEAR_QPS))
+            for f, qps in ((mini, MINI_QPS), (of_linear, LINEAR_QPS))
         )
         line = [tuple(p) for _, p in floor]
         for qp, (bits, psnr, error) in ours:
@@ -130,7 +135,9 @@ def main() -> None:
             record.append({"all_kept_gains": dict(zip(grid.round(2).tolist(), gains, strict=True))})
     print(table(("kept", "QP", "bits/pixel", "PSNR dB", "MSE", "over linear dB"), rows))
     print(f"least of all: {np.nanmin(everywhere):+.2f} dB")
-    write_json(f"floor_{args.coding}", {"clips": len(clips), "coding": args.coding, "rows": record})
+    if args.every == 1:
+        name = f"floor_{args.coding}" + (f"_refine{args.refine}" if args.refine else "")
+        write_json(name, {"clips": len(clips), "coding": args.coding, "rows": record})
 
 
 if __name__ == "__main__":

@@ -117,12 +117,13 @@ def mtc() -> str:
     found = result("mtc")["rates"]
     names = ("fixed 4", "fixed 8", "fixed 16", *(n for n in found if n.startswith("rule w") and "to" not in n))
     rows = [
-        (n, f"{found[n]['kept']:.2f}", f"{found[n]['psnr']:.2f} dB", f"{found[n]['gain']:+.2f} dB",
-         f"{found[n]['gain_by_bytes']:+.2f} dB")
+        (n, f"{found[n]['kept']:.2f}", f"{found[n]['vcpr']:.0f}", f"{found[n]['psnr']:.2f} dB",
+         f"{found[n]['gain']:+.2f} dB", f"{found[n]['gain_by_bytes']:+.2f} dB", f"{found[n]['ssim']:.4f}",
+         f"{found[n]['lpips']:.4f}")
         for n in (*names, "H.264 size", "random")
     ]  # fmt: skip
-    head = ("rates of the segments", "mean kept of 32", "PSNR", "over one rate at equal frames kept", "at equal bytes")
-    return table(head, rows)
+    gains = ("over one rate at equal frames kept", "at equal bytes")
+    return table(("rates of the segments", "mean kept of 32", "VCPR", "PSNR", *gains, "SSIM", "LPIPS"), rows)
 
 
 def ablation() -> str:
@@ -202,6 +203,16 @@ def seams() -> str:
     return table(head, [(found["budget"], *cells)])
 
 
+def tiles() -> str:
+    """Error where tiles overlap."""
+    found = result("tiles")
+    names = ("seams", "elsewhere", "whole_seams", "whole_elsewhere")
+    mean = {name: float(np.mean([row[name] for row in found["rows"].values()])) for name in names}
+    ratios = mean["seams"] / mean["elsewhere"], mean["whole_seams"] / mean["whole_elsewhere"]
+    cells = (f"{mean['seams']:.5f}", f"{mean['elsewhere']:.5f}", f"{ratios[0]:.3f}", f"{ratios[1]:.3f}")
+    return table(("MSE along seams", "elsewhere", "ratio", "ratio in one piece, same pixels"), [cells])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f
     for f in (
@@ -219,6 +230,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         memory,
         pipeline,
         seams,
+        tiles,
     )
 }
 
