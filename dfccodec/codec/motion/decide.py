@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import BLOCK, SUB, Decisions, Sides
 from dfccodec.codec.motion.choose import Pictures, choose
-from dfccodec.codec.motion.search import GOOD, Effort, Pyramid, vectors_between
+from dfccodec.codec.motion.search import GOOD, Effort, Pyramid, in_place, vectors_between
 
 __all__ = ["Effort", "decide", "slope_of"]
 
@@ -63,7 +63,7 @@ def decide(
 def _apart(wanted: Pyramid, estimate: Floats) -> Floats:
     """Squared errors (rows · columns,) of the model's estimate."""
     cells = np.arange(wanted.rows * wanted.columns)
-    return wanted.whole.apart(wanted.whole.windows(cells), Pyramid(estimate).whole.windows(cells))
+    return wanted.whole.apart(wanted.whole.windows(cells), in_place(estimate).windows(cells))
 
 
 def _search(

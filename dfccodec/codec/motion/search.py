@@ -126,37 +126,47 @@ class Level:
 
 
 class Pyramid:
-    """A picture at quarter, half and whole size."""
+    """A picture at quarter, half and whole size.
+
+    Attributes:
+        rows, columns: of blocks.
+        whole, half: levels.
+        quarter: (height, width), of the sum alone, in 0…√3.
+    """
 
     def __init__(self, frame: Floats, per: int = 1) -> None:
-        """`frame` (H, W, 3) in 0…1; `per` positions, 1 or SUB, from one pixel to the next at whole size."""
-        height, width = frame.shape[:2]
-        self.rows, self.columns, self.per = -(-height // BLOCK), -(-width // BLOCK), per
-        pad = ((0, 0), (0, self.rows * BLOCK - height), (0, self.columns * BLOCK - width))
-        self.planes = np.pad(np.moveaxis(frame @ (CHANNELS * np.float32(UNIT)), -1, 0), pad, mode="edge")
+        """`frame` (H, W, 3) in 0…1. `per` positions from one pixel to the next at whole size: SUB of a picture that is
+        searched, 1 of one that is looked for, which needs no edge to move beyond."""
+        planes = _planes(frame)
+        edge = WIDE if per == 1 else FAR + WIDE
+        self.whole = _level(planes, 1, per, edge)
+        self.half = _level(_smaller(planes, 2), 2, 1, edge)
+        self.quarter: Floats = _smaller(planes[:1], COARSE)[0] / np.float32(UNIT)
+        self.rows, self.columns = self.whole.rows, self.whole.columns
 
-    @cached_property
-    def whole(self) -> Level:
-        return self._level(self.planes, 1, self.per)
 
-    @cached_property
-    def half(self) -> Level:
-        return self._level(_smaller(self.planes, 2), 2, 1)
+def in_place(frame: Floats) -> Level:
+    """A picture (H, W, 3) in 0…1 whose blocks are looked at where they are."""
+    return _level(_planes(frame), 1, 1, WIDE)
 
-    @cached_property
-    def quarter(self) -> Floats:
-        """(height, width), of the sum alone, in 0…√3."""
-        out: Floats = _smaller(self.planes[:1], COARSE)[0] / np.float32(UNIT)
-        return out
 
-    def _level(self, planes: Floats, scale: int, per: int) -> Level:
-        edge = (FAR + WIDE) // scale
-        padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
-        phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
-        for number in range(per * per):
-            moved = _moved(padded, number // per / per, number % per / per)
-            phases[number] = np.moveaxis(np.rint(moved), 0, -1)
-        return Level(phases, BLOCK // scale, WIDE // scale, edge, self.rows, self.columns)
+def _planes(frame: Floats) -> Floats:
+    """(channels, height, width) of whole blocks, in units of 1 / UNIT."""
+    height, width = frame.shape[:2]
+    pad = ((0, 0), (0, -height % BLOCK), (0, -width % BLOCK))
+    return np.pad(np.moveaxis(frame @ (CHANNELS * np.float32(UNIT)), -1, 0), pad, mode="edge")
+
+
+def _level(planes: Floats, scale: int, per: int, edge: int) -> Level:
+    """Planes (channels, height, width) at 1 / scale; `edge` in pixels of the whole size."""
+    edge //= scale
+    padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
+    phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
+    for number in range(per * per):
+        moved = _moved(padded, number // per / per, number % per / per)
+        phases[number] = np.moveaxis(np.rint(moved), 0, -1)
+    block = BLOCK // scale
+    return Level(phases, block, WIDE // scale, edge, planes.shape[1] // block, planes.shape[2] // block)
 
 
 def _smaller(planes: Floats, scale: int) -> Floats:
