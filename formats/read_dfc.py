@@ -120,10 +120,10 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     durations = [c.get("I") for _ in range(frames)] if timing else [c.get("I")] * frames
     *clip["timestamps"], clip["end"] = accumulate(durations, initial=pts)
     need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
-    next_frame, earliest = before["first_frame"] + before["frames"], before["timestamps"][-1]
-    need(first == next_frame and pts >= earliest, "CLIP: frames are missing or time goes back")
+    need(first == before["first_frame"] + before["frames"] and pts >= before["timestamps"][-1], "CLIP: frames or time")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
     need(fill < 4 and coding < 2, "fill policy or coding is unknown", "unsupported")
+    need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
     moved = read_motion(c.take(payload), frames, kept, head, need) if fill == 3 else {}
     integers = read_integers(c.take(size), len(kept), head, planes, coding)
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
