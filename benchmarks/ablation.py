@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import math
 from pathlib import Path
 from time import process_time
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, table, write_json
+from clips import EVAL, FRAMES, RESULTS, SIDE, dfc32_clips, mse, table, write_json
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -67,7 +68,9 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=EVAL)
     parser.add_argument("--kept", type=int, default=8)
     parser.add_argument("--every", type=int, default=1, help="only every so manyth clip")
-    parser.add_argument("--rows", nargs="*", default=list(ROWS), help="only these, by name")
+    parser.add_argument(
+        "--rows", nargs="*", default=list(ROWS), help="only these; in the JSON others stay, on the same clips"
+    )
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
     loaded = load_model("mini")
@@ -90,7 +93,18 @@ def main() -> None:
         (r["change"], "–" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", r["clips"], f"{r['seconds']:.1f}")
         for r in rows
     ]))  # fmt: skip
-    write_json("ablation", {"kept": args.kept, "qps": QPS, "clips": [name for name, _ in clips], "rows": rows})
+    record = {"kept": args.kept, "qps": list(QPS), "clips": [name for name, _ in clips]}
+    write_json("ablation", {**record, "rows": [*_others(record, {r["change"] for r in rows}), *rows]})
+
+
+def _others(record: dict[str, Any], measured: set[str]) -> list[dict[str, Any]]:
+    """Rows of an earlier run on the same clips that this one has not measured."""
+    try:
+        found: dict[str, Any] = json.loads((RESULTS / "ablation.json").read_text())
+    except OSError:
+        return []
+    same = all(found.get(key) == value for key, value in record.items())
+    return [row for row in found["rows"] if same and row["change"] not in measured]
 
 
 if __name__ == "__main__":
