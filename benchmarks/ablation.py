@@ -94,7 +94,8 @@ def main() -> None:
         for r in rows
     ]))  # fmt: skip
     record = {"kept": args.kept, "qps": list(QPS), "clips": [name for name, _ in clips]}
-    write_json("ablation", {**record, "rows": [*_others(record, {r["change"] for r in rows}), *rows]})
+    rows += _others(record, {r["change"] for r in rows})
+    write_json("ablation", {**record, "rows": sorted(rows, key=lambda r: list(ROWS).index(r["change"]))})
 
 
 def _others(record: dict[str, Any], measured: set[str]) -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ def ablation() -> str:
     rows = [
         (f"`{r['change']}`" if r["change"].startswith("-") else r["change"],
          "" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", r["clips"], f"{r['seconds']:.1f}")
-        for r in sorted(found["rows"], key=lambda r: r["change"] != "defaults")
+        for r in found["rows"]
     ]  # fmt: skip
     what = f"{found['kept']} of 32 kept, {len(found['clips'])} eval clips"
     head = (what, "bits at equal PSNR", "clips whose curves overlap", "CPU s a clip")
