@@ -263,12 +263,13 @@ class Decoder:
             return
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]
+        # The last one is remembered, here and by who shows it: a view would hold the clip while the next is decoded.
+        pictures[-1] = dataclasses.replace(pictures[-1], rgb=frames[-1].copy())
         if clip.first_frame > self._next:
             yield from self._inside(self._next, self._bridge(clip.first_frame, pictures[0]))
         yield from self._inside(clip.first_frame, pictures)
         self._next = last
-        # A copy: a view of one frame would hold the whole clip while the next is decoded.
-        self._last = dataclasses.replace(pictures[-1], rgb=pictures[-1].rgb.copy())
+        self._last = pictures[-1]
         self._room = 0
         self._wrecks.clear()
 
