@@ -70,8 +70,8 @@ def _trim() -> Callable[[int], int] | None:
 def give_back_memory() -> None:
     """Between clips: hand memory that has been freed back to the system.
 
-    glibc keeps it, in pieces that the next clip does not fit into: peaks of equal work differ by 4 %, and grow with
-    the length of a video. With this they stay within 1 %, at no time that can be measured (`benchmarks/memory.py`).
+    glibc keeps it, in pieces that the next clip may not fit into: peaks of equal runs differ by 4 %, with this by 1 %,
+    at no time that can be measured.
     """
     trim = _trim()
     if trim is not None:
