@@ -120,7 +120,7 @@ def mtc() -> str:
         (n, f"{found[n]['kept']:.2f}", f"{found[n]['vcpr']:.0f}", f"{found[n]['psnr']:.2f} dB",
          f"{found[n]['gain']:+.2f} dB", f"{found[n]['gain_by_bytes']:+.2f} dB", f"{found[n]['ssim']:.4f}",
          f"{found[n]['lpips']:.4f}")
-        for n in (*names, "H.264 size", "random")
+        for n in (*names, "rule w = 1.5, 2 to 16", "H.264 size", "random")
     ]  # fmt: skip
     gains = ("over one rate at equal frames kept", "at equal bytes")
     return table(("rates of the segments", "mean kept of 32", "VCPR", "PSNR", *gains, "SSIM", "LPIPS"), rows)
