@@ -17,12 +17,17 @@ RESULTS = Path(__file__).resolve().parent / "results"
 FRAMES, SIDE = 32, 256
 
 
+def cropped(path: Path, side: int, most: int) -> np.ndarray:
+    """The first `most` frames of a video, short side scaled to `side`, centre: (T, side, side, 3) uint8."""
+    frames = np.stack(read_scaled(path, side, most=most))
+    y, x = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
+    return np.ascontiguousarray(frames[:, y : y + side, x : x + side])
+
+
 def dfc32_clips(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Name and (32, 256, 256, 3) uint8 of every clip in a folder."""
     for path in sorted(folder.glob("*.mp4")):
-        frames = np.stack(read_scaled(path, SIDE, most=FRAMES))
-        y, x = (frames.shape[1] - SIDE) // 2, (frames.shape[2] - SIDE) // 2
-        yield path.stem, frames[:, y : y + SIDE, x : x + SIDE]
+        yield path.stem, cropped(path, SIDE, FRAMES)
 
 
 def motion_classes(folder: Path) -> dict[str, str]:

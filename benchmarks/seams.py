@@ -15,21 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from clips import EVAL, SIDE, table, write_json
+from clips import EVAL, SIDE, cropped, table, write_json
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
-from dfccodec.media.frames import read_scaled
 
 LONG = 64
 ENDS = (0, 1, 30, 31)
-
-
-def frames_of(path: Any) -> np.ndarray:
-    """(64, 256, 256, 3) uint8."""
-    frames = np.stack(read_scaled(path, SIDE, most=LONG))
-    y, x = (frames.shape[1] - SIDE) // 2, (frames.shape[2] - SIDE) // 2
-    return np.ascontiguousarray(frames[:, y : y + SIDE, x : x + SIDE])
 
 
 def psnrs(frames: np.ndarray, **options: Any) -> np.ndarray:
@@ -53,7 +45,7 @@ def main() -> None:
     rows: dict[str, dict[str, float]] = {}
     at = np.arange(LONG) % 32
     for path in itertools.islice(sorted(EVAL.glob("*.mp4")), args.clips):
-        found = psnrs(frames_of(path), budget=args.budget, fill=args.fill, model=model)
+        found = psnrs(cropped(path, SIDE, LONG), budget=args.budget, fill=args.fill, model=model)
         by_place = [round(float(found[:LONG][at == place].mean()), 3) for place in range(32)]
         ends = np.isin(at, ENDS)
         row = {"ends": found[:LONG][ends].mean(), "between": found[:LONG][~ends].mean(), "bpp": found[LONG]}

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from clips import EVAL, FRAMES, table, write_json
+from clips import EVAL, FRAMES, cropped, table, write_json
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -26,7 +26,6 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.runtime import free_threads
 from dfccodec.container.reader import StreamReader
-from dfccodec.media.frames import read_scaled
 
 TILE, SIDE = 256, 480
 
@@ -41,13 +40,6 @@ class Gridded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
-
-
-def frames_of(path: Any) -> np.ndarray:
-    """(32, 480, 480, 3) uint8."""
-    frames = np.stack(read_scaled(path, SIDE, most=FRAMES))
-    y, x = (frames.shape[1] - SIDE) // 2, (frames.shape[2] - SIDE) // 2
-    return np.ascontiguousarray(frames[:, y : y + SIDE, x : x + SIDE])
 
 
 def errors(frames: np.ndarray, loaded: Loaded, **options: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +66,7 @@ def main() -> None:
     tiled = dataclasses.replace(whole, model=Gridded(whole.model))  # type: ignore[arg-type]
     rows: dict[str, dict[str, float]] = {}
     for path in itertools.islice(sorted(EVAL.glob("*.mp4")), args.clips):
-        frames = frames_of(path)
+        frames = cropped(path, SIDE, FRAMES)
         found, seams = errors(frames, tiled, budget=args.budget, fill=args.fill)
         one, _ = errors(frames, whole, budget=args.budget, fill=args.fill)
         row = {"seams": found[seams].mean(), "elsewhere": found[~seams].mean()}

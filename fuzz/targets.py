@@ -23,7 +23,6 @@ import seeds
 import zstandard
 from claims import MOST_PIXELS, Limits, TooLarge, affordable, affordable_file, clip_work, file_work, pixels_of
 
-from dfccodec.cli import common
 from dfccodec.cli.inspect import inspect as inspect_verb
 from dfccodec.codec import fill
 from dfccodec.codec.budgets import Budget
@@ -38,6 +37,7 @@ from dfccodec.container.records import Clip, Coding, Fill
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
 from dfccodec.media.times import Span
+from dfccodec.text import shown
 
 sys.path.append(str(seeds.FORMATS))
 import read_dfc
@@ -140,7 +140,7 @@ def tags(data: bytes) -> str:
     found, others = chapters.from_tags(pairs)
     again, _ = chapters.from_tags(chapters.to_tags(found))
     assert len(again) == min(len(found), chapters.MOST)
-    assert all(common.shown(text).isprintable() for pair in others for text in pair)
+    assert all(shown(text).isprintable() for pair in others for text in pair)
     return f"{len(found)} {len(others)}"
 
 

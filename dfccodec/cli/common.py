@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 import typer
 
 from dfccodec.errors import InputError, OutputExistsError, UsageError
-from dfccodec.text import shown as shown
+from dfccodec.text import shown
 
 if TYPE_CHECKING:
     from dfccodec.container.chunks import Damage

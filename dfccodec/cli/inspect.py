@@ -9,6 +9,7 @@ import typer
 
 from dfccodec.cli import common
 from dfccodec.errors import DamagedError
+from dfccodec.text import shown
 
 if TYPE_CHECKING:
     from dfccodec.container.scan import ClipHead, Summary
@@ -150,7 +151,7 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
         *((f"tool: {key}", value) for key, value in p.tool),
         *((f"tag: {key}", value) for key, value in p.tags),
     ]
-    return [f"{common.shown(key):<20}{common.shown(value)}" for key, value in rows]
+    return [f"{shown(key):<20}{shown(value)}" for key, value in rows]
 
 
 def _timeline(summary: Summary, clips: list[ClipHead]) -> list[str]:

@@ -45,7 +45,7 @@ def recover(
 def _tell(found: Recovered, quiet: bool) -> None:
     for fault in found.faults:
         what = f"; {fault.mended} was put right" if fault.mended else ""
-        common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {common.shown(fault.reason)}{what}", quiet)
+        common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}{what}", quiet)
     common.notes(map(_gap, found.lost), quiet)
     if not found.ended:
         common.notes(["the file ends without its index, so what is lost after its last clip is not known"], quiet)

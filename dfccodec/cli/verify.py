@@ -34,7 +34,7 @@ def verify(
         common.result(_record(verdict, [common.fault(f) for f in verdict.faults]))
     if verdict.faults:
         for fault in verdict.faults:
-            common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {common.shown(fault.reason)}")
+            common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}")
         whole = f"{verdict.clips} clips with {verdict.frames} frames are whole"
         if verdict.faults[0].kind == "unsupported":
             raise UnsupportedError(f"{source} is not for this reader: {verdict.faults[0].reason}; before that {whole}")
