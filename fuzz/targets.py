@@ -26,6 +26,7 @@ from claims import MOST_PIXELS, Limits, TooLarge, affordable, affordable_file, c
 from dfccodec.cli.inspect import inspect as inspect_verb
 from dfccodec.codec import fill
 from dfccodec.codec.budgets import Budget
+from dfccodec.codec.canvas import Canvas, kept_first
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.file import open_file
 from dfccodec.codec.integers import decode_clip_integers
@@ -62,6 +63,14 @@ class Flat:
         with np.errstate(all="ignore"):
             mean = slots.reshape(len(slots), -1).mean(axis=1)
         return np.broadcast_to(mean[:, None, None, None], (len(slots), height, width, 3)).astype(np.float32)
+
+    def decode_each(
+        self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
+        show: Callable[[int, np.ndarray], None],
+    ) -> None:  # fmt: skip
+        """The same, frame by frame."""
+        for number in kept_first(known):
+            show(number, self.decode(slots[number : number + 1], known, height, width, qp)[0])
 
 
 def header(data: bytes) -> None:
@@ -120,8 +129,8 @@ def motion(data: bytes) -> str:
     policy.trim(found, header, found.kept & (np.arange(found.frames) % 3 > 0), 0)
     if pixels_of(found, header) > MOST_PIXELS:
         return "large"
-    frames = np.zeros((found.frames, header.height, header.width, 3), np.float32)
-    policy.paint(frames, found, header)
+    with Canvas(found, header, threads=1) as canvas:
+        canvas.show_all(np.zeros((found.frames, header.height, header.width, 3), np.float32))
     return f"{found.frames}"
 
 

@@ -13,7 +13,7 @@ import torch
 
 from dfccodec.codec.loaded import Loaded
 from dfccodec.container.records import ModelId
-from dfccodec.models.contract import Encoded
+from dfccodec.models.contract import Encoded, Show, show_each
 
 DATA = Path(__file__).parent / "data"
 
@@ -56,6 +56,11 @@ class FlatModel:
         b, t = kept.shape
         grid = latents.reshape(b, t, height // 16, width // 16, 3)
         return grid.repeat_interleave(16, 2).repeat_interleave(16, 3)
+
+    def decode_each(
+        self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int, show: Show
+    ) -> None:
+        show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
 
 
 def flat_model(tile: int = 0, with_steps: bool = True) -> Loaded:

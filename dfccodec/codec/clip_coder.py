@@ -10,7 +10,8 @@ import numpy as np
 
 from dfccodec.codec import select, tiles
 from dfccodec.codec.budgets import Budget
-from dfccodec.codec.decoder import finished, model_frames
+from dfccodec.codec.canvas import Canvas
+from dfccodec.codec.decoder import model_frames, shown
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload
@@ -133,11 +134,12 @@ class ClipCoder:
         return Coded(clip, values)
 
     def shown(self, coded: Coded) -> np.ndarray:
-        """What a decoder shows of a clip, (T, H, W, 3) uint8; uses the model's frames up."""
-        frames = coded.frames
-        if frames is None:
-            frames = model_frames(coded.clip, coded.values, self.header, self.steps, self.loaded)
-        return finished(frames, coded.clip, self.header)
+        """What a decoder shows of a clip, (T, H, W, 3) uint8."""
+        if coded.frames is None:
+            return shown(coded.clip, coded.values, self.header, self.steps, self.loaded)
+        with Canvas(coded.clip, self.header, free_threads()) as canvas:
+            canvas.show_all(coded.frames)
+        return canvas.frames
 
     def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
         """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
@@ -177,7 +179,11 @@ class ClipCoder:
         sides = Sides.of(clip.kept)
         if len(sides.dropped) in (0, clip.frames):
             return Coded(clip, values)
-        decoded = model_frames(clip, values, self.header, self.steps, self.loaded)
-        np.nan_to_num(np.clip(decoded, 0, 1, out=decoded), copy=False)
+        decoded: np.ndarray = np.empty(frames.shape, np.float32)
+
+        def show(number: int, picture: np.ndarray) -> None:
+            decoded[number] = np.nan_to_num(np.clip(picture, 0, 1))
+
+        model_frames(clip, values, self.header, self.steps, self.loaded, show)
         decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads(), self.settings.effort)
         return Coded(dataclasses.replace(clip, fill_payload=payload.write(decisions)), values, decoded)

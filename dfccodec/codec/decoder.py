@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dfccodec.codec import fill, salvage, tiles
+from dfccodec.codec.canvas import Canvas, kept_first
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import dequantize
@@ -25,8 +26,8 @@ from dfccodec.media.cut import cut
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.times import Span, Window
 
-PIXEL_BYTES = 3 * (4 + 1)
-"""Bytes of a pixel as the model gives it and as it is shown: the least that a clip takes, whatever the model."""
+SHOWN_BYTES, MADE_BYTES = 3, 3 * 4
+"""Bytes of a pixel as it is shown, and as the model makes it."""
 
 
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
@@ -34,19 +35,21 @@ def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
     header = preamble.header
     fill.policy(clip.fill)  # an unknown one is refused before the work
     check_memory(clip, header, free_memory())
-    frames = model_frames(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
-    return finished(frames, clip, header)
+    return shown(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
 
 
 def check_memory(clip: Clip, header: Header, free: int | None) -> None:
     """Refuse a clip whose pictures alone do not fit: a dropped frame costs a byte in the file (SPEC.md 12.2).
 
+    All its frames are held as they are shown; as the model makes them, those that others are made from.
+
     Raises:
         LimitError: they take more than `free` bytes; None is unknown, and nothing is refused.
     """
     tiles_, rows, columns = header.grid
-    pixels = clip.frames * max(tiles_ * rows * columns * header.patch**2, header.width * header.height)
-    needed = pixels * PIXEL_BYTES
+    shown, made = header.width * header.height, tiles_ * rows * columns * header.patch**2
+    held = clip.frames if header.tile else clip.kept.sum() if clip.fill_payload else 1
+    needed = clip.frames * shown * SHOWN_BYTES + int(held) * max(shown, made) * MADE_BYTES
     if free is not None and needed > free:
         raise LimitError(
             f"clip of {clip.frames} frames of {header.width}×{header.height} takes {needed / 2**30:.1f} GiB to decode, "
@@ -54,27 +57,38 @@ def check_memory(clip: Clip, header: Header, free: int | None) -> None:
         )
 
 
-def finished(frames: np.ndarray, clip: Clip, header: Header) -> np.ndarray:
-    """What the model makes of a clip, (T, H, W, 3) float32, used up -> its frames as they are shown, uint8."""
-    fill.policy(clip.fill).paint(frames, clip, header, free_threads())
-    rounded = np.empty(frames.shape, np.uint8)
-    for source, target in zip(frames, rounded, strict=True):  # frame by frame: a 4K clip of floats is 3 GB already
-        target[:] = np.nan_to_num(np.clip(source, 0, 1)) * 255 + 0.5
-    return rounded
+def shown(clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: Loaded) -> np.ndarray:
+    """The frames of a clip from its integers: (T, H, W, 3) uint8."""
+    with Canvas(clip, header, free_threads()) as canvas:
+        model_frames(clip, values, header, steps, loaded, canvas.show)
+    return canvas.frames
 
 
-def model_frames(clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: Loaded) -> np.ndarray:
-    """What the model makes of a clip's integers: (T, H, W, 3) float32, not clamped."""
+def model_frames(
+    clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: Loaded,
+    show: Callable[[int, np.ndarray], None],
+) -> None:  # fmt: skip
+    """What the model makes of a clip's integers: each frame, (H, W, 3) float32, not clamped, kept ones first."""
     latents = dequantize(values, steps, clip.qp)
     policy = fill.policy(clip.fill)
-    height, width = (header.tile, header.tile) if header.tile else tiles.padded_size(header)
     _, rows, columns = header.grid
-    out = []
-    for tile in range(values.shape[1]):
+
+    def slots(tile: int) -> tuple[np.ndarray, np.ndarray]:
         tokens = latents[:, tile].reshape(len(latents), rows * columns, header.channels)  # no -1: there may be none
-        slots, known = policy.fill(tokens, clip.kept, clip.fill_payload)
-        out.append(loaded.decode(slots, known, height, width, clip.qp))
-    return tiles.join(out, header)
+        return policy.fill(tokens, clip.kept, clip.fill_payload)
+
+    if header.tile:
+        side = header.tile
+        made = [loaded.decode(*slots(tile), side, side, clip.qp) for tile in range(values.shape[1])]
+        frames = tiles.join(made, header)
+        for number in kept_first(clip.kept):
+            show(number, frames[number])
+    else:
+
+        def cropped(number: int, frame: np.ndarray) -> None:
+            show(number, frame[: header.height, : header.width])
+
+        loaded.decode_each(*slots(0), *tiles.padded_size(header), clip.qp, cropped)
 
 
 MAX_WRECKS = 1 << 26
@@ -319,8 +333,7 @@ class Decoder:
 
     def _shown(self, clip: Clip, values: np.ndarray) -> np.ndarray:
         """The frames of a clip (T, H, W, 3) uint8 from integers that are at hand."""
-        header = self.preamble.header
-        return finished(model_frames(clip, values, header, self.preamble.steps, self._loaded), clip, header)
+        return shown(clip, values, self.preamble.header, self.preamble.steps, self._loaded)
 
     def _miss(self, number: int) -> None:
         """Note a frame that is not shown as it was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,3 +55,15 @@ class Loaded:
         with torch.inference_mode(), self.precision():
             video = self.model.decode(latents, mask, height, width, qp, asked)
         return video[0].float().cpu().numpy()
+
+    def decode_each(
+        self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
+        show: Callable[[int, np.ndarray], None],
+    ) -> None:  # fmt: skip
+        """As :meth:`decode`, each frame (height, width, 3) shown with its number as it is made, known ones first."""
+        latents = torch.from_numpy(np.ascontiguousarray(slots)).to(self.device)
+        mask = torch.from_numpy(known).to(self.device)
+        with torch.inference_mode(), self.precision():
+            self.model.decode_each(
+                latents, mask, height, width, qp, lambda number, frame: show(number, frame.float().cpu().numpy())
+            )

@@ -8,9 +8,11 @@ channels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from torch import Tensor
 
@@ -28,9 +30,21 @@ class Encoded:
     importance: Tensor
 
 
+Show: TypeAlias = "Callable[[int, Tensor], None]"
+"""Takes a frame of a clip, its number and (height, width, 3), not clamped."""
+
+
 def unit(pixels: Tensor) -> Tensor:
     """Pixels as floats in [0, 1]: bytes are divided by 255, floats pass. Bytes take a quarter of the memory."""
     return pixels if pixels.is_floating_point() else pixels.float() / 255
+
+
+def show_each(video: Tensor, kept: Tensor, show: Show) -> None:
+    """Show the frames of (T, height, width, 3), those that are `kept` (T,) first."""
+    for wanted in (True, False):
+        for number, frame in enumerate(video):
+            if kept[number].item() is wanted:
+                show(number, frame)
 
 
 @runtime_checkable
@@ -108,4 +122,9 @@ class LatentModel(Protocol):
         Raises:
             UsageError: a shape the network cannot take.
         """
+        ...
+
+    def decode_each(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show) -> None:
+        """As :meth:`decode`, of one clip: latents (T, N, C), kept (T,). Its frames are shown one by one, kept ones
+        first, so that a network that makes one at a time need not hold them all."""
         ...

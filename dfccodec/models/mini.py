@@ -12,6 +12,7 @@ Frames are encoded independently of one another, so any of them can be dropped l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,7 +34,7 @@ from dfccodec.models.blocks import (
     start_at_zero,
 )
 from dfccodec.models.config import JsonConfig
-from dfccodec.models.contract import Encoded, unit
+from dfccodec.models.contract import Encoded, Show, unit
 from dfccodec.models.importance import clip_importance
 
 BASE_STEP = 0.02
@@ -248,7 +249,7 @@ class Mini(nn.Module):
         if slots.keys == 0:
             return z.new_zeros(z.shape[0], len(slots.at), *z.shape[2:])
         fraction = slots.place[:, 1, None, None, None]
-        return z[:, slots.past] * (1 - fraction) + z[:, slots.future] * fraction
+        return torch.lerp(z[:, slots.past], z[:, slots.future], fraction)
 
     def features(self, filled: Tensor, slots: Slots, qp: Tensor) -> Tensor:
         """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w)."""
@@ -295,11 +296,27 @@ class Mini(nn.Module):
         asked = np.ones(z.shape[1], bool) if wanted is None else wanted.cpu().numpy()
         out = z.new_zeros(*z.shape[:2], height, width, 3)
         for number, (clip, mask) in enumerate(zip(z, kept.cpu().numpy(), strict=True)):
-            slots = Slots.of(mask, np.flatnonzero(asked & ~mask)).to(z.device)
-            filled = self.fill(clip[None, slots.at[: slots.keys]], slots)
-            features = self.features(filled, slots, index)
-            for slot, frame in enumerate(slots.at.tolist()):
-                if asked[frame]:
-                    picture = self.picture(filled[:, slot], features[:, slot], index)
-                    out[number, frame] = rearrange(picture[0], "c h w -> h w c")
+            for frame, picture in self._pictures(clip, mask, asked, index):
+                out[number, frame] = picture
         return out
+
+    def decode_each(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show) -> None:
+        """See `contract.LatentModel.decode_each`."""
+        rows, columns = height // PATCH, width // PATCH
+        z = rearrange(latents, "t (h w) c -> t c h w", h=rows, w=columns)
+        mask = kept.cpu().numpy()
+        index = torch.full((1,), qp, device=z.device)
+        for frame, picture in self._pictures(z, mask, np.ones(len(mask), bool), index):
+            show(frame, picture)
+
+    def _pictures(
+        self, clip: Tensor, kept: np.ndarray, asked: np.ndarray, qp: Tensor
+    ) -> Iterator[tuple[int, Tensor]]:  # fmt: skip
+        """Latents of a clip (T, 96, h, w) at QP (1,) -> number and picture (16h, 16w, 3) of frames `asked` (T,)."""
+        slots = Slots.of(kept, np.flatnonzero(asked & ~kept)).to(clip.device)
+        filled = self.fill(clip[None, slots.at[: slots.keys]], slots)
+        features = self.features(filled, slots, qp)
+        for slot, frame in enumerate(slots.at.tolist()):
+            if asked[frame]:
+                picture = self.picture(filled[:, slot], features[:, slot], qp)
+                yield frame, rearrange(picture[0], "c h w -> h w c")

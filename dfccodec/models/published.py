@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dfccodec.errors import ModelError, UsageError
-from dfccodec.models.contract import Encoded, unit
+from dfccodec.models.contract import Encoded, Show, show_each, unit
 from dfccodec.models.vae import VideoVAE
 
 
@@ -65,3 +65,7 @@ class PublishedCodec:
         like = self.vae.fill_token
         filled = self.vae.fill(latents.to(like), kept.to(like.device))
         return self.vae.decode(filled).float()
+
+    def decode_each(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show) -> None:
+        """See `contract.LatentModel.decode_each`; the network makes all frames at once."""
+        show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)

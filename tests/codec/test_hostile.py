@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import struct
@@ -19,7 +20,7 @@ from support import flat_model
 
 import dfccodec as dfc
 from dfccodec.cli.main import main
-from dfccodec.codec.decoder import PIXEL_BYTES, Decoder, check_memory
+from dfccodec.codec.decoder import MADE_BYTES, SHOWN_BYTES, Decoder, check_memory
 from dfccodec.container import pack
 from dfccodec.container.records import Clip, Header, ModelId, Ratio, StreamInfo
 from dfccodec.container.scan import scan
@@ -184,10 +185,14 @@ def test_the_file_of_these_tests_is_good_when_nothing_is_changed() -> None:
 def test_a_clip_that_memory_cannot_hold_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     header = Header(1920, 1080, Ratio(25, 1), Ratio(1, 25))
     check_memory(clip(32), header, None)
-    need = 32 * 1920 * 1088 * PIXEL_BYTES
+    need = 32 * 1920 * 1080 * SHOWN_BYTES + 1920 * 1088 * MADE_BYTES
     check_memory(clip(32), header, need)
-    with pytest.raises(LimitError, match=r"32 frames of 1920×1080 takes 0\.9 GiB to decode, 0\.5 GiB are free: decode"):
-        check_memory(clip(32), header, 1 << 29)
+    with pytest.raises(LimitError, match=r"32 frames of 1920×1080 takes 0\.2 GiB to decode, 0\.1 GiB are free: decode"):
+        check_memory(clip(32), header, 1 << 27)
+    with pytest.raises(LimitError, match="takes"):  # dropped frames are painted from the kept ones, which are held
+        check_memory(clip(32, kept=2, fill_payload=b"x"), header, need)
+    with pytest.raises(LimitError, match="takes"):  # tiles are put together of all frames at once
+        check_memory(clip(32), dataclasses.replace(header, tile=256, overlap=32), need)
     monkeypatch.setattr("dfccodec.codec.decoder.free_memory", lambda: 1000)
     with pytest.raises(LimitError, match="are free"):
         list(Decoder(io.BytesIO(RAW), lambda _: flat_model()))

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from dfccodec.codec.fill.motion import Motion
+from dfccodec.codec.fill.painter import Painter
 from dfccodec.codec.fill.simple import Hold, Lerp, Token
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.errors import UnsupportedError, UsageError
@@ -30,8 +31,8 @@ class FillPolicy(Protocol):
         """
         ...
 
-    def paint(self, frames: np.ndarray, clip: Clip, header: Header, threads: int = 1) -> None:
-        """What the model made of a clip, (T, H, W, 3) float32: change its dropped frames in place.
+    def painter(self, clip: Clip, header: Header) -> Painter | None:
+        """What is to change the pictures of a clip's dropped frames; None for nothing.
 
         Raises:
             DamagedError: the payload is not one.

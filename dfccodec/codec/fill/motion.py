@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from dfccodec.codec.fill.painter import Painter
 from dfccodec.codec.fill.simple import Token
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.compose import compose
+from dfccodec.codec.motion.compose import Composer
 from dfccodec.container.records import Clip, Header
 
 
@@ -17,12 +18,9 @@ class Motion(Token):
         """Read all decisions."""
         payload.read(clip.fill_payload, clip.kept, header)
 
-    def paint(self, frames: np.ndarray, clip: Clip, header: Header, threads: int = 1) -> None:
-        """Put blocks of kept frames into dropped ones."""
-        if clip.fill_payload:
-            decisions = payload.read(clip.fill_payload, clip.kept, header)
-            np.nan_to_num(np.clip(frames, 0, 1, out=frames), copy=False)
-            compose(frames, decisions, threads)
+    def painter(self, clip: Clip, header: Header) -> Painter | None:
+        """Puts blocks of kept frames into dropped ones."""
+        return Composer(payload.read(clip.fill_payload, clip.kept, header)) if clip.fill_payload else None
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lost a kept neighbour lose their decisions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dfccodec.codec.fill.painter import Painter
 from dfccodec.container.records import Clip, Header
 
 
@@ -13,8 +14,9 @@ class LatentPart:
     def check(self, clip: Clip, header: Header) -> None:
         """Nothing to check: a payload is refused where a clip is read."""
 
-    def paint(self, frames: np.ndarray, clip: Clip, header: Header, threads: int = 1) -> None:
+    def painter(self, clip: Clip, header: Header) -> Painter | None:
         """Nothing to paint."""
+        return None
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """No payload."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -20,25 +19,29 @@ EDGE = BLOCK + 1
 """Pixels repeated around a picture: whatever lies outside is its nearest pixel, so farther out all is the same."""
 
 
-def compose(frames: Floats, decisions: Decisions, threads: int = 1) -> None:
-    """Put the decisions of a clip into its dropped frames.
+class Composer:
+    """Puts the decisions of a clip into its dropped frames, which come after its kept ones."""
 
-    Args:
-        frames: (T, H, W, 3) float32 in 0…1, what the model made of every frame; dropped ones are replaced.
-        decisions: as `payload.read` gives them.
-        threads: to work with.
-    """
-    sides = decisions.sides
-    kept = {frame: framed(frames[frame]) for frame in {*sides.past.tolist(), *sides.future.tolist()} - {-1}}
+    def __init__(self, decisions: Decisions) -> None:
+        sides = decisions.sides
+        self._decisions = decisions
+        self._number = {int(frame): number for number, frame in enumerate(sides.dropped)}
+        self._beside = {*sides.past.tolist(), *sides.future.tolist()}
+        self._kept: dict[int, Floats] = {}
 
-    def paint(number: int) -> None:
-        chosen, frame = decisions.blocks[number], sides.dropped[number]
-        if chosen[..., 0].any():
-            past, future = (kept.get(int(side[number])) for side in (sides.past, sides.future))
-            frames[frame] = composed(frames[frame], past, future, chosen)
+    def know(self, frame: int, picture: Floats) -> None:
+        """Kept frame `frame` of the clip is (H, W, 3) in 0…1."""
+        if frame in self._beside:
+            self._kept[frame] = framed(picture)
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(paint, range(len(sides.dropped))))
+    def painted(self, frame: int, estimate: Floats) -> Floats:
+        """Dropped frame `frame` of the clip, of which the model made (H, W, 3) in 0…1."""
+        number, sides = self._number[frame], self._decisions.sides
+        chosen = self._decisions.blocks[number]
+        if not chosen[..., 0].any():
+            return estimate
+        past, future = (self._kept.get(int(side[number])) for side in (sides.past, sides.future))
+        return composed(estimate, past, future, chosen)
 
 
 def framed(picture: Floats) -> Floats:
