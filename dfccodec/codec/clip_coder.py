@@ -15,7 +15,7 @@ from dfccodec.codec.decoder import model_frames, shown
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.decide import decide, slope_of
+from dfccodec.codec.motion.decide import MotionSearch, slope_of
 from dfccodec.codec.motion.payload import Sides
 from dfccodec.codec.quantizer import measured_steps, quantize
 from dfccodec.codec.refine import Kept, refine
@@ -34,7 +34,7 @@ class Coded:
     Args:
         clip: the record.
         values: (K, tiles, rows, columns, C) int16.
-        frames: (T, H, W, 3) float32 in 0…1, before the fill policy paints.
+        frames: (T, H, W, 3) float32 in 0…1, before the fill policy paints; None where they were not held.
     """
 
     clip: Clip
@@ -88,13 +88,18 @@ class ClipCoder:
         Returns:
             the clip's record, and its integers (K, tiles, rows, columns, C) int16.
         """
-        coded = self.trial(batch, first_frame, budget, qp)
+        coded = self._trial(batch, first_frame, budget, qp, hold=False)
         return coded.clip, coded.values
 
     def trial(
         self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
     ) -> Coded:
         """As :meth:`code`, with what a decoder would show where the motion search needed it."""
+        return self._trial(batch, first_frame, budget, qp, hold=True)
+
+    def _trial(
+        self, batch: Sequence[Picture], first_frame: int, budget: Budget | None, qp: int | None, hold: bool
+    ) -> Coded:
         settings = self.settings
         budget, qp = budget or settings.budget, settings.qp if qp is None else qp
         frames = np.stack([p.rgb for p in batch])
@@ -102,18 +107,18 @@ class ClipCoder:
         if self._steps is None:
             self._steps = measured_steps(latents)
 
-        def coded(kept: np.ndarray, refining: int = 0) -> Coded:
-            return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp, refining)
+        def coded(kept: np.ndarray, refining: int = 0, hold: bool = True) -> Coded:
+            return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp, refining, hold)
 
         if settings.select != "importance":
             importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded clip by clip, so that a clip's choice does not hang on those before it.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
-        return coded(kept, settings.refine)
+        return coded(kept, settings.refine, hold)
 
     def _code(
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
-        importance: np.ndarray, kept: np.ndarray, qp: int, refining: int,
+        importance: np.ndarray, kept: np.ndarray, qp: int, refining: int, hold: bool,
     ) -> Coded:  # fmt: skip
         """Code the `kept` frames, whose latents (K, …, C) these are."""
         settings = self.settings
@@ -130,7 +135,7 @@ class ClipCoder:
             data, planes, settings.fill, coding=settings.coding,
         )  # fmt: skip
         if settings.fill == Fill.MOTION:
-            return self._with_motion(clip, values, frames)
+            return self._with_motion(clip, values, frames, hold)
         return Coded(clip, values)
 
     def shown(self, coded: Coded) -> np.ndarray:
@@ -174,16 +179,20 @@ class ClipCoder:
 
         return select.greedy([importance, planned], costs, keep, price)
 
-    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray) -> Coded:
+    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray, hold: bool) -> Coded:
         """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
         sides = Sides.of(clip.kept)
         if len(sides.dropped) in (0, clip.frames):
             return Coded(clip, values)
-        decoded: np.ndarray = np.empty(frames.shape, np.float32)
+        held = np.empty(frames.shape, np.float32) if hold else None
+        with MotionSearch(frames, sides, slope_of(clip.qp), free_threads(), self.settings.effort) as search:
 
-        def show(number: int, picture: np.ndarray) -> None:
-            decoded[number] = np.nan_to_num(np.clip(picture, 0, 1))
+            def show(number: int, picture: np.ndarray) -> None:
+                picture = np.nan_to_num(np.clip(picture, 0, 1))
+                search.show(number, picture)
+                if held is not None:
+                    held[number] = picture
 
-        model_frames(clip, values, self.header, self.steps, self.loaded, show)
-        decisions = decide(frames, decoded, sides, slope_of(clip.qp), free_threads(), self.settings.effort)
-        return Coded(dataclasses.replace(clip, fill_payload=payload.write(decisions)), values, decoded)
+            model_frames(clip, values, self.header, self.steps, self.loaded, show)
+            found = payload.write(search.decisions())
+        return Coded(dataclasses.replace(clip, fill_payload=found), values, held)

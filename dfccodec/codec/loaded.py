@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dfccodec.codec.runtime import give_back_memory
 from dfccodec.container.records import ModelId
 from dfccodec.models.contract import LatentModel
 
@@ -40,6 +41,7 @@ class Loaded:
         video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
         with torch.inference_mode(), self.precision():
             coded = self.model.encode(video, qp, keep=keep)
+        give_back_memory()
         return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
 
     def decode(
@@ -63,7 +65,14 @@ class Loaded:
         """As :meth:`decode`, each frame (height, width, 3) shown with its number as it is made, known ones first."""
         latents = torch.from_numpy(np.ascontiguousarray(slots)).to(self.device)
         mask = torch.from_numpy(known).to(self.device)
+        first = True
+
+        def give(number: int, frame: torch.Tensor) -> None:
+            nonlocal first
+            if first:  # what comes before the first picture is the widest stage, and over
+                give_back_memory()
+                first = False
+            show(number, frame.float().cpu().numpy())
+
         with torch.inference_mode(), self.precision():
-            self.model.decode_each(
-                latents, mask, height, width, qp, lambda number, frame: show(number, frame.float().cpu().numpy())
-            )
+            self.model.decode_each(latents, mask, height, width, qp, give)

@@ -68,10 +68,10 @@ def _trim() -> Callable[[int], int] | None:
 
 
 def give_back_memory() -> None:
-    """Between clips: hand memory that has been freed back to the system.
+    """Between clips, and between stages of one: hand memory that has been freed back to the system.
 
-    glibc keeps it, in pieces that the next clip may not fit into: peaks of equal runs differ by 4 %, with this by 1 %,
-    at no time that can be measured.
+    glibc keeps it, in pieces that what comes next may not fit into: at 640×360 up to 100 MB of 760 were such
+    pieces, and peaks of equal runs differed by 4 %. Costs no time that can be measured.
     """
     trim = _trim()
     if trim is not None:

@@ -22,7 +22,7 @@ from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import BLOCK, BOTH, FUTURE, MODEL, PAST, SUB, Decisions, Sides, uses
 from dfccodec.codec.motion.compose import Composer, composed, fetch, framed, quarters, window
-from dfccodec.codec.motion.decide import Effort, decide, slope_of
+from dfccodec.codec.motion.decide import Effort, MotionSearch, slope_of
 from dfccodec.codec.motion.search import Pyramid, vectors_between
 from dfccodec.codec.motion.tables import CONTEXTS, PRIOR, first_counts
 from dfccodec.codec.motion.walk import Walk, levels, phases
@@ -275,7 +275,7 @@ def test_a_translating_picture_is_recovered(effort: Effort) -> None:
     kept = np.isin(np.arange(9), [2, 6])
     sides, decoded = Sides.of(kept), np.full((9, 64, 80, 3), 0.5, np.float32)
     decoded[kept] = frames[kept] / np.float32(255)
-    made = decide(frames, decoded, sides, slope_of(8), threads=2, effort=effort)
+    made = decided(MotionSearch(frames, sides, slope_of(8), threads=2, effort=effort), decoded)
     decisions = payload.read(payload.write(made), kept, header_of(frames))
     np.testing.assert_array_equal(decisions.blocks, made.blocks)
     error = ((composed_all(decoded, decisions) - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
@@ -286,7 +286,16 @@ def test_a_translating_picture_is_recovered(effort: Effort) -> None:
 def test_what_the_model_knows_is_not_searched() -> None:
     frames = sliding(5)
     decoded = (frames / np.float32(255)).astype(np.float32)
-    assert payload.write(decide(frames, decoded, Sides.of(np.isin(np.arange(5), [2])), slope_of(8))) == b""
+    search = MotionSearch(frames, Sides.of(np.isin(np.arange(5), [2])), slope_of(8))
+    assert payload.write(decided(search, decoded)) == b""
+
+
+def decided(search: MotionSearch, decoded: np.ndarray) -> Decisions:
+    """What is found for a clip of which the model makes `decoded` (T, H, W, 3)."""
+    with search:
+        for number, frame in enumerate(decoded):
+            search.show(number, frame)
+        return search.decisions()
 
 
 def composed_all(frames: np.ndarray, decisions: Decisions) -> np.ndarray:

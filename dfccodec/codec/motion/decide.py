@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
+from functools import partial
+from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +14,9 @@ import numpy.typing as npt
 from dfccodec.codec.motion.blocks import BLOCK, SUB, Decisions, Sides
 from dfccodec.codec.motion.choose import Pictures, choose
 from dfccodec.codec.motion.search import GOOD, Effort, Pyramid, in_place, vectors_between
+from dfccodec.codec.together import Together
 
-__all__ = ["Effort", "decide", "slope_of"]
+__all__ = ["Effort", "MotionSearch", "slope_of"]
 
 Floats = npt.NDArray[np.float32]
 Shorts = npt.NDArray[np.int16]
@@ -32,32 +35,66 @@ def slope_of(qp: int) -> float:
     return SLOPE * math.log(2) / 6 * (STEP * 2 ** (qp / 8)) ** 2
 
 
-def decide(
-    frames: npt.NDArray[np.uint8], decoded: Floats, sides: Sides, slope: float, threads: int = 1,
-    effort: Effort = Effort.NORMAL,
-) -> Decisions:  # fmt: skip
-    """Modes and vectors of every block of every dropped frame.
+class MotionSearch:
+    """Finds modes and vectors of every block of every dropped frame of a clip.
+
+    What the model makes of the clip is shown to it frame by frame, so that it need not be held.
 
     Args:
         frames: (T, H, W, 3) as they should look.
-        decoded: (T, H, W, 3) float32 in 0…1, what the model makes of all of them.
         sides: dropped frames and their kept neighbours.
         slope: λ, squared error (of samples in 0…1, added up) per bit.
         threads: to work with.
         effort: how long to search.
     """
-    rows, columns = (-(-side // BLOCK) for side in frames.shape[1:3])
-    with ThreadPoolExecutor(threads) as pool:
-        around = sorted({*sides.past.tolist(), *sides.future.tolist()} - {-1})
-        kept = dict(zip(around, pool.map(lambda frame: Pyramid(decoded[frame], SUB), around), strict=True))
-        wanted = list(pool.map(lambda frame: Pyramid(_unit(frames[frame])), sides.dropped))
-        estimate = np.stack(list(pool.map(_apart, wanted, (decoded[frame] for frame in sides.dropped))))
-        searched = _search(wanted, kept, sides, estimate > GOOD * slope, slope, pool, effort)
+
+    def __init__(
+        self,
+        frames: npt.NDArray[np.uint8],
+        sides: Sides,
+        slope: float,
+        threads: int = 1,
+        effort: Effort = Effort.NORMAL,
+    ) -> None:
+        self._frames, self._sides, self._slope, self._effort = frames, sides, slope, effort
+        self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
+        self._numbers = {frame: number for number, frame in enumerate(sides.dropped.tolist())}
+        self._around = {*sides.past.tolist(), *sides.future.tolist()} - {-1}
+        self._kept: dict[int, Pyramid] = {}
+        self._wanted: dict[int, Pyramid] = {}
+        self._estimate = np.empty((len(sides.dropped), self._rows * self._columns), np.float32)
+        self._jobs = Together(threads)
+
+    def __enter__(self) -> MotionSearch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._jobs.__exit__(kind, error, at)
+
+    def show(self, frame: int, picture: Floats) -> None:
+        """What the model makes of a frame of the clip: (H, W, 3) in 0…1."""
+        self._jobs.add(partial(self._look_at, frame, picture))
+
+    def _look_at(self, frame: int, picture: Floats) -> None:
+        if frame in self._around:
+            self._kept[frame] = Pyramid(picture, SUB)
+        elif frame in self._numbers:
+            number = self._numbers[frame]
+            self._wanted[number] = Pyramid(_unit(self._frames[frame]))
+            self._estimate[number] = _apart(self._wanted[number], picture)
+
+    def decisions(self) -> Decisions:
+        """What was found, once all frames have been shown."""
+        self._jobs.finish()
+        pool, sides, slope, estimate = self._jobs.pool, self._sides, self._slope, self._estimate
+        wanted = [self._wanted[number] for number in range(len(estimate))]
+        kept = {frame: self._kept[frame] for frame in sorted(self._around)}
+        searched = _search(wanted, kept, sides, estimate > GOOD * slope, slope, pool, self._effort)
         pictures = Pictures(
-            lambda number: wanted[number].whole, {frame: kept[frame].whole for frame in around}, estimate,
+            lambda number: wanted[number].whole, {frame: kept[frame].whole for frame in kept}, estimate,
             searched.reshape(*estimate.shape, 2, 2),
         )  # fmt: skip
-        return choose(pictures, sides, rows, columns, slope, pool)
+        return choose(pictures, sides, self._rows, self._columns, slope, pool)
 
 
 def _apart(wanted: Pyramid, estimate: Floats) -> Floats:

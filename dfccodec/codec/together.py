@@ -1,0 +1,46 @@
+"""Small jobs beside a model that has all cores while it runs: gathered meanwhile, then done on all cores at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+
+class Together:
+    """Jobs that are done as soon as there are as many as threads, and when the context is left without error.
+
+    Args:
+        threads: to work with.
+
+    Attributes:
+        pool: those threads, for other work; gone with the context.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._waiting: list[Callable[[], object]] = []
+        self.pool = ThreadPoolExecutor(threads)  # starts a thread only once there is work for it
+
+    def __enter__(self) -> Together:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self.pool:
+            if error is None:
+                self.finish()
+
+    def add(self, job: Callable[[], object]) -> None:
+        """A job more.
+
+        Raises:
+            whatever one of the jobs that are done now raises.
+        """
+        self._waiting.append(job)
+        if len(self._waiting) >= self._threads:
+            self.finish()
+
+    def finish(self) -> None:
+        """Do all jobs that wait."""
+        waiting, self._waiting = self._waiting, []
+        list(self.pool.map(lambda job: job(), waiting))
