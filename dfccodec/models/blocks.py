@@ -15,8 +15,8 @@ CHANNELS = 96
 PIXELS = PATCH * PATCH * 3
 MAX_FRAMES = 32
 
-_BAND = 1 << 14
-"""Tokens whose attention is computed at once when no gradient is wanted: bounds memory to about 50 MB."""
+_BAND = 1 << 13
+"""Tokens whose attention is computed at once when no gradient is wanted: bounds memory to about 30 MB."""
 
 
 def qp_features(qp: Tensor) -> Tensor:

@@ -37,6 +37,9 @@ from dfccodec.models.config import JsonConfig
 from dfccodec.models.contract import Encoded, Show, unit
 from dfccodec.models.importance import clip_importance
 
+_FEW = 8
+"""Frames that a block of the trunk works on at once."""
+
 BASE_STEP = 0.02
 """Quantizer step at QP 0, in units of an orthonormal projection of pixels in [0, 1]."""
 
@@ -114,7 +117,10 @@ class Trunk(nn.Module):
         h = h + self.place(place).to(h.dtype).repeat(b, 1)[:, :, None, None]
         for block, time in zip(self.blocks, self.time, strict=True):
             h = time(h.reshape(b, s, *h.shape[1:]), at, keys).flatten(0, 1)
-            h = block(channels_last(h), q)
+            # A few frames at a time where no gradient is wanted: what is made on the way is wider than what is kept.
+            few = len(h) if torch.is_grad_enabled() else _FEW
+            parts = zip(h.split(few), q.split(few), strict=True)
+            h = torch.cat([block(channels_last(part), rate) for part, rate in parts])
         out: Tensor = h.reshape(b, s, *h.shape[1:])
         return out
 
