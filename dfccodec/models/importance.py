@@ -17,6 +17,9 @@ import numpy as np
 
 _SPREAD = 0.35  # exponent that maps cost ratios of 1:1000 and 1000:1 to 0.08 and 0.92, so that bytes resolve them
 
+_BAND = 1 << 16
+"""Numbers of each frame that are looked at together."""
+
 
 def gap_costs(latents: np.ndarray) -> np.ndarray:
     """Squared error of interpolating everything strictly between two kept frames.
@@ -29,8 +32,10 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
         before" and T + 1 for "nothing after" (the one kept side is then held); infinite where nothing is kept.
     """
     t = len(latents)
-    x = latents.astype(np.float64)
-    gram = x @ x.T
+    gram = np.zeros((t, t))
+    for start in range(0, latents.shape[1], _BAND):  # the whole in float64 would be the most that an encode holds
+        part = latents[:, start : start + _BAND].astype(np.float64)
+        gram += part @ part.T
     square = np.diag(gram)
     cost = np.full((t + 2, t + 2), np.inf)
     for i in range(t + 1):
@@ -157,7 +162,7 @@ def clip_importance(latents: np.ndarray, step: float, keep: int | None = None) -
     Returns:
         (T,) float32; values stay apart after rounding to bytes, in the order of price.
     """
-    bits = np.log2(1 + 2 * np.abs(latents) / step).sum(axis=1, dtype=np.float64)
+    bits = np.array([np.log2(1 + 2 * np.abs(row) / step).sum(dtype=np.float64) for row in latents])
     worth = math.log(2) / 6 * step**2 * np.maximum(bits, 1.0)
     cost = gap_costs(latents)
     t = len(latents)

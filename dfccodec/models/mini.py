@@ -284,7 +284,9 @@ class Mini(nn.Module):
         latents, scores = [], []
         for clip in rearrange(video, "b t h w c -> b t c h w"):
             # One frame at a time: convolutions on two cores gain nothing from batches, and memory stays flat.
-            z = torch.cat([self.linear.analyse(unit(frame)[None]) for frame in clip])
+            z = torch.empty(len(clip), CHANNELS, clip.shape[2] // PATCH, clip.shape[3] // PATCH, device=clip.device)
+            for frame, pixels in enumerate(clip):
+                z[frame] = self.linear.analyse(unit(pixels)[None])[0]
             score = clip_importance(z.flatten(1).cpu().numpy(), step, keep)
             for frame in np.argsort(-score, kind="stable")[:keep].tolist():
                 z[frame] += self._correction(unit(clip[frame])[None], index)[0]
