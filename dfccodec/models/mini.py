@@ -119,7 +119,7 @@ class Trunk(nn.Module):
             h = time(h.reshape(b, s, *h.shape[1:]), at, keys).flatten(0, 1)
             # A few frames at a time where no gradient is wanted: what is made on the way is wider than what is kept.
             few = len(h) if torch.is_grad_enabled() else _FEW
-            parts = zip(h.split(few), q.split(few), strict=True)
+            parts = zip(torch.split(h, few), torch.split(q, few), strict=True)
             h = torch.cat([block(channels_last(part), rate) for part, rate in parts])
         out: Tensor = h.reshape(b, s, *h.shape[1:])
         return out
