@@ -47,7 +47,7 @@ class Canvas:
 
     def show(self, number: int, picture: Floats) -> None:
         """Frame `number` of the clip as the model made it, (H, W, 3), not clamped."""
-        picture = np.nan_to_num(np.clip(picture, 0, 1), copy=False)
+        picture = clamped(picture)
         if self._painter is None:
             self._round(number, picture)
         elif self._kept[number]:
@@ -68,6 +68,12 @@ class Canvas:
         scaled = picture * np.float32(255)
         scaled += np.float32(0.5)
         self.frames[number] = scaled
+
+
+def clamped(picture: Floats) -> Floats:
+    """A copy in 0…1; what is not a number is 0."""
+    out: Floats = np.fmax(picture, np.float32(0))  # the only comparison that a NaN loses
+    return np.fmin(out, np.float32(1), out=out)
 
 
 def kept_first(kept: npt.NDArray[np.bool_]) -> list[int]:

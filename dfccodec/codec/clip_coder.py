@@ -10,7 +10,7 @@ import numpy as np
 
 from dfccodec.codec import select, tiles
 from dfccodec.codec.budgets import Budget
-from dfccodec.codec.canvas import Canvas
+from dfccodec.codec.canvas import Canvas, clamped
 from dfccodec.codec.decoder import model_frames, shown
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
@@ -188,7 +188,7 @@ class ClipCoder:
         with MotionSearch(frames, sides, slope_of(clip.qp), free_threads(), self.settings.effort) as search:
 
             def show(number: int, picture: np.ndarray) -> None:
-                picture = np.nan_to_num(np.clip(picture, 0, 1))
+                picture = clamped(picture)
                 search.show(number, picture)
                 if held is not None:
                     held[number] = picture
