@@ -82,7 +82,7 @@ def check_output(output: str, force: bool, source: str, json_result: bool = Fals
 
     Raises:
         OutputExistsError: it is there and `-y` was not given.
-        UsageError: it is the input, a folder, a terminal, or standard output is wanted twice.
+        UsageError: it is the input, a folder, a pipe, a device, a terminal, or standard output is wanted twice.
     """
     if output == "-":
         if json_result:
@@ -97,6 +97,9 @@ def check_output(output: str, force: bool, source: str, json_result: bool = Fals
         raise UsageError(f"output {output} is the input: name another output")
     if path.is_dir():
         raise UsageError(f"output {output} is a folder: name a file")
+    from dfccodec.codec.output import settled
+
+    settled(path)
     if path.exists() and not force:
         raise OutputExistsError(f"output {output} exists: give -y to overwrite it")
 

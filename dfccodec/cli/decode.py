@@ -129,6 +129,8 @@ def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, quiet: bool) -> int:
             advance(frames)
     if not frames and decoder.damage:
         raise DamagedError(f"no clip of the file is whole: {decoder.damage[0].reason}", decoder.damage[0].offset)
+    if not frames:
+        raise UsageError("no frame is in the range: the file ends before it, or the range does")
     return frames
 
 

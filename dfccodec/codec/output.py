@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from dfccodec.errors import DfcError
+from dfccodec.errors import DfcError, UsageError
+
+
+def settled(target: Path) -> Path:
+    """The file that a path stands for, behind links.
+
+    Raises:
+        UsageError: what is there is a pipe or a device, which a rename would replace with a file.
+    """
+    real = Path(os.path.realpath(target))
+    with contextlib.suppress(OSError):  # nothing is there, or what is wrong with it shows when it is written
+        if not stat.S_ISREG(mode := real.stat().st_mode) and not stat.S_ISDIR(mode):
+            raise UsageError(f"output {target} is a pipe or a device: write to standard output, -o - > {target}")
+    return real
+
+
+def permissions(target: Path) -> int:
+    """Mode of the file that becomes `target`: that of what is there, else that of any new file."""
+    with contextlib.suppress(OSError):
+        return stat.S_IMODE(target.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 @contextlib.contextmanager
@@ -18,7 +41,9 @@ def replacing_path(target: Path) -> Iterator[Path]:
 
     Raises:
         DfcError: the folder cannot be written.
+        UsageError: the target is no file.
     """
+    target = settled(target)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     except OSError as error:
@@ -27,9 +52,7 @@ def replacing_path(target: Path) -> Iterator[Path]:
     path = Path(name)
     try:
         yield path
-        umask = os.umask(0)
-        os.umask(umask)
-        path.chmod(0o666 & ~umask)  # mkstemp makes files for their owner only
+        path.chmod(permissions(target))  # mkstemp makes files for their owner only
         path.replace(target)
     finally:
         path.unlink(missing_ok=True)

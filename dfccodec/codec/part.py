@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from dfccodec.codec.output import permissions, settled
 from dfccodec.container import chunks
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
@@ -48,10 +49,11 @@ class Part:
 
     Raises:
         DfcError: the folder cannot be written, or the part is in use (`BusyError`).
-        UsageError: what is there was made with other options.
+        UsageError: what is there was made with other options, or the target is no file.
     """
 
     def __init__(self, target: Path, record: dict[str, str], resume: bool) -> None:
+        target = settled(target)
         self._target, self._record = target, record
         self.path = target.with_name(f".{target.name}.part")
         self._log_path = target.with_name(f".{target.name}.part.log")
@@ -156,6 +158,7 @@ class Part:
         os.fsync(self._stream.fileno())
         if sys.platform == "win32":
             self._stream.close()  # no open file is renamed there; elsewhere the lock must outlast the renaming
+        self.path.chmod(permissions(self._target))
         self.path.replace(self._target)
         self._close(keep=False)
 

@@ -47,6 +47,7 @@ def constant(pictures: Iterable[Picture], time_base: Fraction, rate: Fraction) -
         frames with times in ticks of 1/rate; begins and ends of frames are rounded to whole ticks.
     """
     number: int | None = None
+    picture, shown = None, False
     for picture in pictures:
         begin = round(picture.pts * time_base * rate)
         end = round((picture.pts + picture.duration) * time_base * rate)
@@ -54,3 +55,6 @@ def constant(pictures: Iterable[Picture], time_base: Fraction, rate: Fraction) -
         while number < end:
             yield Picture(picture.rgb, number, 1)
             number += 1
+            shown = True
+    if picture is not None and not shown:  # the whole video is shorter than half a frame of that rate
+        yield Picture(picture.rgb, number or 0, 1)

@@ -24,6 +24,7 @@ from dfccodec.media import chapters
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.deinterlace import deinterlaced
 from dfccodec.media.opening import name_of, open_input, reason
+from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.scale import aspect_after, fitted, parse_size
 from dfccodec.media.times import Span, Window
@@ -31,6 +32,13 @@ from dfccodec.media.tracks import Tracks, choose
 
 _SEEK_FROM = 5
 """Seconds from which on it pays to seek to the beginning of a range."""
+_NO_TIMES = 0x80
+"""ffmpeg's flag of formats without timestamps: bare H.264 and the like."""
+_UNSPECIFIED = 2
+_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
+"""Colour matrices (ITU-T H.273, table 4) that ffmpeg's scaler converts; where none is named it takes BT.601."""
+_BACK, _LATE = 1, 8
+"""Seconds that a frame is behind the one before, and such frames in a row, that are no accident."""
 _PATIENCE = 1.0
 """Seconds to wait with closing for whoever reads."""
 
@@ -77,7 +85,7 @@ class VideoSource:
         self._passing = None if again else Tracks(self._container, audio, subtitles)
         self.notes = _left_out(self._container, self._stream, audio, subtitles)
         self._span, self._seen = span, 0
-        self._rate, self._time_base = _clock(self._stream)
+        self._rate, self._time_base = _clock(self._container, self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._origin = self._sought()
         self._chosen = self._choose()
@@ -93,8 +101,13 @@ class VideoSource:
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
             raise InputError(f"{self._name} is {first.width}×{first.height}: over {MAX_PIXELS} pixels; scale it down")
 
+        if int(first.colorspace) not in _MATRICES:
+            self.notes.append(
+                f"colour matrix {int(first.colorspace)} cannot be converted: colours are taken for BT.601"
+            )
         if any(c.is_alpha for c in first.format.components):
             self.notes.append("the picture's transparency is dropped")
+        self._mirrored = orientation(first)[1]
         self._same = self.info.width, self.info.height
         if wanted:
             self.info = _scaled(self.info, fitted(self._same, wanted, self.info.rotation))
@@ -166,7 +179,7 @@ class VideoSource:
 
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
         """Every frame with a timestamp that rises; where the source has none, the last two say how it goes on."""
-        last, step = None, self._nominal
+        last, step, late = None, self._nominal, 0
         for frame in deinterlaced(self._decode(), self._time_base, self.notes.append):
             pts = None
             if frame.pts is not None:  # a filter may count in ticks of its own
@@ -174,6 +187,14 @@ class VideoSource:
             if last is None:
                 pts = pts or 0
             else:
+                # One frame with a wrong time is put right; where time begins anew, nothing after it would be.
+                behind = 0 if pts is None else float((last - pts) * self._time_base)
+                late = late + 1 if behind > _BACK else 0
+                if late == _LATE:
+                    raise InputError(
+                        f"time in {self._name} goes back by {behind:.1f} s: files that "
+                        "were joined end to end? ffmpeg puts it in order: ffmpeg -i IN -map 0 -c copy OUT.mkv"
+                    )
                 pts = last + step if pts is None else max(pts, last + 1)
                 step = pts - last
             last = pts
@@ -217,7 +238,10 @@ class VideoSource:
         # A stream may change size on the way; the file has one size, the first frame's.
         size = self.info.width, self.info.height
         how = CONVERT if size == self._same else SCALE
-        return frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
+        if int(frame.colorspace) not in _MATRICES:
+            frame.colorspace = _UNSPECIFIED
+        made = frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
+        return np.ascontiguousarray(made[:, ::-1]) if self._mirrored else made
 
 
 def _scaled(info: SourceInfo, size: tuple[int, int]) -> SourceInfo:
@@ -227,9 +251,12 @@ def _scaled(info: SourceInfo, size: tuple[int, int]) -> SourceInfo:
     return dataclasses.replace(info, width=size[0], height=size[1], pixel_aspect=aspect, source_size=old)
 
 
-def _clock(stream: VideoStream) -> tuple[Fraction, Fraction]:
+def _clock(container: InputContainer, stream: VideoStream) -> tuple[Fraction, Fraction]:
     """Frames per second, 0 where unknown, and seconds per tick."""
-    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    rates = stream.average_rate, stream.guessed_rate
+    if container.format.flags & _NO_TIMES:  # then the average is what the demuxer takes for granted
+        rates = stream.guessed_rate, stream.average_rate
+    rate = rates[0] or rates[1] or Fraction(0)
     time_base = stream.time_base or (1 / rate if rate else Fraction(1, 1000))
     return _fit(Fraction(rate)), _fit(Fraction(time_base))
 
@@ -252,12 +279,12 @@ def _describe(
         frame.height,
         *clock,
         _fit(Fraction(aspect) or Fraction(1)),
-        round(-frame.rotation / 90) % 4,
+        orientation(frame)[0],
         (
             _range(context),
             int(context.color_primaries),
             int(context.color_trc),
-            int(context.colorspace),
+            matrix if (matrix := int(context.colorspace)) in _MATRICES else _UNSPECIFIED,
             bits,
         ),
         stream.frames,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import encode_pictures
 from dfccodec.container.records import Packet, Ratio, StreamInfo
-from dfccodec.errors import UsageError
+from dfccodec.errors import InputError, UsageError
 from dfccodec.media.cfr import constant, parse_rate
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.source import VideoSource
@@ -182,8 +183,33 @@ def test_missing_times_are_filled_in(tmp_path: Path) -> None:
     with VideoSource(path) as source:
         pictures = list(source)
     assert len(pictures) == 5
-    assert len({p.duration for p in pictures}) == 1
+    assert {p.duration * source.info.time_base for p in pictures} == {Fraction(1, 50)}
     assert [b.pts - a.pts for a, b in itertools.pairwise(pictures)] == [pictures[0].duration] * 4
+
+
+def test_time_that_begins_anew_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    part = write_video(tmp_path / "a.ts", moving(60))
+    (tmp_path / "joined.ts").write_bytes(2 * part.read_bytes())
+    with (
+        VideoSource(tmp_path / "joined.ts") as source,
+        pytest.raises(InputError, match=r"goes back by 2\.\d s.*-c copy"),
+    ):
+        list(source)
+
+
+def test_one_wrong_time_is_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = VideoSource._decode
+
+    def one_wrong(source: VideoSource) -> Iterator[Any]:
+        for number, frame in enumerate(decode(source)):
+            frame.pts = 0 if number == 40 else frame.pts
+            yield frame
+
+    monkeypatch.setattr(VideoSource, "_decode", one_wrong)
+    with VideoSource(write_video(tmp_path / "a.mp4", moving(60))) as video:
+        times = [p.pts for p in video]
+    assert len(times) == 60
+    assert times == sorted(set(times))
 
 
 def test_one_frame_is_a_video(tmp_path: Path) -> None:
@@ -198,6 +224,9 @@ def test_a_constant_rate_repeats_and_leaves_out() -> None:
     found = list(constant(pictures, Fraction(1, 1000), Fraction(10)))
     assert [p.pts for p in found] == list(range(10))
     assert [int(p.rgb[0]) for p in found] == [0, 2] + [4] * 8
+    (only,) = constant(pictures[:2], Fraction(1, 1000), Fraction(1, 10))  # 0.13 s are less than half a frame
+    assert (only.pts, int(only.rgb[0])) == (0, 1)
+    assert not list(constant([], Fraction(1, 1000), Fraction(25)))
     assert parse_rate("30000/1001") == Fraction(30000, 1001)
     for text in ("0", "x", "1/0", "-1", "1e9", "nan"):
         with pytest.raises(UsageError, match="not understood"):

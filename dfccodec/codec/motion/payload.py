@@ -136,6 +136,8 @@ def trimmed(
         old, new: (T,) and (T',) bool, the kept frames before and after.
         first: the old frame that is now the first.
     """
+    if not payload:  # nor does a payload of none stand for decisions that would have to be held
+        return b""
     decisions = read(payload, old, header)
     before, after = decisions.sides, Sides.of(new)
     out = np.zeros((len(after.dropped), *decisions.blocks.shape[1:]), np.int16)
