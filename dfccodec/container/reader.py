@@ -145,7 +145,7 @@ class StreamReader:
                 try:
                     pairs[kind] = pack.unpack_pairs(found[kind].payload, chunks.name(kind), found[kind].offset + 8)
                 except DamagedError as error:
-                    self._ahead.insert(0, Damage.of(error, found[kind].offset, found[kind].size))
+                    self._ahead.insert(0, Damage.of(error, found[kind].offset, found[kind].size, kind))
         steps_of = pack.unpack_steps(steps, header.channels, where)
         return Preamble(header, model, steps_of, pairs.get(chunks.TOOL, ()), pairs.get(chunks.TAGS, ()))
 
@@ -160,7 +160,8 @@ class StreamReader:
         for item in self._walk:
             self.place = item.offset, item.size
             if finished and not isinstance(item, Damage):
-                yield Damage(item.offset, item.size, f"chunk {chunks.name(item.type)} stands after the footer")
+                reason = f"chunk {chunks.name(item.type)} stands after the footer"
+                yield Damage(item.offset, item.size, reason, chunk=item.type)
                 continue
             finished |= isinstance(item, Chunk) and item.type == chunks.FOOT
             yield self._typed(item)
@@ -179,7 +180,7 @@ class StreamReader:
         try:
             return self._record(item)
         except DamagedError as error:  # a right checksum over wrong fields: a faulty writer, or an attack
-            return Damage.of(error, item.offset, item.size)
+            return Damage.of(error, item.offset, item.size, item.type)
 
     def _record(self, item: Chunk) -> Item:
         at = item.offset + 8

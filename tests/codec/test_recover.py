@@ -199,3 +199,28 @@ def test_motion_and_range_coding_survive() -> None:
     data, found = recovered(bytes(bad))
     assert found.frames == 64
     assert [c.fill_payload for c in clips(data)] == [places[n].clip.fill_payload for n in (0, 2)]
+
+
+def test_lost_sound_is_counted(tmp_path: object, flat: Loaded) -> None:
+    source, out = write_av(tmp_path / "in.mkv", moving(60, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
+    dfc.encode(source, out, model=flat, budget="4", fill="token")
+    data = out.getvalue()
+    reader = StreamReader(io.BytesIO(data))
+    place, size = next(reader.place for item in reader if isinstance(item, Packets))
+    declared = data.index(b"strm")
+    clip = data.index(b"CLIP")
+
+    def lost(start: int, count: int) -> tuple[int, int]:
+        bad = data[:start] + bytes(count) + data[start + count :]
+        found = recovered(bad)[1]
+        decoder = Decoder(io.BytesIO(bad), lambda _: flat, conceal=True)
+        list(decoder)
+        assert decoder.lost_tracks == found.lost_tracks
+        assert decoder.ended
+        return found.lost_tracks.bytes, found.lost_tracks.maybe
+
+    assert lost(place + 100, 2000) == (size, 0)
+    assert lost(clip + 40, 30) == (0, 0)
+    sure, maybe = lost(place, 2000)  # type and length are gone, too
+    assert (sure, maybe) == (0, size)
+    assert lost(declared + 10, 10)[0] > size + 1000  # and all of its packets with it
