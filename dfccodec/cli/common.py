@@ -32,7 +32,7 @@ Duration = Annotated[str | None, typer.Option("--duration", help="Take so much, 
 Model = Annotated[str, typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo[@rev]/file.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of everything drawn at random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn at random.")]
 
 
 def say(text: str, quiet: bool = False) -> None:

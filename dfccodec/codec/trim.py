@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dfccodec.codec import fill
-from dfccodec.codec.budgets import Budget, top_k
+from dfccodec.codec.budgets import Budget, check_seed, top_k
 from dfccodec.codec.integers import decode_clip_integers, encode_integers
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
@@ -51,8 +51,9 @@ def trim(
 
     Raises:
         DamagedError: the file is damaged; nothing is guessed.
-        UsageError: the range holds no frame.
+        UsageError: the range holds no frame, or the seed is negative.
     """
+    check_seed(seed)
     reader = StreamReader(stream)
     old = reader.preamble
     span = _range_text(start, end)
