@@ -12,7 +12,7 @@ from dfccodec.codec import fill
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.lost_tracks import LostTracks
 from dfccodec.container.chunks import CLIP, FOOT, PACKETS, STREAM, Chunk, Damage
-from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
+from dfccodec.container.reader import AHEAD, ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import VERSION, Clip, StreamInfo
 from dfccodec.container.writer import Writer
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
@@ -75,14 +75,16 @@ def recover(stream: BinaryIO, out: BinaryIO, progress: Callable[[int], None] | N
         progress: told the number of frames read.
 
     Raises:
-        NotDfcError: the signature is missing, and no header follows where it should be.
+        NotDfcError: the signature is missing: no header follows where it should be, and it does not stand later.
         DamagedError: header, model or steps are lost, without which no clip can be read; or no clip is whole.
         UnsupportedError: the file needs a newer reader.
     """
     try:
         reader = StreamReader(stream, mending=True)
     except NotDfcError as error:
-        raise NotDfcError(f"{error}; nothing after it is a header either, so there is nothing to recover") from None
+        raise NotDfcError(
+            f"{error}; no header follows, and no signature in the first {AHEAD >> 20} MiB: there is nothing to recover"
+        ) from None
     except DamagedError as error:
         raise DamagedError(
             f"{error}; without header, model and steps no clip can be read, and no other chunk repeats them: nothing "
