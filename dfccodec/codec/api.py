@@ -23,7 +23,7 @@ from dfccodec.codec.resume import opened
 from dfccodec.codec.runtime import pick_device, pick_dtype
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
-from dfccodec.errors import InputError, ModelError, UsageError
+from dfccodec.errors import InputError, ModelError, NotDfcError, UsageError
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
@@ -268,4 +268,11 @@ def decode(
             source = Path(source).open("rb")  # closed with the Decoder that owns it
         except OSError as error:
             raise InputError(f"cannot open {source}: {error.strerror}") from None
-    return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks, span)
+    try:
+        return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks, span)
+    except BaseException as error:
+        if owned:
+            source.close()
+            if isinstance(error, NotDfcError):
+                raise NotDfcError(f"{source.name} is {error}") from None
+        raise

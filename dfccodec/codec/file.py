@@ -17,7 +17,7 @@ from dfccodec.container.chunks import Chunk, Source, walk
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
-from dfccodec.errors import DamagedError, InputError, UsageError
+from dfccodec.errors import DamagedError, InputError, NotDfcError, UsageError
 
 
 class ClipView:
@@ -66,8 +66,10 @@ class DfcFile:
         self._reading = threading.Lock()  # seeking and reading is one thing
         try:
             self.summary: Summary = scan(self._stream)
-        except BaseException:
+        except BaseException as error:
             self._stream.close()
+            if isinstance(error, NotDfcError) and isinstance(source, str | Path):
+                raise NotDfcError(f"{source} is {error}") from None
             raise
         self.header: Header = self.summary.preamble.header
         self.model: ModelId = self.summary.preamble.model

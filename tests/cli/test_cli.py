@@ -361,3 +361,10 @@ def test_a_negative_seed_is_a_usage_error(coded: Path, tmp_path: Path) -> None:
     done = run("trim", coded, "-o", tmp_path / "x.dfc", "--budget", "bernoulli", "--seed", "-1")
     assert done.returncode == 2
     assert b"--seed" in done.stderr
+
+
+def test_what_takes_a_file_of_ours_is_said(coded: Path, tmp_path: Path) -> None:
+    text = error_of("encode", coded, "-o", tmp_path / "x.dfc", code=3)
+    assert f"{coded} is a .dfc file already: dfc decode" in text
+    assert f"{FLOWER} is not a .dfc file: begins with" in error_of("inspect", FLOWER, code=3)
+    assert "standard input is not a .dfc file" in error_of("verify", "-", input=b"hello, you", code=3)

@@ -60,8 +60,10 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot open"):
         dfc.open(tmp_path / "none.dfc")
     (tmp_path / "text.dfc").write_text("hello")
-    with pytest.raises(NotDfcError, match=r"not a \.dfc file"):
+    with pytest.raises(NotDfcError, match=r"text\.dfc is not a \.dfc file"):
         dfc.open(tmp_path / "text.dfc")
+    with pytest.raises(NotDfcError, match=r"text\.dfc is not a \.dfc file"):
+        dfc.decode(tmp_path / "text.dfc")
 
 
 def test_opening_never_loads_torch_or_av(path: Path) -> None:
