@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
-from dfccodec.errors import InputError, OutputExistsError, UsageError
+from dfccodec.errors import InputError, NotDfcError, OutputExistsError, UsageError
 from dfccodec.text import shown
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Duration = Annotated[str | None, typer.Option("--duration", help="Take so much, 
 Model = Annotated[str, typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo[@rev]/file.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of everything drawn at random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn at random.")]
 
 
 def say(text: str, quiet: bool = False) -> None:
@@ -61,20 +61,23 @@ def fault(damage: Damage, kind: str | None = None) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[BinaryIO]:
-    """A file, or standard input for `-`.
+    """A .dfc file, or standard input for `-`.
 
     Raises:
-        InputError: it does not open.
+        InputError: it does not open, or what reads it finds that it is no .dfc file: then with its name.
     """
-    if name == "-":
-        yield sys.stdin.buffer
-        return
     try:
-        stream = Path(name).open("rb")
-    except OSError as error:
-        raise InputError(f"cannot open {name}: {error.strerror}") from None
-    with stream:
-        yield cast(BinaryIO, stream)
+        if name == "-":
+            yield sys.stdin.buffer
+            return
+        try:
+            stream = Path(name).open("rb")
+        except OSError as error:
+            raise InputError(f"cannot open {name}: {error.strerror}") from None
+        with stream:
+            yield cast(BinaryIO, stream)
+    except NotDfcError as error:
+        raise NotDfcError(f"{'standard input' if name == '-' else name} is {error}") from None
 
 
 def check_output(output: str, force: bool, source: str, json_result: bool = False) -> None:

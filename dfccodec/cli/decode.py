@@ -139,11 +139,17 @@ def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> Non
     tell({
         "frames": frames,
         "concealed": [{"first": a, "count": n} for a, n in decoder.lost],
+        "ended": decoder.ended,
+        "lost_tracks": decoder.lost_tracks.record(),
         "damage": [common.fault(d) for d in decoder.damage],
     })  # fmt: skip
     for damage in decoder.damage:
         what = f"; {damage.mended} was put right" if damage.mended else ""
         common.say(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")
     if decoder.damage:
+        sound = decoder.lost_tracks.notes()
         lost = ", ".join(f"{a} to {a + n - 1}" for a, n in decoder.lost) or "none known"
-        raise DamagedError(f"the file is damaged: frames concealed: {lost}; all others were decoded")
+        rest = "all others were decoded"
+        if not decoder.ended:
+            rest = f"all others up to where the file ends early, {frames} frames, were decoded"
+        raise DamagedError(f"the file is damaged: {'; '.join([f'frames concealed: {lost}', rest, *sound])}")

@@ -103,7 +103,21 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
+def _open_missing() -> None:
+    """Standard streams that whoever started us has closed lead nowhere, as with a redirection to the null device.
+
+    Else a file opened next would get such a descriptor's number, and what is said there would end up inside it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
+
+
 def run() -> None:
     """Entry point of the console script."""
+    _open_missing()
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main())

@@ -38,6 +38,7 @@ def recover(
                 {"first": p.first, "count": p.count, "start": float(p.start), "end": p.end and float(p.end)}
                 for p in found.lost
             ],
+            "lost_tracks": found.lost_tracks.record(),
             "faults": [common.fault(f) for f in found.faults],
         })  # fmt: skip
 
@@ -53,6 +54,7 @@ def _tell(found: Recovered, quiet: bool) -> None:
         common.notes(["nothing was wrong with the file"], quiet)
     elif not found.lost and found.ended:
         common.notes(["no frame is lost"], quiet)
+    common.notes(found.lost_tracks.notes(), quiet)
     size = common.human(found.size)
     common.say(f"{found.frames} frames, {found.kept} kept in {found.clips} clips, {size}", quiet)
 

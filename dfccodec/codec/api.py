@@ -23,7 +23,7 @@ from dfccodec.codec.resume import opened
 from dfccodec.codec.runtime import pick_device, pick_dtype
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
-from dfccodec.errors import InputError, ModelError, UsageError
+from dfccodec.errors import InputError, ModelError, NotDfcError, UsageError
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
@@ -144,7 +144,7 @@ def encode(
     )  # fmt: skip
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
-        frame_rate = Fraction(rate).limit_denominator(1001)
+        frame_rate = _frame_rate(rate)
         pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles), size)
         tracks = opened_tracks(pictures, stack)
         if not hasattr(out, "write"):
@@ -196,11 +196,13 @@ def _open_source(
         opened = VideoSource(place, *carry, span, size)
         stack.enter_context(opened)
         return opened, opened.info
+    if not isinstance(source, Iterable):
+        raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
     arrays = iter(source)
     first = next(arrays, None)
     if first is None:
         raise UsageError("the video has no frame: nothing to encode")
-    height, width = _checked(first, first.shape).shape[:2]
+    height, width = _checked(first).shape[:2]
     return _pictures(first, arrays), SourceInfo(width, height, rate, 1 / rate)
 
 
@@ -210,10 +212,25 @@ def _pictures(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[Picture
         yield Picture(_checked(frame, first.shape), number, 1)
 
 
-def _checked(frame: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.shape != shape:
+def _checked(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    if not isinstance(frame, np.ndarray):
+        raise UsageError(f"frame of type {type(frame).__name__}: give numpy arrays, (H, W, 3) uint8")
+    good = frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8 and frame.size
+    if not good or frame.shape != (shape or frame.shape):
         raise UsageError(f"frame of shape {frame.shape} and type {frame.dtype}: give (H, W, 3) uint8, all of one size")
     return frame
+
+
+def _frame_rate(rate: Fraction | float) -> Fraction:
+    try:
+        found = Fraction(rate).limit_denominator(1001)
+    except (TypeError, ValueError, ArithmeticError):  # no number, NaN, infinite
+        found = Fraction(0)
+    if not 0 < found < 1 << 32:
+        raise UsageError(
+            f"rate {rate} is out of range: give frames per second, above 0, as 25 or Fraction(30000, 1001)"
+        )
+    return found
 
 
 def decode(
@@ -251,4 +268,11 @@ def decode(
             source = Path(source).open("rb")  # closed with the Decoder that owns it
         except OSError as error:
             raise InputError(f"cannot open {source}: {error.strerror}") from None
-    return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks, span)
+    try:
+        return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks, span)
+    except BaseException as error:
+        if owned:
+            source.close()
+            if isinstance(error, NotDfcError):
+                raise NotDfcError(f"{source.name} is {error}") from None
+        raise

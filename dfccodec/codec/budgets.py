@@ -130,3 +130,13 @@ def scale_to_mean(p: np.ndarray, rate: float) -> np.ndarray:
             high = middle
     out: np.ndarray = 1 / (1 + np.exp(-(logits + high)))
     return out
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that numpy would.
+
+    Raises:
+        UsageError: it is below 0.
+    """
+    if seed < 0:
+        raise UsageError(f"seed {seed} is out of range: give 0 or more")

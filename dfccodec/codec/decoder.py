@@ -13,13 +13,14 @@ from dfccodec.codec import fill, salvage, tiles
 from dfccodec.codec.canvas import Canvas, kept_first
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.lost_tracks import LostTracks
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.codec.runtime import free_memory, free_threads, give_back_memory
-from dfccodec.container.chunks import FRAME_BYTES, Damage
+from dfccodec.container.chunks import CLIP, FRAME_BYTES, PACKETS, STREAM, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Header, Index, StreamInfo
 from dfccodec.container.seek import hop, leads_to_clip, read_index
-from dfccodec.errors import DamagedError, LimitError
+from dfccodec.errors import DamagedError, LimitError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
 from dfccodec.media.cut import cut
@@ -99,7 +100,7 @@ MIN_CLIP_BYTES = FRAME_BYTES + 34
 
 
 class Decoder:
-    """Iterate over the frames of a file.
+    """Iterate over the frames of a file, once.
 
     Args:
         stream: a binary stream; need not seek.
@@ -117,10 +118,12 @@ class Decoder:
         lost: (first frame, count) of every stretch of frames that only repeat another. A stretch longer than the
             damaged bytes can have held gets no stand-ins: a number in a file must not make a reader produce four
             billion frames.
+        ended: whether the file's index or the range's end was met; if not, frames may be missing behind the last.
 
     Raises:
         DamagedError: the file is damaged and `conceal` is off.
         ModelError: the model is missing or another.
+        UsageError: it is iterated over a second time.
     """
 
     def __init__(
@@ -147,12 +150,17 @@ class Decoder:
         self._zero = 0  # timestamp that is given as 0
         self.damage: list[Damage] = []
         self.lost: list[tuple[int, int]] = []
+        self.ended = False
+        self._begun = False
         self._next = 0  # number of the frame expected next
         self._room = 0  # damaged bytes since the last good clip
         self._wrecks: list[bytes] = []  # those bytes
         self._last: Picture | None = None
 
     def __iter__(self) -> Iterator[Picture]:
+        if self._begun:
+            raise UsageError("a Decoder gives its frames once: call dfc.decode again, or go on with the same iterator")
+        self._begun = True
         try:
             for item in self._items():
                 if isinstance(item, Damage):
@@ -163,13 +171,21 @@ class Decoder:
                     self._stream_info(item)
                 elif isinstance(item, Packets):
                     self._packets(item)
-                elif isinstance(item, IndexAt) and item.index.frames > self._next:
-                    yield from self._inside(self._next, self._bridge(item.index.frames, None))
+                elif isinstance(item, IndexAt):
+                    self.ended = True
+                    if item.index.frames > self._next:
+                        yield from self._inside(self._next, self._bridge(item.index.frames, None))
                 if self._window.over:
+                    self.ended = True
                     break
         finally:
             if self._owned is not None:
                 self._owned.close()
+
+    @property
+    def lost_tracks(self) -> LostTracks:
+        """What is known of lost sound and subtitles; complete once the iteration has ended."""
+        return LostTracks.of(self.damage, bool(self._streams))
 
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:
@@ -221,13 +237,17 @@ class Decoder:
     def _stream_info(self, item: StreamInfo) -> None:
         if item.id in self._streams or len(self._streams) == MAX_STREAMS:
             reason = f"stream {item.id} is declared twice, or is one more than {MAX_STREAMS}"
-            self._note(Damage(*self._reader.place, reason))
+            self._note(Damage(*self._reader.place, reason, chunk=STREAM))
             return
         self._streams[item.id] = item
         if self.tracks:
             self.tracks.declare(item)
 
     def _packets(self, item: Packets) -> None:
+        if self._conceal and item.stream not in self._streams:
+            reason = f"packets of stream {item.stream}, whose declaration is lost"
+            self.damage.append(Damage(*self._reader.place, reason, chunk=PACKETS))
+            return
         if self._span.whole:
             if self.tracks:
                 self.tracks.packets(item.stream, item.packets)
@@ -260,7 +280,8 @@ class Decoder:
     def _clip(self, at: ClipAt) -> Iterator[Picture]:
         clip = at.clip
         if clip.first_frame < self._next:
-            self._note(Damage(at.offset, at.size, f"clip begins at frame {clip.first_frame}, {self._next} expected"))
+            reason = f"clip begins at frame {clip.first_frame}, {self._next} expected"
+            self._note(Damage(at.offset, at.size, reason, chunk=CLIP))
             return
         last = clip.first_frame + clip.frames
         self._origin = clip.first_pts if self._origin is None else self._origin
@@ -273,7 +294,7 @@ class Decoder:
         try:
             frames = decode_clip(clip, self.preamble, self._loaded)
         except DamagedError as error:
-            self._note(Damage.of(error, at.offset, at.size))
+            self._note(Damage.of(error, at.offset, at.size, CLIP))
             return
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]

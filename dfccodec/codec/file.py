@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from dfccodec.container.chunks import Chunk, Source, walk
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
-from dfccodec.errors import DamagedError, InputError
+from dfccodec.errors import DamagedError, InputError, NotDfcError, UsageError
 
 
 class ClipView:
@@ -40,6 +41,7 @@ class ClipView:
 
         Raises:
             DamagedError: the chunk's checksum or content is wrong.
+            UsageError: the file is closed.
         """
         return decode_clip_integers(self._file._read(self._head), self._file.header)
 
@@ -51,6 +53,8 @@ class ClipView:
 class DfcFile:
     """An open file; a sequence of :class:`ClipView`. Use as a context manager, or call :meth:`close`.
 
+    Several threads may read clips of one file.
+
     Attributes:
         header, model, steps, tags: see SPEC.md 5.
         frames, kept: totals.
@@ -59,10 +63,13 @@ class DfcFile:
 
     def __init__(self, source: str | Path | BinaryIO | bytes) -> None:
         self._stream = _opened(source)
+        self._reading = threading.Lock()  # seeking and reading is one thing
         try:
             self.summary: Summary = scan(self._stream)
-        except BaseException:
+        except BaseException as error:
             self._stream.close()
+            if isinstance(error, NotDfcError) and isinstance(source, str | Path):
+                raise NotDfcError(f"{source} is {error}") from None
             raise
         self.header: Header = self.summary.preamble.header
         self.model: ModelId = self.summary.preamble.model
@@ -89,13 +96,17 @@ class DfcFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        with self._reading:
+            self._stream.close()
 
     def _read(self, head: ClipHead) -> Clip:
-        self._stream.seek(head.offset)
-        source = Source(self._stream)
-        source.offset = head.offset
-        item = next(walk(source))
+        with self._reading:
+            if self._stream.closed:
+                raise UsageError("the file is closed: read latents before close(), or inside `with dfc.open(…)`")
+            self._stream.seek(head.offset)
+            source = Source(self._stream)
+            source.offset = head.offset
+            item = next(walk(source))
         if not isinstance(item, Chunk):
             raise DamagedError(item.reason, item.offset)
         return unpack_clip(item.payload, self.header, head.offset + 8)

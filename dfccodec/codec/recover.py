@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 from dfccodec.codec import fill
 from dfccodec.codec.integers import decode_clip_integers
-from dfccodec.container.chunks import FOOT, Chunk, Damage
-from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
+from dfccodec.codec.lost_tracks import LostTracks
+from dfccodec.container.chunks import CLIP, FOOT, PACKETS, STREAM, Chunk, Damage
+from dfccodec.container.reader import AHEAD, ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import VERSION, Clip, StreamInfo
 from dfccodec.container.writer import Writer
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
@@ -42,6 +43,7 @@ class Recovered:
         preamble: of the damaged file.
         clips, frames, kept, packets: counts of what is in the new one.
         lost: stretches of frames that were there once, by numbers and an index that may be wrong themselves.
+        lost_tracks: what is known of lost sound and subtitles.
         ended: whether the damaged file said how many frames it had; if not, more than `lost` may be missing at its end.
         faults: everything that was wrong, with its place; `mended` says what was put right.
         size: bytes of the new file.
@@ -53,6 +55,7 @@ class Recovered:
     kept: int = 0
     packets: int = 0
     lost: list[Lost] = field(default_factory=list)
+    lost_tracks: LostTracks = field(default_factory=LostTracks)
     ended: bool = False
     faults: list[Damage] = field(default_factory=list)
     size: int = 0
@@ -72,14 +75,16 @@ def recover(stream: BinaryIO, out: BinaryIO, progress: Callable[[int], None] | N
         progress: told the number of frames read.
 
     Raises:
-        NotDfcError: the signature is missing, and no header follows where it should be.
+        NotDfcError: the signature is missing: no header follows where it should be, and it does not stand later.
         DamagedError: header, model or steps are lost, without which no clip can be read; or no clip is whole.
         UnsupportedError: the file needs a newer reader.
     """
     try:
         reader = StreamReader(stream, mending=True)
     except NotDfcError as error:
-        raise NotDfcError(f"{error}; nothing after it is a header either, so there is nothing to recover") from None
+        raise NotDfcError(
+            f"{error}; no header follows, and no signature in the first {AHEAD >> 20} MiB: there is nothing to recover"
+        ) from None
     except DamagedError as error:
         raise DamagedError(
             f"{error}; without header, model and steps no clip can be read, and no other chunk repeats them: nothing "
@@ -105,8 +110,8 @@ class _Work:
         header = reader.preamble.header
         self.tick = Fraction(header.time_base.num, header.time_base.den)
 
-    def fault(self, reason: str) -> None:
-        self.found.faults.append(Damage(*self.reader.place, reason))
+    def fault(self, reason: str, chunk: bytes) -> None:
+        self.found.faults.append(Damage(*self.reader.place, reason, chunk=chunk))
 
     def item(self, item: Item) -> None:
         if isinstance(item, Damage):
@@ -119,13 +124,13 @@ class _Work:
                 self.gap(item.index.frames, None)
         elif isinstance(item, StreamInfo):
             if item.id in self.streams or len(self.streams) == MAX_STREAMS:
-                self.fault(f"stream {item.id} is declared twice, or is one more than {MAX_STREAMS}")
+                self.fault(f"stream {item.id} is declared twice, or is one more than {MAX_STREAMS}", STREAM)
                 return
             self.streams.add(item.id)
             self.pass_on(item)
         elif isinstance(item, Packets):
             if item.stream not in self.streams:
-                self.fault(f"packets of stream {item.stream}, whose declaration is lost")
+                self.fault(f"packets of stream {item.stream}, whose declaration is lost", PACKETS)
                 return
             self.found.packets += len(item.packets)
             self.pass_on(item)
@@ -146,16 +151,16 @@ class _Work:
     def clip(self, clip: Clip) -> None:
         found, header = self.found, self.reader.preamble.header
         if clip.first_frame < self.next:
-            self.fault(f"clip begins at frame {clip.first_frame}, {self.next} expected")
+            self.fault(f"clip begins at frame {clip.first_frame}, {self.next} expected", CLIP)
             return
         if self.last is not None and clip.first_pts < self.last.timestamps[-1]:
-            self.fault(f"clip begins at tick {clip.first_pts}, before the one ahead of it ends")
+            self.fault(f"clip begins at tick {clip.first_pts}, before the one ahead of it ends", CLIP)
             return
         try:
             fill.policy(clip.fill).check(clip, header)
             values = decode_clip_integers(clip, header)
         except (DamagedError, UnsupportedError) as error:
-            found.faults.append(Damage.of(error, *self.reader.place))
+            found.faults.append(Damage.of(error, *self.reader.place, CLIP))
             return
         if clip.first_frame > self.next:
             self.gap(clip.first_frame, clip)
@@ -191,5 +196,6 @@ class _Work:
             reason = next((f.reason for f in self.found.faults), "it has none")
             raise DamagedError(f"no clip of the file is whole: {reason}; nothing can be recovered")
         self.writer.finish()
+        self.found.lost_tracks = LostTracks.of(self.found.faults, bool(self.streams))
         self.found.size = self.writer.offset
         return self.found

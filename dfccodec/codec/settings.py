@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfccodec.codec.budgets import Budget
+from dfccodec.codec.budgets import Budget, check_seed
 from dfccodec.codec.control.target import Target
 from dfccodec.codec.integers import DEFAULT_CODING
 from dfccodec.codec.motion.search import Effort
@@ -57,6 +57,7 @@ class Settings:
             raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
         if not 0 <= self.refine <= MAX_REFINE:
             raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
+        check_seed(self.seed)
         if self.target and not self.free and self.budget.kind not in ("top", "share", "all"):
             raise UsageError(
                 f"--budget {self.budget} and {self.target.option} both choose how many frames to keep: leave out one, "

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
 
 from dfccodec.codec import fill
-from dfccodec.codec.budgets import Budget, top_k
+from dfccodec.codec.budgets import Budget, check_seed, top_k
 from dfccodec.codec.integers import decode_clip_integers, encode_integers
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
-from dfccodec.container.records import VERSION, Clip, StreamInfo
+from dfccodec.container.records import VERSION, Clip, Header, StreamInfo
 from dfccodec.container.writer import Writer
 from dfccodec.errors import DamagedError, UsageError
+from dfccodec.media.cut import inside
 from dfccodec.version import __version__
 
 
@@ -33,7 +35,8 @@ def trim(
     Kept frames are only ever dropped, never added; their integers, and how they are coded, stay as they are. Of the
     motion of dropped frames that stays whose kept neighbours stay; the others get the model's estimate. Frames are
     counted anew from 0; timestamps stay. A range that catches no kept frame of a clip takes the nearest one of that
-    clip along, so that every clip can still be decoded. Ancillary chunks that this reader does not know are copied.
+    clip along, so that every clip can still be decoded. Of sound and subtitles the packets that play in the range stay,
+    with their times; without a range all do. Chapters and ancillary chunks that this reader does not know are copied.
 
     Args:
         stream: the file; need not seek.
@@ -48,8 +51,9 @@ def trim(
 
     Raises:
         DamagedError: the file is damaged; nothing is guessed.
-        UsageError: the range holds no frame.
+        UsageError: the range holds no frame, or the seed is negative.
     """
+    check_seed(seed)
     reader = StreamReader(stream)
     old = reader.preamble
     span = _range_text(start, end)
@@ -57,6 +61,7 @@ def trim(
     tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
     tool.append(("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span))
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
+    tracks = _Tracks(writer, old.header, start, end)
     frames = kept = 0
     for item in reader:
         if isinstance(item, Damage):
@@ -66,15 +71,16 @@ def trim(
                 writer.chunk(item.type, item.payload)
             continue
         if isinstance(item, StreamInfo):
-            writer.stream(item)
+            tracks.declare(item)
         elif isinstance(item, Packets):
-            writer.packets(item.stream, item.packets)
+            tracks.packets(item)
         if not isinstance(item, ClipAt):
             continue
         if progress:
             progress(item.clip.first_frame + item.clip.frames)
         clip, values = item.clip, decode_clip_integers(item.clip, old.header)
         piece = _cut(clip, values, start, end)
+        tracks.clip(clip, piece[0] if piece else None)
         if piece is None:
             continue
         clip, values = piece
@@ -92,8 +98,64 @@ def trim(
         kept += int(clip.kept.sum())
     if not frames:
         raise UsageError(f"no frame in the range {start}:{'' if end is None else end}; nothing was written")
+    tracks.finish()
     writer.finish()
     return frames, kept
+
+
+class _Tracks:
+    """The packets that play with the frames of a range; all of them, at once, where that is every frame."""
+
+    def __init__(self, writer: Writer, header: Header, start: int, end: int | None) -> None:
+        self._writer, self._start, self._end = writer, start, end
+        self._tick = Fraction(header.time_base.num, header.time_base.den)
+        self._streams: dict[int, StreamInfo] = {}
+        self._held: list[Packets] = []  # packets whose clip has not come yet
+        self._begin: Fraction | None = None if start else Fraction(0)  # what comes before the first frame stays with it
+        self._until: Fraction | None = None
+        self._through = start == 0 and end is None
+
+    def declare(self, info: StreamInfo) -> None:
+        self._streams[info.id] = info
+        self._writer.stream(info)
+
+    def packets(self, item: Packets) -> None:
+        self._held.append(item)
+        if self._through or self._until is not None:
+            self._let_go()
+
+    def clip(self, clip: Clip, piece: Clip | None) -> None:
+        """What has come so far plays until the end of this clip, of which `piece` is in the range."""
+        if piece is None:
+            if self._until is None:  # before the range
+                self._held = self._cut(self._after(clip))
+            return
+        if self._begin is None:
+            self._begin = piece.first_pts * self._tick
+        if self._end is not None and clip.first_frame + clip.frames >= self._end:
+            self._until = self._after(piece)
+        self._let_go()
+
+    def finish(self) -> None:
+        self._let_go()
+
+    def _after(self, clip: Clip) -> Fraction:
+        return (clip.timestamps[-1] + clip.durations[-1]) * self._tick
+
+    def _let_go(self) -> None:
+        for item in self._held if self._through else self._cut(self._begin or Fraction(0)):
+            self._writer.packets(item.stream, item.packets)
+        self._held = []
+
+    def _cut(self, begin: Fraction) -> list[Packets]:
+        """Of the packets held those that play from `begin` on."""
+        out = []
+        for item in self._held:
+            info = self._streams.get(item.stream)
+            pieces = [inside(p, info, begin, self._until) for p in item.packets] if info else []
+            if found := tuple(p for p in pieces if p is not None):
+                out.append(Packets(item.stream, found))
+        return out
 
 
 def _range_text(start: int, end: int | None) -> str:

@@ -57,13 +57,15 @@ class Damage:
     """The bytes themselves, where `walk` was to keep them."""
     mended: str = ""
     """What was put right, where the chunk follows all the same (`container.mend`)."""
+    chunk: bytes = field(default=b"", compare=False)
+    """Type of the one chunk that these bytes are; empty where that is not known."""
 
     @classmethod
-    def of(cls, error: DfcError, offset: int, size: int) -> Damage:
+    def of(cls, error: DfcError, offset: int, size: int, chunk: bytes = b"") -> Damage:
         """The damage that an error found in those bytes."""
         kinds = ((LimitError, "limit"), (UnsupportedError, "unsupported"))
         kind = next((name for type_, name in kinds if isinstance(error, type_)), "damaged")
-        return cls(offset, size, str(error), kind)
+        return cls(offset, size, str(error), kind, chunk=chunk)
 
 
 def is_critical(kind: bytes) -> bool:
@@ -186,9 +188,11 @@ def walk(source: Source, keep: int = 0) -> Iterator[Chunk | Damage]:
         source.keep(keep)
         if found.size and _plausible_at(source, found.size):
             source.skip(found.size)
+            chunk = found.chunk if found.chunk in KNOWN else b""  # of others the type may be what is wrong
         else:
             budget = _resync(source, budget)
-        yield Damage(start, source.offset - start, reason, data=source.kept())
+            chunk = b""
+        yield Damage(start, source.offset - start, reason, data=source.kept(), chunk=chunk)
 
 
 def _chunk_at(source: Source) -> Chunk | Damage | None:
@@ -210,7 +214,7 @@ def _chunk_at(source: Source) -> Chunk | Damage | None:
     actual = source.crc32(8, size - 4, zlib.crc32(kind))
     if wanted != actual:
         reason = f"checksum of chunk {name(kind)} is {actual:08x}, the file says {wanted:08x}"
-        return Damage(source.offset, size, reason)
+        return Damage(source.offset, size, reason, chunk=kind)
     return Chunk(kind, source.peek(8, size - 4), source.offset)
 
 

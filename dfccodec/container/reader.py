@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ class IndexAt:
 _KEPT = 1 << 25
 """Bytes of a damaged stretch that are held to be mended: more than any clip of 4K takes."""
 
+AHEAD = 1 << 20
+"""Bytes in which the signature of a file to be mended is looked for, where something else stands before it."""
+
 Item = ClipAt | StreamInfo | Packets | IndexAt | Chunk | Damage
 """What a file holds after its preamble; `Chunk` is an ancillary chunk this reader does not know."""
 
@@ -86,10 +90,17 @@ class StreamReader:
         try:
             chunks.read_signature(source)
         except NotDfcError as error:
-            if not mending or source.peek(8, 12) != chunks.HEAD:
+            if not mending:
                 raise
-            source.skip(8)
-            self._ahead.append(Damage(0, 8, str(error), mended="signature"))
+            if source.peek(8, 12) == chunks.HEAD:
+                source.skip(8)
+                self._ahead.append(Damage(0, 8, str(error), mended="signature"))
+            elif (place := source.search(re.compile(re.escape(chunks.SIGNATURE)), AHEAD)) >= 0:
+                source.skip(place + 8)
+                reason = f"{error}; the signature stands {place} bytes later"
+                self._ahead.append(Damage(0, place, reason, mended="the beginning"))
+            else:
+                raise
         self._walk = self._counted(chunks.walk(source, _KEPT if mending else 0))
         self._source = source
         self.preamble = self._read_preamble()
@@ -145,7 +156,7 @@ class StreamReader:
                 try:
                     pairs[kind] = pack.unpack_pairs(found[kind].payload, chunks.name(kind), found[kind].offset + 8)
                 except DamagedError as error:
-                    self._ahead.insert(0, Damage.of(error, found[kind].offset, found[kind].size))
+                    self._ahead.insert(0, Damage.of(error, found[kind].offset, found[kind].size, kind))
         steps_of = pack.unpack_steps(steps, header.channels, where)
         return Preamble(header, model, steps_of, pairs.get(chunks.TOOL, ()), pairs.get(chunks.TAGS, ()))
 
@@ -160,7 +171,8 @@ class StreamReader:
         for item in self._walk:
             self.place = item.offset, item.size
             if finished and not isinstance(item, Damage):
-                yield Damage(item.offset, item.size, f"chunk {chunks.name(item.type)} stands after the footer")
+                reason = f"chunk {chunks.name(item.type)} stands after the footer"
+                yield Damage(item.offset, item.size, reason, chunk=item.type)
                 continue
             finished |= isinstance(item, Chunk) and item.type == chunks.FOOT
             yield self._typed(item)
@@ -179,7 +191,7 @@ class StreamReader:
         try:
             return self._record(item)
         except DamagedError as error:  # a right checksum over wrong fields: a faulty writer, or an attack
-            return Damage.of(error, item.offset, item.size)
+            return Damage.of(error, item.offset, item.size, item.type)
 
     def _record(self, item: Chunk) -> Item:
         at = item.offset + 8

@@ -15,19 +15,36 @@ _SUBTITLES = 1
 def cut(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
     """A packet with time counted from `begin` (seconds); None for one that plays wholly outside [begin, end).
 
-    Its bytes stay as they are. Sound that straddles `begin` keeps its time before zero, which is how containers say
+    Otherwise as :func:`inside`.
+    """
+    piece = inside(packet, info, begin, end)
+    if piece is None:
+        return None
+    shift = _ticks(begin, info)
+    pts, dts = (t if t == NO_TIME else t - shift for t in (piece.pts, piece.dts))
+    return dataclasses.replace(piece, pts=pts, dts=dts)
+
+
+def inside(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
+    """A packet, its time as it is; None for one that plays wholly outside [begin, end), in seconds.
+
+    Its bytes stay as they are. Sound that straddles `begin` keeps its time before it, which is how containers say
     what to leave out; a subtitle on display at `begin` begins there. With `begin` 0 nothing is cut from the front.
     """
     base = Fraction(info.time_base.num, info.time_base.den)
     stamp = packet.dts if packet.pts == NO_TIME else packet.pts
-    shift = round(begin / base)
+    first = _ticks(begin, info)
     late = 0
     if stamp != NO_TIME:
         # A decoder of sound starts up on the packet before, so one more stays. What a file itself has before zero is
         # such a start as well.
         length = max(packet.duration, 1) * (1 if info.kind == _SUBTITLES else 2)
-        if (begin and stamp + length <= shift) or (end is not None and stamp * base >= end):
+        if (begin and stamp + length <= first) or (end is not None and stamp * base >= end):
             return None
-        late = max(shift - stamp, 0) if info.kind == _SUBTITLES else 0
-    pts, dts = (t if t == NO_TIME else t - shift + late for t in (packet.pts, packet.dts))
+        late = max(first - stamp, 0) if info.kind == _SUBTITLES else 0
+    pts, dts = (t if t == NO_TIME else t + late for t in (packet.pts, packet.dts))
     return dataclasses.replace(packet, pts=pts, dts=dts, duration=max(packet.duration - late, 0))
+
+
+def _ticks(seconds: Fraction, info: StreamInfo) -> int:
+    return round(seconds * info.time_base.den / info.time_base.num)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import av
 from av.container import InputContainer
 
+from dfccodec.container.chunks import SIGNATURE
 from dfccodec.errors import InputError
 
 _SHARED = threading.Lock()
@@ -73,7 +74,22 @@ def open_input(source: Path | BinaryIO) -> InputContainer:
         # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
         return av.open(f"file:{source}")
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if _is_dfc(source):
+            raise InputError(
+                f"{name_of(source)} is a .dfc file already: dfc decode makes a video of it, dfc trim a smaller file"
+            ) from None
         raise InputError(f"cannot open {name_of(source)}: {reason(error)}") from None
+
+
+def _is_dfc(source: Path | BinaryIO) -> bool:
+    """Whether a source that ffmpeg does not know begins as our own files do; of a pipe that is gone."""
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as stream:
+                return stream.read(len(SIGNATURE)) == SIGNATURE
+        return source.seekable() and source.seek(0) == 0 and source.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
 
 
 def reason(error: Exception) -> str:

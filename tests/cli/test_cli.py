@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -342,3 +343,36 @@ def test_sound_goes_through_pipes(tmp_path: Path) -> None:
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
         packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
     assert packets[0] == packets[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("inspect {coded} >&-", 0),
+        ("trim {coded} -o - --budget 1 >&-", 0),
+        ("encode {flower} -o {out} --end '#2' 2>&-", 0),
+        ("inspect {coded} --json <&- >&- 2>&-", 0),
+        ("encode - -o {out} <&-", 3),
+    ],
+)
+def test_closed_standard_streams_lead_nowhere(line: str, code: int, coded: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.dfc"
+    command = shlex.join(DFC) + " " + line.format(coded=coded, flower=FLOWER, out=out)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, env=ENV, timeout=120)
+    assert (done.returncode, b"Traceback" in done.stderr) == (code, False), done.stderr
+    assert out.exists() == ("{out}" in line and code == 0)
+    if out.exists():
+        assert run("verify", out).returncode == 0
+
+
+def test_a_negative_seed_is_a_usage_error(coded: Path, tmp_path: Path) -> None:
+    done = run("trim", coded, "-o", tmp_path / "x.dfc", "--budget", "bernoulli", "--seed", "-1")
+    assert done.returncode == 2
+    assert b"--seed" in done.stderr
+
+
+def test_what_takes_a_file_of_ours_is_said(coded: Path, tmp_path: Path) -> None:
+    text = error_of("encode", coded, "-o", tmp_path / "x.dfc", code=3)
+    assert f"{coded} is a .dfc file already: dfc decode" in text
+    assert f"{FLOWER} is not a .dfc file: begins with" in error_of("inspect", FLOWER, code=3)
+    assert "standard input is not a .dfc file" in error_of("verify", "-", input=b"hello, you", code=3)

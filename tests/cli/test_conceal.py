@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from support import DATA
+from support import DATA, moving, write_av
 
 import dfccodec as dfc
 from dfccodec.media.source import VideoSource
@@ -58,3 +58,26 @@ def test_a_bit_is_put_right_and_a_hole_costs_what_it_must(tmp_path: Path) -> Non
     assert all((whole[n] == found[n]).all() for n in (*range(32), *range(64, 70)))
     # of fewer frames around them the decoder makes nearly the same
     assert all(np.mean(np.abs(whole[n].astype(int) - found[n])) < 4 for n in shown)
+
+
+def test_lost_sound_and_an_early_end_are_said(tmp_path: Path) -> None:
+    source, bad, back = (
+        write_av(tmp_path / "in.mkv", moving(40, 16, 32), ["aac"]),
+        tmp_path / "b.dfc",
+        tmp_path / "b.mkv",
+    )
+    dfc.encode(source, tmp_path / "a.dfc", budget="2", fill="token")
+    data = bytearray((tmp_path / "a.dfc").read_bytes())
+    place = data.index(b"pkts")
+    data[place + 100 : place + 2100] = bytes(2000)
+    size = int.from_bytes(data[place + 4 : place + 8], "little") + 12
+    bad.write_bytes(data)
+    done = run("recover", bad, "-o", tmp_path / "c.dfc", "--json")
+    assert f"note: {size} bytes of sound or subtitles are lost" in done.stderr.decode()
+    assert json.loads(done.stdout)["lost_tracks"] == {"bytes": size, "maybe": 0}
+    bad.write_bytes(data[: data.rindex(b"CLIP")])  # the second clip is gone
+    done = run("decode", bad, "-o", back, "--conceal", "--json", "--dtype", "float32")
+    record = json.loads(done.stdout)
+    assert (done.returncode, record["frames"], record["ended"], record["lost_tracks"]["bytes"]) == (4, 32, False, size)
+    text = done.stderr.decode()
+    assert f"all others up to where the file ends early, 32 frames, were decoded; {size} bytes of sound" in text

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import moving
 
+import dfccodec as dfc
 from dfccodec.codec.budgets import Budget, scale_to_mean, top_k
+from dfccodec.codec.loaded import Loaded
 from dfccodec.errors import UsageError
 
 IMPORTANCE = st.lists(st.integers(0, 255), min_size=1, max_size=64).map(lambda v: np.array(v, np.uint8))
@@ -94,3 +99,10 @@ def test_scaling_reaches_the_mean_and_keeps_the_order(importance: np.ndarray, ra
     assert p.mean() == pytest.approx(rate, abs=1e-6)
     order = np.argsort(importance, kind="stable")
     assert (np.diff(p[order]) >= 0).all()
+
+
+def test_a_negative_seed_is_refused(flat: Loaded) -> None:
+    with pytest.raises(UsageError, match="seed -1 is out of range"):
+        dfc.encode(moving(2), io.BytesIO(), budget="bernoulli", seed=-1, model=flat)
+    with pytest.raises(UsageError, match="seed -1 is out of range"):
+        dfc.trim(io.BytesIO(), io.BytesIO(), Budget("bernoulli"), seed=-1)

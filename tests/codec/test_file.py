@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from support import moving
 
 import dfccodec as dfc
 from dfccodec.codec.loaded import Loaded
-from dfccodec.errors import DamagedError, InputError, NotDfcError
+from dfccodec.errors import DamagedError, InputError, NotDfcError, UsageError
 
 
 @pytest.fixture
@@ -58,8 +60,10 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot open"):
         dfc.open(tmp_path / "none.dfc")
     (tmp_path / "text.dfc").write_text("hello")
-    with pytest.raises(NotDfcError, match=r"not a \.dfc file"):
+    with pytest.raises(NotDfcError, match=r"text\.dfc is not a \.dfc file"):
         dfc.open(tmp_path / "text.dfc")
+    with pytest.raises(NotDfcError, match=r"text\.dfc is not a \.dfc file"):
+        dfc.decode(tmp_path / "text.dfc")
 
 
 def test_opening_never_loads_torch_or_av(path: Path) -> None:
@@ -82,3 +86,25 @@ def test_a_stream_that_cannot_seek_is_refused(path: Path) -> None:
     pipe.seekable = lambda: False  # type: ignore[method-assign]
     with pytest.raises(InputError, match="seek"):
         dfc.open(pipe)
+
+
+def test_threads_may_share_a_file(path: Path) -> None:
+    class Slow(io.FileIO):
+        """Lets go of the interpreter between seeking and reading, where another thread would come in."""
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            place = super().seek(offset, whence)
+            time.sleep(0.001)
+            return place
+
+    with dfc.open(Slow(path)) as file:  # type: ignore[arg-type]
+        wanted = [clip.latents.tobytes() for clip in file]
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda n: file[n % 3].latents.tobytes(), range(24))) == wanted * 8
+
+
+def test_reading_after_close_is_refused(path: Path) -> None:
+    with dfc.open(path) as file:
+        clip = file[0]
+    with pytest.raises(UsageError, match="closed"):
+        _ = clip.latents

@@ -20,6 +20,7 @@ from dfccodec.container.pack import pack_clip
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import Clip
 from dfccodec.errors import DamagedError, DfcError, NotDfcError, UnsupportedError
+from dfccodec.media.times import Span
 
 
 def encoded(frames: int = 150, **more: object) -> bytes:
@@ -165,7 +166,7 @@ def test_packets_without_their_stream_are_named_and_left_out(tmp_path: object, f
     ("data", "error", "says"),
     [
         (b"", NotDfcError, "nothing to recover"),
-        (b"\0" * 8 + SOUND[9:], NotDfcError, "nothing after it is a header either"),
+        (b"\0" * 8 + SOUND[9:], NotDfcError, "no header follows, and no signature in the first 1 MiB"),
         (SOUND[:20] + bytes(30) + SOUND[50:], DamagedError, "chunk HEAD is lost"),
         (SOUND[: SOUND.index(b"STEP") + 8] + b"\xff" * 6 + SOUND[SOUND.index(b"STEP") + 14 :], DamagedError, "STEP"),
         (SOUND[: CLIPS[0].offset + 50], DamagedError, "no clip of the file is whole"),
@@ -199,3 +200,38 @@ def test_motion_and_range_coding_survive() -> None:
     data, found = recovered(bytes(bad))
     assert found.frames == 64
     assert [c.fill_payload for c in clips(data)] == [places[n].clip.fill_payload for n in (0, 2)]
+
+
+def test_lost_sound_is_counted(tmp_path: object, flat: Loaded) -> None:
+    source, out = write_av(tmp_path / "in.mkv", moving(60, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
+    dfc.encode(source, out, model=flat, budget="4", fill="token")
+    data = out.getvalue()
+    reader = StreamReader(io.BytesIO(data))
+    place, size = next(reader.place for item in reader if isinstance(item, Packets))
+    declared = data.index(b"strm")
+    clip = data.index(b"CLIP")
+
+    def lost(start: int, count: int) -> tuple[int, int]:
+        bad = data[:start] + bytes(count) + data[start + count :]
+        found = recovered(bad)[1]
+        decoder = Decoder(io.BytesIO(bad), lambda _: flat, conceal=True)
+        list(decoder)
+        assert decoder.lost_tracks == found.lost_tracks
+        assert decoder.ended
+        return found.lost_tracks.bytes, found.lost_tracks.maybe
+
+    assert lost(place + 100, 2000) == (size, 0)
+    assert lost(clip + 40, 30) == (0, 0)
+    sure, maybe = lost(place, 2000)  # type and length are gone, too
+    assert (sure, maybe) == (0, size)
+    assert lost(declared + 10, 10)[0] > size + 1000  # and all of its packets with it
+
+
+@pytest.mark.parametrize("junk", [b"junk", b"\xdfDFC" + bytes(10), bytes(70000)])
+def test_a_file_that_begins_later_is_recovered(junk: bytes, flat: Loaded) -> None:
+    data, found = recovered(junk + SOUND)
+    assert data == recovered(SOUND)[0]
+    assert (found.faults[0].offset, found.faults[0].size, found.lost) == (0, len(junk), [])
+    assert f"the signature stands {len(junk)} bytes later" in found.faults[0].reason
+    late = Decoder(io.BytesIO(junk + SOUND), lambda _: flat, conceal=True, span=Span.parse("#100", "#120"))
+    assert len(list(late)) == 20

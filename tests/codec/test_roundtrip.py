@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +153,33 @@ def test_absurd_steps_give_pixels_without_a_warning(flat: Loaded, recwarn: pytes
     loaded = Loaded(Absurd(), flat.identity, flat.device)
     assert decoded(coded(moving(2), loaded, qp=40), loaded).shape == (2, 48, 64, 3)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("rate", [0, -25, float("nan"), float("inf"), 1e-9, 1e12, "fast"])
+def test_a_rate_that_is_none_is_refused(rate: float, flat: Loaded) -> None:
+    with pytest.raises(UsageError, match="out of range: give frames per second"):
+        coded(moving(2), flat, rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (np.zeros((2, 0, 32, 3), np.uint8), r"frame of shape \(0, 32, 3\)"),
+        ([[1, 2], [3, 4]], "frame of type list"),
+        ([np.zeros((4, 4, 3), np.uint8), None], "frame of type NoneType"),
+        (None, "source of type NoneType"),
+    ],
+)
+def test_what_is_no_picture_is_refused(source: Any, says: str, flat: Loaded) -> None:
+    with pytest.raises(UsageError, match=says):
+        coded(source, flat)
+
+
+def test_a_decoder_gives_its_frames_once(flat: Loaded, tmp_path: Path) -> None:
+    (tmp_path / "a.dfc").write_bytes(coded(moving(3), flat))
+    with (tmp_path / "a.dfc").open("rb") as stream:
+        decoder = Decoder(stream, lambda _: flat, close=True)
+        for _ in decoder:
+            break
+        with pytest.raises(UsageError, match="once"):
+            next(iter(decoder))

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from support import flat_model, moving
+from support import flat_model, moving, write_av
 
 import dfccodec as dfc
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
-from dfccodec.container.reader import ClipAt, StreamReader
-from dfccodec.container.records import Coding
+from dfccodec.container.reader import ClipAt, Packets, StreamReader
+from dfccodec.container.records import Coding, Packet, StreamInfo
 from dfccodec.errors import DamagedError, UsageError
+from dfccodec.media.times import Span
 
 
 def clips(data: bytes) -> list[tuple[list[int], np.ndarray]]:
@@ -100,3 +103,69 @@ def test_tiled_files_are_trimmed_too() -> None:
     loaded = flat_model(tile=64)
     small = trimmed(encoded(moving(20, 100, 150), loaded, "8"), budget=Budget.parse("2"))
     assert len(clips(small)[0][0]) == 1  # 2 of 32, for 20 frames
+
+
+@pytest.fixture(scope="module")
+def sounding(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """100 frames of 30 a second with sound and two subtitles, at 0.1 and at 0.7 s for 0.3 s each."""
+    source = write_av(
+        tmp_path_factory.mktemp("trim") / "in.mkv", moving(100, 16, 32), ["aac"], "subrip", Fraction(30), chapters=2
+    )
+    out = io.BytesIO()
+    dfc.encode(source, out, model=flat_model(), budget="4", fill="token")
+    return out.getvalue()
+
+
+def packets(data: bytes) -> dict[int, list[Packet]]:
+    """Packets of sound (0) and of subtitles (1)."""
+    kinds: dict[int, int] = {}
+    out: dict[int, list[Packet]] = {0: [], 1: []}
+    for item in StreamReader(io.BytesIO(data)):
+        if isinstance(item, StreamInfo):
+            kinds[item.id] = item.kind
+        elif isinstance(item, Packets):
+            out[kinds[item.stream]] += item.packets
+    return out
+
+
+@pytest.mark.parametrize(("start", "end"), [(27, 40), (30, 64), (70, None), (0, 10), (90, 200)])
+def test_sound_is_cut_with_the_pictures(start: int, end: int | None, sounding: bytes) -> None:
+    whole, part = packets(sounding), packets(trimmed(sounding, start=start, end=end))
+    assert part[0]
+    assert set(part[0]) < set(whole[0])  # with their times
+    first, stamps = start * 1000 / 30, [p.pts for p in part[0]]  # in ticks: milliseconds, a packet lasts 23
+    assert start == 0 or first - 50 < stamps[0] <= first  # a decoder starts up on the packet before
+    if end is not None and end < 100:
+        assert end * 1000 / 30 - 25 < stamps[-1] < end * 1000 / 30
+    else:
+        assert part[0][-1] == whole[0][-1]
+
+
+def test_a_subtitle_that_straddles_the_range_begins_with_it(sounding: bytes) -> None:
+    (caption,) = packets(trimmed(sounding, start=27, end=40))[1]
+    assert (caption.pts, caption.duration, caption.data) == (900, 100, b"hello 1")
+    assert packets(trimmed(sounding, start=40))[1] == []
+
+
+def test_a_range_of_a_trimmed_file_sounds_as_the_range_decoded(sounding: bytes, flat: Loaded) -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.found: list[bytes] = []
+
+        def declare(self, info: StreamInfo) -> None: ...
+
+        def packets(self, stream: int, packets: Sequence[Packet]) -> None:
+            self.found += [p.data for p in packets]
+
+    decoded, kept = Heard(), Heard()
+    list(Decoder(io.BytesIO(sounding), lambda _: flat, tracks=decoded, span=Span.parse("#40", "#60")))
+    list(Decoder(io.BytesIO(trimmed(sounding, start=40, end=60)), lambda _: flat, tracks=kept))
+    assert kept.found == decoded.found
+
+
+def test_without_a_range_every_packet_is_copied(sounding: bytes) -> None:
+    assert packets(trimmed(sounding, budget=Budget.parse("2"))) == packets(sounding)
+    assert (
+        StreamReader(io.BytesIO(trimmed(sounding, start=40))).preamble.tags
+        == StreamReader(io.BytesIO(sounding)).preamble.tags
+    )
