@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import cast
@@ -26,7 +27,7 @@ from dfccodec.text import shown
 _KINDS = ("sound", "subtitle", "data")
 _LAYOUTS = ("7.1", "5.1", "stereo", "mono")
 """What encoders take, most channels first."""
-_RATES = {"libopus": 48000, "opus": 48000}  # encoders that take one rate only
+_RATES = {"libopus": 48000, "opus": 48000}  # whatever else they take, players expect this
 
 _FIXES = {"webm": "libopus", "avi": "libmp3lame"}
 """Encoders of sound by container, where it is not aac."""
@@ -61,11 +62,12 @@ class _Transcoded:
         if info.extradata:
             decoder.extradata = info.extradata
         self._decoder = decoder
-        rate = _RATES.get(codec, info.sample_rate)
+        rate = _rate(codec, info.sample_rate)
         self.layout = _layout(codec, rate, layout_of(info))
-        stream = cast(AudioStream, container.add_stream(codec, rate=rate))
-        stream.codec_context.layout = self.layout
-        stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
+        with contextlib.closing(av.open(io.BytesIO(), "w", format=container.format.name)) as scratch:
+            _encoder(scratch, codec, rate, self.layout)
+            scratch.start_encoding()  # some muxers look at a codec no sooner
+        stream = _encoder(container, codec, rate, self.layout)
         _label(stream, info)
         self._stream, self._rate = stream, rate
         self._resampler: AudioResampler | None = None
@@ -160,15 +162,31 @@ class TrackMuxer:
                 self.begun = True
                 self._container.mux(packet)
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
+            fix = "another --audio-codec" if self._audio_codec else "--audio-codec"
             raise DfcError(
                 f"cannot write track {stream} into {self._container.format.name}: {reason(error)}; "
-                "give --audio-codec or --no-audio"
+                f"give {fix} or --no-audio"
             ) from None
 
 
 def name_of_track(info: StreamInfo) -> str:
     """A track for people: kind, number, codec, language."""
     return shown(f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})")
+
+
+def _encoder(container: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
+    stream = cast(AudioStream, container.add_stream(codec, rate=rate))
+    stream.codec_context.layout = layout
+    stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
+    return stream
+
+
+def _rate(codec: str, wanted: int) -> int:
+    """The samples per second nearest to those wanted that the encoder takes."""
+    if codec in _RATES:
+        return _RATES[codec]
+    rates = av.codec.Codec(codec, "w").audio_rates
+    return min(rates, key=lambda rate: abs(rate - wanted)) if rates else wanted
 
 
 def _layout(codec: str, rate: int, wanted: str) -> str:

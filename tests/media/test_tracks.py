@@ -249,6 +249,29 @@ def test_channels_are_those_the_encoder_takes(codec: str, channels: int, tmp_pat
     assert notes == (lost if channels == 2 else [])
 
 
+def test_the_rate_is_one_the_encoder_takes(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height = 64, 48
+        sound: Any = container.add_stream("flac", rate=96000)
+        container.mux(video.encode(av.VideoFrame.from_ndarray(moving(1)[0], format="rgb24")))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 9600), np.int16), format="s16", layout="stereo")
+        frame.sample_rate, frame.pts = 96000, 0
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    back(coded(source), tmp_path / "a.mkv", audio_codec="libmp3lame")
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.audio[0].codec_context.sample_rate == 48000
+
+
+def test_an_encoder_that_does_not_fit_is_refused_before_any_work(tmp_path: Path) -> None:
+    file = coded(write_av(tmp_path / "in.mkv", moving(3), ["aac"]))
+    with pytest.raises(UsageError, match=r"sound track 1 .* does not go into mov with --audio-codec flac"):
+        back(file, tmp_path / "a.mov", audio_codec="flac")
+
+
 def test_sound_is_not_coded_by_an_encoder_of_pictures(tmp_path: Path) -> None:
     file = coded(write_av(tmp_path / "in.mkv", moving(3), ["flac"]))
     with pytest.raises(UsageError, match="--audio-codec libx264: libx264 is no encoder of sound"):
