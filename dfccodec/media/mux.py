@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -9,6 +10,7 @@ from typing import cast
 
 import av
 from av.audio.codeccontext import AudioCodecContext
+from av.audio.layout import AudioLayout
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -19,10 +21,16 @@ from dfccodec.container.records import Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media.cut import NO_TIME
 from dfccodec.media.opening import reason
+from dfccodec.media.untouched import check_fits, layout_of, untouched
 from dfccodec.text import shown
 
 _KINDS = ("sound", "subtitle", "data")
-_RATES = {"libopus": 48000, "opus": 48000}  # encoders that take one rate only
+_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
+"""What encoders take, most channels first."""
+_RATES = {"libopus": 48000, "opus": 48000}  # whatever else they take, players expect this
+
+_FIXES = {"webm": "libopus", "avi": "libmp3lame"}
+"""Encoders of sound by container, where it is not aac."""
 
 
 class _Copied:
@@ -30,8 +38,8 @@ class _Copied:
 
     def __init__(self, container: OutputContainer, info: StreamInfo) -> None:
         self._base = Fraction(info.time_base.num, info.time_base.den)
-        self._stream = _untouched(container, info)
-        self._stream.time_base = self._base
+        check_fits(container.format.name, info)
+        self._stream = untouched(container, info)
         self._gap = b"\0\0" if info.codec == "mov_text" else None  # mp4 muxers fill gaps in text themselves
         _label(self._stream, info)
 
@@ -50,14 +58,16 @@ class _Transcoded:
     def __init__(self, container: OutputContainer, info: StreamInfo, codec: str) -> None:
         self._base = Fraction(info.time_base.num, info.time_base.den)
         decoder = cast(AudioCodecContext, av.CodecContext.create(info.codec, "r"))
-        decoder.sample_rate, decoder.layout = info.sample_rate, info.layout or "stereo"
+        decoder.sample_rate, decoder.layout = info.sample_rate, layout_of(info)
         if info.extradata:
             decoder.extradata = info.extradata
         self._decoder = decoder
-        rate = _RATES.get(codec, info.sample_rate)
-        stream = cast(AudioStream, container.add_stream(codec, rate=rate))
-        stream.codec_context.layout = info.layout or "stereo"
-        stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
+        rate = _rate(codec, info.sample_rate)
+        self.layout = _layout(codec, rate, layout_of(info))
+        with contextlib.closing(av.open(io.BytesIO(), "w", format=container.format.name)) as scratch:
+            _encoder(scratch, codec, rate, self.layout)
+            scratch.start_encoding()  # some muxers look at a codec no sooner
+        stream = _encoder(container, codec, rate, self.layout)
         _label(stream, info)
         self._stream, self._rate = stream, rate
         self._resampler: AudioResampler | None = None
@@ -96,6 +106,7 @@ class TrackMuxer:
         audio_codec: ffmpeg's name of an encoder for all sound; None copies packets untouched.
 
     Attributes:
+        notes: lines for people on what is lost.
         begun: whether a packet was written; ffmpeg crashes where a stream is declared after that.
     """
 
@@ -103,6 +114,7 @@ class TrackMuxer:
         self._container, self._audio_codec = container, audio_codec
         self._tracks: dict[int, _Copied | _Transcoded] = {}
         self.begun = False
+        self.notes: list[str] = []
 
     def declare(self, info: StreamInfo) -> None:
         """Add a stream.
@@ -112,10 +124,12 @@ class TrackMuxer:
         """
         try:
             if self._audio_codec and info.kind == 0:
-                self._tracks[info.id] = _Transcoded(self._container, info, self._audio_codec)
+                self._tracks[info.id] = track = _Transcoded(self._container, info, self._audio_codec)
+                if AudioLayout(track.layout).nb_channels < info.channels:
+                    self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {self._audio_codec} has no more")
             else:
                 self._tracks[info.id] = _Copied(self._container, info)
-        except (av.error.FFmpegError, ValueError, LookupError, OverflowError) as error:
+        except (av.error.FFmpegError, ValueError, LookupError, ArithmeticError) as error:
             raise UsageError(self._refusal(info, reason(error))) from None
 
     def _refusal(self, info: StreamInfo, why: str) -> str:
@@ -125,8 +139,8 @@ class TrackMuxer:
             return f"{track} does not go into {name}: name an .mkv, or give --no-subtitles"
         if self._audio_codec:
             return f"{track} does not go into {name} with --audio-codec {self._audio_codec}: {why}; or give --no-audio"
-        fix = "libopus" if name == "webm" else "aac"
-        return f"{track} does not go into {name}: name an .mkv, or give --audio-codec {fix} or --no-audio"
+        fix = f"give --audio-codec {_FIXES.get(name, 'aac')} or --no-audio"
+        return f"{track} does not go into {name}: {fix if name == 'matroska' else f'name an .mkv, or {fix}'}"
 
     def packets(self, stream: int, packets: Sequence[Packet]) -> None:
         """Write packets of a declared stream; those of others are passed over.
@@ -148,9 +162,10 @@ class TrackMuxer:
                 self.begun = True
                 self._container.mux(packet)
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
+            fix = "another --audio-codec" if self._audio_codec else "--audio-codec"
             raise DfcError(
                 f"cannot write track {stream} into {self._container.format.name}: {reason(error)}; "
-                "give --audio-codec or --no-audio"
+                f"give {fix} or --no-audio"
             ) from None
 
 
@@ -159,23 +174,40 @@ def name_of_track(info: StreamInfo) -> str:
     return shown(f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})")
 
 
-def _untouched(container: OutputContainer, info: StreamInfo) -> Stream:
-    """A stream for packets that are coded already.
-
-    PyAV copies a stream from a template without opening its codec, but makes no template from parameters alone. So a
-    stream of an output that is never written serves as one: of a format that takes every codec.
-    """
-    if info.kind == 1 and not info.extradata:
-        return container.add_mux_stream(info.codec)
-    scratch = av.open(io.BytesIO(), "w", format="null")
-    template = scratch.add_stream(info.codec)
-    stream = cast(Stream, container.add_stream_from_template(template, opaque=True))
-    context = stream.codec_context
-    context.extradata = info.extradata or None
-    if isinstance(context, AudioCodecContext):
-        context.sample_rate = info.sample_rate
-        context.layout = info.layout or "stereo"
+def _encoder(container: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
+    stream = cast(AudioStream, container.add_stream(codec, rate=rate))
+    stream.codec_context.layout = layout
+    stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
     return stream
+
+
+def _rate(codec: str, wanted: int) -> int:
+    """The samples per second nearest to those wanted that the encoder takes."""
+    if codec in _RATES:
+        return _RATES[codec]
+    rates = av.codec.Codec(codec, "w").audio_rates
+    return min(rates, key=lambda rate: abs(rate - wanted)) if rates else wanted
+
+
+def _layout(codec: str, rate: int, wanted: str) -> str:
+    """The layout of channels nearest to the one wanted that the encoder takes; where it takes none, that one.
+
+    Raises:
+        ValueError: it is no encoder of sound.
+    """
+    found = av.codec.Codec(codec, "w")
+    if found.type != "audio" or not found.is_encoder:
+        raise ValueError(f"{codec} is no encoder of sound")
+    for layout in dict.fromkeys((wanted, wanted.partition("(")[0], *_LAYOUTS)):
+        with contextlib.suppress(av.error.FFmpegError, ValueError):
+            if AudioLayout(layout).nb_channels <= AudioLayout(wanted).nb_channels:
+                context = found.create("audio")
+                context.sample_rate, context.layout, context.time_base = rate, layout, Fraction(1, rate)
+                if found.audio_formats:
+                    context.format = found.audio_formats[0]
+                context.open()
+                return layout
+    return wanted
 
 
 def _label(stream: Stream, info: StreamInfo) -> None:

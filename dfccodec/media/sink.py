@@ -18,30 +18,27 @@ from dfccodec.container.records import Header, Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media import chapters
 from dfccodec.media.colour import CONVERT
+from dfccodec.media.encoders import CODECS, OPTIONS, pixel_format
 from dfccodec.media.mux import TrackMuxer, name_of_track
+from dfccodec.media.pipe import Pipe
 
 _SUFFIX_FORMATS = {".y4m": "yuv4mpegpipe", ".m4v": "mp4"}
-_CODECS = {
-    "matroska": "libx264",
-    "mp4": "libx264",
-    "mov": "libx264",
-    "webm": "libvpx-vp9",
-    "yuv4mpegpipe": "rawvideo",
-}
-_PAIRS = ("libx264", "libx265")
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp", ".exr")
 _MUTE = ("yuv4mpegpipe", "gif", "image2")
 """Containers of pictures alone."""
-_OPTIONS = {
-    "libx264": {"crf": "12", "preset": "medium"},
-    "libvpx-vp9": {"crf": "16", "b": "0", "row-mt": "1", "cpu-used": "4"},
-}
+_SHAPED = ("mp4", "mov", "gif", "yuv4mpegpipe")
+"""Containers that say the shape of a pixel; of others ffmpeg's muxers do where PyAV cannot reach."""
+_SHAPED_CODECS = ("h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg")
+"""Codecs whose own head says it."""
+_RGB = 0
+"""ffmpeg's number of no matrix."""
 
 
 def check_output(path: Path) -> str:
     """The ffmpeg format that a file's name asks for.
 
     Raises:
-        UsageError: no container has that suffix.
+        UsageError: no container of video has that suffix.
     """
     suffix = path.suffix.lower()
     if suffix in _SUFFIX_FORMATS:
@@ -50,24 +47,14 @@ def check_output(path: Path) -> str:
         extensions = av.format.ContainerFormat(name, "w").extensions
         if suffix.lstrip(".") in extensions:
             return name
+    if suffix in _PICTURES:
+        raise UsageError(
+            f"single pictures are not written, and {suffix} is one: let ffmpeg make them of a pipe, "
+            f"as in: dfc decode a.dfc -o - | ffmpeg -i - '%04d{suffix}'"
+        )
     raise UsageError(
         f"no video container ends in {suffix or 'nothing'!r}: name the output .mp4, .mkv, .mov, .webm or .y4m"
     )
-
-
-class _Pipe:
-    """A stream for ffmpeg that remembers why it failed: PyAV reports only that it did."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self._stream.write(data)
-        except OSError as error:
-            self.error = error
-            raise
 
 
 class VideoSink:
@@ -98,49 +85,57 @@ class VideoSink:
         self._header = header
         self._constant = name in ("yuv4mpegpipe", "avi")  # containers without timestamps
         self._timed = name == "avi"  # it may leave frames out, though
-        self._pipe = None if isinstance(target, Path) else _Pipe(target)
-        file: object = f"file:{target}" if isinstance(target, Path) else self._pipe
+        self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
+        self._turned = header.rotation % 2 == 1 and not self._tagged
+        aspect = Fraction(header.pixel_aspect.num, header.pixel_aspect.den)
+        self._aspect = 1 / aspect if self._turned else aspect
+        shaped = self._aspect if name == "yuv4mpegpipe" and aspect != 1 else None
         try:
+            self._file = target.open("wb") if isinstance(target, Path) and shaped else None
+            output = self._file if isinstance(target, Path) else target
+            self._pipe = Pipe(output, shaped) if output is not None else None
+            file: object = self._pipe or f"file:{target}"
             self._container = av.open(file, "w", format=name)
-            codec = codec or _CODECS.get(name) or self._container.default_video_codec
+            codec = codec or CODECS.get(name) or self._container.default_video_codec
+            odd = bool(header.width % 2 or header.height % 2)
+            self._pixels = pixel_format(codec, odd)
+            self._range = 1 if self._pixels.startswith("yuv") and codec != "mjpeg" else 2  # limited or full
             rate = Fraction(header.rate.num or 25, header.rate.den)
-            stream = self._container.add_stream(codec, rate=rate, options=dict(_OPTIONS.get(codec, {})))
-        except (av.error.FFmpegError, ValueError, OverflowError) as error:
+            stream = self._container.add_stream(codec, rate=rate, options=dict(OPTIONS.get(codec, {})))
+        except UsageError:  # a ValueError too
+            raise
+        except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
             raise UsageError(f"cannot write {name} video with encoder {codec or 'default'}: {error}") from None
         assert isinstance(stream, VideoStream)
         self._stream = stream
-        odd = header.width % 2 or header.height % 2
-        # x264 and x265 take whole pairs of pixels where chroma is halved; others pad.
-        self._pixels = "rgb8" if name == "gif" else "yuv444p" if odd and codec in _PAIRS else "yuv420p"
-        self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
         with self._failing():
             self._configure(stream)
         self._count, self._tick = 0, -1
         self._mute = name in _MUTE
         self._tracks = TrackMuxer(self._container, audio_codec)
-        self.notes: list[str] = []
+        self.notes = self._tracks.notes
+        if aspect != 1 and not (name in _SHAPED or stream.codec.canonical_name in _SHAPED_CODECS):
+            self.notes.append(
+                f"pixels of {self._aspect.numerator}:{self._aspect.denominator} will show square: {name} with {codec} "
+                "cannot say their shape; name an .mp4"
+            )
         if not self._mute:
             with self._failing():
                 self._tag(tags)
 
     def _configure(self, stream: VideoStream) -> None:
         h, context = self._header, stream.codec_context
-        turned = h.rotation % 2 and not self._tagged
-        stream.width, stream.height = (h.height, h.width) if turned else (h.width, h.height)
+        stream.width, stream.height = (h.height, h.width) if self._turned else (h.width, h.height)
         stream.pix_fmt = self._pixels
         if self._tagged:
             stream.set_display_rotation(-90 * h.rotation)
-        aspect = Fraction(h.pixel_aspect.num, h.pixel_aspect.den)
-        context.sample_aspect_ratio = 1 / aspect if turned else aspect
+        context.sample_aspect_ratio = self._aspect
         if not self._constant:
             context.time_base = Fraction(h.time_base.num, h.time_base.den)
         c = h.colour
-        context.color_range = 1
-        context.color_primaries, context.color_trc, context.colorspace = (
-            c.primaries,
-            c.transfer,
-            self._matrix(),
-        )
+        context.color_range = self._range
+        context.color_primaries, context.color_trc = c.primaries, c.transfer
+        context.colorspace = self._matrix() if self._pixels.startswith("yuv") else _RGB
 
     def _tag(self, tags: Sequence[tuple[str, str]]) -> None:
         found, others = chapters.from_tags(tags)
@@ -191,7 +186,7 @@ class VideoSink:
                 frame = frame.reformat(
                     format=self._pixels,
                     dst_colorspace=matrix if matrix != 2 else None,
-                    dst_color_range=1,
+                    dst_color_range=self._range,
                     interpolation=CONVERT,
                 )
             else:
@@ -230,6 +225,8 @@ class VideoSink:
                 self._container.mux(self._stream.encode(None))
                 self._tracks.finish()
             self._container.close()
+            if self._file:
+                self._file.close()
 
     def __enter__(self) -> VideoSink:
         return self
@@ -242,6 +239,8 @@ class VideoSink:
         else:
             with contextlib.suppress(av.error.FFmpegError, OSError):  # the first error is the one to tell
                 self._container.close()
+            if self._file:
+                self._file.close()
 
 
 class Some:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import numpy as np
 import pytest
 from support import flat_model, moving, write_av
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
-from dfccodec.container.records import StreamInfo
+from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.media.chapters import Chapter, from_tags, moved, to_tags
 from dfccodec.media.sink import Some, VideoSink
@@ -160,6 +161,123 @@ def test_a_container_that_cannot_hold_a_track_says_what_to_do(tmp_path: Path) ->
         back(file, tmp_path / "a.mp4")
 
 
+@pytest.mark.parametrize("codec", ["aac", "flac", "eac3"])
+def test_sound_in_avi_keeps_its_time(codec: str, tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mkv", moving(40), [codec])
+    back(coded(source), tmp_path / "out.avi")
+    rows, rows2 = demuxed(source)[1][0], demuxed(tmp_path / "out.avi")[1][0]
+    assert [r.data for r in rows2] == [r.data for r in rows]
+    with av.open(str(tmp_path / "out.avi")) as container:
+        stream = container.streams.audio[0]
+        assert stream.time_base == Fraction({"aac": 1024, "flac": 4608, "eac3": 1536}[codec], 44100)
+        assert sum(f.samples for f in container.decode(stream)) / 44100 == pytest.approx(1.6, abs=0.06)
+
+
+def test_sound_in_ts_comes_back(tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mp4", moving(40), ["aac"])
+    back(coded(source), tmp_path / "out.ts")
+    infos, rows, picture, sound = demuxed(tmp_path / "out.ts")
+    assert [info[1] for info in infos] == ["aac"]
+    assert [r.data[7:] for r in rows[0]] == [r.data for r in demuxed(source)[1][0]]  # each has a head in ts
+    assert abs(sound - picture) < 0.0401
+
+
+def test_sound_without_an_encoder_is_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dfccodec.media.untouched._has_encoder", lambda codec: False)
+    for suffix, codec in ((".mkv", "ac3"), (".mp4", "aac"), (".mov", "alac")):
+        source = write_av(tmp_path / f"in{suffix}", moving(3), [codec])
+        back(coded(source), tmp_path / f"out{suffix}")
+        infos, rows, *_ = demuxed(source)
+        infos2, rows2, *_ = demuxed(tmp_path / f"out{suffix}")
+        assert infos2 == infos
+        assert [r.data for r in rows2[0]] == [r.data for r in rows[0]]
+
+
+def test_dts_is_carried(tmp_path: Path) -> None:
+    info = StreamInfo(1, 0, Ratio(1, 1000), "dts", 48000, 2, "stereo", "eng")
+    with VideoSink(tmp_path / "a.mkv", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
+        sink.declare(info)
+        sink.packets(1, [Packet(n * 11, n * 11, 11, bytes(96)) for n in range(3)])
+        sink.write(moving(1)[0], 0, 1)
+    infos, rows, *_ = demuxed(tmp_path / "a.mkv")
+    assert infos[0][1] == "dts"
+    assert infos[0][-2:] == (48000, "2 channels")  # where they stand is in packets
+    assert [r.data for r in rows[0]] == [bytes(96)] * 3
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "fix"),
+    [
+        ("flac", ".mov", "give --audio-codec aac or"),
+        ("libopus", ".mov", "give --audio-codec aac or"),
+        ("libopus", ".avi", "give --audio-codec libmp3lame or"),
+        ("flac", ".ts", "give --audio-codec aac or"),
+    ],
+)
+def test_sound_that_does_not_fit_is_refused_before_any_work(codec: str, suffix: str, fix: str, tmp_path: Path) -> None:
+    file = coded(write_av(tmp_path / "in.mkv", moving(3), [codec]))
+    with pytest.raises(UsageError, match=rf"sound track 1 \({codec[-4:]}.*\) does not go into .* {fix}"):
+        back(file, tmp_path / f"a{suffix}")
+
+
+def test_pcm_goes_into_mp4(tmp_path: Path) -> None:
+    source = write_av(tmp_path / "in.mkv", moving(3), ["pcm_s16le"])  # mkv says two channels, not which
+    back(coded(source), tmp_path / "a.mp4")
+    assert b"".join(r.data for r in demuxed(tmp_path / "a.mp4")[1][0]) == b"".join(
+        r.data for r in demuxed(source)[1][0]
+    )
+
+
+@pytest.mark.parametrize(("codec", "channels"), [("libopus", 6), ("libmp3lame", 2), ("aac", 6)])
+def test_channels_are_those_the_encoder_takes(codec: str, channels: int, tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height = 64, 48
+        sound: Any = container.add_stream("ac3", rate=48000, layout="5.1(side)")
+        container.mux(video.encode(av.VideoFrame.from_ndarray(moving(1)[0], format="rgb24")))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((6, 1536 * 4), np.float32), format="fltp", layout="5.1(side)")
+        frame.sample_rate, frame.pts = 48000, 0
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    notes = back(coded(source), tmp_path / "a.mkv", audio_codec=codec)
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.audio[0].codec_context.channels == channels
+        assert sum(f.samples for f in container.decode(audio=0)) >= 4 * 1536
+    lost = ["sound track 1 (ac3) becomes stereo: libmp3lame has no more"]
+    assert notes == (lost if channels == 2 else [])
+
+
+def test_the_rate_is_one_the_encoder_takes(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25)
+        video.width, video.height = 64, 48
+        sound: Any = container.add_stream("flac", rate=96000)
+        container.mux(video.encode(av.VideoFrame.from_ndarray(moving(1)[0], format="rgb24")))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 9600), np.int16), format="s16", layout="stereo")
+        frame.sample_rate, frame.pts = 96000, 0
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    back(coded(source), tmp_path / "a.mkv", audio_codec="libmp3lame")
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.audio[0].codec_context.sample_rate == 48000
+
+
+def test_an_encoder_that_does_not_fit_is_refused_before_any_work(tmp_path: Path) -> None:
+    file = coded(write_av(tmp_path / "in.mkv", moving(3), ["aac"]))
+    with pytest.raises(UsageError, match=r"sound track 1 .* does not go into mov with --audio-codec flac"):
+        back(file, tmp_path / "a.mov", audio_codec="flac")
+
+
+def test_sound_is_not_coded_by_an_encoder_of_pictures(tmp_path: Path) -> None:
+    file = coded(write_av(tmp_path / "in.mkv", moving(3), ["flac"]))
+    with pytest.raises(UsageError, match="--audio-codec libx264: libx264 is no encoder of sound"):
+        back(file, tmp_path / "a.mkv", audio_codec="libx264")
+
+
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("libopus", ".webm"), ("libmp3lame", ".avi")])
 def test_sound_is_coded_anew_on_request(codec: str, suffix: str, tmp_path: Path) -> None:
     file = coded(write_av(tmp_path / "in.mkv", moving(40), ["flac"]))
@@ -210,8 +328,6 @@ def test_what_cannot_be_carried_is_named(tmp_path: Path) -> None:
 
 
 def test_streams_that_nobody_declared_do_no_harm(tmp_path: Path) -> None:
-    from dfccodec.container.records import Header, Packet, Ratio
-
     with VideoSink(tmp_path / "a.mkv", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
         sink.packets(7, [Packet(0, 0, 1, b"x")])
         sink.write(moving(1)[0], 0, 1)

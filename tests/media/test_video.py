@@ -30,7 +30,7 @@ def through(path: Path, frames: np.ndarray, h: Header) -> VideoSource:
     return VideoSource(path)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m", ".nut", ".ts", ".m2ts"])
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001)])
 def test_frames_and_rate_survive_every_container(suffix: str, rate: Fraction, tmp_path: Path) -> None:
     with through(tmp_path / f"a{suffix}", moving(12), header(rate=rate)) as video:
@@ -106,9 +106,72 @@ def test_rotation_is_undone(turns: int, tmp_path: Path) -> None:
     assert corner.mean() > 240
 
 
-def test_pixel_aspect_is_kept(tmp_path: Path) -> None:
-    with through(tmp_path / "a.mkv", moving(3), header(pixel_aspect=Ratio(16, 15))) as video:
+def psnr(video: VideoSource, frames: np.ndarray) -> float:
+    errors = [(p.rgb.astype(float) - f) ** 2 for p, f in zip(video, frames, strict=True)]
+    return float(10 * np.log10(255**2 / max(np.mean(errors), 1e-9)))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".nut", ".ts"])
+def test_pictures_look_fine_in_every_container(suffix: str, tmp_path: Path) -> None:
+    frames = moving(12)
+    with through(tmp_path / f"a{suffix}", frames, header()) as video:
+        assert psnr(video, frames) > 41
+
+
+def test_avi_shows_each_frame_at_its_time(tmp_path: Path) -> None:
+    stamps = [0, 1, 4, 5, 9, 10]  # ticks of a frame; avi repeats those between
+    frames = moving(6)
+    with VideoSink(tmp_path / "a.avi", header()) as sink:
+        for pts, frame in zip(stamps, frames, strict=True):
+            sink.write(frame, pts, 1)
+    with VideoSource(tmp_path / "a.avi") as video:
+        pictures = list(video)
+        assert [round(p.pts * video.info.time_base * 25) for p in pictures] == stamps
+    assert max(abs(p.rgb.astype(float) - f).mean() for p, f in zip(pictures, frames, strict=True)) < 3
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".nut", ".ts", ".y4m"])
+def test_pixel_aspect_is_kept(suffix: str, tmp_path: Path) -> None:
+    with through(tmp_path / f"a{suffix}", moving(3), header(pixel_aspect=Ratio(16, 15))) as video:
         assert video.info.pixel_aspect == Fraction(16, 15)
+        assert len(list(video)) == 3
+
+
+def test_pixel_aspect_goes_through_a_pipe() -> None:
+    out = io.BytesIO()
+    with VideoSink(out, header(pixel_aspect=Ratio(16, 15), rotation=1), "yuv4mpegpipe") as sink:
+        sink.write(moving(1)[0], 0, 1)
+    assert b" A15:16 " in out.getvalue().splitlines()[0]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".webm", None), (".mkv", "ffv1")])
+def test_pixel_aspect_that_is_lost_is_noted(suffix: str, codec: str | None, tmp_path: Path) -> None:
+    with VideoSink(tmp_path / f"a{suffix}", header(pixel_aspect=Ratio(16, 15)), codec=codec) as sink:
+        assert len(sink.notes) == 1
+        assert "pixels of 16:15 will show square" in sink.notes[0]
+    with VideoSink(tmp_path / f"b{suffix}", header(), codec=codec) as sink:
+        assert sink.notes == []
+
+
+@pytest.mark.parametrize("codec", ["prores_ks", "png", "libx264rgb", "mjpeg"])
+def test_an_encoder_gets_pixels_that_it_takes(codec: str, tmp_path: Path) -> None:
+    frames = moving(3)
+    with VideoSink(tmp_path / "a.mov", header(), codec=codec) as sink:
+        for number, frame in enumerate(frames):
+            sink.write(frame, number, 1)
+    with VideoSource(tmp_path / "a.mov") as video:
+        assert psnr(video, frames) > 35
+
+
+@pytest.mark.parametrize("codec", ["aac", "srt", "nonsense"])
+def test_what_encodes_no_video_is_refused(codec: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"^{codec} is not a video encoder: give --codec"):
+        VideoSink(tmp_path / "a.mkv", header(), codec=codec)
+
+
+def test_single_pictures_are_left_to_ffmpeg() -> None:
+    with pytest.raises(UsageError, match=r"dfc decode a.dfc -o - \| ffmpeg -i - '%04d.png'"):
+        check_output(Path("x%03d.png"))
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Which encoder of pictures a container gets, with which options and which kind of pixels."""
+
+from __future__ import annotations
+
+import av
+from av.codec.codec import find_best_pix_fmt_of_list
+
+from dfccodec.errors import UsageError
+
+CODECS = {
+    "matroska": "libx264",
+    "mp4": "libx264",
+    "mov": "libx264",
+    "webm": "libvpx-vp9",
+    "yuv4mpegpipe": "rawvideo",
+    "avi": "mpeg4",  # ffmpeg reads times of H.264 in avi a frame late
+    "mpegts": "libx264",
+    "nut": "libx264",
+}
+_PAIRS = ("libx264", "libx265")
+OPTIONS = {
+    "libx264": {"crf": "12", "preset": "medium"},
+    "libvpx-vp9": {"crf": "16", "b": "0", "row-mt": "1", "cpu-used": "4"},
+    "mpeg4": {"flags": "+qscale", "global_quality": "118", "qmin": "1"},  # the finest steps
+}
+
+
+def pixel_format(codec: str, odd: bool) -> str:
+    """What an encoder is given: halved chroma as everybody plays it, else what it has that is nearest.
+
+    Raises:
+        UsageError: it is no encoder of video.
+    """
+    try:
+        found = av.codec.Codec(codec, "w")
+    except ValueError:
+        found = None
+    if found is None or found.type != "video" or not found.is_encoder:
+        raise UsageError(f"{codec} is not a video encoder: give --codec the name of one, as libx264 or ffv1")
+    # x264 and x265 take whole pairs of pixels where chroma is halved; others pad.
+    wanted = "yuv444p" if odd and codec in _PAIRS else "yuv420p"
+    names = [one.name for one in found.video_formats or []]
+    if not names or wanted in names:
+        return wanted
+    best, _ = find_best_pix_fmt_of_list(names, wanted)
+    return best.name if best else names[0]
