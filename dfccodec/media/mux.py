@@ -29,6 +29,9 @@ _LAYOUTS = ("7.1", "5.1", "stereo", "mono")
 """What encoders take, most channels first."""
 _RATES = {"libopus": 48000, "opus": 48000}  # whatever else they take, players expect this
 
+_EQUAL_TIMES = 0x20000
+"""ffmpeg's flag of containers in which the times of packets need not rise."""
+
 _FIXES = {"webm": "libopus", "avi": "libmp3lame"}
 """Encoders of sound by container, where it is not aac."""
 
@@ -41,12 +44,20 @@ class _Copied:
         check_fits(container.format.name, info)
         self._stream = untouched(container, info)
         self._gap = b"\0\0" if info.codec == "mov_text" else None  # mp4 muxers fill gaps in text themselves
+        self._rising = info.kind == 0 and not container.format.flags & _EQUAL_TIMES
+        self._last: int | None = None
         _label(self._stream, info)
 
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
         for packet in packets:
             if packet.data != self._gap:
-                yield _av_packet(packet, self._base, self._stream)
+                made = _av_packet(packet, self._base, self._stream)
+                if self._rising and made.dts is not None:
+                    # Where videos were joined, sound has equal times, which such a container refuses.
+                    made.dts = made.dts if self._last is None else max(made.dts, self._last + 1)
+                    made.pts = made.dts if made.pts is None else max(made.pts, made.dts)
+                    self._last = made.dts
+                yield made
 
     def flush(self) -> Iterator[AvPacket[Stream]]:
         return iter(())

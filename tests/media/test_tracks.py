@@ -228,6 +228,23 @@ def test_pcm_goes_into_mp4(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_packets_of_equal_times_are_written(suffix: str, tmp_path: Path) -> None:
+    """As where an .mkv was joined of two."""
+    reader = StreamReader(coded(write_av(tmp_path / "in.mkv", moving(25), ["aac"]), fill="hold"))
+    items = list(reader)
+    info = next(item for item in items if isinstance(item, StreamInfo))
+    packets = [p for item in items if isinstance(item, Packets) for p in item.packets]
+    packets[9] = replace(packets[9], pts=packets[8].pts, dts=packets[8].dts)
+    with VideoSink(tmp_path / f"a{suffix}", reader.preamble.header) as sink:
+        sink.declare(info)
+        sink.packets(info.id, packets)
+        sink.write(moving(1)[0], 0, 1)
+    rows = demuxed(tmp_path / f"a{suffix}")[1][0]
+    assert [r.data for r in rows] == [p.data for p in packets]
+    assert [r.dts for r in rows] == sorted(r.dts or 0 for r in rows)
+
+
 @pytest.mark.parametrize(("codec", "channels"), [("libopus", 6), ("libmp3lame", 2), ("aac", 6)])
 def test_channels_are_those_the_encoder_takes(codec: str, channels: int, tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
