@@ -63,6 +63,7 @@ class DfcFile:
 
     def __init__(self, source: str | Path | BinaryIO | bytes) -> None:
         self._stream = _opened(source)
+        self._start = self._stream.tell()
         self._reading = threading.Lock()  # seeking and reading is one thing
         try:
             self.summary: Summary = scan(self._stream)
@@ -103,7 +104,7 @@ class DfcFile:
         with self._reading:
             if self._stream.closed:
                 raise UsageError("the file is closed: read latents before close(), or inside `with dfc.open(…)`")
-            self._stream.seek(head.offset)
+            self._stream.seek(self._start + head.offset)
             source = Source(self._stream)
             source.offset = head.offset
             item = next(walk(source))

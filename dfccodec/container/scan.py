@@ -139,6 +139,7 @@ def _head(payload: bytes, summary: Summary, place: int, length: int) -> ClipHead
 
 def _thorough(stream: BinaryIO) -> Summary:
     """Read everything, checksums included; damage is listed."""
+    start = stream.tell()
     reader = StreamReader(stream)
     summary = Summary(reader.preamble)
     for item in reader:
@@ -152,5 +153,5 @@ def _thorough(stream: BinaryIO) -> Summary:
         elif isinstance(item, Damage):
             summary.damage.append(item)
     summary.bytes_by_type = reader.bytes_by_type
-    summary.size = stream.seek(0, os.SEEK_END)
+    summary.size = stream.seek(0, os.SEEK_END) - start
     return summary

@@ -81,6 +81,17 @@ def test_bytes_and_streams_open_as_paths_do(path: Path) -> None:
             assert file[2].latents.size
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_file_may_begin_inside_a_stream(damaged: bool, path: Path) -> None:
+    data = path.read_bytes()
+    data = data[:-1] + b"?" if damaged else data  # then the scan reads all of it
+    stream = io.BytesIO(b"before" + data)
+    stream.seek(6)
+    with dfc.open(stream) as inside, dfc.open(path) as alone:
+        assert inside.summary.size == len(data)
+        np.testing.assert_array_equal(inside[0].latents, alone[0].latents)
+
+
 def test_a_stream_that_cannot_seek_is_refused(path: Path) -> None:
     pipe = io.BytesIO(path.read_bytes())
     pipe.seekable = lambda: False  # type: ignore[method-assign]
