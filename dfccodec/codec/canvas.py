@@ -36,7 +36,7 @@ class Canvas:
 
     def __init__(self, clip: Clip, header: Header, threads: int) -> None:
         self._painter = fill.policy(clip.fill).painter(clip, header)
-        self._kept, self._jobs = clip.kept, Together(threads)
+        self._kept, self._jobs = clip.kept, Together(threads, header.height * header.width * 12)
         self.frames = np.empty((clip.frames, header.height, header.width, 3), np.uint8)
 
     def __enter__(self) -> Canvas:

@@ -4,12 +4,13 @@ import threading
 
 import pytest
 
-from dfccodec.codec.together import Together
+from dfccodec.codec.together import AT_ONCE, Together
 
 
-def test_jobs_wait_until_there_are_as_many_as_threads() -> None:
+@pytest.mark.parametrize("size", [AT_ONCE, AT_ONCE // 3])
+def test_jobs_wait_until_there_are_enough(size: int) -> None:
     done: list[int] = []
-    with Together(3) as jobs:
+    with Together(3 if size == AT_ONCE else 1, size) as jobs:
         for number in range(7):
             jobs.add(lambda number=number: done.append(number))  # type: ignore[misc]
             assert len(done) == (number + 1) // 3 * 3
@@ -18,14 +19,14 @@ def test_jobs_wait_until_there_are_as_many_as_threads() -> None:
 
 def test_jobs_run_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=20)  # nobody passes it alone
-    with Together(2) as jobs:
+    with Together(2, AT_ONCE) as jobs:
         jobs.add(meeting.wait)
         jobs.add(meeting.wait)
 
 
 def test_an_error_of_a_job_is_raised_and_the_threads_end() -> None:
     before = threading.active_count()
-    with Together(2) as jobs:
+    with Together(2, AT_ONCE) as jobs:
         jobs.add(lambda: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             jobs.add(lambda: None)
@@ -36,7 +37,7 @@ def test_an_error_elsewhere_leaves_what_waits_undone() -> None:
     done: list[int] = []
 
     def interrupted() -> None:
-        with Together(9) as jobs:
+        with Together(9, AT_ONCE) as jobs:
             jobs.add(lambda: done.append(1))
             raise KeyboardInterrupt
 

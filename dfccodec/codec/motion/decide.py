@@ -63,7 +63,7 @@ class MotionSearch:
         self._kept: dict[int, Pyramid] = {}
         self._wanted: dict[int, Pyramid] = {}
         self._estimate = np.empty((len(sides.dropped), self._rows * self._columns), np.float32)
-        self._jobs = Together(threads)
+        self._jobs = Together(threads, 4 * frames[0].size)
 
     def __enter__(self) -> MotionSearch:
         return self
