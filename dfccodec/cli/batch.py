@@ -148,7 +148,9 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
         except (DfcError, OSError, MemoryError) as error:
             text = "out of memory; make the picture smaller" if isinstance(error, MemoryError) else str(error)
             code = getattr(error, "exit_code", 1)
-            common.say(f"dfc: error: {job.source}: {' '.join(text.split())}")
+            text = " ".join(text.split())
+            named = f" {job.source} " in f" {text} ".replace(":", " ")
+            common.say(f"dfc: error: {text if named else f'{job.source}: {text}'}")
             records[-1] |= {"error": text, "exit_code": code}
             failed.append(job.source)
             worst = max(worst, code)

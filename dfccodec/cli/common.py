@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from dfccodec.errors import InputError, NotDfcError, OutputExistsError, UsageError
+from dfccodec.errors import OutputExistsError, UsageError
 from dfccodec.text import shown
 
 if TYPE_CHECKING:
@@ -66,18 +66,14 @@ def reading(name: str) -> Iterator[BinaryIO]:
     Raises:
         InputError: it does not open, or what reads it finds that it is no .dfc file: then with its name.
     """
-    try:
-        if name == "-":
+    from dfccodec.container.named import named, stream_of
+
+    if name == "-":
+        with named("standard input"):
             yield sys.stdin.buffer
-            return
-        try:
-            stream = Path(name).open("rb")
-        except OSError as error:
-            raise InputError(f"cannot open {name}: {error.strerror}") from None
-        with stream:
-            yield cast(BinaryIO, stream)
-    except NotDfcError as error:
-        raise NotDfcError(f"{'standard input' if name == '-' else name} is {error}") from None
+        return
+    with stream_of(name) as stream, named(name):
+        yield stream
 
 
 def check_output(output: str, force: bool, source: str, json_result: bool = False) -> None:

@@ -21,9 +21,10 @@ from dfccodec.codec.options import make_settings
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.resume import opened
 from dfccodec.codec.runtime import pick_device, pick_dtype
+from dfccodec.container.named import named, stream_of
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
-from dfccodec.errors import InputError, ModelError, NotDfcError, UsageError
+from dfccodec.errors import ModelError, UsageError
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
@@ -260,19 +261,17 @@ def decode(
         InputError: the source cannot be opened.
         DamagedError, ModelError: as :class:`Decoder`, also while iterating.
     """
-    if isinstance(source, bytes):
-        source = io.BytesIO(source)
-    owned = isinstance(source, (str, Path))
-    if isinstance(source, (str, Path)):
-        try:
-            source = Path(source).open("rb")  # closed with the Decoder that owns it
-        except OSError as error:
-            raise InputError(f"cannot open {source}: {error.strerror}") from None
+
+    def chosen(preamble: Preamble) -> Loaded:
+        return model_for(preamble, model, device, dtype)
+
+    if not isinstance(source, (str, Path)):
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        return Decoder(stream, chosen, conceal, False, tracks, span)
+    stream = stream_of(source)
     try:
-        return Decoder(source, lambda preamble: model_for(preamble, model, device, dtype), conceal, owned, tracks, span)
-    except BaseException as error:
-        if owned:
-            source.close()
-            if isinstance(error, NotDfcError):
-                raise NotDfcError(f"{source.name} is {error}") from None
+        with named(source):
+            return Decoder(stream, chosen, conceal, True, tracks, span)  # which closes the file
+    except BaseException:
+        stream.close()
         raise

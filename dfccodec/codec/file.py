@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ import numpy as np
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.container.chunks import Chunk, Source, walk
+from dfccodec.container.named import named, stream_of
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
-from dfccodec.errors import DamagedError, InputError, NotDfcError, UsageError
+from dfccodec.errors import DamagedError, InputError, UsageError
 
 
 class ClipView:
@@ -66,11 +68,10 @@ class DfcFile:
         self._start = self._stream.tell()
         self._reading = threading.Lock()  # seeking and reading is one thing
         try:
-            self.summary: Summary = scan(self._stream)
-        except BaseException as error:
+            with named(source) if isinstance(source, str | Path) else contextlib.nullcontext():
+                self.summary: Summary = scan(self._stream)
+        except BaseException:
             self._stream.close()
-            if isinstance(error, NotDfcError) and isinstance(source, str | Path):
-                raise NotDfcError(f"{source} is {error}") from None
             raise
         self.header: Header = self.summary.preamble.header
         self.model: ModelId = self.summary.preamble.model
@@ -130,10 +131,7 @@ def _opened(source: str | Path | BinaryIO | bytes) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if isinstance(source, str | Path):
-        try:
-            return Path(source).open("rb")
-        except OSError as error:
-            raise InputError(f"cannot open {source}: {error.strerror}") from None
+        return stream_of(source)
     if not source.seekable():
         raise InputError("dfc.open needs a stream that can seek: read it into memory, or iterate with dfc.decode")
     return source
