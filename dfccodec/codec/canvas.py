@@ -15,6 +15,9 @@ from dfccodec.container.records import Clip, Header
 
 Floats = npt.NDArray[np.float32]
 
+SHOWN_BYTES, MADE_BYTES = 3, 3 * 4
+"""Of a pixel as it is shown, and as the model makes it."""
+
 
 class Canvas:
     """The frames of a clip on their way to bytes.
@@ -36,7 +39,7 @@ class Canvas:
 
     def __init__(self, clip: Clip, header: Header, threads: int) -> None:
         self._painter = fill.policy(clip.fill).painter(clip, header)
-        self._kept, self._jobs = clip.kept, Together(threads, header.height * header.width * 12)
+        self._kept, self._jobs = clip.kept, Together(threads, header.height * header.width * MADE_BYTES)
         self.frames = np.empty((clip.frames, header.height, header.width, 3), np.uint8)
 
     def __enter__(self) -> Canvas:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dfccodec.codec import fill, salvage, tiles
-from dfccodec.codec.canvas import Canvas, kept_first
+from dfccodec.codec.canvas import MADE_BYTES, SHOWN_BYTES, Canvas, kept_first
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.lost_tracks import LostTracks
@@ -26,9 +26,6 @@ from dfccodec.media import chapters
 from dfccodec.media.cut import cut
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.times import Span, Window
-
-SHOWN_BYTES, MADE_BYTES = 3, 3 * 4
-"""Bytes of a pixel as it is shown, and as the model makes it."""
 
 
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
@@ -48,9 +45,9 @@ def check_memory(clip: Clip, header: Header, free: int | None) -> None:
         LimitError: they take more than `free` bytes; None is unknown, and nothing is refused.
     """
     tiles_, rows, columns = header.grid
-    shown, made = header.width * header.height, tiles_ * rows * columns * header.patch**2
+    seen, made = header.width * header.height, tiles_ * rows * columns * header.patch**2
     held = clip.frames if header.tile else clip.kept.sum() if clip.fill_payload else 1
-    needed = clip.frames * shown * SHOWN_BYTES + int(held) * max(shown, made) * MADE_BYTES
+    needed = clip.frames * seen * SHOWN_BYTES + int(held) * max(seen, made) * MADE_BYTES
     if free is not None and needed > free:
         raise LimitError(
             f"clip of {clip.frames} frames of {header.width}×{header.height} takes {needed / 2**30:.1f} GiB to decode, "

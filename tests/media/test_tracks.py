@@ -245,19 +245,30 @@ def test_packets_of_equal_times_are_written(suffix: str, tmp_path: Path) -> None
     assert [r.dts for r in rows] == sorted(r.dts or 0 for r in rows)
 
 
-@pytest.mark.parametrize(("codec", "channels"), [("libopus", 6), ("libmp3lame", 2), ("aac", 6)])
-def test_channels_are_those_the_encoder_takes(codec: str, channels: int, tmp_path: Path) -> None:
-    source = tmp_path / "in.mkv"
-    with av.open(str(source), "w") as container:
+def with_sound(path: Path, codec: str, frame: av.AudioFrame) -> Path:
+    """A file of one picture and a sound track that holds one `frame`."""
+    with av.open(str(path), "w") as container:
         video: Any = container.add_stream("libx264", rate=25)
         video.width, video.height = 64, 48
-        sound: Any = container.add_stream("ac3", rate=48000, layout="5.1(side)")
+        sound: Any = container.add_stream(codec, rate=frame.sample_rate, layout=frame.layout.name)
         container.mux(video.encode(av.VideoFrame.from_ndarray(moving(1)[0], format="rgb24")))
         container.mux(video.encode(None))
-        frame = av.AudioFrame.from_ndarray(np.zeros((6, 1536 * 4), np.float32), format="fltp", layout="5.1(side)")
-        frame.sample_rate, frame.pts = 48000, 0
         container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
+    return path
+
+
+def silence(samples: np.ndarray, sample_format: str, layout: str, rate: int) -> av.AudioFrame:
+    """A frame of these samples, from time zero on."""
+    frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout=layout)
+    frame.sample_rate, frame.pts = rate, 0
+    return frame
+
+
+@pytest.mark.parametrize(("codec", "channels"), [("libopus", 6), ("libmp3lame", 2), ("aac", 6)])
+def test_channels_are_those_the_encoder_takes(codec: str, channels: int, tmp_path: Path) -> None:
+    frame = silence(np.zeros((6, 1536 * 4), np.float32), "fltp", "5.1(side)", 48000)
+    source = with_sound(tmp_path / "in.mkv", "ac3", frame)
     notes = back(coded(source), tmp_path / "a.mkv", audio_codec=codec)
     with av.open(str(tmp_path / "a.mkv")) as container:
         assert container.streams.audio[0].codec_context.channels == channels
@@ -267,17 +278,7 @@ def test_channels_are_those_the_encoder_takes(codec: str, channels: int, tmp_pat
 
 
 def test_the_rate_is_one_the_encoder_takes(tmp_path: Path) -> None:
-    source = tmp_path / "in.mkv"
-    with av.open(str(source), "w") as container:
-        video: Any = container.add_stream("libx264", rate=25)
-        video.width, video.height = 64, 48
-        sound: Any = container.add_stream("flac", rate=96000)
-        container.mux(video.encode(av.VideoFrame.from_ndarray(moving(1)[0], format="rgb24")))
-        container.mux(video.encode(None))
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 9600), np.int16), format="s16", layout="stereo")
-        frame.sample_rate, frame.pts = 96000, 0
-        container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
+    source = with_sound(tmp_path / "in.mkv", "flac", silence(np.zeros((1, 2 * 9600), np.int16), "s16", "stereo", 96000))
     back(coded(source), tmp_path / "a.mkv", audio_codec="libmp3lame")
     with av.open(str(tmp_path / "a.mkv")) as container:
         assert container.streams.audio[0].codec_context.sample_rate == 48000
