@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import cast
 
@@ -42,16 +42,15 @@ class _Copied:
     def __init__(self, container: OutputContainer, info: StreamInfo) -> None:
         self._base = Fraction(info.time_base.num, info.time_base.den)
         check_fits(container.format.name, info)
-        self._stream = untouched(container, info)
+        self.stream = untouched(container, info)
         self._gap = b"\0\0" if info.codec == "mov_text" else None  # mp4 muxers fill gaps in text themselves
         self._rising = info.kind == 0 and not container.format.flags & _EQUAL_TIMES
         self._last: int | None = None
-        _label(self._stream, info)
 
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
         for packet in packets:
             if packet.data != self._gap:
-                made = _av_packet(packet, self._base, self._stream)
+                made = _av_packet(packet, self._base, self.stream)
                 if self._rising and made.dts is not None:
                     # Where videos were joined, sound has equal times, which such a container refuses.
                     made.dts = made.dts if self._last is None else max(made.dts, self._last + 1)
@@ -79,8 +78,7 @@ class _Transcoded:
             _encoder(scratch, codec, rate, self.layout)
             scratch.start_encoding()  # some muxers look at a codec no sooner
         stream = _encoder(container, codec, rate, self.layout)
-        _label(stream, info)
-        self._stream, self._rate = stream, rate
+        self.stream, self._rate = stream, rate
         self._resampler: AudioResampler | None = None
 
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
@@ -91,11 +89,11 @@ class _Transcoded:
         for frame in self._decoder.decode(packet):
             frame.time_base = frame.time_base or self._base
             for part in self._resampled().resample(frame):
-                yield from self._stream.encode(part)
+                yield from self.stream.encode(part)
 
     def _resampled(self) -> AudioResampler:
         if self._resampler is None:  # an encoder knows the length of its frames once it is open
-            context = self._stream.codec_context
+            context = self.stream.codec_context
             context.open(strict=False)
             size = context.frame_size or None
             self._resampler = AudioResampler(context.format, context.layout, self._rate, size)
@@ -105,8 +103,8 @@ class _Transcoded:
         yield from self._coded(None)
         if self._resampler is not None:
             for part in self._resampler.resample(None):
-                yield from self._stream.encode(part)
-            yield from self._stream.encode(None)
+                yield from self.stream.encode(part)
+            yield from self.stream.encode(None)
 
 
 class TrackMuxer:
@@ -115,14 +113,17 @@ class TrackMuxer:
     Args:
         container: where they go; all streams are declared before its first packet.
         audio_codec: ffmpeg's name of an encoder for all sound; None copies packets untouched.
+        titles: of streams, by id.
 
     Attributes:
         notes: lines for people on what is lost.
         begun: whether a packet was written; ffmpeg crashes where a stream is declared after that.
     """
 
-    def __init__(self, container: OutputContainer, audio_codec: str | None = None) -> None:
-        self._container, self._audio_codec = container, audio_codec
+    def __init__(
+        self, container: OutputContainer, audio_codec: str | None = None, titles: Mapping[int, str] | None = None
+    ) -> None:
+        self._container, self._audio_codec, self._titles = container, audio_codec, titles or {}
         self._tracks: dict[int, _Copied | _Transcoded] = {}
         self.begun = False
         self.notes: list[str] = []
@@ -133,15 +134,18 @@ class TrackMuxer:
         Raises:
             UsageError: the container cannot hold the codec; the message has the ways out.
         """
+        track: _Copied | _Transcoded
         try:
             if self._audio_codec and info.kind == 0:
-                self._tracks[info.id] = track = _Transcoded(self._container, info, self._audio_codec)
+                track = _Transcoded(self._container, info, self._audio_codec)
                 if AudioLayout(track.layout).nb_channels < info.channels:
                     self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {self._audio_codec} has no more")
             else:
-                self._tracks[info.id] = _Copied(self._container, info)
+                track = _Copied(self._container, info)
+            _label(track.stream, info, self._titles.get(info.id, ""))
         except (av.error.FFmpegError, ValueError, LookupError, ArithmeticError) as error:
             raise UsageError(self._refusal(info, reason(error))) from None
+        self._tracks[info.id] = track
 
     def _refusal(self, info: StreamInfo, why: str) -> str:
         name = self._container.format.name
@@ -221,9 +225,10 @@ def _layout(codec: str, rate: int, wanted: str) -> str:
     return wanted
 
 
-def _label(stream: Stream, info: StreamInfo) -> None:
-    if info.language:
-        stream.metadata["language"] = info.language
+def _label(stream: Stream, info: StreamInfo, title: str) -> None:
+    for key, value in (("language", info.language), ("title", title)):
+        if value:
+            stream.metadata[key] = value
     stream.disposition = info.disposition  # type: ignore[assignment]
 
 

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from dfccodec.container.records import Header, Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
-from dfccodec.media import chapters
+from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT
 from dfccodec.media.encoders import CODECS, OPTIONS, pixel_format
 from dfccodec.media.mux import TrackMuxer, name_of_track
@@ -65,7 +65,7 @@ class VideoSink:
         header: geometry, time and colour of the video.
         format: ffmpeg's name of the container; `None` takes it from the path.
         codec: ffmpeg's name of an encoder; `None` takes a good one for the container.
-        tags: of the work, chapters among them.
+        tags: of the work, chapters and titles of tracks among them.
         audio_codec: ffmpeg's name of an encoder that all sound is coded anew with; `None` copies it untouched.
 
     Attributes:
@@ -112,7 +112,8 @@ class VideoSink:
             self._configure(stream)
         self._count, self._tick = 0, -1
         self._mute = name in _MUTE
-        self._tracks = TrackMuxer(self._container, audio_codec)
+        named, tags = titles.from_tags(tags)
+        self._tracks = TrackMuxer(self._container, audio_codec, named)
         self.notes = self._tracks.notes
         if aspect != 1 and not (name in _SHAPED or stream.codec.canonical_name in _SHAPED_CODECS):
             self.notes.append(

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
-from dfccodec.media import chapters
+from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.deinterlace import deinterlaced
 from dfccodec.media.opening import name_of, open_input, reason
@@ -28,7 +28,7 @@ from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.scale import aspect_after, fitted, parse_size
 from dfccodec.media.times import Span, Window
-from dfccodec.media.tracks import Tracks, choose
+from dfccodec.media.tracks import Tracks, choose, title_of
 
 _SEEK_FROM = 5
 """Seconds from which on it pays to seek to the beginning of a range."""
@@ -95,7 +95,9 @@ class VideoSource:
         self._zero = 0 if span.whole else begin
         self._start = self._zero * self._time_base
         clock = (self._rate, self._time_base)
-        self.info = _describe(self._container, self._stream, first, bytes_, clock, self._chapters())
+        carried = choose(self._container, audio, subtitles)
+        named = [*chapters.to_tags(self._chapters()), *titles.to_tags({s.index: title_of(s) for s in carried})]
+        self.info = _describe(self._container, self._stream, first, bytes_, clock, named)
         if self._passing:
             self._passing.set_range(self._start, span.ends)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
@@ -267,13 +269,13 @@ def _describe(
     frame: VideoFrame,
     size: int,
     clock: tuple[Fraction, Fraction],
-    parts: list[chapters.Chapter],
+    named: list[tuple[str, str]],
 ) -> SourceInfo:
     context = stream.codec_context
     aspect = stream.sample_aspect_ratio or Fraction(1)
     bits = max((c.bits for c in frame.format.components), default=8)
     tags = tuple((str(k), str(v)) for k, v in sorted(container.metadata.items()))
-    tags += tuple(chapters.to_tags(parts))
+    tags += tuple(named)
     return SourceInfo(
         frame.width,
         frame.height,

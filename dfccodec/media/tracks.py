@@ -40,6 +40,11 @@ def describe(stream: Stream) -> StreamInfo | None:
     )  # fmt: skip
 
 
+def title_of(stream: Stream) -> str:
+    """What a stream is called; mp4 has another word for it."""
+    return str(stream.metadata.get("title") or stream.metadata.get("name") or "")
+
+
 def choose(container: InputContainer, audio: bool, subtitles: bool) -> list[Stream]:
     """The streams to carry."""
     wanted = {"audio": audio, "subtitle": subtitles}

@@ -21,6 +21,7 @@ from dfccodec.errors import DamagedError, UsageError
 from dfccodec.media.chapters import Chapter, from_tags, moved, to_tags
 from dfccodec.media.sink import Some, VideoSink
 from dfccodec.media.source import VideoSource
+from dfccodec.media.tracks import title_of
 
 
 class Row(NamedTuple):
@@ -316,6 +317,26 @@ def test_chapters_and_tags_come_back(tmp_path: Path) -> None:
         times = [[(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in x.chapters()] for x in (a, b)]
         assert times[0] == times[1]
         assert [c["metadata"]["title"] for c in b.chapters()] == ["Part 1", "Part 2"]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_titles_of_tracks_and_which_is_the_default_come_back(suffix: str, tmp_path: Path) -> None:
+    items = list(reader := StreamReader(coded(write_av(tmp_path / "plain.mkv", moving(3), ["aac", "aac"]))))
+    tags = [("TRACK001NAME", "The director speaks")]
+    dispositions = {1: 0x8, 2: 0x1}  # the second is the default
+    with VideoSink(source := tmp_path / "in.mkv", reader.preamble.header, tags=tags) as sink:
+        for info in (item for item in items if isinstance(item, StreamInfo)):
+            sink.declare(replace(info, disposition=dispositions[info.id]))
+        for item in (item for item in items if isinstance(item, Packets)):
+            sink.packets(item.stream, item.packets)
+        sink.write(moving(1)[0], 0, 1)
+    file = coded(source)
+    assert tags[0] in StreamReader(io.BytesIO(file.getvalue())).preamble.tags
+    back(file, out := tmp_path / f"out{suffix}")
+    with av.open(str(out)) as container:
+        sounds = container.streams.audio
+        assert [title_of(s) for s in sounds] == ["The director speaks", ""]
+        assert [int(s.disposition) & 0x9 for s in sounds] == [0x8, 0x1]
 
 
 def test_chapters_as_tags() -> None:
