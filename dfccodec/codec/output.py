@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from dfccodec.errors import DfcError, UsageError
+
+_LONGEST = 255
 
 
 def settled(target: Path) -> Path:
@@ -24,6 +27,15 @@ def settled(target: Path) -> Path:
         if not stat.S_ISREG(mode := real.stat().st_mode) and not stat.S_ISDIR(mode):
             raise UsageError(f"output {target} is a pipe or a device: write to standard output, -o - > {target}")
     return real
+
+
+def shortened(name: str, room: int) -> str:
+    """A file's name that has `room` for so many bytes more: file systems take 255. A digest stands for what is cut."""
+    raw = os.fsencode(name)
+    if len(raw) + room <= _LONGEST:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    return raw[: _LONGEST - room - len(digest)].decode(errors="ignore") + digest
 
 
 def permissions(target: Path) -> int:
@@ -45,7 +57,8 @@ def replacing_path(target: Path) -> Iterator[Path]:
     """
     target = settled(target)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        prefix = f".{shortened(target.name, 32)}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=target.parent)
     except OSError as error:
         raise DfcError(f"cannot write into {target.parent}: {error.strerror}; name another output") from None
     os.close(handle)

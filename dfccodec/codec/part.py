@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from dfccodec.codec.output import permissions, settled
+from dfccodec.codec.output import permissions, settled, shortened
 from dfccodec.container import chunks
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
@@ -55,8 +55,9 @@ class Part:
     def __init__(self, target: Path, record: dict[str, str], resume: bool) -> None:
         target = settled(target)
         self._target, self._record = target, record
-        self.path = target.with_name(f".{target.name}.part")
-        self._log_path = target.with_name(f".{target.name}.part.log")
+        name = shortened(target.name, len("..part.log"))
+        self.path = target.with_name(f".{name}.part")
+        self._log_path = target.with_name(f".{name}.part.log")
         self._stream = _own(self.path)
         self._log: BinaryIO | None = None
         self.clips = self.frames = self._end = self._place = 0

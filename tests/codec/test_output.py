@@ -81,3 +81,10 @@ def test_a_pipe_is_not_replaced(make: object, tmp_path: Path) -> None:
 def test_a_device_is_not_replaced() -> None:
     with pytest.raises(UsageError, match="device"):
         settled(Path(os.devnull))
+
+
+@WAYS
+@pytest.mark.parametrize("name", ["a" * 255, "ж" * 125 + ".dfc"])
+def test_a_name_as_long_as_the_file_system_takes(make: object, name: str, tmp_path: Path) -> None:
+    make(tmp_path / name)  # type: ignore[operator]
+    assert [p.name for p in tmp_path.iterdir()] == [name]
