@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -67,6 +68,16 @@ def flat_model(tile: int = 0, with_steps: bool = True) -> Loaded:
     """`FlatModel`, ready to run."""
     model = FlatModel(tile, with_steps)
     return Loaded(model, ModelId("flat", bytes(32), model.config_json), torch.device("cpu"))
+
+
+class Pipe(io.BytesIO):
+    """Bytes that pass by once."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        raise io.UnsupportedOperation("seek")
 
 
 def moving(frames: int, height: int = 48, width: int = 64) -> np.ndarray:

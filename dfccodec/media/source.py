@@ -39,6 +39,8 @@ _MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 """Colour matrices (ITU-T H.273, table 4) that ffmpeg's scaler converts; where none is named it takes BT.601."""
 _BACK, _LATE = 1, 8
 """Seconds that a frame is behind the one before, and such frames in a row, that are no accident."""
+_INDEX_LAST = "; if its index stands at the end it cannot come through a pipe: give the file's name"
+"""Said of an mp4 that does not decode: writers put its index last unless told otherwise."""
 _PATIENCE = 1.0
 """Seconds to wait with closing for whoever reads."""
 
@@ -177,7 +179,8 @@ class VideoSource:
                         passing.put(packet)
                 yield from frames
         except av.error.FFmpegError as error:
-            raise InputError(f"cannot decode {self._name}: {reason(error)}") from None
+            hint = _INDEX_LAST if passing and "mov" in self._container.format.name.split(",") else ""
+            raise InputError(f"cannot decode {self._name}: {reason(error)}{hint}") from None
 
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
         """Every frame with a timestamp that rises; where the source has none, the last two say how it goes on."""

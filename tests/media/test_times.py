@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support import flat_model, moving, write_av, write_video
+from support import Pipe, flat_model, moving, write_av, write_video
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
@@ -106,10 +106,6 @@ class Ear:
 @pytest.mark.parametrize("cut_when", ["encode", "decode", "decode a pipe"])
 @pytest.mark.parametrize(("texts", "frames"), [r for r in RANGES[1:] if r[1]])
 def test_sound_is_cut_with_the_picture(texts: tuple[str | None, ...], frames: Any, cut_when: str, video: Path) -> None:
-    class Pipe(io.BytesIO):
-        def seekable(self) -> bool:
-            return False
-
     span, out, ear = Span.parse(*texts), io.BytesIO(), Ear()
     early = cut_when == "encode"
     api.encode(video, out, model=flat_model(), budget="all", fill="hold", qp=0, span=span if early else Span())

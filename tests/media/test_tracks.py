@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import pytest
-from support import flat_model, moving, write_av
+from support import Pipe, flat_model, moving, write_av
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
@@ -115,10 +115,6 @@ def test_the_file_holds_packets_before_the_clip_they_play_with(tmp_path: Path) -
 
 def test_two_looks_and_pipes_carry_each_packet_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfccodec.codec.control.auto.window_clips", lambda header: 1)
-
-    class Pipe(io.BytesIO):
-        def seekable(self) -> bool:
-            return False
 
     source = write_av(tmp_path / "in.mkv", moving(40), ["flac"])
     wanted = demuxed(source)[1]

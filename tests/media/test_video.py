@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support import DATA, moving, write_video
+from support import DATA, Pipe, moving, write_video
 
 from dfccodec.container.records import Colour, Header, Ratio
 from dfccodec.errors import InputError, UsageError
@@ -189,6 +189,13 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         VideoSource(tmp_path / "s.wav")
     with pytest.raises(UsageError, match="mp4"):
         check_output(tmp_path / "a.txt")
+
+
+def test_an_index_at_the_end_does_not_come_through_a_pipe(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), np.uint8)  # more bytes than ffmpeg holds
+    video = write_video(tmp_path / "in.mp4", noise)
+    with pytest.raises(InputError, match="index stands at the end it cannot come through a pipe: give the file's name"):
+        VideoSource(Pipe(video.read_bytes()))
 
 
 def test_scaled_frames_have_the_short_side(tmp_path: Path) -> None:
