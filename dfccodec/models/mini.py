@@ -302,11 +302,13 @@ class Mini(nn.Module):
         z = rearrange(latents, "b t (h w) c -> b t c h w", h=rows, w=columns)
         index = torch.full((1,), qp, device=z.device)
         asked = np.ones(z.shape[1], bool) if wanted is None else wanted.cpu().numpy()
-        out = z.new_zeros(*z.shape[:2], height, width, 3)
-        for number, (clip, mask) in enumerate(zip(z, kept.cpu().numpy(), strict=True)):
-            for frame, picture in self._pictures(clip, mask, asked, index):
-                out[number, frame] = picture
-        return out
+        clips = []
+        for clip, mask in zip(z, kept.cpu().numpy(), strict=True):
+            made = dict(self._pictures(clip, mask, asked, index))
+            nothing = z.new_zeros(height, width, 3)
+            # Stacked, not written into one tensor: gradients would go through a copy of it for every frame.
+            clips.append(torch.stack([made.get(frame, nothing) for frame in range(len(asked))]))
+        return torch.stack(clips)
 
     def decode_each(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show) -> None:
         """See `contract.LatentModel.decode_each`."""
