@@ -19,11 +19,11 @@ from dfccodec.codec.runtime import free_memory, free_threads, give_back_memory
 from dfccodec.container.chunks import CLIP, FRAME_BYTES, PACKETS, STREAM, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Header, Index, StreamInfo
-from dfccodec.container.seek import hop, leads_to_clip, read_index
+from dfccodec.container.seek import hop, leads_to_clip, packets_between, read_index
 from dfccodec.errors import DamagedError, LimitError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
-from dfccodec.media.cut import cut
+from dfccodec.media.cut import SUBTITLES, cut, inside
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.times import Span, Window
 
@@ -217,11 +217,40 @@ class Decoder:
         if number < 2 or not leads_to_clip(stream, self._start, index.clips[number]):
             stream.seek(place)
             return False
-        before = index.clips[number - 1]
         self._origin = index.clips[0].first_pts
         self._next = index.clips[number].first_frame
-        self._reader.jump(self._start + before.offset + before.size, before.offset + before.size)
+        earlier, before = (clip.offset + clip.size for clip in index.clips[number - 2 : number])
+        if self.tracks:
+            self._held = self._early(self._reader.place[0], earlier, before, index.clips[number].first_pts)
+        self._reader.jump(self._start + before, before)
         return True
+
+    def _early(self, first: int, earlier: int, before: int, pts: int) -> list[Packets]:
+        """Packets that stand before the clip at `pts` and still play there.
+
+        Args:
+            first, earlier, before: places in the file: of the first packets, and the ends of the two clips before.
+            pts: timestamp of the clip.
+        """
+        assert self._start is not None
+        texts = {ident for ident, info in self._streams.items() if info.kind == SUBTITLES}  # may have begun long before
+        places = [(earlier, before, set(self._streams))]
+        if texts:
+            places.insert(0, (first, earlier, texts))
+        out = []
+        for begin, end, streams in places:
+            found = packets_between(self._stream, self._start, begin, end, streams)
+            out += self._playing((Packets(ident, tuple(packets)) for ident, packets in found), pts)
+        return out
+
+    def _playing(self, items: Iterable[Packets], pts: int) -> list[Packets]:
+        """Those of packets that still play at a timestamp."""
+        begin, out = pts * self._tick, []
+        for item in items:
+            if info := self._streams.get(item.stream):
+                rest = tuple(p for p in item.packets if inside(p, info, begin, None) is not None)
+                out += [Packets(item.stream, rest)] if rest else []
+        return out
 
     def _wanted(self, index: Index) -> int:
         """Number of the clip that the range begins in."""
@@ -283,7 +312,8 @@ class Decoder:
         last = clip.first_frame + clip.frames
         self._origin = clip.first_pts if self._origin is None else self._origin
         if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
-            self._next, self._held = last, []
+            self._next = last
+            self._held = self._playing(self._held, clip.timestamps[-1])
             return
         if self._window.behind(clip.first_frame, self._second(clip.first_pts)):
             return

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import FOOT_BYTES, FRAME_BYTES, Chunk, Source
-from dfccodec.container.records import Header, Index, IndexEntry
+from dfccodec.container.records import Header, Index, IndexEntry, Packet
 from dfccodec.errors import DfcError
 from dfccodec.limits import MAX_CHUNK
 
@@ -37,13 +38,8 @@ def hop(stream: BinaryIO, start: int, header: Header) -> Index:
         header: of the file.
     """
     found: list[IndexEntry] = []
-    place, frame = len(chunks.SIGNATURE), 0
-    while True:
-        stream.seek(start + place)
-        head = stream.read(8)
-        kind, length = head[:4], int.from_bytes(head[4:], "little")
-        if len(head) < 8 or not (kind.isascii() and kind.isalpha()) or length > MAX_CHUNK:
-            break
+    frame = 0
+    for place, kind, length in _heads(stream, start, len(chunks.SIGNATURE)):
         if kind == chunks.CLIP:
             try:
                 clip, fill, latents, fields = pack.unpack_clip_head(
@@ -56,8 +52,43 @@ def hop(stream: BinaryIO, start: int, header: Header) -> Index:
             size, kept = length + FRAME_BYTES, int(clip.kept.sum())
             found.append(IndexEntry(place, size, frame, clip.first_pts, clip.frames, kept))
             frame += clip.frames
-        place += length + FRAME_BYTES
     return Index(tuple(found))
+
+
+def packets_between(
+    stream: BinaryIO, start: int, place: int, end: int, wanted: Collection[int]
+) -> Iterator[tuple[int, list[Packet]]]:
+    """Id and packets, of some streams, between two places of a file: by the heads of chunks, up to an odd one.
+
+    Args:
+        stream: a seekable stream.
+        start: where the file begins in it.
+        place, end: of the first chunk looked at, and the first one no more; counted from `start`.
+        wanted: ids of streams.
+    """
+    for at, kind, _ in _heads(stream, start, place):
+        if at >= end:
+            return
+        if kind == chunks.PACKETS and int.from_bytes(stream.read(2), "little") in wanted:
+            payload = _chunk(stream, start, at, kind)
+            if payload is None:
+                return
+            try:
+                yield pack.unpack_packets(payload)
+            except DfcError:
+                return
+
+
+def _heads(stream: BinaryIO, start: int, place: int) -> Iterator[tuple[int, bytes, int]]:
+    """Place, type and length of one chunk after another, the stream at its payload; ends before the first odd one."""
+    while True:
+        stream.seek(start + place)
+        head = stream.read(8)
+        kind, length = head[:4], int.from_bytes(head[4:], "little")
+        if len(head) < 8 or not (kind.isascii() and kind.isalpha()) or length > MAX_CHUNK:
+            return
+        yield place, kind, length
+        place += length + FRAME_BYTES
 
 
 def leads_to_clip(stream: BinaryIO, start: int, entry: IndexEntry) -> bool:

@@ -9,7 +9,8 @@ from dfccodec.container.records import Packet, StreamInfo
 
 NO_TIME = -(1 << 63)
 """A packet's timestamp where there is none (SPEC.md 5.7)."""
-_SUBTITLES = 1
+SUBTITLES = 1
+"""Kind of a stream (SPEC.md 5.6)."""
 
 
 def cut(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
@@ -38,10 +39,10 @@ def inside(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | No
     if stamp != NO_TIME:
         # A decoder of sound starts up on the packet before, so one more stays. What a file itself has before zero is
         # such a start as well.
-        length = max(packet.duration, 1) * (1 if info.kind == _SUBTITLES else 2)
+        length = max(packet.duration, 1) * (1 if info.kind == SUBTITLES else 2)
         if (begin and stamp + length <= first) or (end is not None and stamp * base >= end):
             return None
-        late = max(first - stamp, 0) if info.kind == _SUBTITLES else 0
+        late = max(first - stamp, 0) if info.kind == SUBTITLES else 0
     pts, dts = (t if t == NO_TIME else t + late for t in (packet.pts, packet.dts))
     return dataclasses.replace(packet, pts=pts, dts=dts, duration=max(packet.duration - late, 0))
 

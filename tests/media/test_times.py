@@ -17,10 +17,11 @@ from support import Pipe, flat_model, moving, write_av, write_video
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import encode_pictures
-from dfccodec.container.records import Packet, Ratio, StreamInfo
+from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.errors import InputError, UsageError
 from dfccodec.media.cfr import constant, parse_rate
 from dfccodec.media.picture import Picture, SourceInfo
+from dfccodec.media.sink import VideoSink
 from dfccodec.media.source import VideoSource
 from dfccodec.media.times import Point, Span
 
@@ -97,7 +98,7 @@ class Ear:
         self.found: list[Packet] = []
 
     def declare(self, info: StreamInfo) -> None:
-        assert info.codec == "aac"
+        assert info.codec in ("aac", "subrip")
 
     def packets(self, stream: int, packets: Any) -> None:
         self.found += packets
@@ -148,6 +149,32 @@ def test_a_range_reads_only_what_it_needs(tmp_path: Path) -> None:
         decoder = Decoder(file, lambda p: flat_model(), span=Span.parse("#200", "#210"))
         assert all((a.rgb == b).all() for a, b in zip(decoder, wanted, strict=True))
         assert file.bytes < 0.25 * len(cut)
+
+
+@pytest.mark.parametrize("way", ["index", "no index", "pipe"])
+@pytest.mark.parametrize("start", ["9", "#226", "1.5"])
+def test_a_subtitle_that_began_long_before_the_range_is_shown(way: str, start: str, tmp_path: Path) -> None:
+    frames = moving(300, 16, 32)
+    with VideoSink(tmp_path / "in.mkv", Header(32, 16, Ratio(25, 1), Ratio(1, 25))) as sink:
+        sink.declare(StreamInfo(1, 1, Ratio(1, 1000), "subrip"))
+        texts = [Packet(n * 1000, n * 1000, 9500 if n == 1 else 400, b"%d" % n, True) for n in range(12)]
+        sink.packets(1, texts)
+        for number, frame in enumerate(frames):
+            sink.write(frame, number, 1)
+    out = io.BytesIO()
+    api.encode(tmp_path / "in.mkv", out, model=flat_model(), budget="2", fill="hold")
+    data = out.getvalue()
+    file = {"index": io.BytesIO(data), "no index": io.BytesIO(data[:-9]), "pipe": Pipe(data)}[way]
+    ear = Ear()
+    pictures = list(Decoder(file, lambda p: flat_model(), tracks=ear, span=Span.parse(start, None, "1")))
+    assert len(pictures) == 25
+    found = [(int(p.data), p.pts, p.duration) for p in ear.found]
+    wanted = {
+        "9": [(1, 0, 1500), (9, 0, 400)],
+        "#226": [(1, 0, 1460), (9, 0, 360), (10, 960, 400)],
+        "1.5": [(1, 0, 8980), (2, 480, 400)],  # the first frame is at 1.52
+    }
+    assert found == wanted[start]
 
 
 class Unheard:
