@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -101,6 +102,8 @@ class VideoSink:
             self._pixels = pixel_format(codec, odd)
             self._range = 1 if self._pixels.startswith("yuv") and codec != "mjpeg" else 2  # limited or full
             rate = Fraction(header.rate.num or 25, header.rate.den)
+            if codec == "libsvtav1":
+                os.environ.setdefault("SVT_LOG", "1")  # errors alone: it goes on about itself otherwise
             stream = self._container.add_stream(codec, rate=rate, options=dict(OPTIONS.get(codec, {})))
         except UsageError:  # a ValueError too
             raise

@@ -118,6 +118,17 @@ def test_pictures_look_fine_in_every_container(suffix: str, tmp_path: Path) -> N
         assert psnr(video, frames) > 41
 
 
+@pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "libvpx", "mpeg2video", "mjpeg", "msmpeg4"])
+def test_pictures_look_fine_by_every_encoder(codec: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    frames = moving(12, 64, 96)
+    with VideoSink(tmp_path / "a.mkv", header(96, 64), codec=codec) as sink:
+        for number, frame in enumerate(frames):
+            sink.write(frame, number, 1)
+    with VideoSource(tmp_path / "a.mkv") as video:
+        assert psnr(video, frames) > 39
+    assert "Svt" not in capfd.readouterr().err
+
+
 def test_avi_shows_each_frame_at_its_time(tmp_path: Path) -> None:
     stamps = [0, 1, 4, 5, 9, 10]  # ticks of a frame; avi repeats those between
     frames = moving(6)
