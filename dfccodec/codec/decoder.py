@@ -23,7 +23,7 @@ from dfccodec.container.seek import hop, leads_to_clip, packets_between, read_in
 from dfccodec.errors import DamagedError, LimitError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
-from dfccodec.media.cut import SUBTITLES, cut, inside
+from dfccodec.media.cut import NO_TIME, SUBTITLES, cut, inside
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.times import Span, Window
 
@@ -248,7 +248,8 @@ class Decoder:
         begin, out = pts * self._tick, []
         for item in items:
             if info := self._streams.get(item.stream):
-                rest = tuple(p for p in item.packets if inside(p, info, begin, None) is not None)
+                timed = (p for p in item.packets if max(p.pts, p.dts) != NO_TIME)
+                rest = tuple(p for p in timed if inside(p, info, begin, None) is not None)
                 out += [Packets(item.stream, rest)] if rest else []
         return out
 
