@@ -122,7 +122,9 @@ class MiniTask:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = tuple(options.get("qps", (8, 48)))
         self.all_kept = float(options.get("all_kept", 0.35))
-        model = start or _from_linear(MiniConfig(**_tuples(options.get("config", {}))), train)
+        asked = options.get("config")
+        config = MiniConfig(**_tuples(asked)) if asked else start.config if start else MiniConfig()
+        model = _grown(start, config) if start else _from_linear(config, train)
         self.system = MiniSystem(model, float(options.get("dropped_weight", 0.3)), autocast).to(device)
         self.model = self.system.model
         self.config_json = self.model.config_json
@@ -200,6 +202,27 @@ def _from_linear(config: MiniConfig, scenes: Sequence[Scene]) -> Mini:
     basis, mean, scale = fit_pca([frame for scene in scenes for frame in scene.frames[::4]])
     fitted = {"basis": basis, "mean": mean, "scale": scale}
     model.linear.load_state_dict({name: torch.from_numpy(value) for name, value in fitted.items()})
+    return model
+
+
+def _grown(start: Mini, config: MiniConfig) -> Mini:
+    """The same function with the blocks that a configuration adds, which start as nothing.
+
+    Raises:
+        InputError: the configuration has other widths, or fewer blocks.
+    """
+    if config == start.config:
+        return start
+    model = Mini(config)
+    try:
+        unknown = model.load_state_dict(start.state_dict(), strict=False).unexpected_keys
+    except RuntimeError:  # of another shape
+        unknown = ["widths"]
+    if unknown:
+        raise InputError(
+            f"recipe: config {config.to_json()} does not hold the model to start from, {start.config.to_json()}: "
+            "it can add blocks, at the end of each stage, and nothing else"
+        )
     return model
 
 

@@ -101,6 +101,27 @@ def test_the_cost_falls_and_the_weights_load(name: str, recipe: str, footage: Pa
     assert (run / "curves.png").exists() == (importlib.util.find_spec("matplotlib") is not None)
 
 
+def test_a_larger_configuration_begins_as_the_model_it_starts_from(recipe: str, footage: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    train(request(recipe, footage, first, steps=4, stage="time"))
+    weights = str(first / "model.safetensors")
+    scenes = list(load_scenes(footage))
+    larger = tmp_path / "larger.toml"
+    larger.write_text(
+        RECIPE.replace("encoder_blocks = [1, 1]", "encoder_blocks = [2, 3]").replace("[1, 1, 1]", "[2, 2, 2]")
+    )
+    small, grown = (make_task(load_recipe(str(path)), scenes, CPU, torch.float32, weights) for path in (recipe, larger))
+    count = [sum(p.numel() for p in task.model.parameters()) for task in (small, grown)]
+    assert count[1] > 1.4 * count[0]
+    stage = load_recipe(recipe).stages[1]
+    batch = small.batch(stage, np.random.default_rng(1))
+    with torch.no_grad():
+        assert torch.equal(*(task.system.errors(**batch)[0] for task in (small, grown)))  # type: ignore[operator]
+    larger.write_text(RECIPE.replace("width8 = 16", "width8 = 24"))
+    with pytest.raises(InputError, match=r"does not hold the model to start from.*add blocks"):
+        make_task(load_recipe(str(larger)), scenes, CPU, torch.float32, weights)
+
+
 def test_a_finished_run_is_a_start_for_another(recipe: str, footage: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train(request(recipe, footage, first, steps=4))
