@@ -15,7 +15,7 @@ import io
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -46,20 +46,24 @@ class Clock:
 
     begun: float = field(default_factory=perf_counter)
     spans: list[tuple[str, float, float]] = field(default_factory=list)
-    depth: threading.local = field(default_factory=threading.local)
+    own: threading.local = field(default_factory=threading.local)
 
     @contextmanager
     def span(self, stage: str) -> Iterator[None]:
-        """Time a stage; a stage within a stage of the same thread is part of the outer one."""
-        if getattr(self.depth, "inside", False):
-            yield
-            return
-        self.depth.inside, begin = True, perf_counter()
+        """Time a stage; while a stage within it is at work in the same thread, it is not."""
+        outer = getattr(self.own, "stage", None)
+        self._turn(stage)
         try:
             yield
         finally:
-            self.depth.inside = False
-            self.spans.append((stage, begin - self.begun, perf_counter() - self.begun))
+            self._turn(outer)
+
+    def _turn(self, stage: str | None) -> None:
+        """From now on this thread works on another stage."""
+        now = perf_counter() - self.begun
+        if getattr(self.own, "stage", None) is not None:
+            self.spans.append((self.own.stage, self.own.since, now))
+        self.own.stage, self.own.since = stage, now
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function whose calls are spans."""
@@ -69,6 +73,10 @@ class Clock:
                 return function(*args, **more)
 
         return call
+
+    def methods(self, kind: type, stage: str, *names: str) -> AbstractContextManager[Any]:
+        """Calls of these methods are spans."""
+        return mock.patch.multiple(kind, **{name: self.timed(stage, getattr(kind, name)) for name in names})
 
     def steps(self, stage: str, items: Iterable[Any]) -> Generator[Any, None, None]:
         """Items, the making of each a span."""
@@ -110,13 +118,9 @@ def encode(path: Path, out: Path, loaded: Loaded, fill: str, is_ahead: bool) -> 
         mock.patch.multiple(
             clip_coder,
             encode_integers=clock.timed("entropy", clip_coder.encode_integers),
-            decide=clock.timed("motion", clip_coder.decide),
         ),
-        mock.patch.multiple(
-            Loaded,
-            encode=clock.timed("network", Loaded.encode),
-            decode=clock.timed("network", Loaded.decode),
-        ),
+        clock.methods(Loaded, "network", "encode", "decode_each"),
+        clock.methods(clip_coder.MotionSearch, "motion", "__init__", "show", "decisions"),
         mock.patch.object(clip_coder.payload, "write", clock.timed("entropy", clip_coder.payload.write)),
         mock.patch.object(encoder.Writer, "clip", clock.timed("write", encoder.Writer.clip)),
     ):
@@ -132,9 +136,9 @@ def decode(path: Path, out: Path, loaded: Loaded) -> Clock:
         mock.patch.multiple(
             decoder,
             decode_clip_integers=clock.timed("entropy", decoder.decode_clip_integers),
-            finished=clock.timed("motion", decoder.finished),
         ),
-        mock.patch.object(Loaded, "decode", clock.timed("network", Loaded.decode)),
+        clock.methods(Loaded, "network", "decode_each"),
+        clock.methods(decoder.Canvas, "motion", "__init__", "show", "__exit__"),
     ):
         pictures = decoder.Decoder(stream, lambda _: loaded)
         with VideoSink(out, pictures.preamble.header) as sink:
