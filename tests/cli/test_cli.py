@@ -263,10 +263,14 @@ def test_a_killed_encode_leaves_the_target_alone(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", moving(600, 96, 128))
     target = tmp_path / "a.dfc"
     target.write_bytes(b"old")
-    for kind, wait in ((signal.SIGKILL, 1.5), (signal.SIGKILL, 2.5), (signal.SIGTERM, 2.5), (signal.SIGINT, 2.5)):
+    part = tmp_path / ".a.dfc.part"
+    for kind, wait in ((signal.SIGKILL, 1.5), (signal.SIGKILL, 2.5), (signal.SIGTERM, 0.5), (signal.SIGINT, 0.5)):
+        part.unlink(missing_ok=True)
         with subprocess.Popen(
             [*DFC, "encode", str(source), "-o", str(target), "-y"], env=ENV, stderr=subprocess.PIPE
         ) as p:
+            while kind != signal.SIGKILL and not part.exists() and p.poll() is None:
+                time.sleep(0.02)  # it has to be up to end in peace
             time.sleep(wait)
             p.send_signal(kind)
             p.wait(60)
