@@ -92,6 +92,9 @@ def model_frames(
 MAX_WRECKS = 1 << 26
 """Bytes of damaged stretches, between two good clips, that are looked at for kept frames."""
 
+MOST_AT_ONCE = 256
+"""Packets that play on past a clip which is passed by; more, looked at again for every clip, are a trick."""
+
 MIN_CLIP_BYTES = FRAME_BYTES + 34
 """Bytes of the smallest clip chunk: framing, head, one byte of kept bits, one of importance, one duration."""
 
@@ -314,7 +317,8 @@ class Decoder:
         self._origin = clip.first_pts if self._origin is None else self._origin
         if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
             self._next = last
-            self._held = self._playing(self._held, clip.timestamps[-1])
+            held = self._playing(self._held, clip.timestamps[-1])
+            self._held = held if sum(len(item.packets) for item in held) <= MOST_AT_ONCE else []
             return
         if self._window.behind(clip.first_frame, self._second(clip.first_pts)):
             return
