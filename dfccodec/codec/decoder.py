@@ -237,11 +237,8 @@ class Decoder:
         """
         assert self._start is not None
         texts = {ident for ident, info in self._streams.items() if info.kind == SUBTITLES}  # may have begun long before
-        places = [(earlier, before, set(self._streams))]
-        if texts:
-            places.insert(0, (first, earlier, texts))
         out = []
-        for begin, end, streams in places:
+        for begin, end, streams in ((first, earlier, texts), (earlier, before, set(self._streams))):
             found = packets_between(self._stream, self._start, begin, end, streams)
             out += self._playing((Packets(ident, tuple(packets)) for ident, packets in found), pts)
         return out

@@ -67,7 +67,7 @@ def packets_between(
         wanted: ids of streams.
     """
     for at, kind, _ in _heads(stream, start, place):
-        if at >= end:
+        if at >= end or not wanted:
             return
         if kind == chunks.PACKETS and int.from_bytes(stream.read(2), "little") in wanted:
             payload = _chunk(stream, start, at, kind)
