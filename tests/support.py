@@ -59,7 +59,14 @@ class FlatModel:
         return grid.repeat_interleave(16, 2).repeat_interleave(16, 3)
 
     def decode_each(
-        self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int, show: Show
+        self,
+        latents: torch.Tensor,
+        kept: torch.Tensor,
+        height: int,
+        width: int,
+        qp: int,
+        show: Show,
+        wanted: torch.Tensor | None = None,
     ) -> None:
         show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
 

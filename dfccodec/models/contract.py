@@ -124,7 +124,10 @@ class LatentModel(Protocol):
         """
         ...
 
-    def decode_each(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show) -> None:
+    def decode_each(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
+    ) -> None:
         """As :meth:`decode`, of one clip: latents (T, N, C), kept (T,). Its frames are shown one by one, kept ones
-        first, so that a network that makes one at a time need not hold them all."""
+        first, so that a network that makes one at a time need not hold them all; more than the `wanted`, where it makes
+        them anyway. Gradients pass."""
         ...

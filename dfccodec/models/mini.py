@@ -12,7 +12,7 @@ Frames are encoded independently of one another, so any of them can be dropped l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from dfccodec.models.blocks import (
     CHANNELS,
@@ -310,13 +311,16 @@ class Mini(nn.Module):
             clips.append(torch.stack([made.get(frame, nothing) for frame in range(len(asked))]))
         return torch.stack(clips)
 
-    def decode_each(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show) -> None:
+    def decode_each(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
+    ) -> None:
         """See `contract.LatentModel.decode_each`."""
         rows, columns = height // PATCH, width // PATCH
         z = rearrange(latents, "t (h w) c -> t c h w", h=rows, w=columns)
         mask = kept.cpu().numpy()
         index = torch.full((1,), qp, device=z.device)
-        for frame, picture in self._pictures(z, mask, np.ones(len(mask), bool), index):
+        asked = np.ones(len(mask), bool) if wanted is None else wanted.cpu().numpy()
+        for frame, picture in self._pictures(z, mask, asked, index):
             show(frame, picture)
 
     def _pictures(
@@ -328,5 +332,12 @@ class Mini(nn.Module):
         features = self.features(filled, slots, qp)
         for slot, frame in enumerate(slots.at.tolist()):
             if asked[frame]:
-                picture = self.picture(filled[:, slot], features[:, slot], qp)
+                picture = self._lean(self.picture, filled[:, slot], features[:, slot], qp)
                 yield frame, rearrange(picture[0], "c h w -> h w c")
+
+    def _lean(self, make: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """make(*inputs); where gradients are wanted, what lies between is made again for them rather than held."""
+        if not torch.is_grad_enabled():
+            return make(*inputs)
+        out: Tensor = checkpoint(make, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return out

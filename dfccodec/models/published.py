@@ -66,6 +66,8 @@ class PublishedCodec:
         filled = self.vae.fill(latents.to(like), kept.to(like.device))
         return self.vae.decode(filled).float()
 
-    def decode_each(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show) -> None:
+    def decode_each(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
+    ) -> None:
         """See `contract.LatentModel.decode_each`; the network makes all frames at once."""
         show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)

@@ -155,3 +155,26 @@ def test_what_stands_in_dropped_slots_is_ignored(mini: Loaded) -> None:
     other[~kept] = 1e6
     a, b = (mini.decode(z, kept, 32, 32, 24) for z in (latents, other))
     assert (a == b).all()
+
+
+def test_gradients_frame_by_frame_are_those_of_the_clip(mini: Loaded) -> None:
+    """What is made again for a gradient, rather than held, is the same."""
+    start = np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32)
+    kept = torch.tensor([True, False, True, True])
+    whole, each = (torch.from_numpy(start.copy()).requires_grad_() for _ in range(2))
+    mini.model.decode(whole[None], kept[None], 32, 48, 24, kept)[0, kept].square().sum().backward()
+    shown = {}
+    mini.model.decode_each(each, kept, 32, 48, 24, shown.__setitem__, kept)
+    assert list(shown) == [0, 2, 3]
+    sum(frame.square().sum() for frame in shown.values()).backward()
+    assert whole.grad is not None
+    assert each.grad is not None
+    assert torch.allclose(whole.grad, each.grad, rtol=1e-4, atol=1e-5)
+    plain = torch.from_numpy(start.copy()).requires_grad_()
+    slots, qp = Slots.of(kept.numpy(), np.zeros(0, np.int64)), torch.tensor([24])
+    z = plain.reshape(4, 2, 3, 96).permute(0, 3, 1, 2)[None][:, kept]
+    features = mini.model.features(z, slots, qp)  # type: ignore[attr-defined]
+    made = mini.model.picture(z[0], features[0], qp.expand(3))  # type: ignore[attr-defined]
+    made.square().sum().backward()
+    assert plain.grad is not None
+    assert torch.allclose(plain.grad, each.grad, rtol=1e-4, atol=1e-5)
