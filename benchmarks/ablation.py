@@ -38,7 +38,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "--effort fast": {"effort": "fast"},
     "--select dp": {"select": "dp"},
     "--select greedy": {"select": "greedy"},
-    "--refine 40": {"refine": 40},
+    "--refine 1": {"refine": 1},
+    "--refine 3": {"refine": 3},
+    "--refine 12": {"refine": 12},
 }
 
 
@@ -105,7 +107,7 @@ def _others(record: dict[str, Any], measured: set[str]) -> list[dict[str, Any]]:
     except OSError:
         return []
     same = all(found.get(key) == value for key, value in record.items())
-    return [row for row in found["rows"] if same and row["change"] not in measured]
+    return [row for row in found["rows"] if same and row["change"] in ROWS and row["change"] not in measured]
 
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ def main() -> None:
     parser.add_argument("--coding", default="range")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="kept frames of 32")
-    parser.add_argument("--refine", type=int, default=0, help="steps of latent refinement of mini's: hours")
+    parser.add_argument("--refine", type=int, default=0, help="steps of latent refinement of mini's: slow")
+    parser.add_argument("--qps", type=int, nargs="+", default=list(MINI_QPS), help="of mini")
     parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look: no JSON")
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
@@ -117,7 +118,7 @@ def main() -> None:
     for kept in args.budgets:
         ours, floor = (
             [(qp, np.mean([f(c, loaded, kept, qp, args.coding) for c in clips], axis=0)) for qp in qps]
-            for f, qps in ((mini, MINI_QPS), (of_linear, LINEAR_QPS))
+            for f, qps in ((mini, args.qps), (of_linear, LINEAR_QPS))
         )
         line = [tuple(p) for _, p in floor]
         for qp, (bits, psnr, error) in ours:

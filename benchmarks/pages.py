@@ -55,18 +55,20 @@ def bernoulli() -> str:
 
 def floor() -> str:
     """Gain over the linear code at equal bits and coder."""
+    found = {
+        (coding, refined): result(path.stem)["rows"]
+        for path in RESULTS.glob("floor_*.json")
+        for coding, _, refined in [path.stem.removeprefix("floor_").partition("_refine")]
+    }
+    qps = sorted({r["qp"] for rows in found.values() for r in rows if "over_linear_db" in r})
     lines = []
-    for coding in ("range", "zstd", "order0"):
-        if not (RESULTS / f"floor_{coding}.json").exists():
-            continue
-        rows = [r for r in result(f"floor_{coding}")["rows"] if "over_linear_db" in r]
-        gains = next(r["all_kept_gains"] for r in result(f"floor_{coding}")["rows"] if "all_kept_gains" in r)
-        for kept in sorted({r["kept"] for r in rows}, reverse=True):
-            part = [r for r in rows if r["kept"] == kept]
-            cells = [f"{r['over_linear_db']:+.2f}" for r in sorted(part, key=lambda r: r["qp"])]
-            mean = f"{np.mean(list(gains.values())):+.2f}" if kept == 32 else ""
-            lines.append((coding, kept, *cells, mean))
-    qps = sorted({r["qp"] for r in rows})
+    for (coding, refined), rows in sorted(found.items()):
+        mean = np.mean([list(r["all_kept_gains"].values()) for r in rows if "all_kept_gains" in r])
+        gains = {(r["kept"], r["qp"]): f"{r['over_linear_db']:+.2f}" for r in rows if "over_linear_db" in r}
+        for kept in sorted({kept for kept, _ in gains}, reverse=True):
+            cells = [gains.get((kept, qp), "") for qp in qps]
+            name = f"{coding}, `--refine {refined}`" if refined else coding
+            lines.append((name, kept, *cells, f"{mean:+.2f}" if kept == 32 else ""))
     return table(("coder", "kept of 32", *(f"QP {qp}" for qp in qps), "mean, 0.2…0.6 bits/pixel"), lines)
 
 

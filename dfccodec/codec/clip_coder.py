@@ -125,7 +125,7 @@ class ClipCoder:
         values = quantize(latents, self.steps, qp, settings.snap)
         if refining:
             target = Kept(frames, kept, qp)
-            found = refine(latents, values, target, self.header, self.steps, self.loaded, refining)
+            found = refine(latents, values, target, self.header, self.steps, self.loaded, refining, settings.snap)
             values = found.values
             self._costs += found.before, found.after
         data, planes = encode_integers(values, settings.coding)

@@ -5,8 +5,8 @@ from __future__ import annotations
 PRESETS: dict[str, dict[str, str]] = {
     "fast": {"select": "importance", "effort": "fast"},
     "balanced": {"select": "importance", "effort": "normal"},
-    "best": {"select": "importance", "effort": "normal", "refine": "20"},
-    "archive": {"select": "greedy", "effort": "normal", "refine": "60"},
+    "best": {"select": "importance", "effort": "normal", "refine": "3"},
+    "archive": {"select": "greedy", "effort": "normal", "refine": "8"},
 }
 """Name -> option -> value, as on the command line. An option that is given beside a preset wins.
 
