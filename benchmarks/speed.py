@@ -60,11 +60,9 @@ class Timed(Loaded):
         Timed.spent += perf_counter() - begun
         return out
 
-    def decode(
-        self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int, wanted: np.ndarray | None = None
-    ) -> np.ndarray:
+    def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
         begun = perf_counter()
-        out = super().decode(slots, known, height, width, qp, wanted)
+        out = super().decode(slots, known, height, width, qp)
         Timed.spent += perf_counter() - begun
         return out
 

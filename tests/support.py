@@ -44,15 +44,7 @@ class FlatModel:
         importance = (torch.arange(t) + 1.0).expand(b, t) / (t + 1)
         return Encoded(patches.reshape(b, t, -1, 3), importance)
 
-    def decode(
-        self,
-        latents: torch.Tensor,
-        kept: torch.Tensor,
-        height: int,
-        width: int,
-        qp: int,
-        wanted: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int) -> torch.Tensor:
         latents = torch.where(kept[:, :, None, None], latents, self.fill_token)
         b, t = kept.shape
         grid = latents.reshape(b, t, height // 16, width // 16, 3)

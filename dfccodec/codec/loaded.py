@@ -44,18 +44,12 @@ class Loaded:
         give_back_memory()
         return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
 
-    def decode(
-        self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int, wanted: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Slots (T, N, C) float32, known (T,) bool -> tile (T, height, width, 3) float32, not clamped.
-
-        Of frames that are not `wanted` (T,) bool nothing is promised.
-        """
+    def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
+        """Slots (T, N, C) float32, known (T,) bool -> tile (T, height, width, 3) float32, not clamped."""
         latents = torch.from_numpy(np.ascontiguousarray(slots))[None].to(self.device)
         mask = torch.from_numpy(known)[None].to(self.device)
-        asked = None if wanted is None else torch.from_numpy(wanted)
         with torch.inference_mode(), self.precision():
-            video = self.model.decode(latents, mask, height, width, qp, asked)
+            video = self.model.decode(latents, mask, height, width, qp)
         return video[0].float().cpu().numpy()
 
     def decode_each(

@@ -104,9 +104,7 @@ class LatentModel(Protocol):
         """
         ...
 
-    def decode(
-        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, wanted: Tensor | None = None
-    ) -> Tensor:
+    def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
         """Decode clips: every frame comes back, kept or dropped, the last one too. Gradients pass.
 
         Args:
@@ -114,10 +112,9 @@ class LatentModel(Protocol):
             kept: (B, T) bool; the network puts its fill token where it is False.
             height, width: pixels, multiples of `patch`.
             qp: quantizer index the latents were coded with.
-            wanted: (T,) bool, frames the caller will look at; a network may leave out the others. None for all.
 
         Returns:
-            (B, T, height, width, 3) float32, not clamped; zeros where a frame was left out.
+            (B, T, height, width, 3) float32, not clamped.
 
         Raises:
             UsageError: a shape the network cannot take.
@@ -128,6 +125,10 @@ class LatentModel(Protocol):
         self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
     ) -> None:
         """As :meth:`decode`, of one clip: latents (T, N, C), kept (T,). Its frames are shown one by one, kept ones
-        first, so that a network that makes one at a time need not hold them all; more than the `wanted`, where it makes
-        them anyway. Gradients pass."""
+        first, so that a network that makes one at a time need not hold them all. Gradients pass.
+
+        Args:
+            show: told the number of a frame and the frame, (height, width, 3) float32, not clamped.
+            wanted: (T,) bool, frames the caller will look at; a network may leave out the others. None for all.
+        """
         ...

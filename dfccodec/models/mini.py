@@ -12,7 +12,7 @@ Frames are encoded independently of one another, so any of them can be dropped l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -295,20 +295,17 @@ class Mini(nn.Module):
             scores.append(torch.from_numpy(score))
         return Encoded(torch.stack(latents), torch.stack(scores).to(video.device))
 
-    def decode(
-        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, wanted: Tensor | None = None
-    ) -> Tensor:
+    def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
         """Latents (B, T, N, 96), anything where `kept` (B, T) is False -> video (B, T, H, W, 3), not clamped."""
         rows, columns = height // PATCH, width // PATCH
         z = rearrange(latents, "b t (h w) c -> b t c h w", h=rows, w=columns)
         index = torch.full((1,), qp, device=z.device)
-        asked = np.ones(z.shape[1], bool) if wanted is None else wanted.cpu().numpy()
+        every = np.ones(z.shape[1], bool)
         clips = []
         for clip, mask in zip(z, kept.cpu().numpy(), strict=True):
-            made = dict(self._pictures(clip, mask, asked, index))
-            nothing = z.new_zeros(height, width, 3)
+            made = dict(self._pictures(clip, mask, every, index))
             # Stacked, not written into one tensor: gradients would go through a copy of it for every frame.
-            clips.append(torch.stack([made.get(frame, nothing) for frame in range(len(asked))]))
+            clips.append(torch.stack([made[frame] for frame in range(len(every))]))
         return torch.stack(clips)
 
     def decode_each(
@@ -332,12 +329,12 @@ class Mini(nn.Module):
         features = self.features(filled, slots, qp)
         for slot, frame in enumerate(slots.at.tolist()):
             if asked[frame]:
-                picture = self._lean(self.picture, filled[:, slot], features[:, slot], qp)
+                picture = self._lean_picture(filled[:, slot], features[:, slot], qp)
                 yield frame, rearrange(picture[0], "c h w -> h w c")
 
-    def _lean(self, make: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """make(*inputs); where gradients are wanted, what lies between is made again for them rather than held."""
+    def _lean_picture(self, *inputs: Tensor) -> Tensor:
+        """As `picture`; what a gradient needs is made again for it rather than held."""
         if not torch.is_grad_enabled():
-            return make(*inputs)
-        out: Tensor = checkpoint(make, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return self.picture(*inputs)
+        out: Tensor = checkpoint(self.picture, *inputs, use_reentrant=False, preserve_rng_state=False)
         return out

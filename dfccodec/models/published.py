@@ -56,9 +56,7 @@ class PublishedCodec:
                 importance = importance * valid
             return Encoded(posterior.mean.float(), importance)
 
-    def decode(
-        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, wanted: Tensor | None = None
-    ) -> Tensor:
+    def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
         """See `contract.LatentModel.decode`; every frame may be dropped: the fill token decodes too."""
         if (height, width) != (self.tile, self.tile):
             raise UsageError(f"decode to {width}×{height}: this model makes {self.tile}×{self.tile} only; use tiles")

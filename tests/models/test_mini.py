@@ -162,7 +162,7 @@ def test_gradients_frame_by_frame_are_those_of_the_clip(mini: Loaded) -> None:
     start = np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32)
     kept = torch.tensor([True, False, True, True])
     whole, each = (torch.from_numpy(start.copy()).requires_grad_() for _ in range(2))
-    mini.model.decode(whole[None], kept[None], 32, 48, 24, kept)[0, kept].square().sum().backward()
+    mini.model.decode(whole[None], kept[None], 32, 48, 24)[0, kept].square().sum().backward()
     shown = {}
     mini.model.decode_each(each, kept, 32, 48, 24, shown.__setitem__, kept)
     assert list(shown) == [0, 2, 3]
