@@ -5,10 +5,14 @@ So tiles, clip lengths and numbers of kept frames all give the same numbers, and
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 PATCH = 16
 CHANNELS = 96
@@ -16,7 +20,7 @@ PIXELS = PATCH * PATCH * 3
 MAX_FRAMES = 32
 
 _BAND = 1 << 13
-"""Tokens whose attention is computed at once when no gradient is wanted: bounds memory to about 30 MB."""
+"""Tokens whose attention is computed at once, except in training: bounds memory to about 30 MB."""
 
 
 def qp_features(qp: Tensor) -> Tensor:
@@ -34,6 +38,23 @@ def start_at_zero(layer: nn.Module) -> None:
     """Zero a layer's weight and bias: the residual branch that ends in it starts as nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
+
+
+Step = Callable[..., Tensor]
+"""Calls what it is given first with the rest: `plainly`, or `leanly` where memory is dearer than time."""
+
+
+def plainly(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """Call it."""
+    return part(*inputs)
+
+
+def leanly(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """Call it; what a gradient needs of its insides is made again for it rather than held."""
+    if not torch.is_grad_enabled():
+        return part(*inputs)
+    out: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return out
 
 
 class ResidualBlock(nn.Module):
@@ -82,14 +103,15 @@ class TimeAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads, 2 * MAX_FRAMES - 1))
         start_at_zero(self.out)
 
-    def forward(self, x: Tensor, at: Tensor, keys: int) -> Tensor:
+    def forward(self, x: Tensor, at: Tensor, keys: int, step: Step = plainly) -> Tensor:
         """Slots (B, S, C, h, w), the first `keys` of them kept, at frames (S,) of the clip -> the same shape."""
         if keys == 0:
             return x
-        if torch.is_grad_enabled() or x[0, :, 0].numel() <= _BAND:
-            return self._attend(x, at, keys)
+        whole = torch.is_grad_enabled() and step is plainly
+        if whole or x[0, :, 0].numel() <= _BAND:
+            return step(self._attend, x, at, keys)
         rows = max(1, _BAND // (x.shape[1] * x.shape[4]))
-        return torch.cat([self._attend(band, at, keys) for band in torch.split(x, rows, dim=3)], dim=3)
+        return torch.cat([step(self._attend, band, at, keys) for band in torch.split(x, rows, dim=3)], dim=3)
 
     def _attend(self, x: Tensor, at: Tensor, keys: int) -> Tensor:
         b, s, _, h, w = x.shape

@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from dfccodec.models.blocks import (
     CHANNELS,
@@ -29,8 +28,11 @@ from dfccodec.models.blocks import (
     PATCH,
     LinearCode,
     Stage,
+    Step,
     TimeAttention,
     channels_last,
+    leanly,
+    plainly,
     qp_features,
     start_at_zero,
 )
@@ -110,18 +112,21 @@ class Trunk(nn.Module):
         self.time = nn.ModuleList([TimeAttention(config.width, config.heads) for _ in self.blocks])
         start_at_zero(self.place)
 
-    def forward(self, z: Tensor, at: Tensor, place: Tensor, keys: int, q: Tensor) -> Tensor:
-        """Normalised latents (B, S, 96, h, w) of frames `at` (S,) and their `place` (S, 4) -> (B, S, width, h, w)."""
+    def forward(self, z: Tensor, at: Tensor, place: Tensor, keys: int, q: Tensor, step: Step = plainly) -> Tensor:
+        """Normalised latents (B, S, 96, h, w) of frames `at` (S,) and their `place` (S, 4) -> (B, S, width, h, w).
+
+        `step` calls what it is given first with the rest: `leanly` where memory is dearer than time.
+        """
         b, s = z.shape[:2]
         q = q.repeat_interleave(s, dim=0)
         h = self.stem(channels_last(z.flatten(0, 1)))
         h = h + self.place(place).to(h.dtype).repeat(b, 1)[:, :, None, None]
         for block, time in zip(self.blocks, self.time, strict=True):
-            h = time(h.reshape(b, s, *h.shape[1:]), at, keys).flatten(0, 1)
-            # A few frames at a time where no gradient is wanted: what is made on the way is wider than what is kept.
-            few = len(h) if torch.is_grad_enabled() else _FEW
+            h = time(h.reshape(b, s, *h.shape[1:]), at, keys, step).flatten(0, 1)
+            # A few frames at a time where memory counts: what is made on the way is wider than what is kept.
+            few = len(h) if torch.is_grad_enabled() and step is plainly else _FEW
             parts = zip(torch.split(h, few), torch.split(q, few), strict=True)
-            h = torch.cat([block(channels_last(part), rate) for part, rate in parts])
+            h = torch.cat([step(block, channels_last(part), rate) for part, rate in parts])
         out: Tensor = h.reshape(b, s, *h.shape[1:])
         return out
 
@@ -258,11 +263,13 @@ class Mini(nn.Module):
         fraction = slots.place[:, 1, None, None, None]
         return torch.lerp(z[:, slots.past], z[:, slots.future], fraction)
 
-    def features(self, filled: Tensor, slots: Slots, qp: Tensor) -> Tensor:
-        """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w)."""
+    def features(
+        self, filled: Tensor, slots: Slots, qp: Tensor, step: Step = plainly
+    ) -> Tensor:  # fmt: skip
+        """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w); `step` as in `Trunk`."""
         token = self.token[:, None, None] * slots.place[:, 0, None, None, None]
         normal = filled / self.linear.scale[:, None, None] + token
-        out: Tensor = self.trunk(normal, slots.at, slots.place, slots.keys, qp_features(qp))
+        out: Tensor = self.trunk(normal, slots.at, slots.place, slots.keys, qp_features(qp), step)
         return out
 
     def picture(self, filled: Tensor, features: Tensor, qp: Tensor) -> Tensor:
@@ -326,15 +333,8 @@ class Mini(nn.Module):
         """Latents of a clip (T, 96, h, w) at QP (1,) -> number and picture (16h, 16w, 3) of frames `asked` (T,)."""
         slots = Slots.of(kept, np.flatnonzero(asked & ~kept)).to(clip.device)
         filled = self.fill(clip[None, slots.at[: slots.keys]], slots)
-        features = self.features(filled, slots, qp)
+        features = self.features(filled, slots, qp, leanly)
         for slot, frame in enumerate(slots.at.tolist()):
             if asked[frame]:
-                picture = self._lean_picture(filled[:, slot], features[:, slot], qp)
+                picture = leanly(self.picture, filled[:, slot], features[:, slot], qp)
                 yield frame, rearrange(picture[0], "c h w -> h w c")
-
-    def _lean_picture(self, *inputs: Tensor) -> Tensor:
-        """As `picture`; what a gradient needs is made again for it rather than held."""
-        if not torch.is_grad_enabled():
-            return self.picture(*inputs)
-        out: Tensor = checkpoint(self.picture, *inputs, use_reentrant=False, preserve_rng_state=False)
-        return out

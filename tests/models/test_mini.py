@@ -157,8 +157,10 @@ def test_what_stands_in_dropped_slots_is_ignored(mini: Loaded) -> None:
     assert (a == b).all()
 
 
-def test_gradients_frame_by_frame_are_those_of_the_clip(mini: Loaded) -> None:
-    """What is made again for a gradient, rather than held, is the same."""
+def test_gradients_frame_by_frame_are_those_of_the_clip(mini: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made again for a gradient, a band or a few frames at a time, rather than held, is the same."""
+    monkeypatch.setattr("dfccodec.models.blocks._BAND", 9)
+    monkeypatch.setattr("dfccodec.models.mini._FEW", 2)
     start = np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32)
     kept = torch.tensor([True, False, True, True])
     whole, each = (torch.from_numpy(start.copy()).requires_grad_() for _ in range(2))
