@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+
+# A shell starts what goes into the background (`make test &`) deaf to Ctrl-C, and deafness is inherited; the processes
+# that tests interrupt must hear.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch is loaded, here and in every process that tests start: pictures are tiny, tests run on all cores at once,
 # and threads that wait for one another in a circle on two cores take forever.
