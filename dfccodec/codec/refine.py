@@ -6,7 +6,7 @@ error at kept frames; R are the bits that the range coder would charge, taken as
 sides and asked anew at every step.
 
 Nothing is rounded on the way: what the encoder's guess lacks is hardly its rounding. Stochastic Gumbel annealing (Yang,
-Bamler and Mandt 2020), which does round, stood here before and took ten times the steps to come as far.
+Bamler and Mandt 2020), which does round, needs many more steps to come as far.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Trunk(nn.Module):
     def forward(self, z: Tensor, at: Tensor, place: Tensor, keys: int, q: Tensor, step: Step = plainly) -> Tensor:
         """Normalised latents (B, S, 96, h, w) of frames `at` (S,) and their `place` (S, 4) -> (B, S, width, h, w).
 
-        `step` calls what it is given first with the rest: `leanly` where memory is dearer than time.
+        `step`: see `blocks.Step`.
         """
         b, s = z.shape[:2]
         q = q.repeat_interleave(s, dim=0)
@@ -263,10 +263,8 @@ class Mini(nn.Module):
         fraction = slots.place[:, 1, None, None, None]
         return torch.lerp(z[:, slots.past], z[:, slots.future], fraction)
 
-    def features(
-        self, filled: Tensor, slots: Slots, qp: Tensor, step: Step = plainly
-    ) -> Tensor:  # fmt: skip
-        """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w); `step` as in `Trunk`."""
+    def features(self, filled: Tensor, slots: Slots, qp: Tensor, step: Step = plainly) -> Tensor:
+        """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w); `step`: see `Step`."""
         token = self.token[:, None, None] * slots.place[:, 0, None, None, None]
         normal = filled / self.linear.scale[:, None, None] + token
         out: Tensor = self.trunk(normal, slots.at, slots.place, slots.keys, qp_features(qp), step)
