@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
 from pathlib import Path
 from time import process_time
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from clips import EVAL, FRAMES, RESULTS, SIDE, dfc32_clips, mse, table, write_json
+from clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, read_json, table, write_json
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -102,12 +101,9 @@ def main() -> None:
 
 def _others(record: dict[str, Any], measured: set[str]) -> list[dict[str, Any]]:
     """Rows of an earlier run on the same clips that this one has not measured."""
-    try:
-        found: dict[str, Any] = json.loads((RESULTS / "ablation.json").read_text())
-    except OSError:
-        return []
+    found = read_json("ablation")
     same = all(found.get(key) == value for key, value in record.items())
-    return [row for row in found["rows"] if same and row["change"] in ROWS and row["change"] not in measured]
+    return [row for row in found.get("rows", ()) if same and row["change"] in ROWS and row["change"] not in measured]
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dfccodec.codec.api import load_model
 from dfccodec.media.frames import read_scaled
 
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "clips" / "eval"
@@ -54,10 +56,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def write_json(name: str, record: Any) -> None:
-    """Keep a result beside the scripts, for the README and for comparison."""
+def write_json(name: str, record: dict[str, Any]) -> None:
+    """Keep a result beside the scripts, for the README and for comparison, with the weights that it is of."""
     RESULTS.mkdir(exist_ok=True)
+    record = {"weights": weights_id(), **record}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, default=_plain) + "\n")
+
+
+def read_json(name: str) -> dict[str, Any]:
+    """A result of the package's weights, for a script that adds to it; empty where there is none."""
+    path = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found if found.get("weights") == weights_id() else {}
+
+
+@cache
+def weights_id() -> str:
+    """Of the `mini` in the package: the beginning of the fingerprint that `dfc models info mini` shows."""
+    return load_model("mini").identity.fingerprint.hex()[:16]
 
 
 def _plain(value: Any) -> Any:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from anchors import ANCHORS, code
-from clips import EVAL, FRAMES, dfc32_clips, mse, table, write_json
+from clips import EVAL, FRAMES, dfc32_clips, mse, table, weights_id, write_json
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -37,7 +37,7 @@ from dfccodec.codec.runtime import free_threads
 from dfccodec.metrics.lpips import load_lpips, lpips
 from dfccodec.metrics.ssim import ssim
 
-POINTS = Path(__file__).resolve().parents[1] / "runs" / "mtc_points.json"
+POINTS = Path(__file__).resolve().parents[1] / "runs" / f"mtc_points_{weights_id()}.json"
 KEPT = (2, 3, 4, 6, 8, 12, 16)
 """Numbers of frames that are measured; all quality metrics where they are 32 / rate."""
 RATES, ALL_RATES = (4, 8, 16), (2, 4, 8, 16)

@@ -3,7 +3,8 @@
     python benchmarks/pages.py
 
 A page marks a place with `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A result that is not
-there is an error: no page states what no script measured.
+there is an error: no page states what no script measured. Below a table of other weights than the package's stands
+which, until its script is run again.
 """
 
 from __future__ import annotations
@@ -15,16 +16,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from clips import RESULTS, table
+from clips import RESULTS, table, weights_id
 from rd_report import LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("mini", "encoding", "performance")))
 
 
+_earlier: set[str] = set()
+"""Weights of what has been read since this was emptied, other than the package's."""
+
+
 def result(name: str) -> Any:
     """A script's JSON."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    found = json.loads((RESULTS / f"{name}.json").read_text())
+    _earlier.update({found["weights"]} - {weights_id()})
+    return found
+
+
+def block(name: str) -> str:
+    """The figures of a place, and whose they are."""
+    _earlier.clear()
+    figures = BLOCKS[name]()
+    if _earlier:
+        return f"{figures}\n\nMeasured with earlier weights ({', '.join(sorted(_earlier))})."
+    return figures
 
 
 def budgets() -> str:
@@ -242,8 +258,8 @@ def main() -> None:
         text = page.read_text()
         names = re.findall(r"<!-- figures: (\w+) -->", text)
         for name in names:
-            block = f"<!-- figures: {name} -->\n\n{BLOCKS[name]()}\n\n<!-- end -->"
-            text = re.sub(rf"<!-- figures: {name} -->.*?<!-- end -->", lambda _, b=block: b, text, flags=re.DOTALL)
+            figures = f"<!-- figures: {name} -->\n\n{block(name)}\n\n<!-- end -->"
+            text = re.sub(rf"<!-- figures: {name} -->.*?<!-- end -->", lambda _, f=figures: f, text, flags=re.DOTALL)
         page.write_text(text)
         print(f"{page.relative_to(ROOT)}: {', '.join(names)}")
 

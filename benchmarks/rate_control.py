@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from clips import EVAL, RESULTS, dfc32_clips, mse, table, write_json
+from clips import EVAL, dfc32_clips, mse, read_json, table, write_json
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -83,10 +82,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
     loaded = load_model("mini")
-    path = RESULTS / "rate_control.json"
-    rows: dict[str, dict[str, Any]] = {}
-    if path.is_file() and not args.again:
-        rows = json.loads(path.read_text())["clips"]
+    rows: dict[str, dict[str, Any]] = {} if args.again else read_json("rate_control").get("clips", {})
     for number, (name, frames) in enumerate(dfc32_clips(args.folder)):
         if number == args.clips:
             break

@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from anchors import ANCHORS
-from clips import FRAMES, RESULTS, SIDE, table
-from PIL import Image
+from clips import FRAMES, RESULTS, SIDE, table, weights_id
 
 from dfccodec.metrics.bdrate import BdRate, bd_rate, envelope, pareto, pchip
 
@@ -142,8 +137,12 @@ def bd_table(names: list[str], bd: Mapping[str, Mapping[str, Any]], metrics: lis
 
 def plot(path: Path, metric: str, curves: Mapping[str, Curve], clips: int) -> None:
     """One metric's mean curves; white ground, so that it reads the same on a light and on a dark page."""
+    from matplotlib.figure import Figure  # here, so that `pages.py` and its test do without it
+    from PIL import Image
+
     about = METRICS[metric]
-    figure, axes = plt.subplots(figsize=(8.6, 4.4), dpi=110, facecolor="white")
+    figure = Figure(figsize=(8.6, 4.4), dpi=110, facecolor="white")
+    axes = figure.subplots()
     for name, curve in curves.items():
         colour, line, marker, width = STYLES[name]
         bits, quality = zip(*curve, strict=True)
@@ -168,7 +167,6 @@ def plot(path: Path, metric: str, curves: Mapping[str, Curve], clips: int) -> No
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     Image.open(drawn).convert("RGB").quantize(64).save(path, optimize=True)  # a third of the bytes
-    plt.close(figure)
 
 
 def ratios(name: str, results: Mapping[str, Rows]) -> list[tuple[float, int]]:
@@ -243,7 +241,13 @@ def report(results: Mapping[str, Rows], made_with: dict[str, Any], out: Path | N
         m: {n: [[round(b, 5), round(METRICS[m].shown(q), 4)] for b, q in c] for n, c in by.items()}
         for m, by in curves.items()
     }
-    record = {"clips": clips, "made_with": made_with, "bd_rate_vs_x264": bd, "mean_curves": shown}
+    record = {
+        "weights": weights_id(),
+        "clips": clips,
+        "made_with": made_with,
+        "bd_rate_vs_x264": bd,
+        "mean_curves": shown,
+    }
     if "psnr" in metrics:
         record["bits_over_x264"] = {n: dict(zip(map(str, RATIO_AT), ratios(n, results), strict=True)) for n in names}
     (out or RESULTS).mkdir(parents=True, exist_ok=True)

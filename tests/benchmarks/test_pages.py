@@ -1,0 +1,36 @@
+"""The figures of the pages: those of benchmarks/results/, and whose weights they are."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import clips
+import pages
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_a_page_states_what_the_results_say(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    stated = re.findall(r"<!-- figures: (\w+) -->\n\n(.*?)\n\n<!-- end -->", text, flags=re.DOTALL)
+    assert stated
+    for name, figures in stated:
+        assert figures == pages.block(name), "run python benchmarks/pages.py"
+
+
+def test_figures_of_other_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(clips, "RESULTS", tmp_path)
+    monkeypatch.setattr(pages, "RESULTS", tmp_path)
+    row = {"kept": 6, "choice": "even", "mse": 0.01, "psnr": 20.0, "bytes": 1000}
+    clips.write_json("selection", {"rows": [row]})
+    assert clips.read_json("selection")["rows"] == [row]
+    assert "earlier" not in pages.block("selection")
+    path = tmp_path / "selection.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "0123456789abcdef"}))
+    assert clips.read_json("selection") == {}
+    assert pages.block("selection").endswith("Measured with earlier weights (0123456789abcdef).")
