@@ -186,6 +186,12 @@ class Slots:
         at = torch.from_numpy(np.concatenate([index, dropped[chosen]]))
         return cls(at, len(index), before, after, torch.from_numpy(place))
 
+    @property
+    def kept(self) -> Slots:
+        """Those of the kept frames alone."""
+        at, past, future, place = (x[: self.keys] for x in (self.at, self.past, self.future, self.place))
+        return Slots(at, self.keys, past, future, place)
+
     def to(self, device: torch.device) -> Slots:
         """The same on a device."""
         at, past, future, place = (x.to(device) for x in (self.at, self.past, self.future, self.place))

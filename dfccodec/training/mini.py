@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dfccodec.codec import refine
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import InputError
@@ -29,6 +30,9 @@ from dfccodec.training.recipe import Stage
 JUDGED_QPS = (16, 26, 36)
 LINEAR_QPS = (10, 18, 26, 34, 42, 50)
 JUDGED_CLIPS = 10
+
+REFINE_STEPS = (2, 3)
+"""Steps of refinement in training: up to those of `--preset best`; a single one is too long to help."""
 
 
 def step_of(qp: Tensor) -> Tensor:
@@ -51,9 +55,14 @@ class MiniSystem(System):
         self.dropped_weight, self.autocast = dropped_weight, autocast
         self.register_buffer("mean", torch.zeros(2, 64))
 
-    def forward(self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int) -> Tensor:
-        """Loss of clips (B, T, 3, S, S) at QP (B,), kept frames `kept` (T,) bool, errors judged at `shown` (T,)."""
-        error, bits, is_kept = self.errors(clips, qp, kept, shown, seed)
+    def forward(
+        self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
+    ) -> Tensor:
+        """Loss of clips (B, T, 3, S, S) at QP (B,), kept frames `kept` (T,) bool, errors judged at `shown` (T,).
+
+        With `refined` steps of descent on the latents before they are rounded, nothing reaches the encoder.
+        """
+        error, bits, is_kept = self.errors(clips, qp, kept, shown, seed, refined)
         own = error[:, is_kept].mean(dim=1) + slope_of(qp) * bits.mean(dim=1)
         # What is minimised hovers around one by construction; what is logged is the objective in units of step².
         self.cost = (own.detach() / step_of(qp) ** 2).log10().mean() * 10
@@ -64,7 +73,7 @@ class MiniSystem(System):
         return total
 
     def errors(
-        self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int
+        self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Squared error a patch of shown frames (B, N), bits a patch of kept ones (B, K), which shown are kept (N,)."""
         model, b = self.model, len(clips)
@@ -72,9 +81,12 @@ class MiniSystem(System):
         step = step_of(qp)[:, None, None, None, None]
         with torch.autocast(clips.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = clips[:, slots.at[: slots.keys]]
-            z = model.analyse(frames.flatten(0, 1), qp.repeat_interleave(slots.keys)).float()
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not refined):
+                z = model.analyse(frames.flatten(0, 1), qp.repeat_interleave(slots.keys)).float()
             y = z.reshape(b, slots.keys, *z.shape[1:]) / step
-            rounded = y + (snap(y.detach()) - y.detach())  # straight through
+            if refined:
+                y = self.refine(y, frames, slots, qp, refined)
+            rounded = y + (snap(y.detach(), SNAP + refine.SNAP if refined else SNAP) - y.detach())  # straight through
             filled = model.fill(rounded * step, slots)
             features = model.features(filled, slots, qp)
             mask = torch.from_numpy(shown).to(clips.device)[slots.at]
@@ -88,6 +100,32 @@ class MiniSystem(System):
         is_kept = torch.arange(len(slots.at), device=clips.device)[mask] < slots.keys
         return error, bits.sum(dim=(2, 3, 4)) / patches, is_kept
 
+    @torch.enable_grad()
+    def refine(self, y: Tensor, frames: Tensor, slots: Slots, qp: Tensor, count: int) -> Tensor:
+        """Latents (B, K, 96, h, w) in steps after the descent of `codec.refine`, with this rate model for the coder.
+
+        Args:
+            y: as the encoder made them.
+            frames: (B, K, 3, H, W), what they should look like.
+            slots: of the clip; kept frames are decoded the same without the others.
+            qp: (B,).
+            count: steps.
+        """
+        own = slots.kept
+        step = step_of(qp)[:, None, None, None, None]
+        rates = qp.repeat_interleave(slots.keys)
+        for number in range(count):
+            y = y.detach().requires_grad_()
+            features = self.model.features(y * step, own, qp)
+            made = self.model.picture((y * step).flatten(0, 1), features.flatten(0, 1), rates)
+            error = (made.float() - frames.flatten(0, 1)).square().sum(dim=(1, 2, 3)).reshape(y.shape[:2]).sum(dim=1)
+            bits = self.rate(y, torch.round(y.detach()), qp).sum(dim=(1, 2, 3, 4))
+            (slope,) = torch.autograd.grad((error + refine.PULL * slope_of(qp) * bits).sum(), y)
+            size = slope.square().mean(dim=(1, 3, 4), keepdim=True).sqrt().clamp(min=1e-30)
+            move = (slope / size * (refine.RATE * (1 - number / count))).clamp(-refine.FARTHEST, refine.FARTHEST)
+            y = y.detach() - move
+        return y
+
     @torch.no_grad()
     def _norm(self, kind: int, qp: Tensor, value: Tensor) -> Tensor:
         mean: Tensor = self.mean  # type: ignore[assignment]
@@ -97,11 +135,11 @@ class MiniSystem(System):
         return mean[kind, qp].clone()
 
 
-def snap(y: Tensor) -> Tensor:
+def snap(y: Tensor, slack: float = SNAP) -> Tensor:
     """Latents in steps (B, K, ...) -> integers, as an encoder makes them: see `codec.quantizer.quantize`."""
     out = [torch.round(y[:, 0])]
     for k in range(1, y.shape[1]):
-        out.append(torch.where((y[:, k] - out[-1]).abs() < 0.5 + SNAP, out[-1], torch.round(y[:, k])))
+        out.append(torch.where((y[:, k] - out[-1]).abs() < 0.5 + slack, out[-1], torch.round(y[:, k])))
     return torch.stack(out, dim=1)
 
 
@@ -142,7 +180,9 @@ class MiniTask:
             shown[rng.permutation(frames)[:count]] = True
         qp = torch.from_numpy(rng.integers(self.qps[0], self.qps[1] + 1, stage.batch)).to(self.device)
         clips = self.clips.batch(rng, stage.batch, stage.frames, stage.crop)
-        return {"clips": clips, "qp": qp, "kept": kept, "shown": shown, "seed": int(rng.integers(1 << 62))}
+        seed = int(rng.integers(1 << 62))
+        refined = int(rng.choice(REFINE_STEPS)) if rng.random() < stage.refined else 0
+        return {"clips": clips, "qp": qp, "kept": kept, "shown": shown, "seed": seed, "refined": refined}
 
     @torch.inference_mode()
     def evaluate(self, stage: Stage) -> dict[str, Any]:

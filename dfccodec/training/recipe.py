@@ -27,6 +27,8 @@ class Stage:
         learning_rate: at the top of the cosine.
         frozen: prefixes of parameter names that stay as they are.
         kept_shown, dropped_shown: frames of a clip that go through the decoder's costly end in one step.
+        refined: share of the steps in which the decoder learns from latents refined as by `dfc encode --refine`, and
+            the encoder stands still.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Stage:
     frozen: tuple[str, ...] = ()
     kept_shown: int = 6
     dropped_shown: int = 4
+    refined: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def _check(name: str, stages: tuple[Stage, ...]) -> None:
         for key in ("share", "frames", "crop", "batch", "learning_rate", "kept_shown"):
             if not getattr(stage, key) > 0:
                 raise InputError(f"recipe {name}, stage {stage.name}: {key} is {getattr(stage, key)}; give more than 0")
+        if not 0 <= stage.refined <= 1:
+            raise InputError(f"recipe {name}, stage {stage.name}: refined is {stage.refined}; give 0 to 1")
         if stage.crop % 16:
             raise InputError(f"recipe {name}, stage {stage.name}: crop is {stage.crop}; give a multiple of 16")
     if abs(sum(stage.share for stage in stages) - 1) > 1e-6:

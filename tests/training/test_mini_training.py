@@ -17,6 +17,7 @@ import torch
 from dfccodec.errors import InputError, UsageError
 from dfccodec.training.footage import load_scenes
 from dfccodec.training.loop import CPU
+from dfccodec.training.mini import REFINE_STEPS
 from dfccodec.training.recipe import Stage, load_recipe
 from dfccodec.training.run import Request, make_task, train
 
@@ -47,6 +48,7 @@ learning_rate = 2e-3
 frozen = ["linear"]
 kept_shown = 2
 dropped_shown = 2
+refined = 0.4
 """
 
 
@@ -161,6 +163,24 @@ def test_training_rounds_as_the_encoder_does() -> None:
     y = np.random.default_rng(0).normal(size=(9, 5, 7)).cumsum(axis=0)
     ours = quantize(y, np.ones(7, np.float32), 0, SNAP)
     assert np.array_equal(snap(torch.from_numpy(y)[None])[0].numpy(), ours)
+
+
+def test_steps_on_refined_latents_cost_less_and_leave_the_encoder_alone(footage: Path) -> None:
+    task = make_task(load_recipe("mini"), list(load_scenes(footage)), CPU, torch.float32, "mini")
+    stage = Stage("time", share=1, frames=6, crop=64, batch=2, learning_rate=1e-4, refined=1)
+    batch = task.batch(stage, np.random.default_rng(3))
+    batch["qp"][:] = 20
+    count = batch.pop("refined")
+    assert count in REFINE_STEPS
+    costs = []
+    for steps in (0, count):
+        task.system.zero_grad()
+        task.system(**batch, refined=steps).backward()
+        costs.append(float(task.system.cost))
+        reached = {name.split(".")[0] for name, p in task.model.named_parameters() if p.grad is not None}
+        assert ("encoder" in reached) == (steps == 0)
+        assert "decoder" in reached
+    assert costs[1] < costs[0] - 0.05
 
 
 def test_requests_that_cannot_be_met_say_why(recipe: str, footage: Path, tmp_path: Path) -> None:
