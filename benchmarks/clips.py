@@ -56,8 +56,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def write_json(name: str, record: dict[str, Any]) -> None:
-    """Keep a result beside the scripts, for the README and for comparison, with the weights that it is of."""
+def write_json(name: str, record: dict[str, Any], model: str = "mini") -> None:
+    """Keep a result of the package's `mini` beside the scripts, for the README and for comparison; not another's."""
+    if model != "mini":
+        print(f"results/{name}.json is left as it is: this was {model}")
+        return
     RESULTS.mkdir(exist_ok=True)
     record = {"weights": weights_id(), **record}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, default=_plain) + "\n")

@@ -139,7 +139,7 @@ def main() -> None:
                 ],
             )
         )  # fmt: skip
-    write_json("dfc32", record)
+    write_json("dfc32", record, args.model)
 
 
 if __name__ == "__main__":

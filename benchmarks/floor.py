@@ -5,8 +5,9 @@
 The floor is PCA-96, the linear code inside `mini`: frames kept uniformly, dropped ones by linear interpolation of
 latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded with its own fill,
 `--budget K`, and read back from the whole file, whose bits all count. Curves are means over clips (bits and PSNR), read
-between points on a logarithmic scale of bits. `order0` counts the order-0 entropy of each channel instead of bytes, for
-both, as `shared/floor.md` does: what transforms alone are worth, with a coder that knows no context.
+between points by monotone cubics over the logarithm of bits, as BD-rates are. `order0` counts the order-0 entropy of
+each channel instead of bytes, for both, as `shared/floor.md` does: what transforms alone are worth, with a coder that
+knows no context.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from dfccodec.codec.quantizer import dequantize, quantize
 from dfccodec.codec.runtime import free_threads
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Fill
+from dfccodec.metrics.bdrate import pchip
 
 BUDGETS = (32, 16, 8, 6, 4)
 MINI_QPS = (8, 16, 24, 32, 40)
@@ -95,9 +97,10 @@ def _point(size: float, error: float) -> Point:
 
 
 def read_at(curve: list[Point], bits: float) -> float:
-    """PSNR of a curve at so many bits per pixel; not a number outside it."""
+    """PSNR of a curve at so many bits per pixel, by the cubics of BD-rates; not a number outside it."""
     x, y = (np.array(v) for v in zip(*[(math.log(b), p) for b, p, _ in sorted(curve)], strict=True))
-    return float(np.interp(math.log(bits), x, y, left=np.nan, right=np.nan))
+    at = math.log(bits)
+    return float(pchip(x, y, np.array([at]))[0]) if x[0] <= at <= x[-1] else math.nan
 
 
 def main() -> None:
@@ -108,7 +111,7 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="kept frames of 32")
     parser.add_argument("--refine", type=int, default=0, help="steps of latent refinement of mini's: slow")
     parser.add_argument("--qps", type=int, nargs="+", default=list(MINI_QPS), help="of mini")
-    parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look: no JSON")
+    parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look")
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
     loaded = load_model(args.model)
@@ -138,7 +141,7 @@ def main() -> None:
     print(f"least of all: {np.nanmin(everywhere):+.2f} dB")
     if args.every == 1:
         name = f"floor_{args.coding}" + (f"_refine{args.refine}" if args.refine else "")
-        write_json(name, {"clips": len(clips), "coding": args.coding, "rows": record})
+        write_json(name, {"clips": len(clips), "coding": args.coding, "rows": record}, args.model)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def main() -> None:
     shown = [[f"{row[key]:.5f}" if isinstance(row[key], float) else row[key] for key in head] for row in found]
     print(table(head, shown))
     each = [{"kept": k, "qp": q, "fill": f, "mse": [clip["mse"] for clip in v]} for (k, q, f), v in results.items()]
-    write_json("motion", {"clips": names, "threads": torch.get_num_threads(), "rows": found, "each": each})
+    write_json("motion", {"clips": names, "threads": torch.get_num_threads(), "rows": found, "each": each}, args.model)
 
 
 if __name__ == "__main__":

@@ -258,8 +258,8 @@ def parse() -> argparse.Namespace:
     for given, known in ((args.codecs, ["dfc", *ANCHORS]), (args.metrics, list(METRICS))):
         if unknown := sorted(set(given) - set(known)):
             parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
-    if args.clips >= 0 and not args.out:
-        parser.error("--clips needs --out: results in the repository are those of all clips")
+    if (args.clips >= 0 or args.model != "mini" or args.encode) and not args.out:
+        parser.error("--clips, --model and --encode need --out: results in the repository are of the defaults")
     return args
 
 

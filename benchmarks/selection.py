@@ -108,7 +108,7 @@ def main() -> None:
         rows.append((kept, name, f"{np.mean(errors):.5f}", f"{psnr:.2f}", f"{np.mean(sizes) / 1000:.1f}"))
         record.append({"kept": kept, "choice": name, "mse": np.mean(errors), "psnr": psnr, "bytes": np.mean(sizes)})
     print(table(("kept of 32", "choice", "MSE", "PSNR dB", "kB a clip"), rows))
-    write_json("selection", {"qp": args.qp, "rows": record})
+    write_json("selection", {"qp": args.qp, "rows": record}, args.model)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main() -> None:
                 rows.append((kept, slack, qp, f"{bits:.4f}", f"{psnr:.2f}", f"{over:+.2f}" if inside else ""))
                 record.append({"kept": kept, "slack": slack, "qp": qp, "bpp": bits, "psnr": psnr})
     print(table(("kept of 32", "slack", "QP", "bits/pixel", "PSNR dB", "gain dB"), rows))
-    write_json("snap", {"clips": len(clips), "rows": record})
+    write_json("snap", {"clips": len(clips), "rows": record}, args.model)
 
 
 if __name__ == "__main__":
