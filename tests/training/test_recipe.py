@@ -33,6 +33,7 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
         ('task = "mini"\n' + STAGE.replace("crop = 32", "crop = 30"), "multiple of 16"),
         ('task = "mini"\n' + STAGE.replace("share = 1.0", "share = 0.5"), "add up to 0.5"),
         ('task = "mini"\n' + STAGE.replace("batch = 2", "batch = 0"), "batch is 0"),
+        (f'task = "mini"\n{STAGE}refined = 2\n', "refined is 2; give 0 to 1"),
     ],
 )
 def test_a_faulty_recipe_is_named(text: str, word: str) -> None:
