@@ -1,7 +1,7 @@
 """Rate–distortion on protocol DFC-32: dfc over QP and frames kept, beside x264, x265, SVT-AV1, VP9 and VVenC.
 
     python benchmarks/rd.py                         whatever is not measured yet; then the table, plots and docs/rd.md
-    python benchmarks/rd.py --codecs dfc            dfc alone, the others as measured before
+    python benchmarks/rd.py --codecs dfc,dfc-best   dfc alone, as by default and with `--preset best`; the others as before
     python benchmarks/rd.py --codecs dfc --full     every fourth QP with every number of frames kept
     python benchmarks/rd.py --codecs ''             nothing measured: table, plots and page once more
     python benchmarks/rd.py --encode fill=hold      with other arguments of dfc.encode than its defaults
@@ -9,7 +9,8 @@
 
 What is measured stands in caches: that of the anchors, `results/rd_anchors.json`, is valid for one version and setting
 of an encoder; that of dfc, `runs/rd_dfc.json`, for one model and one state of the package's code, and lies in
-the folder of `--out` where that is given. An interrupted run goes on where it stopped.
+the folder of `--out` where that is given. An interrupted run goes on where it stopped. What was measured with other
+weights than those of today is left out.
 
 Bits of dfc are those of whole files; those of the anchors are of coded pictures alone (see anchors.py). PSNR and VMAF
 look at all 32 frames, MS-SSIM and LPIPS at every third from the second.
@@ -23,7 +24,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ import numpy as np
 import torch
 from anchors import ANCHORS, Anchor, code, versions
 from clips import EVAL, RESULTS, dfc32_clips
-from rd_report import METRICS, report
+from rd_report import METRICS, OWN, report
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -128,12 +129,12 @@ class Cache:
 
 
 def code_dfc(
-    frames: np.ndarray, loaded: Loaded, qp: int, budgets: Sequence[int], args: argparse.Namespace
+    frames: np.ndarray, loaded: Loaded, qp: int, budgets: Sequence[int], options: Mapping[str, Any]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """(kept, bytes, decoded frames) at one QP, each budget encoded as a user would."""
     for kept in budgets:
         coded = io.BytesIO()
-        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, rate=25, **args.encode)
+        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, rate=25, **options)
         back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
         yield kept, len(coded.getvalue()), back
 
@@ -148,13 +149,18 @@ def source_hash() -> str:
 
 
 def measure_dfc(
-    rows: dict[str, Row], frames: np.ndarray, loaded: Loaded, args: argparse.Namespace, ruler: Ruler
+    rows: dict[str, Row],
+    frames: np.ndarray,
+    loaded: Loaded,
+    options: Mapping[str, Any],
+    args: argparse.Namespace,
+    ruler: Ruler,
 ) -> None:
-    """Fill in the points of dfc that are missing."""
+    """Fill in the points of dfc, encoded with `options`, that are missing."""
     for qp in sorted({qp for qps in args.grid.values() for qp in qps}):
         missing = [k for k, qps in args.grid.items() if qp in qps and _lacks(rows.get(f"{k}@{qp}"), args.metrics)]
         if missing:
-            for kept, size, back in code_dfc(frames, loaded, qp, missing, args):
+            for kept, size, back in code_dfc(frames, loaded, qp, missing, options):
                 rows[f"{kept}@{qp}"] = rows.get(f"{kept}@{qp}", {}) | ruler()(size, back)
 
 
@@ -169,23 +175,20 @@ def _lacks(row: Row | None, metrics: Sequence[str]) -> bool:
     return row is None or any(name not in row for name in metrics)
 
 
-def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded | None) -> list[str]:
+def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded) -> list[str]:
     """Measure what is missing, clip by clip; gives back the clips' names as they stand in the caches."""
     network = load_lpips() if "lpips" in args.metrics else None
     opened = {
         name: (anchors.open(name, ANCHORS[name].setting(), versions(ANCHORS[name])), anchors)
         for name in args.codecs
-        if name != "dfc"
+        if name not in OWN
     }
-    if loaded is not None:
-        setting = ", ".join(
-            [
-                *([f"{k} {v}" for k, v in args.encode.items()] or ["defaults"]),
-                str(loaded.dtype).removeprefix("torch."),
-            ]
-        )
-        version = f"{loaded.identity.name} {loaded.identity.fingerprint.hex()[:16]}, code {source_hash()}"
-        opened["dfc"] = (own.open("dfc", setting, version), own)
+    options = {name: OWN[name] | args.encode for name in args.codecs if name in OWN}
+    precision = str(loaded.dtype).removeprefix("torch.")
+    version = f"{loaded.identity.name} {_fingerprint(loaded)}, code {source_hash()}"
+    for name, given in options.items():
+        setting = ", ".join([*([f"{k} {v}" for k, v in given.items()] or ["defaults"]), precision])
+        opened[name] = (own.open(name, setting, version), own)
     names, begun = [], time.perf_counter()
     for number, (name, frames) in enumerate(dfc32_clips(args.folder)):
         if number == args.clips:
@@ -197,9 +200,8 @@ def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded
         for codec, (rows, cache) in opened.items():
             points = rows.setdefault(clip, {})
             before = json.dumps(points)
-            if codec == "dfc":
-                assert loaded is not None
-                measure_dfc(points, frames, loaded, args, ruler)
+            if codec in OWN:
+                measure_dfc(points, frames, loaded, options[codec], args, ruler)
             else:
                 measure_anchor(points, frames, ANCHORS[codec], args.metrics, ruler)
             if json.dumps(points) != before:
@@ -220,15 +222,21 @@ def _once(make: Ruler) -> Ruler:
     return get
 
 
-def collect(names: list[str], anchors: Cache, own: Cache) -> dict[str, dict[str, dict[str, Row]]]:
-    """Codec -> clip -> point -> row, for the codecs that have been measured on all these clips."""
+def _fingerprint(loaded: Loaded) -> str:
+    return loaded.identity.fingerprint.hex()[:16]
+
+
+def collect(names: list[str], anchors: Cache, own: Cache, weights: str) -> dict[str, dict[str, dict[str, Row]]]:
+    """Codec -> clip -> point -> row, for the codecs that have been measured on all these clips; dfc with `weights`."""
     out = {}
-    for codec, cache in (("dfc", own), *((a, anchors) for a in ANCHORS)):
+    for codec, cache in (*((name, own) for name in OWN), *((a, anchors) for a in ANCHORS)):
         entry = cache.get(codec)
         if entry is None or any(not entry["rows"].get(name) for name in names):
             print(f"not measured on all clips, left out: {codec}")
-            continue
-        out[codec] = {name: entry["rows"][name] for name in names}
+        elif cache is own and weights not in entry["version"]:
+            print(f"measured with other weights, left out: {codec}")
+        else:
+            out[codec] = {name: entry["rows"][name] for name in names}
     return out
 
 
@@ -241,7 +249,7 @@ def _grid(texts: list[str]) -> dict[int, tuple[int, ...]]:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Rate–distortion on protocol DFC-32.")
     parser.add_argument(
-        "--codecs", default=",".join(["dfc", *ANCHORS]), help="those to measure: dfc, " + ", ".join(ANCHORS)
+        "--codecs", default=",".join([*OWN, *ANCHORS]), help="those to measure: " + ", ".join([*OWN, *ANCHORS])
     )
     parser.add_argument("--metrics", default=",".join(METRICS), help="those to measure: " + ", ".join(METRICS))
     parser.add_argument("--clips", type=int, default=-1, help="the first so many clips only")
@@ -255,7 +263,7 @@ def parse() -> argparse.Namespace:
     args.codecs, args.metrics = ([n for n in text.split(",") if n] for text in (args.codecs, args.metrics))
     args.grid = _grid(args.grid) if args.grid else FULL_GRID if args.full else GRID
     args.encode = dict(pair.split("=", 1) for pair in args.encode)
-    for given, known in ((args.codecs, ["dfc", *ANCHORS]), (args.metrics, list(METRICS))):
+    for given, known in ((args.codecs, [*OWN, *ANCHORS]), (args.metrics, list(METRICS))):
         if unknown := sorted(set(given) - set(known)):
             parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
     if (args.clips >= 0 or args.model != "mini" or args.encode) and not args.out:
@@ -268,11 +276,12 @@ def main() -> None:
     torch.set_num_threads(free_threads())
     anchors = Cache(RESULTS / "rd_anchors.json")
     own = Cache((args.out or ROOT / "runs") / "rd_dfc.json")
-    loaded = load_model(args.model) if "dfc" in args.codecs else None
+    loaded = load_model(args.model)
     names = measure(args, anchors, own, loaded)
-    entries = {c: own.get(c) or anchors.get(c) for c in ("dfc", *ANCHORS)}
+    results = collect(names, anchors, own, _fingerprint(loaded))
+    entries = {codec: own.get(codec) or anchors.get(codec) for codec in results}
     made_with = {c: {"setting": e["setting"], "version": e["version"]} for c, e in entries.items() if e}
-    report(collect(names, anchors, own), made_with, args.out)
+    report(results, made_with, args.out)
 
 
 if __name__ == "__main__":

@@ -46,14 +46,19 @@ METRICS = {
     "lpips": Metric("LPIPS (AlexNet, lower is better)", lambda x: -x, lambda q: -q),
 }
 
+OWN: dict[str, dict[str, Any]] = {"dfc": {}, "dfc-best": {"preset": "best"}}
+"""What is measured of dfc: curve -> options of `dfc.encode`."""
+
 LABELS = {
     "dfc": "dfc mini, best of QP × kept",
+    "dfc-best": "the same, --preset best",
     "dfc-32": "dfc mini, all 32 kept",
     "dfc-8": "dfc mini, 8 of 32 kept",
     **{name: anchor.label for name, anchor in ANCHORS.items()},
 }
 STYLES = {
     "dfc": ("#d62728", "-", "", 2.6),
+    "dfc-best": ("#8c1515", "-", "", 1.8),
     "dfc-32": ("#ff9896", "--", "", 1.5),
     "dfc-8": ("#e377c2", ":", "", 1.8),
     "x264": ("#1f77b4", "-", "", 1.5),
@@ -67,7 +72,7 @@ STYLES = {
 
 def points_of(name: str, points: Mapping[str, Mapping[str, float]], metric: str) -> dict[str, tuple[float, float]]:
     """Points of one clip that belong to a curve: its bits per pixel and quality."""
-    kept = name.removeprefix("dfc-") if name.startswith("dfc-") else None
+    kept = _kept(name)
     scale, quality = 8 / (FRAMES * SIDE * SIDE), METRICS[metric].quality
     return {
         at: (row["bytes"] * scale, quality(row[metric]))
@@ -78,7 +83,7 @@ def points_of(name: str, points: Mapping[str, Mapping[str, float]], metric: str)
 
 def shape(points: Mapping[str, tuple[float, float]], name: str) -> Curve:
     """The choices a curve offers: of dfc the best over the numbers of frames kept, elsewhere what nothing beats."""
-    if name != "dfc":
+    if name not in OWN:
         return pareto(list(points.values()))
     by_kept: dict[str, Curve] = {}
     for at, point in points.items():
@@ -94,7 +99,13 @@ def mean_curve(name: str, rows: Rows, metric: str) -> Curve:
 
 
 def rows_of(name: str, results: Mapping[str, Rows]) -> Rows:
-    return results[name.split("-")[0] if name.startswith("dfc") else name]
+    return results["dfc" if _kept(name) else name]
+
+
+def _kept(name: str) -> str | None:
+    """Frames kept on a curve of dfc that goes over QP alone."""
+    codec, _, kept = name.partition("-")
+    return kept if codec == "dfc" and kept.isdecimal() else None
 
 
 def bd_of(name: str, results: Mapping[str, Rows], metric: str) -> dict[str, Any]:
@@ -213,7 +224,7 @@ def report(results: Mapping[str, Rows], made_with: dict[str, Any], out: Path | N
     """Print the tables; write plots, JSON and, without `out`, the page in docs/."""
     if REFERENCE not in results:
         raise SystemExit(f"no BD-rate without {REFERENCE}: measure it on these clips first")
-    names = (["dfc", "dfc-32", "dfc-8"] if "dfc" in results else []) + [n for n in ANCHORS if n in results]
+    names = [n for n in LABELS if n in results or (_kept(n) and "dfc" in results)]
     metrics = []
     for metric in METRICS:
         if lacking := [n for n in names if not _has(results, n, metric)]:
