@@ -1,7 +1,7 @@
 """Rate–distortion on protocol DFC-32: dfc over QP and frames kept, beside x264, x265, SVT-AV1, VP9 and VVenC.
 
     python benchmarks/rd.py                         whatever is not measured yet; then the table, plots and docs/rd.md
-    python benchmarks/rd.py --codecs dfc,dfc-best   dfc alone, as by default and with `--preset best`; the others as before
+    python benchmarks/rd.py --codecs dfc,dfc-best   dfc alone, by default and with `--preset best`
     python benchmarks/rd.py --codecs dfc --full     every fourth QP with every number of frames kept
     python benchmarks/rd.py --codecs ''             nothing measured: table, plots and page once more
     python benchmarks/rd.py --encode fill=hold      with other arguments of dfc.encode than its defaults

@@ -90,6 +90,9 @@ class Budget:
 
         Returns:
             (T,) bool.
+
+        Raises:
+            UsageError: `auto`, which does not go by importance alone.
         """
         frames = len(importance)
         if self.kind == "all":

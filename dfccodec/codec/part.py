@@ -138,7 +138,11 @@ class Part:
         return log
 
     def write(self, data: bytes) -> int:
-        """Add a chunk, or compare it with the one that is there."""
+        """Add a chunk, or compare it with the one that is there.
+
+        Raises:
+            UsageError: what is there is another.
+        """
         if self._place < self._end:
             self._stream.seek(self._place)
             if self._stream.read(len(data)) != data:

@@ -192,6 +192,11 @@ class _Work:
         self.next = until
 
     def finish(self) -> Recovered:
+        """End the file; what was found and lost.
+
+        Raises:
+            DamagedError: no clip was whole.
+        """
         if self.writer is None:
             reason = next((f.reason for f in self.found.faults), "it has none")
             raise DamagedError(f"no clip of the file is whole: {reason}; nothing can be recovered")

@@ -112,7 +112,11 @@ class _Descent:
         self.truth = tiles.split(clip.frames[clip.kept], header)
 
     def gradient(self, y: Tensor) -> Tensor:
-        """Slope of D + λR at `y` (K, tiles, rows, columns, C), in squared error per quantizer step."""
+        """Slope of D + λR at `y` (K, tiles, rows, columns, C), in squared error per quantizer step.
+
+        Raises:
+            UsageError: no gradient comes through the model's decoder.
+        """
         now, low = (to(y).clamp(-LARGEST, LARGEST).numpy().astype(np.int16) for to in (torch.round, torch.floor))
         bits = torch.from_numpy(prices(now, low))
         made = (y * self.sizes).requires_grad_()

@@ -28,7 +28,11 @@ class Fields:
         return DamagedError(f"{self.what}: {message}", None if self.base is None else self.base + self.place)
 
     def take(self, count: int, field: str) -> bytes:
-        """The next `count` bytes."""
+        """The next `count` bytes.
+
+        Raises:
+            DamagedError: fewer are left. So do all that read.
+        """
         left = len(self.payload) - self.place
         if count > left:
             raise self.fail(f"field {field} needs {count} bytes, {left} are left")
@@ -49,7 +53,11 @@ class Fields:
             raise self.fail(f"field {field} is not UTF-8") from None
 
     def end(self) -> None:
-        """Refuse bytes that no field claims."""
+        """Refuse bytes that no field claims.
+
+        Raises:
+            DamagedError: there are some.
+        """
         left = len(self.payload) - self.place
         if left:
             raise self.fail(f"{left} bytes too many")
@@ -64,7 +72,11 @@ def pack_text(text: str) -> bytes:
 
 
 def pack_pairs(pairs: Sequence[tuple[str, str]]) -> bytes:
-    """Key/value pairs: a 16-bit count, then key and value of each as text."""
+    """Key/value pairs: a 16-bit count, then key and value of each as text.
+
+    Raises:
+        LimitError: too many for a reader.
+    """
     if len(pairs) > MAX_PAIRS:
         raise LimitError(f"{len(pairs)} key/value pairs: at most {MAX_PAIRS}")
     return struct.pack("<H", len(pairs)) + b"".join(pack_text(k) + pack_text(v) for k, v in pairs)

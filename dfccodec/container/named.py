@@ -24,7 +24,11 @@ def stream_of(path: str | Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def named(name: object) -> Iterator[None]:
-    """What is found in here to be no `.dfc` file is said to be so by its name."""
+    """What is found in here to be no `.dfc` file is said to be so by its name.
+
+    Raises:
+        NotDfcError: that.
+    """
     try:
         yield
     except NotDfcError as error:

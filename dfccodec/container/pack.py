@@ -1,4 +1,9 @@
-"""Records <-> chunk payloads, field by field as in SPEC.md 5 to 8. Every range is checked here, in both directions."""
+"""Records <-> chunk payloads, field by field as in SPEC.md 5 to 8. Every range is checked here, in both directions.
+
+Every `unpack_…` takes a payload and, for messages, its `offset` in the file, and raises `DamagedError` where a field is
+missing, left over or impossible, `LimitError` where a count is over `dfccodec.limits`; `unpack_header`, which judges
+versions and flags, `UnsupportedError` as well. A `pack_…` refuses a field that its reader would.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +127,9 @@ def pack_steps(steps: np.ndarray) -> bytes:
     values = steps.astype("<f4")
     if len(values) > 1 and (values == values[0]).all():
         values = values[:1]
-    return struct.pack("<H", len(values)) + values.tobytes()
+    payload = struct.pack("<H", len(values)) + values.tobytes()
+    unpack_steps(payload, len(steps))
+    return payload
 
 
 def unpack_steps(payload: bytes, channels: int, offset: int | None = None) -> np.ndarray:
@@ -264,7 +271,9 @@ def pack_stream(s: StreamInfo) -> bytes:
         s.disposition,
     )
     texts = pack_text(s.codec) + pack_text(s.layout) + pack_text(s.language)
-    return head + texts + struct.pack("<I", len(s.extradata)) + s.extradata
+    payload = head + texts + struct.pack("<I", len(s.extradata)) + s.extradata
+    unpack_stream(payload)
+    return payload
 
 
 def unpack_stream(payload: bytes, offset: int | None = None) -> StreamInfo:

@@ -141,6 +141,7 @@ class Clip:
 
     @property
     def frames(self) -> int:
+        """How many the clip has, dropped ones included."""
         return len(self.kept)
 
     @property
@@ -201,8 +202,10 @@ class Index:
 
     @property
     def frames(self) -> int:
+        """Of all clips, dropped ones included."""
         return sum(c.frames for c in self.clips)
 
     @property
     def kept(self) -> int:
+        """Kept frames of all clips."""
         return sum(c.kept for c in self.clips)

@@ -92,7 +92,12 @@ def decode_latents(data: bytes, kept: int, grid: Grid, channels: int, planes: in
 
 
 def check_claim(data: bytes, kept: int, grid: Grid, channels: int, planes: int) -> int:
-    """Decompressed size of a clip's latents, after every check that needs no decompression."""
+    """Decompressed size of a clip's latents, after every check that needs no decompression.
+
+    Raises:
+        LimitError: more integers, more expansion or a larger window than a reader grants.
+        DamagedError: not a zstd frame, or one of another size than the counts ask for.
+    """
     size = raw_size(kept, grid, channels, planes)
     if kept * channels * int(np.prod(grid, dtype=object)) > MAX_CLIP_VALUES:
         raise LimitError(f"latents: {size} bytes declared, over the limit of {MAX_CLIP_VALUES} integers")

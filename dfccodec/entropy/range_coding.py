@@ -76,7 +76,7 @@ def ideal_bits(values: np.ndarray) -> float:
 
 
 def check_range_claim(data: bytes, kept: int, grid: Grid, channels: int) -> None:
-    """Every check that needs no decoding."""
+    """Every check of :func:`decode_range` that needs no decoding; arguments and errors as there."""
     values = kept * channels * int(np.prod(grid, dtype=object))
     if values > MAX_CLIP_VALUES:
         raise LimitError(f"latents: {values} integers declared, over the limit of {MAX_CLIP_VALUES}")
@@ -149,6 +149,7 @@ class RangeWriter:
         self.jobs: list[tuple[Ints, Any]] = []
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
+        """Note the residuals (n,) of a pass in their contexts (n,), `shifts` (n,) low bits apart; gives them back."""
         assert residuals is not None
         quotients = residuals if shifts is None else (residuals + _half(shifts)) >> shifts
         symbols = np.clip(quotients, -EDGE, EDGE) + EDGE
@@ -181,6 +182,7 @@ class RangeWriter:
             self.jobs.append((symbols.astype(np.int32, copy=False), model))
 
     def finish(self) -> bytes:
+        """Code all that was noted: little-endian words of 32 bits, the last of them not 0."""
         coder = _coder(np.array([START], np.uint32))
         for symbols, model in reversed(self.jobs):
             coder.encode_reverse(symbols, model)
@@ -219,6 +221,11 @@ class RangeReader:
         self.coder = _coder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
+        """The residuals (n,) of a pass; arguments as for `RangeWriter.code`, `residuals` is not looked at.
+
+        Raises:
+            DamagedError: the words end before the symbols.
+        """
         if not contexts.size:
             return np.zeros(0, np.int32)
         symbols = self._symbols(contexts)

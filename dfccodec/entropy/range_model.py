@@ -76,6 +76,7 @@ class Band:
 
     @property
     def cells(self) -> int:
+        """How many it has."""
         return self.last - self.first
 
 

@@ -19,6 +19,11 @@ class Pipe:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
+        """Pass on all of it, and say so.
+
+        Raises:
+            OSError: the stream's own, kept in `error` as well.
+        """
         size, aspect, self._aspect = len(data), self._aspect, None
         if aspect is not None:
             data = bytes(data).replace(b" A0:0 ", b" A%d:%d " % aspect.as_integer_ratio(), 1)

@@ -69,6 +69,7 @@ class ResidualBlock(nn.Module):
         start_at_zero(self.rate)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        """(B, C, h, w) and `qp_features` (B, 4) -> (B, C, h, w)."""
         y = self.conv1(x) + self.rate(q)[:, :, None, None].to(x.dtype)
         out: Tensor = x + self.conv2(F.relu(y))
         return out
@@ -82,6 +83,7 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList([ResidualBlock(channels) for _ in range(depth)])
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        """(B, C, h, w) and `qp_features` (B, 4) -> (B, C, h, w)."""
         for block in self.blocks:
             x = block(x, q)
         return x
@@ -138,11 +140,13 @@ class LinearCode(nn.Module):
         self.scale = nn.Parameter(torch.ones(CHANNELS))  # standard deviation of each latent channel
 
     def analyse(self, x: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [0, 1] -> latents (B, 96, H/16, W/16)."""
         patches = rearrange(x, "b c (h p) (w q) -> b h w (p q c)", p=PATCH, q=PATCH)
         with torch.autocast(x.device.type, enabled=False):  # 8 bits of mantissa would cost the flattest pictures
             return rearrange((patches - self.mean) @ self.basis.T, "b h w c -> b c h w")
 
     def synthesise(self, z: Tensor) -> Tensor:
+        """Latents (B, 96, h, w) -> pictures (B, 3, 16 h, 16 w), which may leave [0, 1]."""
         with torch.autocast(z.device.type, enabled=False):
             patches = rearrange(z, "b c h w -> b h w c") @ self.basis + self.mean
         return rearrange(patches, "b h w (p q c) -> b c (h p) (w q)", p=PATCH, q=PATCH, c=3)

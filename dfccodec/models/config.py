@@ -31,10 +31,18 @@ MAX_DEPTH = 256  # layers are Python objects, built before a tensor is checked: 
 class ModelConfig(Protocol):
     """What every configuration can do: come from JSON and go back."""
 
-    def to_json(self) -> str: ...
+    def to_json(self) -> str:
+        """As it stands in a file's chunk MODL."""
+        ...
 
     @classmethod
-    def from_json(cls, text: str) -> Self: ...
+    def from_json(cls, text: str) -> Self:
+        """Undo `to_json`.
+
+        Raises:
+            ModelError: not such a text, or a value that no network has.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,6 +91,7 @@ class FrameEncoder(nn.Module):
         start_at_zero(self.head)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        """Frames in [0, 1] and their `qp_features` (B, 4) -> correction."""
         h = self.stem(channels_last(F.pixel_unshuffle((x - 0.5) * 2, 8)))
         h = self.down(channels_last(F.pixel_unshuffle(self.stage8(h, q), 2)))
         out: Tensor = self.head(F.relu(self.stage16(h, q)))
@@ -145,6 +146,7 @@ class FrameDecoder(nn.Module):
         start_at_zero(self.head)
 
     def forward(self, h: Tensor, linear: Tensor, q: Tensor) -> Tensor:
+        """Features (B, width, h, w), linear synthesis (B, 3, 16 h, 16 w), `qp_features` (B, 4) -> its correction."""
         h = channels_last(F.pixel_shuffle(self.up8(h), 2))
         h = F.pixel_shuffle(self.up4(self.stage8(h, q)), 2)
         h = torch.cat([h, F.pixel_unshuffle((linear - 0.5) * 2, 4).to(h.dtype)], dim=1)
@@ -239,6 +241,7 @@ class Mini(nn.Module):
 
     @property
     def config_json(self) -> str:
+        """See `contract.LatentModel`."""
         return self.config.to_json()
 
     @property

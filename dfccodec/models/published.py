@@ -57,7 +57,11 @@ class PublishedCodec:
             return Encoded(posterior.mean.float(), importance)
 
     def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
-        """See `contract.LatentModel.decode`; every frame may be dropped: the fill token decodes too."""
+        """See `contract.LatentModel.decode`; every frame may be dropped: the fill token decodes too.
+
+        Raises:
+            UsageError: another size than the network's own.
+        """
         if (height, width) != (self.tile, self.tile):
             raise UsageError(f"decode to {width}×{height}: this model makes {self.tile}×{self.tile} only; use tiles")
         like = self.vae.fill_token

@@ -96,6 +96,7 @@ class ConvBlock(nn.Module):
         self.norm = nn.GroupNorm(UNET_GROUPS, channels_out, eps=EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, T, H, W) → (B, C_out, T, H, W)."""
         return F.silu(self.norm(self.conv(x)))
 
 
@@ -111,6 +112,7 @@ class UNetLevel(nn.Module):
         self.conv2 = ConvBlock(channels_out, channels_out)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(B, C_in, T, H, W) → (B, C_out, T, H, W); with a skip (B, C_out, T, 2 H, 2 W) to that size."""
         if self.upsample is not None and skip is not None:
             x = torch.cat([self.upsample(x), skip], dim=1)
         out: Tensor = self.conv2(self.conv1(x))
@@ -165,6 +167,7 @@ class Encoder(nn.Module):
         self.layers = _blocks(config, config.encoder_depth)
 
     def forward(self, video: Tensor, valid: Tensor | None) -> Posterior:
+        """Pictures (B, T, H, W, C), frames that are no padding (B, T) bool → means, variances and importance."""
         x = self.patch_embedding(video)
         for layer in self.layers:
             x = layer(x, valid)
@@ -186,6 +189,7 @@ class Decoder(nn.Module):
         self.unet = UNet(config.channels * config.unembedding_upsample_rate, config.channels)
 
     def forward(self, latents: Tensor, valid: Tensor | None) -> Tensor:
+        """Latents (B, T, tokens, 96), frames that are no padding (B, T) bool → pictures (B, T, H, W, C)."""
         x = self.spatial_decompression(latents)
         for layer in self.layers:
             x = layer(x, valid)
@@ -286,7 +290,11 @@ def unpack(packed: Packed, total_frames: int) -> tuple[Tensor, Tensor]:
 
 
 def check_frame_mask(name: str, mask: Tensor | None, clip: Tensor, *, need_one: bool = False) -> None:
-    """Refuse a mask that is not (B, T) bool as `clip` (B, T, …), or, with `need_one`, has a row all False."""
+    """Refuse a mask that is not (B, T) bool as `clip` (B, T, …), or, with `need_one`, has a row all False.
+
+    Raises:
+        UsageError: it is such a mask.
+    """
     if mask is None:
         return
     if mask.dtype != torch.bool or mask.shape != clip.shape[:2]:

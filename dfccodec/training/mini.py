@@ -172,6 +172,7 @@ class MiniTask:
         self._linear: dict[int, list[tuple[float, float]]] = {}
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
+        """Arguments of `MiniSystem.forward` for one step."""
         kept = draw_mask(rng, stage.frames, self.all_kept)
         shown = np.zeros(stage.frames, bool)
         for frames, count in ((np.flatnonzero(kept), stage.kept_shown), (np.flatnonzero(~kept), stage.dropped_shown)):

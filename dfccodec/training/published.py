@@ -140,6 +140,11 @@ class PublishedTask:
         self.held_out = held_out_clips(held_out, frames, side, side, 8)
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
+        """Arguments of `PublishedSystem.forward` for one step.
+
+        Raises:
+            InputError: the recipe's crop is not the size of the architecture.
+        """
         if stage.crop != self.model.config.height:
             raise InputError(
                 f"recipe: crop is {stage.crop}; this architecture takes its own size, {self.model.config.height}"

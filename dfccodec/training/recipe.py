@@ -97,7 +97,11 @@ def load_recipe(name: str) -> Recipe:
 
 
 def parse_recipe(name: str, text: str) -> Recipe:
-    """A recipe from the text of its file; errors as for :func:`load_recipe`."""
+    """A recipe from the text of its file.
+
+    Raises:
+        InputError: as for :func:`load_recipe`.
+    """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

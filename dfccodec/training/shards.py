@@ -35,6 +35,9 @@ def pack_footage(folder: Path, out: Path, side: int, frames: int, piece: int = P
     """Decode every video of a folder to one uint8 array each, at most `frames` frames of short side `side`.
 
     A scene over `piece` bytes loses frames at its end until it fits.
+
+    Raises:
+        InputError: no video in the folder, or one that does not decode.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
@@ -49,7 +52,11 @@ def pack_footage(folder: Path, out: Path, side: int, frames: int, piece: int = P
 
 
 def deal_videos(folder: Path, out: Path, call: int) -> list[Path]:
-    """Copy the videos of a folder to `out/00`, `out/01` …, at most `call` bytes in each."""
+    """Copy the videos of a folder to `out/00`, `out/01` …, at most `call` bytes in each.
+
+    Raises:
+        InputError: no video in the folder.
+    """
     videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     if not videos:
         raise InputError(f"no video in {folder}: name a folder of {', '.join(sorted(SUFFIXES))} files")
@@ -112,6 +119,7 @@ def join(first: Path, target: Path) -> None:
 
 
 def main() -> None:
+    """The script: see the top of this file."""
     parser = argparse.ArgumentParser(description="Footage and checkpoints in pieces.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     videos = verbs.add_parser("videos", help="deal videos out to transfers")

@@ -200,6 +200,16 @@ def test_headers_out_of_range_are_neither_written_nor_read(change: Any, error: t
         pack.pack_header(dataclasses.replace(GOOD, **change))
 
 
+def test_streams_and_steps_out_of_range_are_not_written() -> None:
+    with pytest.raises(DamagedError, match="kind 3"):
+        pack.pack_stream(StreamInfo(0, 3, Ratio(1, 48000), "opus"))
+    with pytest.raises(DamagedError, match="codec ''"):
+        pack.pack_stream(StreamInfo(0, 0, Ratio(1, 48000), ""))
+    for step in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(DamagedError, match="not a positive normal number"):
+            pack.pack_steps(np.array([1, step], np.float32))
+
+
 def test_the_largest_picture_is_allowed() -> None:
     largest = dataclasses.replace(GOOD, width=16384, height=8192, clip_frames=16)
     assert pack.unpack_header(pack.pack_header(largest)) == largest
