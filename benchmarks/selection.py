@@ -4,8 +4,9 @@
 
 Every choice is coded and decoded by the same model at the same QP. "Measured" is dynamic programming over what each gap
 between two kept frames really costs: squared error of source pixels against the interpolation of decoded frames. It
-knows the decoder's output, which importance does not; no encoder would spend that time. "Ends" are even
-distances with the first and the last frame among them.
+knows the decoder's output, which importance does not; no encoder would spend that time. "Even" distances leave half a
+distance at both ends; "strides" take every so manyth frame from the first; "ends" are even distances with the first and
+the last frame among them.
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ def ends(kept: int) -> np.ndarray:
     return mask
 
 
+def strides(kept: int) -> np.ndarray:
+    """(32,) bool: every so manyth frame from the first."""
+    mask = np.zeros(FRAMES, bool)
+    mask[np.arange(kept) * math.ceil(FRAMES / kept)] = True
+    return mask
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Choices of kept frames.")
     parser.add_argument("--clips", type=Path, default=EVAL)
@@ -94,6 +102,7 @@ def main() -> None:
             ours[order[:kept]] = True
             choices = {
                 "even": uniform(kept),
+                "strides": strides(kept),
                 "ends": ends(kept),
                 "importance": ours,
                 "measured": best_choice(costs, kept),
