@@ -184,7 +184,10 @@ def _writer(
 
 def _overhead(info: SourceInfo, coder: ClipCoder, tracks: PacketSource | None) -> int:
     """Bytes of the file beside its clips and their entries in the index: of packets what can be known beforehand."""
-    writer = _writer(io.BytesIO(), info, coder, np.zeros(coder.header.channels, np.float32), tracks)
+    steps = coder.loaded.model.steps
+    if steps is None:  # measured on the first clip: one for each channel, as these are
+        steps = np.arange(1, coder.header.channels + 1, dtype=np.float32)
+    writer = _writer(io.BytesIO(), info, coder, steps, tracks)
     writer.finish()
     return writer.offset + (tracks.size() if tracks else 0)
 

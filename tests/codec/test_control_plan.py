@@ -14,6 +14,7 @@ from support import flat_model, moving
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import Report
+from dfccodec.codec.loaded import Loaded
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.metrics.psnr import psnr
@@ -30,9 +31,9 @@ def noisy(frames: int, seed: int = 0) -> np.ndarray:
     return np.clip(blocks + rng.normal(size=blocks.shape), 0, 255).astype(np.uint8)
 
 
-def encoded(frames: Any, **options: Any) -> tuple[bytes, Report]:
+def encoded(frames: Any, model: Loaded = FLAT, **options: Any) -> tuple[bytes, Report]:
     out = io.BytesIO()
-    report = dfc.encode(frames, out, model=FLAT, fill="lerp", **options)
+    report = dfc.encode(frames, out, model=model, fill="lerp", **options)
     return out.getvalue(), report
 
 
@@ -50,6 +51,16 @@ def test_a_size_is_met_and_counted_exactly(frames: int) -> None:
     assert abs(len(data) / middle - 1) <= 0.03
     assert report.frames == frames
     assert report.outcome.psnr == pytest.approx(psnr(video, decoded(data)), abs=1e-4)
+
+
+def test_steps_that_are_measured_count_towards_a_size() -> None:
+    video = noisy(40)
+    middle = len(encoded(video, budget="8")[0])
+    data, report = encoded(video, flat_model(with_steps=False), target_size=middle)
+    with dfc.open(io.BytesIO(data)) as file:
+        assert len(set(file.steps.tolist())) == 3
+    assert report.outcome is not None
+    assert report.outcome.reached == len(data) <= middle
 
 
 @pytest.mark.parametrize("frames", [40, 300])
