@@ -1,6 +1,7 @@
 """Which frames to keep: `mini`'s importance beside even distances and beside the best choice, protocol DFC-32.
 
     python benchmarks/selection.py [--clips ../shared/clips/eval] [--qp 24] [--kept 6 8 4]
+    python benchmarks/selection.py --linear     the linear code with interpolation in the model's place: a minute
 
 Every choice is coded and decoded by the same model at the same QP. "Measured" is dynamic programming over what each gap
 between two kept frames really costs: squared error of source pixels against the interpolation of decoded frames. It
@@ -20,10 +21,12 @@ import torch
 from clips import EVAL, FRAMES, dfc32_clips, mse, table, uniform, write_json
 
 from dfccodec.codec.api import load_model
+from dfccodec.codec.fill import POLICIES
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import SNAP, dequantize, quantize
 from dfccodec.codec.runtime import free_threads
+from dfccodec.container.records import Fill
 from dfccodec.models.importance import best_choice
 
 
@@ -68,6 +71,26 @@ class Clip:
         return cost
 
 
+class LinearClip(Clip):
+    """The same with PCA-96 for a model, and interpolation of latents for dropped frames."""
+
+    def __init__(self, frames: np.ndarray, loaded: Loaded, qp: int) -> None:
+        self.frames, self.qp, self.linear, self.steps = frames, qp, loaded.model.linear, loaded.model.steps
+        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        with torch.inference_mode():
+            self.latents = self.linear.analyse(pixels).flatten(2).mT.numpy()
+
+    def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
+        """As of `Clip`."""
+        values, size = self.code(kept)
+        slots, _ = POLICIES[Fill.LERP].fill(dequantize(values, self.steps, self.qp), kept, b"")
+        height, width = (side // 16 for side in self.frames.shape[1:3])
+        planes = torch.from_numpy(slots).mT.reshape(len(slots), -1, height, width)
+        with torch.inference_mode():
+            back = self.linear.synthesise(planes).clamp(0, 1) * 255 + 0.5
+        return back.byte().permute(0, 2, 3, 1).numpy(), size
+
+
 def ends(kept: int) -> np.ndarray:
     """(32,) bool: even distances from the first frame to the last."""
     mask = np.zeros(FRAMES, bool)
@@ -88,25 +111,21 @@ def main() -> None:
     parser.add_argument("--qp", type=int, default=24)
     parser.add_argument("--kept", type=int, nargs="+", default=[6, 8, 4])
     parser.add_argument("--model", default="mini")
+    parser.add_argument("--linear", action="store_true", help="the linear code alone; leaves the result as it is")
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
     loaded = load_model(args.model)
     found: dict[tuple[int, str], list[tuple[float, int]]] = {}
     for _, frames in dfc32_clips(args.clips):
-        clip = Clip(frames, loaded, args.qp)
+        clip = (LinearClip if args.linear else Clip)(frames, loaded, args.qp)
         costs = clip.measured_costs()
         for kept in args.kept:
-            _, importance = loaded.encode(frames, args.qp, kept)
-            order = np.argsort(-importance, kind="stable")
-            ours = np.zeros(FRAMES, bool)
-            ours[order[:kept]] = True
-            choices = {
-                "even": uniform(kept),
-                "strides": strides(kept),
-                "ends": ends(kept),
-                "importance": ours,
-                "measured": best_choice(costs, kept),
-            }
+            choices = {"even": uniform(kept), "strides": strides(kept), "ends": ends(kept)}
+            if not args.linear:
+                _, importance = loaded.encode(frames, args.qp, kept)
+                choices["importance"] = np.zeros(FRAMES, bool)
+                choices["importance"][np.argsort(-importance, kind="stable")[:kept]] = True
+            choices["measured"] = best_choice(costs, kept)
             for name, mask in choices.items():
                 back, size = clip.decode(mask)
                 found.setdefault((kept, name), []).append((mse(back, frames), size))
@@ -117,7 +136,8 @@ def main() -> None:
         rows.append((kept, name, f"{np.mean(errors):.5f}", f"{psnr:.2f}", f"{np.mean(sizes) / 1000:.1f}"))
         record.append({"kept": kept, "choice": name, "mse": np.mean(errors), "psnr": psnr, "bytes": np.mean(sizes)})
     print(table(("kept of 32", "choice", "MSE", "PSNR dB", "kB a clip"), rows))
-    write_json("selection", {"qp": args.qp, "rows": record}, args.model)
+    if not args.linear:
+        write_json("selection", {"qp": args.qp, "rows": record}, args.model)
 
 
 if __name__ == "__main__":
