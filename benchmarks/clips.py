@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dfccodec.codec.api import load_model
+from dfccodec.codec.loaded import Loaded
 from dfccodec.media.frames import read_scaled
 
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "clips" / "eval"
@@ -73,10 +74,14 @@ def read_json(name: str) -> dict[str, Any]:
     return found if found.get("weights") == weights_id() else {}
 
 
+def weights_id(loaded: Loaded | None = None) -> str:
+    """Of a model, the package's `mini` where none is given: the beginning of what `dfc models info` shows."""
+    return (loaded or _mini()).identity.fingerprint.hex()[:16]
+
+
 @cache
-def weights_id() -> str:
-    """Of the `mini` in the package: the beginning of the fingerprint that `dfc models info mini` shows."""
-    return load_model("mini").identity.fingerprint.hex()[:16]
+def _mini() -> Loaded:
+    return load_model("mini")
 
 
 def _plain(value: Any) -> Any:

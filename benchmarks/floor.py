@@ -68,19 +68,27 @@ def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str,
 
 
 @torch.inference_mode()
-def of_linear(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str, fill: Fill = Fill.LERP) -> Point:
-    """One clip through the linear code, dropped frames interpolated or held."""
+def through_linear(
+    frames: np.ndarray, loaded: Loaded, mask: np.ndarray, qp: int, fill: Fill
+) -> tuple[np.ndarray, np.ndarray]:
+    """A clip through the linear code, frames `mask` (T,) bool kept: integers (K, 1, rows, columns, 96) and
+    (T, H, W, 3) uint8 frames.
+    """
     linear, steps = loaded.model.linear, loaded.model.steps
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-    mask = uniform(kept)
     z = linear.analyse(pixels[torch.from_numpy(mask)]).permute(0, 2, 3, 1).numpy()
     values = quantize(z[:, None], steps, qp)
-    tokens = dequantize(values, steps, qp).reshape(kept, -1, z.shape[-1])
+    tokens = dequantize(values, steps, qp).reshape(len(values), -1, z.shape[-1])
     slots, _ = POLICIES[fill].fill(tokens, mask, b"")
     back = linear.synthesise(torch.from_numpy(slots.reshape(FRAMES, *z.shape[1:])).permute(0, 3, 1, 2))
-    rounded = (back.clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+    return values, (back.clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+
+
+def of_linear(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str, fill: Fill = Fill.LERP) -> Point:
+    """One clip through the linear code, kept frames at even distances, dropped ones interpolated or held."""
+    values, back = through_linear(frames, loaded, uniform(kept), qp, fill)
     size = _entropy(values) if coding == ORDER0 else len(encode_integers(values, parse_coding(coding))[0])
-    return _point(size, mse(rounded, frames))
+    return _point(size, mse(back, frames))
 
 
 def _entropy(values: np.ndarray) -> float:

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 from anchors import ANCHORS, Anchor, code, versions
-from clips import EVAL, RESULTS, dfc32_clips
+from clips import EVAL, RESULTS, dfc32_clips, weights_id
 from rd_report import METRICS, OWN, report
 
 import dfccodec as dfc
@@ -185,7 +185,7 @@ def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded
     }
     options = {name: OWN[name] | args.encode for name in args.codecs if name in OWN}
     precision = str(loaded.dtype).removeprefix("torch.")
-    version = f"{loaded.identity.name} {_fingerprint(loaded)}, code {source_hash()}"
+    version = f"{loaded.identity.name} {weights_id(loaded)}, code {source_hash()}"
     for name, given in options.items():
         setting = ", ".join([*([f"{k} {v}" for k, v in given.items()] or ["defaults"]), precision])
         opened[name] = (own.open(name, setting, version), own)
@@ -220,10 +220,6 @@ def _once(make: Ruler) -> Ruler:
         return made[0]
 
     return get
-
-
-def _fingerprint(loaded: Loaded) -> str:
-    return loaded.identity.fingerprint.hex()[:16]
 
 
 def collect(names: list[str], anchors: Cache, own: Cache, weights: str) -> dict[str, dict[str, dict[str, Row]]]:
@@ -278,10 +274,10 @@ def main() -> None:
     own = Cache((args.out or ROOT / "runs") / "rd_dfc.json")
     loaded = load_model(args.model)
     names = measure(args, anchors, own, loaded)
-    results = collect(names, anchors, own, _fingerprint(loaded))
+    results = collect(names, anchors, own, weights_id(loaded))
     entries = {codec: own.get(codec) or anchors.get(codec) for codec in results}
     made_with = {c: {"setting": e["setting"], "version": e["version"]} for c, e in entries.items() if e}
-    report(results, made_with, args.out)
+    report(results, weights_id(loaded), made_with, args.out)
 
 
 if __name__ == "__main__":

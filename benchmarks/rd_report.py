@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from anchors import ANCHORS
-from clips import FRAMES, RESULTS, SIDE, table, weights_id
+from clips import FRAMES, RESULTS, SIDE, table
 
 from dfccodec.metrics.bdrate import BdRate, bd_rate, envelope, pareto, pchip
 
@@ -220,7 +220,7 @@ def points_table(curves: Mapping[str, Curve]) -> str:
     return table(("bits/pixel at", *(f"{t} dB" for t in targets)), rows)
 
 
-def report(results: Mapping[str, Rows], made_with: dict[str, Any], out: Path | None) -> None:
+def report(results: Mapping[str, Rows], weights: str, made_with: dict[str, Any], out: Path | None) -> None:
     """Print the tables; write plots, JSON and, without `out`, the page in docs/."""
     if REFERENCE not in results:
         raise SystemExit(f"no BD-rate without {REFERENCE}: measure it on these clips first")
@@ -253,7 +253,7 @@ def report(results: Mapping[str, Rows], made_with: dict[str, Any], out: Path | N
         for m, by in curves.items()
     }
     record = {
-        "weights": weights_id(),
+        "weights": weights,
         "clips": clips,
         "made_with": made_with,
         "bd_rate_vs_x264": bd,

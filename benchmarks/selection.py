@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from clips import EVAL, FRAMES, dfc32_clips, mse, table, uniform, write_json
+from floor import through_linear
 
 from dfccodec.codec.api import load_model
-from dfccodec.codec.fill import POLICIES
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import SNAP, dequantize, quantize
@@ -75,20 +75,12 @@ class LinearClip(Clip):
     """The same with PCA-96 for a model, and interpolation of latents for dropped frames."""
 
     def __init__(self, frames: np.ndarray, loaded: Loaded, qp: int) -> None:
-        self.frames, self.qp, self.linear, self.steps = frames, qp, loaded.model.linear, loaded.model.steps
-        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-        with torch.inference_mode():
-            self.latents = self.linear.analyse(pixels).flatten(2).mT.numpy()
+        self.frames, self.loaded, self.qp = frames, loaded, qp
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """As of `Clip`."""
-        values, size = self.code(kept)
-        slots, _ = POLICIES[Fill.LERP].fill(dequantize(values, self.steps, self.qp), kept, b"")
-        height, width = (side // 16 for side in self.frames.shape[1:3])
-        planes = torch.from_numpy(slots).mT.reshape(len(slots), -1, height, width)
-        with torch.inference_mode():
-            back = self.linear.synthesise(planes).clamp(0, 1) * 255 + 0.5
-        return back.byte().permute(0, 2, 3, 1).numpy(), size
+        values, back = through_linear(self.frames, self.loaded, kept, self.qp, Fill.LERP)
+        return back, len(encode_integers(values)[0])
 
 
 def ends(kept: int) -> np.ndarray:

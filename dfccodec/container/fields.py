@@ -31,7 +31,7 @@ class Fields:
         """The next `count` bytes.
 
         Raises:
-            DamagedError: fewer are left. So do all that read.
+            DamagedError: fewer are left; so it is with all below that read.
         """
         left = len(self.payload) - self.place
         if count > left:

@@ -27,7 +27,7 @@ def named(name: object) -> Iterator[None]:
     """What is found in here to be no `.dfc` file is said to be so by its name.
 
     Raises:
-        NotDfcError: that.
+        NotDfcError: the same, with the name in front.
     """
     try:
         yield
