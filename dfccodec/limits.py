@@ -30,11 +30,11 @@ MAX_EXPANSION = 32768
 exceeds it and no range coder can, so a larger claim is a lie that needs no decoder to refuse. With it a file of 1 KiB
 can claim 32 MiB of latents and no more."""
 
-EXPANSION_FLOOR = 65536
-"""Bytes that may be claimed whatever the compressed size: very small clips of one colour."""
-
 MAX_TEXT = 65535
 """Bytes of a text field: its length is a 16-bit field."""
+
+MAX_JSON_DEPTH = 100
+"""Objects and lists inside one another in a model's configuration: readers of JSON call themselves for each."""
 
 MAX_PAIRS = 1024
 """Key/value pairs of a `tags` or `tool` chunk."""

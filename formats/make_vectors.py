@@ -14,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from vector_damaged import damaged
 from vector_faults import faults
 from vector_motion import uncommon_motion, valid_motion
-from vector_parts import Chunk, Clip, File, Head, Packets, Part, Stream, dissect, integers, zstd
+from vector_parts import Chunk, Clip, File, Head, Packets, Part, Stream, dissect, integers
 from vector_range import uncommon_range, valid_range
+from vector_zstd import uncommon_zstd, valid_zstd
 
 HERE = Path(__file__).resolve().parent
 DISSECTED = ("valid/smallest", "valid/dropped-frames", "valid/sound-and-tags")
@@ -35,24 +37,6 @@ def filters(rows: list[list[int]]) -> np.ndarray:
 
 
 SMALL = Head(width=48, height=32, channels=4)  # grid (1, 2, 3)
-
-# The raw bytes of `compressed()` by libzstd 1.5.7, level 19, with and without checksum: kept here as bytes, since other
-# releases may give others.
-COMPRESSED = bytes.fromhex(
-    "28b52ffd20d01d0200d2840c0950281f4ac622aca013400f17ad9f17c48da66be1499db7f1d12f5f476f1e225c9eac1a"
-    "1aa84c5c2b06e2104b32c9fa0c040500859b4280819d69bbadc5dd2c"
-)
-CHECKSUMMED = bytes.fromhex(
-    "28b52ffd24d01d0200d2840c0950281f4ac622aca013400f17ad9f17c48da66be1499db7f1d12f5f476f1e225c9eac1a"
-    "1aa84c5c2b06e2104b32c9fa0c040500859b4280819d69bbadc5dd2c946597e8"
-)
-
-
-def compressed() -> Clip:
-    """A clip with something to compress."""
-    values = np.zeros((4, 1, 2, 3, 4), np.int16)
-    values[::2] = integers((1, 2, 3, 4), 3)
-    return Clip(frames=8, kept=(0, 2, 5, 6), values=values, filters=filters([[0, 1, 2, 3]] * 4), planes=2)
 
 
 def dropped() -> File:
@@ -105,12 +89,7 @@ def _valid_shapes() -> Iterator[Good]:
         "every filter on every frame",
         File(SMALL, [Clip(frames=4, kept=(0, 1, 2, 3), filters=rotated)]),
     )
-    clip = compressed()
-    yield (
-        "compressed",
-        "latents in compressed blocks",
-        File(SMALL, [replace(clip, latents=[Part(COMPRESSED, "latents")])]),
-    )
+    yield from valid_zstd()
     yield "odd-size", "37 × 21 pixels in patches of 8", File(Head(width=37, height=21, patch=8, channels=2), [Clip()])
     yield (
         "colour-and-shape",
@@ -161,7 +140,7 @@ def uncommon() -> Iterator[Good]:
     yield from _uncommon_chunks()
     yield from _uncommon_streams()
     yield from _uncommon_times()
-    yield from _uncommon_zstd()
+    yield from uncommon_zstd()
     yield from uncommon_range()
     yield from uncommon_motion()
 
@@ -222,11 +201,21 @@ def _uncommon_chunks() -> Iterator[Good]:
         "a tag of 4000 bytes of UTF-8 in four-byte characters",
         File(tags=(("k", "\U0001f3ac" * 1000),)),
     )
+    marks = (("title", "\ufeffa byte order mark"), ("comment", "a zero\0"))
+    yield "text-marks", "U+FEFF first and U+0000 last are part of a text", File(tags=marks)
     yield (
         "config-nested",
         "a configuration of nested JSON",
         File(body=[Clip()], config='{"a": [{"b": null}], "c": 1e400}'),
     )
+    digits = f'{{"a": {"7" * 4400}, "a": -0.0, "NaN": "[{{\\"Infinity"}}'
+    yield "config-long-number", "an integer of 4400 digits, a key twice, brackets in a string", File(config=digits)
+    yield "config-100-deep", "lists in lists, 100 in all", File(config=_nested(99))
+
+
+def _nested(lists: int) -> str:
+    """An object that holds so many lists, one inside another."""
+    return '{"a":' + "[" * lists + "]" * lists + "}"
 
 
 def _uncommon_streams() -> Iterator[Good]:
@@ -265,38 +254,6 @@ def _uncommon_times() -> Iterator[Good]:
     )
 
 
-def _uncommon_zstd() -> Iterator[Good]:
-    clip = compressed()
-    yield (
-        "zstd-checksum",
-        "a zstd frame with its own checksum",
-        File(SMALL, [replace(clip, latents=[Part(CHECKSUMMED, "latents")])]),
-    )
-    content = [Part(b"\0" * 4 + b"\2" * 24, "content")]
-    ones = np.ones((1, 1, 2, 3, 4), np.int16)
-    yield "zstd-blocks", "three blocks", File(SMALL, [Clip(values=ones, latents=zstd(content, blocks=3))])
-    yield (
-        "zstd-window",
-        "a window of 2^27 bytes, the largest",
-        File(SMALL, [Clip(values=ones, latents=zstd(content, window=17 << 3))]),
-    )
-    wide = Head(width=512, height=256, patch=2, channels=1)
-    zeros = np.zeros((3, 1, 128, 256, 1), np.int16)
-    flat = [Part(bytes(3 * (1 + 128 * 256)), "content")]
-    yield (
-        "zstd-rle",
-        "98 307 bytes in one RLE block of 4 bytes",
-        File(wide, [Clip(frames=3, kept=(0, 1, 2), values=zeros, latents=zstd(flat, rle=True))]),
-    )
-    many = Head(channels=1024)
-    zeros = np.zeros((1, 1, 1, 1, 1024), np.int16)
-    yield (
-        "channels-1024",
-        "the most channels",
-        File(many, [Clip(values=zeros, latents=zstd([Part(bytes(2048), "content")], rle=True))]),
-    )
-
-
 def vectors() -> dict[str, tuple[bytes, dict[str, object], str]]:
     """Name (folder/file) -> bytes, expected result, dissection."""
     out: dict[str, tuple[bytes, dict[str, object], str]] = {}
@@ -310,6 +267,9 @@ def vectors() -> dict[str, tuple[bytes, dict[str, object], str]]:
     for fault in faults():
         expected = {"error": fault.error, "section": fault.section, "note": fault.note}
         out[f"faulty/{fault.name}"] = fault.data, expected, ""
+    for broken in damaged():
+        expected = {"section": broken.section, "note": broken.note, "clips": broken.clips}
+        out[f"damaged/{broken.name}"] = broken.data, expected, ""
     return out
 
 
@@ -332,10 +292,12 @@ def table(made: dict[str, tuple[bytes, dict[str, object], str]]) -> str:
     ]
     lines += ["| file | bytes | result | SPEC.md | |", "| --- | --- | --- | --- | --- |"]
     for name, (data, expected, _) in made.items():
+        clips = expected.get("clips")
         note = str(expected["note"]).replace("|", "\\|")
-        lines.append(
-            f"| {name}.dfc | {len(data)} | {expected.get('error', 'good')} | {expected.get('section', '')} | {note} |"
-        )
+        result = expected.get("error", "good")
+        if name.startswith("damaged/") and isinstance(clips, list):
+            result = f"{len(clips)} of 3 clips"
+        lines.append(f"| {name}.dfc | {len(data)} | {result} | {expected.get('section', '')} | {note} |")
     return "\n".join(lines) + "\n"
 
 

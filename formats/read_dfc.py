@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import sys
 import zlib
@@ -52,8 +53,9 @@ class Cursor(io.BytesIO):  # the fields of a payload, never past its end (SPEC.m
 def chunks(data: bytes) -> Any:
     """(type, offset, size, payload) of each chunk (SPEC.md 3)."""
     need(data[:8] == b"\xdfDFC\r\n\x1a\n", "no signature", "not-dfc")
-    place = 8
+    place, name = 8, ""
     while place < len(data):
+        need(name != "foot", "bytes after the footer")
         kind, length = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
         need(kind.isalpha() and len(data) - place >= 12, f"no whole chunk with a type of four letters at {place}")
         need(length <= 1 << 28 and place + 12 + length <= len(data), f"{kind!r} of {length} bytes does not fit")
@@ -76,10 +78,13 @@ def read_head(c: Cursor) -> Record:
     need((area := max(sides[0] * sides[1], tile**2)) <= 1 << 27 and area * h["clip_frames"] <= 1 << 31, "area", "limit")
     need(patch in (1, 2, 4, 8, 16, 32, 64) and not (tile | overlap) % patch and overlap <= tile // 2, "patch or tile")
     need(h["rotation"] <= 3 and h["range"] <= 2 and 0 not in h["rate"][1:] + h["time_base"] + h["pixel_aspect"], "head")
-    h["grid"] = [1, *(-(-side // patch) for side in sides)]
+    cells = [-(-side // patch) for side in sides]
+    h["grid"], h["tile_starts"] = [1, *cells], [[0], [0]]
     if tile:
-        count = [1 + -(-(max(n * patch, tile) - tile) // (tile - overlap)) for n in h["grid"][1:]]
+        count = [1 + -(-(max(n * patch, tile) - tile) // (tile - overlap)) for n in cells]
         h["grid"] = [count[0] * count[1], tile // patch, tile // patch]
+        last = [max(n * patch, tile) - tile for n in cells]
+        h["tile_starts"] = [[min(i * (tile - overlap), e) for i in range(n)] for n, e in zip(count, last, strict=True)]
     need(int(np.prod(h["grid"])) * h["channels"] <= 1 << 28, "too many integers in a frame", "limit")
     h["colour"] = {name: h.pop(name) for name in ("range", "primaries", "transfer", "matrix", "bits")}
     return h
@@ -88,7 +93,8 @@ def read_head(c: Cursor) -> Record:
 def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int) -> np.ndarray:  # SPEC.md 7
     channels, plain, cells = head["channels"], b"", int(np.prod(head["grid"]))
     raw = kept * channels * (2 * cells if coding else 1 + planes * cells)
-    need(raw <= max(65536, 32768 * len(data)), f"{raw} bytes claimed from {len(data)}", "limit")
+    need(raw == 0 or data != b"", "latents: no byte for a kept frame")
+    need(raw <= 32768 * len(data), f"{raw} bytes claimed from {len(data)}", "limit")
     if coding:
         need(planes == 1 and not len(data) % 4 and (any(data[-4:]) if kept else not data), "latents: planes or words")
         words = Decoder(Stack(data), kept, head["grid"], channels).v if kept else []
@@ -124,12 +130,22 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
     need(fill < 4 and coding < 2, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
-    moved = read_motion(c.take(payload), frames, kept, head, need) if fill == 3 else {}
+    filled = c.take(payload)
+    moved = read_motion(filled, frames, kept, head, need) if fill == 3 else {}
     integers = read_integers(c.take(size), len(kept), head, planes, coding)
+    clip["coding"] = ("zstd", "range")[coding]
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
     raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
     return {**clip, **hashes, **moved, "kept": kept, "fill": ("token", "hold", "lerp", "motion")[fill]}, raw
+
+
+def is_object(text: str) -> bool:
+    """RFC 8259, which is stricter than Python: no NaN, numbers of any length."""
+    bare = re.sub(r'"(\\.|[^"\\])*"', "", text, flags=re.DOTALL)
+    deep = max(accumulate((mark in "[{") - (mark in "]}") for mark in bare), default=0)
+    constants = re.search(r"NaN|Infinity", bare)
+    return deep <= 100 and not constants and isinstance(json.loads(text, parse_int=str), dict)
 
 
 def read_small(name: str, c: Cursor, out: Record) -> None:
@@ -137,7 +153,7 @@ def read_small(name: str, c: Cursor, out: Record) -> None:
         out["header"] = read_head(c)
     elif name == "MODL":
         out["model"] = {"name": c.text(), "fingerprint": c.take(32).hex(), "config": c.text()}
-        need(out["model"]["name"] != "" and isinstance(json.loads(out["model"]["config"]), dict), "MODL: empty")
+        need(out["model"]["name"] != "" and is_object(out["model"]["config"]), "MODL: no name or no JSON object")
     elif name == "STEP":
         channels, count = out["header"]["channels"], c.get("H")
         need(count in (1, channels), f"{count} steps")
@@ -170,7 +186,7 @@ def read(data: bytes) -> Record:
     before: Record = {"first_frame": 0, "frames": 0, "timestamps": [-(1 << 63)]}
     for name, at, size, c in chunks(data):
         need((name == "HEAD") == (len(seen) == 1) and (name == "foot") == ("indx" in seen), f"{name} is out of place")
-        need("foot" not in seen and (name not in KNOWN[:5] or not {name, *KNOWN[5:]} & {*seen}), f"{name} is too late")
+        need(name not in KNOWN[:5] or not {name, *KNOWN[5:]} & {*seen}, f"{name} is too late")
         need(name not in KNOWN[5:] or {"HEAD", "MODL", "STEP"} <= {*seen}, "MODL or STEP is missing")
         if name == "CLIP":
             before, raw = read_clip(c, out["header"], out["steps"], before)

@@ -45,12 +45,11 @@ class Motion(Decoder):
         self.n, self.kept = [first_counts(context) for context in range(60)], kept
         self.known: dict[tuple[int, int, int], Block] = {}
         depth = {t: t - 1 - max((k for k in kept if k < t), default=-1) for t in range(frames) if t not in kept}
-        for level in range(max(depth.values()) + 1):
+        for level in range(max(depth.values(), default=-1) + 1):
             now, most = [t for t in depth if depth[t] == level], max(PART // (rows * columns), 1)
             for first in range(0, len(now), most):
                 self.part(level, now[first : first + most])
-        if self.stack.words or self.stack.x != 1 << 24:
-            raise ValueError("the words do not end where the blocks do")
+        self.stack.end()
 
     def part(self, level: int, now: list[int]) -> None:
         """All phases of some frames of a level."""
@@ -134,12 +133,12 @@ def read_motion(
     rows, columns = -(-head["height"] // 8), -(-head["width"] // 8)
     need(not data or (kept and dropped), "fill payload: of nothing")
     claim = 2 * len(dropped) * rows * columns if data else 0
-    need(claim <= max(65536, 32768 * len(data)), f"fill payload: {claim} bytes claimed from {len(data)}", "limit")
+    need(claim <= 32768 * len(data), f"fill payload: {claim} bytes claimed from {len(data)}", "limit")
     need(len(data) % 4 == 0 and (not data or any(data[-4:])), "fill payload: words")
     known = Motion(Stack(data), frames, kept, rows, columns).known if data else {}
     numbers: list[int] = []
     for (t, _, _), (mode, vectors) in sorted(known.items()):
-        modes = [0] + [1] * (t > kept[0]) + [2] * (t < kept[-1]) + [3] * (kept[0] < t < kept[-1])
-        need(mode in modes, f"fill payload: mode {mode} in frame {t}")
+        past, future = min(kept, default=t) < t, max(kept, default=t) > t
+        need((past or not mode & 1) and (future or not mode & 2), f"fill payload: mode {mode} in frame {t}")
         numbers += [mode, *(n * (mode >> side & 1) for side in (0, 1) for n in vectors[side])]
     return {"motion_sha256": sha256(struct.pack(f"<{len(numbers)}h", *numbers)).hexdigest()}

@@ -30,6 +30,10 @@ class Stack:  # words and state (SPEC.md 7.4.1)
         if self.x < 1 << 32 and self.words:
             self.x = self.x << 32 | self.words.pop()
 
+    def end(self) -> None:
+        if self.words or self.x != 1 << 24:
+            raise ValueError("the words do not end where the symbols do")
+
     def raw(self, bits: int) -> int:
         return self.take(range(0, (1 << 24) + 1, 1 << 24 - bits))
 
@@ -64,7 +68,7 @@ class Decoder:
         self.v = [[[0] * channels for _ in range(self.lines * self.columns)] for _ in range(kept)]
         zero = [[0] * channels] * (self.lines * self.columns)
         levels = accumulate(self.code([(0, c, 0, 1, 112, 0) for c in range(channels)]))
-        self.a = [(2 + (i & 1)) << range(34).index(i) // 2 for i in levels]  # index: a ValueError beyond 33
+        self.a = [self.mean(level) for level in levels]
         height = max(1, 16384 // self.columns)
         edges = [0, 2, 6, 12, 20, 32, 48, *range(64, channels, 32)]
         groups = list(pairwise([*(edge for edge in edges if edge < channels), channels]))
@@ -76,8 +80,10 @@ class Decoder:
             for c in range(channels):
                 m = min(max(256 * sum(abs(v[c]) for v in self.now) // len(self.now), 2), (1 << 18) - 1)
                 self.a[c] = m if k == 0 else (5 * self.a[c] + 3 * m) >> 3
-        if self.stack.words or self.stack.x != 1 << 24:
-            raise ValueError("the words do not end where the integers do")
+        self.stack.end()
+
+    def mean(self, level: int) -> int:
+        return (2 + (level & 1)) << range(34).index(level) // 2  # index: a ValueError beyond 33
 
     def band(self, lines: range, groups: list[tuple[int, int]]) -> None:
         cells = sorted(product(lines, range(self.columns)), key=lambda at: (at[0] % self.rows + at[1]) & 1)

@@ -10,6 +10,7 @@ import numpy as np
 from vector_motion import faulty_motion
 from vector_parts import SIGNATURE, Chunk, Clip, File, Head, Packets, Part, Stream, join, zstd
 from vector_range import faulty_range
+from vector_zstd import GOOD_RAW, faulty_zstd, latents
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def index_anew(found: list[Chunk]) -> None:
             own = {p.name: p.data for p in chunk.payload}
             right |= {f"{name} {number}": own[name] for name in ("first_frame", "first_pts", "frames") if name in own}
             right |= {f"offset {number}": _u("Q", place), f"size {number}": _u("I", chunk.size)}
-            right[f"kept {number}"] = bytes([sum(byte.bit_count() for byte in own.get("kept", b""))])
+            bits = int.from_bytes(own.get("kept", b""), "little") & (1 << own.get("frames", b"\0")[0]) - 1
+            right[f"kept {number}"] = bytes([bits.bit_count()])
         last = place if chunk.kind == b"indx" else last
         place += chunk.size
     for name, layout in (("frames", "Q"), ("kept", "Q")):
@@ -99,22 +101,15 @@ def doubled(kind: bytes) -> bytes:
     return edited(lambda found: found.insert(where(found, kind), found[where(found, kind)]))
 
 
-def inserted(place: int, kind: bytes) -> bytes:
-    """The file with an empty chunk of that type."""
-    return edited(lambda found: found.insert(place, Chunk(kind, [])))
-
-
-def latents(coded: list[Part], **more: object) -> bytes:
-    """A file of one small clip with these coded latents; its integers would be 1, 2."""
-    clip = Clip(frames=1, values=np.array([1, 2], np.int16).reshape(1, 1, 1, 2, 1), latents=coded)
-    return join(File(Head(width=32), [replace(clip, **more)]).chunks()[0])  # type: ignore[arg-type]
+def inserted(place: int, kind: bytes, crc_xor: int = 0) -> bytes:
+    """The file with an empty chunk of that type; 99 is after the last."""
+    return edited(lambda found: found.insert(place, Chunk(kind, [], crc_xor=crc_xor)))
 
 
 def _u(layout: str, value: float) -> bytes:
     return struct.pack("<" + layout, value)
 
 
-GOOD_RAW = [Part(b"\0\2\4", "content")]
 Row = tuple[str, str, str, str, bytes]
 
 
@@ -137,7 +132,7 @@ def layer() -> Iterator[Row]:
     yield "chunk-length-beyond-end", "damaged", "3.2", "HEAD claims 2^28 bytes, 100 follow", (
         SIGNATURE + b"HEAD" + _u("I", 1 << 28) + data[16:116]
     )  # fmt: skip
-    yield "chunk-type-not-letters", "damaged", "3.2", "type CL1P", data.replace(b"CLIP", b"CL1P", 1)
+    yield "chunk-type-not-letters", "damaged", "3.2", "type xt4a", inserted(3, b"xt4a")
     for kind in (b"HEAD", b"MODL", b"STEP", b"tags", b"CLIP", b"indx", b"foot"):
         bad = chunks()
         bad[where(bad, kind)].crc_xor = 1
@@ -183,6 +178,11 @@ def order() -> Iterator[Row]:
         name = kind.decode()
         note = f"critical chunk {name} before the clips"
         yield f"unknown-critical-{name}", "unsupported", "3.2", note, inserted(3, kind)
+    for place, error, note in ((0, "unsupported", "first"), (-1, "unsupported", "last"), (99, "damaged", "after-foot")):
+        yield f"unknown-critical-{note}", error, "2.1", f"critical chunk CRIT, {note}", inserted(place, b"CRIT")
+    for kind in (b"CRIT", b"xtra"):
+        note = f"one bit of the checksum of the unknown chunk {kind.decode()}"
+        yield f"crc-{kind.decode()}", "damaged", "3.2", note, inserted(3, kind, crc_xor=1)
     yield "unknown-critical-late", "unsupported", "3.2", "critical chunk CRIT after the first clip", edited(
         lambda c: c.insert(where(c, b"CLIP") + 1, Chunk(b"CRIT", []))
     )  # fmt: skip
@@ -190,26 +190,33 @@ def order() -> Iterator[Row]:
 
 def header() -> Iterator[Row]:
     rows: list[tuple[str, str, str, str, str, int]] = [
-        ("needs-2", "unsupported", "4.1", "needs", "B", 2), ("needs-0", "damaged", "4.1", "needs", "B", 0),
-        ("version-0", "damaged", "4.1", "version", "B", 0), ("flags", "unsupported", "5.1", "flags", "H", 1),
+        ("needs-0", "damaged", "4.1", "needs", "B", 0), ("flags", "unsupported", "5.1", "flags", "H", 1),
         ("reserved", "unsupported", "5.1", "reserved", "H", 256), ("width-0", "damaged", "5.1", "width", "H", 0),
         ("height-0", "damaged", "5.1", "height", "H", 0), ("patch-3", "damaged", "5.1", "patch", "B", 3),
-        ("patch-0", "damaged", "5.1", "patch", "B", 0), ("patch-128", "damaged", "5.1", "patch", "B", 128),
+        ("patch-0", "damaged", "5.1", "patch", "B", 0),
         ("clip-frames-0", "damaged", "5.1", "clip_frames", "B", 0),
         ("clip-frames-65", "damaged", "5.1", "clip_frames", "B", 65),
         ("channels-0", "damaged", "5.1", "channels", "H", 0),
-        ("channels-1025", "damaged", "5.1", "channels", "H", 1025),
         ("tile-24", "damaged", "5.1", "tile", "H", 24), ("overlap-without-tile", "damaged", "5.1", "overlap", "H", 16),
         ("rate-over-0", "damaged", "5.1", "rate denominator", "I", 0),
         ("time-base-0", "damaged", "5.1", "time base numerator", "I", 0),
         ("time-base-over-0", "damaged", "5.1", "time base denominator", "I", 0),
         ("aspect-0", "damaged", "5.1", "pixel aspect numerator", "I", 0),
+        ("aspect-over-0", "damaged", "5.1", "pixel aspect denominator", "I", 0),
         ("rotation-4", "damaged", "5.1", "rotation", "B", 4), ("range-3", "damaged", "5.1", "colour range", "B", 3),
     ]  # fmt: skip
     for name, error, section, field, layout, value in rows:
         yield f"head-{name}", error, section, f"{field} is {value}", changed(b"HEAD", field, _u(layout, value))
-    big = Head(width=65535, height=65535)
-    yield "head-65535x65535", "limit", "5.1", "4 294 836 225 pixels", join(File(big).chunks()[0])
+    for name, error, section, note, head in (
+        ("needs-2", "unsupported", "4.1", "version 2 that needs 2", Head(version=2, needs=2)),
+        ("needs-over-version", "damaged", "4.1", "version 0 that needs 1", Head(version=0)),
+        ("patch-128", "damaged", "5.1", "patch is 128", Head(patch=128)),
+        ("channels-1025", "damaged", "5.1", "channels is 1025", Head(channels=1025)),
+        ("pixels", "limit", "5.1", "134 225 920 pixels", Head(width=16385, height=8192, clip_frames=1)),
+        ("overlap-8", "damaged", "5.1", "overlap of half a patch", Head(width=64, tile=32, overlap=8)),
+        ("overlap-32-of-48", "damaged", "5.1", "overlap over half a tile", Head(width=96, tile=48, overlap=32)),
+    ):
+        yield f"head-{name}", error, section, note, join(File(head).chunks()[0])
     long = Head(width=16384, height=8192, clip_frames=17)
     yield "head-clip-pixels", "limit", "5.1", "2 281 701 376 pixels a clip", join(File(long).chunks()[0])
     wide = Head(width=8192, height=8192, patch=1, channels=5)
@@ -233,14 +240,11 @@ def preamble() -> Iterator[Row]:
     empty = File(name="")
     yield "model-no-name", "damaged", "5.3", "the name is empty", join(empty.chunks()[0])
     yield "model-name-not-utf8", "damaged", "5.3", "name ff fe 00 80", changed(b"MODL", "name", b"\xff\xfe\0\x80")
-    for name, config in (("list", "[]"), ("not-json", "{,}"), ("deep", "[" * 4000)):
-        yield (
-            f"model-config-{name}",
-            "damaged",
-            "5.3",
-            f"configuration {config[:9]}",
-            join(File(config=config).chunks()[0]),
-        )
+    configs = {"list": "[]", "not-json": "{,}", "nan": '{"a":NaN}', "infinity": '{"a":[-Infinity]}'}
+    configs |= {"unclosed": "[" * 4000, "101-deep": '{"a":' + "[" * 100 + "]" * 100 + "}"}
+    for name, config in configs.items():
+        note = f"configuration {config[:20]}"
+        yield f"model-config-{name}", "damaged", "5.3", note, join(File(config=config).chunks()[0])
     yield "model-short-fingerprint", "damaged", "5.3", "31 bytes", changed(b"MODL", "fingerprint", bytes(31))
     for name, value in (
         ("nan", float("nan")),
@@ -253,8 +257,12 @@ def preamble() -> Iterator[Row]:
     yield "steps-3-of-2", "damaged", "5.4", "three steps for two channels", join(
         replace(sound(), steps=(1.0, 1.0, 1.0)).chunks()[0]
     )  # fmt: skip
+    three = replace(sound(), head=Head(width=32, channels=3), steps=(1.0, 1.0))
+    yield "steps-2-of-3", "damaged", "5.4", "two steps for three channels", join(three.chunks()[0])
     yield "steps-none", "damaged", "5.4", "no step at all", changed(b"STEP", "count", _u("H", 0))
     yield "tags-not-utf8", "damaged", "5.5", "value ff", changed(b"tags", "value 0", b"\xff")
+    surrogate = File(tags=(("title", b"\xed\xa0\x80"),))
+    yield "tags-surrogate", "damaged", "5.5", "value ed a0 80, half of a pair", join(surrogate.chunks()[0])
     yield "tags-count", "damaged", "5.5", "two pairs claimed, one there", changed(b"tags", "count", _u("H", 2))
     yield "tags-extra", "damaged", "5.5", "none claimed, one there", changed(b"tags", "count", _u("H", 0))
     yield "tags-1025", "limit", "5.5", "1025 pairs", join(File(tags=(("", ""),) * 1025).chunks()[0])
@@ -264,6 +272,7 @@ def streams() -> Iterator[Row]:
     yield "stream-kind-3", "damaged", "5.6", "kind 3", changed(b"strm", "kind", b"\3")
     yield "stream-reserved", "damaged", "5.6", "reserved is 1", changed(b"strm", "reserved", b"\1")
     yield "stream-time-base-0", "damaged", "5.6", "0/48000", changed(b"strm", "time base numerator", bytes(4))
+    yield "stream-time-base-over-0", "damaged", "5.6", "1/0", changed(b"strm", "time base denominator", bytes(4))
     yield "stream-no-codec", "damaged", "5.6", "codec is empty", join(File(body=[Stream(codec="")]).chunks()[0])
     yield "stream-extradata-2-gib", "damaged", "5.6", "2 GiB claimed", changed(b"strm", "size", _u("I", 1 << 31))
     yield (
@@ -285,7 +294,6 @@ def streams() -> Iterator[Row]:
 
 def clips() -> Iterator[Row]:
     rows: list[tuple[str, str, str, str, bytes]] = [
-        ("frames-0", "damaged", "6.1", "frames", b"\0"), ("frames-over", "damaged", "6.1", "frames", b"\x21"),
         ("qp-64", "damaged", "6.1", "qp", b"\x40"), ("fill-4", "unsupported", "6.5", "fill", b"\4"),
         ("coding-2", "unsupported", "6.1", "coding", b"\2"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
         ("planes-0", "damaged", "6.1", "planes", b"\0"), ("planes-3", "damaged", "6.1", "planes", b"\3"),
@@ -293,12 +301,21 @@ def clips() -> Iterator[Row]:
         ("fill-2-gib", "damaged", "6.1", "fill_bytes", _u("I", 1 << 31)),
         ("latents-2-gib", "damaged", "6.1", "latent_bytes", _u("I", 1 << 31)),
         ("latents-short", "damaged", "6.1", "latent_bytes", _u("I", 3)),
-        ("first-frame", "damaged", "6.1", "first_frame", _u("I", 7)),
-        ("pts-overflow", "damaged", "6.4", "first_pts", _u("q", 2**63 - 6)),
         ("kept-more", "damaged", "7.3", "kept", b"\7"),
     ]  # fmt: skip
     for name, error, section, field, data in rows:
         yield f"clip-{name}", error, section, f"{field} is {data.hex()}", changed(b"CLIP", field, data)
+    for name, most, file in (
+        ("frames-0", "0 frames", File(body=[Clip(frames=0, kept=())])),
+        ("frames-over", "33 frames", File(body=[Clip(frames=33)])),
+        ("frames-2-of-1", "2 frames where clips have 1", File(Head(clip_frames=1), [Clip(frames=2)])),
+        ("pts-overflow", "the end is 2^63", File(body=[Clip(frames=2, durations=(3,), first_pts=2**63 - 6)])),
+    ):
+        section = "6.4" if name == "pts-overflow" else "6.1"
+        yield f"clip-{name}", "damaged", section, most, join(file.chunks()[0])
+    yield "clip-first-frame", "damaged", "6.1", "frames begin with 7", changed(
+        b"CLIP", "first_frame", _u("I", 7), of=File(body=[Clip()])
+    )  # fmt: skip
     yield "clip-empty", "damaged", "6.1", "no byte of payload", edited(
         lambda c: setattr(c[where(c, b"CLIP")], "payload", [])
     )  # fmt: skip
@@ -331,56 +348,6 @@ def _fill_payload(found: list[Chunk]) -> None:
     clip.payload.insert(place, Part(b"\0", "fill payload"))
 
 
-def coded() -> Iterator[Row]:
-    """Faults of the zstd frame and of what it holds."""
-    good = b"".join(p.data for p in zstd(GOOD_RAW))
-
-    def one(data: bytes) -> bytes:
-        return latents([Part(data, "latents")])
-
-    yield "latents-none", "damaged", "7", "no byte for a kept frame", one(b"")
-    yield "latents-not-zstd", "damaged", "7.3", "eleven zeros", one(bytes(11))
-    yield (
-        "latents-skippable",
-        "damaged",
-        "7.3",
-        "a skippable frame of three bytes",
-        one(b"\x50\x2a\x4d\x18\3\0\0\0\0\2\4"),
-    )
-    long = zstd([Part(b"\0\2\4\6", "content")])
-    yield "latents-one-more", "damaged", "7.3", "content size 4, 3 wanted", latents(long)
-    claim = good[:4] + b"\xa0" + _u("I", 1 << 31) + good[6:]
-    yield "latents-claim-2-gib", "damaged", "7.3", "content size 2^31, 3 wanted", one(claim)
-    yield "latents-no-size", "damaged", "7.3", "no content size", one(good[:4] + b"\0\0" + good[6:])
-    yield "latents-content-short", "damaged", "7.3", "a block of two bytes where three are claimed", one(
-        good[:6] + _u("I", 2 << 3 | 1)[:3] + b"\0\2"
-    )  # fmt: skip
-    yield "latents-content-long", "damaged", "7.3", "a block of four bytes where three are claimed", one(
-        good[:6] + _u("I", 4 << 3 | 1)[:3] + b"\0\2\4\6"
-    )  # fmt: skip
-    yield "latents-cut", "damaged", "7.3", "the last byte of the frame is missing", one(good[:-1])
-    yield "latents-trailing-byte", "damaged", "7.3", "one byte after the frame", one(good + b"\0")
-    yield "latents-two-frames", "damaged", "7.3", "a second, empty frame", one(good + b"\x28\xb5\x2f\xfd\x20\0\1\0\0")
-    yield from _coded_header(good, one)
-
-
-def _coded_header(good: bytes, one: Callable[[bytes], bytes]) -> Iterator[Row]:
-    yield "latents-dictionary", "damaged", "7.3", "dictionary 7", one(good[:4] + b"\x21\7" + good[5:])
-    yield (
-        "latents-checksum",
-        "damaged",
-        "7.3",
-        "a wrong content checksum",
-        one(good[:4] + b"\x24" + good[5:] + bytes(4)),
-    )
-    yield "latents-reserved-block", "damaged", "7.3", "block type 3", one(good[:6] + _u("I", 3 << 3 | 7)[:3] + good[9:])
-    window = b"".join(p.data for p in zstd(GOOD_RAW, window=20 << 3))
-    yield "latents-window-1-gib", "limit", "7.3", "a window of 2^30 bytes", one(window)
-    yield "latents-filter-4", "damaged", "7.2", "filter 4", latents(zstd([Part(b"\4\2\4", "content")]))
-    flipped = changed(b"CLIP", "low bytes", b"\2" * 8)
-    yield "latents-other-integers", "damaged", "8.2", "good in itself, but not what the hash says", flipped
-
-
 def index() -> Iterator[Row]:
     rows = [
         ("clips", _u("I", 1)), ("clips", b"\xff" * 4), ("frames", _u("Q", 6)), ("kept", _u("Q", 2)),
@@ -390,6 +357,8 @@ def index() -> Iterator[Row]:
     for field, data in rows:
         name = "index-" + field.replace(" ", "-").replace("_", "-") + ("-huge" if data == b"\xff" * 4 else "")
         yield name, "damaged", "8.1", f"{field} is {data[:8].hex()}", changed(b"indx", field, data)
+    flipped = changed(b"CLIP", "low bytes", b"\2" * 8)
+    yield "latents-other-integers", "damaged", "8.2", "good in itself, but not what the hash says", flipped
     yield "index-frames-both", "damaged", "8.1", "totals fit the entries, not the clips", _swap_frames()
     yield "index-extra-byte", "damaged", "8.1", "a byte after the entries", edited(
         lambda c: c[-2].payload.append(Part(b"\0", "extra"))
@@ -413,7 +382,19 @@ def _swap_frames() -> bytes:
 
 def faults() -> Iterator[Fault]:
     """Every faulty vector."""
-    groups = (signatures, layer, order, header, preamble, streams, clips, coded, faulty_range, faulty_motion, index)
+    groups = (
+        signatures,
+        layer,
+        order,
+        header,
+        preamble,
+        streams,
+        clips,
+        faulty_zstd,
+        faulty_range,
+        faulty_motion,
+        index,
+    )
     for group in groups:
         for row in group():
             yield Fault(*row)

@@ -24,6 +24,18 @@ def decisions(modes: tuple[tuple[int, ...], ...], rows: int, columns: int, span:
     return out
 
 
+def gliding(shape: tuple[int, int, int]) -> Ints:
+    """Decisions (D, rows, columns, 5) much like those of their neighbours, with an odd one here and there."""
+    odd = integers((*shape, 5), 3, 1009)
+    out = np.zeros((*shape, 5), np.int16)
+    for t, y, x in np.ndindex(shape):
+        out[t, y, x] = (3 - (y * 3 + x) // 14 % 4, y // 3 - t, x // 5, 4 - y // 5, x // 4 + t)
+        for i, value in enumerate(odd[t, y, x].tolist()):
+            if abs(value) < (40, 160, 90, 160, 90)[i]:
+                out[t, y, x, i] = abs(value) % 4 if i == 0 else out[t, y, x, i] + value % 33 - 16
+    return out
+
+
 EVERY = ((0, 2), (3, 1, 2, 0), (3,), (1, 0, 1), (1,))
 
 
@@ -52,6 +64,10 @@ def uncommon_motion() -> Iterator[Good]:
     odd = Head(width=37, height=21, patch=4, channels=2)
     yield "motion-odd-size", "37 × 21 pixels in patches of 4: 3 × 5 blocks of 8", File(
         odd, [Clip(frames=3, kept=(0, 2), fill=3, motion=decisions(((0, 1, 2, 3),), 3, 5))]
+    )  # fmt: skip
+    field = Head(width=132, height=135, patch=64)
+    yield "motion-grid", "17 × 17 blocks: every step, nearly every context", File(
+        field, [Clip(frames=6, kept=(0, 2, 5), fill=3, motion=gliding((3, 17, 17)))]
     )  # fmt: skip
     tiled = Head(width=40, height=24, patch=8, channels=2, tile=16, overlap=8)
     yield "motion-tiles", "blocks are of the whole picture, whatever the tiles", File(
@@ -90,7 +106,14 @@ def faulty_motion() -> Iterator[Row]:
     yield "motion-half-word", "damaged", "6.7", "two bytes after the last word", one(sane + b"\0\1")
     yield "motion-zeros", "damaged", "6.7", "the last word is 0", one(bytes(8))
     none = Clip(frames=2, kept=(), values=np.zeros((0, 1, 2, 3, 4), np.int16), fill=3)
-    yield "motion-nothing-kept", "damaged", "6.7", "a payload and no kept frame", one(b"\0\0\0\1", none)
+    still = replace(none, motion=np.zeros((2, 4, 6, 5), np.int16)).moved()
+    yield "motion-nothing-kept", "damaged", "6.7", "a payload and no kept frame", one(still, none)
+    last = Clip(frames=2, fill=3, motion=np.zeros((1, 1, 1, 5), np.int16))
+    short = last.moved()
+    assert len(short) == 4, "a state of one word stays what it is with a word of 0 above it"
+    yield "motion-last-word-0", "damaged", "6.7", "a word of 0 after the last", one(
+        short + bytes(4), last, Head(width=8, height=8, patch=8)
+    )  # fmt: skip
     every = Clip(frames=1, kept=(0,), fill=3)
     yield "motion-nothing-dropped", "damaged", "6.7", "a payload and no dropped frame", one(b"\0\0\0\1", every)
     large = Head(width=2056, height=2048, patch=64)

@@ -18,7 +18,7 @@ from write_motion import Odd, motion_of, unused_cleared
 from write_range import words_of
 
 Ints = npt.NDArray[np.int16]
-Pairs = tuple[tuple[str, str], ...]
+Pairs = tuple[tuple[str, str | bytes], ...]
 
 SIGNATURE = b"\xdfDFC\r\n\x1a\n"
 NONE, PREVIOUS, LEFT, UP = range(4)
@@ -102,18 +102,23 @@ class Head:
     needs: int = 1
 
     @property
+    def tile_starts(self) -> list[list[int]]:
+        """First row and first column of each tile, laid down one by one rather than by the formula of SPEC.md 5.2."""
+        out = []
+        for length in (self.height, self.width):
+            last = max((length + self.patch - 1) // self.patch * self.patch, self.tile) - self.tile
+            starts = [0]
+            while self.tile and starts[-1] < last:
+                starts.append(min(starts[-1] + self.tile - self.overlap, last))
+            out.append(starts)
+        return out
+
+    @property
     def grid(self) -> tuple[int, int, int]:
-        """Tiles laid down one by one rather than by the formula of SPEC.md 5.2, to check that too."""
         if not self.tile:
             return 1, (self.height + self.patch - 1) // self.patch, (self.width + self.patch - 1) // self.patch
-        counts = []
-        for length in (self.height, self.width):
-            padded = max((length + self.patch - 1) // self.patch * self.patch, self.tile)
-            end, count = self.tile, 1
-            while end < padded:
-                end, count = end + self.tile - self.overlap, count + 1
-            counts.append(count)
-        return counts[0] * counts[1], self.tile // self.patch, self.tile // self.patch
+        down, right = self.tile_starts
+        return len(down) * len(right), self.tile // self.patch, self.tile // self.patch
 
     def chunk(self) -> Chunk:
         rows: list[tuple[str, int, str]] = [
@@ -137,6 +142,7 @@ class Head:
             "rotation": self.rotation,
             "colour": dict(zip(names, self.colour, strict=True)),
             "grid": list(self.grid),
+            "tile_starts": self.tile_starts,
         }
 
 
@@ -303,7 +309,8 @@ class Clip:
         return {
             **moved, "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,
             "kept": list(self.kept), "importance": list(self.importance or b""), "qp": self.qp,
-            "fill": FILLS[self.fill], "planes": self.planes, "timestamps": self.stamps()[:-1], "end": self.stamps()[-1],
+            "fill": FILLS[self.fill], "coding": CODINGS[self.coding], "planes": self.planes,
+            "timestamps": self.stamps()[:-1], "end": self.stamps()[-1],
             "integers_sha256": hashlib.sha256(struct.pack(f"<{len(flat)}h", *flat)).hexdigest(),
             "latents_sha256": hashlib.sha256(struct.pack(f"<{len(flat)}f", *scaled)).hexdigest(),
         }  # fmt: skip

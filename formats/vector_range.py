@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from vector_parts import Clip, File, Head, Part, integers, join
-from write_range import words_of
+from write_range import by_chance, read_on, words_of
 
 Good = tuple[str, str, File]
 Row = tuple[str, str, str, str, bytes]
@@ -64,8 +64,35 @@ def uncommon_range() -> Iterator[Good]:
     many = Head(channels=1024)
     clip = Clip(values=integers((1, 1, 1, 1, 1024), 0, 5), coding=1)
     yield "range-channels-1024", "the most channels, phases without a cell", File(many, [clip])
+    yield from _uncommon_statistics()
     flat = Clip(frames=3, kept=(0, 1, 2), values=np.zeros((3, 1, 64, 64, 1), np.int16), coding=1)
     yield "range-zeros", "12 288 zeros", File(Head(width=64, height=64, patch=1), [flat])
+
+
+def _uncommon_statistics() -> Iterator[Good]:
+    """Contexts that small files of likely integers never see, where a wrong weight goes unnoticed."""
+    for name, shape, first, most, note in (
+        ("dense", (4, 1, 8, 8, 40), 8, 200, "10 240 integers, which together use nearly every weight"),
+        ("wild", (3, 1, 4, 4, 12), 15, 0, "all symbols alike: escapes and shifts of all lengths, scales at the clamp"),
+        ("low", (3, 1, 4, 4, 24), 0, 253, "scales below 8"),
+    ):
+        values, words = by_chance(shape, first, most)
+        head = Head(width=16 * shape[3], height=16 * shape[2], channels=shape[4])
+        clip = Clip(frames=shape[0], kept=tuple(range(shape[0])), values=values, coding=1)
+        yield f"range-{name}", note, File(head, [replace(clip, latents=[Part(words, "words")])])
+    zeros = Clip(frames=3, kept=(0, 1, 2), values=np.zeros((3, 1, 2, 3, 4), np.int16), coding=1)
+    yield "range-zeros-4", "zeros in two groups: no mean is below 2", File(SMALL, [zeros])
+    values = integers((4, 1, 2, 3, 4), 2, 9)
+    values[::2] += 32763
+    values[1::2] -= 32764
+    clip = Clip(frames=4, kept=(0, 1, 2, 3), values=values, coding=1)
+    yield "range-int16-changes", "changes from frame to frame of more than 16 bits", File(SMALL, [clip])
+    for columns, rows, note in ((5000, 4, "a band of three lines, one of one"), (16385, 2, "lines over 16 384")):
+        values = np.zeros((1, 1, rows, columns, 1), np.int16)
+        values[0, 0, :, 5::700, 0] = 6
+        values[0, 0, 2:4, 6::700, 0] = -9
+        wide = Head(width=columns, height=rows, patch=1)
+        yield f"range-bands-{columns}", note, File(wide, [Clip(values=values, coding=1)])
 
 
 def faulty_range() -> Iterator[Row]:
@@ -78,24 +105,34 @@ def faulty_range() -> Iterator[Row]:
         clip = clip or Clip(frames=2, kept=(0, 1), values=values, coding=1)
         return join(File(of, [replace(clip, latents=[Part(data, "words")], **more)]).chunks()[0])  # type: ignore[arg-type]
 
+    def on(data: bytes) -> bytes:
+        """Hash and index are of what a reader finds that does not mind."""
+        return one(data, clip=Clip(frames=2, kept=(0, 1), values=read_on(data, values.shape), coding=1))
+
     yield "range-none", "damaged", "7.4", "no word for two kept frames", one(b"")
     yield "range-zeros-only", "damaged", "7.4", "the last word is 0", one(bytes(40))
-    yield "range-last-word-0", "damaged", "7.4", "a word of 0 after the last", one(sane + bytes(4))
+    zero = np.zeros((1, 1, 1, 1, 1), np.int16)
+    short = words_of(zero)
+    assert len(short) == 4, "a state of one word stays what it is with a word of 0 above it"
+    yield "range-last-word-0", "damaged", "7.4", "a word of 0 after the last", one(
+        short + bytes(4), Head(), Clip(values=zero, coding=1)
+    )  # fmt: skip
     yield "range-half-word", "damaged", "7.4", "two bytes after the last word", one(sane + b"\0\1")
-    yield "range-first-word-missing", "damaged", "7.4", "words run out before the end", one(sane[4:])
+    yield "range-first-word-missing", "damaged", "7.4", "words run out before the end", on(sane[4:])
     yield "range-last-word-missing", "damaged", "7.4", "begins at the wrong word", one(sane[:-4])
-    yield "range-word-too-many", "damaged", "7.4", "a word is left at the end", one(b"\1\2\3\4" + sane)
-    yield "range-zero-word-too-many", "damaged", "7.4", "a word of 0 is left at the end", one(bytes(4) + sane)
-    yield "range-end-state", "damaged", "7.4", "the state at the end is not 2^24", one(bytes([sane[0] ^ 1]) + sane[1:])
-    yield "range-start-2-23", "damaged", "7.4.1", "written from a state of 2^23", one(words_of(values, start=1 << 23))
-    for level in (-1, 34):
+    yield "range-word-too-many", "damaged", "7.4", "a word is left at the end", on(b"\1\2\3\4" + sane)
+    yield "range-zero-word-too-many", "damaged", "7.4", "a word of 0 is left at the end", on(bytes(4) + sane)
+    yield "range-end-state", "damaged", "7.4", "the state at the end is not 2^24", on(bytes([sane[0] ^ 1]) + sane[1:])
+    yield "range-start-2-23", "damaged", "7.4.1", "written from a state of 2^23", on(words_of(values, start=1 << 23))
+    for level in (-1, 34, 65540):
         odd = words_of(values, [9, level, 9])
         yield f"range-level-{level}", "damaged", "7.4.4", f"level {level} in channel 1", one(odd)
     yield "range-planes-2", "damaged", "7.4", "two planes", one(sane, planes=2)
     none = Clip(kept=(), values=np.zeros((0, 1, 2, 3, 3), np.int16), coding=1)
     yield "range-of-nothing", "damaged", "7.4", "a word and no kept frame", one(b"\0\0\0\1", clip=none)
-    large = Head(width=8192, height=4096, patch=1)
-    huge = Clip(values=np.zeros((1, 1, 1, 1, 1), np.int16), coding=1)
-    yield "range-expansion", "limit", "7.4", "33 554 432 integers from four bytes", one(b"\0\0\0\1", large, huge)
-    wide = Head(width=128, height=128, patch=1)
-    yield "range-runs-dry", "damaged", "7.4", "16 384 integers and one word", one(b"\0\0\0\1", wide, huge)
+    large = Head(width=257, height=257, patch=1)
+    huge = Clip(values=zero, coding=1)
+    yield "range-expansion", "limit", "7.4", "66 049 integers from four bytes", one(b"\0\0\0\1", large, huge)
+    wide = Head(width=64, height=64, patch=1)
+    dry = replace(huge, values=read_on(short, (1, 1, 64, 64, 1)))
+    yield "range-runs-dry", "damaged", "7.4", "4096 integers in the word of one", one(short, wide, dry)

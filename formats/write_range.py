@@ -46,11 +46,16 @@ class Encoder(Decoder):
         self.script, self.k = script, -1
         super().__init__(script, len(wanted), grid, wanted.shape[2])
 
+    def mean(self, level: int) -> int:
+        """As it would be without a limit, modulo 2^16; a ValueError below 0."""
+        level = level - 65536 if level > 65535 else level
+        return (2 + (level & 1)) << (level // 2)
+
     def code(self, todo: list[Item]) -> list[int]:
         wanted = []
         for here, c, guess, flip, *_ in todo:
-            r = self.first[c] if self.k < 0 else flip * (self.wanted[self.k][here][c] - guess)
-            wanted.append((r + 32768) % 65536 - 32768)
+            r = flip * (self.wanted[self.k][here][c] - guess)
+            wanted.append(self.first[c] if self.k < 0 else (r + 32768) % 65536 - 32768)
         self.script.lines = symbols_of(wanted, [item[4:] for item in todo])
         return super().code(todo)
 
@@ -70,6 +75,61 @@ def symbols_of(residuals: list[int], contexts: list[tuple[int, int]]) -> list[in
     say += [low[i] for i in sorted(count, key=lambda i: contexts[i][1]) if contexts[i][1]]
     say += [length for length, _ in escapes.values()]
     return say + [more for length, more in sorted(escapes.values(), key=lambda e: e[0]) if length]
+
+
+class Chance(Script):
+    """Symbols made up as they are asked for: whatever integers they stand for.
+
+    Args:
+        levels: how many symbols at the beginning are levels, all of them the first one.
+        first: the level, 0…15.
+        most: chances in 256 that a symbol is 16, an integer as expected.
+    """
+
+    def __init__(self, levels: int, first: int, most: int) -> None:
+        super().__init__()
+        self.given, self.most, self.state = [16 + first, *[16] * (levels - 1)], most, 1
+
+    def dice(self, sides: int) -> int:
+        self.state = (self.state * 1103515245 + 12345) % (1 << 31)
+        return (self.state >> 16) * sides >> 15
+
+    def take(self, sums: range | list[int]) -> int:
+        raw = isinstance(sums, range)
+        if raw:
+            symbol = self.dice(min(len(sums) - 1, 1 << 14))
+            symbol -= symbol == 15 and len(sums) == 17  # an escape that no writer makes
+        elif self.given:
+            symbol = self.given.pop(0)
+        else:
+            symbol = 16 if self.dice(256) < self.most else self.dice(33)
+        self.lines = [symbol]
+        return super().take(sums)
+
+
+def by_chance(shape: tuple[int, ...], first: int, most: int) -> tuple[npt.NDArray[np.int16], bytes]:
+    """Integers (K, tiles, rows, columns, C) and their words, from symbols made up; arguments as of `Chance`."""
+    script = Chance(shape[4], first, most)
+    found = Decoder(script, shape[0], list(shape[1:4]), shape[4]).v
+    return np.array(found, np.int16).reshape(shape), script.coded(START)
+
+
+class Patient(Stack):
+    """Words that may end anywhere."""
+
+    def end(self) -> None:
+        pass
+
+
+class ReadOn(Decoder):
+    """What a reader finds that does not see that a level is too high."""
+
+    mean = Encoder.mean
+
+
+def read_on(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
+    """Integers (K, tiles, rows, columns, C) that are found in faulty words by a reader that goes on."""
+    return np.array(ReadOn(Patient(data), shape[0], list(shape[1:4]), shape[4]).v, np.int16).reshape(shape)
 
 
 def words_of(values: npt.NDArray[np.int16], levels: list[int] | None = None, start: int = START) -> bytes:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -113,13 +115,25 @@ def unpack_model(payload: bytes, offset: int | None = None) -> ModelId:
     name = f.text("name")
     model = ModelId(name, f.take(32, "fingerprint"), f.text("configuration"))
     f.end()
-    try:
-        known = isinstance(json.loads(model.config), dict)
-    except (ValueError, RecursionError):
-        known = False
-    if not name or not known:
+    if not name or not _is_json_object(model.config):
         raise f.fail("needs a name and a configuration that is a JSON object")
     return model
+
+
+def _is_json_object(text: str) -> bool:
+    """Whether it is an object of RFC 8259, which is stricter than Python: no NaN, numbers of any length."""
+    bare = re.sub(r'"(\\.|[^"\\])*"', "", text, flags=re.DOTALL)
+    depth = accumulate((mark in "[{") - (mark in "]}") for mark in bare)
+    if max(depth, default=0) > limits.MAX_JSON_DEPTH:
+        return False
+    try:
+        return isinstance(json.loads(text, parse_constant=_no_constant, parse_int=str), dict)
+    except ValueError:
+        return False
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def pack_steps(steps: np.ndarray) -> bytes:

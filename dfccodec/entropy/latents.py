@@ -11,7 +11,7 @@ import numpy as np
 import zstandard
 
 from dfccodec.errors import DamagedError, LimitError
-from dfccodec.limits import EXPANSION_FLOOR, MAX_CLIP_VALUES, MAX_EXPANSION, MAX_WINDOW
+from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION, MAX_WINDOW
 
 LEVEL = 19
 """zstd level: 22 gains nothing measurable on latents, 12 costs 11 % (benchmarks/latent_coding.py)."""
@@ -101,7 +101,9 @@ def check_claim(data: bytes, kept: int, grid: Grid, channels: int, planes: int) 
     size = raw_size(kept, grid, channels, planes)
     if kept * channels * int(np.prod(grid, dtype=object)) > MAX_CLIP_VALUES:
         raise LimitError(f"latents: {size} bytes declared, over the limit of {MAX_CLIP_VALUES} integers")
-    if size > max(EXPANSION_FLOOR, MAX_EXPANSION * len(data)):
+    if size and not data:
+        raise DamagedError(f"latents: no byte for {kept} kept frame{'s' * (kept > 1)}")
+    if size > MAX_EXPANSION * len(data):
         raise LimitError(f"latents: {size} bytes declared from {len(data)}, more than {MAX_EXPANSION} times as many")
     if size == 0:
         if data:
@@ -113,7 +115,8 @@ def check_claim(data: bytes, kept: int, grid: Grid, channels: int, planes: int) 
     except zstandard.ZstdError as error:
         raise DamagedError(f"latents: not a zstd frame ({error})") from None
     if whole != size:
-        raise DamagedError(f"latents: the zstd frame declares {whole} bytes, the header asks for {size}")
+        declared = "no size" if whole < 0 else f"{whole} bytes"
+        raise DamagedError(f"latents: the zstd frame declares {declared}, the header asks for {size} bytes")
     if frame.window_size > max(MAX_WINDOW, size):
         raise LimitError(f"latents: zstd window of {frame.window_size} bytes, over the limit of {MAX_WINDOW}")
     return size

@@ -17,7 +17,7 @@ from dfccodec.entropy.latents import Grid
 from dfccodec.entropy.range_model import Ints, walk
 from dfccodec.entropy.range_tables import EDGE, FLOOR, PRECISION, START, SYMBOLS
 from dfccodec.errors import DamagedError, LimitError
-from dfccodec.limits import EXPANSION_FLOOR, MAX_CLIP_VALUES, MAX_EXPANSION
+from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
 
 if TYPE_CHECKING:
     import constriction
@@ -87,12 +87,14 @@ def check_range_claim(data: bytes, kept: int, grid: Grid, channels: int) -> None
 
 def check_words(what: str, data: bytes, values: int) -> None:
     """Raise LimitError or DamagedError unless `data` can be the words of that many integers."""
-    if 2 * values > max(EXPANSION_FLOOR, MAX_EXPANSION * len(data)):
+    if values and not data:
+        raise DamagedError(f"{what}: no word for {values} integers")
+    if 2 * values > MAX_EXPANSION * len(data):
         raise LimitError(f"{what}: {values} integers declared from {len(data)} bytes, more than a coder can make")
     if len(data) % 4:
         raise DamagedError(f"{what}: {len(data)} bytes are no whole number of words of 4")
     if values and not any(data[-4:]):
-        raise DamagedError(f"{what}: the last word is missing or 0")
+        raise DamagedError(f"{what}: the last word is 0")
 
 
 class Statistics:

@@ -99,7 +99,7 @@ RAW = b"\0\2\4\6"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "not a zstd frame"),
+        (b"", "no byte for 1 kept frame"),
         (bytes(20), "not a zstd frame"),
         (coded(RAW + b"\0"), "declares 5 bytes, the header asks for 4"),
         (coded(RAW[:3]), "declares 3 bytes"),

@@ -162,7 +162,7 @@ def test_no_content_expands_beyond_the_limit() -> None:
     for value, cells in itertools.product((0, -32768, 1, -16), ((1, 1, 1), (1, 1, 50), (2, 181, 181), (1, 700, 700))):
         values = np.full((1, *cells, 1), value, np.int16)
         data = encode_range(values)
-        assert 2 * values.size <= max(65536, MAX_EXPANSION * len(data)), (value, cells)
+        assert 2 * values.size <= MAX_EXPANSION * len(data), (value, cells)
         check_range_claim(data, 1, cells, 1)
     zeros = np.zeros((8, 1, 700, 700, 1), np.int16)
     assert 5000 < zeros.size / len(encode_range(zeros)) < MAX_EXPANSION / 2
@@ -187,8 +187,8 @@ GRID = (1, 2, 3)
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda data: b"", "the last word is missing or 0"),
-        (lambda data: data + bytes(4), "the last word is missing or 0"),
+        (lambda data: b"", "no word for"),
+        (lambda data: data + bytes(4), "the last word is 0"),
         (lambda data: data[:-1], "no whole number of words"),
         (lambda data: data[4:], "the words end before|do not end"),
         (lambda data: bytes(4) + data, "do not end where the integers do"),

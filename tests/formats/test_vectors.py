@@ -31,7 +31,7 @@ from dfccodec.codec.quantizer import dequantize
 from dfccodec.codec.verify import verify
 from dfccodec.container.chunks import KNOWN, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
-from dfccodec.container.records import Fill, Ratio, StreamInfo
+from dfccodec.container.records import Coding, Fill, Ratio, StreamInfo
 from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,10 +40,11 @@ VECTORS = FORMATS / "vectors"
 sys.path.insert(0, str(FORMATS))
 import make_vectors  # noqa: E402
 import read_dfc  # noqa: E402
+import vector_zstd  # noqa: E402
 
 SPEC = (ROOT / "SPEC.md").read_text(encoding="utf-8")
 ALL = sorted(str(p.relative_to(VECTORS).with_suffix("")) for p in VECTORS.glob("*/*.dfc"))
-GOOD = [name for name in ALL if not name.startswith("faulty/")]
+GOOD = [name for name in ALL if name.startswith(("valid/", "uncommon/"))]
 FAULTY = [name for name in ALL if name.startswith("faulty/")]
 
 
@@ -99,7 +100,8 @@ def ours(data: bytes) -> dict[str, Any]:
     out: dict[str, Any] = {
         "header": {name: getattr(h, name) for name in plain}
         | {name: pair(getattr(h, name)) for name in ("rate", "time_base", "pixel_aspect")}
-        | {"grid": list(h.grid), "colour": dict(h.colour.__dict__)},
+        | {"grid": list(h.grid), "colour": dict(h.colour.__dict__)}
+        | {"tile_starts": [h.tile_starts(side) if h.tile else [0] for side in (h.height, h.width)]},
         "model": {"name": model.name, "fingerprint": model.fingerprint.hex(), "config": model.config},
         "steps": reader.preamble.steps.tolist(),
         "tool": [list(p) for p in reader.preamble.tool],
@@ -143,6 +145,7 @@ def our_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
         "importance": clip.importance.tolist(),
         "qp": clip.qp,
         "fill": Fill(clip.fill).name.lower(),
+        "coding": Coding(clip.coding).name.lower(),
         "planes": clip.planes,
         "timestamps": clip.timestamps,
         "end": clip.first_pts + sum(each),
@@ -218,10 +221,10 @@ def test_the_hexdumps_of_the_specification_are_the_files() -> None:
 
 
 def test_stored_zstd_frames_hold_what_they_stand_for() -> None:
-    raw = b"".join(p.data for p in make_vectors.compressed().raw())
-    assert zstandard.ZstdDecompressor().decompress(make_vectors.COMPRESSED) == raw
-    assert zstandard.ZstdDecompressor().decompress(make_vectors.CHECKSUMMED) == raw
-    assert zstandard.get_frame_parameters(make_vectors.CHECKSUMMED).has_checksum
+    raw = b"".join(p.data for p in vector_zstd.compressed().raw())
+    assert zstandard.ZstdDecompressor().decompress(vector_zstd.COMPRESSED) == raw
+    assert zstandard.ZstdDecompressor().decompress(vector_zstd.CHECKSUMMED) == raw
+    assert zstandard.get_frame_parameters(vector_zstd.CHECKSUMMED).has_checksum
 
 
 def test_every_section_the_code_cites_is_there() -> None:
@@ -329,7 +332,7 @@ def test_the_second_reader_stands_alone() -> None:
     allowed = {"read_dfc.py": {"numpy", "zstandard", "read_range"}, "read_range.py": set()}
     allowed["read_dfc.py"] |= {"read_motion"}
     allowed["read_motion.py"] = {"read_range"}
-    for name, most in (("read_dfc.py", 200), ("read_range.py", 150), ("read_motion.py", 150)):
+    for name, most in (("read_dfc.py", 220), ("read_range.py", 160), ("read_motion.py", 160)):
         text = (FORMATS / name).read_text(encoding="utf-8")
         assert len(text.splitlines()) < most
         names = set()

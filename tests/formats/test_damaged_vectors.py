@@ -1,0 +1,44 @@
+"""What dfccodec gets out of the damaged vectors, and that a reader which does not go on refuses them (SPEC.md 10)."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from dfccodec.container.reader import ClipAt, StreamReader
+from dfccodec.errors import DamagedError
+
+FORMATS = Path(__file__).resolve().parents[2] / "formats"
+sys.path.insert(0, str(FORMATS))
+import read_dfc  # noqa: E402
+
+PATHS = sorted((FORMATS / "vectors" / "damaged").glob("*.dfc"))
+
+
+def test_there_are_some() -> None:
+    assert len(PATHS) >= 20
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_every_whole_clip_is_found_and_no_other(path: Path) -> None:
+    expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["clips"]
+    try:
+        reader = StreamReader(io.BytesIO(path.read_bytes()))
+    except DamagedError:
+        assert expected == []
+        return
+    found = [item for item in reader if isinstance(item, ClipAt)]
+    names = ("offset", "first_frame", "frames")
+    assert [(c.offset, c.clip.first_frame, c.clip.frames) for c in found] == [
+        tuple(e[n] for n in names) for e in expected
+    ]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_strict_reader_refuses(path: Path) -> None:
+    with pytest.raises(read_dfc.Refused):
+        read_dfc.read(path.read_bytes())

@@ -1,0 +1,98 @@
+"""Faulty vectors break one rule: a reader that does not know the rule finds nothing else to refuse."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+FORMATS = Path(__file__).resolve().parents[2] / "formats"
+sys.path.insert(0, str(FORMATS))
+import read_dfc  # noqa: E402
+import read_range  # noqa: E402
+
+# Those that can be read on. Of the others most end too early, or hold bytes that mean nothing without the rule.
+READ_ON = {
+    "chunk": ["type-not-letters"],
+    "crc": ["CLIP", "foot", "HEAD", "indx", "MODL", "STEP", "tags", "xtra"],
+    "head": [
+        "aspect-0",
+        "aspect-over-0",
+        "channels-1025",
+        "clip-frames-65",
+        "flags",
+        "needs-0",
+        "needs-2",
+        "needs-over-version",
+        "overlap-8",
+        "overlap-32-of-48",
+        "patch-128",
+        "pixels",
+        "rate-over-0",
+        "reserved",
+        "rotation-4",
+        "tile-65472",
+        "time-base-0",
+        "time-base-over-0",
+    ],
+    "model": ["config-101-deep", "config-infinity", "config-list", "config-nan", "no-name"],
+    "steps": ["0", "inf", "nan", "negative", "subnormal"],
+    "stream": ["kind-3", "no-codec", "reserved", "twice", "65", "time-base-0", "time-base-over-0"],
+    "packets": ["key-2", "reserved", "undeclared"],
+    "tags": ["1025"],
+    "clip": [
+        "bits-beyond",
+        "frames-2-of-1",
+        "frames-over",
+        "pts-overflow",
+        "qp-64",
+        "reserved",
+        "time-goes-back",
+        "timing-2",
+    ],
+    "index": ["clips", "frames", "kept", "latent-hash", "offset-0", "reserved-0"],
+    "foot": ["offset"],
+    "unknown": ["critical-CRIT", "critical-Head", "critical-late"],
+    "latents": ["filter-4", "other-integers", "window-144-mib", "window-1-gib"],
+    "range": [
+        "end-state",
+        "first-word-missing",
+        "last-word-0",
+        "level-34",
+        "level-65540",
+        "of-nothing",
+        "planes-2",
+        "runs-dry",
+        "start-2-23",
+        "word-too-many",
+        "zero-word-too-many",
+    ],
+    "motion": ["last-word-0", "no-future", "no-past", "nothing-dropped", "nothing-kept", "one-side"],
+}
+
+
+@pytest.mark.parametrize("name", [f"{kind}-{rule}" for kind, rules in READ_ON.items() for rule in rules])
+def test_there_is_no_other_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ignored: list[str] = []
+
+    def need(fine: bool, message: str, kind: str = "damaged") -> None:
+        if not fine:
+            ignored.append(message)
+            if len(ignored) > 1:
+                raise read_dfc.Refused(message, kind)
+
+    def end(stack: read_range.Stack) -> None:
+        if stack.words or stack.x != 1 << 24:
+            ignored.append("the end")
+
+    def mean(decoder: read_range.Decoder, level: int) -> int:
+        if level > 33:
+            ignored.append("a level")
+        return (2 + (level & 1)) << (level & 65535) // 2
+
+    monkeypatch.setattr(read_dfc, "need", need)
+    monkeypatch.setattr(read_range.Stack, "end", end)
+    monkeypatch.setattr(read_range.Decoder, "mean", mean)
+    read_dfc.read((FORMATS / "vectors" / "faulty" / f"{name}.dfc").read_bytes())
+    assert len(ignored) == 1, ignored
