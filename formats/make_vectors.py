@@ -18,6 +18,7 @@ from vector_damaged import damaged
 from vector_faults import faults
 from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Clip, File, Head, Packets, Part, Stream, dissect, integers
+from vector_pictures import pictures
 from vector_range import uncommon_range, valid_range
 from vector_zstd import uncommon_zstd, valid_zstd
 
@@ -298,6 +299,8 @@ def table(made: dict[str, tuple[bytes, dict[str, object], str]]) -> str:
         if name.startswith("damaged/") and isinstance(clips, list):
             result = f"{len(clips)} of 3 clips"
         lines.append(f"| {name}.dfc | {len(data)} | {result} | {expected.get('section', '')} | {note} |")
+    lines += ["", "Pictures, JSON alone:", "", "| file | SPEC.md | |", "| --- | --- | --- |"]
+    lines += [f"| pictures/{name}.json | {picture['section']} | {picture['note']} |" for name, picture in pictures()]
     return "\n".join(lines) + "\n"
 
 
@@ -313,6 +316,10 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         path.with_suffix(".json").write_text(json.dumps(expected, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+    for name, picture in pictures():
+        path = options.out / "pictures" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(picture, separators=(",", ":")) + "\n", encoding="utf-8")
     (options.out / "README.md").write_text(table(made), encoding="utf-8")
     if options.spec.exists():
         spec = options.spec.read_text(encoding="utf-8")

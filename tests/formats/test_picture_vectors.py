@@ -1,0 +1,57 @@
+"""What dfccodec makes of the numbers of `formats/vectors/pictures/` (SPEC.md 6.5 to 6.7)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dfccodec.codec import fill
+from dfccodec.codec.motion.blocks import Decisions, Sides
+from dfccodec.codec.motion.compose import Composer
+from dfccodec.codec.tiles import join
+from dfccodec.container.records import Fill, Header, Ratio
+
+PICTURES = Path(__file__).resolve().parents[2] / "formats" / "vectors" / "pictures"
+
+
+def vector(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((PICTURES / f"{name}.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def to_bytes(samples: np.ndarray) -> np.ndarray:
+    return np.floor(np.clip(samples, 0, 1) * 255 + 0.5).astype(int)
+
+
+@pytest.mark.parametrize("policy", [Fill.HOLD, Fill.LERP])
+def test_slots(policy: Fill) -> None:
+    v = vector("fill")
+    latents = np.array(v["latents"], np.float32)[:, None]
+    slots, known = fill.policy(policy).fill(latents, np.isin(np.arange(v["frames"]), v["kept"]), b"")
+    assert known.all()
+    np.testing.assert_allclose(slots[:, 0], v["slots"][policy.name.lower()], atol=1e-4)
+
+
+def test_tiles() -> None:
+    v = vector("tiles")
+    header = Header(**v["header"], channels=1, rate=Ratio(25, 1), time_base=Ratio(1, 25))
+    count, side = len(header.tile_starts(header.height)) * len(header.tile_starts(header.width)), header.tile
+    samples = np.array(v["samples"], np.float32).reshape(count, 1, side, side, 3) / 256
+    picture = to_bytes(join(list(samples), header)[0]).ravel()
+    assert np.abs(picture - v["picture"]).max() <= 1
+
+
+def test_motion() -> None:
+    v = vector("motion")
+    samples = np.array(v["samples"], np.float32).reshape(v["frames"], v["height"], v["width"], 3).clip(0, 256) / 256
+    kept = np.isin(np.arange(v["frames"]), v["kept"])
+    blocks = np.array(v["decisions"], np.int16).reshape(v["frames"] - len(v["kept"]), 2, 3, 5)
+    composer = Composer(Decisions(Sides.of(kept), blocks))
+    for frame in v["kept"]:
+        composer.know(frame, samples[frame])
+    made = [composer.painted(int(frame), samples[frame]) for frame in np.flatnonzero(~kept)]
+    assert np.abs(to_bytes(np.stack(made)).ravel() - v["pictures"]).max() <= 1
