@@ -80,6 +80,7 @@ def _uncommon_statistics() -> Iterator[Good]:
         head = Head(width=16 * shape[3], height=16 * shape[2], channels=shape[4])
         clip = Clip(frames=shape[0], kept=tuple(range(shape[0])), values=values, coding=1)
         yield f"range-{name}", note, File(head, [replace(clip, latents=[Part(words, "words")])])
+    yield "range-levels", "every level, and means after them: scales at many edges of buckets", _ladder()
     zeros = Clip(frames=3, kept=(0, 1, 2), values=np.zeros((3, 1, 2, 3, 4), np.int16), coding=1)
     yield "range-zeros-4", "zeros in two groups: no mean is below 2", File(SMALL, [zeros])
     values = integers((4, 1, 2, 3, 4), 2, 9)
@@ -93,6 +94,18 @@ def _uncommon_statistics() -> Iterator[Good]:
         values[0, 0, 2:4, 6::700, 0] = -9
         wide = Head(width=columns, height=rows, patch=1)
         yield f"range-bands-{columns}", note, File(wide, [Clip(values=values, coding=1)])
+
+
+def _ladder() -> File:
+    """A clip of three kept frames for every level, its integers about as large as that says."""
+    clips = []
+    for level in range(34):
+        sizes = [(2 + (i & 1) << i // 2) * 3 // 256 + 2 for i in (level, 33 - level)]
+        values = np.concatenate([integers((3, 1, 1, 2, 1), level * 31 + 7, min(size, 60001)) for size in sizes], axis=4)
+        values[1:, ..., level % 2] += values[:1, ..., level % 2] // 2
+        words = [Part(words_of(values, [level, 33 - level]), "words")]
+        clips.append(Clip(frames=3, kept=(0, 1, 2), values=values, latents=words, coding=1))
+    return File(Head(width=32, channels=2), [*clips])
 
 
 def faulty_range() -> Iterator[Row]:
