@@ -241,6 +241,7 @@ def preamble() -> Iterator[Row]:
     yield "model-no-name", "damaged", "5.3", "the name is empty", join(empty.chunks()[0])
     yield "model-name-not-utf8", "damaged", "5.3", "name ff fe 00 80", changed(b"MODL", "name", b"\xff\xfe\0\x80")
     configs = {"list": "[]", "not-json": "{,}", "nan": '{"a":NaN}', "infinity": '{"a":[-Infinity]}'}
+    configs["open-string"] = '{"a":"' + '\\"' * 2700  # patterns that try every quote take seconds
     configs |= {"unclosed": "[" * 4000, "101-deep": '{"a":' + "[" * 100 + "]" * 100 + "}"}
     for name, config in configs.items():
         note = f"configuration {config[:20]}"

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import struct
 from collections.abc import Callable
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,15 @@ def test_the_head_of_a_clip_is_enough_for_its_record(made: tuple[Clip, Header]) 
 def test_models_come_back(name: str, fingerprint: bytes, config: dict[str, object]) -> None:
     model = ModelId(name, fingerprint, json.dumps(config))
     assert pack.unpack_model(pack.pack_model(model)) == model
+
+
+@pytest.mark.parametrize("config", ['{"a":"' + '\\"' * 32000, '{"a":' * 10000, '{"a":' + "[" * 60000, '"' * 65000])
+def test_no_configuration_costs_a_second(config: str) -> None:
+    """A pattern that went back at every quote took half a minute for the first of these."""
+    begun = process_time()
+    with pytest.raises(DamagedError, match="a JSON object"):
+        pack.unpack_model(pack_text("x") + bytes(32) + pack_text(config))
+    assert process_time() - begun < 1
 
 
 @given(st.lists(st.floats(2.0**-126, 2.0**127, width=32), min_size=1, max_size=9))
