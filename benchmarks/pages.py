@@ -98,14 +98,18 @@ def selection() -> str:
 
 
 def coding() -> str:
-    """Bytes of the latents under each coder."""
+    """Bytes of the latents under each coder, and how fast the two are that files can have."""
     found = result("latent_coding")
     kept, qps = ("6", "8", "32"), ("16", "24", "32")
     rows = [
-        (name, *(f"{sizes[k][q] / 1000:.1f}" if q in sizes.get(k, ()) else "" for k in kept for q in qps))
-        for name, sizes in found["bytes"].items()
+        (name, *(f"{by[k][q] / 1000:.1f}" if q in by.get(k, ()) else "" for k in kept for q in qps))
+        for name, by in found["bytes"].items()
     ]
-    return table(("kB a clip", *(f"{k} kept, QP {q}" for k in kept for q in qps)), rows)
+    speeds = found["integers_per_second"]
+    coders = next(iter(speeds.values()))
+    lines = [(name, *(f"{by[name] / 1e6:.1f}" for by in speeds.values())) for name in coders]
+    sizes = table(("kB a clip", *(f"{k} kept, QP {q}" for k in kept for q in qps)), rows)
+    return sizes + "\n\n" + table(("million integers/s, one thread", *speeds), lines)
 
 
 def bd_rates() -> str:

@@ -110,7 +110,7 @@ class _Watch:
         self.whole = 0
 
     def ask(
-        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints | int,
+        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         if self._reader.coder.num_words() - 2 < self._floor:  # two words are the state

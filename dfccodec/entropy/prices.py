@@ -51,7 +51,7 @@ class _Prices:
         return residuals
 
     def ask(
-        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints | int,
+        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         used = np.flatnonzero(np.bincount(contexts.ravel()))

@@ -107,16 +107,20 @@ class Statistics:
     def frequencies(self, contexts: npt.NDArray[np.intp] | slice) -> npt.NDArray[np.int64]:
         """(n, SYMBOLS) frequencies that sum to 2^24, for each context."""
         counts = self.counts[contexts]
-        spare = (1 << PRECISION) - SYMBOLS * FLOOR
-        out: npt.NDArray[np.int64] = counts * spare // counts.sum(axis=1, keepdims=True) + FLOOR
+        out = counts * ((1 << PRECISION) - SYMBOLS * FLOOR)
+        out //= counts.sum(axis=1, keepdims=True)
+        out += FLOOR
         out[:, EDGE] += (1 << PRECISION) - out.sum(axis=1)
         return out
 
     def learn(self, contexts: Bytes, symbols: Ints) -> None:
         """Count what a pass has coded."""
-        place = contexts.astype(np.intp) * SYMBOLS + symbols
-        found = np.bincount(place, minlength=self.counts.size).reshape(self.counts.shape)
-        self.counts += tables.WEIGHT * found
+        place = contexts.astype(np.intp)
+        place *= SYMBOLS
+        place += symbols
+        found = np.bincount(place, minlength=self.counts.size)
+        found *= tables.WEIGHT
+        self.counts += found.reshape(self.counts.shape)
 
 
 class _Pass:
@@ -124,7 +128,7 @@ class _Pass:
 
     def __init__(self, contexts: Bytes) -> None:
         sizes = np.bincount(contexts)
-        self.used = np.flatnonzero(sizes)
+        self.used = sizes.nonzero()[0]
         self.sizes: list[int] = sizes[self.used].tolist()
         self.order = np.argsort(contexts, kind="stable")
 
@@ -170,9 +174,9 @@ class RangeWriter:
 
     def _symbols(self, contexts: Bytes, symbols: Ints) -> None:
         sort = _Pass(contexts)
-        rows = (self.statistics.frequencies(sort.used) - 1).astype(np.float64)
-        for row, part in zip(rows, sort.split(symbols[sort.order]), strict=True):
-            self._add(part, _table(row))
+        tables_used = _tables(self.statistics.frequencies(sort.used))
+        for table, part in zip(tables_used, sort.split(symbols[sort.order]), strict=True):
+            self._add(part, table)
 
     def _raw(self, values: Ints, bits: Ints) -> None:
         """Low bits with no model, those of fewer bits first."""
@@ -231,9 +235,9 @@ class RangeReader:
         if not contexts.size:
             return np.zeros(0, np.int32)
         symbols = self._symbols(contexts)
-        out = symbols - EDGE
+        out = symbols - np.int32(EDGE)
         low = 0 if shifts is None else self._raw(shifts) - _half(shifts)
-        escaped = np.flatnonzero((symbols == 0) | (symbols == 2 * EDGE))
+        escaped = (np.abs(out) == EDGE).nonzero()[0]
         if escaped.size:
             bits = self.coder.decode(_uniform(LENGTHS), escaped.size)
             excess = self._raw(bits) + (1 << bits) - 1
@@ -244,8 +248,8 @@ class RangeReader:
 
     def _symbols(self, contexts: Bytes) -> Ints:
         sort = _Pass(contexts)
-        rows = (self.statistics.frequencies(sort.used) - 1).astype(np.float64)
-        parts = [self.coder.decode(_table(row), size) for row, size in zip(rows, sort.sizes, strict=True)]
+        tables_used, decode = _tables(self.statistics.frequencies(sort.used)), self.coder.decode
+        parts = [decode(table, size) for table, size in zip(tables_used, sort.sizes, strict=True)]
         out = np.empty(contexts.size, np.int32)
         out[sort.order] = np.concatenate(parts)
         return out
@@ -253,7 +257,7 @@ class RangeReader:
     def _raw(self, bits: Ints) -> Ints:
         out = np.zeros(bits.size, np.int32)
         for count in range(1, int(bits.max(initial=0)) + 1):
-            where = np.flatnonzero(bits == count)
+            where = (bits == count).nonzero()[0]
             if where.size:
                 out[where] = self.coder.decode(_uniform(1 << count), where.size)
         return out
@@ -280,15 +284,17 @@ def _coder(words: npt.NDArray[np.uint32]) -> constriction.stream.stack.AnsCoder:
     return constriction.stream.stack.AnsCoder(words)
 
 
-def _table(row: npt.NDArray[np.float64]) -> Any:
-    """A table of exactly the frequencies `row + 1`.
+def _tables(frequencies: npt.NDArray[np.int64]) -> list[Any]:
+    """Tables of exactly these frequencies (n, SYMBOLS), n of them.
 
-    constriction gives each symbol 1 and its share of the rest; the rest is what `row` sums to, so each share is the
-    number itself, and cumulative sums of integers below 2^24 are exact. tests/entropy holds it to that.
+    constriction gives each symbol 1 and its share of the rest. It is handed what a symbol has beyond 1, which sums to
+    the rest, so each share is the number itself; cumulative sums of integers below 2^24 are exact. tests/entropy holds
+    it to that.
     """
     import constriction
 
-    return constriction.stream.model.Categorical(row, perfect=False)
+    table = constriction.stream.model.Categorical
+    return [table(row, perfect=False) for row in (frequencies - 1).astype(np.float64)]
 
 
 @lru_cache(maxsize=32)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy import range_tables as tables
-from dfccodec.entropy.range_tables import MAX_MEAN, MEAN_CONTEXT, MEANS, ONE, Weights
+from dfccodec.entropy.range_tables import MAX_MEAN, MEAN_CONTEXT, MEANS, ONE
 from dfccodec.errors import DamagedError
 
 Ints = npt.NDArray[np.int32]
@@ -47,7 +47,7 @@ class Question(Protocol):
     """Somebody who wants to know what other integers would cost; see `entropy.prices`."""
 
     def ask(
-        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints | int,
+        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         """Before a pass is coded: its place, how residuals come from integers, and all a coder knows."""
@@ -62,9 +62,9 @@ class Band:
         first, last: raster numbers of its first cell and after its last one.
         even: how many of its cells have an even row + column; they come first in coding order, then the odd ones.
         order: (cells,) raster number of each, from `first`, in coding order.
-        near: (4, cells) places of the neighbours above, left, right and below in the same tile and band; the number
-            of cells where there is none.
-        count: (cells,) how many neighbours each has, at least 1.
+        near: (4, odd cells) places of the neighbours above, left, right and below in the same tile and band, all of
+            them even; `even` where there is none.
+        count: (odd cells,) how many neighbours each has, at least 1.
     """
 
     first: int
@@ -99,27 +99,10 @@ def _band(line: int, height: int, rows: int, columns: int) -> Band:
     above, below = framed[:-2, 1:-1].copy(), framed[2:, 1:-1].copy()
     above[row == 0] = below[row == rows - 1] = cells
     sides = (above, framed[1:-1, :-2], framed[1:-1, 2:], below)
-    near = place[np.stack([side.ravel()[order] for side in sides])]
-    count = np.maximum((near < cells).sum(axis=0), 1)
-    return Band(line * columns, line * columns + cells, int(cells - odd.sum()), order, near, count)
-
-
-@dataclass
-class Activity:
-    """Magnitudes of one kind (of integers, or of their change since the kept frame before) summed over channels.
-
-    Attributes:
-        near: (cells,) of the group before in this frame.
-        far: (cells,) of all groups before, halved from group to group.
-    """
-
-    near: Longs
-    far: Longs
-
-    def add(self, magnitudes: Ints) -> None:
-        """Go on to the next group; `magnitudes` (cells, channels) are those of the group just coded."""
-        self.near = magnitudes.sum(axis=1, dtype=np.int64)
-        self.far = (self.far >> 1) + self.near
+    even = int(cells - odd.sum())
+    near = np.minimum(place[np.stack([side.ravel()[order[even:]] for side in sides])], even)
+    count = np.maximum((near < even).sum(axis=0), 1)
+    return Band(line * columns, line * columns + cells, even, order, near, count)
 
 
 def walk(shape: Shape, coder: Coder, values: Shorts | None = None, question: Question | None = None) -> Shorts:
@@ -197,105 +180,123 @@ class _Means:
 
 
 class _BandWalk:
-    """One band of one kept frame."""
+    """One band of one kept frame, channels first, (channels, cells): most arithmetic is of a cell with its channels.
+
+    Magnitudes are of two kinds: of integers and, after the first kept frame, of their change since the one before. One
+    is below 2^16, so the sum of a group's 32 channels over four neighbours is below 2^23: int32 will do.
+    """
 
     def __init__(
         self, y: Shorts, k: int, band: Band, means: Longs, coder: Coder, writing: bool, question: Question | None
     ) -> None:
-        self.now = y[k, band.first : band.last]
-        self.before = y[k - 1, band.first : band.last] if k else None
-        self.earlier = y[k - 2, band.first : band.last] if k > 1 else None
-        self.band, self.means, self.coder, self.writing = band, means, coder, writing
-        self.k, self.question = k, question
-        self.size, self.change = (Activity(*(np.zeros(band.cells, np.int64) for _ in range(2))) for _ in range(2))
+        self.y, self.k, self.band, self.coder, self.writing, self.question = y, k, band, coder, writing, question
+        self.means = means.astype(np.int32)
+        self.starts = tables.groups(y.shape[2])
+        self.kinds = 2 if k else 1
+        self.now = self._frame(k)
+        # Summed over channels, (kinds, cells): of the group before, and of all before, halved from group to group.
+        self.near, self.far = np.zeros((2, self.kinds, band.cells), np.int32)
         self.near_mean, self.far_mean = 1, 1
+        if k:
+            self._look_back()
+
+    def _frame(self, k: int) -> Ints:
+        """(C, cells)."""
+        return self.y[k, self.band.first : self.band.last].T.astype(np.int32, order="C")
+
+    def _look_back(self) -> None:
+        """All that the kept frames before say, for every group at once."""
+        self.old = self._frame(self.k - 1)
+        self.own = np.empty((2, *self.old.shape), np.int32)
+        np.abs(self.old, out=self.own[0])
+        np.abs(self.old if self.k == 1 else self.old - self._frame(self.k - 2), out=self.own[1])
+        self.past = np.add.reduceat(self.own, self.starts[:-1], axis=1, dtype=np.int32)
+        self.sign = (self.old >> 31) | 1
+        self.lively = (self.old != 0).view(np.uint8) * np.uint8(tables.BUCKETS)
 
     def run(self) -> None:
-        starts = tables.groups(self.now.shape[1])
-        for group, (first, last) in enumerate(itertools.pairwise(starts)):
-            self.channels = slice(first, last)
+        for group, (first, last) in enumerate(itertools.pairwise(self.starts)):
+            self.group, self.channels = group, slice(first, last)
             self.own_mean = int(self.means[self.channels].sum())
             even, cells = self.band.even, self.band.cells
             for phase, part in enumerate([(0, even), (even, cells)] if group < tables.PHASED else [(0, cells)]):
-                self._pass(group, phase, slice(*part))
-            found = self.now[:, self.channels].astype(np.int32)
-            self.size.add(np.abs(found))
-            if self.before is not None:
-                self.change.add(np.abs(found - self.before[:, self.channels]))
+                self._pass(phase, slice(*part))
+            self.near = self._magnitudes(cells)[..., :cells].sum(axis=1, dtype=np.int32)
+            self.far = (self.far >> 1) + self.near
             self.near_mean = self.own_mean
             self.far_mean = (self.far_mean >> 1) + self.own_mean if group else self.own_mean
+        if not self.writing:
+            self.y[self.k, self.band.first : self.band.last] = self.now.T
 
-    def _pass(self, group: int, phase: int, cells: slice) -> None:
+    def _pass(self, phase: int, cells: slice) -> None:
         """Code the cells of one phase of one group."""
         if cells.start == cells.stop:
             return
-        row = tables.weights(group, self.before is not None, phase)
-        found = self.now[:, self.channels]
-        old = None if self.before is None else self.before[cells, self.channels].astype(np.int32)
-        scale = self._scale(row.size, self.size, cells, old, self._known(phase, found))
-        guess = self._between(found, cells) if phase and group == 0 else np.zeros(scale.shape, np.int32)
-        contexts = np.zeros(scale.shape, np.uint8)
-        flip: Ints | int = 1
-        if old is not None and self.before is not None:
-            moved = old if self.earlier is None else old - self.earlier[cells, self.channels]
-            still = self._scale(
-                row.change, self.change, cells, moved, self._known(phase, found, self.before[:, self.channels])
-            )
-            static = still < scale
-            guess = np.where(static, old, guess)
-            scale = np.minimum(scale, still)
+        place = self.channels, cells
+        scales = self._scales(phase, cells)
+        scale = scales[0]
+        guess = self._between() if phase and not self.group else np.zeros(scale.shape, np.int32)
+        flip: Ints = np.ones(1, np.int32)
+        if self.k:
+            static = scales[1] < scale
+            np.copyto(guess, self.old[place], where=static)
+            scale = np.minimum(scale, scales[1])
+            flip = self.sign[place]
+        contexts = tables.bucket_table().take(scale, mode="clip")
+        if self.k:
             contexts += static.view(np.uint8) * np.uint8(2 * tables.BUCKETS)
-            contexts += (old != 0).view(np.uint8) * np.uint8(tables.BUCKETS)
-            flip = (old >> 31) | 1
-        contexts += tables.bucket_table().take(scale, mode="clip")
+            contexts += self.lively[place]
         large = int(scale.max()) >> (tables.TOP_OCTAVE + 1)
-        shifts = tables.shift_table().take(scale, mode="clip").ravel() if large else None
+        shifts = tables.shift_table().take(scale, mode="clip").T.ravel() if large else None
         if self.question is not None:
-            place = slice(self.band.first + cells.start, self.band.first + cells.stop)
-            self.question.ask(self.k, place, self.channels, guess, flip, contexts, shifts)
+            there = slice(self.band.first + cells.start, self.band.first + cells.stop)
+            self.question.ask(self.k, there, self.channels, guess.T, flip.T, contexts.T, shifts)
         residual = None
         if self.writing:
-            residual = ((found[cells] - guess) * flip).astype(np.int16).astype(np.int32).ravel()
-        coded = self.coder.code(contexts.ravel(), shifts, residual)
+            residual = ((self.now[place] - guess) * flip).T.astype(np.int16, order="C").astype(np.int32).ravel()
+        coded = self.coder.code(contexts.T.ravel(), shifts, residual)
         if not self.writing:
-            found[cells] = (guess + flip * coded.reshape(guess.shape)).astype(np.int16)
+            self.now[place] = (guess + flip * coded.reshape(guess.shape[::-1]).T).astype(np.int16)
 
-    def _known(self, phase: int, found: Shorts, before: Shorts | None = None) -> Ints | None:
-        """In phase 1 the magnitudes of the even cells, or of their change; the last row, 0, is no neighbour."""
-        if not phase:
-            return None
-        even = self.band.even
-        out = np.zeros((self.band.cells + 1, found.shape[1]), np.int32)
-        out[:even] = found[:even]
-        if before is not None:
-            out[:even] -= before[:even]
-        return np.abs(out)
+    def _magnitudes(self, cells: int) -> Ints:
+        """Of the integers of this group in its first `cells`, and of their change: (kinds, channels, cells + 1).
 
-    def _scale(self, weights: Weights, activity: Activity, cells: slice, own: Ints | None, known: Ints | None) -> Ints:
-        """How large residuals are to be expected, (cells, channels) in 1/256."""
-        ratio = np.full(cells.stop - cells.start, weights.mean, np.int64)
-        ratio += weights.near * ONE * activity.near[cells] // self.near_mean
-        ratio += weights.far * ONE * activity.far[cells] // self.far_mean
-        added: Ints | int = weights.least
-        if own is not None:
-            own = np.abs(own)
-            ratio += weights.past * ONE * own.sum(axis=1, dtype=np.int64) // self.own_mean
-            added = own * weights.own + added
-        if known is not None:
-            beside = known[self.band.near[:, cells]].sum(axis=0, dtype=np.int32)
-            around = beside.sum(axis=1, dtype=np.int64)
-            ratio += weights.around * ONE * around // (self.own_mean * self.band.count[cells])
-            added = beside * weights.beside + added
+        The last column is 0, for neighbours that are not there.
+        """
+        now = self.now[self.channels, :cells]
+        out = np.empty((self.kinds, len(now), cells + 1), np.int32)
+        out[..., cells] = 0
+        np.abs(now, out=out[0, :, :cells])
+        if self.k:
+            change = out[1, :, :cells]
+            np.abs(np.subtract(now, self.old[self.channels, :cells], out=change), out=change)
+        return out
+
+    def _scales(self, phase: int, cells: slice) -> Ints:
+        """How large residuals are to be expected by each kind, (kinds, channels, cells) in 1/256."""
+        mean, near, far, past, around, own, beside, least = tables.weights(self.group, self.k > 0, phase)
+        ratio = near * self.near[:, cells] // self.near_mean + mean
+        ratio += far * self.far[:, cells] // self.far_mean
+        added: Ints = least
+        if self.k:
+            ratio += past * self.past[:, self.group, cells] // self.own_mean
+            added = self.own[:, self.channels, cells] * own + added
+        if phase:
+            known = self._magnitudes(self.band.even)
+            sides = known.take(self.band.near, axis=2).sum(axis=2, dtype=np.int32)
+            sums = sides.sum(axis=1, dtype=np.int32)
+            ratio += around * sums // (self.own_mean * self.band.count)
+            added = sides * beside + added
         ratio = np.minimum(ratio, tables.MAX_ACTIVITY).astype(np.int32)
-        scale: Ints = ratio[:, None] * self.means[self.channels].astype(np.int32)
-        scale >>= 8
-        scale += added
-        return scale
+        scales: Ints = ratio[:, None] * self.means[self.channels, None]
+        scales >>= 8
+        scales += added
+        return scales
 
-    def _between(self, found: Shorts, cells: slice) -> Ints:
-        """The mean of the neighbours, rounded half up; 0 where there is none."""
-        near, count = self.band.near[:, cells], self.band.count[cells, None]
-        padded = np.append(found, np.zeros((1, found.shape[1]), np.int16), axis=0)
-        total = padded[near].sum(axis=0, dtype=np.int64)
+    def _between(self) -> Ints:
+        """The mean of an odd cell's neighbours, rounded half up; 0 where there is none."""
+        known = np.zeros((self.channels.stop, self.band.even + 1), np.int32)
+        known[:, :-1] = self.now[self.channels, : self.band.even]
+        total, count = known.take(self.band.near, axis=1).sum(axis=1, dtype=np.int64), self.band.count
         mean: Ints = ((2 * total + count) // (2 * count)).astype(np.int32)
         return mean

@@ -6,8 +6,8 @@ becomes, never whether it can be read: every integer has a code in every context
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,8 +69,7 @@ _CLASS_SHIFT = (0, 0, 2, 0)
 _CLASS_RISE = (8, 10, 8, 5)
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """What a scale is made of, in 1/256 (SPEC.md 7.4.4).
 
     Args:
@@ -94,40 +93,39 @@ class Weights:
     least: int = 1
 
 
-@dataclass(frozen=True)
-class Row:
-    """Weights over magnitudes of integers, and over those of their change since the kept frame before."""
-
-    size: Weights
-    change: Weights
-
-
-_NONE = Weights(0)
-
-# (first group?, after the first kept frame?, phase)
+# (first group?, after the first kept frame?, phase): over magnitudes of integers and, after the first kept frame, over
+# those of their change since the kept frame before.
 _ROWS = {
-    (True, False, 0): Row(Weights(348, least=40), _NONE),
-    (True, False, 1): Row(Weights(16, around=15, beside=7, least=84), _NONE),
-    (False, False, 0): Row(Weights(5, near=320, far=16, least=22), _NONE),
-    (False, False, 1): Row(Weights(3, near=76, far=7, around=67, beside=45, least=12), _NONE),
-    (True, True, 0): Row(Weights(88, past=144, own=79, least=18), Weights(7, past=18, own=82, least=34)),
-    (True, True, 1): Row(
-        Weights(30, past=12, around=12, own=16, beside=16, least=20), Weights(0, around=130, own=6, beside=38, least=34)
+    (True, False, 0): (Weights(348, least=40),),
+    (True, False, 1): (Weights(16, around=15, beside=7, least=84),),
+    (False, False, 0): (Weights(5, near=320, far=16, least=22),),
+    (False, False, 1): (Weights(3, near=76, far=7, around=67, beside=45, least=12),),
+    (True, True, 0): (Weights(88, past=144, own=79, least=18), Weights(7, past=18, own=82, least=34)),
+    (True, True, 1): (
+        Weights(30, past=12, around=12, own=16, beside=16, least=20),
+        Weights(0, around=130, own=6, beside=38, least=34),
     ),
-    (False, True, 0): Row(
+    (False, True, 0): (
         Weights(2, near=224, far=86, past=22, own=34, least=17),
         Weights(8, near=365, far=102, past=22, own=32, least=22),
     ),
-    (False, True, 1): Row(
+    (False, True, 1): (
         Weights(1, near=177, far=12, past=18, around=14, own=23, beside=20, least=6),
         Weights(2, near=197, far=246, around=32, own=27, beside=17, least=27),
     ),
 }
 
 
-def weights(group: int, again: bool, phase: int) -> Row:
-    """The weights of a pass; `again` after the first kept frame."""
-    return _ROWS[group == 0, again, phase]
+@lru_cache(maxsize=len(_ROWS))
+def weights(group: int, again: bool, phase: int) -> tuple[np.ndarray, ...]:
+    """The weights of a pass, fields as in `Weights`, `again` after the first kept frame.
+
+    Those of sums over channels are (kinds, 1) int64, 256 times as large but for the first; those of single channels
+    (kinds, 1, 1) int32.
+    """
+    fields = np.array(_ROWS[group == 0, again, phase], np.int64).T[:, :, None]
+    mean, *sums = fields[:5]
+    return mean, *(field * ONE for field in sums), *fields[5:, :, :, None].astype(np.int32)
 
 
 def groups(channels: int) -> list[int]:

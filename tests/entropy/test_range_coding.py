@@ -120,7 +120,7 @@ def test_constriction_codes_with_exactly_the_frequencies_it_is_given(draw: st.Da
 
     ours = range_coding._coder(np.array([range_tables.START], np.uint32))
     ours.encode_reverse(raw, range_coding._uniform(1 << bits))
-    ours.encode_reverse(symbols, range_coding._table((frequencies - 1).astype(np.float64)))
+    ours.encode_reverse(symbols, range_coding._tables(frequencies[None])[0])
     plain = PlainCoder(range_tables.START)
     left = np.cumsum(frequencies) - frequencies
     for value in raw[::-1].tolist():
@@ -274,9 +274,11 @@ def test_the_layout_of_a_band_knows_its_neighbours() -> None:
             for i, (line, x) in enumerate(cells):
                 sides = [(line - 1, x), (line, x - 1), (line, x + 1), (line + 1, x)]
                 want = {s for s in sides if s in cells and s[0] // rows == line // rows}
-                found = [cells[j] for j in band.near[:, i].tolist() if j < band.cells]
+                if i < band.even:
+                    continue
+                found = [cells[j] for j in band.near[:, i - band.even].tolist() if j < band.even]
                 assert sorted(found) == sorted(want)
-                assert band.count[i] == max(1, len(want))
+                assert band.count[i - band.even] == max(1, len(want))
             seen += band.cells
         assert seen == tiles * rows * columns
 
