@@ -34,8 +34,9 @@ from clips import EVAL, FRAMES, table, write_json
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.device import pick_dtype
 from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.runtime import free_threads, pick_dtype
+from dfccodec.codec.runtime import free_threads
 from dfccodec.container.records import ModelId
 from dfccodec.media.frames import read_scaled
 

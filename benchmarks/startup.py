@@ -1,4 +1,4 @@
-"""How long `dfc inspect` and `dfc verify` take as whole processes, beside an empty Python.
+"""How long whole processes take that need no model, failing ones among them, beside an empty Python.
 
     python benchmarks/startup.py [FILE.dfc]
 
@@ -38,13 +38,28 @@ def main() -> None:
             "dfc inspect": [sys.executable, "-m", "dfccodec", "inspect", str(path)],
             "dfc inspect --json": [sys.executable, "-m", "dfccodec", "inspect", "--json", str(path)],
             "dfc verify": [sys.executable, "-m", "dfccodec", "verify", str(path)],
+            "dfc encode, no such file": [sys.executable, "-m", "dfccodec", "encode", "none.mp4", "-o", str(path) + "2"],
+            "dfc encode, no such QP": [
+                sys.executable,
+                "-m",
+                "dfccodec",
+                "encode",
+                __file__,
+                "-o",
+                "x.dfc",
+                "--qp",
+                "64",
+            ],
+            "dfc decode, no .dfc file": [sys.executable, "-m", "dfccodec", "decode", __file__, "-o", "x.mp4"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(RUNS):
             for name, command in commands.items():
                 begun = perf_counter()
-                subprocess.run(command, check=True, capture_output=True)
+                done = subprocess.run(command, capture_output=True)
                 times[name].append(perf_counter() - begun)
+                if done.returncode != (0 if ", no" not in name else 2 if "QP" in name else 3):
+                    raise RuntimeError(f"{name}: {done.stderr.decode()}")
         size = path.stat().st_size
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(f"file of {size} bytes")

@@ -65,7 +65,7 @@ def decode(
     """Decode a .dfc file into a video, or several into --output-dir."""
     suffix = "." + _ENDINGS.get(format, format or "mp4")
     jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json)
-    from dfccodec.codec.api import model_for
+    # What loads torch, seconds, is imported once options have been found right and the source is there.
     from dfccodec.media.cfr import parse_rate
     from dfccodec.media.sink import check_output
     from dfccodec.media.times import Span
@@ -76,15 +76,20 @@ def decode(
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
-    common.use_free_threads()
-    found = partial(model_for, spec=model or None, device=device, dtype=dtype)
-    load = batch.kept(found, key=attrgetter("model"))
+    load = batch.kept(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
     choice = (kind, codec or None, audio_codec or None, not no_audio, not no_subtitles)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         _decode(job.source, job.output, load, conceal, span, rate, size, choice, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
+
+
+def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> Loaded:
+    from dfccodec.codec.api import model_for
+
+    common.use_free_threads()
+    return model_for(preamble, spec, device, dtype)
 
 
 def _decode(
@@ -100,13 +105,14 @@ def _decode(
     tell: batch.Tell,
 ) -> None:
     """Decode one file; `choice` is container, encoders of pictures and sound, and whether to carry sound, subtitles."""
-    from dfccodec.codec.decoder import Decoder
     from dfccodec.codec.output import replacing_path
     from dfccodec.media.shape import Shape
     from dfccodec.media.sink import Some, VideoSink
 
     kind, codec, audio_codec, *carry = choice
     with common.reading(source) as stream:
+        from dfccodec.codec.decoder import Decoder
+
         decoder = Decoder(stream, load, conceal, span=span)
         shape = Shape(decoder.preamble, rate, size)
         more = (shape.header, kind, codec, decoder.tags, audio_codec)

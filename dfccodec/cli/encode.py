@@ -106,10 +106,9 @@ def encode(
     jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json, resume)
     if resume and any(job.output == "-" for job in jobs):
         raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
-    from dfccodec.codec import api
+    # What loads torch, seconds, is imported once options and the source have been found right.
     from dfccodec.codec.control.target import Target
     from dfccodec.codec.options import make_settings
-    from dfccodec.codec.resume import resumable
     from dfccodec.media.times import Span
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
@@ -118,15 +117,21 @@ def encode(
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
     span = Span.parse(start, end, duration)
-    loaded = batch.kept(partial(api.load_model, device=device, dtype=dtype), key=str)
+    loaded = batch.kept(partial(_load, device=device, dtype=dtype), key=str)
     carry = not no_audio, not no_subtitles
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         # In a batch --resume means what is done, too, so it goes with settings that leave no parts.
-        onward = resume and (resumable(settings) or not job.many)
+        onward = resume and (settings.resumable or not job.many)
         _encode(job.source, job.output, settings, lambda: loaded(model), carry, span, size, onward, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
+
+
+def _load(spec: str, device: str, dtype: str) -> Loaded:
+    from dfccodec.codec import api
+
+    return api.load_model(spec, device, dtype)
 
 
 def _encode(
@@ -142,12 +147,13 @@ def _encode(
     tell: batch.Tell,
 ) -> None:
     """Encode one video; `carry` sound and subtitles; go on with what an interrupted run has left to `resume`."""
-    from dfccodec.codec import api
-    from dfccodec.codec.encoder import encode_pictures
     from dfccodec.media.source import VideoSource, standard_input
 
     name = standard_input() if source == "-" else Path(source)
     with VideoSource(name, *carry, span, size) as video, contextlib.ExitStack() as stack:
+        from dfccodec.codec import api
+        from dfccodec.codec.encoder import encode_pictures
+
         common.use_free_threads()
         loaded = load()
         tracks = api.opened_tracks(video, stack)

@@ -15,12 +15,12 @@ import numpy as np
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.control.target import Target
 from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.device import pick_device, pick_dtype
 from dfccodec.codec.encoder import Progress, Report, encode_pictures
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.options import make_settings
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.resume import opened
-from dfccodec.codec.runtime import pick_device, pick_dtype
 from dfccodec.container.named import named, stream_of
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from dfccodec.codec import fill, salvage, tiles
 from dfccodec.codec.canvas import MADE_BYTES, SHOWN_BYTES, Canvas, kept_first
 from dfccodec.codec.integers import decode_clip_integers
-from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.lost_tracks import LostTracks
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.codec.runtime import free_memory, free_threads, give_back_memory
@@ -26,6 +25,9 @@ from dfccodec.media import chapters
 from dfccodec.media.cut import NO_TIME, SUBTITLES, cut, inside
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.times import Span, Window
+
+if TYPE_CHECKING:
+    from dfccodec.codec.loaded import Loaded
 
 
 def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:

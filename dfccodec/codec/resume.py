@@ -49,7 +49,7 @@ def opened(target: Path, settings: Settings, loaded: Loaded, resume: bool = Fals
         UsageError: `resume` with such settings, or what is there was made with other options.
     """
     several = settings.target or f"--budget {settings.budget}"
-    if resumable(settings):
+    if settings.resumable:
         try:
             part = Part(target, _record(settings, loaded), resume)
         except BusyError:
@@ -69,11 +69,6 @@ def opened(target: Path, settings: Settings, loaded: Loaded, resume: bool = Fals
         )
     with replacing(target) as stream:
         yield stream
-
-
-def resumable(settings: Settings) -> bool:
-    """Whether an encode with these settings leaves a part to go on with."""
-    return settings.target is None and settings.budget.kind != "auto"
 
 
 def _record(settings: Settings, loaded: Loaded) -> dict[str, str]:

@@ -69,6 +69,11 @@ class Settings:
         """The budget that a target has to keep to, if any."""
         return None if self.free else self.budget
 
+    @property
+    def resumable(self) -> bool:
+        """Whether an interrupted encode leaves a part to go on with; see :mod:`dfccodec.codec.resume`."""
+        return self.target is None and self.budget.kind != "auto"
+
     def describe(self) -> str:
         """The command-line options that mean these settings."""
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""

@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from dfccodec.codec.runtime import free_threads, pick_device, pick_dtype
+from dfccodec.codec.device import pick_device, pick_dtype
+from dfccodec.codec.runtime import free_threads
 from dfccodec.errors import InputError, UsageError
 from dfccodec.models import registry
 from dfccodec.models.mini import Mini

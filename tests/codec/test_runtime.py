@@ -1,4 +1,4 @@
-"""Where and how a model runs."""
+"""What a process may use of the machine."""
 
 from __future__ import annotations
 
@@ -8,25 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 from support import moving
 
 import dfccodec as dfc
 from dfccodec.codec import runtime
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded import Loaded
-from dfccodec.errors import UsageError
-
-
-def test_devices_and_precisions_by_name() -> None:
-    cpu = torch.device("cpu")
-    assert runtime.pick_device("cpu") == cpu
-    assert runtime.pick_dtype("bfloat16", cpu) == torch.bfloat16
-    assert runtime.pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
-    with pytest.raises(UsageError, match="device 'tpu' is unknown"):
-        runtime.pick_device("tpu")
-    with pytest.raises(UsageError, match="dtype 'half' is unknown"):
-        runtime.pick_dtype("half", cpu)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its cores")
