@@ -24,7 +24,7 @@ demo: $(VENV)/.core
 	@echo "look at $(DEMO)/flower.mp4 beside examples/flower.mp4"
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

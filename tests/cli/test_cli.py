@@ -17,24 +17,18 @@ from pathlib import Path
 import av
 import jsonschema
 import pytest
+from command import DFC, ENV, imports, run
 from support import DATA, moving, write_av, write_video
 
 import dfccodec as dfc
 from dfccodec.media.source import VideoSource
 
-DFC = [sys.executable, "-m", "dfccodec"]
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
 FLOWER = DATA / "flower_96x64.mp4"
 
 
-def run(*arguments: object, **more: object) -> subprocess.CompletedProcess[bytes]:
-    command = [*DFC, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, env=ENV, timeout=120, **more)  # type: ignore[call-overload,no-any-return]
-
-
-def error_of(*arguments: object, code: int, **more: object) -> str:
+def error_of(*arguments: object, code: int, input: bytes = b"", cwd: Path | None = None) -> str:
     """The one line on stderr of a command that fails as it should."""
-    done = run(*arguments, **more)
+    done = run(*arguments, input=input, cwd=cwd)
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -52,12 +46,12 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_clip_comes_back_in_size_length_and_rate(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(70, 360, 640), Fraction(25))
+    source = write_video(tmp_path / "in.mp4", moving(40, 180, 320), Fraction(25))
     assert run("encode", source, "-o", tmp_path / "a.dfc", "--budget", "4").returncode == 0
     assert run("decode", tmp_path / "a.dfc", "-o", tmp_path / "back.mp4").returncode == 0
     with VideoSource(tmp_path / "back.mp4") as back:
-        assert (back.info.width, back.info.height, back.info.rate) == (640, 360, 25)
-        assert sum(1 for _ in back) == 70
+        assert (back.info.width, back.info.height, back.info.rate) == (320, 180, 25)
+        assert sum(1 for _ in back) == 40
 
 
 def test_pipes_all_the_way(tmp_path: Path) -> None:
@@ -119,20 +113,32 @@ def test_targets_that_cannot_be_are_errors_of_one_line(tmp_path: Path) -> None:
 
 
 def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "dfccodec", "inspect", str(coded)], capture_output=True, env=ENV
-    )
-    imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.decode().splitlines() if "|" in line}
-    assert "dfccodec" in imported
-    assert not imported & {"torch", "av", "huggingface_hub", "safetensors", "constriction"}
+    assert not imports("inspect", coded)[1] & {"torch", "av", "huggingface_hub", "safetensors", "constriction"}
     best = min(_timed("inspect", coded) for _ in range(3))
     assert best < 1.0  # benchmarks/startup.py has the figure; this only catches an import that slipped in
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", FLOWER, "-o", "x.dfc", "--budget", "many"],
+        ["encode", FLOWER, "-o", "x.dfc", "--target-size", "big"],
+        ["encode", "none.mp4", "-o", "x.dfc"],
+        ["decode", FLOWER, "-o", "x.mp4"],
+        ["decode", "none.dfc", "-o", "x.mp4", "--cfr", "fast"],
+    ],
+)
+def test_what_is_wrong_is_said_before_torch_is_loaded(arguments: list[object], tmp_path: Path) -> None:
+    """It takes seconds."""
+    done, found = imports(*arguments, cwd=tmp_path)
+    assert done.returncode in (2, 3)
+    assert "torch" not in found
 
 
 def _timed(*arguments: object) -> float:
     """Processor seconds of a run: other work on the machine does not count."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run(*arguments)
+    subprocess.run([*DFC, *map(str, arguments)], env=ENV, capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+from command import run
 from support import DATA, moving, write_av
 
 import dfccodec as dfc
 from dfccodec.media.source import VideoSource
-
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "dfccodec", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, env=ENV, timeout=300)
 
 
 def pictures(path: Path) -> list[np.ndarray]:

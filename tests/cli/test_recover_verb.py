@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import imports, run
 from support import flat_model, moving
 
 import dfccodec as dfc
-
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-
-
-def run(*arguments: object, **more: object) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "dfccodec", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, env=ENV, timeout=120, **more)  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.fixture
@@ -49,12 +40,9 @@ def test_what_is_whole_comes_out_and_what_is_lost_is_said(cut: Path, tmp_path: P
 
 
 def test_it_is_a_filter_that_loads_no_torch(cut: Path) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "dfccodec", "recover", "-", "-o", "-"]
-    done = subprocess.run(command, input=cut.read_bytes(), capture_output=True, env=ENV)
+    done, found = imports("recover", "-", "-o", "-", input=cut.read_bytes())
     assert done.returncode == 0
-    imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.decode().splitlines() if "|" in line}
-    assert "dfccodec" in imported
-    assert not imported & {"torch", "av"}
+    assert not found & {"torch", "av"}
     assert run("verify", "-", input=done.stdout).returncode == 0
 
 

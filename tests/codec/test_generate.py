@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command import run
 from support import DATA, moving
 
 import dfccodec as dfc
@@ -93,8 +92,7 @@ def test_a_codec_of_another_grid_is_refused(pair: tuple[Loaded, VideoDiT], mini:
 @pytest.mark.parametrize("name", ["clip.dfc", "clip.mp4"])
 def test_command_line(name: str, weights: tuple[Path, Path], tmp_path: Path) -> None:
     options = ["--latent-frames", "4", "--steps", "3", "--generator", str(weights[1]), "--model", str(weights[0])]
-    command = [sys.executable, "-m", "dfccodec", "generate", *options, "-o", str(tmp_path / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("generate", *options, "-o", tmp_path / name)
     assert done.returncode == 0, done.stderr
     if name.endswith(".dfc"):
         with (tmp_path / name).open("rb") as stream:
