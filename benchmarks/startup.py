@@ -20,6 +20,7 @@ from clips import table, write_json
 import dfccodec as dfc
 
 RUNS = 9
+DFC = ["-m", "dfccodec"]
 
 
 def sample(folder: Path) -> Path:
@@ -34,29 +35,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(sys.argv[1]) if len(sys.argv) > 1 else sample(Path(folder))
         commands = {
-            "python -c pass": [sys.executable, "-c", "pass"],
-            "dfc inspect": [sys.executable, "-m", "dfccodec", "inspect", str(path)],
-            "dfc inspect --json": [sys.executable, "-m", "dfccodec", "inspect", "--json", str(path)],
-            "dfc verify": [sys.executable, "-m", "dfccodec", "verify", str(path)],
-            "dfc encode, no such file": [sys.executable, "-m", "dfccodec", "encode", "none.mp4", "-o", str(path) + "2"],
-            "dfc encode, no such QP": [
-                sys.executable,
-                "-m",
-                "dfccodec",
-                "encode",
-                __file__,
-                "-o",
-                "x.dfc",
-                "--qp",
-                "64",
-            ],
-            "dfc decode, no .dfc file": [sys.executable, "-m", "dfccodec", "decode", __file__, "-o", "x.mp4"],
+            "python -c pass": ["-c", "pass"],
+            "dfc inspect": [*DFC, "inspect", str(path)],
+            "dfc inspect --json": [*DFC, "inspect", "--json", str(path)],
+            "dfc verify": [*DFC, "verify", str(path)],
+            "dfc encode, no such file": [*DFC, "encode", "none.mp4", "-o", "none.dfc"],
+            "dfc encode, no such QP": [*DFC, "encode", __file__, "-o", "none.dfc", "--qp", "64"],
+            "dfc decode, no .dfc file": [*DFC, "decode", __file__, "-o", "none.mp4"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(RUNS):
             for name, command in commands.items():
                 begun = perf_counter()
-                done = subprocess.run(command, capture_output=True)
+                done = subprocess.run([sys.executable, *command], capture_output=True)
                 times[name].append(perf_counter() - begun)
                 if done.returncode != (0 if ", no" not in name else 2 if "QP" in name else 3):
                     raise RuntimeError(f"{name}: {done.stderr.decode()}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from support import flat_model, moving, write_video
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 pytest.importorskip("resource", reason="benchmarks/speed.py asks POSIX for peak memory")
 import pipeline
 import speed

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import clips
 import pages
+import pytest
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)

@@ -6,13 +6,13 @@ import dataclasses
 import io
 import json
 import struct
-import sys
 import time
 import tracemalloc
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import mutate
 import numpy as np
 import pytest
 import zstandard
@@ -28,8 +28,6 @@ from dfccodec.container.writer import Writer
 from dfccodec.errors import DfcError, LimitError
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "fuzz"))
-import mutate  # noqa: E402
 
 HEADER = Header(16, 16, Ratio(25, 1), Ratio(1, 25), channels=3)
 

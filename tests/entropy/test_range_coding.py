@@ -6,10 +6,11 @@ import itertools
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+import read_range
+import write_range
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -19,10 +20,6 @@ from dfccodec.entropy.latents import encode_latents
 from dfccodec.entropy.range_coding import check_range_claim, decode_range, encode_range, ideal_bits
 from dfccodec.errors import DamagedError, DfcError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "formats"))
-import read_range
-import write_range
 
 SHAPES = st.tuples(
     st.integers(0, 4), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.sampled_from([1, 2, 3, 7, 13, 34])

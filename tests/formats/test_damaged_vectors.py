@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
+import read_dfc
+from vectors import VECTORS
 
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DamagedError
 
-FORMATS = Path(__file__).resolve().parents[2] / "formats"
-sys.path.insert(0, str(FORMATS))
-import read_dfc  # noqa: E402
-
-PATHS = sorted((FORMATS / "vectors" / "damaged").glob("*.dfc"))
+PATHS = sorted((VECTORS / "damaged").glob("*.dfc"))
 
 
 def test_there_are_some() -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-FORMATS = Path(__file__).resolve().parents[2] / "formats"
-sys.path.insert(0, str(FORMATS))
-import read_dfc  # noqa: E402
-import read_range  # noqa: E402
+import read_dfc
+import read_range
+from vectors import VECTORS
 
 # Those that can be read on. Of the others most end too early, or hold bytes that mean nothing without the rule.
 READ_ON = {
@@ -94,5 +89,5 @@ def test_there_is_no_other_reason(name: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(read_dfc, "need", need)
     monkeypatch.setattr(read_range.Stack, "end", end)
     monkeypatch.setattr(read_range.Decoder, "mean", mean)
-    read_dfc.read((FORMATS / "vectors" / "faulty" / f"{name}.dfc").read_bytes())
+    read_dfc.read((VECTORS / "faulty" / f"{name}.dfc").read_bytes())
     assert len(ignored) == 1, ignored

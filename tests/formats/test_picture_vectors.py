@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from vectors import VECTORS
 
 from dfccodec.codec import fill
 from dfccodec.codec.motion.blocks import Decisions, Sides
@@ -15,7 +15,7 @@ from dfccodec.codec.motion.compose import Composer
 from dfccodec.codec.tiles import join
 from dfccodec.container.records import Fill, Header, Ratio
 
-PICTURES = Path(__file__).resolve().parents[2] / "formats" / "vectors" / "pictures"
+PICTURES = VECTORS / "pictures"
 
 
 def vector(name: str) -> dict[str, Any]:

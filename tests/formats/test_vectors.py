@@ -1,4 +1,4 @@
-"""Both readers over all conformance vectors; SPEC.md against files and code; Kaitai Struct and file(1)."""
+"""Both readers over all conformance vectors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import ast
 import hashlib
 import io
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -19,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import read_dfc
+import vector_zstd
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from vectors import ALL, FAULTY, FORMATS, GOOD, SPEC, VECTORS, vector
 
-from dfccodec import limits
 from dfccodec.codec import fill
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.motion import payload
@@ -33,24 +33,6 @@ from dfccodec.container.chunks import KNOWN, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import Coding, Fill, Ratio, StreamInfo
 from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
-
-ROOT = Path(__file__).resolve().parents[2]
-FORMATS = ROOT / "formats"
-VECTORS = FORMATS / "vectors"
-sys.path.insert(0, str(FORMATS))
-import make_vectors  # noqa: E402
-import read_dfc  # noqa: E402
-import vector_zstd  # noqa: E402
-
-SPEC = (ROOT / "SPEC.md").read_text(encoding="utf-8")
-ALL = sorted(str(p.relative_to(VECTORS).with_suffix("")) for p in VECTORS.glob("*/*.dfc"))
-GOOD = [name for name in ALL if name.startswith(("valid/", "uncommon/"))]
-FAULTY = [name for name in ALL if name.startswith("faulty/")]
-
-
-def vector(name: str) -> tuple[bytes, dict[str, Any]]:
-    path = VECTORS / f"{name}.dfc"
-    return path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def class_of(error: DfcError) -> str:
@@ -207,77 +189,11 @@ def test_there_are_enough_and_they_are_small() -> None:
     assert {vector(name)[1]["error"] for name in FAULTY} == {"not-dfc", "unsupported", "damaged", "limit"}
 
 
-def test_the_hexdumps_of_the_specification_are_the_files() -> None:
-    found = re.findall(r"<!-- dissection: (\S+) -->\n```\n(.*?)```", SPEC, flags=re.S)
-    assert [name for name, _ in found] == list(make_vectors.DISSECTED)
-    for name, dump in found:
-        data = b""
-        for line in filter(None, dump.split("\n")):
-            offset, row = re.fullmatch(r"([0-9a-f]{4,})  ((?:[0-9a-f]{2} ?){1,8}) *.*", line).groups()  # type: ignore[union-attr]
-            assert int(offset, 16) == len(data), line
-            data += bytes.fromhex(line[6:29])
-            assert row.strip() == line[6:29].strip()
-        assert data == vector(name)[0], name
-
-
 def test_stored_zstd_frames_hold_what_they_stand_for() -> None:
     raw = b"".join(p.data for p in vector_zstd.compressed().raw())
     assert zstandard.ZstdDecompressor().decompress(vector_zstd.COMPRESSED) == raw
     assert zstandard.ZstdDecompressor().decompress(vector_zstd.CHECKSUMMED) == raw
     assert zstandard.get_frame_parameters(vector_zstd.CHECKSUMMED).has_checksum
-
-
-def test_every_section_the_code_cites_is_there() -> None:
-    headings = set(re.findall(r"^#{2,3} (\d+(?:\.\d+)?)", SPEC, flags=re.M))
-    cited = set()
-    for path in [*ROOT.glob("dfccodec/**/*.py"), *FORMATS.glob("*.py")]:
-        for text in re.findall(
-            r"SPEC\.md(?: section)? ((?:\d+(?:\.\d+)?(?:, | and | to )?)+)", path.read_text("utf-8")
-        ):
-            cited |= set(re.findall(r"\d+(?:\.\d+)?", text))
-    assert {"2", "3", "4", "5", "5.2", "6.2", "7", "8.2", "9", "10"} <= cited
-    assert cited <= headings
-
-
-def test_the_limits_of_the_specification_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\|[^|]+\| ([\d ]+?)(?: bytes)? \|[^|]*\| `(\w+)` \|", SPEC, flags=re.M)
-    stated = {name: int(value.replace(" ", "")) for value, name in rows}
-    assert stated == {name: value for name, value in vars(limits).items() if name.isupper()}
-
-
-def test_the_quantizer_constants_of_the_specification() -> None:
-    rows = re.findall(r"^\| (\d) \| `(0x\S+)` \| (\S+) \|", SPEC, flags=re.M)
-    assert [int(k) for k, _, _ in rows] == list(range(8))
-    for k, exact, decimal in rows:
-        assert float.fromhex(exact) == float(decimal)
-        step = dequantize(np.array([[1 << 14]], np.int16), np.array([1.0], np.float32), int(k))
-        assert step[0, 0] == np.float32(float.fromhex(exact) * (1 << 14))
-
-
-def fill_by_the_specification(z: np.ndarray, kept: list[int], frames: int, number: int) -> np.ndarray:
-    """Section 6.5, frame by frame, in binary64."""
-    out = np.zeros((frames, *z.shape[1:]))
-    for t in range(frames):
-        before = [i for i, k in enumerate(kept) if k <= t]
-        after = [i for i, k in enumerate(kept) if k >= t]
-        if t in kept:
-            out[t] = z[kept.index(t)]
-        elif number == Fill.HOLD or not before or not after:
-            out[t] = z[before[-1]] if before else z[0]
-        else:
-            i, j = before[-1], after[0]
-            out[t] = z[i] + (z[j].astype(float) - z[i]) * ((t - kept[i]) / (kept[j] - kept[i]))
-    return out
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 64), st.data(), st.sampled_from([Fill.HOLD, Fill.LERP]))
-def test_fill_policies_are_those_of_the_specification(frames: int, data: st.DataObject, number: Fill) -> None:
-    kept = sorted(data.draw(st.sets(st.integers(0, frames - 1), min_size=1)))
-    z = np.random.default_rng(len(kept)).normal(size=(len(kept), 2, 3)).astype(np.float32)
-    slots, known = fill.policy(number).fill(z, np.isin(np.arange(frames), kept), b"")
-    assert known.all()
-    np.testing.assert_allclose(slots, fill_by_the_specification(z, kept, frames, number), rtol=0, atol=1e-5)
 
 
 MUTABLE = [
@@ -362,56 +278,3 @@ def test_the_readmes_name_every_file() -> None:
     ] == []
     listed = (VECTORS / "README.md").read_text(encoding="utf-8")
     assert [name for name in ALL if f"| {name}.dfc |" not in listed] == []
-
-
-def ksy() -> dict[str, Any]:
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
-    loaded: dict[str, Any] = yaml.safe_load((FORMATS / "dfc.ksy").read_text(encoding="utf-8"))
-    return loaded
-
-
-def test_the_kaitai_definition_names_every_chunk() -> None:
-    cases = ksy()["types"]["chunk"]["seq"][2]["type"]["cases"]
-    assert {key.strip('"').encode() for key in cases} == set(KNOWN)
-    assert set(cases.values()) <= set(ksy()["types"])
-
-
-def test_the_kaitai_definition_parses_the_vectors() -> None:
-    """Needs node with kaitai-struct-compiler and kaitai-struct; DFC_KAITAI names the folder they were installed in."""
-    modules = Path(os.environ.get("DFC_KAITAI", ROOT)) / "node_modules"
-    if not shutil.which("node") or not all((modules / n).exists() for n in ("kaitai-struct-compiler", "kaitai-struct")):
-        pytest.skip(f"node, or kaitai-struct-compiler and kaitai-struct in {modules}, are missing (set DFC_KAITAI)")
-    script = ["node", str(Path(__file__).with_name("parse_ksy.js"))]
-    request = json.dumps({"ksy": ksy(), "files": [str(VECTORS / f"{name}.dfc") for name in ALL]})
-    env = {**os.environ, "NODE_PATH": str(modules)}
-    done = subprocess.run(script, input=request, capture_output=True, text=True, check=True, env=env)
-    parsed = dict(zip(ALL, json.loads(done.stdout), strict=True))
-    for name in GOOD:
-        compare_kaitai(parsed[name], vector(name)[1])
-    for fault in ("head-channels-0", "clip-qp-64", "not-png", "head-patch-3", "truncated-in-clip", "packets-key-2"):
-        assert "error" in parsed[f"faulty/{fault}"], fault
-
-
-def compare_kaitai(parsed: Any, expected: dict[str, Any]) -> None:
-    assert isinstance(parsed, list), parsed
-    head, h = parsed[0], expected["header"]
-    assert (head["size"], head["grid"], head["rate"]) == ([h["width"], h["height"]], h["grid"], h["rate"])
-    by_type = {kind: [c for c in parsed if c["type"] == kind] for kind in ("STEP", "CLIP", "strm", "indx", "foot")}
-    assert by_type["STEP"][0]["steps"] in (expected["steps"], expected["steps"][:1])
-    names = ("first_frame", "frames", "qp", "importance", "planes")
-    want = [{name: clip[name] for name in names} for clip in expected["clips"]]
-    assert [{name: clip[name] for name in names} for clip in by_type["CLIP"]] == want
-    assert [s["codec"] for s in by_type["strm"]] == [s["codec"] for s in expected["streams"]]
-    assert by_type["indx"][0]["hash"] == expected["totals"]["latent_hash"]
-    assert by_type["indx"][0]["offsets"] == [clip["offset"] for clip in expected["clips"]]
-
-
-@pytest.mark.skipif(not shutil.which("file"), reason="file(1) is not installed")
-def test_file_knows_the_magic() -> None:
-    def ask(*options: str) -> str:
-        magic = ["file", "-b", *options, "-m", str(FORMATS / "dfc.magic")]
-        path = str(VECTORS / "valid/colour-and-shape.dfc")
-        return subprocess.run([*magic, path], capture_output=True, text=True, check=True).stdout.strip()
-
-    assert ask() == "DFC learned video, version 1, 16 x 16, 30000/1001 fps, 1 channels per 16-pixel patch"
-    assert ask("--mime-type") == "video/x-dfc"

@@ -8,19 +8,18 @@ import time
 from pathlib import Path
 from random import Random
 
+import engine
+import mutate
 import numpy as np
 import pytest
+from claims import Limits
+from seeds import vectors
+from targets import TARGETS, Target
+from watch import TRACED_EVERY, Watch
 
 from dfccodec.errors import DamagedError
 
 FUZZ = Path(__file__).resolve().parents[2] / "fuzz"
-sys.path.insert(0, str(FUZZ))
-import engine  # noqa: E402
-import mutate  # noqa: E402
-from claims import Limits  # noqa: E402
-from seeds import vectors  # noqa: E402
-from targets import TARGETS, Target  # noqa: E402
-from watch import TRACED_EVERY, Watch  # noqa: E402
 
 REGRESSIONS = sorted((FUZZ / "regressions").iterdir())
 

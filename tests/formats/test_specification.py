@@ -1,0 +1,82 @@
+"""SPEC.md against files and code."""
+
+from __future__ import annotations
+
+import re
+
+import make_vectors
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vectors import FORMATS, ROOT, SPEC, vector
+
+from dfccodec import limits
+from dfccodec.codec import fill
+from dfccodec.codec.quantizer import dequantize
+from dfccodec.container.records import Fill
+
+
+def test_the_hexdumps_of_the_specification_are_the_files() -> None:
+    found = re.findall(r"<!-- dissection: (\S+) -->\n```\n(.*?)```", SPEC, flags=re.S)
+    assert [name for name, _ in found] == list(make_vectors.DISSECTED)
+    for name, dump in found:
+        data = b""
+        for line in filter(None, dump.split("\n")):
+            offset, row = re.fullmatch(r"([0-9a-f]{4,})  ((?:[0-9a-f]{2} ?){1,8}) *.*", line).groups()  # type: ignore[union-attr]
+            assert int(offset, 16) == len(data), line
+            data += bytes.fromhex(line[6:29])
+            assert row.strip() == line[6:29].strip()
+        assert data == vector(name)[0], name
+
+
+def test_every_section_the_code_cites_is_there() -> None:
+    headings = set(re.findall(r"^#{2,3} (\d+(?:\.\d+)?)", SPEC, flags=re.M))
+    cited = set()
+    for path in [*ROOT.glob("dfccodec/**/*.py"), *FORMATS.glob("*.py")]:
+        for text in re.findall(
+            r"SPEC\.md(?: section)? ((?:\d+(?:\.\d+)?(?:, | and | to )?)+)", path.read_text("utf-8")
+        ):
+            cited |= set(re.findall(r"\d+(?:\.\d+)?", text))
+    assert {"2", "3", "4", "5", "5.2", "6.2", "7", "8.2", "9", "10"} <= cited
+    assert cited <= headings
+
+
+def test_the_limits_of_the_specification_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\|[^|]+\| ([\d ]+?)(?: bytes)? \|[^|]*\| `(\w+)` \|", SPEC, flags=re.M)
+    stated = {name: int(value.replace(" ", "")) for value, name in rows}
+    assert stated == {name: value for name, value in vars(limits).items() if name.isupper()}
+
+
+def test_the_quantizer_constants_of_the_specification() -> None:
+    rows = re.findall(r"^\| (\d) \| `(0x\S+)` \| (\S+) \|", SPEC, flags=re.M)
+    assert [int(k) for k, _, _ in rows] == list(range(8))
+    for k, exact, decimal in rows:
+        assert float.fromhex(exact) == float(decimal)
+        step = dequantize(np.array([[1 << 14]], np.int16), np.array([1.0], np.float32), int(k))
+        assert step[0, 0] == np.float32(float.fromhex(exact) * (1 << 14))
+
+
+def fill_by_the_specification(z: np.ndarray, kept: list[int], frames: int, number: int) -> np.ndarray:
+    """Section 6.5, frame by frame, in binary64."""
+    out = np.zeros((frames, *z.shape[1:]))
+    for t in range(frames):
+        before = [i for i, k in enumerate(kept) if k <= t]
+        after = [i for i, k in enumerate(kept) if k >= t]
+        if t in kept:
+            out[t] = z[kept.index(t)]
+        elif number == Fill.HOLD or not before or not after:
+            out[t] = z[before[-1]] if before else z[0]
+        else:
+            i, j = before[-1], after[0]
+            out[t] = z[i] + (z[j].astype(float) - z[i]) * ((t - kept[i]) / (kept[j] - kept[i]))
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 64), st.data(), st.sampled_from([Fill.HOLD, Fill.LERP]))
+def test_fill_policies_are_those_of_the_specification(frames: int, data: st.DataObject, number: Fill) -> None:
+    kept = sorted(data.draw(st.sets(st.integers(0, frames - 1), min_size=1)))
+    z = np.random.default_rng(len(kept)).normal(size=(len(kept), 2, 3)).astype(np.float32)
+    slots, known = fill.policy(number).fill(z, np.isin(np.arange(frames), kept), b"")
+    assert known.all()
+    np.testing.assert_allclose(slots, fill_by_the_specification(z, kept, frames, number), rtol=0, atol=1e-5)
