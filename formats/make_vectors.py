@@ -14,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from vector_clips import Clip, integers
 from vector_damaged import damaged
 from vector_faults import faults
+from vector_files import File, Packets, Stream
 from vector_motion import uncommon_motion, valid_motion
-from vector_parts import Chunk, Clip, File, Head, Packets, Part, Stream, dissect, integers
+from vector_parts import Chunk, Head, Part, dissect
 from vector_pictures import pictures
 from vector_range import uncommon_range, valid_range
 from vector_zstd import uncommon_zstd, valid_zstd

@@ -6,7 +6,9 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vector_parts import SIGNATURE, Chunk, Clip, File, Head, Part
+from vector_clips import Clip
+from vector_files import File
+from vector_parts import SIGNATURE, Chunk, Head, Part
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from vector_clips import Clip, zstd
+from vector_files import File, Packets, Stream
 from vector_motion import faulty_motion
-from vector_parts import SIGNATURE, Chunk, Clip, File, Head, Packets, Part, Stream, join, zstd
+from vector_parts import SIGNATURE, Chunk, Head, Part, join
 from vector_range import faulty_range
 from vector_zstd import GOOD_RAW, faulty_zstd, latents
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from vector_parts import Clip, File, Head, Ints, integers, join
+from vector_clips import Clip, Ints, integers
+from vector_files import File
+from vector_parts import Head, join
 
 Good = tuple[str, str, File]
 Row = tuple[str, str, str, str, bytes]

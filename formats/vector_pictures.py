@@ -12,7 +12,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from vector_parts import Head, integers
+from vector_clips import integers
+from vector_parts import Head
 
 Picture = dict[str, Any]
 Sample = Callable[[int, int, int], float]

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from vector_parts import Clip, File, Head, Part, integers, join
+from vector_clips import Clip, integers
+from vector_files import File
+from vector_parts import Head, Part, join
 from write_range import by_chance, read_on, words_of
 
 Good = tuple[str, str, File]

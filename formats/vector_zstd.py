@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from vector_parts import Chunk, Clip, File, Head, Packets, Part, Stream, integers, join, zstd
+from vector_clips import Clip, integers, zstd
+from vector_files import File, Packets, Stream
+from vector_parts import Chunk, Head, Part, join
 
 Good = tuple[str, str, File]
 Row = tuple[str, str, str, str, bytes]

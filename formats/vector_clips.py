@@ -1,0 +1,195 @@
+"""Clips for the conformance vectors: a CLIP chunk and its integers, field by field."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from vector_parts import Chunk, Head, Part, number
+from write_motion import Odd, motion_of, unused_cleared
+from write_range import words_of
+
+Ints = npt.NDArray[np.int16]
+NONE, PREVIOUS, LEFT, UP = range(4)
+FILLS = ("token", "hold", "lerp", "motion")
+CODINGS = ("zstd", "range")
+
+
+def zstd(content: list[Part], blocks: int = 1, window: int | None = None, rle: bool = False) -> list[Part]:
+    """One zstd frame of raw blocks (RFC 8878), by hand so that no library's version changes a byte of it.
+
+    Args:
+        content: what it holds.
+        blocks: how many, of about equal size.
+        window: Window_Descriptor; None for a single segment.
+        rle: one RLE block instead; all bytes of the content must be the same.
+    """
+    raw = b"".join(p.data for p in content)
+    form = 2 if window is not None or len(raw) >= 65792 else int(len(raw) >= 256)
+    out = [Part(b"\x28\xb5\x2f\xfd", "zstd magic")]
+    out += [
+        number("B", form << 6 | (0x20 if window is None else 0), "zstd header", f"size field of {1 << form} byte(s)")
+    ]
+    if window is not None:
+        out += [number("B", window, "window descriptor", f"{1 << (10 + (window >> 3))} bytes")]
+    out += [number("BHI"[form], len(raw) - (256 if form == 1 else 0), "content size", str(len(raw)))]
+    if rle:
+        assert len(set(raw)) == 1
+        return [*out, _block(1, True, len(raw)), Part(raw[:1], "repeated byte")]
+    if blocks == 1:
+        return [*out, _block(0, True, len(raw)), *content]
+    cuts = [len(raw) * i // blocks for i in range(blocks + 1)]
+    for i, (a, b) in enumerate(itertools.pairwise(cuts)):
+        out += [_block(0, i == blocks - 1, b - a), Part(raw[a:b], "content")]
+    return out
+
+
+def _block(kind: int, last: bool, size: int) -> Part:
+    names = ("raw", "RLE")
+    data = struct.pack("<I", size << 3 | kind << 1 | last)[:3]
+    return Part(data, "block header", f"{'last, ' if last else ''}{names[kind]}, {size} bytes")
+
+
+def planes_of(values: Ints, filters: npt.NDArray[np.uint8], planes: int) -> list[Part]:
+    """Raw bytes of SPEC.md 7 for integers (K, tiles, rows, columns, C), value by value."""
+    kept, tiles, rows, columns, channels = values.shape
+    low, high = bytearray(), bytearray()
+    for c in range(channels):
+        for k in range(kept):
+            for n, y, x in np.ndindex(tiles, rows, columns):
+                near = {PREVIOUS: (k - 1, n, y, x), LEFT: (k, n, y, x - 1), UP: (k, n, y - 1, x)}
+                place = near.get(int(filters[c, k]))
+                base = int(values[(*place, c)]) if place and min(place) >= 0 else 0
+                d = (int(values[k, n, y, x, c]) - base + 32768) % 65536 - 32768
+                u = 2 * d if d >= 0 else -2 * d - 1
+                low.append(u & 255)
+                high.append(u >> 8)
+    assert planes == 2 or not any(high), "one plane is not enough"
+    out = [Part(filters.tobytes(), "filters"), Part(bytes(low), "low bytes")]
+    return [*out, Part(bytes(high), "high bytes")] if planes == 2 else out
+
+
+def integers(shape: tuple[int, ...], seed: int = 0, span: int = 17) -> Ints:
+    """Made-up small integers, the same everywhere."""
+    count = int(np.prod(shape))
+    return np.array([(i * i * 7 + 13 * i + seed) % span - span // 2 for i in range(count)], np.int16).reshape(shape)
+
+
+@dataclass
+class Clip:
+    """A clip to write.
+
+    Args:
+        frames: T.
+        kept: indices of kept frames.
+        values: (K, tiles, rows, columns, C); made up where None.
+        filters: (C, K); all NONE where None.
+        latents: the coded bytes where they are not to be those of `values` in one raw block.
+        coding: 0 zstd, 1 range.
+        motion: decisions (D, rows, columns, 5) of fill policy 3; no payload where None.
+        odd: symbols of `motion` that are to be others: block (frame, row, column) and what of it -> integer.
+        payload: the coded bytes where they are not to be those of `motion`.
+    """
+
+    frames: int = 1
+    kept: tuple[int, ...] = (0,)
+    values: Ints | None = None
+    filters: npt.NDArray[np.uint8] | None = None
+    planes: int = 1
+    qp: int = 24
+    fill: int = 0
+    first_pts: int | None = None
+    durations: tuple[int, ...] = (1,)
+    timing: int | None = None
+    importance: bytes | None = None
+    latents: list[Part] | None = None
+    first_frame: int = 0
+    coding: int = 0
+    motion: Ints | None = None
+    odd: Odd = field(default_factory=dict)
+    payload: bytes | None = None
+
+    def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
+        """Fill in what follows from the place in the file."""
+        self.first_frame = first_frame
+        self.first_pts = pts if self.first_pts is None else self.first_pts
+        if self.values is None:
+            self.values = integers((len(self.kept), *head.grid, head.channels), seed)
+        if self.importance is None:
+            self.importance = bytes(255 - t if t in self.kept else t for t in range(self.frames))
+        if self.timing is None:
+            self.timing = int(len(self.durations) > 1)
+
+    def coded(self) -> list[Part]:
+        """The latents of `values`."""
+        assert self.values is not None
+        if not self.kept:
+            return []
+        return [Part(words_of(self.values), "words")] if self.coding else zstd(self.raw())
+
+    def moved(self) -> bytes:
+        """The fill payload of `motion` (SPEC.md 6.7)."""
+        return b"" if self.motion is None else motion_of(self.motion, self.frames, self.kept, self.odd)
+
+    def raw(self) -> list[Part]:
+        assert self.values is not None
+        filters = self.filters
+        if filters is None:
+            filters = np.zeros((self.values.shape[-1], len(self.kept)), np.uint8)
+        return planes_of(self.values, filters, self.planes)
+
+    def stamps(self) -> list[int]:
+        """Timestamp of each frame, and of the end."""
+        each = self.durations if self.timing else self.durations * self.frames
+        out = [self.first_pts or 0]
+        for duration in each:
+            out.append(out[-1] + duration)
+        return out
+
+    def chunk(self) -> Chunk:
+        latents = self.coded() if self.latents is None else self.latents
+        payload = self.moved() if self.payload is None else self.payload
+        bitmap = sum(1 << k for k in self.kept).to_bytes((self.frames + 7) // 8, "little")
+        fields = [
+            number("I", self.first_frame, "first_frame"), number("B", self.frames, "frames"),
+            number("B", self.qp, "qp"), number("B", self.fill, "fill", f"{self.fill}, {FILLS[self.fill]}"),
+            number("B", self.coding, "coding", f"{self.coding}, {CODINGS[self.coding]}"),
+            number("q", self.first_pts or 0, "first_pts"),
+            number("B", self.timing or 0, "timing"), number("B", self.planes, "planes"),
+            number("H", 0, "reserved"), number("I", len(payload), "fill_bytes"),
+            number("I", sum(len(p.data) for p in latents), "latent_bytes"),
+            Part(bitmap, "kept", f"frames {', '.join(map(str, self.kept)) or 'none'}"),
+            Part(self.importance or b"", "importance"),
+        ]  # fmt: skip
+        fields += [number("I", d, "duration") for d in self.durations]
+        fields += [Part(payload, "fill payload")] if payload else []
+        return Chunk(b"CLIP", [*fields, *latents])
+
+    def expected(self, offset: int, size: int, steps: list[float]) -> dict[str, object]:
+        assert self.values is not None
+        flat = self.values.ravel().tolist()
+        scaled = [
+            v * (steps[i % len(steps)] * (EIGHTHS[self.qp % 8] * 2.0 ** (self.qp // 8))) for i, v in enumerate(flat)
+        ]
+        moved = {}
+        if FILLS[self.fill] == "motion":
+            every = [] if self.motion is None else unused_cleared(self.motion).ravel().tolist()
+            moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
+        return {
+            **moved, "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,
+            "kept": list(self.kept), "importance": list(self.importance or b""), "qp": self.qp,
+            "fill": FILLS[self.fill], "coding": CODINGS[self.coding], "planes": self.planes,
+            "timestamps": self.stamps()[:-1], "end": self.stamps()[-1],
+            "integers_sha256": hashlib.sha256(struct.pack(f"<{len(flat)}h", *flat)).hexdigest(),
+            "latents_sha256": hashlib.sha256(struct.pack(f"<{len(flat)}f", *scaled)).hexdigest(),
+        }  # fmt: skip
+
+
+EIGHTHS = [float.fromhex(x) for x in (
+    "0x1.0p+0", "0x1.172b83c7d517bp+0", "0x1.306fe0a31b715p+0", "0x1.4bfdad5362a27p+0",
+    "0x1.6a09e667f3bcdp+0", "0x1.8ace5422aa0dbp+0", "0x1.ae89f995ad3adp+0", "0x1.d5818dcfba487p+0",
+)]  # fmt: skip
