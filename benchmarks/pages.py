@@ -91,10 +91,10 @@ def floor() -> str:
 def selection() -> str:
     """Choices of kept frames."""
     rows = [
-        (r["kept"], r["choice"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bytes'] / 1000:.1f}")
+        (r["fill"], r["kept"], r["choice"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bytes'] / 1000:.1f}")
         for r in result("selection")["rows"]
     ]
-    return table(("kept of 32", "choice", "MSE", "PSNR", "kB a clip"), rows)
+    return table(("`--fill`", "kept of 32", "choice", "MSE", "PSNR", "kB a clip"), rows)
 
 
 def coding() -> str:

@@ -1,6 +1,7 @@
 """Which frames to keep: `mini`'s importance beside even distances and beside the best choice, protocol DFC-32.
 
     python benchmarks/selection.py [--clips ../shared/clips/eval] [--qp 24] [--kept 6 8 4]
+    python benchmarks/selection.py --fill motion --kept 6   whole files as `dfc encode` makes them by default
     python benchmarks/selection.py --linear     the linear code with interpolation in the model's place: a minute
 
 Every choice is coded and decoded by the same model at the same QP. "Measured" is dynamic programming over what each gap
@@ -13,15 +14,19 @@ the last frame among them.
 from __future__ import annotations
 
 import argparse
+import io
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from clips import EVAL, FRAMES, dfc32_clips, mse, table, uniform, write_json
+from clips import EVAL, FRAMES, dfc32_clips, mse, read_json, table, uniform, write_json
 from floor import through_linear
 
+import dfccodec as dfc
 from dfccodec.codec.api import load_model
+from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import SNAP, dequantize, quantize
@@ -71,6 +76,32 @@ class Clip:
         return cost
 
 
+class WholeFile(Clip):
+    """The same as `dfc encode` does it, fill policy and all: files, and what is decoded from them."""
+
+    def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
+        """As of `Clip`, but bytes are of the file."""
+        out = io.BytesIO()
+        told = Told(**vars(self.loaded), kept=kept)
+        dfc.encode(self.frames, out, model=told, qp=self.qp, budget=str(int(kept.sum())), rate=25)
+        if not np.array_equal(dfc.open(io.BytesIO(out.getvalue()))[0].kept_indices, np.flatnonzero(kept)):
+            raise RuntimeError("other frames were kept than were asked for")
+        back = np.stack([picture.rgb for picture in Decoder(io.BytesIO(out.getvalue()), lambda _: self.loaded)])
+        return back, len(out.getvalue())
+
+
+@dataclass(frozen=True)
+class Told(Loaded):
+    """A model that finds the frames `kept` (T,) bool the most important ones."""
+
+    kept: np.ndarray = field(kw_only=True)
+
+    def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """As of `Loaded`."""
+        latents, importance = super().encode(tile, qp, keep)
+        return latents, (importance + self.kept).astype(np.float32) / 2
+
+
 class LinearClip(Clip):
     """The same with PCA-96 for a model, and interpolation of latents for dropped frames."""
 
@@ -103,13 +134,15 @@ def main() -> None:
     parser.add_argument("--qp", type=int, default=24)
     parser.add_argument("--kept", type=int, nargs="+", default=[6, 8, 4])
     parser.add_argument("--model", default="mini")
+    parser.add_argument("--fill", choices=["token", "motion"], default="token", help="motion: whole files")
     parser.add_argument("--linear", action="store_true", help="the linear code alone; leaves the result as it is")
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
     loaded = load_model(args.model)
+    kind = LinearClip if args.linear else WholeFile if args.fill == "motion" else Clip
     found: dict[tuple[int, str], list[tuple[float, int]]] = {}
     for _, frames in dfc32_clips(args.clips):
-        clip = (LinearClip if args.linear else Clip)(frames, loaded, args.qp)
+        clip = kind(frames, loaded, args.qp)
         costs = clip.measured_costs()
         for kept in args.kept:
             choices = {"even": uniform(kept), "strides": strides(kept), "ends": ends(kept)}
@@ -126,10 +159,13 @@ def main() -> None:
         errors, sizes = zip(*values, strict=True)
         psnr = float(np.mean([-10 * math.log10(max(e, 1e-10)) for e in errors]))
         rows.append((kept, name, f"{np.mean(errors):.5f}", f"{psnr:.2f}", f"{np.mean(sizes) / 1000:.1f}"))
-        record.append({"kept": kept, "choice": name, "mse": np.mean(errors), "psnr": psnr, "bytes": np.mean(sizes)})
+        measured = {"mse": np.mean(errors), "psnr": psnr, "bytes": np.mean(sizes)}
+        record.append({"fill": args.fill, "kept": kept, "choice": name, **measured})
     print(table(("kept of 32", "choice", "MSE", "PSNR dB", "kB a clip"), rows))
     if not args.linear:
-        write_json("selection", {"qp": args.qp, "rows": record}, args.model)
+        others = [row for row in read_json("selection").get("rows", []) if row.get("fill", "token") != args.fill]
+        rows = sorted([*others, *record], key=lambda row: row["fill"] != "token")
+        write_json("selection", {"qp": args.qp, "rows": rows}, args.model)
 
 
 if __name__ == "__main__":
