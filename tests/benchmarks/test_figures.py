@@ -23,7 +23,7 @@ def test_a_page_states_what_the_results_say(page: Path) -> None:
 def test_figures_of_other_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(clips, "RESULTS", tmp_path)
     monkeypatch.setattr(pages, "RESULTS", tmp_path)
-    row = {"kept": 6, "choice": "even", "mse": 0.01, "psnr": 20.0, "bytes": 1000}
+    row = {"fill": "token", "kept": 6, "choice": "even", "mse": 0.01, "psnr": 20.0, "bytes": 1000}
     clips.write_json("selection", {"rows": [row]})
     assert clips.read_json("selection")["rows"] == [row]
     assert "earlier" not in pages.block("selection")
