@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from command import DFC, ENV, run
 from support import moving, write_av
 
-DFC = [sys.executable, "-m", "dfccodec"]
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
 OPTIONS = ("--fill", "token", "--budget", "4", "--dtype", "float32")
 
 
-def encode(source: Path, target: Path, *more: str) -> subprocess.Popen[bytes]:
+def encode(source: Path, target: Path | str, *more: str) -> subprocess.CompletedProcess[bytes]:
+    return run("encode", source, "-o", target, *OPTIONS, *more)
+
+
+def killed_when_there(source: Path, target: Path, size: int, kind: int, *more: str) -> tuple[int, str]:
+    """Send an encode a signal as soon as its part has so many bytes; the exit code and standard error."""
     command = [*DFC, "encode", str(source), "-o", str(target), *OPTIONS, *more]
-    return subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE)
-
-
-def killed_when_there(process: subprocess.Popen[bytes], part: Path, size: int, kind: int) -> tuple[int, str]:
-    """Send a signal as soon as the part has so many bytes; the exit code and standard error."""
+    process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE)
+    part = target.with_name(f".{target.name}.part")
     while process.poll() is None and not (part.exists() and part.stat().st_size >= size):
         time.sleep(0.002)
     process.send_signal(kind)
@@ -42,7 +41,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     target = tmp_path_factory.mktemp("whole") / "a.dfc"
-    assert encode(source, target).wait(120) == 0
+    assert encode(source, target).returncode == 0
     return target.read_bytes()
 
 
@@ -52,31 +51,27 @@ def test_killed_and_interrupted_encodes_go_on_to_the_same_bytes(source: Path, wh
     size = 0
     for kind in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
         size = max(size, part.stat().st_size if part.exists() else 0) + rng.randrange(len(whole) // 8)
-        code, text = killed_when_there(encode(source, target, "-y", "--resume"), part, size, kind)
+        code, text = killed_when_there(source, target, size, kind, "-y", "--resume")
         assert target.read_bytes() == b"old"
         assert code == (130 if kind != signal.SIGKILL else -signal.SIGKILL)
         if kind != signal.SIGKILL:
             assert "the same command with --resume goes on from there" in text
     done = encode(source, target, "-y", "--resume")
-    _, text = done.communicate(timeout=120)
-    assert done.returncode == 0, text
-    assert b"going on with" in text
+    assert done.returncode == 0, done.stderr
+    assert b"going on with" in done.stderr
     assert target.read_bytes() == whole
     assert [p.name for p in tmp_path.iterdir()] == ["a.dfc"]
 
 
 def test_resume_needs_a_file_and_a_plain_encode_says_what_it_drops(source: Path, whole: bytes, tmp_path: Path) -> None:
-    piped = encode(source, Path("-"), "--resume")
-    _, text = piped.communicate(timeout=60)
+    piped = encode(source, "-", "--resume")
     assert piped.returncode == 2
-    assert b"--resume needs a file" in text
+    assert b"--resume needs a file" in piped.stderr
     target = tmp_path / "a.dfc"
-    killed_when_there(encode(source, target), tmp_path / ".a.dfc.part", len(whole) // 4, signal.SIGKILL)
+    killed_when_there(source, target, len(whole) // 4, signal.SIGKILL)
     other = encode(source, target, "--resume", "--qp", "30")
-    _, text = other.communicate(timeout=60)
     assert other.returncode == 2
-    assert b"options was '--budget 4 --qp 24 --fill token', is '--budget 4 --qp 30 --fill token'" in text
+    assert b"options was '--budget 4 --qp 24 --fill token', is '--budget 4 --qp 30 --fill token'" in other.stderr
     again = encode(source, target)
-    _, text = again.communicate(timeout=120)
-    assert b"beginning anew; --resume would go on with it" in text
+    assert b"beginning anew; --resume would go on with it" in again.stderr
     assert target.read_bytes() == whole
