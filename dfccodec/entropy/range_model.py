@@ -295,8 +295,7 @@ class _BandWalk:
 
     def _between(self) -> Ints:
         """The mean of an odd cell's neighbours, rounded half up; 0 where there is none."""
-        known = np.zeros((self.channels.stop, self.band.even + 1), np.int32)
-        known[:, :-1] = self.now[self.channels, : self.band.even]
+        known = np.pad(self.now[self.channels, : self.band.even], ((0, 0), (0, 1)))
         total, count = known.take(self.band.near, axis=1).sum(axis=1, dtype=np.int64), self.band.count
         mean: Ints = ((2 * total + count) // (2 * count)).astype(np.int32)
         return mean

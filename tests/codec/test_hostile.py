@@ -27,8 +27,6 @@ from dfccodec.container.scan import scan
 from dfccodec.container.writer import Writer
 from dfccodec.errors import DfcError, LimitError
 
-ROOT = Path(__file__).resolve().parents[2]
-
 HEADER = Header(16, 16, Ratio(25, 1), Ratio(1, 25), channels=3)
 
 
