@@ -14,7 +14,7 @@ import torch
 
 from dfccodec.codec.loaded import Loaded
 from dfccodec.container.records import ModelId
-from dfccodec.models.contract import Encoded, Show, show_each
+from dfccodec.models.contract import Encoded, Judge, Show, gradient_at_once, show_each
 
 DATA = Path(__file__).parent / "data"
 
@@ -29,6 +29,7 @@ class FlatModel:
     channels = 3
     patch = 16
     max_frames = 32
+    gain = None
 
     def __init__(self, tile: int = 0, with_steps: bool = True) -> None:
         self.tile = tile
@@ -61,6 +62,11 @@ class FlatModel:
         wanted: torch.Tensor | None = None,
     ) -> None:
         show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
+
+    def gradient(
+        self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int, judge: Judge
+    ) -> torch.Tensor:
+        return gradient_at_once(self, latents, kept, height, width, qp, judge)
 
 
 def flat_model(tile: int = 0, with_steps: bool = True) -> Loaded:

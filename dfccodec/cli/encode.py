@@ -66,7 +66,10 @@ def encode(
     ] = None,
     refine: Annotated[
         int | None,
-        typer.Option(help="Steps of descent on the latents themselves: slow, smaller files.", show_default="0"),
+        typer.Option(
+            help="Steps of descent on the latents themselves: more take longer, files get smaller.",
+            show_default="2; 0 with models other than mini",
+        ),
     ] = None,
     target_size: Annotated[
         str | None, typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; hit within 3 %.")

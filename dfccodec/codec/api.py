@@ -114,7 +114,8 @@ def encode(
         select: how frames are chosen: `importance` (the model's, the default), `dp` (by what gaps between them cost),
             `greedy` (`dp`, then by really coding moves; a dozen times slower).
         effort: how long to search for motion: `fast` or `normal` (the default).
-        refine: steps of latent refinement, 0 by default (`codec.refine`); 3 are worth having, more than 10 hardly more.
+        refine: steps of latent refinement (`codec.refine`), by default 2 with `mini` and 0 with other models; more than
+            8 hardly help.
         preset: `fast`, `balanced`, `best` or `archive`: synonyms of options (`codec.presets`); those given beside win.
         target_size: bytes of the file, as a number or as `2MiB`, `300kB`; hit within 3 %.
         bitrate: bits a second of video, as a number or as `300k`; hit within 3 %.

@@ -18,7 +18,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.decide import MotionSearch, slope_of
 from dfccodec.codec.motion.payload import Sides
 from dfccodec.codec.quantizer import measured_steps, quantize
-from dfccodec.codec.refine import Kept, refine
+from dfccodec.codec.refine import Kept, refine, steps_of
 from dfccodec.codec.runtime import free_threads
 from dfccodec.codec.settings import Settings
 from dfccodec.codec.squared import squared_error
@@ -114,7 +114,7 @@ class ClipCoder:
             importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded clip by clip, so that a clip's choice does not hang on those before it.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
-        return coded(kept, settings.refine, hold)
+        return coded(kept, steps_of(self.loaded) if settings.refine is None else settings.refine, hold)
 
     def _code(
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,

@@ -52,5 +52,5 @@ def make_settings(
         free=chosen is None,
         select=selection.parse(str(options["select"])),
         effort=Effort.parse(str(options["effort"])),
-        refine=int(options["refine"]),
+        refine=int(options["refine"]) if "refine" in options else None,
     )

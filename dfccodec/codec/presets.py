@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 PRESETS: dict[str, dict[str, str]] = {
-    "fast": {"select": "importance", "effort": "fast"},
+    "fast": {"select": "importance", "effort": "fast", "refine": "0"},
     "balanced": {"select": "importance", "effort": "normal"},
-    "best": {"select": "importance", "effort": "normal", "refine": "3"},
+    "best": {"select": "importance", "effort": "normal", "refine": "4"},
     "archive": {"select": "greedy", "effort": "normal", "refine": "8"},
 }
 """Name -> option -> value, as on the command line. An option that is given beside a preset wins.
@@ -14,8 +14,8 @@ PRESETS: dict[str, dict[str, str]] = {
 often more as less, and about a second of search.
 """
 
-DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range", "effort": "normal", "refine": "0"}
-"""What holds where neither an option nor a preset says otherwise."""
+DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range", "effort": "normal"}
+"""What holds where neither an option nor a preset says otherwise; how far to refine, the model says."""
 
 
 def options_of(preset: str) -> str:

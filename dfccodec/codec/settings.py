@@ -35,7 +35,8 @@ class Settings:
         select: how frames are chosen: by the model's "importance", by "dp" or "greedy" (`codec.select`).
         free: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
         effort: how long to search for motion.
-        refine: steps of latent refinement, 0 for none; see :mod:`dfccodec.codec.refine`.
+        refine: steps of latent refinement, 0 for none; None for `codec.refine.STEPS` with a model that says its gain,
+            such as `mini`, and none with others, whose steps would take minutes a clip.
     """
 
     budget: Budget = DEFAULT_BUDGET
@@ -48,14 +49,14 @@ class Settings:
     free: bool = True
     select: str = "importance"
     effort: Effort = Effort.NORMAL
-    refine: int = 0
+    refine: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.qp <= MAX_QP:
             raise UsageError(f"QP {self.qp} is out of range: give 0 (finest) to {MAX_QP} (coarsest)")
         if not 0 <= self.snap <= 0.5:
             raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
-        if not 0 <= self.refine <= MAX_REFINE:
+        if self.refine is not None and not 0 <= self.refine <= MAX_REFINE:
             raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
         check_seed(self.seed)
         if self.target and not self.free and self.budget.kind not in ("top", "share", "all"):
@@ -80,7 +81,7 @@ class Settings:
         snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
         coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
         effort = "" if self.effort == Effort.NORMAL else f" --effort {self.effort.name.lower()}"
-        refine = f" --refine {self.refine}" if self.refine else ""
+        refine = "" if self.refine is None else f" --refine {self.refine}"
         budget = "" if self.target and self.free else f"--budget {self.budget} "
         rate = self.target or f"--qp {self.qp}"
         select = "" if self.select == "importance" else f" --select {self.select}"

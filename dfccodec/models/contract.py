@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from dfccodec.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,6 +35,9 @@ class Encoded:
 Show: TypeAlias = "Callable[[int, Tensor], None]"
 """Takes a frame of a clip, its number and (height, width, 3), not clamped."""
 
+Judge: TypeAlias = "Callable[[int, Tensor], Tensor]"
+"""As `Show`, and says how bad it is: a scalar, through which a gradient passes."""
+
 
 def unit(pixels: Tensor) -> Tensor:
     """Pixels as floats in [0, 1]: bytes are divided by 255, floats pass. Bytes take a quarter of the memory."""
@@ -45,6 +50,22 @@ def show_each(video: Tensor, kept: Tensor, show: Show) -> None:
         for number, frame in enumerate(video):
             if kept[number].item() is wanted:
                 show(number, frame)
+
+
+def gradient_at_once(
+    model: LatentModel, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge
+) -> Tensor:
+    """`LatentModel.gradient` of a network that makes all frames of a clip at once."""
+    slots = latents.detach().requires_grad_()
+    made = model.decode(slots[None], kept[None], height, width, qp)[0]
+    error = made.new_zeros(())
+    for number in kept.nonzero().flatten().tolist():
+        error = error + judge(number, made[number])
+    if not error.requires_grad:
+        raise UsageError("no gradient comes through its decoder")
+    error.backward()  # type: ignore[no-untyped-call]
+    assert slots.grad is not None
+    return slots.grad
 
 
 @runtime_checkable
@@ -82,6 +103,11 @@ class LatentModel(Protocol):
     @property
     def steps(self) -> np.ndarray | None:
         """(C,) float32 quantizer base step of each channel, or None where the network has no opinion."""
+        ...
+
+    @property
+    def gain(self) -> float | None:
+        """About what a squared unit of latent makes in squared error of pixels in [0, 1]; None where nobody knows."""
         ...
 
     @property
@@ -125,10 +151,26 @@ class LatentModel(Protocol):
         self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
     ) -> None:
         """As :meth:`decode`, of one clip: latents (T, N, C), kept (T,). Its frames are shown one by one, kept ones
-        first, so that a network that makes one at a time need not hold them all. Gradients pass.
+        first, so that a network that makes one at a time need not hold them all.
 
         Args:
             show: told the number of a frame and the frame, (height, width, 3) float32, not clamped.
             wanted: (T,) bool, frames the caller will look at; a network may leave out the others. None for all.
+        """
+        ...
+
+    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge) -> Tensor:
+        """How the latents of one clip would have to change for its kept frames to be worse; what `decode` takes.
+
+        Args:
+            latents: (T, N, C).
+            kept: (T,) bool.
+            judge: told the number of a kept frame and the frame, (height, width, 3) float32, not clamped.
+
+        Returns:
+            (T, N, C) float32, the gradient of the sum of what `judge` says; 0 in dropped slots.
+
+        Raises:
+            UsageError: no gradient comes through the network.
         """
         ...

@@ -37,11 +37,14 @@ from dfccodec.models.blocks import (
     start_at_zero,
 )
 from dfccodec.models.config import JsonConfig
-from dfccodec.models.contract import Encoded, Show, unit
+from dfccodec.models.contract import Encoded, Judge, Show, unit
 from dfccodec.models.importance import clip_importance
 
 _FEW = 8
 """Frames that a block of the trunk works on at once."""
+
+_AT_ONCE = 1 << 13
+"""Tokens of a clip up to which the trunk's insides are held for a gradient, about 100 MB, and not made again for it."""
 
 BASE_STEP = 0.02
 """Quantizer step at QP 0, in units of an orthonormal projection of pixels in [0, 1]."""
@@ -229,6 +232,8 @@ class Mini(nn.Module):
     patch = PATCH
     tile = 0
     max_frames = MAX_FRAMES
+    gain = 1.0
+    """The linear code is orthonormal, and the branches around it are small."""
 
     def __init__(self, config: MiniConfig | None = None) -> None:
         super().__init__()
@@ -333,6 +338,24 @@ class Mini(nn.Module):
         asked = np.ones(len(mask), bool) if wanted is None else wanted.cpu().numpy()
         for frame, picture in self._pictures(z, mask, asked, index):
             show(frame, picture)
+
+    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge) -> Tensor:
+        """See `contract.LatentModel.gradient`. Frames are gone through one by one, so that one's insides are held."""
+        z = rearrange(latents.detach(), "t (h w) c -> t c h w", h=height // PATCH, w=width // PATCH).requires_grad_()
+        index = torch.full((1,), qp, device=z.device)
+        slots = Slots.of(kept.cpu().numpy(), np.zeros(0, np.int64)).to(z.device)
+        with torch.enable_grad():
+            filled = self.fill(z[None, slots.at], slots)
+            small = filled[0, :, 0].numel() <= _AT_ONCE
+            features = self.features(filled, slots, index, plainly if small else leanly)
+            ends = [part for whole in (filled, features) for part in whole.unbind(1)]
+            leaves = [end.detach().requires_grad_() for end in ends]
+            for slot, frame in enumerate(slots.at.tolist()):
+                picture = self.picture(leaves[slot], leaves[slots.keys + slot], index)
+                torch.autograd.backward(judge(frame, rearrange(picture[0], "c h w -> h w c")))
+            torch.autograd.backward(ends, [leaf.grad for leaf in leaves])
+        assert z.grad is not None
+        return rearrange(z.grad, "t c h w -> t (h w) c")
 
     def _pictures(
         self, clip: Tensor, kept: np.ndarray, asked: np.ndarray, qp: Tensor

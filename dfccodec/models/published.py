@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dfccodec.errors import ModelError, UsageError
-from dfccodec.models.contract import Encoded, Show, show_each, unit
+from dfccodec.models.contract import Encoded, Judge, Show, gradient_at_once, show_each, unit
 from dfccodec.models.vae import VideoVAE
 
 
@@ -25,6 +25,7 @@ class PublishedCodec:
     """
 
     steps: np.ndarray | None = None
+    gain: float | None = None
 
     def __init__(self, vae: VideoVAE) -> None:
         config = vae.config
@@ -73,3 +74,7 @@ class PublishedCodec:
     ) -> None:
         """See `contract.LatentModel.decode_each`; the network makes all frames at once."""
         show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
+
+    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge) -> Tensor:
+        """See `contract.LatentModel.gradient`."""
+        return gradient_at_once(self, latents, kept, height, width, qp, judge)

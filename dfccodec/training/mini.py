@@ -32,7 +32,7 @@ LINEAR_QPS = (10, 18, 26, 34, 42, 50)
 JUDGED_CLIPS = 10
 
 REFINE_STEPS = (2, 3)
-"""Steps of refinement in training: up to those of `--preset best`; a single one is too long to help."""
+"""Steps of refinement in training: those of the default and one more."""
 
 
 def step_of(qp: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class MiniSystem(System):
             y = z.reshape(b, slots.keys, *z.shape[1:]) / step
             if refined:
                 y = self.refine(y, frames, slots, qp, refined)
-            rounded = y + (snap(y.detach(), SNAP + refine.SNAP if refined else SNAP) - y.detach())  # straight through
+            rounded = y + (snap(y.detach()) - y.detach())  # straight through
             filled = model.fill(rounded * step, slots)
             features = model.features(filled, slots, qp)
             mask = torch.from_numpy(shown).to(clips.device)[slots.at]
@@ -114,17 +114,18 @@ class MiniSystem(System):
         own = slots.kept
         step = step_of(qp)[:, None, None, None, None]
         rates = qp.repeat_interleave(slots.keys)
-        for number in range(count):
+
+        def gradient(y: Tensor) -> Tensor:
             y = y.detach().requires_grad_()
             features = self.model.features(y * step, own, qp)
             made = self.model.picture((y * step).flatten(0, 1), features.flatten(0, 1), rates)
             error = (made.float() - frames.flatten(0, 1)).square().sum(dim=(1, 2, 3)).reshape(y.shape[:2]).sum(dim=1)
             bits = self.rate(y, torch.round(y.detach()), qp).sum(dim=(1, 2, 3, 4))
             (slope,) = torch.autograd.grad((error + refine.PULL * slope_of(qp) * bits).sum(), y)
-            size = slope.square().mean(dim=(1, 3, 4), keepdim=True).sqrt().clamp(min=1e-30)
-            move = (slope / size * (refine.RATE * (1 - number / count))).clamp(-refine.FARTHEST, refine.FARTHEST)
-            y = y.detach() - move
-        return y
+            return slope / step**2  # so that clips of different QPs are alike
+
+        curvature = y.new_full((), refine.CURVED * self.model.gain)
+        return refine.descend(y.detach(), gradient, count, curvature, (1, 3, 4))
 
     @torch.no_grad()
     def _norm(self, kind: int, qp: Tensor, value: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dfccodec.codec.loaded import Loaded
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import ModelError
-from dfccodec.models.contract import LatentModel
+from dfccodec.models.contract import LatentModel, gradient_at_once
 from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
 
 
@@ -157,26 +157,33 @@ def test_what_stands_in_dropped_slots_is_ignored(mini: Loaded) -> None:
     assert (a == b).all()
 
 
-def test_gradients_frame_by_frame_are_those_of_the_clip(mini: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [0, 1 << 13])
+def test_the_gradient_frame_by_frame_is_that_of_the_clip(
+    at_once: int, mini: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is made again for a gradient, a band or a few frames at a time, rather than held, is the same."""
+    monkeypatch.setattr("dfccodec.models.mini._AT_ONCE", at_once)
     monkeypatch.setattr("dfccodec.models.blocks._BAND", 9)
     monkeypatch.setattr("dfccodec.models.mini._FEW", 2)
-    start = np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32)
+    latents = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32))
     kept = torch.tensor([True, False, True, True])
-    whole, each = (torch.from_numpy(start.copy()).requires_grad_() for _ in range(2))
-    mini.model.decode(whole[None], kept[None], 32, 48, 24)[0, kept].square().sum().backward()
-    shown = {}
-    mini.model.decode_each(each, kept, 32, 48, 24, shown.__setitem__, kept)
-    assert list(shown) == [0, 2, 3]
-    sum(frame.square().sum() for frame in shown.values()).backward()
-    assert whole.grad is not None
-    assert each.grad is not None
-    assert torch.allclose(whole.grad, each.grad, rtol=1e-4, atol=1e-5)
-    plain = torch.from_numpy(start.copy()).requires_grad_()
+    shown = []
+
+    def judge(number: int, made: torch.Tensor) -> torch.Tensor:
+        shown.append(number)
+        return (made - 0.1 * number).square().sum()
+
+    each = mini.model.gradient(latents, kept, 32, 48, 24, judge)
+    assert shown == [0, 2, 3]
+    assert not latents.requires_grad
+    assert torch.equal(each[1], torch.zeros(6, 96))
+    assert torch.allclose(gradient_at_once(mini.model, latents, kept, 32, 48, 24, judge), each, rtol=1e-4, atol=1e-5)
+    # Of a plain graph, with nothing made again.
+    plain = latents.clone().requires_grad_()
     slots, qp = Slots.of(kept.numpy(), np.zeros(0, np.int64)), torch.tensor([24])
     z = plain.reshape(4, 2, 3, 96).permute(0, 3, 1, 2)[None][:, kept]
     features = mini.model.features(z, slots, qp)  # type: ignore[attr-defined]
     made = mini.model.picture(z[0], features[0], qp.expand(3))  # type: ignore[attr-defined]
-    made.square().sum().backward()
+    sum(judge(n, frame.permute(1, 2, 0)) for n, frame in zip((0, 2, 3), made, strict=True)).backward()
     assert plain.grad is not None
-    assert torch.allclose(plain.grad, each.grad, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(plain.grad, each, rtol=1e-4, atol=1e-5)
