@@ -28,7 +28,7 @@ from clips import EVAL, table, write_json
 
 import dfccodec as dfc
 from dfccodec.codec import ahead as ahead_module
-from dfccodec.codec import clip_coder, decoder, encoder
+from dfccodec.codec import clip_coder, clip_decoder, decoder, encoder
 from dfccodec.codec.api import load_model
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.runtime import free_threads
@@ -124,7 +124,7 @@ def encode(path: Path, out: Path, loaded: Loaded, fill: str, is_ahead: bool) -> 
         mock.patch.object(clip_coder.payload, "write", clock.timed("entropy", clip_coder.payload.write)),
         mock.patch.object(encoder.Writer, "clip", clock.timed("write", encoder.Writer.clip)),
     ):
-        dfc.encode(path, out, model=loaded, fill=fill)
+        dfc.encode(path, out, model=loaded, fill=fill, refine=0)
     return clock
 
 
@@ -134,11 +134,11 @@ def decode(path: Path, out: Path, loaded: Loaded) -> Clock:
     stream = io.BytesIO(path.read_bytes())
     with (
         mock.patch.multiple(
-            decoder,
-            decode_clip_integers=clock.timed("entropy", decoder.decode_clip_integers),
+            clip_decoder,
+            decode_clip_integers=clock.timed("entropy", clip_decoder.decode_clip_integers),
         ),
         clock.methods(Loaded, "network", "decode_each"),
-        clock.methods(decoder.Canvas, "motion", "__init__", "show", "__exit__"),
+        clock.methods(clip_decoder.Canvas, "motion", "__init__", "show", "__exit__"),
     ):
         pictures = decoder.Decoder(stream, lambda _: loaded)
         with VideoSink(out, pictures.preamble.header) as sink:

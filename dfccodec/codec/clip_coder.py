@@ -11,7 +11,7 @@ import numpy as np
 from dfccodec.codec import select, tiles
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.canvas import Canvas, clamped
-from dfccodec.codec.decoder import model_frames, shown
+from dfccodec.codec.clip_decoder import model_frames, shown
 from dfccodec.codec.integers import encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload

@@ -1,25 +1,22 @@
 """Ctrl-C while a pipe gives nothing: dfc ends at once, in one line, and leaves no more than a part."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+from command import DFC, ENV
 from support import moving
 
 from dfccodec.container.records import Header, Ratio
 from dfccodec.media.sink import VideoSink
-
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
 
 def test_an_interrupt_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
         for number, frame in enumerate(moving(40)):
             sink.write(frame, number, 1)
-    command = [sys.executable, "-m", "dfccodec", "encode", "-", "-o", str(tmp_path / "a.dfc"), "--fill", "token"]
+    command = [*DFC, "encode", "-", "-o", str(tmp_path / "a.dfc"), "--fill", "token"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV) as process:
         assert process.stdin
         assert process.stderr

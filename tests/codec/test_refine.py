@@ -13,7 +13,7 @@ from support import FlatModel, flat_model, moving
 from dfccodec.codec.api import load_model
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.clip_coder import ClipCoder
-from dfccodec.codec.decoder import decode_clip
+from dfccodec.codec.clip_decoder import decode_clip
 from dfccodec.codec.encoder import encode_pictures, make_header
 from dfccodec.codec.refine import FARTHEST, descend, steps_of
 from dfccodec.codec.settings import Settings
