@@ -37,9 +37,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "--effort fast": {"effort": "fast"},
     "--select dp": {"select": "dp"},
     "--select greedy": {"select": "greedy"},
+    "--refine 0": {"refine": 0},
     "--refine 1": {"refine": 1},
-    "--refine 3": {"refine": 3},
-    "--refine 12": {"refine": 12},
+    "--refine 4": {"refine": 4},
+    "--refine 8": {"refine": 8},
 }
 
 

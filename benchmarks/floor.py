@@ -1,6 +1,6 @@
 """Is `mini` above its floor? PSNR over the linear code at equal bits, for every budget and QP, protocol DFC-32.
 
-    python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range|zstd|order0] [--model mini] [--refine 20]
+    python benchmarks/floor.py [--clips ../shared/clips/eval] [--coding range|zstd|order0] [--model mini] [--refine 2]
 
 The floor is PCA-96, the linear code inside `mini`: frames kept uniformly, dropped ones by linear interpolation of
 latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded with its own fill,
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--coding", default="range")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="kept frames of 32")
-    parser.add_argument("--refine", type=int, default=0, help="steps of latent refinement of mini's: slow")
+    parser.add_argument("--refine", type=int, default=0, help="steps of mini's latents; dfc takes 2")
     parser.add_argument("--qps", type=int, nargs="+", default=list(MINI_QPS), help="of mini")
     parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look")
     args = parser.parse_args()

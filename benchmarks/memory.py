@@ -1,7 +1,7 @@
 """Peak memory of `dfc encode` and `dfc decode` over the length of a video and over the size of its picture.
 
     python benchmarks/memory.py                                                 10 s and 600 s of 640×360: two hours
-    python benchmarks/memory.py --rate 10 --fill token                          a quarter of that
+    python benchmarks/memory.py --rate 10 --fill token --refine 0                      a quarter of that
     python benchmarks/memory.py --seconds 2 --sizes 1920x1080 3840x2160         large pictures
 
 Real footage, forward and back again and again, with sound, in an .mp4; each run is a process of its own.
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["640x360"])
     parser.add_argument("--rate", type=int, default=25, help="frames per second")
     parser.add_argument("--fill", default="motion")
+    parser.add_argument("--refine", default="2")
     parser.add_argument("--name", default="memory", help="of the file under results/; none with an empty one")
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
@@ -79,7 +80,8 @@ def main() -> None:
                 video, file, back = (Path(name) / part for part in ("in.mp4", "a.dfc", "out.mp4"))
                 footage(video, width, height, seconds, args.rate)
                 row: dict[str, Any] = {"size": size, "seconds": seconds, "frames": seconds * args.rate}
-                row["encode_mb"], row["encode_s"] = peak("encode", video, "-o", file, "--fill", args.fill)
+                options = ("--fill", args.fill, "--refine", args.refine)
+                row["encode_mb"], row["encode_s"] = peak("encode", video, "-o", file, *options)
                 row["decode_mb"], row["decode_s"] = peak("decode", file, "-o", back)
             rows.append({key: round(value, 1) if isinstance(value, float) else value for key, value in row.items()})
             print(rows[-1], flush=True)
@@ -94,7 +96,7 @@ def main() -> None:
 
     print(table(head, [cells(row) for row in rows]))
     if args.name:
-        write_json(args.name, {"fill": args.fill, "rows": rows})
+        write_json(args.name, {"options": f"--fill {args.fill} --refine {args.refine}", "rows": rows})
 
 
 if __name__ == "__main__":

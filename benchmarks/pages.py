@@ -200,8 +200,8 @@ def memory() -> str:
         found = result(name)
         for row in found["rows"]:
             seconds, cells = f"{row['seconds']} s", [f"{row[f'{stage}_mb']:.0f} MB" for stage in ("encode", "decode")]
-            rows.append((row["size"].replace("x", "×"), seconds, row["frames"], f"`--fill {found['fill']}`", *cells))
-    return table(("size", "video", "frames", "fill", "encode, peak", "decode, peak"), rows)
+            rows.append((row["size"].replace("x", "×"), seconds, row["frames"], f"`{found['options']}`", *cells))
+    return table(("size", "video", "frames", "options", "encode, peak", "decode, peak"), rows)
 
 
 def pipeline() -> str:

@@ -44,7 +44,8 @@ SIZES = ((256, 256), (1280, 720))
 PUBLISHED = "dfc-170m"
 CLIP = "sam2_dog.mp4"
 QP, BUDGET = 24, "8"
-MOTION = " and motion"
+MOTION, DEFAULTS = " and motion", " by default"
+"""What a row has beside the network: motion, or motion and refinement as `dfc encode` by itself."""
 
 Case = tuple[str, str, int, int]
 """Model, precision, width, height."""
@@ -112,9 +113,11 @@ def peak() -> float:
     return used / 1e6 if sys.platform == "darwin" else used * 1024 / 1e6  # bytes there, kibibytes elsewhere
 
 
-def fill_of(job: dict[str, Any]) -> str:
-    """Rows of a model alone leave motion out: its search is no part of a network."""
-    return "motion" if job["model"].endswith(MOTION) else "token"
+def options_of(job: dict[str, Any]) -> dict[str, Any]:
+    """Rows of a model alone leave motion and refinement out: neither is part of a network."""
+    if job["model"].endswith(DEFAULTS):
+        return {}
+    return {"fill": "motion" if job["model"].endswith(MOTION) else "token", "refine": 0}
 
 
 def timed(work: Any) -> dict[str, float]:
@@ -127,15 +130,15 @@ def timed(work: Any) -> dict[str, float]:
 def child(job: dict[str, Any]) -> dict[str, Any]:
     """One row in this process: encode or decode, once to warm up and once on the clock."""
     torch.set_num_threads(job["threads"])
-    fill = fill_of(job)
-    loaded = ready(job["model"].removesuffix(MOTION), job["dtype"])
+    options = options_of(job)
+    loaded = ready(job["model"].removesuffix(MOTION).removesuffix(DEFAULTS), job["dtype"])
     frames, path, rest = footage(job["width"], job["height"]), Path(job["path"]), peak()
     if "seconds" in job:
         return {"rest": rest, "long": long_peak(loaded, frames, job, path)}
 
     def encode() -> None:
         coded = io.BytesIO()
-        dfc.encode(frames, coded, budget=BUDGET, qp=QP, model=loaded, fill=fill)
+        dfc.encode(frames, coded, budget=BUDGET, qp=QP, model=loaded, **options)
         path.write_bytes(coded.getvalue())
 
     def decode() -> None:
@@ -157,7 +160,7 @@ def long_peak(loaded: Loaded, frames: np.ndarray, job: dict[str, Any], path: Pat
             yield frames[min(at, 2 * len(frames) - 1 - at)]
 
     if job["stage"] == "encode":
-        dfc.encode(many(), path, budget=BUDGET, qp=QP, model=loaded, fill=fill_of(job))
+        dfc.encode(many(), path, budget=BUDGET, qp=QP, model=loaded, **options_of(job))
     else:
         with path.open("rb") as stream:
             for _ in Decoder(stream, lambda _: loaded):
@@ -251,7 +254,7 @@ def cases(args: argparse.Namespace) -> list[Case]:
     dtypes = ("float32", "bfloat16") if fast else ("float32",)
     sizes = SIZES[:1] if args.small else SIZES
     found: list[Case] = [("mini", dtype, *size) for size in sizes for dtype in dtypes]
-    found.append(("mini" + MOTION, dtypes[-1], *SIZES[0]))
+    found += [("mini" + more, dtypes[-1], *SIZES[0]) for more in (MOTION, DEFAULTS)]
     return found + [(PUBLISHED, dtype, *SIZES[0]) for dtype in dtypes if args.published_rounds]
 
 

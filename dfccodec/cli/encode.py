@@ -175,7 +175,7 @@ def _encode(
         f"{bpp:.4f} bits/pixel, {report.frames / seconds:.1f} frames/s",
         quiet,
     )
-    if report.refined:
+    if report.refined and settings.refine:  # by default nobody asked
         common.say(f"refinement: {report.refined:.1%} less of error and bits together", quiet)
     if report.outcome:
         common.say(str(report.outcome), quiet)
