@@ -103,7 +103,7 @@ def test_there_and_back_past_a_bad_file(
     real = api.registry.load
     monkeypatch.setattr(api.registry, "load", lambda spec, **more: loads.append(spec) or real(spec, **more))
     coded, back = tmp_path / "coded", tmp_path / "back"
-    options = ["--output-dir", str(coded), "--mirror", "--fill", "token", "--json"]
+    options = ["--output-dir", str(coded), "--mirror", "--fill", "token", "--refine", "0", "--json"]
     assert main(["encode", *map(str, videos), *options]) == 3
     assert loads == ["mini"]
     printed = capsys.readouterr()
@@ -140,7 +140,7 @@ def test_nothing_is_begun_where_names_clash(
 
 
 def test_one_input_prints_one_record(videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["encode", str(videos[0]), "-o", str(tmp_path / "a.dfc"), "--fill", "token", "--json"]) == 0
+    assert main(["encode", str(videos[0]), "-o", str(tmp_path / "a.dfc"), "--preset", "fast", "--json"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["frames"] == 3
     assert "[1/1]" not in printed.err
@@ -151,7 +151,7 @@ def test_a_batch_is_resumed_at_the_first_output_that_is_missing(
 ) -> None:
     good = [str(videos[0]), str(videos[2])]
     coded = tmp_path / "coded"
-    options = ["--output-dir", str(coded), "--fill", "token", "--json"]
+    options = ["--output-dir", str(coded), "--fill", "token", "--refine", "0", "--json"]
     assert main(["encode", good[0], *options]) == 0
     before = (coded / "one.dfc").stat()
     assert main(["encode", *good, *options]) == 6
@@ -167,7 +167,8 @@ def test_a_batch_is_resumed_at_the_first_output_that_is_missing(
 
 
 def test_a_batch_with_a_target_is_resumed_too(videos: list[Path], tmp_path: Path) -> None:
-    options = ["--output-dir", str(tmp_path / "coded"), "--fill", "token", "--target-size", "6kB", "--resume", "-q"]
+    plain = ["--fill", "token", "--refine", "0", "-q"]
+    options = ["--output-dir", str(tmp_path / "coded"), *plain, "--target-size", "6kB", "--resume"]
     assert main(["encode", str(videos[0]), *options]) == 0
     assert main(["encode", str(videos[0]), str(videos[2]), *options]) == 0
     assert (tmp_path / "coded" / "two.dfc").is_file()

@@ -47,7 +47,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_clip_comes_back_in_size_length_and_rate(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", moving(40, 180, 320), Fraction(25))
-    assert run("encode", source, "-o", tmp_path / "a.dfc", "--budget", "4").returncode == 0
+    assert run("encode", source, "-o", tmp_path / "a.dfc", "--budget", "4", "--refine", "0").returncode == 0
     assert run("decode", tmp_path / "a.dfc", "-o", tmp_path / "back.mp4").returncode == 0
     with VideoSource(tmp_path / "back.mp4") as back:
         assert (back.info.width, back.info.height, back.info.rate) == (320, 180, 25)
@@ -61,9 +61,11 @@ def test_pipes_all_the_way(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(24000, 1001), Ratio(1001, 24000))) as sink:
         for number, frame in enumerate(moving(40)):
             sink.write(frame, number, 1)
+    pipe = ("-", "-o", "-", "-q")
+    encode, decode = [*DFC, "encode", *pipe, "--preset", "fast"], [*DFC, "decode", *pipe]
     with (tmp_path / "in.y4m").open("rb") as stdin, (tmp_path / "out.y4m").open("wb") as stdout:
-        first = subprocess.Popen([*DFC, "encode", "-", "-o", "-", "-q"], stdin=stdin, stdout=subprocess.PIPE, env=ENV)
-        second = subprocess.Popen([*DFC, "decode", "-", "-o", "-", "-q"], stdin=first.stdout, stdout=stdout, env=ENV)
+        first = subprocess.Popen(encode, stdin=stdin, stdout=subprocess.PIPE, env=ENV)
+        second = subprocess.Popen(decode, stdin=first.stdout, stdout=stdout, env=ENV)
         assert (first.wait(120), second.wait(120)) == (0, 0)
     with VideoSource(tmp_path / "in.y4m") as source, VideoSource(tmp_path / "out.y4m") as back:
         assert (back.info.width, back.info.height, back.info.rate) == (64, 48, source.info.rate)
@@ -82,7 +84,7 @@ def test_every_reader_takes_standard_input(coded: Path, tmp_path: Path) -> None:
 
 def test_motion_from_end_to_end(tmp_path: Path) -> None:
     file, small = tmp_path / "motion.dfc", tmp_path / "small.dfc"
-    assert run("encode", FLOWER, "-o", file, "--budget", "4", "--fill", "motion").returncode == 0
+    assert run("encode", FLOWER, "-o", file, "--budget", "4", "--fill", "motion", "--refine", "0").returncode == 0
     parts = json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
     assert parts["latents"] > parts["fill"] > 0
     assert run("trim", file, "-o", small, "--budget", "2").returncode == 0
@@ -93,7 +95,7 @@ def test_motion_from_end_to_end(tmp_path: Path) -> None:
 
 def test_a_target_is_met_printed_and_in_the_json(tmp_path: Path) -> None:
     out = tmp_path / "a.dfc"
-    done = run("encode", FLOWER, "-o", out, "--target-size", "8kB", "--fill", "token", "--json")
+    done = run("encode", FLOWER, "-o", out, "--target-size", "8kB", "--fill", "token", "--refine", "0", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["bytes"] == out.stat().st_size == record["target"]["reached"]
@@ -104,7 +106,7 @@ def test_a_target_is_met_printed_and_in_the_json(tmp_path: Path) -> None:
 
 def test_targets_that_cannot_be_are_errors_of_one_line(tmp_path: Path) -> None:
     out = tmp_path / "a.dfc"
-    more = ("encode", FLOWER, "-o", out, "--fill", "token")
+    more = ("encode", FLOWER, "-o", out, "--fill", "token", "--refine", "0")
     assert "--target-size 500" in error_of(*more, "--target-size", "500", "--strict", code=1)
     assert not list(tmp_path.iterdir())
     assert "--qp 20 and --bitrate" in error_of(*more, "--qp", "20", "--bitrate", "300k", code=2)
@@ -305,7 +307,7 @@ def test_version_and_help() -> None:
 
 def test_sound_goes_through_the_command_line(tmp_path: Path) -> None:
     source, file = write_av(tmp_path / "in.mp4", moving(8), ["aac"], rate=Fraction(8)), tmp_path / "a.dfc"
-    assert b"note" not in run("encode", source, "-o", file, "--fill", "token").stderr
+    assert b"note" not in run("encode", source, "-o", file, "--fill", "token", "--refine", "0").stderr
     assert json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
     assert run("decode", file, "-o", tmp_path / "out.mp4").returncode == 0
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mp4")) as b:
@@ -321,7 +323,7 @@ def test_sound_goes_through_the_command_line(tmp_path: Path) -> None:
 
 def test_ranges_sizes_and_rates_on_the_command_line(tmp_path: Path) -> None:
     file, out = tmp_path / "a.dfc", tmp_path / "a.mkv"
-    more = ("--start", "#10", "--duration", "0.5", "--size", "48", "--fill", "token")
+    more = ("--start", "#10", "--duration", "0.5", "--size", "48", "--fill", "token", "--refine", "0")
     assert b"15 frames" in run("encode", FLOWER, "-o", file, *more).stderr
     assert b"96" in run("inspect", file).stdout
     done = run("decode", file, "-o", out, "--size", "source", "--cfr", "15", "--end", "0:00.4")
@@ -343,7 +345,7 @@ def test_ranges_sizes_and_rates_on_the_command_line(tmp_path: Path) -> None:
 
 def test_sound_goes_through_pipes(tmp_path: Path) -> None:
     source = write_av(tmp_path / "in.mkv", moving(8), ["flac"], rate=Fraction(8))
-    encode = [*DFC, "encode", "-", "-o", "-", "-q", "--fill", "token"]
+    encode = [*DFC, "encode", "-", "-o", "-", "-q", "--fill", "token", "--refine", "0"]
     decode = [*DFC, "decode", "-", "-o", "-", "-q", "--format", "matroska"]
     with source.open("rb") as stdin, (tmp_path / "out.mkv").open("wb") as stdout:
         feed = subprocess.Popen(["cat"], stdin=stdin, stdout=subprocess.PIPE)

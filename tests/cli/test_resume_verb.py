@@ -12,7 +12,7 @@ import pytest
 from command import DFC, ENV, run
 from support import moving, write_av
 
-OPTIONS = ("--fill", "token", "--budget", "4", "--dtype", "float32")
+OPTIONS = ("--fill", "token", "--budget", "4", "--refine", "0", "--dtype", "float32")
 
 
 def encode(source: Path, target: Path | str, *more: str) -> subprocess.CompletedProcess[bytes]:
@@ -71,7 +71,8 @@ def test_resume_needs_a_file_and_a_plain_encode_says_what_it_drops(source: Path,
     killed_when_there(source, target, len(whole) // 4, signal.SIGKILL)
     other = encode(source, target, "--resume", "--qp", "30")
     assert other.returncode == 2
-    assert b"options was '--budget 4 --qp 24 --fill token', is '--budget 4 --qp 30 --fill token'" in other.stderr
+    was, now = (f"--budget 4 --qp {qp} --fill token --refine 0" for qp in (24, 30))
+    assert f"options was '{was}', is '{now}'" in other.stderr.decode()
     again = encode(source, target)
     assert b"beginning anew; --resume would go on with it" in again.stderr
     assert target.read_bytes() == whole

@@ -27,7 +27,7 @@ def sliding(frames: int, step: int = 4, height: int = 64, width: int = 64) -> np
 
 def clips_of(video: np.ndarray, **options: Any) -> list[Clip]:
     out = io.BytesIO()
-    dfc.encode(video, out, **options)
+    dfc.encode(video, out, refine=0, **options)
     return [item.clip for item in StreamReader(io.BytesIO(out.getvalue())) if isinstance(item, ClipAt)]
 
 
