@@ -97,7 +97,7 @@ def main() -> None:
         for r in rows
     ]))  # fmt: skip
     record = {"kept": args.kept, "qps": list(QPS), "clips": [name for name, _ in clips]}
-    rows += _others(record, {r["change"] for r in rows})
+    rows += _others(record, set(args.rows) | {BASE})
     write_json("ablation", {**record, "rows": sorted(rows, key=lambda r: list(ROWS).index(r["change"]))})
 
 

@@ -79,6 +79,12 @@ def weights_id(loaded: Loaded | None = None) -> str:
     return (loaded or _mini()).identity.fingerprint.hex()[:16]
 
 
+def steps_of(loaded: Loaded) -> np.ndarray:
+    """(C,) the base steps of a model that has its own, as `mini` has."""
+    assert loaded.model.steps is not None
+    return loaded.model.steps
+
+
 @cache
 def _mini() -> Loaded:
     return load_model("mini")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, table, uniform, write_json
+from clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, read_json, steps_of, table, uniform, write_json
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -33,6 +33,7 @@ from dfccodec.codec.runtime import free_threads
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Fill
 from dfccodec.metrics.bdrate import pchip
+from dfccodec.models.mini import Mini
 
 BUDGETS = (32, 16, 8, 6, 4)
 MINI_QPS = (8, 16, 24, 32, 40)
@@ -59,7 +60,7 @@ def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str,
         refine=refine,
     )
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
-    size = len(coded.getvalue())
+    size: float = len(coded.getvalue())
     if coding == ORDER0:
         reader = StreamReader(io.BytesIO(coded.getvalue()))
         clip = next(item.clip for item in reader if isinstance(item, ClipAt))
@@ -74,7 +75,8 @@ def through_linear(
     """A clip through the linear code, frames `mask` (T,) bool kept: integers (K, 1, rows, columns, 96) and
     (T, H, W, 3) uint8 frames.
     """
-    linear, steps = loaded.model.linear, loaded.model.steps
+    assert isinstance(loaded.model, Mini)
+    linear, steps = loaded.model.linear, steps_of(loaded)
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     z = linear.analyse(pixels[torch.from_numpy(mask)]).permute(0, 2, 3, 1).numpy()
     values = quantize(z[:, None], steps, qp)
@@ -144,12 +146,13 @@ def main() -> None:
             own = [tuple(p) for _, p in ours]
             gains = [read_at(own, b) - read_at(line, b) for b in grid]
             print(f"all kept, 0.2 to 0.6 bits/pixel: {np.mean(gains):+.2f} dB in the mean, {min(gains):+.2f} at least")
-            record.append({"all_kept_gains": dict(zip(grid.round(2).tolist(), gains, strict=True))})
+            record.append({"kept": kept, "all_kept_gains": dict(zip(grid.round(2).tolist(), gains, strict=True))})
     print(table(("kept", "QP", "bits/pixel", "PSNR dB", "MSE", "over linear dB"), rows))
     print(f"least of all: {np.nanmin(everywhere):+.2f} dB")
     if args.every == 1:
         name = f"floor_{args.coding}" + (f"_refine{args.refine}" if args.refine else "")
-        write_json(name, {"clips": len(clips), "coding": args.coding, "rows": record}, args.model)
+        others = [row for row in read_json(name).get("rows", []) if row["kept"] not in args.budgets]
+        write_json(name, {"clips": len(clips), "coding": args.coding, "rows": others + record}, args.model)
 
 
 if __name__ == "__main__":

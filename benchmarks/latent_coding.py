@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
-from clips import EVAL, dfc32_clips, table, uniform, write_json
+from clips import EVAL, dfc32_clips, steps_of, table, uniform, write_json
 
 from dfccodec.codec.api import load_model
 from dfccodec.codec.loaded import Loaded
@@ -135,7 +135,7 @@ def large(path: Path, loaded: Loaded) -> np.ndarray:
     frames = np.stack(read_scaled(path, LINES, most=8))
     rows, columns = frames.shape[1] // 16, frames.shape[2] // 16
     latents, _ = loaded.encode(np.ascontiguousarray(frames[:, : rows * 16, : columns * 16]), 24)
-    return quantize(latents.reshape(len(frames), 1, rows, columns, -1), loaded.model.steps, 24)
+    return quantize(latents.reshape(len(frames), 1, rows, columns, -1), steps_of(loaded), 24)
 
 
 def main() -> None:
@@ -151,7 +151,7 @@ def main() -> None:
         for qp in QPS:
             for kept in args.kept:
                 latents, _ = loaded.encode(frames[uniform(kept)], qp)
-                values = quantize(latents.reshape(kept, 1, 16, 16, -1), loaded.model.steps, qp)
+                values = quantize(latents.reshape(kept, 1, 16, 16, -1), steps_of(loaded), qp)
                 measured.clip(values, kept, qp)
                 for name, coder in ARRANGEMENTS.items() if kept == args.kept[0] else ():
                     measured.bytes[name][kept, qp].append(coder(values))

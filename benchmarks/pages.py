@@ -257,14 +257,15 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 
 
+def _filled(match: re.Match[str]) -> str:
+    return f"<!-- figures: {match[1]} -->\n\n{block(match[1])}\n\n<!-- end -->"
+
+
 def main() -> None:
     for page in PAGES:
         text = page.read_text()
         names = re.findall(r"<!-- figures: (\w+) -->", text)
-        for name in names:
-            figures = f"<!-- figures: {name} -->\n\n{block(name)}\n\n<!-- end -->"
-            text = re.sub(rf"<!-- figures: {name} -->.*?<!-- end -->", lambda _, f=figures: f, text, flags=re.DOTALL)
-        page.write_text(text)
+        page.write_text(re.sub(r"<!-- figures: (\w+) -->.*?<!-- end -->", _filled, text, flags=re.DOTALL))
         print(f"{page.relative_to(ROOT)}: {', '.join(names)}")
 
 

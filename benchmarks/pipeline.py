@@ -30,9 +30,14 @@ import dfccodec as dfc
 from dfccodec.codec import ahead as ahead_module
 from dfccodec.codec import clip_coder, clip_decoder, decoder, encoder
 from dfccodec.codec.api import load_model
+from dfccodec.codec.canvas import Canvas
+from dfccodec.codec.integers import decode_clip_integers, encode_integers
 from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.decide import MotionSearch
 from dfccodec.codec.runtime import free_threads
 from dfccodec.container.records import Header, Ratio
+from dfccodec.container.writer import Writer
 from dfccodec.media.frames import read_scaled
 from dfccodec.media.sink import VideoSink
 
@@ -76,7 +81,9 @@ class Clock:
 
     def methods(self, kind: type, stage: str, *names: str) -> AbstractContextManager[Any]:
         """Calls of these methods are spans."""
-        return mock.patch.multiple(kind, **{name: self.timed(stage, getattr(kind, name)) for name in names})
+        new: dict[str, Any] = {name: self.timed(stage, getattr(kind, name)) for name in names}
+        patch: AbstractContextManager[Any] = mock.patch.multiple(kind, **new)
+        return patch
 
     def steps(self, stage: str, items: Iterable[Any]) -> Generator[Any, None, None]:
         """Items, the making of each a span."""
@@ -117,12 +124,12 @@ def encode(path: Path, out: Path, loaded: Loaded, fill: str, is_ahead: bool) -> 
         mock.patch.multiple(encoder, _batches=batches, ahead=handed),
         mock.patch.multiple(
             clip_coder,
-            encode_integers=clock.timed("entropy", clip_coder.encode_integers),
+            encode_integers=clock.timed("entropy", encode_integers),
         ),
         clock.methods(Loaded, "network", "encode", "decode_each"),
-        clock.methods(clip_coder.MotionSearch, "motion", "__init__", "show", "decisions"),
-        mock.patch.object(clip_coder.payload, "write", clock.timed("entropy", clip_coder.payload.write)),
-        mock.patch.object(encoder.Writer, "clip", clock.timed("write", encoder.Writer.clip)),
+        clock.methods(MotionSearch, "motion", "__init__", "show", "decisions"),
+        mock.patch.object(payload, "write", clock.timed("entropy", payload.write)),
+        mock.patch.object(Writer, "clip", clock.timed("write", Writer.clip)),
     ):
         dfc.encode(path, out, model=loaded, fill=fill, refine=0)
     return clock
@@ -135,10 +142,10 @@ def decode(path: Path, out: Path, loaded: Loaded) -> Clock:
     with (
         mock.patch.multiple(
             clip_decoder,
-            decode_clip_integers=clock.timed("entropy", clip_decoder.decode_clip_integers),
+            decode_clip_integers=clock.timed("entropy", decode_clip_integers),
         ),
         clock.methods(Loaded, "network", "decode_each"),
-        clock.methods(clip_decoder.Canvas, "motion", "__init__", "show", "__exit__"),
+        clock.methods(Canvas, "motion", "__init__", "show", "__exit__"),
     ):
         pictures = decoder.Decoder(stream, lambda _: loaded)
         with VideoSink(out, pictures.preamble.header) as sink:

@@ -23,7 +23,7 @@ from clips import table, write_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from support import moving, write_av
+from support import moving, write_av  # type: ignore[import-not-found]  # of the tests
 
 DFC = [sys.executable, "-m", "dfccodec", "encode"]
 

@@ -42,7 +42,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model("mini", device="cpu")
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     at = np.arange(LONG) % 32
     for path in itertools.islice(sorted(EVAL.glob("*.mp4")), args.clips):
         found = psnrs(cropped(path, SIDE, LONG), budget=args.budget, fill=args.fill, model=model)

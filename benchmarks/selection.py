@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clips import EVAL, FRAMES, dfc32_clips, mse, read_json, table, uniform, write_json
+from clips import EVAL, FRAMES, dfc32_clips, mse, read_json, steps_of, table, uniform, write_json
 from floor import through_linear
 
 import dfccodec as dfc
@@ -42,7 +42,7 @@ class Clip:
         self.frames, self.loaded, self.qp = frames, loaded, qp
         self.latents, importance = loaded.encode(frames, qp)
         self.importance = np.rint(importance * 255).astype(np.uint8)
-        self.steps = loaded.model.steps
+        self.steps = steps_of(loaded)
 
     def code(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """Integers (K, N, 96) of the frames `kept` (T,) bool, and their bytes."""
@@ -54,7 +54,7 @@ class Clip:
         values, size = self.code(kept)
         slots = np.zeros_like(self.latents)
         slots[kept] = dequantize(values, self.steps, self.qp)
-        back = self.loaded.decode(slots, kept, *self.frames.shape[1:3], self.qp)
+        back = self.loaded.decode(slots, kept, self.frames.shape[1], self.frames.shape[2], self.qp)
         return (np.clip(back, 0, 1) * 255 + 0.5).astype(np.uint8), size
 
     def measured_costs(self) -> np.ndarray:
@@ -83,7 +83,7 @@ class WholeFile(Clip):
         """As of `Clip`, but bytes are of the file."""
         out = io.BytesIO()
         told = Told(**vars(self.loaded), kept=kept)
-        dfc.encode(self.frames, out, model=told, qp=self.qp, budget=str(int(kept.sum())), rate=25, refine=0)
+        dfc.encode(self.frames, out, model=told, qp=self.qp, budget=str(int(kept.sum())), rate=25)
         if not np.array_equal(dfc.open(io.BytesIO(out.getvalue()))[0].kept_indices, np.flatnonzero(kept)):
             raise RuntimeError("other frames were kept than were asked for")
         back = np.stack([picture.rgb for picture in Decoder(io.BytesIO(out.getvalue()), lambda _: self.loaded)])
@@ -164,8 +164,8 @@ def main() -> None:
     print(table(("kept of 32", "choice", "MSE", "PSNR dB", "kB a clip"), rows))
     if not args.linear:
         others = [row for row in read_json("selection").get("rows", []) if row.get("fill", "token") != args.fill]
-        rows = sorted([*others, *record], key=lambda row: row["fill"] != "token")
-        write_json("selection", {"qp": args.qp, "rows": rows}, args.model)
+        record = sorted([*others, *record], key=lambda row: row["fill"] != "token")
+        write_json("selection", {"qp": args.qp, "rows": record}, args.model)
 
 
 if __name__ == "__main__":

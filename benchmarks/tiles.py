@@ -63,7 +63,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(free_threads())
     whole = load_model("mini", device="cpu")
-    tiled = dataclasses.replace(whole, model=Gridded(whole.model))  # type: ignore[arg-type]
+    tiled = dataclasses.replace(whole, model=Gridded(whole.model))
     rows: dict[str, dict[str, float]] = {}
     for path in itertools.islice(sorted(EVAL.glob("*.mp4")), args.clips):
         frames = cropped(path, SIDE, FRAMES)
