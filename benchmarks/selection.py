@@ -97,8 +97,8 @@ class Told(Loaded):
     kept: np.ndarray = field(kw_only=True)
 
     def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """As of `Loaded`."""
-        latents, importance = super().encode(tile, qp, keep)
+        """As of `Loaded`, of all frames: told how many to keep, `mini` makes good latents for its own choice alone."""
+        latents, importance = super().encode(tile, qp)
         return latents, (importance + self.kept).astype(np.float32) / 2
 
 

@@ -37,7 +37,10 @@ class Loaded:
         return torch.autocast(self.device.type, self.dtype)
 
     def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32, `keep` to be kept."""
+        """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32.
+
+        Where `keep` is given, just so many latents are good, those of the most important frames.
+        """
         video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
         with torch.inference_mode(), self.precision():
             coded = self.model.encode(video, qp, keep=keep)

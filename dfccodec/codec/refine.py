@@ -66,12 +66,17 @@ def descend(
     """Go down a slope, each channel by its own curvature.
 
     Args:
-        y: where to begin, in quantizer steps.
-        gradient: the slope anywhere.
-        count: steps.
-        curvature: to begin with, of a shape that goes with `y`; None where nobody knows.
+        y: where to begin, of any shape, in quantizer steps.
+        gradient: the slope at a place of that shape, the same shape.
+        count: steps; each asks for one slope.
+        curvature: to begin with, of a shape that broadcasts to that of `y`; None where nobody knows.
         over: dimensions of `y` whose places have a curvature in common.
+
+    Returns:
+        where it came to; `y` itself after no step.
     """
+    if not count:
+        return y
     slope = gradient(y)
     if curvature is None:
         curvature = slope.square().mean(over, keepdim=True).sqrt() / RATE
