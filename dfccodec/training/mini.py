@@ -18,6 +18,7 @@ from dfccodec.codec import refine
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.entropy.latents import encode_latents
 from dfccodec.errors import InputError
+from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.blocks import PATCH
 from dfccodec.models.mini import BASE_STEP, Mini, MiniConfig, Slots
 from dfccodec.training.footage import Clips, Scene, held_out_clips
@@ -30,6 +31,9 @@ from dfccodec.training.recipe import Stage
 JUDGED_QPS = (16, 26, 36)
 LINEAR_QPS = (10, 18, 26, 34, 42, 50)
 JUDGED_CLIPS = 10
+
+WEIGHTS = {"dropped_weight": 0.3, "perceptual": 0.0}
+"""Of the terms of the loss beside the cost of kept frames, each over its running mean, where a recipe has none."""
 
 REFINE_STEPS = (2, 3)
 """Steps of refinement in training: those of the default and one more."""
@@ -46,14 +50,23 @@ def slope_of(qp: Tensor) -> Tensor:
 
 
 class MiniSystem(System):
-    """`mini`, its rate model and the running means its loss is divided by; a call is one step's loss."""
+    """`mini`, its rate model and the running means its loss is divided by; a call is one step's loss.
 
-    def __init__(self, model: Mini, dropped_weight: float, autocast: torch.dtype) -> None:
+    Args:
+        model: to train.
+        dropped_weight: of the error of dropped frames beside the cost of kept ones.
+        autocast: number format of the networks.
+        perceptual: of the LPIPS of shown frames beside that cost; above 0, its weights must be on the machine.
+    """
+
+    def __init__(self, model: Mini, dropped_weight: float, autocast: torch.dtype, perceptual: float = 0.0) -> None:
         super().__init__()
         self.model = model
         self.rate = ContextRate(model.linear.scale.detach(), BASE_STEP)
-        self.dropped_weight, self.autocast = dropped_weight, autocast
-        self.register_buffer("mean", torch.zeros(2, 64))
+        self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
+        # In a list, which hides it from state_dict(): these weights are not ours to store in checkpoints.
+        self.judge = [load_lpips()] if perceptual else []
+        self.register_buffer("mean", torch.zeros(3 if perceptual else 2, 64))
 
     def forward(
         self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
@@ -62,7 +75,7 @@ class MiniSystem(System):
 
         With `refined` steps of descent on the latents before they are rounded, nothing reaches the encoder.
         """
-        error, bits, is_kept = self.errors(clips, qp, kept, shown, seed, refined)
+        error, apart, bits, is_kept = self.errors(clips, qp, kept, shown, seed, refined)
         own = error[:, is_kept].mean(dim=1) + slope_of(qp) * bits.mean(dim=1)
         # What is minimised hovers around one by construction; what is logged is the objective in units of step².
         self.cost = (own.detach() / step_of(qp) ** 2).log10().mean() * 10
@@ -70,12 +83,19 @@ class MiniSystem(System):
         if not is_kept.all():
             filled = error[:, ~is_kept].mean(dim=1)
             total = total + self.dropped_weight * (filled / self._norm(1, qp, filled)).mean()
+        if apart is not None:
+            total = total + self.perceptual * (apart / self._norm(2, qp, apart)).mean()
         return total
 
     def errors(
         self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Squared error a patch of shown frames (B, N), bits a patch of kept ones (B, K), which shown are kept (N,)."""
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """What one batch comes to.
+
+        Returns:
+            squared error a patch of shown frames (B, N), their mean LPIPS (B,) where it is asked for, bits a patch of
+            kept frames (B, K), which of the shown are kept (N,).
+        """
         model, b = self.model, len(clips)
         slots = Slots.of(kept, np.flatnonzero(shown & ~kept)).to(clips.device)
         step = step_of(qp)[:, None, None, None, None]
@@ -97,8 +117,11 @@ class MiniSystem(System):
         patches = y.shape[3] * y.shape[4]
         truth = clips[:, slots.at[mask]].flatten(0, 1)
         error = (pictures.float() - truth).square().sum(dim=(1, 2, 3)).reshape(b, -1) / patches
+        apart = None
+        for judge in self.judge:
+            apart = judge.to(clips.device)(pictures.float(), truth).reshape(b, -1).mean(dim=1)
         is_kept = torch.arange(len(slots.at), device=clips.device)[mask] < slots.keys
-        return error, bits.sum(dim=(2, 3, 4)) / patches, is_kept
+        return error, apart, bits.sum(dim=(2, 3, 4)) / patches, is_kept
 
     @torch.enable_grad()
     def refine(self, y: Tensor, frames: Tensor, slots: Slots, qp: Tensor, count: int) -> Tensor:
@@ -156,7 +179,7 @@ class MiniTask:
         autocast: torch.dtype,
         start: Mini | None = None,
     ) -> None:
-        known = {"qps", "all_kept", "dropped_weight", "config"}
+        known = {"qps", "all_kept", "dropped_weight", "perceptual", "config"}
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = tuple(options.get("qps", (8, 48)))
@@ -164,7 +187,8 @@ class MiniTask:
         asked = options.get("config")
         config = MiniConfig(**_tuples(asked)) if asked else start.config if start else MiniConfig()
         model = _grown(start, config) if start else _from_linear(config, train)
-        self.system = MiniSystem(model, float(options.get("dropped_weight", 0.3)), autocast).to(device)
+        weights = {name: float(options.get(name, by_default)) for name, by_default in WEIGHTS.items()}
+        self.system = MiniSystem(model, autocast=autocast, **weights).to(device)
         self.model = self.system.model
         self.config_json = self.model.config_json
         self.device, self.autocast = device, autocast

@@ -124,6 +124,33 @@ def test_a_larger_configuration_begins_as_the_model_it_starts_from(recipe: str, 
         make_task(load_recipe(str(larger)), scenes, CPU, torch.float32, weights)
 
 
+def test_a_perceptual_term_reaches_the_decoder_and_stays_out_of_checkpoints(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Judge(torch.nn.Module):
+        """In place of LPIPS, whose weights few machines have: the same shapes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return self.weight * (a - b).abs().mean(dim=(1, 2, 3))
+
+    monkeypatch.setattr("dfccodec.training.mini.load_lpips", Judge)
+    path, scenes, grads = tmp_path / "with.toml", list(load_scenes(footage)), []
+    for weight in (0.0, 0.5):
+        path.write_text(RECIPE.replace("[options.config]", f"[options]\nperceptual = {weight}\n[options.config]"))
+        torch.manual_seed(1)
+        recipe = load_recipe(str(path))
+        task = make_task(recipe, scenes, CPU, torch.float32)
+        assert all(name.partition(".")[0] in ("model", "rate", "mean") for name in task.system.state_dict())
+        loss = task.system(**task.batch(recipe.stages[0], np.random.default_rng(1)))
+        loss.backward()
+        grads.append([p.grad for p in task.model.decoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
+    assert any(not torch.allclose(a, b) for a, b in zip(*grads, strict=True))
+
+
 def test_a_finished_run_is_a_start_for_another(recipe: str, footage: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train(request(recipe, footage, first, steps=4))
