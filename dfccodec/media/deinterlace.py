@@ -20,18 +20,20 @@ def deinterlaced(frames: Iterable[VideoFrame], time_base: Fraction, say: Callabl
         say: told, once, that there are interlaced frames.
     """
     graph: Graph | None = None
+    shape: tuple[int, int, str] | None = None
     for frame in frames:
+        if graph is None and not frame.interlaced_frame:
+            yield frame
+            continue
         if graph is None:
-            if not frame.interlaced_frame:
-                yield frame
-                continue
             say("the video is interlaced: deinterlaced with bwdif, one frame for two fields")
-            graph = _graph(frame, time_base)
+        now = frame.width, frame.height, frame.format.name
+        if graph is None or now != shape:  # a graph is made for one kind of frame
+            yield from _rest(graph)
+            graph, shape = _graph(frame, time_base), now
         graph.push(frame)
         yield from _ready(graph)
-    if graph is not None:
-        graph.push(None)
-        yield from _ready(graph)
+    yield from _rest(graph)
 
 
 def _graph(frame: VideoFrame, time_base: Fraction) -> Graph:
@@ -43,6 +45,13 @@ def _graph(frame: VideoFrame, time_base: Fraction) -> Graph:
     filter_.link_to(sink)
     graph.configure()
     return graph
+
+
+def _rest(graph: Graph | None) -> Iterator[VideoFrame]:
+    """What it still holds; it is of no use after that."""
+    if graph is not None:
+        graph.push(None)
+        yield from _ready(graph)
 
 
 def _ready(graph: Graph) -> Iterator[VideoFrame]:

@@ -49,23 +49,52 @@ class View(io.RawIOBase):
         return len(data)
 
 
-def name_of(source: Path | BinaryIO) -> str:
+class Feed:
+    """A pipe as ffmpeg is given it: what goes wrong in Python while ffmpeg reads is kept, and to ffmpeg is the end.
+
+    PyAV drops exceptions out of a callback, Ctrl-C among them, and ffmpeg would ask again.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._error = stream, None
+
+    _error: BaseException | None
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end, and after an error."""
+        if self._error is None:
+            try:
+                return self._stream.read(size)
+            except BaseException as error:
+                self._error = error
+        return b""
+
+    def check(self) -> None:
+        """Raise what was kept."""
+        if self._error is not None:
+            raise self._error
+
+
+def name_of(source: Path | BinaryIO | Feed) -> str:
     """A source for people."""
     return str(source) if isinstance(source, Path) else "standard input"
 
 
-def open_input(source: Path | BinaryIO) -> InputContainer:
+def open_input(source: Path | BinaryIO | Feed) -> InputContainer:
     """Open a source with ffmpeg.
 
     Args:
-        source: a path; a binary stream; or a path that does not exist but describes pictures: `%04d.png`, `*.png`.
+        source: a path; a stream that seeks; another stream in a `Feed`; or a path that does not exist but describes
+            pictures: `%04d.png`, `*.png`.
 
     Raises:
         InputError: nothing PyAV opens.
     """
     try:
+        if isinstance(source, Feed):
+            return av.open(source, "r")
         if not isinstance(source, Path):
-            return av.open(View(source) if source.seekable() else source, "r")
+            return av.open(View(source), "r")
         name = str(source)
         if not source.exists() and "%" in name:
             return av.open(name, format="image2")
@@ -74,6 +103,8 @@ def open_input(source: Path | BinaryIO) -> InputContainer:
         # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
         return av.open(f"file:{source}")
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if isinstance(source, Feed):
+            source.check()
         if _is_dfc(source):
             raise InputError(
                 f"{name_of(source)} is a .dfc file already: dfc decode makes a video of it, dfc trim a smaller file"
@@ -81,13 +112,15 @@ def open_input(source: Path | BinaryIO) -> InputContainer:
         raise InputError(f"cannot open {name_of(source)}: {reason(error)}") from None
 
 
-def _is_dfc(source: Path | BinaryIO) -> bool:
+def _is_dfc(source: Path | BinaryIO | Feed) -> bool:
     """Whether a source that ffmpeg does not know begins as our own files do; of a pipe that is gone."""
     try:
         if isinstance(source, Path):
             with source.open("rb") as stream:
                 return stream.read(len(SIGNATURE)) == SIGNATURE
-        return source.seekable() and source.seek(0) == 0 and source.read(len(SIGNATURE)) == SIGNATURE
+        if isinstance(source, Feed):
+            return False
+        return source.seek(0) == 0 and source.read(len(SIGNATURE)) == SIGNATURE
     except OSError:
         return False
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet as AvPacket
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -21,9 +22,10 @@ from av.video.stream import VideoStream
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, titles
+from dfccodec.media.broken import Broken
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.deinterlace import deinterlaced
-from dfccodec.media.opening import name_of, open_input, reason
+from dfccodec.media.opening import Feed, name_of, open_input, reason
 from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.scale import aspect_after, fitted, parse_size
@@ -41,6 +43,8 @@ _BACK, _LATE = 1, 8
 """Seconds that a frame is behind the one before, and such frames in a row, that are no accident."""
 _INDEX_LAST = "; if its index stands at the end it cannot come through a pipe: give the file's name"
 """Said of an mp4 that does not decode: writers put its index last unless told otherwise."""
+_LAG = 5
+"""Seconds by which sound may come after pictures of the same time in a stream."""
 _PATIENCE = 1.0
 """Seconds to wait with closing for whoever reads."""
 
@@ -74,7 +78,9 @@ class VideoSource:
         wanted = parse_size(size) if size else None
         self._busy, self._closed = threading.Lock(), False
         self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
-        self._container = open_input(source)
+        # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
+        self._feed = None if isinstance(source, Path) or source.seekable() else Feed(source)
+        self._container = open_input(self._feed or source)
         if not self._container.streams.video:
             kinds = _kinds(self._container)
             self._container.close()
@@ -82,10 +88,9 @@ class VideoSource:
         videos = self._container.streams.video
         self._stream = next((s for s in videos if not s.disposition & Disposition.attached_pic), videos[0])  # no covers
         self._stream.thread_type = "AUTO"
-        # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
-        again = isinstance(source, Path) or source.seekable()
-        self._passing = None if again else Tracks(self._container, audio, subtitles)
+        self._passing = Tracks(self._container, audio, subtitles) if self._feed else None
         self.notes = _left_out(self._container, self._stream, audio, subtitles)
+        self._broken = Broken(self.notes)
         self._span, self._seen = span, 0
         self._rate, self._time_base = _clock(self._container, self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
@@ -146,7 +151,8 @@ class VideoSource:
         self._container.close()
         if self._seen:
             raise UsageError(f"no frame of {self._name} is in the range: it ends before, or the range does")
-        raise InputError(f"no frame of {self._name} decodes: is it complete?")
+        why = f": {self._broken.why}{self._hint()}" if self._broken.count else ": is it complete?"
+        raise InputError(f"no frame of {self._name} decodes{why}")
 
     def _chapters(self) -> list[chapters.Chapter]:
         found = [
@@ -166,26 +172,48 @@ class VideoSource:
 
     def _decode(self) -> Iterator[VideoFrame]:
         passing = self._passing
-        packets = self._container.demux(self._stream, *(passing.chosen if passing else ()))
+        self._packets = self._container.demux(self._stream, *(passing.chosen if passing else ()))
+        while True:
+            with self._busy:
+                packet = None if self._closed else self._next()
+                if packet is None:
+                    return
+                own = packet.stream.index == self._stream.index  # a last, empty packet has no number of its own
+                frames = self._decoded(packet) if own else []
+                if passing and not own and packet.size:
+                    passing.put(packet)
+            yield from frames
+
+    def _next(self) -> AvPacket[Any] | None:
         try:
-            while True:
-                with self._busy:
-                    packet = None if self._closed else next(packets, None)
-                    if packet is None:
-                        return
-                    own = packet.stream.index == self._stream.index  # a last, empty packet has no number of its own
-                    frames = self._stream.decode(packet) if own else []
-                    if passing and not own and packet.size:
-                        passing.put(packet)
-                yield from frames
+            packet = next(self._packets, None)
         except av.error.FFmpegError as error:
-            hint = _INDEX_LAST if passing and "mov" in self._container.format.name.split(",") else ""
-            raise InputError(f"cannot decode {self._name}: {reason(error)}{hint}") from None
+            self._check()
+            raise InputError(f"cannot read {self._name}: {reason(error)}{self._hint()}") from None
+        if packet is None or not packet.size:
+            self._check()
+        return packet
+
+    def _check(self) -> None:
+        if self._feed:
+            self._feed.check()
+
+    def _hint(self) -> str:
+        return _INDEX_LAST if self._passing and "mov" in self._container.format.name.split(",") else ""
+
+    def _decoded(self, packet: AvPacket[Any]) -> list[VideoFrame]:
+        """The frames of a packet; one that does not decode is passed over and noted, as players do."""
+        try:
+            return self._stream.decode(packet)
+        except av.error.FFmpegError as error:
+            if packet.size:
+                self._broken.add(reason(error))
+            return []
 
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
         """Every frame with a timestamp that rises; where the source has none, the last two say how it goes on."""
         last, step, late = None, self._nominal, 0
-        for frame in deinterlaced(self._decode(), self._time_base, self.notes.append):
+        for frame in self._whole():
             pts = None
             if frame.pts is not None:  # a filter may count in ticks of its own
                 pts = round(frame.pts * Fraction(frame.time_base or self._time_base) / self._time_base)
@@ -205,6 +233,12 @@ class VideoSource:
             last = pts
             yield frame, pts
 
+    def _whole(self) -> Iterator[VideoFrame]:
+        try:
+            yield from deinterlaced(self._decode(), self._time_base, self.notes.append)
+        except av.error.FFmpegError as error:
+            raise InputError(f"cannot deinterlace {self._name}: {reason(error)}") from None
+
     def _choose(self) -> Iterator[tuple[VideoFrame, int]]:
         """The frames of the range."""
         window = Window(self._span)
@@ -215,6 +249,24 @@ class VideoSource:
             if window.holds(self._seen - 1, (pts - origin) * self._time_base):
                 yield frame, pts
             elif window.over:
+                self._hear_out(pts * self._time_base)
+                return
+
+    def _hear_out(self, end: Fraction) -> None:
+        """Take the sound of a pipe up to `end` seconds: it may stand behind pictures of that time."""
+        passing = self._passing
+        waiting = {s.index for s in passing.chosen if s.type == "audio"} if passing else set()
+        while passing and waiting:
+            with self._busy:
+                packet = None if self._closed else self._next()
+            if packet is None or not packet.size:
+                return
+            stamp = packet.dts if packet.pts is None else packet.pts
+            seconds = end if stamp is None else stamp * Fraction(packet.time_base)
+            if packet.stream.index != self._stream.index:
+                passing.put(packet)
+                waiting -= {packet.stream.index} if seconds >= end else set()
+            elif seconds > end + _LAG:
                 return
 
     def _frames(self) -> Iterator[tuple[VideoFrame, int]]:
@@ -245,7 +297,10 @@ class VideoSource:
         how = CONVERT if size == self._same else SCALE
         if int(frame.colorspace) not in _MATRICES:
             frame.colorspace = _UNSPECIFIED
-        made = frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
+        try:
+            made = frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise InputError(f"cannot convert a frame of {self._name} to RGB: {reason(error)}") from None
         return np.ascontiguousarray(made[:, ::-1]) if self._mirrored else made
 
 

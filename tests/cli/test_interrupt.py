@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from command import DFC, ENV
 from support import moving
 
@@ -33,3 +34,27 @@ def test_an_interrupt_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
     assert all("--resume goes on from there" in line for line in lines)  # where the first clip was done in time
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"in.y4m"} | ({".a.dfc.part", ".a.dfc.part.log"} if lines else set())
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_nor_for_one_that_has_given_nothing_yet(kind: signal.Signals, tmp_path: Path) -> None:
+    command = [*DFC, "encode", "-", "-o", str(tmp_path / "a.dfc")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV) as process:
+        assert process.stderr
+        deadline = time.monotonic() + 60
+        while not _waits_for(process.pid, 0) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(kind)
+        assert process.wait(30) == 130
+        assert process.stderr.read().decode().splitlines() == ["dfc: error: interrupted"]
+    assert not list(tmp_path.iterdir())
+
+
+def _waits_for(process: int, file: int) -> bool:
+    """Whether a process is inside a read of this file; without Linux's /proc, after a while."""
+    try:
+        call = Path(f"/proc/{process}/syscall").read_text().split()
+    except OSError:
+        time.sleep(5)
+        return True
+    return call[0] in ("0", "63") and int(call[1], 16) == file  # read, on x86-64 and on ARM
