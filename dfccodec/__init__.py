@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from dfccodec.codec.api import encode as encode
     from dfccodec.codec.file import DfcFile as DfcFile
     from dfccodec.codec.file import open_file as open
-    from dfccodec.codec.recover import recover as recover
-    from dfccodec.codec.trim import trim as trim
-    from dfccodec.codec.verify import verify as verify
+    from dfccodec.codec.front import recover as recover
+    from dfccodec.codec.front import trim as trim
+    from dfccodec.codec.front import verify as verify
     from dfccodec.errors import DfcError as DfcError
 
 _WHERE = {
@@ -32,9 +32,9 @@ _WHERE = {
     "DfcFile": ("dfccodec.codec.file", "DfcFile"),
     "encode": ("dfccodec.codec.api", "encode"),
     "decode": ("dfccodec.codec.api", "decode"),
-    "verify": ("dfccodec.codec.verify", "verify"),
-    "recover": ("dfccodec.codec.recover", "recover"),
-    "trim": ("dfccodec.codec.trim", "trim"),
+    "verify": ("dfccodec.codec.front", "verify"),
+    "recover": ("dfccodec.codec.front", "recover"),
+    "trim": ("dfccodec.codec.front", "trim"),
     "DfcError": ("dfccodec.errors", "DfcError"),
 }
 

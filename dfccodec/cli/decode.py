@@ -63,6 +63,7 @@ def decode(
     quiet: common.Quiet = False,
 ) -> None:
     """Decode a .dfc file into a video, or several into --output-dir."""
+    format = {ending: name for name, ending in _ENDINGS.items()}.get(format, format)
     suffix = "." + _ENDINGS.get(format, format or "mp4")
     jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json)
     # What loads torch, seconds, is imported once options have been found right and the source is there.
@@ -72,7 +73,6 @@ def decode(
 
     output = jobs[0].output
     kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
-    kind = "yuv4mpegpipe" if kind == "y4m" else kind
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
@@ -125,14 +125,16 @@ def _decode(
 
 
 def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, quiet: bool) -> int:
-    frames = 0
+    frames = told = 0
     with common.progress("decode", 0, quiet) as advance:
         for picture in shape.shaped(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
             if not frames:
                 common.notes(sink.notes, quiet)
+                told = len(sink.notes)
             frames += 1
             advance(frames)
+    common.notes(sink.notes[told:], quiet)
     if not frames and decoder.damage:
         raise DamagedError(f"no clip of the file is whole: {decoder.damage[0].reason}", decoder.damage[0].offset)
     if not frames:

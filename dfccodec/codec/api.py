@@ -17,6 +17,7 @@ from dfccodec.codec.control.target import Target
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.device import pick_device, pick_dtype
 from dfccodec.codec.encoder import Progress, Report, encode_pictures
+from dfccodec.codec.front import binary
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.options import make_settings
 from dfccodec.codec.quantizer import SNAP
@@ -72,7 +73,7 @@ def encode(
     source: Source,
     out: str | Path | BinaryIO,
     *,
-    budget: str | Budget | None = None,
+    budget: str | float | Budget | None = None,
     qp: int | None = None,
     fill: str | None = None,
     model: str | Loaded = "mini",
@@ -139,12 +140,13 @@ def encode(
         ModelError: the model is missing.
         UsageError: an option is wrong, or an array has another shape or type.
     """
+    _check_places(source, out, span)
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
-    loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
+    loaded = model if isinstance(model, Loaded) else load_model(str(model), device, dtype)
     with contextlib.ExitStack() as stack:
         frame_rate = _frame_rate(rate)
         pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles), size)
@@ -157,6 +159,19 @@ def encode(
             stream = cast(BinaryIO, out)
         anew = partial(again, source, frame_rate, span, size) if repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
+
+
+def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> None:
+    """Refuse what would fail late, or cost the source."""
+    if not isinstance(span, Span):
+        raise UsageError(f"span {span!r}: give Span.parse(start, end, duration) of dfccodec.media.times")
+    for place in (source, out):
+        if hasattr(place, "read") or hasattr(place, "write"):
+            binary(cast(BinaryIO, place))
+    if isinstance(out, str | Path) and isinstance(source, str | Path):
+        with contextlib.suppress(OSError):  # one of them is not there
+            if Path(out).samefile(source):
+                raise UsageError(f"output {out} is the input: name another output")
 
 
 def repeatable(source: Source) -> bool:
@@ -200,6 +215,8 @@ def _open_source(
         return opened, opened.info
     if not isinstance(source, Iterable):
         raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
+    if size or not span.whole:
+        raise UsageError("span and size are for videos: cut and scale arrays before they are given")
     arrays = iter(source)
     first = next(arrays, None)
     if first is None:

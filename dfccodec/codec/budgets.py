@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -60,6 +61,15 @@ class Budget:
             if rates[0] >= 1 and rates[-1] <= MAX_CLIP_FRAMES:
                 return cls("auto", float(m[1]) if m[1] else AUTO_WEIGHT, rates)
         raise UsageError(f"budget {text!r} is not understood; give one of: {_FORMS}")
+
+    @classmethod
+    def of(cls, budget: str | float | Budget) -> Budget:
+        """A budget, or one from its text or number: 8 is `8`.
+
+        Raises:
+            UsageError: as of :meth:`parse`.
+        """
+        return budget if isinstance(budget, Budget) else cls.parse(str(budget))
 
     def __str__(self) -> str:
         """The text that :meth:`parse` reads as this budget."""
@@ -135,11 +145,21 @@ def scale_to_mean(p: np.ndarray, rate: float) -> np.ndarray:
     return out
 
 
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer, NumPy's included: callers' arguments are of any type."""
+    return isinstance(value, Integral)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number of any type."""
+    return isinstance(value, Real)
+
+
 def check_seed(seed: int) -> None:
     """Refuse a seed that numpy would.
 
     Raises:
-        UsageError: it is below 0.
+        UsageError: it is no whole number, or below 0.
     """
-    if seed < 0:
-        raise UsageError(f"seed {seed} is out of range: give 0 or more")
+    if not is_whole(seed) or seed < 0:
+        raise UsageError(f"seed {seed!r} is out of range: give a whole number, 0 or more")

@@ -17,7 +17,7 @@ from dfccodec.errors import UsageError
 def make_settings(
     *,
     preset: str | None = None,
-    budget: str | Budget | None = None,
+    budget: str | float | Budget | None = None,
     qp: int | None = None,
     fill: str | None = None,
     seed: int = 256,
@@ -40,7 +40,7 @@ def make_settings(
     named = {"fill": fill, "coding": coding, "select": select, "effort": effort, "refine": refine}
     given: dict[str, str | int] = {name: value for name, value in named.items() if value is not None}
     options = DEFAULTS | (PRESETS[preset] if preset else {}) | given
-    chosen = Budget.parse(budget) if isinstance(budget, str) else budget
+    chosen = None if budget is None else Budget.of(budget)
     return Settings(
         chosen or DEFAULT_BUDGET,
         DEFAULT_QP if qp is None else qp,

@@ -20,11 +20,14 @@ def settled(target: Path) -> Path:
     """The file that a path stands for, behind links.
 
     Raises:
-        UsageError: what is there is a pipe or a device, which a rename would replace with a file.
+        UsageError: what is there is a folder, or a pipe or a device, which a rename would replace with a file.
     """
     real = Path(os.path.realpath(target))
     with contextlib.suppress(OSError):  # nothing is there, or what is wrong with it shows when it is written
-        if not stat.S_ISREG(mode := real.stat().st_mode) and not stat.S_ISDIR(mode):
+        mode = real.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"output {target} is a folder: name a file in it")
+        if not stat.S_ISREG(mode):
             raise UsageError(f"output {target} is a pipe or a device: write to standard output, -o - > {target}")
     return real
 

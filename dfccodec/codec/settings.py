@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfccodec.codec.budgets import Budget, check_seed
+from dfccodec.codec.budgets import Budget, check_seed, is_number, is_whole
 from dfccodec.codec.control.target import Target
 from dfccodec.codec.integers import DEFAULT_CODING
 from dfccodec.codec.motion.search import Effort
@@ -52,10 +52,10 @@ class Settings:
     refine: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.qp <= MAX_QP:
-            raise UsageError(f"QP {self.qp} is out of range: give 0 (finest) to {MAX_QP} (coarsest)")
-        if not 0 <= self.snap <= 0.5:
-            raise UsageError(f"snap {self.snap:g} is out of range: give 0 (round every frame alone) to 0.5")
+        if not is_whole(self.qp) or not 0 <= self.qp <= MAX_QP:
+            raise UsageError(f"QP {self.qp!r} is out of range: give a whole number, 0 (finest) to {MAX_QP} (coarsest)")
+        if not is_number(self.snap) or not 0 <= self.snap <= 0.5:
+            raise UsageError(f"snap {self.snap!r} is out of range: give 0 (round every frame alone) to 0.5")
         if self.refine is not None and not 0 <= self.refine <= MAX_REFINE:
             raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
         check_seed(self.seed)

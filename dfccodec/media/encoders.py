@@ -30,8 +30,12 @@ OPTIONS = {
 """What ffmpeg does by itself is meant for small files: these all give about 43 dB."""
 
 
-def pixel_format(codec: str, odd: bool) -> str:
-    """What an encoder is given: halved chroma as everybody plays it, else what it has that is nearest.
+_BT601 = ("mjpeg", "vp8")
+"""Codecs whose pictures are of that matrix by definition."""
+
+
+def encoder_named(codec: str) -> av.codec.Codec:
+    """The encoder that ffmpeg takes for a name, which may be that of a codec: `h264` is libx264.
 
     Raises:
         UsageError: it is no encoder of video.
@@ -42,8 +46,18 @@ def pixel_format(codec: str, odd: bool) -> str:
         found = None
     if found is None or found.type != "video" or not found.is_encoder:
         raise UsageError(f"{codec} is not a video encoder: give --codec the name of one, as libx264 or ffv1")
+    return found
+
+
+def matrix_of(codec: str, wanted: int) -> int:
+    """The colour matrix (ITU-T H.273, table 4) that a codec's pictures get; 2 is none in particular, so BT.601."""
+    return wanted if wanted in (1, 4, 5, 6, 7, 9, 10) and codec not in _BT601 else 2
+
+
+def pixel_format(found: av.codec.Codec, odd: bool) -> str:
+    """What an encoder is given: halved chroma as everybody plays it, else what it has that is nearest."""
     # x264 and x265 take whole pairs of pixels where chroma is halved; others pad.
-    wanted = "yuv444p" if odd and codec in _PAIRS else "yuv420p"
+    wanted = "yuv444p" if odd and found.name in _PAIRS else "yuv420p"
     names = [one.name for one in found.video_formats or []]
     if not names or wanted in names:
         return wanted

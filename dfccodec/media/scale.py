@@ -9,7 +9,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from dfccodec.errors import UsageError
-from dfccodec.limits import MAX_SIDE
+from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media.colour import SCALE
 
 _SLACK = Fraction(1, 100)
@@ -33,7 +33,19 @@ def fitted(size: tuple[int, int], wanted: tuple[int, int], rotation: int = 0) ->
     """The size that a coded picture of `size` gets, (width, height), for what :func:`parse_size` gave.
 
     With the short side alone the other keeps the shape, to an even number of pixels; `rotation` in quarter turns.
+
+    Raises:
+        UsageError: that is more than a picture may have.
     """
+    found = _fitted(size, wanted, rotation)
+    if max(found) > MAX_SIDE or found[0] * found[1] > MAX_PIXELS:
+        raise UsageError(
+            f"size {found[0]}×{found[1]} is over {MAX_PIXELS} pixels, or {MAX_SIDE} a side: give a smaller one"
+        )
+    return found
+
+
+def _fitted(size: tuple[int, int], wanted: tuple[int, int], rotation: int) -> tuple[int, int]:
     if wanted[1]:
         return wanted if rotation % 2 == 0 else (wanted[1], wanted[0])
     scale = Fraction(wanted[0], min(size))

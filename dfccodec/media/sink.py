@@ -19,7 +19,7 @@ from dfccodec.container.records import Header, Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT
-from dfccodec.media.encoders import CODECS, OPTIONS, pixel_format
+from dfccodec.media.encoders import CODECS, OPTIONS, encoder_named, matrix_of, pixel_format
 from dfccodec.media.mux import TrackMuxer, name_of_track
 from dfccodec.media.pipe import Pipe
 
@@ -51,7 +51,7 @@ def check_output(path: Path) -> str:
     if suffix in _PICTURES:
         raise UsageError(
             f"single pictures are not written, and {suffix} is one: let ffmpeg make them of a pipe, "
-            f"as in: dfc decode a.dfc -o - | ffmpeg -i - '%04d{suffix}'"
+            f"as in: dfc decode a.dfc -o - --format matroska | ffmpeg -i - '%04d{suffix}'"
         )
     raise UsageError(
         f"no video container ends in {suffix or 'nothing'!r}: name the output .mp4, .mkv, .mov, .webm or .y4m"
@@ -86,6 +86,7 @@ class VideoSink:
         self._header = header
         self._constant = name in ("yuv4mpegpipe", "avi")  # containers without timestamps
         self._timed = name == "avi"  # it may leave frames out, though
+        self._coarse = name == "gif"  # a hundredth of a second is the least
         self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
         self._turned = header.rotation % 2 == 1 and not self._tagged
         aspect = Fraction(header.pixel_aspect.num, header.pixel_aspect.den)
@@ -97,9 +98,9 @@ class VideoSink:
             self._pipe = Pipe(output, shaped) if output is not None else None
             file: object = self._pipe or f"file:{target}"
             self._container = av.open(file, "w", format=name)
-            codec = codec or CODECS.get(name) or self._container.default_video_codec
-            odd = bool(header.width % 2 or header.height % 2)
-            self._pixels = pixel_format(codec, odd)
+            encoder = encoder_named(codec or CODECS.get(name) or self._container.default_video_codec)
+            codec = encoder.name
+            self._pixels = pixel_format(encoder, bool(header.width % 2 or header.height % 2))
             self._range = 1 if self._pixels.startswith("yuv") and codec != "mjpeg" else 2  # limited or full
             rate = Fraction(header.rate.num or 25, header.rate.den)
             if codec == "libsvtav1":
@@ -113,7 +114,7 @@ class VideoSink:
         self._stream = stream
         with self._failing():
             self._configure(stream)
-        self._count, self._tick = 0, -1
+        self._count, self._tick, self._uneven = 0, -1, False
         self._mute = name in _MUTE
         named, tags = titles.from_tags(tags)
         self._tracks = TrackMuxer(self._container, audio_codec, named)
@@ -174,13 +175,15 @@ class VideoSink:
 
     def _matrix(self) -> int:
         """Matrix of the output: the source's where YUV has one, else unspecified (RGB sources, for one)."""
-        return self._header.colour.matrix if self._header.colour.matrix in (1, 4, 5, 6, 7, 9, 10) else 2
+        return matrix_of(self._stream.codec.canonical_name, self._header.colour.matrix)
 
     def write(self, rgb: np.ndarray, pts: int, duration: int) -> None:
         """Encode a frame (H, W, 3) uint8; times in ticks of the header's time base.
 
-        It is turned upright, unless the container says how to turn it.
+        It is turned upright, unless the container says how to turn it; a GIF leaves out what comes too soon for it.
         """
+        if self._coarse and not self._shows(pts):
+            return
         if self._header.rotation and not self._tagged:
             rgb = np.rot90(rgb, -self._header.rotation)
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
@@ -199,11 +202,24 @@ class VideoSink:
             self._count += 1
             self._container.mux(self._stream.encode(frame))
 
+    def _shows(self, pts: int) -> bool:
+        """Whether a frame begins in another hundredth of a second than the one before."""
+        base = Fraction(self._header.time_base.num, self._header.time_base.den)
+        before, self._tick = self._tick, round(100 * pts * base)
+        return self._tick > before or not self._count
+
     def _time(self, frame: VideoFrame, pts: int, duration: int) -> None:
         if self._constant:
             rate = Fraction(self._header.rate.num or 25, self._header.rate.den)
             base = Fraction(self._header.time_base.num, self._header.time_base.den)
-            self._tick = max(self._tick + 1, round(pts * base * rate) if self._timed else 0)
+            place = round(pts * base * rate)
+            self._tick = max(self._tick + 1, place if self._timed else 0)
+            if abs(place - self._tick) > 1 and not self._timed and not self._uneven:
+                self._uneven = True
+                self.notes.append(
+                    f"frames come at uneven times, and {self._container.format.name} has one rate: "
+                    f"give --cfr {float(rate):g} to keep the time"
+                )
             frame.pts, frame.time_base = self._tick, 1 / rate
         else:
             frame.pts = pts

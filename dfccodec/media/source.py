@@ -117,6 +117,8 @@ class VideoSource:
         if any(c.is_alpha for c in first.format.components):
             self.notes.append("the picture's transparency is dropped")
         self._mirrored = orientation(first)[1]
+        if len(self._container.chapters()) > chapters.MOST:
+            self.notes.append(f"chapters after the first {chapters.MOST} are left out")
         self._same = self.info.width, self.info.height
         if wanted:
             self.info = _scaled(self.info, fitted(self._same, wanted, self.info.rotation))

@@ -194,7 +194,7 @@ def test_what_encodes_no_video_is_refused(codec: str, tmp_path: Path) -> None:
 
 
 def test_single_pictures_are_left_to_ffmpeg() -> None:
-    with pytest.raises(UsageError, match=r"dfc decode a.dfc -o - \| ffmpeg -i - '%04d.png'"):
+    with pytest.raises(UsageError, match=r"dfc decode a.dfc -o - --format matroska \| ffmpeg -i - '%04d.png'"):
         check_output(Path("x%03d.png"))
 
 

@@ -1,0 +1,100 @@
+"""`verify`, `recover` and `trim` as the library has them: on paths, bytes and streams. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from dfccodec.codec import recover as recovering
+from dfccodec.codec import trim as trimming
+from dfccodec.codec import verify as verifying
+from dfccodec.codec.budgets import Budget
+from dfccodec.codec.output import replacing
+from dfccodec.container.named import named, stream_of
+from dfccodec.errors import UsageError
+
+Readable = str | Path | BinaryIO | bytes | bytearray | memoryview
+"""A path, the bytes themselves, or a binary stream that need not seek."""
+
+
+def verify(source: Readable, progress: Callable[[int], None] | None = None) -> verifying.Verdict:
+    """Judge a file as a strict reader; see :func:`dfccodec.codec.verify.verify`.
+
+    Raises:
+        InputError: it cannot be opened.
+        DfcError: as there.
+    """
+    with _reading(source) as stream:
+        return verifying.verify(stream, progress)
+
+
+def recover(
+    source: Readable, out: str | Path | BinaryIO, progress: Callable[[int], None] | None = None
+) -> recovering.Recovered:
+    """Rewrite a truncated or damaged file into a valid one; see :func:`dfccodec.codec.recover.recover`.
+
+    A path `out` is written beside and renamed when it is complete.
+
+    Raises:
+        InputError: the file cannot be opened.
+        DfcError: as there.
+    """
+    with _reading(source) as stream, _writing(out) as to:
+        return recovering.recover(stream, to, progress)
+
+
+def trim(
+    source: Readable,
+    out: str | Path | BinaryIO,
+    budget: str | float | Budget | None = None,
+    start: int = 0,
+    end: int | None = None,
+    seed: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[int, int]:
+    """Cut a file to a smaller budget, to frames [start, end), or both; see :func:`dfccodec.codec.trim.trim`.
+
+    A path `out` is written beside and renamed when it is complete; it may be the file itself.
+
+    Raises:
+        InputError: the file cannot be opened.
+        DfcError: as there.
+    """
+    chosen = budget if budget is None else Budget.of(budget)
+    with _reading(source) as stream, _writing(out) as to:
+        return trimming.trim(stream, to, chosen, start, end, seed, progress)
+
+
+@contextlib.contextmanager
+def _reading(source: Readable) -> Iterator[BinaryIO]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(source)
+    elif isinstance(source, str | Path):
+        with stream_of(source) as stream, named(source):
+            yield stream
+    else:
+        yield binary(source)
+
+
+@contextlib.contextmanager
+def _writing(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(out, str | Path):
+        with replacing(Path(out)) as stream:
+            yield stream
+    else:
+        yield binary(out)
+
+
+def binary(stream: BinaryIO) -> BinaryIO:
+    """The stream itself.
+
+    Raises:
+        UsageError: it is one of text.
+    """
+    given: object = stream
+    if isinstance(given, io.TextIOBase):
+        raise UsageError("the stream is one of text: open it with 'rb' or 'wb'")
+    return stream
