@@ -167,3 +167,14 @@ class Shrinking:
 def test_a_video_that_changes_between_two_looks_is_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="shorter when it is read again"):
         encoded(Shrinking(), **options)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_minimum_that_a_neighbouring_qp_meets_is_met(seed: int) -> None:
+    """Of one short clip, whose curve has few points."""
+    video = noisy(3, seed)
+    reached = [psnr(video, decoded(encoded(video, budget="all", qp=qp)[0])) for qp in range(64)]
+    for wanted in np.arange(26.0, 40.0, 0.9):
+        _, report = encoded(video, budget="all", min_psnr=float(wanted))
+        assert report.outcome is not None
+        assert report.outcome.met == any(wanted <= value <= wanted + 0.2 for value in reached)

@@ -27,8 +27,9 @@ class Goal:
     high: float
 
     def miss(self, total: float) -> float:
-        """How far a total lies outside, as a share of the aim; 0 inside."""
-        return max(self.low - total, total - self.high, 0.0) / max(self.aim, 1e-9)
+        """How far a total lies outside, as a share of the aim; 0 inside. Too much error is the worst."""
+        missed = max(self.low - total, total - self.high, 0.0) / max(self.aim, 1e-9)
+        return missed + 1e9 if self.of == 1 and total > self.high else missed
 
 
 def at_price(surface: Surface, price: float) -> int:
