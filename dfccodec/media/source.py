@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,11 +12,9 @@ from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet as AvPacket
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
@@ -25,20 +22,16 @@ from dfccodec.media import chapters, titles
 from dfccodec.media.broken import Broken
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.deinterlace import deinterlaced
+from dfccodec.media.describe import MATRICES, UNSPECIFIED, clock, described, kinds, left_out, scaled_info
 from dfccodec.media.opening import Feed, name_of, open_input, reason
 from dfccodec.media.orientation import orientation
-from dfccodec.media.picture import Picture, SourceInfo
-from dfccodec.media.scale import aspect_after, fitted, parse_size
+from dfccodec.media.picture import Picture
+from dfccodec.media.scale import fitted, parse_size
 from dfccodec.media.times import Span, Window
 from dfccodec.media.tracks import Tracks, choose, title_of
 
 _SEEK_FROM = 5
 """Seconds from which on it pays to seek to the beginning of a range."""
-_NO_TIMES = 0x80
-"""ffmpeg's flag of formats without timestamps: bare H.264 and the like."""
-_UNSPECIFIED = 2
-_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
-"""Colour matrices (ITU-T H.273, table 4) that ffmpeg's scaler converts; where none is named it takes BT.601."""
 _BACK, _LATE = 1, 8
 """Seconds that a frame is behind the one before, and such frames in a row, that are no accident."""
 _INDEX_LAST = "; if its index stands at the end it cannot come through a pipe: give the file's name"
@@ -82,17 +75,17 @@ class VideoSource:
         self._feed = None if isinstance(source, Path) or source.seekable() else Feed(source)
         self._container = open_input(self._feed or source)
         if not self._container.streams.video:
-            kinds = _kinds(self._container)
+            found = kinds(self._container)
             self._container.close()
-            raise InputError(f"no video in {self._name}: it holds {kinds}")
+            raise InputError(f"no video in {self._name}: it holds {found}")
         videos = self._container.streams.video
         self._stream = next((s for s in videos if not s.disposition & Disposition.attached_pic), videos[0])  # no covers
         self._stream.thread_type = "AUTO"
         self._passing = Tracks(self._container, audio, subtitles) if self._feed else None
-        self.notes = _left_out(self._container, self._stream, audio, subtitles)
+        self.notes = left_out(self._container, self._stream, audio, subtitles)
         self._broken = Broken(self.notes)
         self._span, self._seen = span, 0
-        self._rate, self._time_base = _clock(self._container, self._stream)
+        self._rate, self._time_base = clock(self._container, self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._origin = self._sought()
         self._chosen = self._choose()
@@ -101,16 +94,15 @@ class VideoSource:
         self._first: tuple[VideoFrame, int] | None = (first, begin)
         self._zero = 0 if span.whole else begin
         self._start = self._zero * self._time_base
-        clock = (self._rate, self._time_base)
         carried = choose(self._container, audio, subtitles)
         named = [*chapters.to_tags(self._chapters()), *titles.to_tags({s.index: title_of(s) for s in carried})]
-        self.info = _describe(self._container, self._stream, first, bytes_, clock, named)
+        self.info = described(self._container, self._stream, first, bytes_, (self._rate, self._time_base), named)
         if self._passing:
             self._passing.set_range(self._start, span.ends)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
             raise InputError(f"{self._name} is {first.width}×{first.height}: over {MAX_PIXELS} pixels; scale it down")
 
-        if int(first.colorspace) not in _MATRICES:
+        if int(first.colorspace) not in MATRICES:
             self.notes.append(
                 f"colour matrix {int(first.colorspace)} cannot be converted: colours are taken for BT.601"
             )
@@ -121,7 +113,7 @@ class VideoSource:
             self.notes.append(f"chapters after the first {chapters.MOST} are left out")
         self._same = self.info.width, self.info.height
         if wanted:
-            self.info = _scaled(self.info, fitted(self._same, wanted, self.info.rotation))
+            self.info = scaled_info(self.info, fitted(self._same, wanted, self.info.rotation))
 
     def __enter__(self) -> VideoSource:
         return self
@@ -297,91 +289,13 @@ class VideoSource:
         # A stream may change size on the way; the file has one size, the first frame's.
         size = self.info.width, self.info.height
         how = CONVERT if size == self._same else SCALE
-        if int(frame.colorspace) not in _MATRICES:
-            frame.colorspace = _UNSPECIFIED
+        if int(frame.colorspace) not in MATRICES:
+            frame.colorspace = UNSPECIFIED
         try:
             made = frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
         except (av.error.FFmpegError, ValueError) as error:
             raise InputError(f"cannot convert a frame of {self._name} to RGB: {reason(error)}") from None
         return np.ascontiguousarray(made[:, ::-1]) if self._mirrored else made
-
-
-def _scaled(info: SourceInfo, size: tuple[int, int]) -> SourceInfo:
-    """What a video says of itself once it is scaled."""
-    old = info.width, info.height
-    aspect = _fit(aspect_after(info.pixel_aspect, old, size))
-    return dataclasses.replace(info, width=size[0], height=size[1], pixel_aspect=aspect, source_size=old)
-
-
-def _clock(container: InputContainer, stream: VideoStream) -> tuple[Fraction, Fraction]:
-    """Frames per second, 0 where unknown, and seconds per tick."""
-    rates = stream.average_rate, stream.guessed_rate
-    if container.format.flags & _NO_TIMES:  # then the average is what the demuxer takes for granted
-        rates = stream.guessed_rate, stream.average_rate
-    rate = rates[0] or rates[1] or Fraction(0)
-    time_base = stream.time_base or (1 / rate if rate else Fraction(1, 1000))
-    return _fit(Fraction(rate)), _fit(Fraction(time_base))
-
-
-def _describe(
-    container: InputContainer,
-    stream: VideoStream,
-    frame: VideoFrame,
-    size: int,
-    clock: tuple[Fraction, Fraction],
-    named: list[tuple[str, str]],
-) -> SourceInfo:
-    context = stream.codec_context
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    bits = max((c.bits for c in frame.format.components), default=8)
-    tags = tuple((str(k), str(v)) for k, v in sorted(container.metadata.items()))
-    tags += tuple(named)
-    return SourceInfo(
-        frame.width,
-        frame.height,
-        *clock,
-        _fit(Fraction(aspect) or Fraction(1)),
-        orientation(frame)[0],
-        (
-            _range(context),
-            int(context.color_primaries),
-            int(context.color_trc),
-            matrix if (matrix := int(context.colorspace)) in _MATRICES else _UNSPECIFIED,
-            bits,
-        ),
-        stream.frames,
-        size,
-        tags,
-    )
-
-
-def _left_out(container: InputContainer, video: VideoStream, audio: bool, subtitles: bool) -> list[str]:
-    """A note for every stream that is neither the picture nor carried nor left out on request."""
-    carried = {video.index, *(s.index for s in choose(container, audio, subtitles))}
-    asked = {"audio": audio, "subtitle": subtitles}
-    return [
-        f"stream {s.index} ({s.type}{', ' + s.name if s.name else ''}) is not carried"
-        for s in container.streams
-        if s.index not in carried and asked.get(s.type, True)
-    ]
-
-
-def _range(context: av.video.codeccontext.VideoCodecContext) -> int:
-    """0 unknown, 1 limited, 2 full."""
-    if context.pix_fmt and context.pix_fmt.startswith("yuvj"):
-        return 2
-    value = int(context.color_range)
-    return value if value in (1, 2) else 0
-
-
-def _fit(ratio: Fraction) -> Fraction:
-    """The nearest ratio of 32-bit integers."""
-    return ratio if max(ratio.numerator, ratio.denominator) < 2**32 else ratio.limit_denominator(2**31)
-
-
-def _kinds(container: InputContainer) -> str:
-    kinds = sorted({s.type for s in container.streams})
-    return ", ".join(kinds) + " only" if kinds else "no stream"
 
 
 def standard_input() -> BinaryIO:
