@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -17,12 +16,11 @@ from dfccodec.codec.control.target import Target
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.device import pick_device, pick_dtype
 from dfccodec.codec.encoder import Progress, Report, encode_pictures
-from dfccodec.codec.front import binary
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.options import make_settings
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.resume import opened
-from dfccodec.container.named import named, stream_of
+from dfccodec.container.named import Readable, binary, named, readable
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
@@ -253,7 +251,7 @@ def _frame_rate(rate: Fraction | float) -> Fraction:
 
 
 def decode(
-    source: str | Path | BinaryIO | bytes,
+    source: Readable,
     *,
     model: str | None = None,
     conceal: bool = False,
@@ -283,10 +281,9 @@ def decode(
     def chosen(preamble: Preamble) -> Loaded:
         return model_for(preamble, model, device, dtype)
 
-    if not isinstance(source, (str, Path)):
-        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    stream = readable(source)
+    if not isinstance(source, str | Path):
         return Decoder(stream, chosen, conceal, False, tracks, span)
-    stream = stream_of(source)
     try:
         with named(source):
             return Decoder(stream, chosen, conceal, True, tracks, span)  # which closes the file

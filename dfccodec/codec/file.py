@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.container.chunks import Chunk, Source, walk
-from dfccodec.container.named import named, stream_of
+from dfccodec.container.named import Readable, named, readable
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
@@ -63,7 +62,7 @@ class DfcFile:
         summary: sizes per chunk type and damage.
     """
 
-    def __init__(self, source: str | Path | BinaryIO | bytes) -> None:
+    def __init__(self, source: Readable) -> None:
         self._stream = _opened(source)
         self._start = self._stream.tell()
         self._reading = threading.Lock()  # seeking and reading is one thing
@@ -114,7 +113,7 @@ class DfcFile:
         return unpack_clip(item.payload, self.header, head.offset + 8)
 
 
-def open_file(source: str | Path | BinaryIO | bytes) -> DfcFile:
+def open_file(source: Readable) -> DfcFile:
     """Open a file for reading without a model.
 
     Args:
@@ -127,11 +126,8 @@ def open_file(source: str | Path | BinaryIO | bytes) -> DfcFile:
     return DfcFile(source)
 
 
-def _opened(source: str | Path | BinaryIO | bytes) -> BinaryIO:
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    if isinstance(source, str | Path):
-        return stream_of(source)
-    if not source.seekable():
+def _opened(source: Readable) -> BinaryIO:
+    stream = readable(source)
+    if not stream.seekable():
         raise InputError("dfc.open needs a stream that can seek: read it into memory, or iterate with dfc.decode")
-    return source
+    return stream

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -13,11 +12,7 @@ from dfccodec.codec import trim as trimming
 from dfccodec.codec import verify as verifying
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.output import replacing
-from dfccodec.container.named import named, stream_of
-from dfccodec.errors import UsageError
-
-Readable = str | Path | BinaryIO | bytes | bytearray | memoryview
-"""A path, the bytes themselves, or a binary stream that need not seek."""
+from dfccodec.container.named import Readable, binary, named, readable
 
 
 def verify(source: Readable, progress: Callable[[int], None] | None = None) -> verifying.Verdict:
@@ -70,13 +65,11 @@ def trim(
 
 @contextlib.contextmanager
 def _reading(source: Readable) -> Iterator[BinaryIO]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        yield io.BytesIO(source)
-    elif isinstance(source, str | Path):
-        with stream_of(source) as stream, named(source):
+    if isinstance(source, str | Path):
+        with readable(source) as stream, named(source):
             yield stream
     else:
-        yield binary(source)
+        yield readable(source)
 
 
 @contextlib.contextmanager
@@ -86,15 +79,3 @@ def _writing(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
             yield stream
     else:
         yield binary(out)
-
-
-def binary(stream: BinaryIO) -> BinaryIO:
-    """The stream itself.
-
-    Raises:
-        UsageError: it is one of text.
-    """
-    given: object = stream
-    if isinstance(given, io.TextIOBase):
-        raise UsageError("the stream is one of text: open it with 'rb' or 'wb'")
-    return stream

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from dfccodec.errors import InputError, NotDfcError
+from dfccodec.errors import InputError, NotDfcError, UsageError
+
+Readable = str | Path | BinaryIO | bytes | bytearray | memoryview
+"""A path, the bytes themselves, or a binary stream."""
 
 
 def stream_of(path: str | Path) -> BinaryIO:
@@ -20,6 +24,30 @@ def stream_of(path: str | Path) -> BinaryIO:
         return cast(BinaryIO, Path(path).open("rb"))
     except OSError as error:
         raise InputError(f"cannot open {path}: {error.strerror}") from None
+
+
+def readable(source: Readable) -> BinaryIO:
+    """A source as a binary stream.
+
+    Raises:
+        InputError: it does not open.
+        UsageError: it is a stream of text.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source)
+    return stream_of(source) if isinstance(source, str | Path) else binary(source)
+
+
+def binary(stream: BinaryIO) -> BinaryIO:
+    """The stream itself.
+
+    Raises:
+        UsageError: it is one of text.
+    """
+    given: object = stream
+    if isinstance(given, io.TextIOBase):
+        raise UsageError("the stream is one of text: open it with 'rb' or 'wb'")
+    return stream
 
 
 @contextlib.contextmanager

@@ -151,8 +151,8 @@ class TrackMuxer:
         name = self._container.format.name
         track = name_of_track(info)
         if info.kind:
-            other = "an .mp4" if name == "matroska" else "an .mkv"
-            return f"{track} does not go into {name}: name {other}, or give --no-subtitles"
+            other = "an .mkv, or " if name != "matroska" else "an .mp4, or " if info.codec == "mov_text" else ""
+            return f"{track} does not go into {name}: {other and 'name '}{other}give --no-subtitles"
         if self._audio_codec:
             return f"{track} does not go into {name} with --audio-codec {self._audio_codec}: {why}; or give --no-audio"
         fix = f"give --audio-codec {_FIXES.get(name, 'aac')} or --no-audio"

@@ -56,9 +56,8 @@ class Feed:
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._error = stream, None
-
-    _error: BaseException | None
+        self._stream = stream
+        self._error: BaseException | None = None
 
     def read(self, size: int) -> bytes:
         """At most so many bytes; none at the end, and after an error."""

@@ -29,6 +29,9 @@ def test_paths_bytes_and_streams_are_the_same(data: bytes, tmp_path: Path) -> No
     sources: list[Any] = [path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data)]
     hashes = {dfc.verify(source).latent_hash for source in sources}
     assert len(hashes) == 1
+    for source in sources[:-1]:
+        with dfc.open(source) as file:
+            assert file.frames == 40
     trimmed = []
     sources[-1].seek(0)
     for number, source in enumerate(sources):

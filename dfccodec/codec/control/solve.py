@@ -13,6 +13,8 @@ from dfccodec.codec.control.surface import Choice, Surface
 _CHEAPEST, _DEAREST = 1e-9, 1e6
 """Prices of a bit, in squared error of samples in 0…1, between which every choice lies."""
 _HALVINGS = 40
+_WORST = 1e9
+"""Added to a miss that no other may be preferred to."""
 _NEAR_QP, _NEAR_KEPT = 3, 1.5
 """How far from a choice an exchange may go: predictions hold near a measured point."""
 
@@ -29,7 +31,7 @@ class Goal:
     def miss(self, total: float) -> float:
         """How far a total lies outside, as a share of the aim; 0 inside. Too much error is the worst."""
         missed = max(self.low - total, total - self.high, 0.0) / max(self.aim, 1e-9)
-        return missed + 1e9 if self.of == 1 and total > self.high else missed
+        return missed + _WORST if self.of == 1 and total > self.high else missed
 
 
 def at_price(surface: Surface, price: float) -> int:
