@@ -63,6 +63,8 @@ def plan(
         UsageError: neither or both say where to write, or two inputs become the same output, or an output is an input.
         OutputExistsError: an output is there already.
     """
+    for source in inputs:
+        _check_name(source)
     found = _in_folder(inputs, output, folder, mirror, suffix) if folder else [_alone(inputs, output, mirror)]
     sources = {os.path.realpath(job.source): job.source for job in found if job.source != "-"}
     for job in found:
@@ -72,6 +74,15 @@ def plan(
     if not resume or force:
         return found
     return [replace(job, done=job.many and Path(job.output).is_file()) for job in found]
+
+
+def _check_name(source: str) -> None:
+    if not source:
+        raise UsageError("an input's name is empty: give a file, or - for standard input")
+    if "://" in source and not Path(source).exists():
+        raise UsageError(
+            f"input {source} is an address: fetch it first, as with curl, and name the file or pipe it to -"
+        )
 
 
 def _alone(inputs: Sequence[str], output: str, mirror: bool) -> Job:
@@ -87,6 +98,7 @@ def _alone(inputs: Sequence[str], output: str, mirror: bool) -> Job:
 def _in_folder(inputs: Sequence[str], output: str, folder: str, mirror: bool, suffix: str) -> list[Job]:
     if output:
         raise UsageError(f"-o {output} and --output-dir {folder} both say where to write: give one of them")
+    _check_folder(folder)
     if "-" in inputs:
         raise UsageError("standard input has no name to go by in --output-dir: give it alone, with -o")
     for source in inputs:
@@ -104,6 +116,12 @@ def _in_folder(inputs: Sequence[str], output: str, folder: str, mirror: bool, su
             raise UsageError(f"{found[target]} and {source} would both become {target}: {fix}")
         found[target] = source
     return [Job(source, target, True) for target, source in found.items()]
+
+
+def _check_folder(folder: str) -> None:
+    there = next((place for place in (Path(folder), *Path(folder).parents) if place.exists()), None)
+    if there and not there.is_dir():
+        raise UsageError(f"--output-dir {folder} cannot be made: {there} is a file; name another folder")
 
 
 def _shared_folder(inputs: Sequence[str]) -> str:
@@ -126,7 +144,7 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
         typer.Exit: with the highest exit code of a batch.
     """
     if not jobs[0].many:
-        work(jobs[0], common.result if json else lambda record: None)
+        _alone_done(jobs[0], work, json)
         return
     records: list[dict[str, Any]] = []
     failed: list[str] = []
@@ -146,12 +164,11 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
             if place := _place(job.output):
                 written[place] = job.output
         except (DfcError, OSError, MemoryError) as error:
-            text = "out of memory; make the picture smaller" if isinstance(error, MemoryError) else str(error)
-            code = getattr(error, "exit_code", 1)
-            text = " ".join(text.split())
+            failure = _failure(error)
+            text, code = failure["error"], failure["exit_code"]
             named = f" {job.source} " in f" {text} ".replace(":", " ")
             common.say(f"dfc: error: {text if named else f'{job.source}: {text}'}")
-            records[-1] |= {"error": text, "exit_code": code}
+            records[-1] |= failure
             failed.append(job.source)
             worst = max(worst, code)
     names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
@@ -160,6 +177,26 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
         common.result(records)
     if worst:
         raise typer.Exit(worst)
+
+
+def _alone_done(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None:
+    """Do the one job; where JSON is wanted, a failure that has told no record is one."""
+    records: list[dict[str, Any]] = []
+    try:
+        work(job, records.append)
+    except (DfcError, OSError, MemoryError) as error:
+        if not records:
+            records.append({"input": job.source, "output": job.output} | _failure(error))
+        raise
+    finally:
+        for record in records if json else ():
+            common.result(record)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What JSON says of a job that failed: one line of text, and the exit code of such an error."""
+    text = "out of memory; make the picture smaller" if isinstance(error, MemoryError) else str(error)
+    return {"error": " ".join(text.split()), "exit_code": getattr(error, "exit_code", 1)}
 
 
 def _refuse_another_name(output: str, written: dict[tuple[int, int], str]) -> None:

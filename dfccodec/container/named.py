@@ -20,6 +20,8 @@ def stream_of(path: str | Path) -> BinaryIO:
     Raises:
         InputError: it does not open.
     """
+    if not str(path):
+        raise InputError("a file's name is empty: give one, or - for standard input")
     try:
         return cast(BinaryIO, Path(path).open("rb"))
     except OSError as error:

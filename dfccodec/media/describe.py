@@ -104,6 +104,13 @@ def _fit(ratio: Fraction) -> Fraction:
     return ratio if max(ratio.numerator, ratio.denominator) < 2**32 else ratio.limit_denominator(2**31)
 
 
+def is_transparent(first: VideoFrame, codec: str) -> bool:
+    """Whether pictures may have transparent parts: by their format, or by the first of a GIF, which all have such."""
+    if not any(c.is_alpha for c in first.format.components):
+        return False
+    return codec != "gif" or bool((first.to_ndarray(format="rgba")[..., 3] < 255).any())
+
+
 def kinds(container: InputContainer) -> str:
     """The kinds of streams that a file without video has, for people."""
     found = sorted({s.type for s in container.streams})

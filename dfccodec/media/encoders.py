@@ -32,6 +32,11 @@ OPTIONS = {
 
 _BT601 = ("mjpeg", "vp8")
 """Codecs whose pictures are of that matrix by definition."""
+_UNTAGGED = ("yuv4mpegpipe", "avi")
+"""Containers that do not say of which matrix pictures are; these codecs say it themselves:"""
+_TAGGED = ("h264", "hevc", "vp9", "av1", "mpeg2video")
+_HIGH = 720
+"""Lines from which on players take untagged pictures for BT.709, below for BT.601."""
 
 
 def encoder_named(codec: str) -> av.codec.Codec:
@@ -49,9 +54,21 @@ def encoder_named(codec: str) -> av.codec.Codec:
     return found
 
 
-def matrix_of(codec: str, wanted: int) -> int:
-    """The colour matrix (ITU-T H.273, table 4) that a codec's pictures get; 2 is none in particular, so BT.601."""
-    return wanted if wanted in (1, 4, 5, 6, 7, 9, 10) and codec not in _BT601 else 2
+def matrix_of(codec: str, container: str, wanted: int, lines: int) -> int:
+    """The colour matrix that pictures get in a file: of the source, where the file can say so or readers assume it.
+
+    Args:
+        codec, container: ffmpeg's names.
+        wanted: the source's matrix (ITU-T H.273, table 4).
+        lines: of a picture.
+
+    Returns:
+        One that YUV has, or 2 for none in particular, which is BT.601.
+    """
+    if codec in _BT601 or wanted not in (1, 4, 5, 6, 7, 9, 10):
+        return 2
+    mute = container in _UNTAGGED and codec not in _TAGGED
+    return 2 if mute and wanted == 1 and lines < _HIGH else wanted
 
 
 def pixel_format(found: av.codec.Codec, odd: bool) -> str:

@@ -175,7 +175,8 @@ class VideoSink:
 
     def _matrix(self) -> int:
         """Matrix of the output: the source's where YUV has one, else unspecified (RGB sources, for one)."""
-        return matrix_of(self._stream.codec.canonical_name, self._header.colour.matrix)
+        codec, stream = self._stream.codec.canonical_name, self._stream
+        return matrix_of(codec, self._container.format.name, self._header.colour.matrix, stream.height)
 
     def write(self, rgb: np.ndarray, pts: int, duration: int) -> None:
         """Encode a frame (H, W, 3) uint8; times in ticks of the header's time base.

@@ -22,7 +22,16 @@ from dfccodec.media import chapters, titles
 from dfccodec.media.broken import Broken
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.deinterlace import deinterlaced
-from dfccodec.media.describe import MATRICES, UNSPECIFIED, clock, described, kinds, left_out, scaled_info
+from dfccodec.media.describe import (
+    MATRICES,
+    UNSPECIFIED,
+    clock,
+    described,
+    is_transparent,
+    kinds,
+    left_out,
+    scaled_info,
+)
 from dfccodec.media.opening import Feed, name_of, open_input, reason
 from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture
@@ -106,7 +115,7 @@ class VideoSource:
             self.notes.append(
                 f"colour matrix {int(first.colorspace)} cannot be converted: colours are taken for BT.601"
             )
-        if any(c.is_alpha for c in first.format.components):
+        if is_transparent(first, self._stream.codec.name):
             self.notes.append("the picture's transparency is dropped")
         self._mirrored = orientation(first)[1]
         if len(self._container.chapters()) > chapters.MOST:

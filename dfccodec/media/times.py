@@ -9,7 +9,7 @@ from fractions import Fraction
 from dfccodec.errors import UsageError
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", re.ASCII)
-_PLAIN = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_PLAIN = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _FRAME = re.compile(r"#(\d+)", re.ASCII)
 
 

@@ -47,6 +47,10 @@ def test_names_in_the_folder(tmp_path: Path) -> None:
         (["a.dfc", "b.mp4"], "", ".", False, "output a.dfc is the input"),
         (["a.dfc", "x/c.mp4", "c.dfc"], "", ".", True, "is the input"),
         (["folder"], "", "out", False, "input folder is a folder: name its files, as folder/*"),
+        (["a.mp4", "c.dfc"], "", "c.dfc", False, "--output-dir c.dfc cannot be made: c.dfc is a file"),
+        (["a.mp4", "c.dfc"], "", "c.dfc/x", False, "--output-dir c.dfc/x cannot be made: c.dfc is a file"),
+        ([""], "c.dfc", "", False, "an input's name is empty"),
+        (["https://a/b.mp4"], "c.dfc", "", False, "input https://a/b.mp4 is an address: fetch it first"),
     ],
 )
 def test_plans_that_are_refused(
@@ -61,7 +65,7 @@ def test_plans_that_are_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     for name in inputs:
-        if name not in ("-", "folder"):
+        if name not in ("", "-", "folder") and "://" not in name:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
     with pytest.raises(UsageError) as caught:
@@ -144,6 +148,18 @@ def test_one_input_prints_one_record(videos: list[Path], tmp_path: Path, capsys:
     printed = capsys.readouterr()
     assert json.loads(printed.out)["frames"] == 3
     assert "[1/1]" not in printed.err
+
+
+def test_one_input_that_fails_prints_one_record_too(
+    videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb, name in (("encode", "a.dfc"), ("decode", "a.mkv")):
+        assert main([verb, str(videos[1]), "-o", str(tmp_path / name), "--json"]) == 3
+        printed = capsys.readouterr()
+        record = json.loads(printed.out)
+        assert printed.err == f"dfc: error: {record['error']}\n"
+        assert record["exit_code"] == 3
+        assert record["input"] == str(videos[1])
 
 
 def test_a_batch_is_resumed_at_the_first_output_that_is_missing(

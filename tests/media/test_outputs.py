@@ -68,6 +68,27 @@ def test_codecs_of_one_matrix_get_that(codec: str, container: str, tmp_path: Pat
     assert np.abs(back.astype(int) - green).max() <= 6
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "lines", "assumed"),
+    [
+        ("a.y4m", None, 48, 5), ("a.avi", "mpeg4", 48, 5), ("a.avi", "ffv1", 704, 5),
+        ("a.y4m", None, 720, 1), ("a.avi", "mpeg4", 720, 1),
+        ("a.avi", "libx264", 48, 1), ("a.mkv", "ffv1", 48, 1),
+    ],
+)  # fmt: skip
+def test_what_cannot_name_its_matrix_has_the_one_that_is_assumed(
+    name: str, codec: str | None, lines: int, assumed: int, tmp_path: Path
+) -> None:
+    green = np.full((lines, 64, 3), (20, 180, 40), np.uint8)
+    with VideoSink(path := tmp_path / name, header(64, lines, colour=Colour(1, 1, 1, 1)), codec=codec) as sink:
+        for number in range(3):
+            sink.write(green, number, 1)
+    with av.open(str(path)) as file:
+        frame = next(file.decode(video=0))
+        back = frame.reformat(format="rgb24", src_colorspace=assumed).to_ndarray()
+    assert np.abs(back.astype(int) - green).max() <= 6
+
+
 def test_subtitles_of_mp4_are_told_where_they_go(tmp_path: Path) -> None:
     source = write_av(tmp_path / "in.mp4", moving(4), ["aac"], "mov_text")
     (text,) = (info for info in Tracks(source).streams if info.kind)

@@ -86,6 +86,21 @@ def test_interlaced_video_is_made_whole(tmp_path: Path) -> None:
     assert combs[1] < (combs[0] + combs[2]) / 2
 
 
+@pytest.mark.parametrize(("opacity", "notes"), [(255, []), (0, ["the picture's transparency is dropped"])])
+def test_a_gif_is_transparent_if_its_first_picture_is(opacity: int, notes: list[str], tmp_path: Path) -> None:
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:, 0] = 255  # opacity comes first
+    palette[0, 0] = opacity
+    with av.open(str(tmp_path / "a.gif"), "w") as container:
+        stream: Any = container.add_stream("gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 8, 8, "pal8"
+        indices = np.eye(8, dtype=np.uint8)
+        for frame in (av.VideoFrame.from_ndarray((indices, palette), format="pal8"), None):  # type: ignore[arg-type]
+            container.mux(stream.encode(frame))
+    with VideoSource(tmp_path / "a.gif") as video:
+        assert video.notes == notes
+
+
 def test_transparency_is_dropped_with_a_word(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.png"), "w", format="image2") as container:
         stream: Any = container.add_stream("png", rate=1)

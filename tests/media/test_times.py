@@ -31,6 +31,8 @@ from dfccodec.media.times import Point, Span
     [
         ("90", Point(Fraction(90))),
         ("1.5", Point(Fraction(3, 2))),
+        (".5", Point(Fraction(1, 2))),
+        ("2.", Point(Fraction(2))),
         ("1:30", Point(Fraction(90))),
         ("01:00:00.250", Point(3600 + Fraction(1, 4))),
         ("#17", Point(frame=17)),
@@ -40,7 +42,7 @@ def test_points_are_exact(text: str, point: Point) -> None:
     assert Point.parse(text) == point
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1:", "#", "#1.5", "1e3", "٣"])
+@pytest.mark.parametrize("text", ["", "x", ".", "-1", "1:", "#", "#1.5", "1e3", "٣"])
 def test_other_points_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not understood"):
         Point.parse(text)
