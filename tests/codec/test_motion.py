@@ -24,10 +24,11 @@ from dfccodec.codec.motion.blocks import BLOCK, BOTH, FUTURE, MODEL, PAST, SUB, 
 from dfccodec.codec.motion.compose import Composer, composed, fetch, framed, quarters, window
 from dfccodec.codec.motion.decide import Effort, MotionSearch, slope_of
 from dfccodec.codec.motion.search import Pyramid, vectors_between
-from dfccodec.codec.motion.tables import CONTEXTS, PRIOR, first_counts
+from dfccodec.codec.motion.tables import CONTEXTS, first_counts
 from dfccodec.codec.motion.walk import Walk, levels, phases
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip, Fill, Header, Ratio
+from dfccodec.entropy.vectors import PRIOR
 from dfccodec.errors import DamagedError, DfcError, LimitError
 
 FORMATS = Path(__file__).parents[2] / "formats"
@@ -155,7 +156,7 @@ def test_vectors_of_the_frame_before_are_scaled_to_the_distance() -> None:
     sides = Sides.of(np.array([1, 0, 0, 0, 1], bool))
     walk, seen = Walk(sides, 1, 1), []
     for step in walk.passes():
-        seen.append(step.vectors[0, 0].tolist())
+        seen.append(step.known.vectors[0, 0].tolist())
         walk.put(step, np.array([BOTH], np.uint8), np.array([[[10, -5], [9, 32767]]], np.int16))
     assert seen == [[[0, 0], [0, 0]], [[20, -10], [6, 21845]], [[15, -7], [5, 16384]]]
 

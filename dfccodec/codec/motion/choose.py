@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import BOTH, MODEL, MODES, PAST, Decisions, Sides
-from dfccodec.codec.motion.payload import CHOICES, NEW
 from dfccodec.codec.motion.search import Level
 from dfccodec.codec.motion.tables import first_counts
 from dfccodec.codec.motion.walk import Pass, Walk
@@ -105,7 +104,7 @@ class _Frame:
         mode_bits = np.empty_like(rank_bits)
         np.put_along_axis(mode_bits, self.step.modes[self.part].astype(np.intp), rank_bits, axis=1)
         costs[MODEL] = self.estimate
-        vectors = self.step.vectors[0, self.part].copy()
+        vectors = self.step.known.vectors[0, self.part].copy()
         rates = np.zeros((2, len(count)), np.float32)
         for side, source in enumerate(self.sources):
             if source is not None:
@@ -125,18 +124,8 @@ class _Frame:
 
     def _candidates(self, side: int) -> tuple[Shorts, Floats]:
         """Vectors (6, n, 2): median, neighbours, found; and the bits (6, n) of each."""
-        known, own = self.step.vectors[:, self.part, side], self.searched[:, side]
-        context = self.step.vector_context[self.part, side].astype(np.intp)
-        rate = np.empty((CHOICES, len(own)), np.float32)
-        rate[:] = self.bits[context, EDGE : EDGE + CHOICES].T
-        difference = own.astype(np.int32) - known[0]
-        size = np.abs(difference)
-        context = self.step.size_context[self.part, side].astype(np.intp)
-        for axis in (0, 1):
-            rate[NEW] += self.bits[context + axis, np.clip(difference[:, axis], -EDGE, EDGE) + EDGE]
-        more = np.maximum(size - EDGE + 1, 0)
-        rate[NEW] += ((more > 0) * (4 + np.floor(np.log2(np.maximum(more, 1))))).sum(axis=1)
-        return np.concatenate([known, own[None]]), rate
+        known, own = self.step.known.at(self.part, side), self.searched[:, side]
+        return np.concatenate([known.vectors, own[None]]), known.rates(own, self.bits)
 
     def _errors(self, source: Level, vectors: Shorts) -> Floats:
         """Squared errors (k, n) of vectors (k, n, 2), each vector looked at once."""

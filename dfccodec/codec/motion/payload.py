@@ -19,11 +19,6 @@ Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
 
-CHOICES = 6
-"""What a vector may be: the median (0), that of a neighbour (1 to 4), or a new one (5)."""
-
-NEW = CHOICES - 1
-
 
 def grid(header: Header) -> tuple[int, int]:
     """(rows, columns) of blocks of a picture."""
@@ -87,26 +82,9 @@ def code(step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts |
     # The vectors in use, those into the past first.
     side, block = np.nonzero(uses(modes).T)
     own = None if vectors is None else vectors[block, side]
-    known = step.vectors[:, block, side]
-    choices = None if own is None else choose(known, own)
-    choices = coder.code(step.vector_context[block, side], None, choices)
-    _check(choices, CHOICES, "vector")
-    out = step.vectors[0].copy()
-    found = known[np.minimum(choices, NEW - 1), np.arange(len(block))]
-    new = np.flatnonzero(choices == NEW)
-    context = step.size_context[block[new], side[new]]
-    difference = None if own is None else (own[new] - known[0, new]).T.astype(np.int32).ravel()
-    difference = coder.code(np.concatenate([context, context + np.uint8(1)]), None, difference)
-    found[new] = known[0, new] + difference.reshape(2, -1).T.astype(np.int16)
-    out[block, side] = found
+    out = step.known.vectors[0].copy()
+    out[block, side] = step.known.at(block, side).code(coder, own, "fill payload")
     return modes, out
-
-
-def choose(known: Shorts, own: Shorts) -> Ints:
-    """Which of `known` (5, n, 2) is `own` (n, 2): the first that is, or NEW."""
-    same = (known == own).all(axis=-1)
-    out: Ints = np.where(same.any(axis=0), same.argmax(axis=0), NEW).astype(np.int32)
-    return out
 
 
 def _check(symbols: Ints, count: int, what: str) -> None:

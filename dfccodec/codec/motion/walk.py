@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import FIELDS, MODES, Decisions, Sides, uses
-from dfccodec.codec.motion.tables import MODE_CONTEXT, SAMES, SIZE_CONTEXT, SIZES, SPREADS, VECTOR_CONTEXT, VOTES
+from dfccodec.codec.motion.tables import MODE_CONTEXT, VECTOR_CONTEXT, VOTES
+from dfccodec.entropy.lattice import Phase, phases
+from dfccodec.entropy.vectors import Known
 
 Index = npt.NDArray[np.intp]
 Ints = npt.NDArray[np.int32]
@@ -24,53 +25,6 @@ Shorts = npt.NDArray[np.int16]
 PART = 1 << 19
 """Blocks of the frames of a level that are coded together, or one frame where that is more: bounds what a pass needs in
 memory."""
-
-COARSEST = 8
-"""Blocks from one to the next in the first phase, down and right."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Blocks of a frame that are coded together.
-
-    Attributes:
-        cells: (n,) raster numbers.
-        near: (4, n) raster numbers of the neighbours; None in the first phase.
-        close: whether neighbours share a side with their block.
-    """
-
-    cells: Index
-    near: Index | None
-    close: bool
-
-
-@lru_cache(maxsize=2)
-def phases(rows: int, columns: int) -> tuple[Phase, ...]:
-    """All phases of a frame: a coarse grid, then in turn the middles of its squares and of their sides."""
-    y, x = np.mgrid[:rows, :columns]
-    step = COARSEST
-    found = [Phase(np.flatnonzero((y % step == 0) & (x % step == 0)), None, False)]
-    while step > 1:
-        step //= 2
-        on = (y % step == 0) & (x % step == 0)
-        down, right = y // step % 2 == 1, x // step % 2 == 1
-        for cells, moves in (
-            (np.flatnonzero(on & down & right), [(-1, -1), (-1, 1), (1, -1), (1, 1)]),
-            (np.flatnonzero(on & (down != right)), [(-1, 0), (0, -1), (0, 1), (1, 0)]),
-        ):
-            near = np.stack([_beside(cells, step * i, step * j, rows, columns) for i, j in moves])
-            found.append(Phase(cells, near, step == 1 and 0 in moves[0]))
-    return tuple(phase for phase in found if phase.cells.size)
-
-
-def _beside(cells: Index, down: int, right: int, rows: int, columns: int) -> Index:
-    """Raster numbers of neighbours; outside of the picture, that on the other side, or else none: the own line."""
-    place = []
-    for at, move, size in ((cells // columns, down, rows), (cells % columns, right, columns)):
-        sides = [np.where((n >= 0) & (n < size), n, -1) for n in (at + move, at - move)]
-        there = np.where(sides[0] >= 0, sides[0], sides[1])
-        place.append(np.where(there >= 0, there, at))
-    return place[0] * columns + place[1]
 
 
 @dataclass(frozen=True)
@@ -116,20 +70,16 @@ class Pass:
         frames, cells: (n,) number of the dropped frame, and raster number of the block in it.
         close: whether it is the last phase.
         modes: (n, 4) all modes, the most expected first.
-        vectors: (5, n, 2, 2) into past and future, down and right: the median, and those of the neighbours.
+        known: of the vectors (n, 2), into past and future.
         mode_context: (n,)
-        vector_context: (n, 2)
-        size_context: (n, 2) of a difference down; the context after it is that of one right.
     """
 
     frames: Index
     cells: Index
     close: bool
     modes: Bytes
-    vectors: Shorts
+    known: Known
     mode_context: Bytes
-    vector_context: Bytes
-    size_context: Bytes
 
 
 class Walk:
@@ -149,7 +99,7 @@ class Walk:
     def put(self, step: Pass, modes: Bytes, vectors: Shorts) -> None:
         """Take the decisions of a pass: modes (n,), vectors (n, 2, 2); unused ones do not matter."""
         self.modes[step.frames, step.cells] = modes
-        self.vectors[step.frames, step.cells] = np.where(uses(modes)[..., None], vectors, step.vectors[0])
+        self.vectors[step.frames, step.cells] = np.where(uses(modes)[..., None], vectors, step.known.vectors[0])
 
     def decisions(self) -> Decisions:
         """All of them, unused vectors 0."""
@@ -171,19 +121,11 @@ class Walk:
         votes = 2 * (around[..., None] == np.arange(MODES)).sum(axis=0, dtype=np.int8)
         if mode is not None:
             votes += mode[:, None] == np.arange(MODES)
-        five = np.stack([*vectors, vector])
-        low, median, high = np.sort(five, axis=0)[1:4]
-        spread = (high.astype(np.int32) - low).sum(axis=-1)
-        same = (five == median).all(axis=-1).sum(axis=0)
-        same = np.where(spread > 0, same, np.maximum(same, 2) - 2)
-        apart = np.searchsorted([1, 2, 4], spread, side="right")
-        size = np.minimum(np.searchsorted(1 << np.arange(SIZES - 1), spread, side="right"), SIZES - 1)
         sure = np.maximum(votes.max(axis=1), 10 - VOTES) - (10 - VOTES)
         return Pass(
             frames, cells, phase.close, np.argsort(-votes, axis=1, kind="stable").astype(np.uint8),
-            np.stack([median, *vectors]), (MODE_CONTEXT + phase.close * VOTES + sure).astype(np.uint8),
-            (VECTOR_CONTEXT + (phase.close * SPREADS + apart) * SAMES + same).astype(np.uint8),
-            (SIZE_CONTEXT + 2 * size).astype(np.uint8),
+            Known.of(vectors, vector, phase.close, VECTOR_CONTEXT),
+            (MODE_CONTEXT + phase.close * VOTES + sure).astype(np.uint8),
         )  # fmt: skip
 
     def _before(self, level: Level, phase: Phase) -> tuple[Bytes | None, Shorts]:
