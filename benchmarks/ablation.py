@@ -33,6 +33,7 @@ ROWS: dict[str, dict[str, Any]] = {
     BASE: {},
     "--fill token": {"fill": "token"},
     "--fill lerp": {"fill": "lerp"},
+    "--coding range": {"coding": "range"},
     "--coding zstd": {"coding": "zstd"},
     "--snap 0": {"snap": 0.0},
     "--effort fast": {"effort": "fast"},

@@ -55,7 +55,7 @@ def budgets(clips: list[np.ndarray], loaded: Loaded, qp: int) -> list[dict[str, 
             if code == "mini":
                 found = [of_mini(clip, loaded, str(kept), qp, fill="token")[:2] for clip in clips]
             else:
-                points = [of_linear(clip, loaded, kept, qp, "range", fill) for clip in clips]
+                points = [of_linear(clip, loaded, kept, qp, "inter", fill) for clip in clips]
                 found = [(error, round(bits * FRAMES * SIDE * SIDE / 8)) for bits, _, error in points]
             errors, sizes = zip(*found, strict=True)
             rows.append({"code": code, "kept": kept, "errors": errors, "sizes": sizes})

@@ -4,7 +4,8 @@
 
 Integers of `mini`, frames kept uniformly, mean bytes a clip. "order-0" is the entropy of each channel by itself: what
 an ideal coder without any context would need, tables not counted. "range, ideal" is the sum of -log2 p over everything
-the range coding codes: what its contexts would need if the coder itself lost nothing. Speeds are integers a second of
+the range coding codes: what its contexts would need if the coder itself lost nothing. "inter" is the range coding after
+inter prediction, and searches for vectors when it encodes. Speeds are integers a second of
 processor time, one thread, over all clips: of those pictures of 256×256, and of the first eight frames of each clip at
 480 lines, all kept, QP 24. A pass of a small picture has few integers, and costs what its calls cost.
 """
@@ -25,6 +26,7 @@ from clips import EVAL, dfc32_clips, steps_of, table, uniform, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import quantize
+from dfccodec.entropy.inter.coding import decode_inter, encode_inter
 from dfccodec.entropy.latents import decode_latents, encode_latents
 from dfccodec.entropy.range_coding import decode_range, encode_range, ideal_bits
 from dfccodec.media.frames import read_scaled
@@ -67,7 +69,7 @@ ARRANGEMENTS: dict[str, Callable[[np.ndarray], float]] = {
 
 
 class Speeds:
-    """Seconds and integers of the two coders that files can have."""
+    """Seconds and integers of the coders that files can have."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -79,17 +81,19 @@ class Speeds:
         self.seconds[name] += process_time() - begun
         return done
 
-    def there_and_back(self, values: np.ndarray) -> tuple[int, int]:
-        """Bytes with zstd and with the range coder."""
+    def there_and_back(self, values: np.ndarray) -> tuple[int, int, int]:
+        """Bytes with zstd, with the range coder, and with that after inter prediction."""
         shape = values.shape[0], values.shape[1:4], values.shape[4]
         plain, count = self.timed("zstd encode", lambda: encode_latents(values))
         back = self.timed("zstd decode", lambda: decode_latents(plain, *shape, count))
         coded = self.timed("range encode", lambda: encode_range(values))
         again = self.timed("range decode", lambda: decode_range(coded, *shape))
-        if not (np.array_equal(back, values) and np.array_equal(again, values)):
+        moved = self.timed("inter encode", lambda: encode_inter(values))
+        third = self.timed("inter decode", lambda: decode_inter(moved, *shape))
+        if not all(np.array_equal(found, values) for found in (back, again, third)):
             raise RuntimeError("what was coded did not come back")
         self.integers += values.size
-        return len(plain), len(coded)
+        return len(plain), len(coded), len(moved)
 
     def per_second(self) -> dict[str, float]:
         return {name: self.integers / seconds for name, seconds in self.seconds.items()}
@@ -104,10 +108,10 @@ class Measured:
 
     def clip(self, values: np.ndarray, kept: int, qp: int) -> None:
         """Everything about the integers of one clip."""
-        plain, coded = self.speeds["256×256"].there_and_back(values)
+        plain, coded, moved = self.speeds["256×256"].there_and_back(values)
         sizes = {
             "order-0 entropy per channel": order0(values), "ours (filters, planes), zstd 19": plain,
-            "range": coded, "range, ideal": ideal_bits(values) / 8,
+            "range": coded, "range, ideal": ideal_bits(values) / 8, "inter": moved,
         }  # fmt: skip
         for name, size in sizes.items():
             self.bytes[name][kept, qp].append(size)
@@ -116,8 +120,9 @@ class Measured:
         """Print the tables; the record for JSON."""
         mean = {name: {at: float(np.mean(v)) for at, v in by.items()} for name, by in self.bytes.items()}
         rows = [(name, *(f"{by[at] / 1000:.2f}" if at in by else "" for at in columns)) for name, by in mean.items()]
-        base, best = mean["ours (filters, planes), zstd 19"], mean["range"]
-        rows.append(("range against zstd 19", *(f"{best[at] / base[at] - 1:+.1%}" for at in columns)))
+        base = mean["ours (filters, planes), zstd 19"]
+        for name in ("range", "inter"):
+            rows.append((f"{name} against zstd 19", *(f"{mean[name][at] / base[at] - 1:+.1%}" for at in columns)))
         print(table(("kB a clip", *(f"{kept} kept, QP {qp}" for kept, qp in columns)), rows))
         speed = {picture: speeds.per_second() for picture, speeds in self.speeds.items()}
         coders = next(iter(speed.values()))

@@ -27,7 +27,7 @@ from floor import through_linear
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.integers import encode_integers
+from dfccodec.codec.integers import coding_for, encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import SNAP, dequantize, quantize
 from dfccodec.codec.runtime import free_threads
@@ -47,7 +47,11 @@ class Clip:
     def code(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """Integers (K, N, 96) of the frames `kept` (T,) bool, and their bytes."""
         values = quantize(self.latents[kept], self.steps, self.qp, SNAP)
-        return values, len(encode_integers(values.reshape(len(values), 1, self.frames.shape[1] // 16, -1, 96))[0])
+        return values, self.size(values.reshape(len(values), 1, self.frames.shape[1] // 16, -1, 96))
+
+    def size(self, values: np.ndarray) -> int:
+        """Bytes of integers (K, 1, rows, columns, 96)."""
+        return len(encode_integers(values, coding_for(self.loaded.model))[0])
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """All frames, uint8, and the bytes of the latents, with the frames `kept` (T,) bool."""
@@ -111,7 +115,7 @@ class LinearClip(Clip):
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """As of `Clip`."""
         values, back = through_linear(self.frames, self.loaded, kept, self.qp, Fill.LERP)
-        return back, len(encode_integers(values)[0])
+        return back, self.size(values)
 
 
 def ends(kept: int) -> np.ndarray:

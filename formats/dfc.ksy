@@ -23,6 +23,7 @@ enums:
   coding:
     0: zstd
     1: range
+    2: inter
   colour_range:
     0: unknown
     1: limited
@@ -291,7 +292,7 @@ types:
         doc: in fill policy motion one stack of 32-bit words, or nothing; empty in the others
       - id: latents
         size: len_latents
-        doc: one zstd frame, or in coding 1 one stack of 32-bit words; empty where no frame is kept
+        doc: one zstd frame, or in codings 1 and 2 one stack of 32-bit words; empty where no frame is kept
   indx:
     seq:
       - id: num_clips

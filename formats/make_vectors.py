@@ -18,6 +18,7 @@ from vector_clips import Clip, integers
 from vector_damaged import damaged
 from vector_faults import faults
 from vector_files import File, Packets, Stream
+from vector_inter import uncommon_inter, valid_inter
 from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Head, Part, dissect
 from vector_pictures import pictures
@@ -82,6 +83,7 @@ def valid() -> Iterator[Good]:
     yield "qp-ladder", "every eighth of QP and both ends", File(SMALL, [*ladder], steps)
     yield from _valid_shapes()
     yield from valid_range()
+    yield from valid_inter()
     yield from valid_motion()
 
 
@@ -145,6 +147,7 @@ def uncommon() -> Iterator[Good]:
     yield from _uncommon_times()
     yield from uncommon_zstd()
     yield from uncommon_range()
+    yield from uncommon_inter()
     yield from uncommon_motion()
 
 

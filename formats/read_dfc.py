@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from read_inter import Inter
 from read_motion import read_motion
 from read_range import Decoder, Stack
 
@@ -97,7 +98,8 @@ def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int
     need(raw <= 32768 * len(data), f"{raw} bytes claimed from {len(data)}", "limit")
     if coding:
         need(planes == 1 and not len(data) % 4 and (any(data[-4:]) if kept else not data), "latents: planes or words")
-        words = Decoder(Stack(data), kept, head["grid"], channels).v if kept else []
+        need(coding == 1 or (head["patch"], channels) == (16, 96), "latents: inter coding of another grid")
+        words = (Decoder, Inter)[coding - 1](Stack(data), kept, head["grid"], channels).v if kept else []
         return np.array(words, np.int16).reshape(kept, *head["grid"], channels)
     if kept:
         frame = zstandard.get_frame_parameters(data)
@@ -128,12 +130,12 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
     need(first == before["first_frame"] + before["frames"] and pts >= before["timestamps"][-1], "CLIP: frames or time")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
-    need(fill < 4 and coding < 2, "fill policy or coding is unknown", "unsupported")
+    need(fill < 4 and coding < 3, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
     filled = c.take(payload)
     moved = read_motion(filled, frames, kept, head, need) if fill == 3 else {}
     integers = read_integers(c.take(size), len(kept), head, planes, coding)
-    clip["coding"] = ("zstd", "range")[coding]
+    clip["coding"] = ("zstd", "range", "inter")[coding]
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
     raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}

@@ -64,23 +64,33 @@ class Decoder:
     def __init__(self, stack: Stack, kept: int, grid: list[int], channels: int) -> None:
         (tiles, self.rows, self.columns), self.channels = grid, channels
         self.lines, self.stack = tiles * self.rows, stack
-        self.n = [first_counts(context) for context in range(113)]
+        self.n = self.counts()
         self.v = [[[0] * channels for _ in range(self.lines * self.columns)] for _ in range(kept)]
         zero = [[0] * channels] * (self.lines * self.columns)
+        self.now = self.p = zero
         levels = accumulate(self.code([(0, c, 0, 1, 112, 0) for c in range(channels)]))
         self.a = [self.mean(level) for level in levels]
         height = max(1, 16384 // self.columns)
         edges = [0, 2, 6, 12, 20, 32, 48, *range(64, channels, 32)]
         groups = list(pairwise([*(edge for edge in edges if edge < channels), channels]))
         for k in range(kept):
-            self.k, self.now = k, self.v[k]
-            self.p, self.o = self.v[k - 1] if k else zero, self.v[k - 2] if k > 1 else zero
+            missed = [[v - p for v, p in zip(*rows, strict=True)] for rows in zip(self.now, self.p, strict=True)]
+            self.k, self.now, self.m = k, self.v[k], missed
+            self.p = self.expected(self.v[k - 1]) if k else zero
             for top in range(0, self.lines, height):
                 self.band(range(top, min(top + height, self.lines)), groups)
             for c in range(channels):
                 m = min(max(256 * sum(abs(v[c]) for v in self.now) // len(self.now), 2), (1 << 18) - 1)
                 self.a[c] = m if k == 0 else (5 * self.a[c] + 3 * m) >> 3
         self.stack.end()
+
+    def counts(self) -> list[list[int]]:
+        """What each context begins with."""
+        return [first_counts(context) for context in range(113)]
+
+    def expected(self, before: list[list[int]]) -> list[list[int]]:
+        """The integers p of a kept frame, from the one before."""
+        return before
 
     def mean(self, level: int) -> int:
         return (2 + (level & 1)) << range(34).index(level) // 2  # index: a ValueError beyond 33
@@ -111,7 +121,7 @@ class Decoder:
             around = [here + step for there, step in sides if there] if phase else []
             scales = []
             for kind, w in enumerate(WEIGHTS[g > 0, self.k > 0, phase]):
-                own = [abs(self.p[here][c] - kind * self.o[here][c]) for c in group]
+                own = [abs((self.m if kind else self.p)[here][c]) for c in group]
                 beside = [sum(abs(self.now[i][c] - kind * self.p[i][c]) for i in around) for c in group]
                 total, far = near[line, x][kind]
                 activity = w[0] + w[1] * 256 * total // sums[0] + w[2] * 256 * far // sums[1]

@@ -6,17 +6,19 @@ import hashlib
 import itertools
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from vector_parts import Chunk, Head, Part, number
+from write_inter import inter_of
 from write_motion import Odd, motion_of, unused_cleared
 from write_range import words_of
 
 Ints = npt.NDArray[np.int16]
 NONE, PREVIOUS, LEFT, UP = range(4)
 FILLS = ("token", "hold", "lerp", "motion")
-CODINGS = ("zstd", "range")
+CODINGS = ("zstd", "range", "inter")
 
 
 def zstd(content: list[Part], blocks: int = 1, window: int | None = None, rle: bool = False) -> list[Part]:
@@ -89,7 +91,9 @@ class Clip:
         values: (K, tiles, rows, columns, C); made up where None.
         filters: (C, K); all NONE where None.
         latents: the coded bytes where they are not to be those of `values` in one raw block.
-        coding: 0 zstd, 1 range.
+        coding: 0 zstd, 1 range, 2 inter.
+        vectors: (K, cells, 2) in coding 2; none moved by default.
+        vectors_odd: (kept frame, cell, what) -> residual that is said instead; see `write_inter`.
         motion: decisions (D, rows, columns, 5) of fill policy 3; no payload where None.
         odd: symbols of `motion` that are to be others: block (frame, row, column) and what of it -> integer.
         payload: the coded bytes where they are not to be those of `motion`.
@@ -109,6 +113,8 @@ class Clip:
     latents: list[Part] | None = None
     first_frame: int = 0
     coding: int = 0
+    vectors: Ints | None = None
+    vectors_odd: dict[tuple[int, int, Any], int] = field(default_factory=dict)
     motion: Ints | None = None
     odd: Odd = field(default_factory=dict)
     payload: bytes | None = None
@@ -129,6 +135,8 @@ class Clip:
         assert self.values is not None
         if not self.kept:
             return []
+        if self.coding == 2:
+            return [Part(inter_of(self.values, self.vectors, self.vectors_odd), "words")]
         return [Part(words_of(self.values), "words")] if self.coding else zstd(self.raw())
 
     def moved(self) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from vector_clips import Clip, zstd
 from vector_files import File, Packets, Stream
+from vector_inter import faulty_inter
 from vector_motion import faulty_motion
 from vector_parts import SIGNATURE, Chunk, Head, Part, join
 from vector_range import faulty_range
@@ -298,7 +299,7 @@ def streams() -> Iterator[Row]:
 def clips() -> Iterator[Row]:
     rows: list[tuple[str, str, str, str, bytes]] = [
         ("qp-64", "damaged", "6.1", "qp", b"\x40"), ("fill-4", "unsupported", "6.5", "fill", b"\4"),
-        ("coding-2", "unsupported", "6.1", "coding", b"\2"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
+        ("coding-3", "unsupported", "6.1", "coding", b"\3"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
         ("planes-0", "damaged", "6.1", "planes", b"\0"), ("planes-3", "damaged", "6.1", "planes", b"\3"),
         ("reserved", "damaged", "6.1", "reserved", b"\1\0"), ("bits-beyond", "damaged", "6.1", "kept", b"\x0d"),
         ("fill-2-gib", "damaged", "6.1", "fill_bytes", _u("I", 1 << 31)),
@@ -395,6 +396,7 @@ def faults() -> Iterator[Fault]:
         clips,
         faulty_zstd,
         faulty_range,
+        faulty_inter,
         faulty_motion,
         index,
     )

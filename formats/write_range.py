@@ -132,6 +132,13 @@ def read_on(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
     return np.array(ReadOn(Patient(data), shape[0], list(shape[1:4]), shape[4]).v, np.int16).reshape(shape)
 
 
+def levels_of(flat: npt.NDArray[np.int16]) -> list[int]:
+    """Of integers (K, cells, C), for each channel the level nearest to the mean of the first frame."""
+    means = np.abs(flat[0].astype(np.int64)).sum(axis=0) * 256 // flat.shape[1]
+    table = np.array([(2 + (i & 1)) << (i >> 1) for i in range(34)])
+    return np.abs(table - means[:, None]).argmin(axis=1).tolist()  # type: ignore[no-any-return]
+
+
 def words_of(values: npt.NDArray[np.int16], levels: list[int] | None = None, start: int = START) -> bytes:
     """Latents of coding 1 for integers (K, tiles, rows, columns, C), K at least 1.
 
@@ -142,11 +149,7 @@ def words_of(values: npt.NDArray[np.int16], levels: list[int] | None = None, sta
     """
     kept, *grid, channels = values.shape
     flat = values.reshape(kept, -1, channels)
-    if levels is None:
-        means = np.abs(flat[0].astype(np.int64)).sum(axis=0) * 256 // flat.shape[1]
-        table = np.array([(2 + (i & 1)) << (i >> 1) for i in range(34)])
-        levels = np.abs(table - means[:, None]).argmin(axis=1).tolist()
     script = Script()
     with contextlib.suppress(ValueError):  # at a level that no reader takes: what was said so far is the vector
-        Encoder(script, flat, grid, levels)
+        Encoder(script, flat, grid, levels_of(flat) if levels is None else levels)
     return script.coded(start)

@@ -47,10 +47,14 @@ def work_of(clip: Clip, header: Header) -> tuple[float, float]:
     kept, dropped = int(clip.kept.sum()), int((~clip.kept).sum())
     values = kept * header.frame_values
     ms, mib = values * 2e-4, values * 16 / 2**20
-    if clip.coding == Coding.RANGE:
+    if clip.coding in (Coding.RANGE, Coding.INTER):
         tiles, rows, columns = header.grid
         ms += 2 * kept * len(groups(header.channels)) * -(-tiles * rows * columns // BAND) + values * 2e-3
         mib += 32
+    if clip.coding == Coding.INTER:
+        cells = header.frame_values / header.channels
+        ms += kept * (20 + cells * 2)  # searched too, to be coded anew
+        mib += cells * 4096 / 2**20
     if clip.fill == Fill.MOTION and clip.fill_payload:
         blocks = dropped * -(-header.width // 8) * -(-header.height // 8)
         ms += 30 * dropped + blocks * 0.02

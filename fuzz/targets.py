@@ -299,6 +299,7 @@ TARGETS = {
         Target("clip", clip, seeds.clips, mutate.clip, _CLIP),
         Target("zstd", integers, lambda: seeds.clips(lambda c: c.coding == Coding.ZSTD), mutate.clip, _CLIP),
         Target("range", integers, lambda: seeds.clips(lambda c: c.coding == Coding.RANGE), mutate.clip, _CLIP),
+        Target("inter", integers, lambda: seeds.clips(lambda c: c.coding == Coding.INTER), mutate.clip, _CLIP),
         Target("motion", motion, lambda: seeds.clips(lambda c: bool(c.fill_payload)), mutate.clip, _CLIP),
         Target("index", index, seeds.vectors, mutate.file),
         Target("tags", tags, seeds.pairs, mutate.havoc),

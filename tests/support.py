@@ -30,6 +30,7 @@ class FlatModel:
     patch = 16
     max_frames = 32
     gain = None
+    movable = False
 
     def __init__(self, tile: int = 0, with_steps: bool = True) -> None:
         self.tile = tile

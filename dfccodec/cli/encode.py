@@ -48,7 +48,11 @@ def encode(
         typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.", show_default="motion"),
     ] = None,
     coding: Annotated[
-        str | None, typer.Option(help="How integers are coded: range (smaller), zstd.", show_default="range")
+        str | None,
+        typer.Option(
+            help="How integers are coded: inter (smallest: expects what has moved), range, zstd.",
+            show_default="inter; range with models other than mini",
+        ),
     ] = None,
     snap: Annotated[
         float | None,

@@ -108,7 +108,7 @@ def encode(
         fill: what stands where a frame was dropped: `token`, `motion` (the default), `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: of Bernoulli budgets.
-        coding: of the integers: `range` (the default, smaller) or `zstd`.
+        coding: of the integers: `inter` (the default with `mini`, the smallest), `range` (with other models) or `zstd`.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
         select: how frames are chosen: `importance` (the model's, the default), `dp` (by what gaps between them cost),
             `greedy` (`dp`, then by really coding moves; a dozen times slower).

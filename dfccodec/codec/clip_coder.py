@@ -12,17 +12,17 @@ from dfccodec.codec import select, tiles
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.canvas import Canvas, clamped
 from dfccodec.codec.clip_decoder import model_frames, shown
-from dfccodec.codec.integers import encode_integers
+from dfccodec.codec.integers import checked_coding, encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.decide import MotionSearch, slope_of
 from dfccodec.codec.motion.payload import Sides
-from dfccodec.codec.quantizer import measured_steps, quantize
+from dfccodec.codec.quantizer import measured_steps, quantized
 from dfccodec.codec.refine import Kept, refine, steps_of
 from dfccodec.codec.runtime import free_threads
 from dfccodec.codec.settings import Settings
 from dfccodec.codec.squared import squared_error
-from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
 
@@ -58,6 +58,7 @@ class ClipCoder:
         self.header, self.loaded, self.settings = header, loaded, settings
         self._steps = loaded.model.steps
         self._costs = np.zeros(2)
+        self._coding = checked_coding(settings.coding, loaded.model)
 
     @property
     def refined(self) -> float:
@@ -122,21 +123,22 @@ class ClipCoder:
     ) -> Coded:  # fmt: skip
         """Code the `kept` frames, whose latents (K, …, C) these are."""
         settings = self.settings
-        values = quantize(latents, self.steps, qp, settings.snap)
+        moving = self._coding == Coding.INTER
+        now = quantized(latents, self.steps, qp, settings.snap, moving)
         if refining:
-            target = Kept(frames, kept, qp)
-            found = refine(latents, values, target, self.header, self.steps, self.loaded, refining, settings.snap)
-            values = found.values
+            target = Kept(frames, kept, qp, moving)
+            found = refine(latents, now, target, self.header, self.steps, self.loaded, refining, settings.snap)
+            now = found.now
             self._costs += found.before, found.after
-        data, planes = encode_integers(values, settings.coding)
+        data, planes = encode_integers(now.values, self._coding, now.vectors)
         durations = tuple(p.duration for p in batch)
         clip = Clip(
             first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,
-            data, planes, settings.fill, coding=settings.coding,
+            data, planes, settings.fill, coding=self._coding,
         )  # fmt: skip
         if settings.fill == Fill.MOTION:
-            return self._with_motion(clip, values, frames, hold)
-        return Coded(clip, values)
+            return self._with_motion(clip, now.values, frames, hold)
+        return Coded(clip, now.values)
 
     def shown(self, coded: Coded) -> np.ndarray:
         """What a decoder shows of a clip, (T, H, W, 3) uint8."""

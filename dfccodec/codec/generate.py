@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dfccodec.codec.encoder import Report, make_header
-from dfccodec.codec.integers import DEFAULT_CODING, encode_integers
+from dfccodec.codec.integers import coding_for, encode_integers
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import measured_steps, quantize
 from dfccodec.codec.settings import Settings
@@ -88,10 +88,11 @@ def _write(latents: np.ndarray, kept: np.ndarray, loaded: Loaded, out: BinaryIO,
     base = loaded.model.steps
     base = measured_steps(latents) if base is None else base
     values = quantize(latents, base, Settings(qp=qp).qp)
-    data, planes = encode_integers(values)
+    coding = coding_for(loaded.model)
+    data, planes = encode_integers(values, coding)
     importance = np.where(kept, 255, 0).astype(np.uint8)
     tool = [("encoder", f"dfc {__version__}"), ("settings", f"generate {settings}")]
     writer = Writer(out, header, loaded.identity, base, tool)
-    writer.clip(Clip(0, kept, importance, qp, 0, (1,), data, planes, coding=DEFAULT_CODING), values)
+    writer.clip(Clip(0, kept, importance, qp, 0, (1,), data, planes, coding=coding), values)
     writer.finish()
     return Report(len(kept), len(latents), 1, writer.offset)

@@ -46,7 +46,7 @@ def make_settings(
         DEFAULT_QP if qp is None else qp,
         fills.parse(str(options["fill"])),
         seed,
-        parse_coding(str(options["coding"])),
+        parse_coding(str(options["coding"])) if "coding" in options else None,
         SNAP if snap is None else snap,
         target,
         free=chosen is None,

@@ -14,8 +14,8 @@ PRESETS: dict[str, dict[str, str]] = {
 often more as less, and about a second of search.
 """
 
-DEFAULTS = {"select": "importance", "fill": "motion", "coding": "range", "effort": "normal"}
-"""What holds where neither an option nor a preset says otherwise; how far to refine, the model says."""
+DEFAULTS = {"select": "importance", "fill": "motion", "effort": "normal"}
+"""What holds where neither an option nor a preset says otherwise; how far to refine and how to code, the model says."""
 
 
 def options_of(preset: str) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from dfccodec.entropy.inter.picture import moved
+from dfccodec.entropy.inter.search import search
 
 # 2^(k/8) correctly rounded, as SPEC.md 6.2 lists them: not every C library's pow() would give these.
 _EIGHTHS = [
@@ -24,7 +29,9 @@ SNAP = 0.15
 """Slack of an encoder's rounding, in steps: 0.1 and 0.2 serve as well (benchmarks/snap.py)."""
 
 
-def quantize(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float = 0.0) -> np.ndarray:
+def quantize(
+    latents: np.ndarray, steps: np.ndarray, qp: int, snap: float = 0.0, vectors: np.ndarray | None = None
+) -> np.ndarray:
     """Latents -> integers; what leaves 16 bits is clipped.
 
     Args:
@@ -34,17 +41,43 @@ def quantize(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float = 0.0)
         snap: slack in steps, 0…0.5. An integer of the kept frame before stays as long as the latent is within ½ + snap
             of it: noise that would flip it back and forth costs many bits and is worth nothing. The encoder's choice
             alone; a reader knows nothing of it.
+        vectors: (K, cells, 2) of the inter coding, which expects the frame before moved by them; then latents are
+            (K, tiles, rows, columns, 96).
 
     Returns:
         (K, …, C) int16.
     """
     scaled = latents.astype(np.float64) / step_sizes(steps, qp)
-    rounded = np.rint(scaled)
-    if snap:
-        for before, now, exact in zip(rounded[:-1], rounded[1:], scaled[1:], strict=True):
-            np.copyto(now, before, where=np.abs(exact - before) < 0.5 + snap)
-    out: np.ndarray = np.clip(rounded, -32768, 32767).astype(np.int16)
+    out: np.ndarray = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+    for k in range(1, len(out) if snap else 0):
+        expected = out[k - 1]
+        if vectors is not None:
+            flat = expected.reshape(-1, out.shape[-1])
+            expected = moved(flat, vectors[k], out.shape[1:4]).reshape(expected.shape)
+        np.copyto(out[k], expected, where=np.abs(scaled[k] - expected) < 0.5 + snap)
     return out
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Integers of a clip's kept frames.
+
+    Attributes:
+        values: (K, tiles, rows, columns, C) int16.
+        vectors: (K, cells, 2) int16 for the inter coding; None where it is not used.
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray | None = None
+
+
+def quantized(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float, moving: bool) -> Quantized:
+    """As :func:`quantize`; where integers are `moving`, with vectors searched for and snapped to what they expect."""
+    values = quantize(latents, steps, qp, snap)
+    if not moving or len(values) < 2:
+        return Quantized(values)
+    vectors = search(values)
+    return Quantized(quantize(latents, steps, qp, snap, vectors), vectors)
 
 
 def dequantize(values: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:

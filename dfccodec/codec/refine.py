@@ -24,7 +24,7 @@ from torch import Tensor
 
 from dfccodec.codec import tiles
 from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.quantizer import quantize, step_sizes
+from dfccodec.codec.quantizer import Quantized, quantized, step_sizes
 from dfccodec.container.records import Header
 from dfccodec.entropy.prices import prices
 from dfccodec.errors import UsageError
@@ -102,12 +102,12 @@ class Refined:
     """What refinement came to.
 
     Attributes:
-        values: (K, tiles, rows, columns, C) int16.
+        now: integers, and how they have moved.
         before, after: D + λR of the plain encoder's integers and of these, in λ: as if all error were bits; D by some
             of the kept frames.
     """
 
-    values: np.ndarray
+    now: Quantized
     before: float
     after: float
 
@@ -120,48 +120,52 @@ class Kept:
         frames: (T, H, W, 3) uint8, the whole clip.
         kept: (T,) bool.
         qp: quantizer index.
+        moving: whether the coding is the inter coding.
     """
 
     frames: np.ndarray
     kept: np.ndarray
     qp: int
+    moving: bool = False
 
 
 def refine(
-    latents: np.ndarray, values: np.ndarray, clip: Kept, header: Header, steps: np.ndarray, loaded: Loaded, count: int,
+    latents: np.ndarray, now: Quantized, clip: Kept, header: Header, steps: np.ndarray, loaded: Loaded, count: int,
     snap: float = 0.0,
 ) -> Refined:  # fmt: skip
     """Better integers for the kept frames of a clip; those it had, where none are found.
 
     Args:
         latents: (K, tiles, rows, columns, C) float32, as the encoder made them.
-        values: the same shape, int16, as they would be coded.
+        now: of the same shape, as they would be coded.
         clip: what they should look like.
         header: of the file.
         steps: (C,) base steps.
         loaded: the model.
         count: steps of descent.
-        snap: slack of rounding, as in `values`.
+        snap: slack of rounding, as in `now`.
 
     Raises:
         UsageError: no gradient comes through the model's decoder.
     """
-    if not values.size:
-        return Refined(values, 0.0, 0.0)
+    if not now.values.size:
+        return Refined(now, 0.0, 0.0)
     sizes = step_sizes(steps, clip.qp)
-    descent = _Descent(clip, header, loaded, sizes)
+    descent = _Descent(clip, header, loaded, sizes, now.vectors)
     y = torch.from_numpy((latents / sizes).astype(np.float32))
     y = descend(y, descent.gradient, count, descent.curvature, tuple(range(y.ndim - 1)))
-    found = quantize(y.numpy() * sizes, steps, clip.qp, snap)
-    before, after = descent.cost(values), descent.cost(found)
-    return Refined(found, before, after) if after < before else Refined(values, before, before)
+    found = quantized(y.numpy() * sizes, steps, clip.qp, snap, clip.moving)
+    before, after = descent.cost(now), descent.cost(found)
+    return Refined(found, before, after) if after < before else Refined(now, before, before)
 
 
 class _Descent:
     """D + λR of one clip and its gradient."""
 
-    def __init__(self, clip: Kept, header: Header, loaded: Loaded, sizes: np.ndarray) -> None:
-        self.clip, self.header, self.loaded = clip, header, loaded
+    def __init__(
+        self, clip: Kept, header: Header, loaded: Loaded, sizes: np.ndarray, vectors: np.ndarray | None
+    ) -> None:
+        self.clip, self.header, self.loaded, self.vectors = clip, header, loaded, vectors
         self.sizes = torch.from_numpy(sizes.astype(np.float32))
         self.slope = math.log(2) / 6 * float(np.mean(sizes**2))  # λ: of the high-rate curve
         self.truth = tiles.split(clip.frames[clip.kept], header)
@@ -181,17 +185,18 @@ class _Descent:
             UsageError: no gradient comes through the model's decoder.
         """
         now, low = (to(y).clamp(-LARGEST, LARGEST).numpy().astype(np.int16) for to in (torch.round, torch.floor))
-        bits = torch.from_numpy(prices(now, low))
+        bits = torch.from_numpy(prices(now, low, self.vectors))
         made = y * self.sizes
         slopes = [self._slope(made[:, number], truth) for number, truth in enumerate(self.truth)]
         return torch.stack(slopes, dim=1).view_as(y) * self.sizes + PULL * self.slope * (bits[1] - bits[0])
 
-    def cost(self, values: np.ndarray) -> float:
+    def cost(self, now: Quantized) -> float:
         """D + λR of integers, in λ."""
+        values = now.values
         latents = torch.from_numpy(values.astype(np.float32)) * self.sizes
         error = sum(self._error(latents[:, number], truth) for number, truth in enumerate(self.truth))
         error *= len(values) / len(self.judged)
-        return error / self.slope + float(prices(values, values)[0].sum())
+        return error / self.slope + float(prices(values, values, now.vectors)[0].sum())
 
     def _slope(self, latents: Tensor, truth: np.ndarray) -> Tensor:
         """Gradient of the error of one tile, as its latents (K, rows, columns, C), at a time: one tile's insides."""

@@ -22,6 +22,8 @@ from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.container import chunks, pack
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy import range_tables
+from dfccodec.entropy.inter.coding import Motion
+from dfccodec.entropy.inter.coding import first_counts as inter_counts
 from dfccodec.entropy.range_coding import RangeReader, check_range_claim
 from dfccodec.entropy.range_model import Ints, walk
 from dfccodec.errors import DamagedError
@@ -38,7 +40,7 @@ def survivors(data: bytes, header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
             return
         try:
             clip = pack.unpack_clip(data[place + 8 : place + 8 + length], header)
-            values = _integers(clip, header) if clip.coding == Coding.RANGE else None
+            values = _integers(clip, header) if clip.coding in (Coding.RANGE, Coding.INTER) else None
         except DamagedError:
             values = None
         if values is not None and len(values):
@@ -85,17 +87,23 @@ def _integers(clip: Clip, header: Header) -> np.ndarray | None:
         return None
     check_range_claim(clip.latents, kept, header.grid, header.channels)
     shape = *header.grid, header.channels
-    reader = _reader(clip)
+    reader, forecast = _reader(clip, header)
     watch = _Watch(reader, -(-hole // 4))
     try:
-        walk((kept, *shape), reader, question=watch)
+        walk((kept, *shape), reader, question=watch, forecast=forecast)
     except _Reached:
-        return walk((watch.whole, *shape), _reader(clip)) if watch.whole else None
+        if not watch.whole:
+            return None
+        reader, forecast = _reader(clip, header)
+        return walk((watch.whole, *shape), reader, forecast=forecast)
     return None  # the words never came to the hole, and yet ended wrong: they are damaged before it as well
 
 
-def _reader(clip: Clip) -> RangeReader:
-    return RangeReader(clip.latents, range_tables.first_counts(), "latents")
+def _reader(clip: Clip, header: Header) -> tuple[RangeReader, Motion | None]:
+    if clip.coding == Coding.RANGE:
+        return RangeReader(clip.latents, range_tables.first_counts(), "latents"), None
+    reader = RangeReader(clip.latents, inter_counts(), "latents")
+    return reader, Motion(header.grid, reader, None)
 
 
 class _Reached(Exception):

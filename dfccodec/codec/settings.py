@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from dfccodec.codec.budgets import Budget, check_seed, is_number, is_whole
 from dfccodec.codec.control.target import Target
-from dfccodec.codec.integers import DEFAULT_CODING
 from dfccodec.codec.motion.search import Effort
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.container.records import Coding, Fill
@@ -29,7 +28,9 @@ class Settings:
         qp: quantizer index, 0 (finest) … 63.
         fill: fill policy of dropped frames.
         seed: of Bernoulli budgets.
-        coding: how integers become bytes: `RANGE` is smaller, `ZSTD` needs nothing but zstd to read.
+        coding: how integers become bytes: `INTER` expects what has moved, `RANGE` is larger and faster, `ZSTD` needs
+            nothing but zstd to read. None for `INTER` with a model whose latents are near the linear code's, such as
+            `mini`, and `RANGE` with others.
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
         target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
         select: how frames are chosen: by the model's "importance", by "dp" or "greedy" (`codec.select`).
@@ -43,7 +44,7 @@ class Settings:
     qp: int = DEFAULT_QP
     fill: Fill = Fill.MOTION
     seed: int = 256
-    coding: Coding = DEFAULT_CODING
+    coding: Coding | None = None
     snap: float = SNAP
     target: Target | None = None
     free: bool = True
@@ -79,7 +80,7 @@ class Settings:
         """The command-line options that mean these settings."""
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
         snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
-        coding = "" if self.coding == DEFAULT_CODING else f" --coding {self.coding.name.lower()}"
+        coding = "" if self.coding is None else f" --coding {self.coding.name.lower()}"
         effort = "" if self.effort == Effort.NORMAL else f" --effort {self.effort.name.lower()}"
         refine = "" if self.refine is None else f" --refine {self.refine}"
         budget = "" if self.target and self.free else f"--budget {self.budget} "

@@ -24,6 +24,7 @@ class Coding(IntEnum):
 
     ZSTD = 0
     RANGE = 1
+    INTER = 2
 
 
 @dataclass(frozen=True)

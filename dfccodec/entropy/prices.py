@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.entropy.inter.coding import Motion, first_counts
 from dfccodec.entropy.range_coding import Statistics
 from dfccodec.entropy.range_model import Ints, Shape, Shorts, put_back, put_in_order, walk
-from dfccodec.entropy.range_tables import EDGE, PRECISION, first_counts
+from dfccodec.entropy.range_tables import EDGE, PRECISION
 
 Floats = npt.NDArray[np.float32]
 
 
-def prices(values: Shorts, low: Shorts) -> Floats:
+def prices(values: Shorts, low: Shorts, vectors: Shorts | None = None) -> Floats:
     """Bits of `low` and of `low + 1` in place of each integer, all others as they are.
 
     Contexts and statistics are the range coder's own at that point; what another integer would do to those that come
@@ -21,6 +22,7 @@ def prices(values: Shorts, low: Shorts) -> Floats:
     Args:
         values: (K, tiles, rows, columns, C) int16, what stands there now.
         low: the same shape, below 32767.
+        vectors: (K, cells, 2) of the inter coding; None for the range coding.
 
     Returns:
         (2, K, tiles, rows, columns, C) float32.
@@ -29,7 +31,7 @@ def prices(values: Shorts, low: Shorts) -> Floats:
         return np.zeros((2, *values.shape), np.float32)
     kept, tiles, rows, columns, channels = values.shape
     meter = _Prices((kept, tiles, rows, columns, channels), low)
-    walk(meter.shape, meter, values, meter)
+    walk(meter.shape, meter, values, meter, None if vectors is None else Motion(meter.shape[1:4], meter, vectors))
     for part in meter.bits:
         put_back(part, meter.shape)
     return meter.bits.reshape(2, *values.shape)
@@ -39,7 +41,7 @@ class _Prices:
     """A coder that writes nothing, and answers."""
 
     def __init__(self, shape: Shape, low: Shorts) -> None:
-        self.shape, self.statistics = shape, Statistics(first_counts())
+        self.shape, self.statistics = shape, Statistics(first_counts())  # those of vectors do no harm
         self.low = low.reshape(shape[0], -1, shape[4]).copy()
         put_in_order(self.low, shape)
         self.bits = np.empty((2, *self.low.shape), np.float32)

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,14 @@ class Question(Protocol):
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         """Before a pass is coded: its place, how residuals come from integers, and all a coder knows."""
+        ...
+
+
+class Forecast(Protocol):
+    """Somebody who expects other integers than those of the kept frame before; see `entropy.inter`."""
+
+    def frame(self, k: int, before: Shorts) -> Shorts:
+        """What is expected of kept frame k, at least 1, from the one `before`: both (cells, C), raster order."""
         ...
 
 
@@ -105,7 +113,10 @@ def _band(line: int, height: int, rows: int, columns: int) -> Band:
     return Band(line * columns, line * columns + cells, even, order, near, count)
 
 
-def walk(shape: Shape, coder: Coder, values: Shorts | None = None, question: Question | None = None) -> Shorts:
+def walk(
+    shape: Shape, coder: Coder, values: Shorts | None = None, question: Question | None = None,
+    forecast: Forecast | None = None,
+) -> Shorts:  # fmt: skip
     """Visit every integer of a clip once.
 
     Args:
@@ -113,6 +124,7 @@ def walk(shape: Shape, coder: Coder, values: Shorts | None = None, question: Que
         coder: takes or gives residuals.
         values: the integers to write; None to read.
         question: asked before each pass.
+        forecast: asked before each kept frame but the first; None where each is expected to be like the one before.
 
     Returns:
         the integers, int16 of that shape.
@@ -128,12 +140,27 @@ def walk(shape: Shape, coder: Coder, values: Shorts | None = None, question: Que
     else:
         y = np.zeros(flat, np.int16)
     means = _Means(y, coder, values is not None)
+    past: Past | None = None
     for k in range(kept):
+        if k:
+            past = Past(y[k - 1], past and past.expected, _expected(y[k - 1], k, shape, forecast))
         for band in bands(tiles, rows, columns):
-            _BandWalk(y, k, band, means.now, coder, values is not None, question).run()
+            _BandWalk(y[k], past, band, means.now, coder, values is not None, question, k).run()
         means.learn(k)
     put_back(y, shape)
     return y.reshape(shape)
+
+
+def _expected(before: Shorts, k: int, shape: Shape, forecast: Forecast | None) -> Shorts:
+    """Of kept frame k, (cells, C) in coding order."""
+    if forecast is None:
+        return before
+    raster = before[None].copy()
+    put_back(raster, shape)
+    expected = np.array(forecast.frame(k, raster[0])[None])
+    put_in_order(expected, shape)
+    found: Shorts = expected[0]
+    return found
 
 
 def put_in_order(numbers: npt.NDArray[Any], shape: Shape) -> None:
@@ -148,6 +175,20 @@ def put_back(numbers: npt.NDArray[Any], shape: Shape) -> None:
     for band in bands(*shape[1:4]):
         part = numbers[:, band.first : band.last]
         part[:, band.order] = part.copy()
+
+
+class Past(NamedTuple):
+    """What is known before a kept frame, each (cells, C) in coding order.
+
+    Attributes:
+        before: the kept frame before.
+        foreseen: what was expected of that; None of the first.
+        expected: what is expected now.
+    """
+
+    before: Shorts
+    foreseen: Shorts | None
+    expected: Shorts
 
 
 class _Means:
@@ -182,34 +223,38 @@ class _Means:
 class _BandWalk:
     """One band of one kept frame, channels first, (channels, cells): most arithmetic is of a cell with its channels.
 
-    Magnitudes are of two kinds: of integers and, after the first kept frame, of their change since the one before. One
-    is below 2^16, so the sum of a group's 32 channels over four neighbours is below 2^23: int32 will do.
+    Magnitudes are of two kinds: of integers and, after the first kept frame, of their difference to what is expected.
+    One is below 2^16, so the sum of a group's 32 channels over four neighbours is below 2^23: int32 will do.
     """
 
     def __init__(
-        self, y: Shorts, k: int, band: Band, means: Longs, coder: Coder, writing: bool, question: Question | None
-    ) -> None:
+        self, y: Shorts, past: Past | None, band: Band, means: Longs, coder: Coder, writing: bool,
+        question: Question | None, k: int,
+    ) -> None:  # fmt: skip
         self.y, self.k, self.band, self.coder, self.writing, self.question = y, k, band, coder, writing, question
         self.means = means.astype(np.int32)
-        self.starts = tables.groups(y.shape[2])
-        self.kinds = 2 if k else 1
-        self.now = self._frame(k)
+        self.starts = tables.groups(y.shape[1])
+        self.kinds = 2 if past else 1
+        self.now = self._lines(y)
         # Summed over channels, (kinds, cells): of the group before, and of all before, halved from group to group.
         self.near, self.far = np.zeros((2, self.kinds, band.cells), np.int32)
         self.near_mean, self.far_mean = 1, 1
-        if k:
-            self._look_back()
+        if past:
+            self._look_back(past)
 
-    def _frame(self, k: int) -> Ints:
+    def _lines(self, frame: Shorts) -> Ints:
         """(C, cells)."""
-        return self.y[k, self.band.first : self.band.last].T.astype(np.int32, order="C")
+        return frame[self.band.first : self.band.last].T.astype(np.int32, order="C")
 
-    def _look_back(self) -> None:
+    def _look_back(self, past: Past) -> None:
         """All that the kept frames before say, for every group at once."""
-        self.old = self._frame(self.k - 1)
+        self.old = self._lines(past.expected)
         self.own = np.empty((2, *self.old.shape), np.int32)
         np.abs(self.old, out=self.own[0])
-        np.abs(self.old if self.k == 1 else self.old - self._frame(self.k - 2), out=self.own[1])
+        missed = self._lines(past.before)
+        if past.foreseen is not None:
+            missed -= self._lines(past.foreseen)
+        np.abs(missed, out=self.own[1])
         self.past = np.add.reduceat(self.own, self.starts[:-1], axis=1, dtype=np.int32)
         self.sign = (self.old >> 31) | 1
         self.lively = (self.old != 0).view(np.uint8) * np.uint8(tables.BUCKETS)
@@ -226,7 +271,7 @@ class _BandWalk:
             self.near_mean = self.own_mean
             self.far_mean = (self.far_mean >> 1) + self.own_mean if group else self.own_mean
         if not self.writing:
-            self.y[self.k, self.band.first : self.band.last] = self.now.T
+            self.y[self.band.first : self.band.last] = self.now.T
 
     def _pass(self, phase: int, cells: slice) -> None:
         """Code the cells of one phase of one group."""

@@ -111,6 +111,11 @@ class LatentModel(Protocol):
         ...
 
     @property
+    def movable(self) -> bool:
+        """Whether latents are near those of the linear code of SPEC.md 7.5, which says how they look elsewhere."""
+        ...
+
+    @property
     def fill_token(self) -> Tensor:
         """(C,) what the decoder sees in place of a dropped frame's latents."""
         ...

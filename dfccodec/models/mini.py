@@ -234,6 +234,7 @@ class Mini(nn.Module):
     max_frames = MAX_FRAMES
     gain = 1.0
     """The linear code is orthonormal, and the branches around it are small."""
+    movable = True
 
     def __init__(self, config: MiniConfig | None = None) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class PublishedCodec:
 
     steps: np.ndarray | None = None
     gain: float | None = None
+    movable = False
 
     def __init__(self, vae: VideoVAE) -> None:
         config = vae.config

@@ -155,17 +155,21 @@ def test_inspect_shows_what_was_kept(coded: Path) -> None:
 
 
 def test_integers_are_coded_as_asked_for(coded: Path, tmp_path: Path) -> None:
-    assert run("encode", FLOWER, "-o", tmp_path / "z.dfc", "--budget", "8", "--coding", "zstd").returncode == 0
-    records = [json.loads(run("inspect", path, "--json").stdout) for path in (coded, tmp_path / "z.dfc")]
-    assert [{clip["coding"] for clip in record["clips"]} for record in records] == [{"range"}, {"zstd"}]
-    assert records[0]["bytes_by_part"]["latents"] < 0.95 * records[1]["bytes_by_part"]["latents"]
+    paths = [coded]
+    for coding in ("range", "zstd"):
+        paths.append(tmp_path / f"{coding[0]}.dfc")
+        options = ["--budget", "8", "--coding", coding, "--refine", "0"]
+        assert run("encode", FLOWER, "-o", paths[-1], *options).returncode == 0
+    records = [json.loads(run("inspect", path, "--json").stdout) for path in paths]
+    assert [{clip["coding"] for clip in record["clips"]} for record in records] == [{"inter"}, {"range"}, {"zstd"}]
+    assert records[1]["bytes_by_part"]["latents"] < 0.95 * records[2]["bytes_by_part"]["latents"]
     assert b"coded by zstd" in run("inspect", tmp_path / "z.dfc").stdout
-    assert "--coding zstd" in dict(records[1]["tool"])["settings"]
-    with dfc.open(coded) as ours, dfc.open(tmp_path / "z.dfc") as plain:
+    assert "--coding zstd" in dict(records[2]["tool"])["settings"]
+    with dfc.open(paths[1]) as ours, dfc.open(paths[2]) as plain:
         for a, b in zip(ours, plain, strict=True):
             assert (a.latents == b.latents).all()
     wrong = error_of("encode", FLOWER, "-o", tmp_path / "x.dfc", "--coding", "lzma", code=2)
-    assert wrong == "dfc: error: coding 'lzma' is unknown: give range or zstd"
+    assert wrong == "dfc: error: coding 'lzma' is unknown: give inter, range or zstd"
     assert not (tmp_path / "x.dfc").exists()
 
 

@@ -74,7 +74,7 @@ def test_size_depends_on_what_is_kept(mini: Loaded) -> None:
     frames = moving(32)
     sizes = [len(coded(frames, mini, budget=b, refine=0)) for b in ("2", "8", "all")]
     assert sizes == sorted(sizes)
-    assert sizes[0] * 2 < sizes[2]
+    assert sizes[0] * 1.5 < sizes[2], "all frames: what has moved is expected, and cheap"
 
 
 def test_pixels_are_rounded_not_cut(flat: Loaded) -> None:

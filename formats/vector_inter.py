@@ -1,0 +1,113 @@
+"""The conformance vectors of the inter coding (SPEC.md 7.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from read_inter import moved, pictured
+from vector_clips import Clip, integers
+from vector_files import File
+from vector_parts import Head, Part, join
+from write_inter import inter_of
+from write_range import words_of
+
+Good = tuple[str, str, File]
+Row = tuple[str, str, str, str, bytes]
+Ints = npt.NDArray[np.int16]
+SMALL = Head(width=48, height=32, channels=96)  # grid (1, 2, 3)
+
+
+def moving(shape: tuple[int, ...], vectors: Ints, seed: int, size: int = 15) -> Ints:
+    """Made-up integers that grow smaller from channel to channel, and do as vectors (K, cells, 2) say, nearly."""
+    kept, tiles, rows, columns, channels = shape
+    fall = np.array([max(size * 40 // (c + 4), 1) for c in range(channels)])
+    out = np.empty((kept, tiles, rows * columns, channels), np.int16)
+    out[0] = (integers((1, tiles, 1, rows * columns, channels), seed, 201)[0, :, 0] * fall // 100).astype(np.int16)
+    for k in range(1, kept):
+        for tile in range(tiles):
+            samples = pictured(out[k - 1, tile].astype(np.int64), rows, columns)
+            own = vectors[k].reshape(tiles, -1, 2)[tile].tolist()
+            made = [moved(samples, 16 * (i // columns), 16 * (i % columns), (v[0], v[1])) for i, v in enumerate(own)]
+            out[k, tile] = np.array(made) + (integers((1, 1, 1, rows * columns, channels), seed + k, 9) == 3)[0, 0, 0]
+    return out.reshape(shape)
+
+
+def of(shape: tuple[int, ...], vectors: Ints, seed: int = 1, **more: int) -> Clip:
+    """A clip all of whose frames are kept."""
+    kept = tuple(range(shape[0]))
+    values = moving(shape, vectors, seed, **more)
+    return Clip(frames=shape[0], kept=kept, values=values, vectors=vectors, coding=2)
+
+
+def valid_inter() -> Iterator[Good]:
+    """Ordinary files."""
+    vectors = np.zeros((3, 6, 2), np.int16)
+    vectors[1] = 12, -8
+    vectors[2, 1:] = (12, -8), (13, -6), (13, -6), (0, 0), (-40, 65)
+    yield (
+        "inter-moved",
+        "the inter coding, three kept frames whose cells move",
+        File(SMALL, [of((3, 1, 2, 3, 96), vectors)]),
+    )
+    still = moving((3, 1, 2, 3, 96), 0 * vectors, 5)
+    clip = Clip(frames=5, kept=(0, 2, 4), values=still, coding=2)
+    yield "inter-still", "the inter coding, nothing moves", File(SMALL, [clip])
+    codings = [Clip(frames=2, kept=(0, 1), values=still[:2], coding=c, planes=1 if c else 2) for c in (2, 0, 1, 2)]
+    yield "inter-and-others", "clips of every coding in one file", File(SMALL, [*codings])
+
+
+def uncommon_inter() -> Iterator[Good]:
+    """Vectors, grids and integers that a hasty reader gets wrong."""
+    nothing = Clip(frames=3, kept=(), coding=2)
+    one = Clip(frames=3, kept=(1,), values=moving((1, 1, 2, 3, 96), np.zeros((1, 6, 2), np.int16), 2), coding=2)
+    yield "inter-few-kept", "the inter coding of no kept frame, and of one: no vector", File(SMALL, [nothing, one])
+    far = np.array([(32767, -32768), (-32768, 32767), (-4, 3), (200, 0), (0, -200), (-77, 150)], np.int16)
+    vectors = np.stack([far, far, far[::-1]])
+    yield "inter-far", "vectors that lead far out of the picture, or wrap", File(SMALL, [of((3, 1, 2, 3, 96), vectors)])
+    wide = Head(width=16 * 11, height=16 * 10, channels=96)
+    vectors = np.stack([np.mgrid[-8:8, -8:8].reshape(2, -1).T[(7 * k + np.arange(110)) % 256] for k in range(3)])
+    vectors = vectors.astype(np.int16)
+    vectors[2, ::3] = vectors[1, ::3]
+    yield (
+        "inter-phases",
+        "every quarter of a sample, every phase of cells",
+        File(wide, [of((3, 1, 10, 11, 96), vectors, size=1)]),
+    )
+    tiled = Head(width=48, height=32, channels=96, tile=32, overlap=16)
+    vectors = np.tile(np.array([(0, 64), (0, -64), (64, 0), (9, 9)], np.int16), (2, 2, 1))
+    yield "inter-tiles", "two tiles: samples end where a tile ends", File(tiled, [of((2, 2, 2, 2, 96), vectors)])
+    loud = of((2, 1, 2, 3, 96), np.full((2, 6, 2), 5, np.int16), size=600)
+    assert loud.values is not None
+    loud.values[0] *= 400
+    yield "inter-limits", "samples and expected integers at their limits", File(SMALL, [loud])
+
+
+def faulty_inter() -> Iterator[Row]:
+    """One broken rule of SPEC.md 7.5 each."""
+    vectors = np.zeros((2, 6, 2), np.int16)
+    vectors[1, 2:] = 5
+    values = moving((2, 1, 2, 3, 96), vectors, 3)
+    clip = Clip(frames=2, kept=(0, 1), values=values, vectors=vectors, coding=2)
+    for symbol in (-1, 6):
+        odd = replace(clip, vectors_odd={(1, 3, "which"): symbol})
+        yield (
+            f"inter-vector-{symbol}",
+            "damaged",
+            "7.5.1",
+            f"a vector is {symbol}",
+            join(File(SMALL, [odd]).chunks()[0]),
+        )
+    words = inter_of(values, vectors, {})
+    short = replace(clip, latents=[Part(words[4:], "words")])
+    yield "inter-word-missing", "damaged", "7.4", "words run out before the end", join(File(SMALL, [short]).chunks()[0])
+    for name, head in (
+        ("channels", Head(width=48, height=32, channels=95)),
+        ("patch", Head(width=24, height=16, patch=8, channels=96)),
+    ):
+        shape = (2, *head.grid, head.channels)
+        plain = integers(shape, 4, 9)
+        wrong = Clip(frames=2, kept=(0, 1), values=plain, coding=2, latents=[Part(words_of(plain), "words")])
+        yield f"inter-{name}", "damaged", "7.5", f"{name} of another model", join(File(head, [wrong]).chunks()[0])
