@@ -13,8 +13,10 @@ from support import flat_model, moving
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.salvage import survivors
 from dfccodec.container.reader import ClipAt, StreamReader
+from dfccodec.container.records import Coding
 from dfccodec.media.picture import Picture
 
 NOISE = np.random.default_rng(256).integers(0, 256, (70, 64, 96, 3), np.uint8)
@@ -85,6 +87,26 @@ def test_a_hole_leaves_the_frames_behind_it(data: st.DataObject) -> None:
     for _, found in survivors(ruined(at, place, size)[at.offset : at.offset + at.size], HEADER):
         assert (found == values[: len(found)]).all()
         assert place > latents or len(found) < len(values)
+
+
+def test_a_hole_in_the_inter_coding_leaves_the_frames_behind_it(mini: Loaded) -> None:
+    """Vectors stand among the words: they have to be read on the way."""
+    out = io.BytesIO()
+    dfc.encode(FRAMES[:32], out, model=mini, budget="8", fill="token", refine=0, qp=16)
+    reader = StreamReader(io.BytesIO(out.getvalue()))
+    (at,) = (item for item in reader if isinstance(item, ClipAt))
+    assert at.clip.coding == Coding.INTER
+    header, whole = reader.preamble.header, decode_clip_integers(at.clip, reader.preamble.header)
+    end = at.offset + at.size - 4
+    counts = []
+    for share in (0.3, 0.6, 0.8):
+        place = end - int(len(at.clip.latents) * share)
+        data = out.getvalue()[:place] + bytes(64) + out.getvalue()[place + 64 :]
+        found = [values for _, values in survivors(data[at.offset : at.offset + at.size], header)]
+        assert all((values == whole[: len(values)]).all() for values in found)
+        counts.append(sum(map(len, found)))
+    assert counts == sorted(counts)
+    assert 0 < counts[-1] < len(whole)
 
 
 def test_how_many_frames_a_hole_costs() -> None:

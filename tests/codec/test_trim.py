@@ -71,6 +71,15 @@ def test_the_coding_of_the_file_is_kept(coding: str, flat: Loaded) -> None:
     assert {Coding(i.clip.coding).name for i in small if isinstance(i, ClipAt)} == {coding.upper()}
 
 
+def test_the_inter_coding_is_searched_anew_for_what_stays(mini: Loaded) -> None:
+    out = io.BytesIO()
+    dfc.encode(moving(20), out, budget="16", model=mini, fill="token", refine=0)
+    small = trimmed(out.getvalue(), budget=Budget.parse("4"))
+    assert {Coding(i.clip.coding) for i in StreamReader(io.BytesIO(small)) if isinstance(i, ClipAt)} == {Coding.INTER}
+    ((kept, values),), ((left, same),) = clips(out.getvalue()), clips(small)
+    assert (same == values[[kept.index(frame) for frame in left]]).all()
+
+
 def test_a_larger_budget_changes_nothing_but_the_tool(flat: Loaded) -> None:
     data = encoded(moving(40), flat, "4")
     same = trimmed(data, budget=Budget.parse("all"))
