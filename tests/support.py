@@ -30,7 +30,7 @@ class FlatModel:
     patch = 16
     max_frames = 32
     gain = None
-    movable = False
+    linear_code = None
 
     def __init__(self, tile: int = 0, with_steps: bool = True) -> None:
         self.tile = tile

@@ -8,7 +8,7 @@ import numpy as np
 
 from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
-from dfccodec.entropy.inter.picture import CHANNELS, PATCH
+from dfccodec.entropy.inter.picture import CHANNELS, PATCH, is_linear_code
 from dfccodec.entropy.latents import decode_latents, encode_latents
 from dfccodec.entropy.range_coding import decode_range, encode_range
 from dfccodec.errors import DamagedError, UnsupportedError, UsageError
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def coding_for(model: LatentModel) -> Coding:
-    """The coding that is smallest for a model's latents."""
-    return Coding.INTER if model.movable else Coding.RANGE
+    """The coding that is smallest for a model's latents: inter expects those of the format's linear code."""
+    code = model.linear_code
+    return Coding.INTER if code is not None and is_linear_code(code) else Coding.RANGE
 
 
 def checked_coding(coding: Coding | None, model: LatentModel) -> Coding:

@@ -111,8 +111,10 @@ class LatentModel(Protocol):
         ...
 
     @property
-    def movable(self) -> bool:
-        """Whether latents are near those of the linear code of SPEC.md 7.5, which says how they look elsewhere."""
+    def linear_code(self) -> np.ndarray | None:
+        """(C, patch · patch · 3) the orthonormal code of patches, samples in order row, column, colour, that latents
+        are near to; None where they are near none. That of SPEC.md 7.5.2 gives smaller files.
+        """
         ...
 
     @property

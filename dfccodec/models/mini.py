@@ -234,7 +234,6 @@ class Mini(nn.Module):
     max_frames = MAX_FRAMES
     gain = 1.0
     """The linear code is orthonormal, and the branches around it are small."""
-    movable = True
 
     def __init__(self, config: MiniConfig | None = None) -> None:
         super().__init__()
@@ -254,6 +253,12 @@ class Mini(nn.Module):
     def steps(self) -> np.ndarray | None:
         """(96,) float32 quantizer steps at QP 0."""
         return np.full(CHANNELS, BASE_STEP, dtype=np.float32)
+
+    @property
+    def linear_code(self) -> np.ndarray | None:
+        """See `contract.LatentModel`."""
+        code: np.ndarray = self.linear.basis.detach().float().cpu().numpy()
+        return code
 
     @property
     def fill_token(self) -> Tensor:

@@ -26,7 +26,7 @@ class PublishedCodec:
 
     steps: np.ndarray | None = None
     gain: float | None = None
-    movable = False
+    linear_code: np.ndarray | None = None
 
     def __init__(self, vae: VideoVAE) -> None:
         config = vae.config

@@ -22,7 +22,7 @@ from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.blocks import PATCH
 from dfccodec.models.mini import BASE_STEP, Mini, MiniConfig, Slots
 from dfccodec.training.footage import Clips, Scene, held_out_clips
-from dfccodec.training.linear import fit_pca
+from dfccodec.training.linear import fit_pca, format_code
 from dfccodec.training.loop import System, noise_like
 from dfccodec.training.masks import draw_mask, uniform_mask
 from dfccodec.training.rate import ContextRate
@@ -179,14 +179,14 @@ class MiniTask:
         autocast: torch.dtype,
         start: Mini | None = None,
     ) -> None:
-        known = {"qps", "all_kept", "dropped_weight", "perceptual", "config"}
+        known = {"qps", "all_kept", "dropped_weight", "perceptual", "fitted", "config"}
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = tuple(options.get("qps", (8, 48)))
         self.all_kept = float(options.get("all_kept", 0.35))
         asked = options.get("config")
         config = MiniConfig(**_tuples(asked)) if asked else start.config if start else MiniConfig()
-        model = _grown(start, config) if start else _from_linear(config, train)
+        model = _grown(start, config) if start else _from_linear(config, train, bool(options.get("fitted", False)))
         weights = {name: float(options.get(name, by_default)) for name, by_default in WEIGHTS.items()}
         self.system = MiniSystem(model, autocast=autocast, **weights).to(device)
         self.model = self.system.model
@@ -262,12 +262,12 @@ class MiniTask:
         return values, back[torch.argsort(slots.at)]
 
 
-def _from_linear(config: MiniConfig, scenes: Sequence[Scene]) -> Mini:
-    """A model that is its linear code, fitted to every fourth frame of the scenes."""
+def _from_linear(config: MiniConfig, scenes: Sequence[Scene], fitted: bool) -> Mini:
+    """A model that is its linear code: the format's, or one `fitted`; measured on every fourth frame of the scenes."""
     model = Mini(config)
-    basis, mean, scale = fit_pca([frame for scene in scenes for frame in scene.frames[::4]])
-    fitted = {"basis": basis, "mean": mean, "scale": scale}
-    model.linear.load_state_dict({name: torch.from_numpy(value) for name, value in fitted.items()})
+    basis, mean, scale = (fit_pca if fitted else format_code)([f for scene in scenes for f in scene.frames[::4]])
+    code = {"basis": basis, "mean": mean, "scale": scale}
+    model.linear.load_state_dict({name: torch.from_numpy(value) for name, value in code.items()})
     return model
 
 

@@ -39,6 +39,8 @@ LARGEST = (1 << 20) - 1
 _SHRINK = ONE * (ONE // FINE) * TAPS[0].sum() ** 2
 _EDGE = 20
 """Pixels repeated around a picture: a window that lies farther out looks the same."""
+_NEAR = 4
+"""By how much codes may miss the table's entries, whose largest is 125."""
 _MOST = 1024
 """Cells whose windows are held at once."""
 
@@ -48,6 +50,18 @@ def basis() -> npt.NDArray[np.float64]:
     """(96, 768): what a step of each channel adds to the samples of a patch; order (row, column, colour)."""
     data = np.frombuffer(Path(__file__).with_name("basis.i8").read_bytes(), np.int8)
     return data.reshape(CHANNELS, -1).astype(np.float64)
+
+
+def linear_code() -> npt.NDArray[np.float32]:
+    """(96, 768): the table as the nearest code with orthonormal rows."""
+    left, _, right = np.linalg.svd(basis(), full_matrices=False)
+    code: npt.NDArray[np.float32] = (left @ right).astype(np.float32)
+    return code
+
+
+def is_linear_code(code: np.ndarray) -> bool:
+    """Whether a code (C, n) is the table's but for rounding."""
+    return code.shape == basis().shape and bool(np.abs(code * ONE - basis()).max() < _NEAR)
 
 
 @lru_cache(maxsize=1)

@@ -8,11 +8,14 @@ import re
 import numpy as np
 import pytest
 import read_inter
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors import FORMATS, SPEC
 
 from dfccodec.codec.api import load_model
+from dfccodec.codec.integers import coding_for
+from dfccodec.container.records import Coding
 from dfccodec.entropy.inter import picture
 from dfccodec.entropy.inter.picture import Picture, basis, moved
 from dfccodec.models.mini import Mini
@@ -41,11 +44,16 @@ def test_the_constants_of_the_specification() -> None:
     assert picture._SHRINK == 12845056
 
 
-def test_it_is_the_linear_code_of_mini() -> None:
+def test_the_coding_goes_by_the_models_linear_code() -> None:
     model = load_model("mini").model
     assert isinstance(model, Mini)
-    own = model.linear.basis.detach().numpy() * picture.ONE
-    assert np.abs(own - basis()).max() <= 0.51, "a model with another linear code needs another table, or coding 1"
+    assert coding_for(model) == Coding.INTER
+    other = Mini()
+    with torch.no_grad():
+        other.linear.basis.copy_(torch.from_numpy(picture.linear_code()))
+        assert coding_for(other) == Coding.INTER
+        other.linear.basis.copy_(torch.from_numpy(picture.linear_code()[::-1].copy()))
+        assert coding_for(other) == Coding.RANGE, "what it knows of motion would be wrong"
 
 
 @settings(max_examples=50, deadline=None)
