@@ -11,7 +11,7 @@ from read_inter import moved, pictured
 from vector_clips import Clip, integers
 from vector_files import File
 from vector_parts import Head, Part, join
-from write_inter import inter_of
+from write_inter import inter_by_chance, inter_of
 from write_range import words_of
 
 Good = tuple[str, str, File]
@@ -20,18 +20,27 @@ Ints = npt.NDArray[np.int16]
 SMALL = Head(width=48, height=32, channels=96)  # grid (1, 2, 3)
 
 
-def moving(shape: tuple[int, ...], vectors: Ints, seed: int, size: int = 15) -> Ints:
-    """Made-up integers that grow smaller from channel to channel, and do as vectors (K, cells, 2) say, nearly."""
+def moving(shape: tuple[int, ...], vectors: Ints, seed: int, size: int = 15, gain: int = 1) -> Ints:
+    """Made-up integers that grow smaller from channel to channel, and do as vectors (K, cells, 2) say, nearly.
+
+    Those of the first frame are `gain` times as large.
+    """
     kept, tiles, rows, columns, channels = shape
     fall = np.array([max(size * 40 // (c + 4), 1) for c in range(channels)])
     out = np.empty((kept, tiles, rows * columns, channels), np.int16)
-    out[0] = (integers((1, tiles, 1, rows * columns, channels), seed, 201)[0, :, 0] * fall // 100).astype(np.int16)
+    out[0] = (integers((1, tiles, 1, rows * columns, channels), seed, 201)[0, :, 0] * fall // 100).astype(
+        np.int16
+    ) * gain
     for k in range(1, kept):
         for tile in range(tiles):
             samples = pictured(out[k - 1, tile].astype(np.int64), rows, columns)
             own = vectors[k].reshape(tiles, -1, 2)[tile].tolist()
-            made = [moved(samples, 16 * (i // columns), 16 * (i % columns), (v[0], v[1])) for i, v in enumerate(own)]
-            out[k, tile] = np.array(made) + (integers((1, 1, 1, rows * columns, channels), seed + k, 9) == 3)[0, 0, 0]
+            made = [
+                moved(samples, 16 * (i // columns), 16 * (i % columns), (v[0], v[1])) if any(v) else out[k - 1, tile, i]
+                for i, v in enumerate(own)
+            ]
+            out[k, tile] = made
+            out[k, tile] += integers((rows * columns, channels), seed + k, 13) // 6
     return out.reshape(shape)
 
 
@@ -47,11 +56,10 @@ def valid_inter() -> Iterator[Good]:
     vectors = np.zeros((3, 6, 2), np.int16)
     vectors[1] = 12, -8
     vectors[2, 1:] = (12, -8), (13, -6), (13, -6), (0, 0), (-40, 65)
-    yield (
-        "inter-moved",
-        "the inter coding, three kept frames whose cells move",
-        File(SMALL, [of((3, 1, 2, 3, 96), vectors)]),
-    )
+    clip = of((3, 1, 2, 3, 96), vectors)
+    yield "inter-moved", "the inter coding, three kept frames whose cells move", File(SMALL, [clip])
+    twice = [of((3, 1, 2, 3, 96), vectors, seed) for seed in (7, 8)]
+    yield "inter-twice", "two clips: vectors and statistics begin anew", File(SMALL, [*twice])
     still = moving((3, 1, 2, 3, 96), 0 * vectors, 5)
     clip = Clip(frames=5, kept=(0, 2, 4), values=still, coding=2)
     yield "inter-still", "the inter coding, nothing moves", File(SMALL, [clip])
@@ -67,22 +75,40 @@ def uncommon_inter() -> Iterator[Good]:
     far = np.array([(32767, -32768), (-32768, 32767), (-4, 3), (200, 0), (0, -200), (-77, 150)], np.int16)
     vectors = np.stack([far, far, far[::-1]])
     yield "inter-far", "vectors that lead far out of the picture, or wrap", File(SMALL, [of((3, 1, 2, 3, 96), vectors)])
-    wide = Head(width=16 * 11, height=16 * 10, channels=96)
-    vectors = np.stack([np.mgrid[-8:8, -8:8].reshape(2, -1).T[(7 * k + np.arange(110)) % 256] for k in range(3)])
+    wide = Head(width=16 * 9, height=16 * 9, channels=96)
+    vectors = np.stack([np.mgrid[-8:8, -8:8].reshape(2, -1).T[(7 * k + 3 * np.arange(81)) % 256] for k in range(3)])
     vectors = vectors.astype(np.int16)
     vectors[2, ::3] = vectors[1, ::3]
     yield (
         "inter-phases",
         "every quarter of a sample, every phase of cells",
-        File(wide, [of((3, 1, 10, 11, 96), vectors, size=1)]),
+        File(wide, [of((3, 1, 9, 9, 96), vectors, size=1)]),
     )
     tiled = Head(width=48, height=32, channels=96, tile=32, overlap=16)
     vectors = np.tile(np.array([(0, 64), (0, -64), (64, 0), (9, 9)], np.int16), (2, 2, 1))
     yield "inter-tiles", "two tiles: samples end where a tile ends", File(tiled, [of((2, 2, 2, 2, 96), vectors)])
-    loud = of((2, 1, 2, 3, 96), np.full((2, 6, 2), 5, np.int16), size=600)
-    assert loud.values is not None
-    loud.values[0] *= 400
+    loud = of((4, 1, 2, 3, 96), np.full((4, 6, 2), 5, np.int16), size=600, gain=400)
     yield "inter-limits", "samples and expected integers at their limits", File(SMALL, [loud])
+    half = np.zeros((3, 6, 2), np.int16)
+    half[1:, ::2] = 64, 3
+    large = of((3, 1, 2, 3, 96), half, size=60)
+    yield (
+        "inter-half-still",
+        "large integers, half of the cells stand still: those are not rounded",
+        File(SMALL, [large]),
+    )
+    shape = (4, 2, 5, 5, 96)
+    head, clips = Head(width=16 * 9, height=16 * 5, channels=96, tile=80, overlap=16), []
+    assert head.grid == shape[1:4]
+    for new in (1, 3, 8):
+        values, words = inter_by_chance(shape, 4, 252, new)
+        latents = [Part(words, "words")]
+        clips.append(Clip(frames=4, kept=(0, 1, 2, 3), values=values, coding=2, latents=latents))
+    yield (
+        "inter-dense",
+        "every neighbour, most contexts, two tiles, three frames of vectors",
+        File(head, [*clips]),
+    )
 
 
 def faulty_inter() -> Iterator[Row]:

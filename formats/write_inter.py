@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from read_inter import Inter
 from read_range import Decoder
-from write_range import START, Encoder, Script, levels_of, symbols_of
+from write_range import START, Chance, Encoder, Script, levels_of, symbols_of
 
 Ints = npt.NDArray[np.int16]
 Odd = dict[tuple[int, int, Any], int]
@@ -45,3 +45,26 @@ def inter_of(values: Ints, vectors: Ints | None, odd: Odd) -> bytes:
     with contextlib.suppress(ValueError):  # at a symbol that no reader takes: what was said so far is the vector
         Moved(script, flat, grid, np.zeros((*flat.shape[:2], 2), np.int16) if vectors is None else vectors, odd)
     return script.coded(START)
+
+
+class Dice(Inter):
+    """Integers and vectors from symbols made up; `new` of 16 vectors and their differences are anything."""
+
+    new = 8
+
+    def code(self, todo: list[Any]) -> list[int]:
+        chance = self.stack
+        assert isinstance(chance, Chance)
+        if todo and todo[0][1] == "which":
+            chance.given = [16 + (5 if chance.dice(16) < self.new else chance.dice(5)) for _ in todo]
+        elif todo and not isinstance(todo[0][1], int):
+            sizes = [33 if chance.dice(16) < self.new else 5 for _ in todo]
+            chance.given = [16 + chance.dice(size) - size // 2 for size in sizes]
+        return super().code(todo)
+
+
+def inter_by_chance(shape: tuple[int, ...], first: int, most: int, new: int) -> tuple[Ints, bytes]:
+    """Integers (K, tiles, rows, columns, 96) and their words; arguments as of `write_range.Chance` and `Dice`."""
+    script = Chance(shape[4], first, most)
+    found = type("Some", (Dice,), {"new": new})(script, shape[0], list(shape[1:4]), shape[4]).v
+    return np.array(found, np.int16).reshape(shape), script.coded(START)
