@@ -29,7 +29,7 @@ class Phase:
     close: bool
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def phases(rows: int, columns: int) -> tuple[Phase, ...]:
     """All phases of a frame: a coarse grid, then in turn the middles of its squares and of their sides."""
     y, x = np.mgrid[:rows, :columns]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from dfccodec.entropy.inter.picture import PATCH, SUB, TAPS, Picture, Shorts
 
@@ -62,7 +62,10 @@ class _Pair:
 
     def best(self) -> Shorts:
         """(cells, 2) int16."""
-        return self._decided(self._fine(self._coarse()))
+        still = self._bits(self.old)
+        lively = np.flatnonzero(still + _SAME > _NEW)  # no vector of its own pays for any other cell
+        found = self._fine(lively, self._coarse()[lively]) if lively.size else np.zeros((0, 2), np.int16)
+        return self._decided(still, lively, found)
 
     def _coarse(self) -> Index:
         """(cells, 2) in pixels: the best of all vectors of whole coarse pixels."""
@@ -73,37 +76,43 @@ class _Pair:
         least = np.full((self.rows, self.columns), np.inf, np.float32)
         found = np.zeros((self.rows, self.columns, 2), np.intp)
         per = PATCH // _COARSE
-        order = sorted(np.ndindex(2 * _FAR + 1, 2 * _FAR + 1), key=lambda at: abs(at[0] - _FAR) + abs(at[1] - _FAR))
-        for down, right in order:
-            apart = np.abs(framed[down : down + height, right : right + width] - target)
-            error = apart.reshape(self.rows, per, self.columns, per).sum(axis=(1, 3))
+        near = np.array(sorted(range(-_FAR, _FAR + 1), key=abs))  # among equals, what is near
+        for down in near.tolist():
+            lines = sliding_window_view(framed[_FAR + down :][:height], width, axis=1)[:, near + _FAR]
+            lines -= target[:, None]
+            np.abs(lines, out=lines)
+            error = lines.reshape(self.rows, per, len(near), self.columns, per).sum(axis=(1, 4))
+            best = error.argmin(axis=1)
+            error = np.take_along_axis(error, best[:, None], axis=1)[:, 0]
             better = error < least
             least[better] = error[better]
-            found[better] = down - _FAR, right - _FAR
+            found[better, 0], found[better, 1] = down, near[best[better]]
         return found.reshape(-1, 2) * _COARSE
 
-    def _fine(self, vectors: Index) -> Shorts:
-        """(cells, 2) in quarter pixels: the best around these, in whole pixels, halves, quarters."""
+    def _fine(self, cells: Index, vectors: Index) -> Shorts:
+        """(n, 2) in quarter pixels: the best around these of some cells, in whole pixels, halves, quarters."""
         now = vectors * SUB
+        blocks = self.target.reshape(self.rows, PATCH, self.columns, PATCH).swapaxes(1, 2)
         for first in range(0, self.rows, _STRIPE):
-            last = min(first + _STRIPE, self.rows)
-            part = slice(first * self.columns, last * self.columns)
+            part = slice(*np.searchsorted(cells, [first * self.columns, (first + _STRIPE) * self.columns]))
+            row, column = cells[part] // self.columns, cells[part] % self.columns
+            if not row.size:
+                continue
             top = max(first * PATCH + self.edge - _REACH, 0)
-            stripe = _Stripe(self.source[top : last * PATCH + self.edge + _REACH], self.edge - top, self.edge)
-            wanted = self.target[first * PATCH : last * PATCH].reshape(-1, PATCH, self.columns, PATCH).swapaxes(1, 2)
+            bottom = (first + _STRIPE) * PATCH + self.edge + _REACH
+            stripe = _Stripe(self.source[top:bottom], self.edge - top, self.edge)
             for step, reach in ((SUB, _NEAR), (2, 1), (1, 1)):
                 moves = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T * step
-                places = np.stack([self.cells[part] // self.columns, self.cells[part] % self.columns], axis=1) * PATCH
-                now[part] = stripe.nearest(places, wanted.reshape(-1, PATCH, PATCH), now[part], moves)
+                places = np.stack([row, column], axis=1) * PATCH
+                now[part] = stripe.nearest(places, blocks[row, column], now[part], moves)
         return now.astype(np.int16)
 
-    def _decided(self, found: Shorts) -> Shorts:
-        """What pays, of nothing, the vectors found, and those of neighbours."""
-        still = self._bits(self.old)
-        moved = self._moved_bits(self.cells, found)
-        pays = moved + _NEW < still + _SAME
-        vectors = np.where(pays[:, None], found, np.int16(0))
-        bits = np.where(pays, moved, still)
+    def _decided(self, still: Floats, lively: Index, found: Shorts) -> Shorts:
+        """What pays, of nothing, the vectors found for some cells, and those of neighbours."""
+        vectors, bits = np.zeros((len(self.cells), 2), np.int16), still.copy()
+        moved = self._moved_bits(lively, found)
+        pays = np.flatnonzero(moved + _NEW < still[lively] + _SAME)
+        vectors[lively[pays]], bits[lively[pays]] = found[pays], moved[pays]
         for beside in self._beside():
             theirs = vectors[beside]
             own = np.where(self._shared(vectors), _SAME, _NEW)
