@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dfccodec.codec.runtime import free_threads
 from dfccodec.entropy.inter.picture import moved
 from dfccodec.entropy.inter.search import search
 
@@ -76,7 +77,7 @@ def quantized(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float, movi
     values = quantize(latents, steps, qp, snap)
     if not moving or len(values) < 2:
         return Quantized(values)
-    vectors = search(values)
+    vectors = search(values, free_threads())
     return Quantized(quantize(latents, steps, qp, snap, vectors), vectors)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
@@ -15,8 +17,8 @@ _COARSE = 4
 """Pixels of one at the scale where all vectors are tried."""
 _FAR = 8
 """How far they go there."""
-_NEAR = 3
-"""Pixels around the best of them that are tried next."""
+_STEPS = ((SUB, 3), (2, 1), (1, 1))
+"""Quarter pixels, and how many of them all around, that are tried next: what is best is the middle of the next."""
 _STRIPE, _REACH = 8, 40
 """Lines of cells whose subpixels are held at once, and pixels beyond them that vectors reach."""
 _SHARP = np.float32(1.5)
@@ -25,26 +27,28 @@ _NEW, _SAME = np.float32(10), np.float32(1.5)
 """Bits of a vector of its own, and of one that a neighbour has."""
 
 
-def search(values: np.ndarray) -> Shorts:
+def search(values: np.ndarray, workers: int = 1) -> Shorts:
     """Vectors for each cell of each kept frame.
 
     Args:
         values: (K, tiles, rows, columns, 96) int16, K at least 1.
+        workers: threads; the vectors do not depend on them.
 
     Returns:
         (K, tiles · rows · columns, 2) int16, down and right in quarter pixels; 0 of the first kept frame.
     """
     kept, tiles, rows, columns, channels = values.shape
     out = np.zeros((kept, tiles, rows * columns, 2), np.int16)
-    for tile in range(tiles):
-        flat = values[:, tile].reshape(kept, -1, channels)
-        before = Picture(flat[0], rows, columns) if kept > 1 else None
-        for k in range(1, kept):
-            assert before is not None
-            now = Picture(flat[k], rows, columns)
-            if (flat[k] != flat[k - 1]).any():
-                out[k, tile] = _Pair(before, now, flat[k - 1], flat[k]).best()
-            before = now
+    flat = values.reshape(kept, tiles, -1, channels)
+
+    def one(place: tuple[int, ...]) -> None:
+        old, new = flat[place[0], place[1]], flat[place[0] + 1, place[1]]
+        if (new != old).any():
+            pair = _Pair(Picture(old, rows, columns), Picture(new, rows, columns), old, new)
+            out[place[0] + 1, place[1]] = pair.best()
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(one, np.ndindex(kept - 1, tiles)))
     return out.reshape(kept, -1, 2)
 
 
@@ -101,7 +105,7 @@ class _Pair:
             top = max(first * PATCH + self.edge - _REACH, 0)
             bottom = (first + _STRIPE) * PATCH + self.edge + _REACH
             stripe = _Stripe(self.source[top:bottom], self.edge - top, self.edge)
-            for step, reach in ((SUB, _NEAR), (2, 1), (1, 1)):
+            for step, reach in _STEPS:
                 moves = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T * step
                 places = np.stack([row, column], axis=1) * PATCH
                 now[part] = stripe.nearest(places, blocks[row, column], now[part], moves)

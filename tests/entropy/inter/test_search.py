@@ -25,6 +25,11 @@ def test_large_pictures_are_searched_in_stripes() -> None:
     assert (found[1, 2:-2] == np.array([28, 8])).all(axis=-1).mean() > 0.6
 
 
+def test_threads_change_nothing() -> None:
+    values = panned(5, 4, 5, 6, -3)
+    np.testing.assert_array_equal(search(values, 3), search(values))
+
+
 def test_noise_is_not_followed() -> None:
     values = np.rint(np.random.default_rng(0).laplace(0, 2, (3, 1, 4, 4, 96))).astype(np.int16)
     assert (search(values) != 0).any(axis=-1).mean() < 0.2
