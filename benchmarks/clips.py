@@ -57,21 +57,30 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
+CODING = "inter"
+"""What `mini` codes its latents with by default; every result says so."""
+
+
 def write_json(name: str, record: dict[str, Any], model: str = "mini") -> None:
     """Keep a result of the package's `mini` beside the scripts, for the README and for comparison; not another's."""
     if model != "mini":
         print(f"results/{name}.json is left as it is: this was {model}")
         return
     RESULTS.mkdir(exist_ok=True)
-    record = {"weights": weights_id(), **record}
+    record = {"weights": weights_id(), "coding": CODING, **record}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, default=_plain) + "\n")
 
 
 def read_json(name: str) -> dict[str, Any]:
-    """A result of the package's weights, for a script that adds to it; empty where there is none."""
+    """A result of the package's weights and coding, for a script that adds to it; empty where there is none."""
     path = RESULTS / f"{name}.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found if found.get("weights") == weights_id() else {}
+    return found if found.get("weights") == weights_id() and is_todays(name, found) else {}
+
+
+def is_todays(name: str, found: dict[str, Any]) -> bool:
+    """Whether a result was measured with the coding that files have today, or says itself with which."""
+    return name.startswith("floor_") or found.get("coding") == CODING
 
 
 def weights_id(loaded: Loaded | None = None) -> str:

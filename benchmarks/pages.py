@@ -4,7 +4,7 @@
 
 A page marks a place with `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A result that is not
 there is an error: no page states what no script measured. Below a table of other weights than the package's stands
-which, until its script is run again.
+which, and below one of before inter coding that it is, until its script is run again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from clips import RESULTS, table, weights_id
+from clips import RESULTS, is_todays, table, weights_id
 from rd_report import LABELS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,17 +27,26 @@ _earlier: set[str] = set()
 """Weights of what has been read since this was emptied, other than the package's."""
 
 
+_range: set[str] = set()
+"""Results read since this was emptied, of before inter coding."""
+
+
 def result(name: str) -> Any:
     """A script's JSON."""
     found = json.loads((RESULTS / f"{name}.json").read_text())
     _earlier.update({found["weights"]} - {weights_id()})
+    if not is_todays(name, found):
+        _range.add(name)
     return found
 
 
 def block(name: str) -> str:
     """The figures of a place, and whose they are."""
     _earlier.clear()
+    _range.clear()
     figures = BLOCKS[name]()
+    if _range:
+        figures += "\n\nMeasured before inter coding was there, so as with `--coding range`."
     if _earlier:
         return f"{figures}\n\nMeasured with earlier weights ({', '.join(sorted(_earlier))})."
     return figures

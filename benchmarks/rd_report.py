@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from anchors import ANCHORS
-from clips import FRAMES, RESULTS, SIDE, table
+from clips import CODING, FRAMES, RESULTS, SIDE, table
 
 from dfccodec.metrics.bdrate import BdRate, bd_rate, envelope, pareto, pchip
 
@@ -254,6 +254,7 @@ def report(results: Mapping[str, Rows], weights: str, made_with: dict[str, Any],
     }
     record = {
         "weights": weights,
+        "coding": CODING,
         "clips": clips,
         "made_with": made_with,
         "bd_rate_vs_x264": bd,

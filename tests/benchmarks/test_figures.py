@@ -28,6 +28,10 @@ def test_figures_of_other_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert clips.read_json("selection")["rows"] == [row]
     assert "earlier" not in pages.block("selection")
     path = tmp_path / "selection.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "coding": "range"}))
+    assert clips.read_json("selection") == {}
+    assert pages.block("selection").endswith("Measured before inter coding was there, so as with `--coding range`.")
+    clips.write_json("selection", {"rows": [row]})
     path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "0123456789abcdef"}))
     assert clips.read_json("selection") == {}
     assert pages.block("selection").endswith("Measured with earlier weights (0123456789abcdef).")
