@@ -19,7 +19,7 @@ _FAR = 8
 """How far they go there."""
 _STEPS = ((SUB, 3), (2, 1), (1, 1))
 """Quarter pixels, and how many of them all around, that are tried next: what is best is the middle of the next."""
-_STRIPE, _REACH = 8, 40
+_STRIPE, _REACH = 16, 40
 """Lines of cells whose subpixels are held at once, and pixels beyond them that vectors reach."""
 _SHARP = np.float32(1.5)
 """Bits of an integer that misses what is expected by d are about log2(1 + 1.5 d)."""
@@ -41,28 +41,42 @@ def search(values: np.ndarray, workers: int = 1) -> Shorts:
     out = np.zeros((kept, tiles, rows * columns, 2), np.int16)
     flat = values.reshape(kept, tiles, -1, channels)
 
-    def one(place: tuple[int, ...]) -> None:
-        old, new = flat[place[0], place[1]], flat[place[0] + 1, place[1]]
-        if (new != old).any():
-            pair = _Pair(Picture(old, rows, columns), Picture(new, rows, columns), old, new)
-            out[place[0] + 1, place[1]] = pair.best()
+    def run(tile: int, first: int, end: int) -> None:
+        """Kept frames from `first` to `end`, one after the other: what one is, the next has before it."""
+        before = _Frame(flat[first - 1, tile], rows, columns)
+        for k in range(first, end):
+            now = _Frame(flat[k, tile], rows, columns)
+            if (now.values != before.values).any():
+                out[k, tile] = _Pair(before, now).best()
+            before = now
 
+    ends = np.linspace(1, kept, min(workers, max(kept - 1, 1)) + 1).astype(int)
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(one, np.ndindex(kept - 1, tiles)))
+        runs = [pool.submit(run, tile, *part) for tile in range(tiles) for part in zip(ends[:-1], ends[1:], strict=True)]
+    for done in runs:
+        done.result()
     return out.reshape(kept, -1, 2)
+
+
+class _Frame:
+    """A tile of a kept frame: its integers, what they look like, and that in grey."""
+
+    def __init__(self, values: Shorts, rows: int, columns: int) -> None:
+        self.values, self.picture = values, Picture(values, rows, columns)
+        self.edge = (self.picture.samples.shape[0] - rows * PATCH) // 2
+        red, green, blue = np.moveaxis(self.picture.samples, 2, 0)
+        self.grey: Floats = (red + green + blue).astype(np.float32)
 
 
 class _Pair:
     """A kept frame and the one before it."""
 
-    def __init__(self, before: Picture, now: Picture, old: Shorts, new: Shorts) -> None:
-        self.before, self.old, self.new = before, old, new.astype(np.int32)
-        self.rows, self.columns = now.rows, now.columns
+    def __init__(self, before: _Frame, now: _Frame) -> None:
+        self.before, self.old, self.new = before.picture, before.values, now.values.astype(np.int32)
+        self.rows, self.columns, self.edge = self.before.rows, self.before.columns, now.edge
         self.alone: Floats = np.log2(1 + _SHARP * np.abs(self.new)).sum(axis=1, dtype=np.float32)
         self.cells = np.arange(self.rows * self.columns)
-        self.source = before.samples.sum(axis=2, dtype=np.int32).astype(np.float32)
-        self.target = now.inner.sum(axis=2, dtype=np.int32).astype(np.float32)
-        self.edge = (self.source.shape[0] - self.target.shape[0]) // 2
+        self.source, self.target = before.grey, now.grey[now.edge : -now.edge, now.edge : -now.edge]
 
     def best(self) -> Shorts:
         """(cells, 2) int16."""
@@ -80,12 +94,13 @@ class _Pair:
         least = np.full((self.rows, self.columns), np.inf, np.float32)
         found = np.zeros((self.rows, self.columns, 2), np.intp)
         per = PATCH // _COARSE
+        ones = np.ones(per, np.float32)
         near = np.array(sorted(range(-_FAR, _FAR + 1), key=abs))  # among equals, what is near
         for down in near.tolist():
             lines = sliding_window_view(framed[_FAR + down :][:height], width, axis=1)[:, near + _FAR]
             lines -= target[:, None]
-            np.abs(lines, out=lines)
-            error = lines.reshape(self.rows, per, len(near), self.columns, per).sum(axis=(1, 4))
+            error = np.abs(lines, out=lines).reshape(self.rows, per, -1).sum(axis=1)
+            error = (error.reshape(-1, per) @ ones).reshape(self.rows, len(near), self.columns)
             best = error.argmin(axis=1)
             error = np.take_along_axis(error, best[:, None], axis=1)[:, 0]
             better = error < least
@@ -153,16 +168,18 @@ class _Stripe:
     """Some lines of the frame before, moved by quarters of a pixel: all of a large picture would take much memory."""
 
     def __init__(self, source: Floats, down: int, right: int) -> None:
-        """`source` is grey, with lines and pixels around; the first cell is `down` and `right` of its first pixel."""
+        """`source` is grey, contiguous, with pixels around; the first cell is `down` and `right` of its first pixel."""
         self.corner = np.array([down - 1, right - 1])
-        planes = np.empty((SUB, SUB, source.shape[0] - 3, source.shape[1] - 3), np.float32)
-        weights = TAPS.astype(np.float32) / TAPS[0].sum()
-        for y, taps in enumerate(weights):
-            lines = sum(source[i : i + planes.shape[2]] * tap for i, tap in enumerate(taps) if tap)
-            for x, row in enumerate(weights):
-                planes[y, x] = sum(lines[:, i : i + planes.shape[3]] * tap for i, tap in enumerate(row) if tap)
-        shape = (SUB, SUB, planes.shape[2] - PATCH + 1, planes.shape[3] - PATCH + 1, PATCH, PATCH)
-        self.windows = as_strided(planes, shape, (*planes.strides, *planes.strides[2:]), writeable=False)
+        height, width = source.shape[0] - 3, source.shape[1]
+        taps = (TAPS / TAPS[0].sum()).astype(np.float32)
+        weights = np.einsum("yi,xj->yxij", taps, taps).reshape(SUB * SUB, -1)
+        # Lines run on into the next: the last three places of each are of both, and never asked for.
+        places = height * width - 3
+        around = as_strided(source, (4, 4, places), (*source.strides, source.itemsize), writeable=False)
+        planes = weights @ around.reshape(-1, places)
+        shape = (SUB, SUB, height - PATCH + 1, width - PATCH - 2, PATCH, PATCH)
+        strides = (SUB * planes.strides[0], planes.strides[0], *source.strides, *source.strides)
+        self.windows = as_strided(planes, shape, strides, writeable=False)
 
     def nearest(self, places: Index, wanted: Floats, vectors: Index, moves: Index) -> Index:
         """Each of the vectors (n, 2) with that of the moves that makes the sum of absolute differences least."""
@@ -172,7 +189,8 @@ class _Stripe:
             here = vectors + move
             whole, part = np.clip(places + self.corner + (here >> 2), 0, last), here & (SUB - 1)
             found = self.windows[part[:, 0], part[:, 1], whole[:, 0], whole[:, 1]]
-            error = np.abs(found - wanted).sum(axis=(1, 2))
+            found -= wanted
+            error = np.abs(found, out=found).reshape(len(found), -1).sum(axis=1)
             better = error < least
             least[better], out[better] = error[better], here[better]
         return out
@@ -180,5 +198,6 @@ class _Stripe:
 
 def _shrunk(plane: Floats) -> Floats:
     height, width = plane.shape
-    out: Floats = plane.reshape(height // _COARSE, _COARSE, width // _COARSE, _COARSE).mean(axis=(1, 3))
+    lines = plane.reshape(height // _COARSE, _COARSE, width).sum(axis=1)
+    out: Floats = lines.reshape(height // _COARSE, width // _COARSE, _COARSE).sum(axis=2) / _COARSE**2
     return out
