@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from dfccodec.codec import refine
-from dfccodec.codec.quantizer import SNAP
-from dfccodec.entropy.latents import encode_latents
+from dfccodec.codec.integers import coding_for, encode_integers
+from dfccodec.container.records import Coding
 from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.blocks import PATCH
@@ -27,6 +27,7 @@ from dfccodec.training.loop import System, noise_like
 from dfccodec.training.masks import draw_mask, uniform_mask
 from dfccodec.training.rate import ContextRate
 from dfccodec.training.recipe import Stage
+from dfccodec.training.rounding import expected, snap, vectors_of
 
 JUDGED_QPS = (16, 26, 36)
 LINEAR_QPS = (10, 18, 26, 34, 42, 50)
@@ -57,11 +58,14 @@ class MiniSystem(System):
         dropped_weight: of the error of dropped frames beside the cost of kept ones.
         autocast: number format of the networks.
         perceptual: of the LPIPS of shown frames beside that cost; above 0, its weights must be on the machine.
+        moving: whether the bits of a kept frame are those of the inter coding, where the model can have it.
     """
 
-    def __init__(self, model: Mini, dropped_weight: float, autocast: torch.dtype, perceptual: float = 0.0) -> None:
+    def __init__(
+        self, model: Mini, dropped_weight: float, autocast: torch.dtype, perceptual: float = 0.0, moving: bool = True
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.moving = model, moving and coding_for(model) == Coding.INTER
         self.rate = ContextRate(model.linear.scale.detach(), BASE_STEP)
         self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
         # In a list, which hides it from state_dict(): these weights are not ours to store in checkpoints.
@@ -106,14 +110,15 @@ class MiniSystem(System):
             y = z.reshape(b, slots.keys, *z.shape[1:]) / step
             if refined:
                 y = self.refine(y, frames, slots, qp, refined)
-            rounded = y + (snap(y.detach()) - y.detach())  # straight through
+            values, wanted = snap(y.detach(), self.vectors(y))
+            rounded = y + (values - y.detach())  # straight through
             filled = model.fill(rounded * step, slots)
             features = model.features(filled, slots, qp)
             mask = torch.from_numpy(shown).to(clips.device)[slots.at]
             pictures = model.picture(
                 filled[:, mask].flatten(0, 1), features[:, mask].flatten(0, 1), qp.repeat_interleave(int(mask.sum()))
             )
-        bits = self.rate(y + noise_like(y, seed), rounded, qp)
+        bits = self.rate(y + noise_like(y, seed), rounded, wanted, qp)
         patches = y.shape[3] * y.shape[4]
         truth = clips[:, slots.at[mask]].flatten(0, 1)
         error = (pictures.float() - truth).square().sum(dim=(1, 2, 3)).reshape(b, -1) / patches
@@ -134,7 +139,7 @@ class MiniSystem(System):
             qp: (B,).
             count: steps.
         """
-        own = slots.kept
+        own, vectors = slots.kept, self.vectors(y)
         step = step_of(qp)[:, None, None, None, None]
         rates = qp.repeat_interleave(slots.keys)
 
@@ -143,12 +148,17 @@ class MiniSystem(System):
             features = self.model.features(y * step, own, qp)
             made = self.model.picture((y * step).flatten(0, 1), features.flatten(0, 1), rates)
             error = (made.float() - frames.flatten(0, 1)).square().sum(dim=(1, 2, 3)).reshape(y.shape[:2]).sum(dim=1)
-            bits = self.rate(y, torch.round(y.detach()), qp).sum(dim=(1, 2, 3, 4))
+            now = torch.round(y.detach())
+            bits = self.rate(y, now, expected(now, vectors), qp).sum(dim=(1, 2, 3, 4))
             (slope,) = torch.autograd.grad((error + refine.PULL * slope_of(qp) * bits).sum(), y)
             return slope / step**2  # so that clips of different QPs are alike
 
         curvature = y.new_full((), refine.CURVED * self.model.gain)
         return refine.descend(y.detach(), gradient, count, curvature, (1, 3, 4))
+
+    def vectors(self, y: Tensor) -> np.ndarray | None:
+        """Those of the inter coding (K, B·h·w, 2) for latents in steps (B, K, 96, h, w); None where nothing moves."""
+        return vectors_of(y.detach()) if self.moving and y.shape[1] > 1 else None
 
     @torch.no_grad()
     def _norm(self, kind: int, qp: Tensor, value: Tensor) -> Tensor:
@@ -157,14 +167,6 @@ class MiniSystem(System):
             before = float(mean[kind, q])
             mean[kind, q] = v if before == 0 else 0.99 * before + 0.01 * v
         return mean[kind, qp].clone()
-
-
-def snap(y: Tensor, slack: float = SNAP) -> Tensor:
-    """Latents in steps (B, K, ...) -> integers, as an encoder makes them: see `codec.quantizer.quantize`."""
-    out = [torch.round(y[:, 0])]
-    for k in range(1, y.shape[1]):
-        out.append(torch.where((y[:, k] - out[-1]).abs() < 0.5 + slack, out[-1], torch.round(y[:, k])))
-    return torch.stack(out, dim=1)
 
 
 class MiniTask:
@@ -179,7 +181,7 @@ class MiniTask:
         autocast: torch.dtype,
         start: Mini | None = None,
     ) -> None:
-        known = {"qps", "all_kept", "dropped_weight", "perceptual", "fitted", "config"}
+        known = {"qps", "all_kept", "dropped_weight", "perceptual", "moving", "fitted", "config"}
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = tuple(options.get("qps", (8, 48)))
@@ -188,9 +190,10 @@ class MiniTask:
         config = MiniConfig(**_tuples(asked)) if asked else start.config if start else MiniConfig()
         model = _grown(start, config) if start else _from_linear(config, train, bool(options.get("fitted", False)))
         weights = {name: float(options.get(name, by_default)) for name, by_default in WEIGHTS.items()}
-        self.system = MiniSystem(model, autocast=autocast, **weights).to(device)
+        moving = bool(options.get("moving", True))
+        self.system = MiniSystem(model, autocast=autocast, moving=moving, **weights).to(device)
         self.model = self.system.model
-        self.config_json = self.model.config_json
+        self.config_json, self.coding = self.model.config_json, coding_for(self.model)
         self.device, self.autocast = device, autocast
         self.clips = Clips(train, device)
         self.held_out = held_out_clips(held_out, 32, 256, PATCH, JUDGED_CLIPS)
@@ -212,7 +215,7 @@ class MiniTask:
 
     @torch.inference_mode()
     def evaluate(self, stage: Stage) -> dict[str, Any]:
-        """Gain in dB over the linear code with interpolation at equal bytes (zstd), all frames kept and 8 of 32.
+        """Gain in dB over the linear code with interpolation at equal bytes, all frames kept and 8 of 32.
 
         In the stage `frames` the middle frame of every clip stands alone, as one frame of one.
         """
@@ -238,7 +241,7 @@ class MiniTask:
             kept = uniform_mask(len(clip), max(1, round(budget * len(clip) / 32)) if budget < 32 else len(clip))
             values, back = self._code(clip, kept, qp, linear)
             rows = values.permute(0, 2, 3, 1)[:, None].to(torch.int16).cpu().numpy()
-            sizes.append(len(encode_latents(rows, level=9)[0]) * 8 / (clip.numel() / 3))
+            sizes.append(len(encode_integers(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
             error = (back.clamp(0, 1).float() - clip.to(self.device).float() / 255).square().mean()
             qualities.append(-10 * math.log10(max(float(error), 1e-10)))
         return float(np.mean(sizes)), float(np.mean(qualities))
@@ -251,7 +254,8 @@ class MiniTask:
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = (clip[i : i + 1].to(self.device).float() / 255 for i in slots.at[: slots.keys].tolist())
             z = torch.cat([model.linear.analyse(f) if linear else model.analyse(f, index) for f in frames])
-            values = torch.round(z / step) if linear else snap((z / step)[None])[0]
+            y = (z.float() / step)[None]
+            values = (torch.round(y) if linear else snap(y, self.system.vectors(y))[0])[0]
             filled = model.fill((values * step)[None], slots)
             if linear:
                 back = model.linear.synthesise(filled[0])

@@ -11,17 +11,18 @@ from torch import Tensor, nn
 KNOTS = tuple(range(0, 64, 8))
 """Quantizer indices at which widths are learned; linear between them."""
 
-Context = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+Context = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class ContextRate(nn.Module):
     """Bits of quantized latents given the kept frame before and the channels before.
 
-    A mixture of two Laplace distributions: one around zero, one around the same place in the previous kept frame.
-    Widths and mixture follow the quantizer index and three magnitudes already known to a decoder: of the channels
-    before, at the same place; of the previous kept frame around the place; of the change since then in the channels
-    before. It starts as a factorized prior (Ballé et al. 2018, "Variational image compression with a scale
-    hyperprior", section 3) and stands in for the contexts of SPEC.md 7, which have integers for weights.
+    A mixture of two Laplace distributions: one around zero, one around what is expected: the same place in the previous
+    kept frame, or with inter coding what has moved there. Widths and mixture follow the quantizer index and three
+    magnitudes already known to a decoder: of the channels before, at the same place; of what is expected around the
+    place; of what has come otherwise in the channels before. It starts as a factorized prior (Ballé et al. 2018,
+    "Variational image compression with a scale hyperprior", section 3) and stands in for the contexts of SPEC.md 7,
+    which have integers for weights.
     """
 
     def __init__(self, scale: Tensor, base_step: float) -> None:
@@ -35,22 +36,24 @@ class ContextRate(nn.Module):
         with torch.no_grad():
             self.weight[4] = -3.0  # nothing is taken to stand still at first
 
-    def forward(self, noisy: Tensor, rounded: Tensor, qp: Tensor) -> Tensor:
-        """Bits (B, K, C, h, w) of integers with noise `noisy`, given the integers `rounded`, at QP (B,)."""
-        texture, before, change, previous, first = self._context(rounded.detach())
+    def forward(self, noisy: Tensor, rounded: Tensor, expected: Tensor, qp: Tensor) -> Tensor:
+        """Bits of integers with noise `noisy`, given the integers `rounded`, of which these were expected, at QP (B,).
+
+        All are (B, K, C, h, w), and so is the result; `expected` is 0 of the first kept frame (`training.rounding`).
+        """
+        texture, before, change, first = self._context(rounded.detach(), expected)
         wide, still = self._at(self.log_width, qp), self._at(self.still_width, qp)
         w = self.weight[:, None, None, :, None, None]
         about_zero = _laplace(noisy, (wide + w[0] * texture + w[1] * before).exp())
-        around = _laplace(noisy - previous, (still + w[2] * change + w[3] * texture).exp())
+        around = _laplace(noisy - expected, (still + w[2] * change + w[3] * texture).exp())
         share = torch.sigmoid(w[4] + w[5] * change + w[6] * texture) * (1 - first)
         return -torch.log2(((1 - share) * about_zero + share * around).clamp(min=1e-9))
 
-    def _context(self, y: Tensor) -> Context:
-        previous = torch.cat([torch.zeros_like(y[:, :1]), y[:, :-1]], dim=1)
+    def _context(self, y: Tensor, expected: Tensor) -> Context:
         first = torch.zeros_like(y[:, :, :1])
         first[:, 0] = 1
-        around = F.avg_pool2d(previous.abs().flatten(0, 1), 3, 1, 1).reshape(y.shape)
-        return _earlier(y.abs()), torch.log1p(around), _earlier((y - previous).abs()), previous, first
+        around = F.avg_pool2d(expected.abs().flatten(0, 1), 3, 1, 1).reshape(y.shape)
+        return _earlier(y.abs()), torch.log1p(around), _earlier((y - expected).abs()), first
 
     def _at(self, table: Tensor, qp: Tensor) -> Tensor:
         """A row of a table (knots, C) at QP (B,), shaped (B, 1, C, 1, 1)."""

@@ -183,15 +183,6 @@ def test_two_processes_train_as_one(recipe: str, footage: Path, tmp_path: Path) 
     assert any(not torch.equal(state["system"][k], other[k]) for k in other)
 
 
-def test_training_rounds_as_the_encoder_does() -> None:
-    from dfccodec.codec.quantizer import SNAP, quantize
-    from dfccodec.training.mini import snap
-
-    y = np.random.default_rng(0).normal(size=(9, 5, 7)).cumsum(axis=0)
-    ours = quantize(y, np.ones(7, np.float32), 0, SNAP)
-    assert np.array_equal(snap(torch.from_numpy(y)[None])[0].numpy(), ours)
-
-
 def test_steps_on_refined_latents_cost_less_and_leave_the_encoder_alone(footage: Path) -> None:
     task = make_task(load_recipe("mini"), list(load_scenes(footage)), CPU, torch.float32, "mini")
     stage = Stage("time", share=1, frames=6, crop=64, batch=2, learning_rate=1e-4, refined=1)

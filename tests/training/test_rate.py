@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dfccodec.training.rate import ContextRate, _laplace
+from dfccodec.training.rounding import expected
 
 
 def entropy(y: torch.Tensor) -> float:
@@ -19,7 +20,7 @@ def test_bits_start_as_the_entropy_of_a_laplace_source() -> None:
     rate.weight.data[4] = -20
     y = torch.round(torch.distributions.Laplace(0.0, 2.0).sample((200_000,))).reshape(1, 1, 1, -1, 1)
     with torch.no_grad():
-        bits = rate(y, y, torch.tensor([8])).mean()
+        bits = rate(y, y, torch.zeros_like(y), torch.tensor([8])).mean()
     assert float(bits) == pytest.approx(entropy(y), rel=0.02)
 
 
@@ -35,14 +36,14 @@ def test_a_still_place_becomes_cheap_once_learned() -> None:
     rate = ContextRate(torch.ones(4), base_step=0.1)
     y = torch.round(torch.randn(1, 1, 4, 3, 3) * 5).expand(1, 6, 4, 3, 3)
     qp = torch.tensor([8])
-    before = float(rate(y, y, qp)[:, 1:].mean().detach())
+    before = float(rate(y, y, expected(y, None), qp)[:, 1:].mean().detach())
     optimizer = torch.optim.Adam(rate.parameters(), 0.1)
     for _ in range(60):
         optimizer.zero_grad()
-        rate(y, y, qp).mean().backward()
+        rate(y, y, expected(y, None), qp).mean().backward()
         optimizer.step()
     with torch.no_grad():
-        bits = rate(y, y, qp)
+        bits = rate(y, y, expected(y, None), qp)
     assert float(bits[:, 1:].mean()) < 0.3 * before
     assert float(bits[:, 0].mean()) > 2  # the first frame has nothing to lean on
 
@@ -57,6 +58,6 @@ def test_bits_never_look_ahead() -> None:
     later[:, 2, 2] -= 4
     qp = torch.tensor([20])
     with torch.no_grad():
-        a, b = rate(y, y, qp), rate(later, later, qp)
+        a, b = rate(y, y, expected(y, None), qp), rate(later, later, expected(later, None), qp)
     assert torch.equal(a[:, :2], b[:, :2])
     assert torch.equal(a[:, 2, :2], b[:, 2, :2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ def search(values: np.ndarray, workers: int = 1) -> Shorts:
 
     ends = np.linspace(1, kept, min(workers, max(kept - 1, 1)) + 1).astype(int)
     with ThreadPoolExecutor(workers) as pool:
-        runs = [pool.submit(run, tile, *part) for tile in range(tiles) for part in zip(ends[:-1], ends[1:], strict=True)]
+        runs = [pool.submit(run, tile, *part) for tile in range(tiles) for part in pairwise(ends.tolist())]
     for done in runs:
         done.result()
     return out.reshape(kept, -1, 2)
