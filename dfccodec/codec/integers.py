@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dfccodec.codec.runtime import small_products
 from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
 from dfccodec.entropy.inter.picture import CHANNELS, PATCH, is_linear_code
@@ -49,6 +50,7 @@ def parse_coding(name: str) -> Coding:
     raise UsageError(f"coding {name!r} is unknown: give {', '.join(names)} or {last}")
 
 
+@small_products()
 def encode_integers(values: np.ndarray, coding: int, vectors: np.ndarray | None = None) -> tuple[bytes, int]:
     """Code the integers of a clip's kept frames.
 
@@ -72,6 +74,7 @@ def encode_integers(values: np.ndarray, coding: int, vectors: np.ndarray | None 
     raise UnsupportedError(f"latent coding {coding} is not known to this writer: get a newer dfc")
 
 
+@small_products()
 def decode_clip_integers(clip: Clip, header: Header) -> np.ndarray:
     """The integers of a clip's kept frames, (K, tiles, rows, columns, C) int16. The same on every machine.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfccodec.codec.runtime import free_threads
+from dfccodec.codec.runtime import free_threads, small_products
 from dfccodec.entropy.inter.picture import moved
 from dfccodec.entropy.inter.search import search
 
@@ -72,6 +72,7 @@ class Quantized:
     vectors: np.ndarray | None = None
 
 
+@small_products()
 def quantized(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float, moving: bool) -> Quantized:
     """As :func:`quantize`; where integers are `moving`, with vectors searched for and snapped to what they expect."""
     values = quantize(latents, steps, qp, snap)

@@ -25,6 +25,7 @@ from torch import Tensor
 from dfccodec.codec import tiles
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.quantizer import Quantized, quantized, step_sizes
+from dfccodec.codec.runtime import small_products
 from dfccodec.container.records import Header
 from dfccodec.entropy.prices import prices
 from dfccodec.errors import UsageError
@@ -129,6 +130,7 @@ class Kept:
     moving: bool = False
 
 
+@small_products()
 def refine(
     latents: np.ndarray, now: Quantized, clip: Kept, header: Header, steps: np.ndarray, loaded: Loaded, count: int,
     snap: float = 0.0,

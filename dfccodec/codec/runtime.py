@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 
 def free_memory() -> int | None:
@@ -59,3 +61,38 @@ def free_threads() -> int:
     except (OSError, ValueError):
         pass  # no cgroup v2: affinity alone decides
     return cores
+
+
+_inside = threading.Lock()
+_depth = 0
+_limit: Any = None
+
+
+@lru_cache(maxsize=1)
+def _numpy_blas() -> Any:
+    """NumPy's own BLAS, if it is the OpenBLAS of its wheels; else nothing to limit."""
+    import threadpoolctl  # here: what never multiplies need not load it
+
+    return threadpoolctl.ThreadpoolController().select(prefix="libscipy_openblas")
+
+
+@contextlib.contextmanager
+def small_products() -> Iterator[None]:
+    """Within, as a context or a decorator, NumPy's products of matrices take one thread each, in every thread.
+
+    Ours are small, and many threads make them. OpenBLAS would split each among all cores, and its threads wait for the
+    next one by spinning on cores that torch and the other workers need: a fifth of all time on an idle machine, and
+    several times as long on a busy one. As it was before, afterwards.
+    """
+    global _depth, _limit
+    with _inside:
+        if not _depth:
+            _limit = _numpy_blas().limit(limits=1)
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _inside:
+            _depth -= 1
+            if not _depth:
+                _limit.restore_original_limits()

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from dfccodec.codec.quantizer import SNAP
+from dfccodec.codec.runtime import small_products
 from dfccodec.entropy.inter.picture import moved
 from dfccodec.entropy.inter.search import search
 
 
+@small_products()
 def snap(y: Tensor, vectors: np.ndarray | None = None, slack: float = SNAP) -> tuple[Tensor, Tensor]:
     """Round as `codec.quantizer.quantize`.
 
@@ -29,6 +31,7 @@ def snap(y: Tensor, vectors: np.ndarray | None = None, slack: float = SNAP) -> t
     return torch.stack(out, dim=1), torch.stack(expected, dim=1)
 
 
+@small_products()
 def expected(values: Tensor, vectors: np.ndarray | None) -> Tensor:
     """What integers are expected to be as they stand; arguments and result as of :func:`snap`."""
     parts = [torch.zeros_like(values[:, 0])]
@@ -37,6 +40,7 @@ def expected(values: Tensor, vectors: np.ndarray | None) -> Tensor:
     return torch.stack(parts, dim=1)
 
 
+@small_products()
 def vectors_of(y: Tensor) -> np.ndarray:
     """Vectors (K, B·h·w, 2) that the encoder finds for latents in steps (B, K, 96, h, w), clips side by side."""
     values, _ = snap(y)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+import threadpoolctl
 from support import moving
 
 import dfccodec as dfc
@@ -58,3 +59,23 @@ def test_the_frame_remembered_does_not_hold_its_clip(flat: Loaded) -> None:
     assert pictures[-1].rgb.base is None
     assert pictures[-2].rgb.base is not None
     assert len(pictures) == 40
+
+
+def test_numpys_products_take_one_thread_until_the_last_to_ask_is_done() -> None:
+    def threads() -> set[int]:
+        return {blas["num_threads"] for blas in runtime._numpy_blas().info()}
+
+    if not threads():
+        pytest.skip("this NumPy has no OpenBLAS of its own")
+    with threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=2):
+        first, second = runtime.small_products(), runtime.small_products()
+        first.__enter__()
+        assert threads() == {1}
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert threads() == {1}  # the other is still at work, as when clips are coded in threads
+        second.__exit__(None, None, None)
+        assert threads() == {2}
+        with pytest.raises(ZeroDivisionError), runtime.small_products():
+            raise ZeroDivisionError
+        assert threads() == {2}

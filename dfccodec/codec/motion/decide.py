@@ -14,6 +14,7 @@ import numpy.typing as npt
 from dfccodec.codec.motion.blocks import BLOCK, SUB, Decisions, Sides
 from dfccodec.codec.motion.choose import Pictures, choose
 from dfccodec.codec.motion.search import GOOD, Effort, Pyramid, in_place, vectors_between
+from dfccodec.codec.runtime import small_products
 from dfccodec.codec.together import Together
 
 __all__ = ["Effort", "MotionSearch", "slope_of"]
@@ -64,12 +65,15 @@ class MotionSearch:
         self._wanted: dict[int, Pyramid] = {}
         self._estimate = np.empty((len(sides.dropped), self._rows * self._columns), np.float32)
         self._jobs = Together(threads, 4 * frames[0].size)
+        self._alone = small_products()
 
     def __enter__(self) -> MotionSearch:
+        self._alone.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._jobs.__exit__(kind, error, at)
+        self._alone.__exit__(kind, error, at)
 
     def show(self, frame: int, picture: Floats) -> None:
         """What the model makes of a frame of the clip: (H, W, 3) in 0…1."""
