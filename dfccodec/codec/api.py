@@ -49,13 +49,16 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
     return Loaded(model, identity, where, pick_dtype(dtype, where))
 
 
-def model_for(preamble: Preamble, spec: str | None, device: str = "auto", dtype: str = "auto") -> Loaded:
-    """The model a file needs; `spec` says where it is when its name alone does not.
+def model_for(preamble: Preamble, spec: str | Loaded | None, device: str = "auto", dtype: str = "auto") -> Loaded:
+    """The model a file needs; `spec` is it, or says where it is when its name alone does not.
 
     Raises:
         ModelError: it is missing, or it is another model than the file was made with.
     """
     wanted = preamble.model
+    if isinstance(spec, Loaded):
+        registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
+        return spec
     if spec is None and registry.entry_named(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
         # The name comes out of an untrusted file: it may be looked up, never opened as a path.
         raise ModelError(
@@ -253,7 +256,7 @@ def _frame_rate(rate: Fraction | float) -> Fraction:
 def decode(
     source: Readable,
     *,
-    model: str | None = None,
+    model: str | Loaded | None = None,
     conceal: bool = False,
     device: str = "auto",
     dtype: str = "auto",
@@ -264,7 +267,8 @@ def decode(
 
     Args:
         source: a path, bytes, or a binary stream that need not seek.
-        model: where the file's model is, when its name alone does not say.
+        model: where the file's model is, when its name alone does not say; or what :func:`load_model` returned, which
+            many files can share, with device and dtype of its own.
         conceal: go on after damage; see :class:`Decoder`.
         device, dtype: see :func:`load_model`.
         tracks: where packets of sound and subtitles go, such as a :class:`dfccodec.media.sink.VideoSink`.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from dfccodec.container.records import ModelId
     from dfccodec.models.contract import LatentModel
     from dfccodec.models.dit import VideoDiT
 
@@ -282,13 +283,13 @@ def pull(spec: str, revision: str | None = None) -> ModelInfo:
     return open_checked(ModelFile(str(address), hub.download(address), config)).info
 
 
-def check_identity(file_name: str, file_fingerprint: bytes, model_info: ModelInfo) -> None:
+def check_identity(file_name: str, file_fingerprint: bytes, model_info: ModelInfo | ModelId) -> None:
     """Refuse to decode a .dfc file with a model other than the one that made it.
 
     Args:
         file_name: the model's name in the .dfc file, not trusted.
         file_fingerprint: the model's fingerprint there, 32 bytes.
-        model_info: the model loaded.
+        model_info: the model loaded; its name and fingerprint are asked for.
 
     Raises:
         ModelError: the fingerprints differ; says which model is needed and the command that gets it.

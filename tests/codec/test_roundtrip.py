@@ -114,6 +114,13 @@ def test_a_model_that_is_not_known_is_asked_for_by_name(flat: Loaded) -> None:
         list(dfc.decode(coded(moving(2), flat)))
 
 
+def test_one_loaded_model_decodes_many_files_of_its_own(flat: Loaded, mini: Loaded) -> None:
+    for count in (2, 3):
+        assert len(list(dfc.decode(coded(moving(count), flat), model=flat))) == count
+    with pytest.raises(ModelError, match=r"needs model 'flat'.*but 'mini'"):
+        dfc.decode(coded(moving(2), flat), model=mini)
+
+
 def test_a_name_in_a_file_is_never_opened_as_a_path(flat: Loaded, tmp_path: Path) -> None:
     (tmp_path / "evil.pt").write_bytes(b"not a model")
     named = Loaded(flat.model, ModelId(str(tmp_path / "evil.pt"), bytes(32)), flat.device)
