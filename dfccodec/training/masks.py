@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dfccodec.models.importance import best_choice
+
+CHOSEN = 0.5
+"""Share of good choices among masks that drop frames: what files hold, where importance chooses. The rest is for
+thresholds, coin flips and files that were trimmed."""
+
 
 def uniform_mask(frames: int, kept: int) -> np.ndarray:
     """(frames,) bool with `kept` set at even distances, half a distance from both ends."""
@@ -12,17 +18,25 @@ def uniform_mask(frames: int, kept: int) -> np.ndarray:
     return mask
 
 
-def draw_mask(rng: np.random.Generator, frames: int, all_kept: float) -> np.ndarray:
+def draw_mask(rng: np.random.Generator, frames: int, all_kept: float, costs: np.ndarray | None = None) -> np.ndarray:
     """A random mask (frames,) bool with at least one frame kept.
 
-    With probability `all_kept` everything; else even distances, even distances jittered, or any frames at random
-    (Bernoulli given the count), a third each, with counts log-uniform from 2 to three quarters of the clip, and one
-    frame alone now and then.
+    With probability `all_kept` everything. Else half of them are the best choice by `costs`, where those are given, and
+    the rest even distances, even distances jittered, or any frames at random (Bernoulli given the count), a third each.
+    Counts are log-uniform from 2 to three quarters of the clip, with one frame alone now and then.
+
+    Args:
+        rng: drawn from.
+        frames: of the clip.
+        all_kept: 0…1.
+        costs: (frames + 2, frames + 2), what gaps between kept frames cost; see `models.importance.gap_costs`.
     """
     if frames == 1 or rng.random() < all_kept:
         return np.ones(frames, bool)
     most = max(2, 3 * frames // 4)
     count = 1 if rng.random() < 0.05 else min(frames - 1, int(np.exp(rng.uniform(np.log(2), np.log(most + 1)))))
+    if costs is not None and rng.random() < CHOSEN:
+        return best_choice(costs, count)
     kind = rng.integers(3)
     mask = np.zeros(frames, bool)
     if kind == 0:

@@ -20,6 +20,7 @@ from dfccodec.container.records import Coding
 from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.blocks import PATCH
+from dfccodec.models.importance import best_choice, gap_costs
 from dfccodec.models.mini import BASE_STEP, Mini, MiniConfig, Slots
 from dfccodec.training.footage import Clips, Scene, held_out_clips
 from dfccodec.training.linear import fit_pca, format_code
@@ -201,22 +202,29 @@ class MiniTask:
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
         """Arguments of `MiniSystem.forward` for one step."""
-        kept = draw_mask(rng, stage.frames, self.all_kept)
+        clips = self.clips.batch(rng, stage.batch, stage.frames, stage.crop)
+        kept = draw_mask(rng, stage.frames, self.all_kept, self._costs(clips) if stage.frames > 1 else None)
         shown = np.zeros(stage.frames, bool)
         for frames, count in ((np.flatnonzero(kept), stage.kept_shown), (np.flatnonzero(~kept), stage.dropped_shown)):
             if kept.all():
                 count = stage.kept_shown + stage.dropped_shown
             shown[rng.permutation(frames)[:count]] = True
         qp = torch.from_numpy(rng.integers(self.qps[0], self.qps[1] + 1, stage.batch)).to(self.device)
-        clips = self.clips.batch(rng, stage.batch, stage.frames, stage.crop)
         seed = int(rng.integers(1 << 62))
         refined = int(rng.choice(REFINE_STEPS)) if rng.random() < stage.refined else 0
         return {"clips": clips, "qp": qp, "kept": kept, "shown": shown, "seed": seed, "refined": refined}
 
     @torch.inference_mode()
+    def _costs(self, clips: Tensor) -> np.ndarray:
+        """What gaps between kept frames of clips (B, T, 3, S, S) cost all of them together, as importance sees it."""
+        z = torch.stack([self.model.linear.analyse(clip) for clip in clips], dim=1)  # (T, B, 96, h, w)
+        return gap_costs(z.flatten(1).float().cpu().numpy())
+
+    @torch.inference_mode()
     def evaluate(self, stage: Stage) -> dict[str, Any]:
         """Gain in dB over the linear code with interpolation at equal bytes, all frames kept and 8 of 32.
 
+        The linear code keeps frames at even distances, the model those that importance chooses, as files have it.
         In the stage `frames` the middle frame of every clip stands alone, as one frame of one.
         """
         clips = [clip[len(clip) // 2 :][:1] for clip in self.held_out] if stage.frames == 1 else self.held_out
@@ -238,7 +246,11 @@ class MiniTask:
         """Mean bits per pixel and mean PSNR of clips (T, 3, S, S) uint8 at a budget of 32 and a QP."""
         sizes, qualities = [], []
         for clip in clips:
-            kept = uniform_mask(len(clip), max(1, round(budget * len(clip) / 32)) if budget < 32 else len(clip))
+            count = max(1, round(budget * len(clip) / 32)) if budget < 32 else len(clip)
+            if linear or count == len(clip):
+                kept = uniform_mask(len(clip), count)
+            else:
+                kept = best_choice(self._costs(clip.to(self.device).float()[None] / 255), count)
             values, back = self._code(clip, kept, qp, linear)
             rows = values.permute(0, 2, 3, 1)[:, None].to(torch.int16).cpu().numpy()
             sizes.append(len(encode_integers(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
