@@ -20,8 +20,10 @@ _FAR = 8
 """How far they go there."""
 _STEPS = ((SUB, 3), (2, 1), (1, 1))
 """Quarter pixels, and how many of them all around, that are tried next: what is best is the middle of the next."""
-_STRIPE, _REACH = 16, 40
-"""Lines of cells whose subpixels are held at once, and pixels beyond them that vectors reach."""
+_HELD, _REACH = 960, 40
+"""Cells whose subpixels are held at once, in whole lines, and pixels beyond them that vectors reach."""
+_PLACES = 1 << 13
+"""Places that are filtered together: their surroundings are copied, and should stay in the cache."""
 _SHARP = np.float32(1.5)
 """Bits of an integer that misses what is expected by d are about log2(1 + 1.5 d)."""
 _NEW, _SAME = np.float32(10), np.float32(1.5)
@@ -113,19 +115,24 @@ class _Pair:
         """(n, 2) in quarter pixels: the best around these of some cells, in whole pixels, halves, quarters."""
         now = vectors * SUB
         blocks = self.target.reshape(self.rows, PATCH, self.columns, PATCH).swapaxes(1, 2)
-        for first in range(0, self.rows, _STRIPE):
-            part = slice(*np.searchsorted(cells, [first * self.columns, (first + _STRIPE) * self.columns]))
-            row, column = cells[part] // self.columns, cells[part] % self.columns
-            if not row.size:
-                continue
-            top = max(first * PATCH + self.edge - _REACH, 0)
-            bottom = (first + _STRIPE) * PATCH + self.edge + _REACH
-            stripe = _Stripe(self.source[top:bottom], self.edge - top, self.edge)
-            for step, reach in _STEPS:
-                moves = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T * step
-                places = np.stack([row, column], axis=1) * PATCH
-                now[part] = stripe.nearest(places, blocks[row, column], now[part], moves)
+        lines = max(_HELD // self.columns, 1)
+        for first in range(0, self.rows, lines):
+            part = slice(*np.searchsorted(cells, [first * self.columns, (first + lines) * self.columns]))
+            places = np.stack(np.divmod(cells[part], self.columns), axis=1)
+            if len(places):
+                stripe = self._stripe(first, lines)
+                for step, reach in _STEPS:
+                    moves = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T * step
+                    wanted = blocks[places[:, 0], places[:, 1]]
+                    now[part] = stripe.nearest(places * PATCH, wanted, now[part], moves)
+                del stripe  # before the next one is made
         return now.astype(np.int16)
+
+    def _stripe(self, first: int, lines: int) -> _Stripe:
+        """What cells of so many lines may show."""
+        top = max(first * PATCH + self.edge - _REACH, 0)
+        bottom = (first + lines) * PATCH + self.edge + _REACH
+        return _Stripe(self.source[top:bottom], self.edge - top, self.edge)
 
     def _decided(self, still: Floats, lively: Index, found: Shorts) -> Shorts:
         """What pays, of nothing, the vectors found for some cells, and those of neighbours."""
@@ -177,7 +184,10 @@ class _Stripe:
         # Lines run on into the next: the last three places of each are of both, and never asked for.
         places = height * width - 3
         around = as_strided(source, (4, 4, places), (*source.strides, source.itemsize), writeable=False)
-        planes = weights @ around.reshape(-1, places)
+        planes = np.empty((SUB * SUB, places), np.float32)
+        for first in range(0, places, _PLACES):
+            part = slice(first, first + _PLACES)
+            np.matmul(weights, around[:, :, part].reshape(-1, planes[:, part].shape[1]), out=planes[:, part])
         shape = (SUB, SUB, height - PATCH + 1, width - PATCH - 2, PATCH, PATCH)
         strides = (SUB * planes.strides[0], planes.strides[0], *source.strides, *source.strides)
         self.windows = as_strided(planes, shape, strides, writeable=False)
