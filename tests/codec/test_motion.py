@@ -396,6 +396,26 @@ def test_a_broken_payload_costs_its_clip(mini: Loaded) -> None:
         fill.policy(Fill.MOTION).check(bad, header_of(sliding(1)))
 
 
+@pytest.mark.parametrize("size", [(1, 64), (64, 1), (2, 40)])
+def test_pictures_a_pixel_high_or_wide(size: tuple[int, int], mini: Loaded) -> None:
+    # Fault: such a picture lies otherwise in memory, and what was fetched of it came from beyond it.
+    wave = 127 + 100 * np.sin((np.arange(max(size)) + 2 * np.arange(6)[:, None]) / 7)
+    frames = np.repeat(wave.astype(np.uint8).reshape(6, -1, 1, 1), min(size), axis=2).repeat(3, axis=3)
+    frames = frames.reshape(6, *size, 3) if size[1] == 1 else np.ascontiguousarray(frames.swapaxes(1, 2))
+    out = io.BytesIO()
+    dfc.encode(frames, out, model=mini, budget="2", refine=0)
+    one, two = (np.stack([p.rgb for p in Decoder(io.BytesIO(out.getvalue()), lambda _: mini)]) for _ in range(2))
+    assert (one == two).all()
+    assert np.mean((one.astype(float) - frames) ** 2) < 255**2 / 10**1.8
+
+
+def test_any_order_in_memory_is_framed_alike() -> None:
+    picture = np.random.default_rng(0).random((1, 20, 3), np.float32)
+    other = np.asfortranarray(picture)
+    assert framed(other).flags.c_contiguous
+    assert (framed(other) == framed(picture)).all()
+
+
 def test_a_missing_neighbour_is_never_looked_at() -> None:
     estimate, past = texture(16, 16), texture(16, 16, 1)
     decisions = np.zeros((2, 2, 5), np.int16)

@@ -45,8 +45,11 @@ class Composer:
 
 
 def framed(picture: Floats) -> Floats:
-    """(H, W, 3) with EDGE pixels repeated around."""
-    return np.pad(picture, ((EDGE, EDGE), (EDGE, EDGE), (0, 0)), mode="edge")
+    """(H, W, 3) with EDGE pixels repeated around; contiguous, as `fetch` needs it.
+
+    np.pad keeps the order of axes in memory, and a model's picture need not have ours: one a pixel high does not.
+    """
+    return np.ascontiguousarray(np.pad(picture, ((EDGE, EDGE), (EDGE, EDGE), (0, 0)), mode="edge"))
 
 
 def composed(
@@ -97,6 +100,7 @@ def predicted(
 
 def fetch(source: Floats, corners: Ints, vectors: Ints) -> Floats:
     """Squares of BLOCK pixels of a `framed` picture at `corners` (n, 2) + `vectors` (n, 2) / SUB, linear between."""
+    assert source.flags.c_contiguous  # else the view below would reach beyond it
     height, width = source.shape[:2]
     whole, part = vectors // SUB, vectors % SUB
     # Beyond the edge all is the same, so that there it does not matter how far.

@@ -68,7 +68,7 @@ class _Frame:
         self.values, self.picture = values, Picture(values, rows, columns)
         self.edge = (self.picture.samples.shape[0] - rows * PATCH) // 2
         red, green, blue = np.moveaxis(self.picture.samples, 2, 0)
-        self.grey: Floats = (red + green + blue).astype(np.float32)
+        self.grey: Floats = (red + green + blue).astype(np.float32, order="C")
 
 
 class _Pair:
