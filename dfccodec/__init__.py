@@ -20,16 +20,20 @@ from dfccodec.version import __version__
 if TYPE_CHECKING:
     from dfccodec.codec.api import decode as decode
     from dfccodec.codec.api import encode as encode
+    from dfccodec.codec.api import load_model as load_model
     from dfccodec.codec.file import DfcFile as DfcFile
     from dfccodec.codec.file import open_file as open
     from dfccodec.codec.front import recover as recover
     from dfccodec.codec.front import trim as trim
     from dfccodec.codec.front import verify as verify
     from dfccodec.errors import DfcError as DfcError
+    from dfccodec.media.times import Span as Span
 
 _WHERE = {
     "open": ("dfccodec.codec.file", "open_file"),
     "DfcFile": ("dfccodec.codec.file", "DfcFile"),
+    "load_model": ("dfccodec.codec.api", "load_model"),
+    "Span": ("dfccodec.media.times", "Span"),
     "encode": ("dfccodec.codec.api", "encode"),
     "decode": ("dfccodec.codec.api", "decode"),
     "verify": ("dfccodec.codec.front", "verify"),
@@ -38,7 +42,13 @@ _WHERE = {
     "DfcError": ("dfccodec.errors", "DfcError"),
 }
 
-__all__ = ["DfcError", "DfcFile", "__version__", "decode", "encode", "open", "recover", "trim", "verify"]
+__all__ = [
+    "DfcError", "DfcFile", "Span", "__version__", "decode", "encode", "load_model", "open", "recover", "trim", "verify"
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

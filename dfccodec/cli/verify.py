@@ -46,9 +46,9 @@ def _record(verdict: Verdict | None, faults: list[dict[str, Any]]) -> dict[str, 
     """What verify.schema.json describes; no verdict where there was nothing to judge clips by."""
     return {
         "valid": not faults,
-        "clips": verdict.clips if verdict else 0,
-        "frames": verdict.frames if verdict else 0,
-        "kept": verdict.kept if verdict else 0,
-        "latent_sha256": verdict.latent_hash.hex() if verdict else None,
+        "clips": verdict.clips if verdict is not None else 0,
+        "frames": verdict.frames if verdict is not None else 0,
+        "kept": verdict.kept if verdict is not None else 0,
+        "latent_sha256": verdict.latent_hash.hex() if verdict is not None else None,
         "faults": faults,
     }

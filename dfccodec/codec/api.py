@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -28,8 +29,8 @@ from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
 
-Source = str | Path | BinaryIO | Iterable[np.ndarray]
-"""A path, a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.ndarray]
+"""A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
 
 
 def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> Loaded:
@@ -49,13 +50,24 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
     return Loaded(model, identity, where, pick_dtype(dtype, where))
 
 
-def model_for(preamble: Preamble, spec: str | Loaded | None, device: str = "auto", dtype: str = "auto") -> Loaded:
+def _named_model(model: str | Path | Loaded | None) -> str | Loaded | None:
+    if isinstance(model, Path):
+        return str(model)
+    if model is None or isinstance(model, str | Loaded):
+        return model
+    raise UsageError(f"model of type {type(model).__name__}: give a name, a path, or what dfc.load_model returned")
+
+
+def model_for(
+    preamble: Preamble, spec: str | Path | Loaded | None, device: str = "auto", dtype: str = "auto"
+) -> Loaded:
     """The model a file needs; `spec` is it, or says where it is when its name alone does not.
 
     Raises:
         ModelError: it is missing, or it is another model than the file was made with.
     """
     wanted = preamble.model
+    spec = _named_model(spec)
     if isinstance(spec, Loaded):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
@@ -77,7 +89,7 @@ def encode(
     budget: str | float | Budget | None = None,
     qp: int | None = None,
     fill: str | None = None,
-    model: str | Loaded = "mini",
+    model: str | Path | Loaded = "mini",
     seed: int = 256,
     coding: str | None = None,
     snap: float = SNAP,
@@ -103,7 +115,8 @@ def encode(
     """Encode a video into a `.dfc` file.
 
     Args:
-        source: a path or binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays.
+        source: a path, bytes or a binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays;
+            an iterator may fill the same array anew every time.
         out: a path (written beside and renamed when complete) or a binary stream (written front to back).
         budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
             `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.control.auto`).
@@ -141,13 +154,16 @@ def encode(
         ModelError: the model is missing.
         UsageError: an option is wrong, or an array has another shape or type.
     """
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = io.BytesIO(source)
     _check_places(source, out, span)
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
-    loaded = model if isinstance(model, Loaded) else load_model(str(model), device, dtype)
+    model = _named_model(model) or "mini"
+    loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         frame_rate = _frame_rate(rate)
         pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles), size)
@@ -164,15 +180,22 @@ def encode(
 
 def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> None:
     """Refuse what would fail late, or cost the source."""
-    if not isinstance(span, Span):
-        raise UsageError(f"span {span!r}: give Span.parse(start, end, duration) of dfccodec.media.times")
-    for place in (source, out):
-        if hasattr(place, "read") or hasattr(place, "write"):
-            binary(cast(BinaryIO, place))
+    _check_span(span)
+    if hasattr(source, "read"):
+        binary(cast(BinaryIO, source))
+    if not isinstance(out, str | Path):
+        binary(out, "write")
+        if out is source:
+            raise UsageError("the output is the stream that is read: give another")
     if isinstance(out, str | Path) and isinstance(source, str | Path):
         with contextlib.suppress(OSError):  # one of them is not there
             if Path(out).samefile(source):
                 raise UsageError(f"output {out} is the input: name another output")
+
+
+def _check_span(span: Span) -> None:
+    if not isinstance(span, Span):
+        raise UsageError(f"span {span!r}: give dfc.Span.parse(start, end, duration)")
 
 
 def repeatable(source: Source) -> bool:
@@ -218,7 +241,9 @@ def _open_source(
         raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
     if size or not span.whole:
         raise UsageError("span and size are for videos: cut and scale arrays before they are given")
-    arrays = iter(source)
+    arrays = iter(cast(Iterable[np.ndarray], source))
+    if arrays is source:
+        arrays = map(_copied, arrays)
     first = next(arrays, None)
     if first is None:
         raise UsageError("the video has no frame: nothing to encode")
@@ -230,6 +255,11 @@ def _pictures(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[Picture
     yield Picture(first, 0, 1)
     for number, frame in enumerate(rest, 1):
         yield Picture(_checked(frame, first.shape), number, 1)
+
+
+def _copied(frame: np.ndarray) -> np.ndarray:
+    """What makes frames as they are asked for may fill the same array again, as `cv2.VideoCapture.read` does."""
+    return frame.copy() if isinstance(frame, np.ndarray) else frame
 
 
 def _checked(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -256,7 +286,7 @@ def _frame_rate(rate: Fraction | float) -> Fraction:
 def decode(
     source: Readable,
     *,
-    model: str | Loaded | None = None,
+    model: str | Path | Loaded | None = None,
     conceal: bool = False,
     device: str = "auto",
     dtype: str = "auto",
@@ -280,10 +310,14 @@ def decode(
     Raises:
         InputError: the source cannot be opened.
         DamagedError, ModelError: as :class:`Decoder`, also while iterating.
+        UsageError: while iterating, no frame is in the span.
     """
 
+    _check_span(span)
+    given = _named_model(model)
+
     def chosen(preamble: Preamble) -> Loaded:
-        return model_for(preamble, model, device, dtype)
+        return model_for(preamble, given, device, dtype)
 
     stream = readable(source)
     if not isinstance(source, str | Path):

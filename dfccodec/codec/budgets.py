@@ -69,7 +69,9 @@ class Budget:
         Raises:
             UsageError: as of :meth:`parse`.
         """
-        return budget if isinstance(budget, Budget) else cls.parse(str(budget))
+        if isinstance(budget, Budget):
+            return budget
+        return cls.parse(str(int(budget) if isinstance(budget, float) and budget.is_integer() else budget))
 
     def __str__(self) -> str:
         """The text that :meth:`parse` reads as this budget."""

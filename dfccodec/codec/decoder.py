@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -62,7 +63,7 @@ class Decoder:
     Raises:
         DamagedError: the file is damaged and `conceal` is off.
         ModelError: the model is missing or another.
-        UsageError: it is iterated over a second time.
+        UsageError: it is iterated over a second time, or no frame is in the span.
     """
 
     def __init__(
@@ -96,10 +97,29 @@ class Decoder:
         self._wrecks: list[bytes] = []  # those bytes
         self._last: Picture | None = None
 
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, where it was opened for this; needed only by those who do not iterate to the end."""
+        if self._owned is not None:
+            self._owned.close()
+
     def __iter__(self) -> Iterator[Picture]:
         if self._begun:
             raise UsageError("a Decoder gives its frames once: call dfc.decode again, or go on with the same iterator")
         self._begun = True
+        found = False
+        for picture in self._pictures():
+            found = True
+            yield picture
+        if not (found or self._span.whole or self.damage):
+            raise UsageError("no frame is in the range: the file ends before it, or the range does")
+
+    def _pictures(self) -> Iterator[Picture]:
         try:
             for item in self._items():
                 if isinstance(item, Damage):
@@ -118,8 +138,7 @@ class Decoder:
                     self.ended = True
                     break
         finally:
-            if self._owned is not None:
-                self._owned.close()
+            self.close()
 
     @property
     def lost_tracks(self) -> LostTracks:

@@ -36,6 +36,11 @@ class ClipView:
         self.kept: np.ndarray = head.clip.kept
         self.kept_indices: np.ndarray = np.flatnonzero(head.clip.kept)
 
+    def __repr__(self) -> str:
+        record = self.record
+        first, last = record.first_frame, record.first_frame + record.frames - 1
+        return f"<clip of frames {first} to {last}, {len(self.kept_indices)} kept, QP {record.qp}>"
+
     @property
     def latents(self) -> np.ndarray:
         """(K, tiles, rows, columns, C) int16, read and checked now.
@@ -79,6 +84,10 @@ class DfcFile:
         self._clips = [ClipView(self, head) for head in self.summary.clips]
         self.frames = sum(len(c.kept) for c in self._clips)
         self.kept = sum(len(c.kept_indices) for c in self._clips)
+
+    def __repr__(self) -> str:
+        h = self.header
+        return f"<DfcFile {h.width}×{h.height}, {self.frames} frames, {self.kept} kept, in {len(self)} clips>"
 
     def __len__(self) -> int:
         return len(self._clips)

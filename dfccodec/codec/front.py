@@ -13,6 +13,7 @@ from dfccodec.codec import verify as verifying
 from dfccodec.codec.budgets import Budget
 from dfccodec.codec.output import replacing
 from dfccodec.container.named import Readable, binary, named, readable
+from dfccodec.errors import UsageError
 
 
 def verify(source: Readable, progress: Callable[[int], None] | None = None) -> verifying.Verdict:
@@ -37,6 +38,7 @@ def recover(
         InputError: the file cannot be opened.
         DfcError: as there.
     """
+    _check_apart(source, out)
     with _reading(source) as stream, _writing(out) as to:
         return recovering.recover(stream, to, progress)
 
@@ -56,9 +58,14 @@ def trim(
 
     Raises:
         InputError: the file cannot be opened.
+        UsageError: start or end is no number of a frame.
         DfcError: as there.
     """
     chosen = budget if budget is None else Budget.of(budget)
+    for name, frame in (("start", start), ("end", end)):
+        if frame is not None and (not isinstance(frame, int) or frame < 0):
+            raise UsageError(f"{name} {frame!r} is no number of a frame: give a whole number from 0")
+    _check_apart(source, out)
     with _reading(source) as stream, _writing(out) as to:
         return trimming.trim(stream, to, chosen, start, end, seed, progress)
 
@@ -78,4 +85,9 @@ def _writing(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
         with replacing(Path(out)) as stream:
             yield stream
     else:
-        yield binary(out)
+        yield binary(out, "write")
+
+
+def _check_apart(source: Readable, out: str | Path | BinaryIO) -> None:
+    if source is out and not isinstance(out, str | Path):
+        raise UsageError("the output is the stream that is read: give another, or a path, which is replaced at the end")

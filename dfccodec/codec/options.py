@@ -33,7 +33,7 @@ def make_settings(
     Raises:
         UsageError: a value is wrong, or two options contradict each other.
     """
-    if preset is not None and preset not in PRESETS:
+    if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
         raise UsageError(f"preset {preset!r} is unknown; give one of: {', '.join(PRESETS)}")
     if target is not None and qp is not None:
         raise UsageError(f"--qp {qp} and {target.option} are given: a target chooses the QPs; leave out one of them")
@@ -52,5 +52,11 @@ def make_settings(
         free=chosen is None,
         select=selection.parse(str(options["select"])),
         effort=Effort.parse(str(options["effort"])),
-        refine=int(options["refine"]) if "refine" in options else None,
+        refine=_steps(options["refine"]) if "refine" in options else None,
     )
+
+
+def _steps(value: str | int) -> int:
+    if isinstance(value, int) or (isinstance(value, str) and value.removeprefix("-").isdecimal()):
+        return int(value)
+    raise UsageError(f"refine {value!r} is no number of steps: give a whole number, 0 or more")

@@ -152,6 +152,14 @@ def refine(
     """
     if not now.values.size:
         return Refined(now, 0.0, 0.0)
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched off
+        return _refined(latents, now, clip, header, steps, loaded, count, snap)
+
+
+def _refined(
+    latents: np.ndarray, now: Quantized, clip: Kept, header: Header, steps: np.ndarray, loaded: Loaded, count: int,
+    snap: float,
+) -> Refined:  # fmt: skip
     sizes = step_sizes(steps, clip.qp)
     descent = _Descent(clip, header, loaded, sizes, now.vectors)
     y = torch.from_numpy((latents / sizes).astype(np.float32))

@@ -19,7 +19,7 @@ from dfccodec.limits import MAX_STREAMS
 
 @dataclass
 class Verdict:
-    """What `verify` found; `faults` is empty for a sound file.
+    """What `verify` found; true for a sound file, whose `faults` are none.
 
     Attributes:
         preamble: header, model, steps, tags.
@@ -34,6 +34,10 @@ class Verdict:
     kept: int = 0
     faults: list[Damage] = field(default_factory=list)
     latent_hash: bytes = b""
+
+    def __bool__(self) -> bool:
+        """Whether the file is sound."""
+        return not self.faults
 
 
 def verify(stream: BinaryIO, progress: Callable[[int], None] | None = None) -> Verdict:

@@ -33,22 +33,34 @@ def readable(source: Readable) -> BinaryIO:
 
     Raises:
         InputError: it does not open.
-        UsageError: it is a stream of text.
+        UsageError: it is a stream of text, closed, or nothing to read from.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     return stream_of(source) if isinstance(source, str | Path) else binary(source)
 
 
-def binary(stream: BinaryIO) -> BinaryIO:
+def binary(stream: BinaryIO, verb: str = "read") -> BinaryIO:
     """The stream itself.
 
+    Args:
+        stream: to read from, or to write to.
+        verb: `read` or `write`.
+
     Raises:
-        UsageError: it is one of text.
+        UsageError: it is one of text, closed, open for the other, or no stream at all.
     """
     given: object = stream
     if isinstance(given, io.TextIOBase):
         raise UsageError("the stream is one of text: open it with 'rb' or 'wb'")
+    if not hasattr(given, verb):
+        ways = "a path, bytes or a binary stream" if verb == "read" else "a path or a binary stream"
+        raise UsageError(f"nothing to {verb}: a value of type {type(given).__name__}; give {ways}")
+    if getattr(given, "closed", False):
+        raise UsageError(f"the stream to {verb} is closed: open it again")
+    able = getattr(given, "readable" if verb == "read" else "writable", None)
+    if callable(able) and not able():
+        raise UsageError(f"the stream is not open to {verb}: open it with {'rb' if verb == 'read' else 'wb'!r}")
     return stream
 
 

@@ -76,7 +76,10 @@ class Feed:
 
 def name_of(source: Path | BinaryIO | Feed) -> str:
     """A source for people."""
-    return str(source) if isinstance(source, Path) else "standard input"
+    if isinstance(source, Path):
+        return str(source)
+    stream = source._stream if isinstance(source, Feed) else source
+    return "standard input" if getattr(stream, "name", None) in (0, "<stdin>") else "the stream"
 
 
 def open_input(source: Path | BinaryIO | Feed) -> InputContainer:

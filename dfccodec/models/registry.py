@@ -233,11 +233,14 @@ def load(
         ModelError: missing, faulty, or a network that is no codec.
         UsageError: a device this machine does not have.
     """
-    checked = open_checked(resolve(spec), config)
-    wrapper = FAMILIES[checked.info.family].codec
-    if wrapper is None:
-        raise ModelError(f"model {spec!r} is a generator ({checked.info.family}), no codec; use mini or dfc-170m")
-    module = _fill(checked, device, dtype)
+    import torch
+
+    with torch.inference_mode(False):  # else nobody could ever take a gradient, as refinement does
+        checked = open_checked(resolve(spec), config)
+        wrapper = FAMILIES[checked.info.family].codec
+        if wrapper is None:
+            raise ModelError(f"model {spec!r} is a generator ({checked.info.family}), no codec; use mini or dfc-170m")
+        module = _fill(checked, device, dtype)
     model: Any = import_object(wrapper)(module) if wrapper else module
     return model, checked.info
 

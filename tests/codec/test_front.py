@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support import flat_model, moving, write_video
 
 import dfccodec as dfc
@@ -58,7 +60,7 @@ def test_a_file_may_be_trimmed_in_place_and_is_kept_when_that_fails(data: bytes,
 
 
 def test_budgets_are_numbers_too(data: bytes) -> None:
-    for budget in ("8", 8, np.int64(8)):
+    for budget in ("8", 8, 8.0, np.int64(8)):
         out = io.BytesIO()
         dfc.encode(moving(40), out, model=FLAT, budget=budget)
         assert out.getvalue() == data
@@ -73,7 +75,11 @@ def test_budgets_are_numbers_too(data: bytes) -> None:
         ({"seed": 1.5}, "seed 1.5 is out of range"),
         ({"snap": "x"}, "snap 'x' is out of range"),
         ({"size": "48"}, "span and size are for videos"),
-        ({"span": ("1", "2")}, "give Span.parse"),
+        ({"span": ("1", "2")}, r"give dfc\.Span\.parse"),
+        ({"refine": "abc"}, "refine 'abc' is no number of steps"),
+        ({"refine": 1.7}, "refine 1.7 is no number of steps"),
+        ({"preset": ["fast"]}, "is unknown; give one of"),
+        ({"model": 3}, "model of type int: give a name, a path"),
     ],
 )
 def test_arguments_that_cannot_be_are_named(options: dict[str, Any], says: str) -> None:
@@ -99,3 +105,104 @@ def test_places_that_cannot_be_are_refused_before_any_work(data: bytes, tmp_path
     with pytest.raises(UsageError, match="one of text"):
         dfc.verify(io.StringIO("x"))  # type: ignore[arg-type]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "folder"]
+    with pytest.raises(UsageError, match="the output is the stream"):
+        dfc.trim(stream := io.BytesIO(data), stream)
+
+
+@pytest.mark.parametrize("source", [None, 5, [b"x"], np.zeros(3, np.uint8)])
+def test_what_is_no_file_is_named(source: Any) -> None:
+    for work in (dfc.open, dfc.decode, dfc.verify, lambda s: dfc.trim(s, io.BytesIO())):
+        with pytest.raises(UsageError, match=f"nothing to read: a value of type {type(source).__name__}"):
+            work(source)
+
+
+@pytest.mark.parametrize("out", [None, b"x", 5])
+def test_what_is_no_output_is_named(out: Any, data: bytes) -> None:
+    for work in (lambda: dfc.encode(moving(2), out, model=FLAT), lambda: dfc.trim(data, out)):
+        with pytest.raises(UsageError, match=f"nothing to write: a value of type {type(out).__name__}"):
+            work()
+
+
+def test_streams_that_are_closed_or_open_for_the_other_are_named(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.dfc"
+    path.write_bytes(data)
+    closed = io.BytesIO(data)
+    closed.close()
+    with pytest.raises(UsageError, match="the stream to read is closed"):
+        dfc.decode(closed)
+    with path.open("rb") as stream, pytest.raises(UsageError, match="not open to write"):
+        dfc.encode(moving(2), stream, model=FLAT)
+    with (tmp_path / "b").open("wb") as stream, pytest.raises(UsageError, match="not open to read"):
+        dfc.verify(stream)
+
+
+def test_a_verdict_is_true_for_a_sound_file(data: bytes) -> None:
+    assert dfc.verify(data)
+    assert not dfc.verify(data[:-200])
+
+
+@pytest.mark.parametrize("place", [{"start": -5}, {"start": 1.5}, {"end": "3"}])
+def test_frames_to_trim_to_are_whole_numbers(place: dict[str, Any], data: bytes) -> None:
+    with pytest.raises(UsageError, match="is no number of a frame"):
+        dfc.trim(data, io.BytesIO(), **place)
+
+
+def test_a_span_to_decode_is_one_and_has_a_frame(data: bytes) -> None:
+    with pytest.raises(UsageError, match=r"give dfc\.Span\.parse"):
+        dfc.decode(data, model=FLAT, span="#1")  # type: ignore[arg-type]
+    assert len(list(dfc.decode(data, model=FLAT, span=dfc.Span.parse("#10", "#12")))) == 2
+    with pytest.raises(UsageError, match="no frame is in the range"):
+        list(dfc.decode(data, model=FLAT, span=dfc.Span.parse("#100")))
+
+
+def test_a_decoder_can_be_closed_before_its_end(data: bytes, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    path = tmp_path / "a.dfc"
+    path.write_bytes(data)
+    with dfc.decode(path, model=FLAT) as decoder:
+        assert decoder.preamble.header.width > 0
+    del decoder
+    assert not recwarn.list
+
+
+def test_bytes_of_a_video_are_a_source(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", moving(3))
+    outs = [io.BytesIO(), io.BytesIO()]
+    for source, out in zip((video, video.read_bytes()), outs, strict=True):
+        assert dfc.encode(source, out, model=FLAT).frames == 3
+    assert dfc.verify(outs[0].getvalue()).latent_hash == dfc.verify(outs[1].getvalue()).latent_hash
+
+
+def test_an_iterator_may_fill_one_array_again_and_again(data: bytes) -> None:
+    buffer = np.empty_like(moving(40)[0])
+
+    def frames() -> Iterator[np.ndarray]:
+        for frame in moving(40):
+            np.copyto(buffer, frame)
+            yield buffer
+
+    out = io.BytesIO()
+    dfc.encode(frames(), out, model=FLAT, budget=8)
+    assert out.getvalue() == data
+
+
+def test_encoding_works_where_no_gradient_is_taken() -> None:
+    # As a researcher's evaluation runs; refinement takes gradients all the same.
+    outs = [io.BytesIO(), io.BytesIO(), io.BytesIO()]
+    with torch.inference_mode():
+        loaded = dfc.load_model("mini", dtype="float32")
+        dfc.encode(moving(8), outs[0], model=loaded, budget=2)
+    dfc.encode(moving(8), outs[1], model=loaded, budget=2)
+    dfc.encode(moving(8), outs[2], model=dfc.load_model("mini", dtype="float32"), budget=2)
+    assert len({out.getvalue() for out in outs}) == 1
+
+
+def test_the_public_names_are_to_be_found() -> None:
+    assert set(dir(dfc)) == set(dfc.__all__)
+    for name in dfc.__all__:
+        assert getattr(dfc, name) is not None
+
+
+def test_what_is_open_says_what_it_is(data: bytes) -> None:
+    with dfc.open(data) as file:
+        assert "40 frames, 10 kept, in 2 clips" in repr(file)
+        assert repr(file[1]) == "<clip of frames 32 to 39, 2 kept, QP 24>"
