@@ -19,7 +19,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Folder of footage: videos, or *.frames.npy.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log, curves and weights.")],
     recipe: Annotated[str, typer.Option(help="mini, published, or the path of a .toml file.")] = "mini",
-    minutes: Annotated[float | None, typer.Option(min=0, help="Length of the run in minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run in steps.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on from this last.pt.")] = None,
     start: Annotated[str | None, typer.Option(help="Start from these weights: a model's name or file.")] = None,
@@ -36,8 +36,8 @@ def train(
     """Train a model from a folder of footage, or go on with one."""
     if resume and start:
         raise UsageError("--resume and --start both say where to begin: give one of them")
-    if (out / "last.pt").exists() and resume is None:
-        last = out / "last.pt"
+    last = out / "last.pt"
+    if last.exists() and not (resume is not None and resume.exists() and resume.samefile(last)):
         raise OutputExistsError(f"{last} exists: go on with --resume {last}, or name another --out")
     from dfccodec.training.run import Request
     from dfccodec.training.run import train as run

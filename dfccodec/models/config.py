@@ -82,6 +82,15 @@ class JsonConfig:
             raise ModelError(f"model config: key {missing[0]!r} is missing; add it ({_spell(hints[missing[0]])})")
         return cls(**{key: _convert(key, value, hints[key]) for key, value in values.items()})
 
+    @classmethod
+    def changed(cls, base: Self, values: Mapping[str, object]) -> Self:
+        """A configuration with some values of another, by their names.
+
+        Raises:
+            ModelError: an unknown key, a value of wrong type or range.
+        """
+        return cls.from_json(json.dumps({"family": cls.family, **dataclasses.asdict(base), **values}, default=str))
+
     def require(self, condition: bool, key: str, fix: str) -> None:
         """Raise `ModelError` naming `key`, its value and `fix` unless `condition` holds."""
         if not condition:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,10 @@ def is_held_out(source: str, share: float = 0.08) -> bool:
     return value / 2**32 < share
 
 
-def load_scenes(folder: Path, short_side: int = 256, every: int = 1, most: int | None = None) -> Iterator[Scene]:
+def load_scenes(
+    folder: Path, short_side: int = 256, every: int = 1, most: int | None = None,
+    passed_over: Callable[[str], None] | None = None,
+) -> Iterator[Scene]:  # fmt: skip
     """Decode every video in a folder, scaled so that its short side is `short_side` pixels (Lanczos).
 
     Args:
@@ -47,23 +50,41 @@ def load_scenes(folder: Path, short_side: int = 256, every: int = 1, most: int |
         short_side: pixels.
         every: keep one frame in so many.
         most: frames kept per file at the most.
+        passed_over: told of each file that cannot be read; None to raise.
 
     Raises:
-        InputError: the folder is none, or holds no video.
+        InputError: the folder is none, or holds no video that can be read.
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: --data names a folder of .mp4, .mkv, .mov or .webm files")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES or p.name.endswith(PACKED))
     if not files:
         raise InputError(f"no video in {folder}: name a folder of .mp4, .mkv, .mov or .webm files")
+    found = False
     for path in files:
-        if path.name.endswith(PACKED):
-            packed = np.load(path, allow_pickle=False)[::every][:most]
-            yield Scene(source_of(path.name.removesuffix(PACKED)), packed)
+        try:
+            scene = _scene(path, short_side, every, most)
+        except InputError as error:
+            if passed_over is None:
+                raise
+            passed_over(f"passed over: {error}")
             continue
-        frames = read_scaled(path, short_side, every=every, most=most)
-        if len(frames):
-            yield Scene(source_of(path.name), np.stack(frames))
+        if len(scene.frames):
+            found = True
+            yield scene
+    if not found:
+        raise InputError(f"no video in {folder} can be read")
+
+
+def _scene(path: Path, short_side: int, every: int, most: int | None) -> Scene:
+    if path.name.endswith(PACKED):
+        try:
+            packed = np.load(path, allow_pickle=False)[::every][:most]
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"cannot read {path}: {error}") from None
+        return Scene(source_of(path.name.removesuffix(PACKED)), packed)
+    frames = read_scaled(path, short_side, every=every, most=most)
+    return Scene(source_of(path.name), np.stack(frames) if len(frames) else np.zeros((0, 0, 0, 3), np.uint8))
 
 
 def split_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], list[Scene]]:

@@ -50,6 +50,8 @@ class Task(Protocol):
     """The part of `system` that is averaged and shipped."""
     config_json: str
     """Its configuration, for the file of weights."""
+    max_frames: int
+    """Of a clip."""
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
         """Arguments of `system` for one step."""
@@ -106,7 +108,24 @@ class Loop:
         self.average = {k: v.detach().clone().float() for k, v in task.model.state_dict().items()}
         self.optimizer: torch.optim.Adam | None = None
         self._pending: dict[str, Any] | None = None
+        self._check_recipe()
         plan.folder.mkdir(parents=True, exist_ok=True)
+
+    def _check_recipe(self) -> None:
+        """What only the model can tell.
+
+        Raises:
+            InputError: a stage freezes what is not there, or its clips are too long.
+        """
+        names = [name for name, _ in self.task.model.named_parameters()]
+        for stage in self.recipe.stages:
+            where = f"recipe {self.recipe.name}, stage {stage.name}"
+            for prefix in stage.frozen:
+                if not any(name.startswith(prefix) for name in names):
+                    known = ", ".join(sorted({name.split(".")[0] for name in names}))
+                    raise InputError(f"{where}: frozen has {prefix!r}, but no parameter begins so; there are {known}")
+            if stage.frames > self.task.max_frames:
+                raise InputError(f"{where}: frames is {stage.frames}; this model takes {self.task.max_frames} at most")
 
     def run(self) -> bool:
         """Train to the end of the recipe, or to `stop_after`; True if the end was reached."""
@@ -122,9 +141,9 @@ class Loop:
 
     def _run_stage(self, stage: Stage) -> bool:
         system = self._enter(stage)
-        length = (self.plan.minutes or self.plan.steps or 0) * stage.share
+        length = self._length(stage)
         seen: list[float] = []
-        if self.at.stage_step == 0:  # what the stage begins with is the first to beat
+        if self.at.stage_step == 0 and length:  # what the stage begins with is the first to beat
             self._report(stage, None)
         last = tick = time.monotonic()
         while self.at.done < length:
@@ -143,6 +162,14 @@ class Loop:
                 seen, last = [], time.monotonic()
                 tick = last  # judging is not training
         return True
+
+    def _length(self, stage: Stage) -> float:
+        """Of a stage, in minutes or steps; steps of all stages add up to those of the run."""
+        if self.plan.minutes is not None:
+            return self.plan.minutes * stage.share
+        steps = self.plan.steps or 0
+        before = sum(s.share for s in self.recipe.stages[: self.at.stage])
+        return round(steps * (before + stage.share)) - round(steps * before)
 
     def _enter(self, stage: Stage) -> nn.Module:
         """Freeze, make or restore the optimizer, wrap for several processes."""
@@ -233,32 +260,58 @@ class Loop:
             "optimizer": self.optimizer.state_dict() if self.optimizer else self._pending,
             "progress": dataclasses.asdict(self.at),
             "recipe": self.recipe.name,
+            "stages": [stage.name for stage in self.recipe.stages],
+            "unit": self._unit,
             "seed": self.plan.seed,
         }
         _write(self.plan.folder / "last.pt", state)
 
-    def resume(self, path: Path) -> None:
+    @property
+    def _unit(self) -> str:
+        return "steps" if self.plan.minutes is None else "minutes"
+
+    def resume(self, path: Path, state: dict[str, Any]) -> None:
         """Go on from a checkpoint: in the middle of its run, or with a new run from the weights it ended with.
 
+        Args:
+            path: of it, for messages.
+            state: what :func:`load_checkpoint` returned, for this recipe.
+
         Raises:
-            InputError: it is no checkpoint of this recipe, or was made with another seed.
+            InputError: the model has another configuration, or the run was interrupted and had other stages, another
+                seed or unit of length, or has come farther than this one would.
         """
-        state = load_checkpoint(path)
-        if state["recipe"] != self.recipe.name:
-            raise InputError(f"{path} was made by recipe {state['recipe']}, not {self.recipe.name}: give --recipe")
-        self.task.system.load_state_dict(state["system"])
+        try:
+            self.task.system.load_state_dict(state["system"])
+        except RuntimeError:  # names or shapes
+            raise InputError(
+                f"{path} holds a model of another configuration than recipe {self.recipe.name} has now: "
+                "give the recipe it was made by, or --start with its weights"
+            ) from None
         self.average = {k: v.to(self.plan.device) for k, v in state["average"].items()}
         self.at = Progress(**state["progress"])
-        self._pending = state["optimizer"]
-        if self.at.stage >= len(self.recipe.stages):
+        stages = [stage.name for stage in self.recipe.stages]
+        if self.at.stage >= len(state["stages"]):
             self.at = Progress(step=self.at.step)
+            return
+        for what, option, was, now in (
+            ("stages", "--stage", " and ".join(state["stages"]), " and ".join(stages)),
+            ("a length", "--minutes or --steps", f"in {state['unit']}", f"in {self._unit}"),
+            ("seed", "--seed", state["seed"], self.plan.seed),
+        ):
+            if was != now:
+                raise InputError(f"{path} is of an interrupted run with {what} {was}, this one has {now}: see {option}")
+        if self.at.done and self.at.done >= self._length(self.recipe.stages[self.at.stage]):
+            name, unit = stages[self.at.stage], self._unit
+            raise InputError(f"{path} has come {self.at.done:g} {unit} far in stage {name}: give a longer run")
+        self._pending = state["optimizer"]
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, tensors and plain values only.
+def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """Read a checkpoint of a recipe, tensors and plain values only.
 
     Raises:
-        InputError: there is none, or it holds something else.
+        InputError: there is none, or it holds something else, or is of another recipe.
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
@@ -266,8 +319,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint {path}: --resume names a last.pt of an earlier run") from None
     except Exception as error:  # torch raises a dozen kinds for a broken zip
         raise InputError(f"{path} is no checkpoint of dfc train ({type(error).__name__})") from None
-    if not isinstance(state, dict) or not {"system", "average", "progress", "recipe"} <= set(state):
-        raise InputError(f"{path} is no checkpoint of dfc train: give the last.pt of a run")
+    keys = {"system", "average", "optimizer", "progress", "recipe", "stages", "unit", "seed"}
+    if not isinstance(state, dict) or not keys <= set(state):
+        raise InputError(f"{path} is no checkpoint of this dfc train: give the last.pt of a run")
+    if state["recipe"] != recipe.name:
+        raise InputError(f"{path} was made by recipe {state['recipe']}, not {recipe.name}: give --recipe")
     return state
 
 

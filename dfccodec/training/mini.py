@@ -186,16 +186,22 @@ class MiniTask:
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = tuple(options.get("qps", (8, 48)))
+        if (
+            len(self.qps) != 2
+            or not all(isinstance(q, int) for q in self.qps)
+            or not 0 <= self.qps[0] <= self.qps[1] < 64
+        ):
+            raise InputError(f"recipe: qps is {list(self.qps)}; give the first and the last of 0 to 63")
         self.all_kept = float(options.get("all_kept", 0.35))
         asked = options.get("config")
-        config = MiniConfig(**_tuples(asked)) if asked else start.config if start else MiniConfig()
+        config = MiniConfig.changed(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
         model = _grown(start, config) if start else _from_linear(config, train, bool(options.get("fitted", False)))
         weights = {name: float(options.get(name, by_default)) for name, by_default in WEIGHTS.items()}
         moving = bool(options.get("moving", True))
         self.system = MiniSystem(model, autocast=autocast, moving=moving, **weights).to(device)
         self.model = self.system.model
         self.config_json, self.coding = self.model.config_json, coding_for(self.model)
-        self.device, self.autocast = device, autocast
+        self.device, self.autocast, self.max_frames = device, autocast, Mini.max_frames
         self.clips = Clips(train, device)
         self.held_out = held_out_clips(held_out, 32, 256, PATCH, JUDGED_CLIPS)
         self._linear: dict[int, list[tuple[float, float]]] = {}
@@ -306,7 +312,3 @@ def _grown(start: Mini, config: MiniConfig) -> Mini:
             "it can add blocks, at the end of each stage, and nothing else"
         )
     return model
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -130,12 +130,13 @@ class PublishedTask:
         weights = dict(options.get("weights", {}))
         if unknown := set(weights) - set(WEIGHTS):
             raise InputError(f"recipe: weight {min(unknown)!r} is unknown; known are {', '.join(WEIGHTS)}")
-        config = VAEConfig(**options["config"]) if "config" in options else PUBLISHED_VAE
+        config = VAEConfig.changed(PUBLISHED_VAE, options.get("config", {}))
         self.system = PublishedSystem(start or VideoVAE(config), weights, autocast).to(device)
         self.model = self.system.model
         self.config_json = self.model.config.to_json()
         side = self.model.config.height
         self.clips, self.device = Clips(train, device), device
+        self.max_frames = self.model.config.max_temporal_len
         frames = min(32, self.model.config.max_temporal_len)
         self.held_out = held_out_clips(held_out, frames, side, side, 8)
 

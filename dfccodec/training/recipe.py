@@ -106,7 +106,10 @@ def parse_recipe(name: str, text: str) -> Recipe:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name}: not TOML ({error})") from None
-    stages = tuple(_build(Stage, row, f"recipe {name}, stage {n}") for n, row in enumerate(values.pop("stage", [])))
+    rows = values.pop("stage", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"recipe {name}: stage is no table; write [[stage]]")
+    stages = tuple(_build(Stage, row, f"recipe {name}, stage {n}") for n, row in enumerate(rows))
     if not stages:
         raise InputError(f"recipe {name}: no [[stage]]; add one")
     _check(name, stages)
@@ -114,6 +117,10 @@ def parse_recipe(name: str, text: str) -> Recipe:
     whole: Recipe = _build(
         Recipe, {"name": name, "stages": stages, "options": options, "text": text, **values}, f"recipe {name}"
     )
+    if not 0 <= whole.ema < 1:
+        raise InputError(f"recipe {name}: ema is {whole.ema}; give 0 to less than 1")
+    if not whole.clip_norm > 0:
+        raise InputError(f"recipe {name}: clip_norm is {whole.clip_norm}; give more than 0")
     return whole
 
 
@@ -126,8 +133,29 @@ def _check(name: str, stages: tuple[Stage, ...]) -> None:
             raise InputError(f"recipe {name}, stage {stage.name}: refined is {stage.refined}; give 0 to 1")
         if stage.crop % 16:
             raise InputError(f"recipe {name}, stage {stage.name}: crop is {stage.crop}; give a multiple of 16")
+    if len({stage.name for stage in stages}) < len(stages):
+        raise InputError(f"recipe {name}: two stages have one name; --stage could not tell them apart")
     if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
         raise InputError(f"recipe {name}: the shares of its stages add up to {sum(s.share for s in stages):g}, not 1")
+
+
+_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "str": ("a text", (str,)),
+    "int": ("a whole number", (int,)),
+    "float": ("a number", (int, float)),
+    "tuple[str, ...]": ("a list of texts", (list,)),
+    "Mapping[str, Any]": ("a table", (Mapping,)),
+}
+
+
+def _check_type(where: str, key: str, value: object, kind: str) -> None:
+    """By the annotation of a field; other fields come from here."""
+    what, types = _TYPES.get(kind, ("", (object,)))
+    good = isinstance(value, types) and (not isinstance(value, bool) or object in types)
+    if isinstance(value, list):
+        good = good and all(isinstance(item, str) for item in value)
+    if not good:
+        raise InputError(f"{where}: {key} is {value!r}; give {what}")
 
 
 def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
@@ -138,4 +166,6 @@ def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
     missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in row]
     if missing:
         raise InputError(f"{where}: key {missing[0]!r} is missing")
+    for key, value in row.items():
+        _check_type(where, key, value, str(fields[key].type))
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})

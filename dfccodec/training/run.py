@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from dfccodec.models import registry
 from dfccodec.models.mini import Mini
 from dfccodec.models.vae import VideoVAE
 from dfccodec.training.export import export
-from dfccodec.training.footage import Scene, load_scenes, split_scenes
-from dfccodec.training.loop import Loop, Notice, Plan, Task
+from dfccodec.training.footage import Scene, is_held_out, load_scenes, split_scenes
+from dfccodec.training.loop import Loop, Notice, Plan, Task, load_checkpoint
 from dfccodec.training.mini import MiniTask
 from dfccodec.training.published import PublishedTask
 from dfccodec.training.recipe import Recipe, load_recipe
@@ -74,14 +75,20 @@ def train(request: Request, notice: Notice = lambda _: None) -> bool:
     Under `torchrun` every process calls this: one GPU each, or one share of the cores (gloo).
 
     Raises:
-        UsageError: the length is not said, or said twice; unknown recipe, stage, device.
+        UsageError: the length is not said, or said twice; unknown recipe, stage, device; no folder to write to.
         InputError: no footage, or no checkpoint to go on from.
     """
     if (request.minutes is None) == (request.steps is None):
         raise UsageError("how long to train is not clear: give one of --minutes and --steps")
+    if request.minutes is not None and not 0 < request.minutes < math.inf:
+        raise UsageError(f"--minutes {request.minutes:g} is no length of a run: give more than 0")
     recipe = load_recipe(request.recipe)
     if request.stage:
         recipe = recipe.only(request.stage)
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {request.out} is no folder to write to: {error.strerror}") from None
     device = _join(request)
     try:
         return _train(request, recipe, device, notice)
@@ -93,15 +100,20 @@ def train(request: Request, notice: Notice = lambda _: None) -> bool:
 def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notice) -> bool:
     torch.manual_seed(request.seed)
     autocast = pick_dtype(request.dtype, device)
-    scenes = list(load_scenes(request.data, most=request.frames))
+    # Footage takes minutes to decode: what can be wrong with anything else is found first.
+    state = load_checkpoint(request.resume, recipe) if request.resume else None
+    start = load_start(request.start, recipe) if request.start else None
+    scenes = list(load_scenes(request.data, most=request.frames, passed_over=lambda text: notice({"note": text})))
     notice({"note": f"{len(scenes)} scenes, {sum(len(s.frames) for s in scenes)} frames in memory"})
-    task = make_task(recipe, scenes, device, autocast, request.start)
+    if len({is_held_out(scene.source) for scene in scenes}) == 1:
+        notice({"note": "no source is held out: the best weights will be chosen by clips that are trained on"})
+    task = make_task(recipe, scenes, device, autocast, start)
     plan = Plan(
         request.out, request.minutes, request.steps, request.stop_after, request.report, request.seed, device, autocast
     )
     loop = Loop(task, recipe, plan, notice)
-    if request.resume:
-        loop.resume(request.resume)
+    if request.resume and state:
+        loop.resume(request.resume, state)
     ended = loop.run()
     if loop.rank == 0:
         best = request.out / "best.pt"
@@ -112,23 +124,34 @@ def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notic
 
 
 def make_task(
-    recipe: Recipe, scenes: Sequence[Scene], device: torch.device, autocast: torch.dtype, start: str | None = None
-) -> Task:
-    """The task a recipe names.
+    recipe: Recipe, scenes: Sequence[Scene], device: torch.device, autocast: torch.dtype,
+    start: nn.Module | None = None,
+) -> Task:  # fmt: skip
+    """The task a recipe names, from weights of :func:`load_start` or from its own beginning.
 
     Raises:
         InputError: the recipe names none.
     """
     training, held_out = split_scenes(scenes)
-    if recipe.task not in TASKS:
-        raise InputError(f"recipe {recipe.name}: task {recipe.task!r} is unknown; give one of {', '.join(TASKS)}")
-    kind, network = TASKS[recipe.task]
-    model = _load_start(start, network, recipe) if start else None
-    task: Task = kind(recipe.options, training, held_out, device, autocast, model)
+    kind, _ = _named_task(recipe)
+    task: Task = kind(recipe.options, training, held_out, device, autocast, start)
     return task
 
 
-def _load_start(start: str, network: type[nn.Module], recipe: Recipe) -> nn.Module:
+def _named_task(recipe: Recipe) -> tuple[Callable[..., Any], type[nn.Module]]:
+    if recipe.task not in TASKS:
+        raise InputError(f"recipe {recipe.name}: task {recipe.task!r} is unknown; give one of {', '.join(TASKS)}")
+    return TASKS[recipe.task]
+
+
+def load_start(start: str, recipe: Recipe) -> nn.Module:
+    """The network that a recipe trains, with weights of a model's name or file.
+
+    Raises:
+        InputError: it is another network.
+        ModelError: it is missing or does not load.
+    """
+    network = _named_task(recipe)[1]
     module: Any = registry.load(start)[0]
     module = getattr(module, "vae", module)  # the published network stands behind a wrapper
     if not isinstance(module, network):

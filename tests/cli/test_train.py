@@ -51,6 +51,8 @@ def test_a_run_is_stopped_and_goes_on(place: Path, capsys: pytest.CaptureFixture
     last = str(place / "run" / "last.pt")
     assert f"--resume {last}" in capsys.readouterr().err
     assert main(arguments(place, "run", "--steps", "4", "--resume", last)) == 0
+    assert main(arguments(place, "second", "--steps", "1", "--resume", last)) == 0
+    assert main(arguments(place, "second", "--steps", "1", "--resume", last)) == 6  # nor another run's
     err = capsys.readouterr().err
     assert "score" in err
     assert "model.safetensors" in err

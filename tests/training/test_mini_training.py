@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from dfccodec.errors import InputError, UsageError
+from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.training.footage import load_scenes
 from dfccodec.training.loop import CPU
 from dfccodec.training.mini import REFINE_STEPS
 from dfccodec.training.recipe import Stage, load_recipe
-from dfccodec.training.run import Request, make_task, train
+from dfccodec.training.run import Request, load_start, make_task, train
 
 RECIPE = """
 task = "mini"
@@ -112,7 +112,8 @@ def test_a_larger_configuration_begins_as_the_model_it_starts_from(recipe: str, 
     larger.write_text(
         RECIPE.replace("encoder_blocks = [1, 1]", "encoder_blocks = [2, 3]").replace("[1, 1, 1]", "[2, 2, 2]")
     )
-    small, grown = (make_task(load_recipe(str(path)), scenes, CPU, torch.float32, weights) for path in (recipe, larger))
+    recipes = [load_recipe(str(path)) for path in (recipe, larger)]
+    small, grown = (make_task(r, scenes, CPU, torch.float32, load_start(weights, r)) for r in recipes)
     count = [sum(p.numel() for p in task.model.parameters()) for task in (small, grown)]
     assert count[1] > 1.4 * count[0]
     stage = load_recipe(recipe).stages[1]
@@ -121,7 +122,7 @@ def test_a_larger_configuration_begins_as_the_model_it_starts_from(recipe: str, 
         assert torch.equal(*(task.system.errors(**batch)[0] for task in (small, grown)))  # type: ignore[operator]
     larger.write_text(RECIPE.replace("width8 = 16", "width8 = 24"))
     with pytest.raises(InputError, match=r"does not hold the model to start from.*add blocks"):
-        make_task(load_recipe(str(larger)), scenes, CPU, torch.float32, weights)
+        make_task(load_recipe(str(larger)), scenes, CPU, torch.float32, load_start(weights, recipes[0]))
 
 
 def test_a_perceptual_term_reaches_the_decoder_and_stays_out_of_checkpoints(
@@ -184,7 +185,8 @@ def test_two_processes_train_as_one(recipe: str, footage: Path, tmp_path: Path) 
 
 
 def test_steps_on_refined_latents_cost_less_and_leave_the_encoder_alone(footage: Path) -> None:
-    task = make_task(load_recipe("mini"), list(load_scenes(footage)), CPU, torch.float32, "mini")
+    mini = load_recipe("mini")
+    task = make_task(mini, list(load_scenes(footage)), CPU, torch.float32, load_start("mini", mini))
     stage = Stage("time", share=1, frames=6, crop=64, batch=2, learning_rate=1e-4, refined=1)
     batch = task.batch(stage, np.random.default_rng(3))
     batch["qp"][:] = 20
@@ -210,3 +212,67 @@ def test_requests_that_cannot_be_met_say_why(recipe: str, footage: Path, tmp_pat
     junk.write_bytes(b"not a checkpoint")
     with pytest.raises(InputError, match="is no checkpoint"):
         train(request(recipe, footage, tmp_path / "a", steps=1, resume=junk))
+    with pytest.raises(UsageError, match="--minutes 0 is no length"):
+        train(request(recipe, footage, tmp_path / "a", minutes=0))
+    with pytest.raises(UsageError, match=r"--out .*junk\.pt is no folder to write to"):
+        train(request(recipe, footage, junk, steps=1))
+    with pytest.raises(InputError, match="no checkpoint"):  # found before footage is decoded
+        train(request(recipe, tmp_path / "nowhere", tmp_path / "a", steps=1, resume=tmp_path / "none.pt"))
+
+
+def test_steps_of_all_stages_add_up(recipe: str, footage: Path, tmp_path: Path) -> None:
+    text = RECIPE.replace("share = 0.5", "share = 0.55", 1).replace("share = 0.5\n", "share = 0.45\n")
+    Path(recipe).write_text(text)
+    train(request(recipe, footage, tmp_path / "run", steps=3))
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["progress"]["step"] == 3
+
+
+def test_an_interrupted_run_goes_on_as_itself_alone(recipe: str, footage: Path, tmp_path: Path) -> None:
+    train(request(recipe, footage, tmp_path / "run", steps=6, stop_after=1, stage="time"))
+    last = tmp_path / "run" / "last.pt"
+    for more, says in (
+        ({"steps": 6}, "with stages time, this one has frames and time: see --stage"),
+        ({"steps": 6, "stage": "time", "seed": 9}, "seed 256, this one has 9: see --seed"),
+        ({"minutes": 1.0, "stage": "time"}, "in steps, this one has in minutes: see --minutes or --steps"),
+        ({"steps": 1, "stage": "time"}, "has come 1 steps far in stage time: give a longer run"),
+    ):
+        with pytest.raises(InputError, match=says):
+            train(request(recipe, footage, tmp_path / "more", resume=last, **more))
+    Path(recipe).write_text(RECIPE.replace("width8 = 16", "width8 = 32"))
+    with pytest.raises(InputError, match="holds a model of another configuration"):
+        train(request(recipe, footage, tmp_path / "more", resume=last, steps=6, stage="time"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("frames = 6", "frames = 40", "frames is 40; this model takes 32 at most"),
+        ('frozen = ["linear"]', 'frozen = ["linaer"]', "no parameter begins so; there are decoder, encoder"),
+        ('task = "mini"', 'task = "mini"\noptions.qps = [8]', r"qps is \[8\]; give the first and the last"),
+        ('task = "mini"', 'task = "mini"\noptions.qps = [48, 8]', "give the first and the last"),
+        ('task = "mini"', 'task = "mini"\noptions.qps = [0, 99]', "give the first and the last"),
+        ("heads = 2", "heds = 2", "unknown key 'heds'"),
+        ("width = 32", 'width = "32"', "width"),
+        ("encoder_blocks = [1, 1]", "encoder_blocks = 1", "encoder_blocks"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_its_model_is_named(
+    before: str, after: str, says: str, recipe: str, footage: Path, tmp_path: Path
+) -> None:
+    Path(recipe).write_text(RECIPE.replace(before, after))
+    with pytest.raises(DfcError, match=says):
+        train(request(recipe, footage, tmp_path / "a", steps=2))
+
+
+def test_a_video_that_cannot_be_read_is_passed_over(recipe: str, footage: Path, tmp_path: Path) -> None:
+    folder, notes = tmp_path / "videos", []
+    folder.mkdir()
+    (folder / "bad.mp4").write_bytes(b"no video")
+    with pytest.raises(InputError, match=r"no video in .* can be read"):
+        train(request(recipe, folder, tmp_path / "a", steps=1))
+    for path in footage.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    train(request(recipe, folder, tmp_path / "a", steps=2), lambda row: notes.append(row.get("note")))
+    assert "passed over: " in notes[0]
+    assert "bad.mp4" in notes[0]
+    assert "no source is held out" in notes[2]

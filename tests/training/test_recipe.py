@@ -34,6 +34,14 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
         ('task = "mini"\n' + STAGE.replace("share = 1.0", "share = 0.5"), "add up to 0.5"),
         ('task = "mini"\n' + STAGE.replace("batch = 2", "batch = 0"), "batch is 0"),
         (f'task = "mini"\n{STAGE}refined = 2\n', "refined is 2; give 0 to 1"),
+        ('task = "mini"\n' + STAGE.replace("batch = 2", 'batch = "2"'), "batch is '2'; give a whole number"),
+        ('task = "mini"\n' + STAGE.replace("batch = 2", "batch = 1.5"), "batch is 1.5; give a whole number"),
+        ('task = "mini"\n' + STAGE.replace("share = 1.0", 'share = "a"'), "share is 'a'; give a number"),
+        (f'task = "mini"\n{STAGE}frozen = "linear"\n', "frozen is 'linear'; give a list of texts"),
+        (f'task = "mini"\nclip_norm = "a"\n{STAGE}', "clip_norm is 'a'; give a number"),
+        (f'task = "mini"\nema = 1.0\n{STAGE}', "ema is 1.0; give 0 to less than 1"),
+        ('task = "mini"\nstage = 3\n', "stage is no table"),
+        ('task = "mini"\n' + STAGE.replace("1.0", "0.5") + STAGE.replace("1.0", "0.5"), "two stages have one name"),
     ],
 )
 def test_a_faulty_recipe_is_named(text: str, word: str) -> None:
