@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dfccodec.codec.api import load_model as load_model
     from dfccodec.codec.file import DfcFile as DfcFile
     from dfccodec.codec.file import open_file as open
+    from dfccodec.codec.from_latents import write_latents as write_latents
     from dfccodec.codec.front import recover as recover
     from dfccodec.codec.front import trim as trim
     from dfccodec.codec.front import verify as verify
@@ -39,11 +40,13 @@ _WHERE = {
     "verify": ("dfccodec.codec.front", "verify"),
     "recover": ("dfccodec.codec.front", "recover"),
     "trim": ("dfccodec.codec.front", "trim"),
+    "write_latents": ("dfccodec.codec.from_latents", "write_latents"),
     "DfcError": ("dfccodec.errors", "DfcError"),
 }
 
 __all__ = [
-    "DfcError", "DfcFile", "Span", "__version__", "decode", "encode", "load_model", "open", "recover", "trim", "verify"
+    "DfcError", "DfcFile", "Span", "__version__", "decode", "encode", "load_model", "open", "recover", "trim", "verify",
+    "write_latents",
 ]  # fmt: skip
 
 

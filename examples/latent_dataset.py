@@ -1,6 +1,8 @@
 """A folder of `.dfc` files as a PyTorch dataset of latents, to train a generative model on.
 
 python examples/latent_dataset.py folder/
+
+Clips of one batch must be of one size: `dfc encode *.mp4 --size 256x256 --output-dir folder/` makes such files.
 """
 
 import sys
@@ -21,9 +23,15 @@ class LatentClips(Dataset[dict[str, torch.Tensor]]):
     def __init__(self, folder: Path, slots: int = 32) -> None:
         self.slots = slots
         self.clips = []
-        for path in sorted(folder.glob("*.dfc")):
+        sizes = set()
+        for path in sorted(folder.rglob("*.dfc")):
             with dfc.open(path) as file:
+                if file.summary.damage:
+                    print(f"{path} is damaged, {len(file)} clips of it are whole", file=sys.stderr)
+                sizes.add((file.header.width, file.header.height))
                 self.clips += [(path, number) for number in range(len(file))]
+        if len(sizes) != 1:
+            sys.exit(f"{folder}: files of one size are wanted, there are {sorted(sizes) or 'none'}")
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -42,5 +50,7 @@ class LatentClips(Dataset[dict[str, torch.Tensor]]):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     for batch in DataLoader(LatentClips(Path(sys.argv[1])), batch_size=2):
         print({name: tuple(value.shape) for name, value in batch.items()}, batch["valid"].sum(dim=1).tolist())

@@ -50,7 +50,12 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
     return Loaded(model, identity, where, pick_dtype(dtype, where))
 
 
-def _named_model(model: str | Path | Loaded | None) -> str | Loaded | None:
+def named_model(model: str | Path | Loaded | None) -> str | Loaded | None:
+    """A model as it was given, a path as its text.
+
+    Raises:
+        UsageError: it is of another type.
+    """
     if isinstance(model, Path):
         return str(model)
     if model is None or isinstance(model, str | Loaded):
@@ -67,7 +72,7 @@ def model_for(
         ModelError: it is missing, or it is another model than the file was made with.
     """
     wanted = preamble.model
-    spec = _named_model(spec)
+    spec = named_model(spec)
     if isinstance(spec, Loaded):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
@@ -162,11 +167,11 @@ def encode(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
-    model = _named_model(model) or "mini"
+    model = named_model(model) or "mini"
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
-        frame_rate = _frame_rate(rate)
-        pictures, info = _open_source(source, frame_rate, stack, span, (audio, subtitles), size)
+        per_second = frame_rate(rate)
+        pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size)
         tracks = opened_tracks(pictures, stack)
         if not hasattr(out, "write"):
             stream = stack.enter_context(opened(Path(cast(str, out)), settings, loaded, resume))
@@ -174,7 +179,7 @@ def encode(
             raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
         else:
             stream = cast(BinaryIO, out)
-        anew = partial(again, source, frame_rate, span, size) if repeatable(source) else None
+        anew = partial(again, source, per_second, span, size) if repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
 
 
@@ -271,7 +276,12 @@ def _checked(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndar
     return frame
 
 
-def _frame_rate(rate: Fraction | float) -> Fraction:
+def frame_rate(rate: Fraction | float) -> Fraction:
+    """Frames per second as a fraction that the format holds.
+
+    Raises:
+        UsageError: it is no positive number.
+    """
     try:
         found = Fraction(rate).limit_denominator(1001)
     except (TypeError, ValueError, ArithmeticError):  # no number, NaN, infinite
@@ -314,7 +324,7 @@ def decode(
     """
 
     _check_span(span)
-    given = _named_model(model)
+    given = named_model(model)
 
     def chosen(preamble: Preamble) -> Loaded:
         return model_for(preamble, given, device, dtype)

@@ -39,7 +39,7 @@ def recover(
         DfcError: as there.
     """
     _check_apart(source, out)
-    with _reading(source) as stream, _writing(out) as to:
+    with _reading(source) as stream, writing(out) as to:
         return recovering.recover(stream, to, progress)
 
 
@@ -66,7 +66,7 @@ def trim(
         if frame is not None and (not isinstance(frame, int) or frame < 0):
             raise UsageError(f"{name} {frame!r} is no number of a frame: give a whole number from 0")
     _check_apart(source, out)
-    with _reading(source) as stream, _writing(out) as to:
+    with _reading(source) as stream, writing(out) as to:
         return trimming.trim(stream, to, chosen, start, end, seed, progress)
 
 
@@ -80,7 +80,8 @@ def _reading(source: Readable) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _writing(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+def writing(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """An output to write to; a path is written beside and renamed when all went well."""
     if isinstance(out, str | Path):
         with replacing(Path(out)) as stream:
             yield stream

@@ -9,16 +9,13 @@ import numpy as np
 import torch
 
 from dfccodec.codec.encoder import Report, make_header
-from dfccodec.codec.integers import coding_for, encode_integers
+from dfccodec.codec.from_latents import write_clips
 from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.quantizer import measured_steps, quantize
 from dfccodec.codec.settings import Settings
-from dfccodec.container.records import Clip
-from dfccodec.container.writer import Writer
+from dfccodec.container.records import Fill
 from dfccodec.errors import ModelError
 from dfccodec.media.picture import SourceInfo
 from dfccodec.models.dit import VideoDiT, positions_from_gaps
-from dfccodec.version import __version__
 
 RATE = Fraction(30)
 """Frames per second of a generated clip; the published generator is trained on footage of about that rate."""
@@ -69,30 +66,8 @@ def generate(
         )
     kept = np.zeros(frames, bool)
     kept[positions[0].cpu().numpy()] = True
-    return _write(
-        flow.latents[0].float().cpu().numpy(),
-        kept,
-        loaded,
-        out,
-        qp,
-        f"--latent-frames {latent_frames} --steps {steps} --seed {seed}",
-    )
-
-
-def _write(latents: np.ndarray, kept: np.ndarray, loaded: Loaded, out: BinaryIO, qp: int, settings: str) -> Report:
-    """One clip of latents (K, N, C) as a file."""
     side = loaded.model.tile
-    header = make_header(SourceInfo(side, side, RATE, 1 / RATE), loaded, clip_frames=len(kept))
-    values_shape = (len(latents), *header.grid, header.channels)
-    latents = latents.reshape(values_shape)
-    base = loaded.model.steps
-    base = measured_steps(latents) if base is None else base
-    values = quantize(latents, base, Settings(qp=qp).qp)
-    coding = coding_for(loaded.model)
-    data, planes = encode_integers(values, coding)
-    importance = np.where(kept, 255, 0).astype(np.uint8)
-    tool = [("encoder", f"dfc {__version__}"), ("settings", f"generate {settings}")]
-    writer = Writer(out, header, loaded.identity, base, tool)
-    writer.clip(Clip(0, kept, importance, qp, 0, (1,), data, planes, coding=coding), values)
-    writer.finish()
-    return Report(len(kept), len(latents), 1, writer.offset)
+    header = make_header(SourceInfo(side, side, RATE, 1 / RATE), loaded, clip_frames=frames)
+    clip = flow.latents[0].float().cpu().numpy(), kept
+    how = f"generate --latent-frames {latent_frames} --steps {steps} --seed {seed}"
+    return write_clips(out, [clip], header, loaded, Settings(qp=qp, fill=Fill.TOKEN), how)

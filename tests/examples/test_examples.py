@@ -7,6 +7,7 @@ import runpy
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import DATA
 
@@ -29,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("encode_decode.py", "in.mp4", r"70 frames, 18 kept, .*\nPSNR (2[5-9]|3\d)"),
         ("read_latents.py", "out.dfc", r"96×64, 70 frames, 18 kept, model mini\nfrom frame 0: .*\(8, 1, 4, 6, 96\)"),
         ("latent_dataset.py", ".", r"'latents': \(2, 32, 24, 96\).*\[8, 8\]"),
+        ("latents_to_video.py", "out.dfc", r"70 frames from latents of 18, .*\n70 pictures of \(64, 96, 3\)"),
     ],
 )
 def test_example(
@@ -42,6 +44,18 @@ def test_example(
     monkeypatch.setattr("sys.argv", [name, argument])
     runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
     assert re.search(says, capsys.readouterr().out)
+
+
+def test_the_dataset_says_what_it_cannot_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = str(ROOT / "examples" / "latent_dataset.py")
+    (folder / "empty").mkdir()
+    monkeypatch.setattr("sys.argv", [example, "empty"])
+    with pytest.raises(SystemExit, match="there are none"):
+        runpy.run_path(example, run_name="__main__")
+    dfc.encode([np.zeros((32, 32, 3), np.uint8)], folder / "empty" / "other.dfc", refine=0)
+    monkeypatch.setattr("sys.argv", [example, "."])
+    with pytest.raises(SystemExit, match=r"there are \[\(32, 32\), \(96, 64\)\]"):
+        runpy.run_path(example, run_name="__main__")
 
 
 def test_python_of_the_readme(folder: Path) -> None:

@@ -1,0 +1,143 @@
+"""Latents that no encoder made, such as a generator's, as a `.dfc` file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from dfccodec.codec import fill as fills
+from dfccodec.codec.api import frame_rate, load_model, named_model
+from dfccodec.codec.encoder import Report, make_header
+from dfccodec.codec.front import writing
+from dfccodec.codec.integers import coding_for, encode_integers
+from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.quantizer import measured_steps, quantize
+from dfccodec.codec.settings import DEFAULT_QP, Settings
+from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.container.writer import Writer
+from dfccodec.errors import UsageError
+from dfccodec.media.picture import SourceInfo
+from dfccodec.version import __version__
+
+Latents = Iterable[tuple[np.ndarray, np.ndarray]]
+"""Clip by clip: latents of its kept frames, and which frames those are."""
+
+
+def write_latents(
+    out: str | Path | BinaryIO,
+    clips: Latents,
+    *,
+    size: tuple[int, int],
+    model: str | Path | Loaded = "mini",
+    qp: int = DEFAULT_QP,
+    fill: str = "token",
+    rate: Fraction | float = 25,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Report:
+    """Write latents as a file that `dfc decode` turns into video.
+
+    Kept frames have importance 255 and dropped ones 0, so that the file trims to them.
+
+    Args:
+        out: a path (written beside and renamed when complete) or a binary stream.
+        clips: of each clip latents (K, N, C) or (K, tiles, rows, columns, C), floats in the model's units as
+            `ClipView.dequantized` gives them, and kept frames (T,) bool of which K are True; T is 1 to 32.
+        size: (width, height) of the picture in pixels; N is its number of patches.
+        model: whose latents these are.
+        qp: quantizer index, 0 … 63; at 0 hardly anything is lost.
+        fill: what stands where a frame was dropped: `token`, `hold` or `lerp`.
+        rate: frames per second.
+        device, dtype: see :func:`load_model`.
+
+    Returns:
+        counts of frames, kept frames and clips, and the size in bytes.
+
+    Raises:
+        UsageError: no clip; latents of another shape or not finite; a size, QP or fill policy that cannot be.
+        ModelError: the model is missing.
+    """
+    policy = fills.parse(fill)
+    if policy == Fill.MOTION:
+        raise UsageError("fill motion is made from the frames themselves: with latents alone give token, hold or lerp")
+    found = named_model(model) or "mini"
+    loaded = found if isinstance(found, Loaded) else load_model(found, device, dtype)
+    width, height = _checked_size(size)
+    every = frame_rate(rate)
+    header = make_header(SourceInfo(width, height, every, 1 / every), loaded)
+    with writing(out) as stream:
+        return write_clips(stream, clips, header, loaded, Settings(qp=qp, fill=policy), "write_latents")
+
+
+def write_clips(
+    stream: BinaryIO, clips: Latents, header: Header, loaded: Loaded, settings: Settings, tool: str
+) -> Report:
+    """The same for a header at hand.
+
+    Args:
+        stream: to write to.
+        clips: see :func:`write_latents`.
+        header: of the file.
+        loaded: the model.
+        settings: QP and fill policy.
+        tool: how the file came about.
+
+    Raises:
+        UsageError: as of :func:`write_latents`.
+    """
+    writer: Writer | None = None
+    frames = total = count = 0
+    coding = coding_for(loaded.model)
+    steps = loaded.model.steps
+    for given, marks in clips:
+        latents, kept = _checked(given, marks, header, f"clip {count}")
+        if writer is None:
+            steps = measured_steps(latents) if steps is None else steps
+            made_by = [("encoder", f"dfc {__version__}"), ("settings", tool)]
+            writer = Writer(stream, header, loaded.identity, steps, made_by)
+        assert steps is not None
+        values = quantize(latents, steps, settings.qp)
+        data, planes = encode_integers(values, coding)
+        importance = np.where(kept, 255, 0).astype(np.uint8)
+        clip = Clip(
+            frames, kept, importance, settings.qp, frames, (1,), data, planes, fill=settings.fill, coding=coding
+        )
+        writer.clip(clip, values)
+        frames, total, count = frames + len(kept), total + len(latents), count + 1
+    if writer is None:
+        raise UsageError("there is no clip: nothing to write")
+    writer.finish()
+    return Report(frames, total, count, writer.offset)
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    good = isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(side, int) for side in size)
+    if not good or min(size) < 1:
+        raise UsageError(f"size {size!r} is none: give (width, height) in pixels")
+    return size[0], size[1]
+
+
+def _checked(
+    latents: np.ndarray, kept: np.ndarray, header: Header, what: str
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Latents (K, tiles, rows, columns, C) float32 and kept (T,) bool."""
+    kept = np.asarray(kept)
+    if kept.ndim != 1 or kept.dtype != bool or not 1 <= len(kept) <= header.clip_frames:
+        raise UsageError(
+            f"{what}: kept is {kept.shape} {kept.dtype}; give (T,) bool with T from 1 to {header.clip_frames}"
+        )
+    latents = np.asarray(latents, np.float32)
+    shape = (int(kept.sum()), *header.grid, header.channels)
+    flat = (shape[0], int(np.prod(header.grid)), header.channels)
+    if latents.shape not in (shape, flat):
+        raise UsageError(
+            f"{what}: latents are {latents.shape}; for {shape[0]} kept frames of {header.width}×{header.height} "
+            f"give {flat} or {shape}"
+        )
+    if not np.isfinite(latents).all():
+        raise UsageError(f"{what}: latents hold numbers that are not finite")
+    return latents.reshape(shape), kept

@@ -1,0 +1,78 @@
+"""Latents without an encoder: files that read back as what was given, and what is refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import flat_model, moving
+
+import dfccodec as dfc
+from dfccodec.codec.loaded import Loaded
+from dfccodec.errors import UsageError
+
+
+def written(clips: Any, **options: Any) -> bytes:
+    out = io.BytesIO()
+    dfc.write_latents(out, clips, **options)
+    return out.getvalue()
+
+
+def test_the_latents_of_a_file_make_a_file_of_the_same_pictures(mini: Loaded) -> None:
+    out = io.BytesIO()
+    dfc.encode(moving(40, 48, 80), out, model=mini, budget="8", fill="token", refine=0)
+    with dfc.open(out.getvalue()) as file:
+        clips = [(clip.dequantized(), clip.kept) for clip in file]
+    for given in (clips, [(z.reshape(len(z), -1, 96), kept) for z, kept in clips]):
+        data = written(iter(given), size=(80, 48), model=mini, qp=24)
+        assert dfc.verify(data).latent_hash == dfc.verify(out.getvalue()).latent_hash
+        pictures = [[p.rgb for p in dfc.decode(d, model=mini)] for d in (data, out.getvalue())]
+        assert (np.stack(pictures[0]) == np.stack(pictures[1])).all()
+    with dfc.open(data) as file:
+        assert file[1].record.importance.tolist() == [255 * int(kept) for kept in clips[1][1]]
+
+
+@pytest.mark.parametrize("fill", ["token", "hold", "lerp"])
+def test_any_model_and_a_clip_without_a_kept_frame(fill: str, tmp_path: Path) -> None:
+    rng, kept = np.random.default_rng(0), np.array([True, False, True])
+    clips = [(rng.random((2, 4, 3)), kept), (np.zeros((0, 4, 3)), np.zeros(5, bool))]
+    report = dfc.write_latents(tmp_path / "a.dfc", clips, size=(30, 20), model=flat_model(), fill=fill, qp=0)
+    assert (report.frames, report.kept, report.clips) == (8, 2, 2)
+    assert dfc.verify(tmp_path / "a.dfc")
+    with dfc.open(tmp_path / "a.dfc") as file:
+        assert np.abs(file[0].dequantized().reshape(2, 4, 3) - clips[0][0]).max() < 1e-3
+    assert len(list(dfc.decode(tmp_path / "a.dfc", model=flat_model()))) == 8
+
+
+ONE = np.ones(1, bool)
+GOOD = np.zeros((1, 4, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("clips", "options", "says"),
+    [
+        ([], {}, "there is no clip"),
+        (
+            [(GOOD, np.ones(2, bool))],
+            {},
+            r"clip 0: latents are \(1, 4, 3\); for 2 kept frames of 32×32 give \(2, 4, 3\)",
+        ),
+        ([(GOOD, ONE), (GOOD[..., :2], ONE)], {}, r"clip 1: latents are \(1, 4, 2\)"),
+        ([(GOOD, np.ones(1))], {}, r"kept is \(1,\) float64; give \(T,\) bool"),
+        ([(np.zeros((33, 4, 3)), np.ones(33, bool))], {}, "T from 1 to 32"),
+        ([(GOOD * np.nan, ONE)], {}, "not finite"),
+        ([(GOOD, ONE)], {"fill": "motion"}, "fill motion is made from the frames themselves"),
+        ([(GOOD, ONE)], {"size": 32}, "size 32 is none"),
+        ([(GOOD, ONE)], {"size": (0, 32)}, r"give \(width, height\)"),
+        ([(GOOD, ONE)], {"qp": 64}, "QP 64 is out of range"),
+        ([(GOOD, ONE)], {"rate": 0}, "rate 0 is out of range"),
+        ([(GOOD, ONE)], {"model": 3}, "model of type int"),
+    ],
+)
+def test_what_makes_no_file_is_named(clips: Any, options: dict[str, Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=says):
+        dfc.write_latents(tmp_path / "a.dfc", clips, **{"size": (32, 32), "model": flat_model(), **options})
+    assert not list(tmp_path.iterdir())
