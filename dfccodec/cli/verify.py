@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dfccodec.cli import common
-from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
+from dfccodec.errors import DamagedError, DfcError, NotDfcError, UnsupportedError
 
 if TYPE_CHECKING:
     from dfccodec.codec.verify import Verdict
 
 
 def verify(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .dfc file; - is standard input.")],
+    sources: Annotated[list[str], typer.Argument(metavar="INPUT…", help=".dfc files; - is standard input.")],
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Check every checksum, count and integer of a .dfc file; no model needed."""
+    """Check every checksum, count and integer of .dfc files; no model needed."""
+    if len(sources) == 1:
+        _judge(sources[0], common.result if json else lambda _: None, quiet)
+        return
+    records: list[dict[str, Any]] = []
+    worst = bad = 0
+    for source in sources:
+        records.append({"input": source})
+        try:
+            _judge(source, records[-1].update, quiet)
+        except DfcError as error:
+            text = str(error)
+            common.say(f"dfc: error: {text if source in text else f'{source}: {text}'}")
+            records[-1] |= {"error": text, "exit_code": error.exit_code}
+            worst, bad = max(worst, error.exit_code), bad + 1
+    common.say(f"{len(sources) - bad} of {len(sources)} ok", quiet)
+    if json:
+        common.result(records)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def _judge(source: str, tell: Callable[[dict[str, Any]], None], quiet: bool) -> None:
+    """Judge one file.
+
+    Args:
+        source: its name.
+        tell: is given the record.
+        quiet: say nothing of a sound file.
+
+    Raises:
+        DfcError: it is not sound.
+    """
     from dfccodec.codec.verify import verify as check
     from dfccodec.container.chunks import Damage
 
@@ -26,12 +59,11 @@ def verify(
         with common.reading(source) as stream, common.progress("verify", 0, quiet) as advance:
             verdict = check(stream, advance)
     except (DamagedError, UnsupportedError, NotDfcError) as error:
-        if json:  # header, model or steps are at fault: the first fault is the only one that can be named
-            kind = "not-dfc" if isinstance(error, NotDfcError) else None
-            common.result(_record(None, [common.fault(Damage.of(error, getattr(error, "offset", 0) or 0, 0), kind)]))
+        # Header, model or steps are at fault: the first fault is the only one that can be named.
+        kind = "not-dfc" if isinstance(error, NotDfcError) else None
+        tell(_record(None, [common.fault(Damage.of(error, getattr(error, "offset", 0) or 0, 0), kind)]))
         raise
-    if json:
-        common.result(_record(verdict, [common.fault(f) for f in verdict.faults]))
+    tell(_record(verdict, [common.fault(f) for f in verdict.faults]))
     if verdict.faults:
         for fault in verdict.faults:
             common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}")

@@ -121,7 +121,7 @@ def encode(
 
     Args:
         source: a path, bytes or a binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays;
-            an iterator may fill the same array anew every time.
+            an iterator may fill the same array anew every time. A stream that seeks is read from its first byte.
         out: a path (written beside and renamed when complete) or a binary stream (written front to back).
         budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
             `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.control.auto`).

@@ -151,6 +151,8 @@ def main() -> None:
             join(args.first, args.target)
     except DfcError as error:
         parser.exit(error.exit_code, f"error: {error}\n")
+    except OSError as error:
+        parser.exit(1, f"error: {error.filename}: {error.strerror}\n")
 
 
 if __name__ == "__main__":

@@ -115,3 +115,21 @@ def test_what_ends_the_judgement_is_in_the_json(
     assert (got, places) == (code, [at if place < 0 else place])
     assert record["faults"][0]["class"] == kind  # type: ignore[index]
     assert (record["latent_sha256"] is None) is (place >= 0)
+
+
+def test_several_files_are_judged_each_and_the_worst_is_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good.dfc", tmp_path / "bad.dfc"
+    dfc.encode(moving(3), good, model=flat_model())
+    bad.write_bytes(good.read_bytes()[:-100])
+    assert main(["verify", str(good), str(good)]) == 0
+    assert "2 of 2 ok" in capsys.readouterr().err
+    assert main(["verify", str(bad), str(tmp_path / "none.dfc"), str(good), "--json"]) == 4
+    said = capsys.readouterr()
+    assert "1 of 3 ok" in said.err
+    records = json.loads(said.out)
+    assert [record.get("valid") for record in records] == [False, None, True]
+    assert [record.get("exit_code") for record in records] == [4, 3, None]
+    for record in (records[0], records[2]):
+        jsonschema.validate(record, SCHEMA)
