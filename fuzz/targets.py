@@ -171,7 +171,7 @@ def inspect(data: bytes) -> str:
     for as_json in (False, True):
         printed = io.StringIO()
         with _standard(data, printed):
-            inspect_verb("-", clips=True, json=as_json)
+            inspect_verb(["-"], clips=True, json=as_json)
         assert as_json or all(line.isprintable() for line in printed.getvalue().split("\n"))
     return "good"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dfccodec.cli import common
-from dfccodec.errors import DamagedError
+from dfccodec.errors import DamagedError, DfcError
 from dfccodec.text import shown
 
 if TYPE_CHECKING:
@@ -18,19 +18,69 @@ _CLIPS_SHOWN = 40  # of a long video; --clips shows them all
 
 
 def inspect(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .dfc file; - is standard input.")],
+    sources: Annotated[list[str], typer.Argument(metavar="INPUT…", help=".dfc files; - is standard input.")],
     clips: Annotated[bool, typer.Option("--clips", help=f"Every clip, not only the first {_CLIPS_SHOWN}.")] = False,
     json: common.Json = False,
 ) -> None:
-    """Show what a .dfc file holds: header, model, kept frames, bits. No model, no torch, no decompression."""
-    from dfccodec.container.scan import scan
+    """Show what .dfc files hold: header, model, kept frames, bits. No model, no torch, no decompression.
 
-    with common.reading(source) as stream:
-        summary = scan(stream)
+    Of several files a line each.
+    """
+    if len(sources) > 1:
+        _inspect_each(sources, json)
+        return
+    summary = _scanned(sources[0])
     if json:
         common.result(describe(summary))
     else:
-        _show(source, summary, clips)
+        _show(sources[0], summary, clips)
+    _refuse_damage(summary)
+
+
+def _inspect_each(sources: list[str], json: bool) -> None:
+    """A line or a record each; ends with the highest exit code."""
+    records: list[dict[str, Any]] = []
+    wide, worst = max(len(shown(source)) for source in sources), 0
+    head = f"{'file':<{wide}} {'picture':>11} {'frames':>7} {'seconds':>9} {'kept':>6}  QP   {'size':>9}  bits/pixel"
+    if not json:
+        sys.stdout.write(head + "\n")
+    for source in sources:
+        records.append({"input": source})
+        try:
+            summary = _scanned(source)
+            records[-1] |= describe(summary)
+            if not json:
+                sys.stdout.write(f"{shown(source):<{wide}} {_line(summary, records[-1])}\n")
+            _refuse_damage(summary)
+        except DfcError as error:
+            text = str(error)
+            common.say(f"dfc: error: {text if source in text else f'{source}: {text}'}")
+            records[-1] |= {"error": text, "exit_code": error.exit_code}
+            worst = max(worst, error.exit_code)
+    if json:
+        common.result(records)
+    if worst:
+        raise typer.Exit(worst)
+
+
+def _line(summary: Summary, record: dict[str, Any]) -> str:
+    qps = sorted({c.clip.qp for c in summary.clips})
+    qp = "" if not qps else str(qps[0]) if len(qps) == 1 else f"{qps[0]}–{qps[-1]}"
+    size, kept = f"{record['width']}×{record['height']}", record["kept"] / max(record["frames"], 1)
+    return (
+        f"{size:>11} {record['frames']:>7} {record['seconds']:>9.3f} {kept:>6.1%}  {qp:<5}"
+        f"{common.human(summary.size):>9}  {record['bits_per_pixel']:.4f}"
+    )
+
+
+def _scanned(source: str) -> Summary:
+    from dfccodec.container.scan import scan
+
+    with common.reading(source) as stream:
+        return scan(stream)
+
+
+def _refuse_damage(summary: Summary) -> None:
     if summary.damage:
         first = summary.damage[0]
         raise DamagedError(f"{len(summary.damage)} place(s) are damaged; the first: {first.reason}", first.offset)
