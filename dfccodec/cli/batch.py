@@ -164,19 +164,51 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
             if place := _place(job.output):
                 written[place] = job.output
         except (DfcError, OSError, MemoryError) as error:
-            failure = _failure(error)
-            text, code = failure["error"], failure["exit_code"]
-            named = f" {job.source} " in f" {text} ".replace(":", " ")
-            common.say(f"dfc: error: {text if named else f'{job.source}: {text}'}")
-            records[-1] |= failure
+            records[-1] |= _told(job.source, error)
             failed.append(job.source)
-            worst = max(worst, code)
+            worst = max(worst, records[-1]["exit_code"])
     names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
     common.say(f"{len(jobs) - len(failed)} of {len(jobs)} done" + (f"; failed: {names}" if failed else ""), quiet)
     if json:
         common.result(records)
     if worst:
         raise typer.Exit(worst)
+
+
+def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = False, quiet: bool = False) -> None:
+    """Look at all inputs, which become no output. One that fails does not keep the next from being looked at.
+
+    Args:
+        inputs: names of files.
+        work: looks at one, and tells its JSON record.
+        json, quiet: of the command line.
+
+    Raises:
+        typer.Exit: with the highest exit code.
+    """
+    records: list[dict[str, Any]] = []
+    codes: list[int] = []
+    for source in inputs:
+        records.append({"input": source})
+        try:
+            work(source, records[-1].update)
+        except (DfcError, OSError, MemoryError) as error:
+            records[-1] |= _told(source, error)
+            codes.append(records[-1]["exit_code"])
+    common.say(f"{len(inputs) - len(codes)} of {len(inputs)} ok", quiet)
+    if json:
+        common.result(records)
+    if codes:
+        raise typer.Exit(max(codes))
+
+
+def _told(source: str, error: Exception) -> dict[str, Any]:
+    """Say what failed, with the input's name, and give it back as JSON has it."""
+    failure = _failure(error)
+    text = failure["error"]
+    named = f" {source} " in f" {text} ".replace(":", " ")
+    common.say(f"dfc: error: {text if named else f'{source}: {text}'}")
+    return failure
 
 
 def _alone_done(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfccodec.cli import common
-from dfccodec.errors import DamagedError, DfcError
+from dfccodec.cli import batch, common
+from dfccodec.errors import DamagedError
 from dfccodec.text import shown
 
 if TYPE_CHECKING:
@@ -39,28 +39,19 @@ def inspect(
 
 def _inspect_each(sources: list[str], json: bool) -> None:
     """A line or a record each; ends with the highest exit code."""
-    records: list[dict[str, Any]] = []
-    wide, worst = max(len(shown(source)) for source in sources), 0
-    head = f"{'file':<{wide}} {'picture':>11} {'frames':>7} {'seconds':>9} {'kept':>6}  QP   {'size':>9}  bits/pixel"
+    wide = max(len(shown(source)) for source in sources)
+
+    def look(source: str, tell: batch.Tell) -> None:
+        summary = _scanned(source)
+        tell(record := describe(summary))
+        if not json:
+            sys.stdout.write(f"{shown(source):<{wide}} {_line(summary, record)}\n")
+        _refuse_damage(summary)
+
     if not json:
-        sys.stdout.write(head + "\n")
-    for source in sources:
-        records.append({"input": source})
-        try:
-            summary = _scanned(source)
-            records[-1] |= describe(summary)
-            if not json:
-                sys.stdout.write(f"{shown(source):<{wide}} {_line(summary, records[-1])}\n")
-            _refuse_damage(summary)
-        except DfcError as error:
-            text = str(error)
-            common.say(f"dfc: error: {text if source in text else f'{source}: {text}'}")
-            records[-1] |= {"error": text, "exit_code": error.exit_code}
-            worst = max(worst, error.exit_code)
-    if json:
-        common.result(records)
-    if worst:
-        raise typer.Exit(worst)
+        names = f"{'picture':>11} {'frames':>7} {'seconds':>9} {'kept':>6}  QP   {'size':>9}  bits/pixel"
+        sys.stdout.write(f"{'file':<{wide}} {names}\n")
+    batch.each(sources, look, json, quiet=True)
 
 
 def _line(summary: Summary, record: dict[str, Any]) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfccodec.cli import common
-from dfccodec.errors import DamagedError, DfcError, NotDfcError, UnsupportedError
+from dfccodec.cli import batch, common
+from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 
 if TYPE_CHECKING:
     from dfccodec.codec.verify import Verdict
@@ -23,25 +22,10 @@ def verify(
     if len(sources) == 1:
         _judge(sources[0], common.result if json else lambda _: None, quiet)
         return
-    records: list[dict[str, Any]] = []
-    worst = bad = 0
-    for source in sources:
-        records.append({"input": source})
-        try:
-            _judge(source, records[-1].update, quiet)
-        except DfcError as error:
-            text = str(error)
-            common.say(f"dfc: error: {text if source in text else f'{source}: {text}'}")
-            records[-1] |= {"error": text, "exit_code": error.exit_code}
-            worst, bad = max(worst, error.exit_code), bad + 1
-    common.say(f"{len(sources) - bad} of {len(sources)} ok", quiet)
-    if json:
-        common.result(records)
-    if worst:
-        raise typer.Exit(worst)
+    batch.each(sources, lambda source, tell: _judge(source, tell, quiet), json, quiet)
 
 
-def _judge(source: str, tell: Callable[[dict[str, Any]], None], quiet: bool) -> None:
+def _judge(source: str, tell: batch.Tell, quiet: bool) -> None:
     """Judge one file.
 
     Args:

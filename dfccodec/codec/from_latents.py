@@ -121,9 +121,7 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     return size[0], size[1]
 
 
-def _checked(
-    latents: np.ndarray, kept: np.ndarray, header: Header, what: str
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _checked(latents: np.ndarray, kept: np.ndarray, header: Header, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Latents (K, tiles, rows, columns, C) float32 and kept (T,) bool."""
     kept = np.asarray(kept)
     if kept.ndim != 1 or kept.dtype != bool or not 1 <= len(kept) <= header.clip_frames:

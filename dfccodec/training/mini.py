@@ -185,13 +185,10 @@ class MiniTask:
         known = {"qps", "all_kept", "dropped_weight", "perceptual", "moving", "fitted", "config"}
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
-        self.qps = tuple(options.get("qps", (8, 48)))
-        if (
-            len(self.qps) != 2
-            or not all(isinstance(q, int) for q in self.qps)
-            or not 0 <= self.qps[0] <= self.qps[1] < 64
-        ):
-            raise InputError(f"recipe: qps is {list(self.qps)}; give the first and the last of 0 to 63")
+        self.qps = _qps(options.get("qps", [8, 48]))
+        for name in {"all_kept", *WEIGHTS} & set(options):
+            if not isinstance(options[name], int | float) or not options[name] >= 0:
+                raise InputError(f"recipe: {name} is {options[name]!r}; give a number, 0 or more")
         self.all_kept = float(options.get("all_kept", 0.35))
         asked = options.get("config")
         config = MiniConfig.changed(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
@@ -291,6 +288,15 @@ def _from_linear(config: MiniConfig, scenes: Sequence[Scene], fitted: bool) -> M
     code = {"basis": basis, "mean": mean, "scale": scale}
     model.linear.load_state_dict({name: torch.from_numpy(value) for name, value in code.items()})
     return model
+
+
+def _qps(value: Any) -> tuple[int, int]:
+    """The first and the last quantizer index, both drawn."""
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(q, int) for q in value):
+        first, last = value
+        if 0 <= first <= last < 64:
+            return first, last
+    raise InputError(f"recipe: qps is {value!r}; give the first and the last of 0 to 63")
 
 
 def _grown(start: Mini, config: MiniConfig) -> Mini:
