@@ -201,7 +201,7 @@ class MiniTask:
         self.device, self.autocast, self.max_frames = device, autocast, Mini.max_frames
         self.clips = Clips(train, device)
         self.held_out = held_out_clips(held_out, 32, 256, PATCH, JUDGED_CLIPS)
-        self._linear: dict[int, list[tuple[float, float]]] = {}
+        self._linear: dict[int, list[tuple[float, float, float]]] = {}
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
         """Arguments of `MiniSystem.forward` for one step."""
@@ -228,7 +228,8 @@ class MiniTask:
         """Gain in dB over the linear code with interpolation at equal bytes, all frames kept and 8 of 32.
 
         The linear code keeps frames at even distances, the model those that importance chooses, as files have it.
-        In the stage `frames` the middle frame of every clip stands alone, as one frame of one.
+        In the stage `frames` the middle frame of every clip stands alone, as one frame of one. With a perceptual term,
+        the gain in LPIPS, in dB as well, counts by its weight.
         """
         clips = [clip[len(clip) // 2 :][:1] for clip in self.held_out] if stage.frames == 1 else self.held_out
         figures: dict[str, Any] = {}
@@ -236,18 +237,26 @@ class MiniTask:
         for budget in (1,) if stage.frames == 1 else (32, 8):
             if not self._linear.get(budget):
                 self._linear[budget] = [self._point(clips, budget, qp, linear=True) for qp in LINEAR_QPS]
-            bits, psnr = (np.array(v)[::-1] for v in zip(*self._linear[budget], strict=True))
+            bits, psnr, near = (np.array(v)[::-1] for v in zip(*self._linear[budget], strict=True))
             for qp in JUDGED_QPS:
-                bpp, quality = self._point(clips, budget, qp)
-                gain = quality - float(np.interp(math.log(bpp), np.log(bits), psnr))
-                gains.append(gain)
+                bpp, quality, nearness = self._point(clips, budget, qp)
+                gain, nearer = (
+                    now - float(np.interp(math.log(bpp), np.log(bits), then))
+                    for now, then in ((quality, psnr), (nearness, near))
+                )
+                gains.append(gain + self.system.perceptual * nearer)
                 figures[f"gain_{budget}_qp{qp}"] = round(gain, 3)
                 figures[f"psnr_{budget}_qp{qp}"] = round(quality, 3)
+                if self.system.judge:
+                    figures[f"lpips_gain_{budget}_qp{qp}"] = round(nearer, 3)
         return {"score": round(float(np.mean(gains)), 4), **figures}
 
-    def _point(self, clips: Sequence[Tensor], budget: int, qp: int, linear: bool = False) -> tuple[float, float]:
-        """Mean bits per pixel and mean PSNR of clips (T, 3, S, S) uint8 at a budget of 32 and a QP."""
-        sizes, qualities = [], []
+    def _point(self, clips: Sequence[Tensor], budget: int, qp: int, linear: bool = False) -> tuple[float, float, float]:
+        """Of clips (T, 3, S, S) uint8 at a budget of 32 and a QP: mean bits per pixel, PSNR, and LPIPS in dB.
+
+        LPIPS is that of every fourth frame; 0 dB where the training has no perceptual term.
+        """
+        sizes, qualities, nearness = [], [], []
         for clip in clips:
             count = max(1, round(budget * len(clip) / 32)) if budget < 32 else len(clip)
             if linear or count == len(clip):
@@ -257,9 +266,10 @@ class MiniTask:
             values, back = self._code(clip, kept, qp, linear)
             rows = values.permute(0, 2, 3, 1)[:, None].to(torch.int16).cpu().numpy()
             sizes.append(len(encode_integers(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
-            error = (back.clamp(0, 1).float() - clip.to(self.device).float() / 255).square().mean()
-            qualities.append(-10 * math.log10(max(float(error), 1e-10)))
-        return float(np.mean(sizes)), float(np.mean(qualities))
+            made, true = back.clamp(0, 1).float(), clip.to(self.device).float() / 255
+            qualities.append(_decibels((made - true).square().mean()))
+            nearness += [_decibels(judge.to(self.device)(made[::4], true[::4]).mean()) for judge in self.system.judge]
+        return float(np.mean(sizes)), float(np.mean(qualities)), float(np.mean(nearness or [0.0]))
 
     def _code(self, clip: Tensor, kept: np.ndarray, qp: int, linear: bool) -> tuple[Tensor, Tensor]:
         """Integers of kept frames (K, 96, h, w) and all frames back, (T, 3, S, S)."""
@@ -279,6 +289,11 @@ class MiniTask:
                 slot = range(len(slots.at))
                 back = torch.cat([model.picture(filled[:, i], features[:, i], index) for i in slot])
         return values, back[torch.argsort(slots.at)]
+
+
+def _decibels(distance: Tensor) -> float:
+    """The more, the smaller a distance is."""
+    return -10 * math.log10(max(float(distance), 1e-10))
 
 
 def _from_linear(config: MiniConfig, scenes: Sequence[Scene], fitted: bool) -> Mini:

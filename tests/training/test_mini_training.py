@@ -139,7 +139,7 @@ def test_a_perceptual_term_reaches_the_decoder_and_stays_out_of_checkpoints(
             return self.weight * (a - b).abs().mean(dim=(1, 2, 3))
 
     monkeypatch.setattr("dfccodec.training.mini.load_lpips", Judge)
-    path, scenes, grads = tmp_path / "with.toml", list(load_scenes(footage)), []
+    path, scenes, grads, rows = tmp_path / "with.toml", list(load_scenes(footage)), [], []
     for weight in (0.0, 0.5):
         path.write_text(RECIPE.replace("[options.config]", f"[options]\nperceptual = {weight}\n[options.config]"))
         torch.manual_seed(1)
@@ -149,6 +149,12 @@ def test_a_perceptual_term_reaches_the_decoder_and_stays_out_of_checkpoints(
         loss = task.system(**task.batch(recipe.stages[0], np.random.default_rng(1)))
         loss.backward()
         grads.append([p.grad for p in task.model.decoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
+        rows.append(task.evaluate(recipe.stages[0]))
+    plain, judged = rows
+    assert not any(key.startswith("lpips") for key in plain)
+    gains = [sum(value for key, value in judged.items() if key.startswith(start)) / 3 for start in ("gain", "lpips")]
+    assert judged["score"] == pytest.approx(gains[0] + 0.5 * gains[1], abs=2e-3)
+    assert gains[1] != 0
     assert any(not torch.allclose(a, b) for a, b in zip(*grads, strict=True))
 
 
