@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from busy import report
 from clips import RESULTS, is_todays, table, weights_id
 from rd_report import LABELS
 
@@ -244,6 +245,11 @@ def tiles() -> str:
     return table(("MSE along seams", "elsewhere", "ratio", "ratio in one piece, same pixels"), [cells])
 
 
+def busy() -> str:
+    """Seconds of whole processes beside another program."""
+    return report(result("busy")["rows"])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f
     for f in (
@@ -262,6 +268,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         pipeline,
         seams,
         tiles,
+        busy,
     )
 }
 

@@ -42,8 +42,8 @@ class LatentClips(Dataset[dict[str, torch.Tensor]]):
             clip = file[number]
             z = torch.from_numpy(clip.dequantized())
         kept = z.shape[0]
-        latents = torch.zeros(self.slots, z[0, ..., 0].numel(), z.shape[-1])
-        latents[:kept] = z.reshape(kept, -1, z.shape[-1])
+        latents = torch.zeros(self.slots, z.shape[1:-1].numel(), z.shape[-1])
+        latents[:kept] = z.flatten(1, -2)
         positions = torch.full((self.slots,), -1)
         positions[:kept] = torch.from_numpy(clip.kept_indices)
         return {"latents": latents, "positions": positions, "valid": positions >= 0}

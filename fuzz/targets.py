@@ -34,7 +34,8 @@ from dfccodec.codec.recover import recover as recover_file
 from dfccodec.codec.trim import trim as trim_file
 from dfccodec.codec.verify import verify as verify_file
 from dfccodec.container import chunks, pack, seek
-from dfccodec.container.records import Clip, Coding, Fill, Packet, StreamInfo
+from dfccodec.container.reader import Preamble, StreamReader
+from dfccodec.container.records import Clip, Coding, Fill, Header, Packet, StreamInfo
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
 from dfccodec.media.times import Span
@@ -56,7 +57,10 @@ class Target:
 
 
 class Flat:
-    """Stands for a model: every frame is the mean of its latents, so that no network is in the way."""
+    """Stands for the model of a file: every frame is the mean of its latents, so that no network is in the way."""
+
+    def __init__(self, header: Header) -> None:
+        self.model = SimpleNamespace(channels=header.channels, patch=header.patch, max_frames=header.clip_frames)
 
     def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int, *_: object) -> np.ndarray:
         """Slots (T, N, C) -> (T, height, width, 3)."""
@@ -71,6 +75,10 @@ class Flat:
         """The same, frame by frame."""
         for number in kept_first(known):
             show(number, self.decode(slots[number : number + 1], known, height, width, qp)[0])
+
+
+def _flat(preamble: Preamble) -> Any:
+    return Flat(preamble.header)
 
 
 class Deaf:
@@ -88,7 +96,6 @@ class Deaf:
 
 def header(data: bytes) -> None:
     """Signature and HEAD, MODL, STEP, tool and tags of a file."""
-    from dfccodec.container.reader import StreamReader
 
     _ = StreamReader(io.BytesIO(data)).preamble.header.grid
 
@@ -153,7 +160,8 @@ def index(data: bytes) -> str:
     found = seek.read_index(stream, 0)
     if found is None:
         return "none"
-    return f"{len(found.clips)} {[seek.leads_to_clip(stream, 0, entry) for entry in found.clips]}"
+    header = StreamReader(io.BytesIO(data)).preamble.header
+    return f"{len(found.clips)} {[seek.leads_to_clip(stream, 0, entry, header) for entry in found.clips]}"
 
 
 def tags(data: bytes) -> str:
@@ -243,7 +251,7 @@ def decode(data: bytes) -> str:
     affordable_file(data, scale=3, pixels=True)
     dice = zlib.crc32(data)
     span = (Span(), Span.parse("#3", "#40"), Span.parse("0.1", duration="0.5"), Span.parse("2"))[dice % 4]
-    decoder = Decoder(io.BytesIO(data), lambda _: cast(Any, Flat()), bool(dice & 8), tracks=Deaf(), span=span)
+    decoder = Decoder(io.BytesIO(data), _flat, bool(dice & 8), tracks=Deaf(), span=span)
     shown = size = 0
     for picture in decoder:
         shown, size = shown + 1, size + picture.rgb.size
@@ -263,7 +271,7 @@ def mux(data: bytes) -> str:
     affordable_file(data, scale=3, pixels=True)
     dice = zlib.crc32(data)
     kind, codec = (("matroska", "rawvideo"), ("mp4", "mpeg4"), ("avi", "rawvideo"), ("mp4", None))[dice % 4]
-    decoder = Decoder(io.BytesIO(data), lambda _: cast(Any, Flat()), conceal=True)
+    decoder = Decoder(io.BytesIO(data), _flat, conceal=True)
     if decoder.preamble.header.width * decoder.preamble.header.height > MOST_PIXELS:
         raise TooLarge("would show a large picture")
     with tempfile.TemporaryFile() as out, VideoSink(out, decoder.preamble.header, kind, codec, decoder.tags) as sink:

@@ -63,6 +63,8 @@ def decode(
     quiet: common.Quiet = False,
 ) -> None:
     """Decode a .dfc file into a video, or several into --output-dir."""
+    if not format.replace("_", "a").isalnum() and format:
+        raise UsageError(f"--format {format!r} is no container: give one, as mp4, matroska or y4m")
     format = {ending: name for name, ending in _ENDINGS.items()}.get(format, format)
     suffix = "." + _ENDINGS.get(format, format or "mp4")
     jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json)
@@ -120,11 +122,11 @@ def _decode(
             target = stack.enter_context(common.writing(output) if output == "-" else replacing_path(Path(output)))
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), *more))
             decoder.tracks = Some(sink, *carry)
-            frames = _pour(decoder, shape, sink, quiet)
+            frames = _pour(decoder, shape, sink, span.whole, quiet)
     _report(decoder, frames, tell, quiet)
 
 
-def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, quiet: bool) -> int:
+def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, whole: bool, quiet: bool) -> int:
     frames = told = 0
     with common.progress("decode", 0, quiet) as advance:
         for picture in shape.shaped(decoder):
@@ -136,9 +138,10 @@ def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, quiet: bool) -> int:
             advance(frames)
     common.notes(sink.notes[told:], quiet)
     if not frames and decoder.damage:
-        raise DamagedError(f"no clip of the file is whole: {decoder.damage[0].reason}", decoder.damage[0].offset)
+        what = "clip of the file" if whole else "frame of the range"
+        raise DamagedError(f"no {what} is whole: {decoder.damage[0].reason}", decoder.damage[0].offset)
     if not frames:
-        raise UsageError("no frame is in the range: the file ends before it, or the range does")
+        raise UsageError("the file holds no frame: there is nothing to decode")  # with a range the decoder says so
     return frames
 
 

@@ -25,6 +25,7 @@ from dfccodec.container.named import Readable, binary, named, readable
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
+from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
@@ -121,7 +122,8 @@ def encode(
 
     Args:
         source: a path, bytes or a binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays;
-            an iterator may fill the same array anew every time. A stream that seeks is read from its first byte.
+            what makes them as they are asked for may fill the same array anew every time. A stream that seeks is read
+            from its first byte.
         out: a path (written beside and renamed when complete) or a binary stream (written front to back).
         budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
             `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.control.auto`).
@@ -247,12 +249,14 @@ def _open_source(
     if size or not span.whole:
         raise UsageError("span and size are for videos: cut and scale arrays before they are given")
     arrays = iter(cast(Iterable[np.ndarray], source))
-    if arrays is source:
+    if not isinstance(source, list | tuple | np.ndarray):
         arrays = map(_copied, arrays)
     first = next(arrays, None)
     if first is None:
         raise UsageError("the video has no frame: nothing to encode")
     height, width = _checked(first).shape[:2]
+    if max(height, width) > MAX_SIDE:
+        raise UsageError(f"frames of {width}×{height}: a side has at most {MAX_SIDE} pixels; scale them down")
     return _pictures(first, arrays), SourceInfo(width, height, rate, 1 / rate)
 
 
@@ -286,9 +290,10 @@ def frame_rate(rate: Fraction | float) -> Fraction:
         found = Fraction(rate).limit_denominator(1001)
     except (TypeError, ValueError, ArithmeticError):  # no number, NaN, infinite
         found = Fraction(0)
-    if not 0 < found < 1 << 32:
+    if not 0 < found <= 1_000_000:
         raise UsageError(
-            f"rate {rate} is out of range: give frames per second, above 0, as 25 or Fraction(30000, 1001)"
+            f"rate {rate} is out of range: give frames per second, above 0, to a million, as 25 or "
+            "Fraction(30000, 1001)"
         )
     return found
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from dfccodec.codec import salvage
-from dfccodec.codec.clip_decoder import decode_clip, shown
+from dfccodec.codec.clip_decoder import check_memory, decode_clip, shown
 from dfccodec.codec.lost_tracks import LostTracks
-from dfccodec.codec.runtime import give_back_memory
+from dfccodec.codec.runtime import free_memory, give_back_memory
 from dfccodec.container.chunks import CLIP, FRAME_BYTES, PACKETS, STREAM, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
 from dfccodec.container.seek import hop, leads_to_clip, packets_between, read_index
-from dfccodec.errors import DamagedError, LimitError, UsageError
+from dfccodec.errors import DamagedError, LimitError, UnsupportedError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
 from dfccodec.media.cut import NO_TIME, SUBTITLES, cut, inside
@@ -81,6 +81,7 @@ class Decoder:
         self.preamble = self._reader.preamble
         self._tick = Fraction(self.preamble.header.time_base.num, self.preamble.header.time_base.den)
         self._loaded = load(self.preamble)
+        self._check_model()
         self._conceal = conceal
         self.tracks = tracks
         self._span, self._window = span, Window(span)
@@ -93,9 +94,25 @@ class Decoder:
         self.ended = False
         self._begun = False
         self._next = 0  # number of the frame expected next
+        self._due: int | None = None  # its timestamp; None before the first clip
         self._room = 0  # damaged bytes since the last good clip
         self._wrecks: list[bytes] = []  # those bytes
         self._last: Picture | None = None
+
+    def _check_model(self) -> None:
+        """The header's latents are the model's; a file that says otherwise of a model it names is wrong.
+
+        Raises:
+            DamagedError: they are not.
+        """
+        header, model = self.preamble.header, self._loaded.model
+        own, its = (header.channels, header.patch), (model.channels, model.patch)
+        if own != its or header.clip_frames > model.max_frames:
+            raise DamagedError(
+                f"the header says {own[0]} channels in patches of {own[1]}, clips of up to {header.clip_frames} "
+                f"frames; the file's model, {self.preamble.model.name[:200]!a}, has {its[0]}, {its[1]} and "
+                f"{model.max_frames}"
+            )
 
     def __enter__(self) -> Decoder:
         return self
@@ -132,8 +149,9 @@ class Decoder:
                     self._packets(item)
                 elif isinstance(item, IndexAt):
                     self.ended = True
-                    if item.index.frames > self._next:
+                    if item.index.frames > self._next and not self._apart(None):
                         yield from self._inside(self._next, self._bridge(item.index.frames, None))
+                    self._forget_damage()
                 if self._window.over:
                     self.ended = True
                     break
@@ -172,14 +190,17 @@ class Decoder:
         stream = self._stream
         if self._start is None:
             return False
-        place = stream.tell()
-        index = read_index(stream, self._start) or hop(stream, self._start, self.preamble.header)
+        place, header = stream.tell(), self.preamble.header
+        sworn = read_index(stream, self._start)
+        if sworn and sworn.clips:
+            self._origin = sworn.clips[0].first_pts  # whether or not that clip is whole
+        index = sworn or hop(stream, self._start, header)
         number = self._wanted(index)
-        if number < 2 or not leads_to_clip(stream, self._start, index.clips[number]):
+        if number < 2 or not leads_to_clip(stream, self._start, index.clips[number], header):
             stream.seek(place)
             return False
         self._origin = index.clips[0].first_pts
-        self._next = index.clips[number].first_frame
+        self._next, self._due = index.clips[number].first_frame, index.clips[number].first_pts
         earlier, before = (clip.offset + clip.size for clip in index.clips[number - 2 : number])
         if self.tracks:
             self._held = self._early(self._reader.place[0], earlier, before, index.clips[number].first_pts)
@@ -229,9 +250,9 @@ class Decoder:
             self.tracks.declare(item)
 
     def _packets(self, item: Packets) -> None:
-        if self._conceal and item.stream not in self._streams:
+        if item.stream not in self._streams and (self._conceal or self._span.whole):
             reason = f"packets of stream {item.stream}, whose declaration is lost"
-            self.damage.append(Damage(*self._reader.place, reason, chunk=PACKETS))
+            self._note(Damage(*self._reader.place, reason, chunk=PACKETS))
             return
         if self._span.whole:
             if self.tracks:
@@ -269,52 +290,87 @@ class Decoder:
             self._note(Damage(at.offset, at.size, reason, chunk=CLIP))
             return
         last = clip.first_frame + clip.frames
-        self._origin = clip.first_pts if self._origin is None else self._origin
+        if self._origin is None:  # of a file that lost its beginning: about where that was
+            self._origin = clip.first_pts - clip.first_frame * self._nominal()
         if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
-            self._next = last
+            self._passed(clip)
             held = self._playing(self._held, clip.timestamps[-1])
             self._held = held if sum(len(item.packets) for item in held) <= MOST_AT_ONCE else []
             return
-        if self._window.behind(clip.first_frame, self._second(clip.first_pts)):
+        missing = clip.first_frame > self._next and not self._apart(clip)
+        if not missing and self._window.behind(clip.first_frame, self._second(clip.first_pts)):
             return
         give_back_memory()
         try:
             frames = decode_clip(clip, self.preamble, self._loaded)
-        except DamagedError as error:
+        except (DamagedError, UnsupportedError) as error:
+            if isinstance(error, UnsupportedError) and not self._conceal:
+                raise
             self._note(Damage.of(error, at.offset, at.size, CLIP))
             return
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]
         # The last one is remembered, here and by who shows it: a view would hold the clip while the next is decoded.
         pictures[-1] = dataclasses.replace(pictures[-1], rgb=frames[-1].copy())
-        if clip.first_frame > self._next:
+        if missing:
             yield from self._inside(self._next, self._bridge(clip.first_frame, pictures[0]))
-        yield from self._inside(clip.first_frame, pictures)
-        self._next = last
+        yield from self._inside(clip.first_frame, ((picture, False) for picture in pictures))
+        self._passed(clip)
         self._last = pictures[-1]
+
+    def _passed(self, clip: Clip) -> None:
+        """A whole clip has been gone through."""
+        self._next = clip.first_frame + clip.frames
+        self._due = clip.timestamps[-1] + clip.durations[-1]
+        self._forget_damage()
+
+    def _forget_damage(self) -> None:
         self._room = 0
         self._wrecks.clear()
 
-    def _inside(self, first: int, pictures: Iterable[Picture]) -> Iterator[Picture]:
-        """Those of pictures that follow one another that are in the range, after the packets that play with them."""
+    def _apart(self, clip: Clip | None) -> bool:
+        """Whether the frames that are missing before a clip, or the end, lie outside of the range for certain."""
+        start = self._span.start
+        if clip is not None and self._window.first is None:
+            if start.frame is not None and clip.first_frame <= start.frame:
+                return True
+            if start.frame is None and 0 < start.seconds >= self._second(clip.first_pts):
+                return True
+        return self._due is not None and self._window.behind(self._next, self._second(self._due))
+
+    def _inside(self, first: int, pictures: Iterable[tuple[Picture, bool]]) -> Iterator[Picture]:
+        """Those of pictures that follow one another that are in the range, after the packets that play with them.
+
+        With each picture comes whether it only stands in for one that is lost.
+        """
         if self._span.whole:
-            yield from pictures
+            for number, (picture, lost) in enumerate(pictures, first):
+                if lost:
+                    self._miss(number)
+                yield picture
             return
         fresh = self._window.first is None
-        chosen = [p for n, p in enumerate(pictures, first) if self._window.holds(n, self._second(p.pts))]
+        numbered = ((n, p, lost) for n, (p, lost) in enumerate(pictures, first))
+        chosen = [row for row in numbered if self._window.holds(row[0], self._second(row[1].pts))]
         if not chosen:
             return
+        last = chosen[-1][1]
         if fresh:
-            self._zero = chosen[0].pts
-        self._let_go(chosen[-1].pts + chosen[-1].duration if self._window.over else None)
-        for picture in chosen:
+            self._zero = chosen[0][1].pts
+        self._let_go(last.pts + last.duration if self._window.over else None)
+        for number, picture, lost in chosen:
+            if lost:
+                self._miss(number)
             yield Picture(picture.rgb, picture.pts - self._zero, picture.duration)
 
-    def _bridge(self, until: int, after: Picture | None) -> Iterator[Picture]:
+    def _bridge(self, until: int, after: Picture | None) -> Iterator[tuple[Picture, bool]]:
         """The frames from the one expected to `until`, salvaged or repeated, evenly over the time that is missing."""
         count, first = until - self._next, self._next
+        reason = f"frames {first} to {until - 1} are missing"
         if not self._conceal:
-            raise DamagedError(f"frames {first} to {until - 1} are missing; decode --conceal gives back the rest")
+            raise DamagedError(f"{reason}; decode --conceal gives back the rest")
+        if not self._room:  # all that is there is whole: somebody left a clip out
+            self.damage.append(Damage(self._reader.place[0], 0, reason, chunk=CLIP))
         self._next = until
         # A frame number is only a claim: no more stand-ins than the damaged bytes can have held frames.
         if count > self.preamble.header.clip_frames * (self._room // MIN_CLIP_BYTES + 1):
@@ -328,19 +384,21 @@ class Decoder:
             self.lost.append((first, count))
             return
         tick = self._nominal()
-        start = self._last.pts + self._last.duration if self._last else after.pts - count * tick if after else 0
+        start = self._due
+        if start is None:
+            start = self._origin if self._origin is not None else after.pts - count * tick if after else 0
         end = after.pts if after else start + count * tick
         for i in range(count):
-            if first + i == number and rgb is not None:
-                held = rgb
-                number, rgb = next(saved, (until, None))
-            else:
-                self._miss(first + i)
+            good = None
+            if first + i == number:
+                good, (number, rgb) = rgb, next(saved, (until, None))
+                held = held if good is None else good
             a, b = start + (end - start) * i // count, start + (end - start) * (i + 1) // count
-            yield Picture(held, a, max(b - a, 1))
+            yield Picture(held, a, max(b - a, 1)), good is None
 
     def _shown(self, clip: Clip, values: np.ndarray) -> np.ndarray:
         """The frames of a clip (T, H, W, 3) uint8 from integers that are at hand."""
+        check_memory(clip, self.preamble.header, free_memory())
         return shown(clip, values, self.preamble.header, self.preamble.steps, self._loaded)
 
     def _miss(self, number: int) -> None:

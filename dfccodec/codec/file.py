@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.quantizer import dequantize
-from dfccodec.container.chunks import Chunk, Source, walk
+from dfccodec.container.chunks import CLIP, Damage, Source, walk
 from dfccodec.container.named import Readable, named, readable
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
@@ -59,7 +61,7 @@ class ClipView:
 class DfcFile:
     """An open file; a sequence of :class:`ClipView`. Use as a context manager, or call :meth:`close`.
 
-    Several threads may read clips of one file.
+    Several threads may read clips of one file, and processes that were forked after it was opened.
 
     Attributes:
         header, model, steps, tags: see SPEC.md 5.
@@ -113,12 +115,14 @@ class DfcFile:
         with self._reading:
             if self._stream.closed:
                 raise UsageError("the file is closed: read latents before close(), or inside `with dfc.open(…)`")
-            self._stream.seek(self._start + head.offset)
-            source = Source(self._stream)
-            source.offset = head.offset
-            item = next(walk(source))
-        if not isinstance(item, Chunk):
+            data = _bytes_at(self._stream, self._start + head.offset, head.size)
+        source = Source(io.BytesIO(data))
+        source.offset = head.offset
+        item = next(walk(source), None)
+        if isinstance(item, Damage):
             raise DamagedError(item.reason, item.offset)
+        if item is None or item.type != CLIP:
+            raise DamagedError("the clip that stood here when the file was opened is gone", head.offset)
         return unpack_clip(item.payload, self.header, head.offset + 8)
 
 
@@ -133,6 +137,23 @@ def open_file(source: Readable) -> DfcFile:
         DamagedError: header, model or steps are unreadable.
     """
     return DfcFile(source)
+
+
+def _bytes_at(stream: BinaryIO, place: int, size: int) -> bytes:
+    """As many bytes from a place of the stream as are there.
+
+    Of a file without moving in it where the system can: processes that came of a fork share the place they are at, as
+    the workers of a data loader do, and would read one another's clips.
+    """
+    raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    if isinstance(raw, io.FileIO) and hasattr(os, "pread"):
+        parts = []
+        while size and (part := os.pread(raw.fileno(), size, place)):
+            parts.append(part)
+            place, size = place + len(part), size - len(part)
+        return b"".join(parts)
+    stream.seek(place)
+    return stream.read(size)
 
 
 def _opened(source: Readable) -> BinaryIO:

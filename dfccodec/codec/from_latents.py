@@ -20,6 +20,7 @@ from dfccodec.codec.settings import DEFAULT_QP, Settings
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.container.writer import Writer
 from dfccodec.errors import UsageError
+from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import SourceInfo
 from dfccodec.version import __version__
 
@@ -115,10 +116,10 @@ def write_clips(
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    good = isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(side, int) for side in size)
-    if not good or min(size) < 1:
-        raise UsageError(f"size {size!r} is none: give (width, height) in pixels")
-    return size[0], size[1]
+    good = isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(s, int | np.integer) for s in size)
+    if not good or not 1 <= min(size) <= max(size) <= MAX_SIDE:
+        raise UsageError(f"size {size!r} is none: give (width, height) in pixels, each 1 to {MAX_SIDE}")
+    return int(size[0]), int(size[1])
 
 
 def _checked(latents: np.ndarray, kept: np.ndarray, header: Header, what: str) -> tuple[np.ndarray, np.ndarray]:

@@ -106,12 +106,14 @@ class _Work:
         self.waiting: list[StreamInfo | Packets | Chunk] = []  # what stands before the first whole clip
         self.streams: set[int] = set()
         self.next = 0  # number of the frame expected next, in the damaged file
+        self.known = 0  # faults before the last whole clip
         self.last: Clip | None = None
         header = reader.preamble.header
         self.tick = Fraction(header.time_base.num, header.time_base.den)
 
-    def fault(self, reason: str, chunk: bytes) -> None:
-        self.found.faults.append(Damage(*self.reader.place, reason, chunk=chunk))
+    def fault(self, reason: str, chunk: bytes, size: int | None = None) -> None:
+        place, whole = self.reader.place
+        self.found.faults.append(Damage(place, whole if size is None else size, reason, chunk=chunk))
 
     def item(self, item: Item) -> None:
         if isinstance(item, Damage):
@@ -164,6 +166,7 @@ class _Work:
             return
         if clip.first_frame > self.next:
             self.gap(clip.first_frame, clip)
+        self.known = len(found.faults)
         if self.writer is None:
             self.begin()
         assert self.writer is not None
@@ -188,6 +191,8 @@ class _Work:
         start = Fraction(0) if last is None else (last.first_pts + sum(durations)) * self.tick
         if last is None and after is not None:
             start = min(start, after.first_pts * self.tick)
+        if len(self.found.faults) == self.known:  # all that is there is whole: somebody left a clip out
+            self.fault(f"frames {self.next} to {until - 1} are missing", CLIP, size=0)
         self.found.lost.append(Lost(self.next, until - self.next, start, end))
         self.next = until
 

@@ -13,10 +13,12 @@ from dfccodec.codec import fill
 from dfccodec.codec.budgets import Budget, check_seed, top_k
 from dfccodec.codec.integers import decode_clip_integers, encode_integers
 from dfccodec.container.chunks import FOOT, Chunk, Damage
+from dfccodec.container.order import Order
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import VERSION, Clip, Header, StreamInfo
 from dfccodec.container.writer import Writer
 from dfccodec.errors import DamagedError, UsageError
+from dfccodec.limits import MAX_PAIRS
 from dfccodec.media.cut import inside
 from dfccodec.version import __version__
 
@@ -59,13 +61,15 @@ def trim(
     span = _range_text(start, end)
     # The source's size says nothing of a part of it.
     tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
-    tool.append(("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span))
+    tool = [*tool[: MAX_PAIRS - 1], ("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span)]
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
     tracks = _Tracks(writer, old.header, start, end)
     frames = kept = 0
+    order = Order()
     for item in reader:
-        if isinstance(item, Damage):
-            raise DamagedError(f"{item.reason}; run dfc verify to see every fault", item.offset)
+        reasons = [item.reason] if isinstance(item, Damage) else [reason for reason, _ in order.faults(item)]
+        if reasons:
+            raise DamagedError(f"{reasons[0]}; run dfc verify to see every fault", reader.place[0])
         if isinstance(item, Chunk):
             if item.type != FOOT:
                 writer.chunk(item.type, item.payload)
@@ -79,6 +83,7 @@ def trim(
         if progress:
             progress(item.clip.first_frame + item.clip.frames)
         clip, values = item.clip, decode_clip_integers(item.clip, old.header)
+        order.passed(item)
         piece = _cut(clip, values, start, end)
         tracks.clip(clip, piece[0] if piece else None)
         if piece is None:

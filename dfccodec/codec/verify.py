@@ -8,16 +8,14 @@ from typing import BinaryIO
 
 from dfccodec.codec import fill
 from dfccodec.codec.integers import decode_clip_integers
-from dfccodec.container.chunks import FOOT, Chunk, Damage
-from dfccodec.container.pack import unpack_foot
-from dfccodec.container.reader import ClipAt, IndexAt, Packets, Preamble, StreamReader
-from dfccodec.container.records import IndexEntry, StreamInfo
+from dfccodec.container.chunks import Damage
+from dfccodec.container.order import Order
+from dfccodec.container.reader import ClipAt, IndexAt, Item, Preamble, StreamReader
 from dfccodec.container.writer import LatentHash
 from dfccodec.errors import DamagedError, UnsupportedError
-from dfccodec.limits import MAX_STREAMS
 
 
-@dataclass
+@dataclass(eq=False)
 class Verdict:
     """What `verify` found; true for a sound file, whose `faults` are none.
 
@@ -63,78 +61,35 @@ def verify(stream: BinaryIO, progress: Callable[[int], None] | None = None) -> V
 class _Check:
     def __init__(self, verdict: Verdict, reader: StreamReader) -> None:
         self.verdict, self.reader = verdict, reader
-        self.hash = LatentHash()
-        self.entries: list[IndexEntry] = []
-        self.streams: set[int] = set()
-        self.index_at = -1
-        self.next = 0  # number of the frame expected next
-        self.lost = False  # whether something was lost since the last whole clip
-        self.time: int | None = None
-
-    def fault(self, reason: str, kind: str = "damaged") -> None:
-        """Something is wrong with what the reader gave last."""
-        self.add(Damage(*self.reader.place, reason, kind))
+        self.hash, self.order = LatentHash(), Order()
 
     def add(self, damage: Damage) -> None:
         self.verdict.faults.append(damage)
-        self.lost = True
+        self.order.lost = True
 
-    def item(self, item: object) -> None:
-        if self.index_at >= 0 and not isinstance(item, Damage) and not (isinstance(item, Chunk) and item.type == FOOT):
-            what = type(item).__name__ if not isinstance(item, Chunk) else f"chunk {item.type.decode()}"
-            self.fault(f"{what} after the index: only the footer may follow it")
+    def item(self, item: Item) -> None:
+        for reason, kind in self.order.faults(item):
+            self.add(Damage(*self.reader.place, reason, kind))
         if isinstance(item, Damage):
             self.add(item)
         elif isinstance(item, ClipAt):
             self.clip(item)
-        elif isinstance(item, StreamInfo):
-            if item.id in self.streams:
-                self.fault(f"stream {item.id} is declared twice")
-            self.streams.add(item.id)
-            if len(self.streams) > MAX_STREAMS:
-                self.fault(f"{len(self.streams)} streams, at most {MAX_STREAMS}", "limit")
-        elif isinstance(item, Packets):
-            if item.stream not in self.streams:
-                self.fault(f"packets of stream {item.stream} come before its declaration")
-        elif isinstance(item, IndexAt):
-            self.index(item)
-        elif isinstance(item, Chunk) and item.type == FOOT:
-            where = unpack_foot(item.payload)
-            if self.index_at < 0 and not self.verdict.faults:
-                self.fault("footer without an index")
-            elif self.index_at >= 0 and where != self.index_at:
-                self.fault(f"footer says the index is at byte {where}, it is at {self.index_at}")
+        elif isinstance(item, IndexAt) and not self.verdict.faults:
+            found = self.hash.digest()
+            if found != item.index.latent_hash:
+                reason = f"latent hash is {found.hex()}, the index says {item.index.latent_hash.hex()}"
+                self.add(Damage(*self.reader.place, reason))
 
     def clip(self, at: ClipAt) -> None:
         clip, verdict = at.clip, self.verdict
-        if clip.first_frame < self.next or (clip.first_frame > self.next and not self.lost):
-            self.fault(f"clip begins at frame {clip.first_frame}, {self.next} expected")
-        stamps = clip.timestamps
-        if self.time is not None and stamps[0] < self.time:
-            self.fault(f"clip begins at tick {stamps[0]}, before the one ahead of it ends")
-        self.time = stamps[-1]
         try:
             fill.policy(clip.fill).check(clip, verdict.preamble.header)
             values = decode_clip_integers(clip, verdict.preamble.header)
         except (DamagedError, UnsupportedError) as error:
             self.add(Damage.of(error, at.offset, at.size))
             return
-        self.next, self.lost = clip.first_frame + clip.frames, False
+        self.order.passed(at)
         self.hash.update(values)
-        kept = int(clip.kept.sum())
-        self.entries.append(IndexEntry(at.offset, at.size, clip.first_frame, clip.first_pts, clip.frames, kept))
         verdict.clips += 1
         verdict.frames += clip.frames
-        verdict.kept += kept
-
-    def index(self, at: IndexAt) -> None:
-        index, self.index_at = at.index, at.offset
-        if self.verdict.faults:
-            return  # clips are missing already; that the index names them is right
-        for wanted, found in zip(index.clips, self.entries, strict=False):
-            if wanted != found:
-                self.fault(f"index says {wanted}, the clip is {found}")
-        if len(index.clips) != len(self.entries):
-            self.fault(f"index lists {len(index.clips)} clips, the file holds {len(self.entries)}")
-        elif index.latent_hash != self.hash.digest():
-            self.fault(f"latent hash is {self.hash.digest().hex()}, the index says {index.latent_hash.hex()}")
+        verdict.kept += int(clip.kept.sum())

@@ -128,7 +128,11 @@ class StreamReader:
                 raise _lost("HEAD", damage, item.offset)
             if item.type in (chunks.HEAD, chunks.MODEL, chunks.STEPS, chunks.TOOL, chunks.TAGS):
                 if item.type in found:
-                    raise DamagedError(f"chunk {chunks.name(item.type)} stands twice", item.offset)
+                    reason = f"chunk {chunks.name(item.type)} stands twice"
+                    if item.type not in (chunks.TOOL, chunks.TAGS):
+                        raise DamagedError(reason, item.offset)
+                    self._ahead.append(Damage(item.offset, item.size, reason, chunk=item.type))  # the first one counts
+                    continue
                 found[item.type] = item
                 if item.type == chunks.HEAD:
                     pack.unpack_header(item.payload, item.offset + 8)  # judge the version before anything else
@@ -162,22 +166,27 @@ class StreamReader:
 
     def __iter__(self) -> Iterator[Item]:
         """Items after the preamble; damage comes as an item and reading goes on behind it."""
-        finished = False
-        while self._ahead:
-            item = self._ahead.pop(0)
-            finished |= isinstance(item, Chunk) and item.type == chunks.FOOT
+        finished = indexed = False
+        for item in self._rest():
             self.place = item.offset, item.size
-            yield self._typed(item)
-        for item in self._walk:
-            self.place = item.offset, item.size
-            if finished and not isinstance(item, Damage):
-                reason = f"chunk {chunks.name(item.type)} stands after the footer"
-                yield Damage(item.offset, item.size, reason, chunk=item.type)
+            kind = b"" if isinstance(item, Damage) else item.type
+            if finished and kind:
+                yield Damage(item.offset, item.size, f"chunk {chunks.name(kind)} stands after the footer", chunk=kind)
                 continue
-            finished |= isinstance(item, Chunk) and item.type == chunks.FOOT
+            # A damaged one has been given as such just before.
+            indexed |= kind == chunks.INDEX or not kind
+            if kind == chunks.FOOT and not indexed:
+                yield Damage(item.offset, 0, "footer without an index before it")
+            finished |= kind == chunks.FOOT
             yield self._typed(item)
         if not finished:
             yield Damage(self._source.offset, 0, "file ends without its index and footer: it is cut short")
+
+    def _rest(self) -> Iterator[Chunk | Damage]:
+        """What was looked at in search of the preamble, then all that follows."""
+        while self._ahead:
+            yield self._ahead.pop(0)
+        yield from self._walk
 
     def jump(self, place: int, offset: int) -> None:
         """Go on with the chunk at `place` of the stream, byte `offset` of the file; what was looked at is forgotten."""

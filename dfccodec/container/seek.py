@@ -91,10 +91,16 @@ def _heads(stream: BinaryIO, start: int, place: int) -> Iterator[tuple[int, byte
         place += length + FRAME_BYTES
 
 
-def leads_to_clip(stream: BinaryIO, start: int, entry: IndexEntry) -> bool:
-    """Whether a clip of the size promised stands where an entry says."""
+def leads_to_clip(stream: BinaryIO, start: int, entry: IndexEntry, header: Header) -> bool:
+    """Whether the clip that an entry promises stands where it says, as far as the clip's head tells."""
     stream.seek(start + entry.offset)
-    return stream.read(8) == chunks.CLIP + struct.pack("<I", entry.size - FRAME_BYTES)
+    if stream.read(8) != chunks.CLIP + struct.pack("<I", entry.size - FRAME_BYTES):
+        return False
+    try:
+        clip, *_ = pack.unpack_clip_head(stream.read(min(entry.size - FRAME_BYTES, pack.CLIP_HEAD_BYTES)), header)
+    except DfcError:
+        return False
+    return (clip.first_frame, clip.first_pts, clip.frames) == (entry.first_frame, entry.first_pts, entry.frames)
 
 
 def _orderly(index: Index, end: int) -> bool:

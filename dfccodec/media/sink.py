@@ -15,7 +15,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dfccodec.container.records import Header, Packet, StreamInfo
+from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT
@@ -56,6 +56,16 @@ def check_output(path: Path) -> str:
     raise UsageError(
         f"no video container ends in {suffix or 'nothing'!r}: name the output .mp4, .mkv, .mov, .webm or .y4m"
     )
+
+
+_FASTEST = 1_000_000
+"""Frames per second, or seconds per frame, that a header's rate is believed to mean."""
+
+
+def _nominal(rate: Ratio) -> Fraction:
+    """Frames per second to tell a container. The header's is for information only: one that cannot be is 25."""
+    found = Fraction(rate.num, rate.den)
+    return found if Fraction(1, _FASTEST) <= found <= _FASTEST else Fraction(25)
 
 
 class VideoSink:
@@ -102,10 +112,10 @@ class VideoSink:
             codec = encoder.name
             self._pixels = pixel_format(encoder, bool(header.width % 2 or header.height % 2))
             self._range = 1 if self._pixels.startswith("yuv") and codec != "mjpeg" else 2  # limited or full
-            rate = Fraction(header.rate.num or 25, header.rate.den)
+            self._rate = _nominal(header.rate)
             if codec == "libsvtav1":
                 os.environ.setdefault("SVT_LOG", "1")  # errors alone: it goes on about itself otherwise
-            stream = self._container.add_stream(codec, rate=rate, options=dict(OPTIONS.get(codec, {})))
+            stream = self._container.add_stream(codec, rate=self._rate, options=dict(OPTIONS.get(codec, {})))
         except UsageError:  # a ValueError too
             raise
         except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
@@ -211,7 +221,7 @@ class VideoSink:
 
     def _time(self, frame: VideoFrame, pts: int, duration: int) -> None:
         if self._constant:
-            rate = Fraction(self._header.rate.num or 25, self._header.rate.den)
+            rate = self._rate
             base = Fraction(self._header.time_base.num, self._header.time_base.den)
             place = round(pts * base * rate)
             self._tick = max(self._tick + 1, place if self._timed else 0)

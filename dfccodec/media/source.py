@@ -109,7 +109,8 @@ class VideoSource:
         if self._passing:
             self._passing.set_range(self._start, span.ends)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
-            raise InputError(f"{self._name} is {first.width}×{first.height}: over {MAX_PIXELS} pixels; scale it down")
+            size = f"{first.width}×{first.height}"
+            raise InputError(f"{self._name} is {size}: over {MAX_PIXELS} pixels, or {MAX_SIDE} a side; scale it down")
 
         if int(first.colorspace) not in MATRICES:
             self.notes.append(

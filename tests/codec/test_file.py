@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -119,3 +120,22 @@ def test_reading_after_close_is_refused(path: Path) -> None:
         clip = file[0]
     with pytest.raises(UsageError, match="closed"):
         _ = clip.latents
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="the system has neither pread nor fork")
+def test_reading_a_clip_does_not_move_in_the_file(path: Path) -> None:
+    """What a fork has made two share one place in the file: it must not matter."""
+    with dfc.open(path) as file:
+        whole = [clip.latents for clip in file]
+        handle = file._stream.fileno()  # type: ignore[attr-defined]
+        for place in (0, 100, path.stat().st_size):
+            os.lseek(handle, place, os.SEEK_SET)
+            assert all((clip.latents == latents).all() for clip, latents in zip(file, whole, strict=True))
+            assert os.lseek(handle, 0, os.SEEK_CUR) == place
+
+
+def test_a_clip_that_is_gone_is_said_to_be(path: Path) -> None:
+    with dfc.open(path) as file:
+        path.write_bytes(path.read_bytes()[: file[1]._head.offset])
+        with pytest.raises(DamagedError, match="is gone"):
+            _ = file[1].latents

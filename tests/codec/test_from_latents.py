@@ -67,6 +67,7 @@ GOOD = np.zeros((1, 4, 3), np.float32)
         ([(GOOD, ONE)], {"fill": "motion"}, "fill motion is made from the frames themselves"),
         ([(GOOD, ONE)], {"size": 32}, "size 32 is none"),
         ([(GOOD, ONE)], {"size": (0, 32)}, r"give \(width, height\)"),
+        ([(GOOD, ONE)], {"size": (70000, 1)}, "each 1 to 65535"),
         ([(GOOD, ONE)], {"qp": 64}, "QP 64 is out of range"),
         ([(GOOD, ONE)], {"rate": 0}, "rate 0 is out of range"),
         ([(GOOD, ONE)], {"model": 3}, "model of type int"),

@@ -172,7 +172,7 @@ def test_bytes_of_a_video_are_a_source(tmp_path: Path) -> None:
     assert dfc.verify(outs[0].getvalue()).latent_hash == dfc.verify(outs[1].getvalue()).latent_hash
 
 
-def test_an_iterator_may_fill_one_array_again_and_again(data: bytes) -> None:
+def test_what_makes_frames_may_fill_one_array_again_and_again(data: bytes) -> None:
     buffer = np.empty_like(moving(40)[0])
 
     def frames() -> Iterator[np.ndarray]:
@@ -180,9 +180,14 @@ def test_an_iterator_may_fill_one_array_again_and_again(data: bytes) -> None:
             np.copyto(buffer, frame)
             yield buffer
 
-    out = io.BytesIO()
-    dfc.encode(frames(), out, model=FLAT, budget=8)
-    assert out.getvalue() == data
+    class Camera:
+        def __iter__(self) -> Iterator[np.ndarray]:
+            return frames()
+
+    for source in (frames(), Camera()):
+        out = io.BytesIO()
+        dfc.encode(source, out, model=FLAT, budget=8)
+        assert out.getvalue() == data
 
 
 def test_encoding_works_where_no_gradient_is_taken() -> None:

@@ -136,7 +136,13 @@ def test_another_fingerprint_is_refused(mini: Loaded) -> None:
 
 @pytest.mark.parametrize(
     "frames",
-    [np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 4, 4), np.uint8), np.zeros((1, 4, 4, 3), np.float32), []],
+    [
+        np.zeros((1, 1, 70000, 3), np.uint8),
+        np.zeros((1, 4, 4), np.uint8),
+        np.zeros((1, 4, 4, 4), np.uint8),
+        np.zeros((1, 4, 4, 3), np.float32),
+        [],
+    ],
 )
 def test_arrays_of_another_form_are_refused(frames: object, flat: Loaded) -> None:
     with pytest.raises(UsageError):
