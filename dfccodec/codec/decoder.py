@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from dfccodec.codec import salvage
+from dfccodec.codec.bridge import Bridge, Stand, nominal
 from dfccodec.codec.clip_decoder import check_memory, decode_clip, shown
 from dfccodec.codec.lost_tracks import LostTracks
 from dfccodec.codec.runtime import free_memory, give_back_memory
-from dfccodec.container.chunks import CLIP, FRAME_BYTES, PACKETS, STREAM, Damage
+from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
 from dfccodec.container.seek import hop, leads_to_clip, packets_between, read_index
@@ -29,14 +29,8 @@ if TYPE_CHECKING:
     from dfccodec.codec.loaded import Loaded
 
 
-MAX_WRECKS = 1 << 26
-"""Bytes of damaged stretches, between two good clips, that are looked at for kept frames."""
-
 MOST_AT_ONCE = 256
 """Packets that play on past a clip which is passed by; more, looked at again for every clip, are a trick."""
-
-MIN_CLIP_BYTES = FRAME_BYTES + 34
-"""Bytes of the smallest clip chunk: framing, head, one byte of kept bits, one of importance, one duration."""
 
 
 class Decoder:
@@ -95,9 +89,7 @@ class Decoder:
         self._begun = False
         self._next = 0  # number of the frame expected next
         self._due: int | None = None  # its timestamp; None before the first clip
-        self._room = 0  # damaged bytes since the last good clip
-        self._wrecks: list[bytes] = []  # those bytes
-        self._last: Picture | None = None
+        self._gap = Bridge(self.preamble.header, self._shown)
 
     def _check_model(self) -> None:
         """The header's latents are the model's; a file that says otherwise of a model it names is wrong.
@@ -151,7 +143,7 @@ class Decoder:
                     self.ended = True
                     if item.index.frames > self._next and not self._apart(None):
                         yield from self._inside(self._next, self._bridge(item.index.frames, None))
-                    self._forget_damage()
+                    self._gap.forget()
                 if self._window.over:
                     self.ended = True
                     break
@@ -279,9 +271,7 @@ class Decoder:
             kind = LimitError if damage.kind == "limit" else DamagedError
             raise kind(f"{damage.reason}; decode --conceal gives back what is whole", damage.offset)
         self.damage.append(dataclasses.replace(damage, data=b""))
-        self._room += damage.size
-        if damage.data and not damage.mended and len(damage.data) + sum(map(len, self._wrecks)) <= MAX_WRECKS:
-            self._wrecks.append(damage.data)
+        self._gap.note(damage)
 
     def _clip(self, at: ClipAt) -> Iterator[Picture]:
         clip = at.clip
@@ -291,7 +281,7 @@ class Decoder:
             return
         last = clip.first_frame + clip.frames
         if self._origin is None:  # of a file that lost its beginning: about where that was
-            self._origin = clip.first_pts - clip.first_frame * self._nominal()
+            self._origin = clip.first_pts - clip.first_frame * nominal(self.preamble.header)
         if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
             self._passed(clip)
             held = self._playing(self._held, clip.timestamps[-1])
@@ -316,17 +306,13 @@ class Decoder:
             yield from self._inside(self._next, self._bridge(clip.first_frame, pictures[0]))
         yield from self._inside(clip.first_frame, ((picture, False) for picture in pictures))
         self._passed(clip)
-        self._last = pictures[-1]
+        self._gap.last = pictures[-1]
 
     def _passed(self, clip: Clip) -> None:
         """A whole clip has been gone through."""
         self._next = clip.first_frame + clip.frames
         self._due = clip.timestamps[-1] + clip.durations[-1]
-        self._forget_damage()
-
-    def _forget_damage(self) -> None:
-        self._room = 0
-        self._wrecks.clear()
+        self._gap.forget()
 
     def _apart(self, clip: Clip | None) -> bool:
         """Whether the frames that are missing before a clip, or the end, lie outside of the range for certain."""
@@ -338,7 +324,7 @@ class Decoder:
                 return True
         return self._due is not None and self._window.behind(self._next, self._second(self._due))
 
-    def _inside(self, first: int, pictures: Iterable[tuple[Picture, bool]]) -> Iterator[Picture]:
+    def _inside(self, first: int, pictures: Iterable[Stand]) -> Iterator[Picture]:
         """Those of pictures that follow one another that are in the range, after the packets that play with them.
 
         With each picture comes whether it only stands in for one that is lost.
@@ -363,38 +349,23 @@ class Decoder:
                 self._miss(number)
             yield Picture(picture.rgb, picture.pts - self._zero, picture.duration)
 
-    def _bridge(self, until: int, after: Picture | None) -> Iterator[tuple[Picture, bool]]:
+    def _bridge(self, until: int, after: Picture | None) -> Iterator[Stand]:
         """The frames from the one expected to `until`, salvaged or repeated, evenly over the time that is missing."""
         count, first = until - self._next, self._next
         reason = f"frames {first} to {until - 1} are missing"
         if not self._conceal:
             raise DamagedError(f"{reason}; decode --conceal gives back the rest")
-        if not self._room:  # all that is there is whole: somebody left a clip out
+        if not self._gap.room:  # all that is there is whole: somebody left a clip out
             self.damage.append(Damage(self._reader.place[0], 0, reason, chunk=CLIP))
         self._next = until
-        # A frame number is only a claim: no more stand-ins than the damaged bytes can have held frames.
-        if count > self.preamble.header.clip_frames * (self._room // MIN_CLIP_BYTES + 1):
-            self.lost.append((first, count))
-            return
-        saved = salvage.pictures(self._wrecks, self.preamble.header, self._shown, first, until)
-        number, rgb = next(saved, (until, None))
-        known = self._last or after
-        held = known.rgb if known else rgb
-        if held is None:
-            self.lost.append((first, count))
-            return
-        tick = self._nominal()
         start = self._due
         if start is None:
-            start = self._origin if self._origin is not None else after.pts - count * tick if after else 0
-        end = after.pts if after else start + count * tick
-        for i in range(count):
-            good = None
-            if first + i == number:
-                good, (number, rgb) = rgb, next(saved, (until, None))
-                held = held if good is None else good
-            a, b = start + (end - start) * i // count, start + (end - start) * (i + 1) // count
-            yield Picture(held, a, max(b - a, 1)), good is None
+            start = self._origin if self._origin is not None else 0
+        found = self._gap.frames(first, until, start, after) if self._gap.believes(count) else None
+        if found is None:
+            self.lost.append((first, count))
+            return
+        yield from found
 
     def _shown(self, clip: Clip, values: np.ndarray) -> np.ndarray:
         """The frames of a clip (T, H, W, 3) uint8 from integers that are at hand."""
@@ -407,10 +378,3 @@ class Decoder:
             self.lost[-1] = self.lost[-1][0], self.lost[-1][1] + 1
         else:
             self.lost.append((number, 1))
-
-    def _nominal(self) -> int:
-        """Ticks a frame lasts by the header's rate."""
-        h = self.preamble.header
-        if not h.rate.num:
-            return 1
-        return max(1, round(h.rate.den * h.time_base.den / (h.rate.num * h.time_base.num)))
