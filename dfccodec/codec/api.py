@@ -21,7 +21,7 @@ from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.options import make_settings
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.resume import opened
-from dfccodec.container.named import Readable, binary, named, readable
+from dfccodec.container.named import Readable, binary, named, readable, seekable
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
@@ -208,7 +208,7 @@ def _check_span(span: Span) -> None:
 def repeatable(source: Source) -> bool:
     """Whether a source can be read a second time from its beginning."""
     if hasattr(source, "read"):
-        return cast(BinaryIO, source).seekable()
+        return seekable(source)
     return not isinstance(source, Iterator)
 
 

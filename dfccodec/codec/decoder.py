@@ -15,6 +15,7 @@ from dfccodec.codec.clip_decoder import check_memory, decode_clip, shown
 from dfccodec.codec.lost_tracks import LostTracks
 from dfccodec.codec.runtime import free_memory, give_back_memory
 from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
+from dfccodec.container.named import seekable
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
 from dfccodec.container.seek import hop, leads_to_clip, packets_between, read_index
@@ -69,7 +70,7 @@ class Decoder:
         tracks: PacketSink | None = None,
         span: Span = Span(),
     ) -> None:
-        self._stream, self._start = stream, stream.tell() if stream.seekable() else None
+        self._stream, self._start = stream, stream.tell() if seekable(stream) else None
         self._owned = stream if close else None
         self._reader = StreamReader(stream, mending=conceal)
         self.preamble = self._reader.preamble

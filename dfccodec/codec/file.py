@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -16,7 +16,7 @@ import numpy as np
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.quantizer import dequantize
 from dfccodec.container.chunks import CLIP, Damage, Source, walk
-from dfccodec.container.named import Readable, named, readable
+from dfccodec.container.named import Readable, named, readable, seekable
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
@@ -70,7 +70,7 @@ class DfcFile:
     """
 
     def __init__(self, source: Readable) -> None:
-        self._stream = _opened(source)
+        self._source, self._stream = source, _opened(source)
         self._start = self._stream.tell()
         self._reading = threading.Lock()  # seeking and reading is one thing
         try:
@@ -90,6 +90,16 @@ class DfcFile:
     def __repr__(self) -> str:
         h = self.header
         return f"<DfcFile {h.width}×{h.height}, {self.frames} frames, {self.kept} kept, in {len(self)} clips>"
+
+    def __reduce__(self) -> tuple[Callable[[Readable], DfcFile], tuple[Readable]]:
+        """A process that gets a pickle of this opens the file itself, as the workers of a data loader do.
+
+        Raises:
+            UsageError: it was opened from a stream.
+        """
+        if not isinstance(self._source, str | Path | bytes):
+            raise UsageError("a file opened from a stream cannot go to another process: open it by its path")
+        return open_file, (self._source,)
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -158,6 +168,6 @@ def _bytes_at(stream: BinaryIO, place: int, size: int) -> bytes:
 
 def _opened(source: Readable) -> BinaryIO:
     stream = readable(source)
-    if not stream.seekable():
+    if not seekable(stream):
         raise InputError("dfc.open needs a stream that can seek: read it into memory, or iterate with dfc.decode")
     return stream

@@ -64,6 +64,12 @@ def binary(stream: BinaryIO, verb: str = "read") -> BinaryIO:
     return stream
 
 
+def seekable(stream: object) -> bool:
+    """Whether a stream can seek; one that does not say cannot."""
+    able = getattr(stream, "seekable", None)
+    return bool(able and able())
+
+
 @contextlib.contextmanager
 def named(name: object) -> Iterator[None]:
     """What is found in here to be no `.dfc` file is said to be so by its name.

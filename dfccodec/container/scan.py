@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import FRAME_BYTES, Damage
+from dfccodec.container.named import seekable
 from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
 from dfccodec.errors import DamagedError
@@ -57,7 +58,7 @@ def scan(stream: BinaryIO) -> Summary:
     Raises:
         DfcError: as :class:`StreamReader`.
     """
-    if not stream.seekable():
+    if not seekable(stream):
         stream = io.BytesIO(stream.read())
     start = stream.tell()
     quick = _quick(stream)

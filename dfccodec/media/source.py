@@ -16,6 +16,7 @@ from av.packet import Packet as AvPacket
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
+from dfccodec.container.named import seekable
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, titles
@@ -81,7 +82,7 @@ class VideoSource:
         self._busy, self._closed = threading.Lock(), False
         self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
         # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
-        self._feed = None if isinstance(source, Path) or source.seekable() else Feed(source)
+        self._feed = None if isinstance(source, Path) or seekable(source) else Feed(source)
         self._container = open_input(self._feed or source)
         if not self._container.streams.video:
             found = kinds(self._container)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -139,3 +140,12 @@ def test_a_clip_that_is_gone_is_said_to_be(path: Path) -> None:
         path.write_bytes(path.read_bytes()[: file[1]._head.offset])
         with pytest.raises(DamagedError, match="is gone"):
             _ = file[1].latents
+
+
+def test_a_file_opened_by_its_path_goes_to_other_processes(path: Path) -> None:
+    with dfc.open(path) as file, pickle.loads(pickle.dumps(file)) as other:
+        assert (other[1].latents == file[1].latents).all()
+        clip = pickle.loads(pickle.dumps(file[2]))
+        assert (clip.latents == file[2].latents).all()
+    with path.open("rb") as stream, dfc.open(stream) as file, pytest.raises(UsageError, match="by its path"):
+        pickle.dumps(file)

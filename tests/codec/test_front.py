@@ -211,3 +211,13 @@ def test_what_is_open_says_what_it_is(data: bytes) -> None:
     with dfc.open(data) as file:
         assert "40 frames, 10 kept, in 2 clips" in repr(file)
         assert repr(file[1]) == "<clip of frames 32 to 39, 2 kept, QP 24>"
+
+
+def test_a_stream_need_have_no_more_than_read(data: bytes) -> None:
+    class Only:
+        def __init__(self) -> None:
+            self.read = io.BytesIO(data).read
+
+    whole = [p.rgb for p in dfc.decode(data, model=FLAT)]
+    assert (np.stack([p.rgb for p in dfc.decode(Only(), model=FLAT)]) == np.stack(whole)).all()  # type: ignore[arg-type]
+    assert dfc.verify(Only())  # type: ignore[arg-type]
