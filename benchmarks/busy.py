@@ -3,7 +3,8 @@
     python benchmarks/busy.py
 
 Whole processes on the bundled clip. libgomp's own GOMP_SPINCOUNT, where nobody says, is 300 000; `dfc` sets its own
-(`cli/main.py`). A run that takes a minute is stopped there.
+(`cli/main.py`). The other program has a session of its own, as programs have: Linux then gives it as much as all
+threads of `dfc` together. A run that takes a minute is stopped there.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def main() -> None:
         for spin in (SPIN, 300_000):
             for verb, command in commands.items():
                 alone = seconds(command, spin)
-                with subprocess.Popen(BUSY) as other:
+                with subprocess.Popen(BUSY, start_new_session=True) as other:
                     beside = seconds(command, spin)
                     other.kill()
                 rows.append({"spin": spin, "verb": verb, "alone": alone, "beside": beside})

@@ -118,8 +118,8 @@ def _open_missing() -> None:
 
 SPIN = 10_000
 """Turns that a thread of torch waits for the others before it sleeps. libgomp's own number, where nobody says, is 30
-times that: as fast on an idle machine, but beside one busy core a two-core encode took not three but over a hundred
-times as long, since threads that only wait held the core of the one that was waited for (benchmarks/busy.py)."""
+times that: as fast on an idle machine, but beside another program on one of two cores an encode took over a minute
+instead of nine seconds, since threads that only wait held the core of the one they waited for (benchmarks/busy.py)."""
 
 
 def give_way() -> None:
