@@ -96,7 +96,6 @@ class Deaf:
 
 def header(data: bytes) -> None:
     """Signature and HEAD, MODL, STEP, tool and tags of a file."""
-
     _ = StreamReader(io.BytesIO(data)).preamble.header.grid
 
 

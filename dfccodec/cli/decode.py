@@ -63,7 +63,7 @@ def decode(
     quiet: common.Quiet = False,
 ) -> None:
     """Decode a .dfc file into a video, or several into --output-dir."""
-    if not format.replace("_", "a").isalnum() and format:
+    if format and not format.replace("_", "").isalnum():
         raise UsageError(f"--format {format!r} is no container: give one, as mp4, matroska or y4m")
     format = {ending: name for name, ending in _ENDINGS.items()}.get(format, format)
     suffix = "." + _ENDINGS.get(format, format or "mp4")

@@ -245,7 +245,11 @@ class Decoder:
     def _packets(self, item: Packets) -> None:
         if item.stream not in self._streams and (self._conceal or self._span.whole):
             reason = f"packets of stream {item.stream}, whose declaration is lost"
-            self._note(Damage(*self._reader.place, reason, chunk=PACKETS))
+            damage = Damage(*self._reader.place, reason, chunk=PACKETS)
+            if self._conceal:
+                self.damage.append(damage)  # whole bytes, which held no frame
+            else:
+                self._note(damage)
             return
         if self._span.whole:
             if self.tracks:

@@ -1,4 +1,4 @@
-"""How the records of a file follow one another (SPEC.md 3.3, 4.3, 8): what no single chunk's checksum can tell."""
+"""How the records of a file follow one another (SPEC.md 3.4, 4.3, 6.4, 8): what no single chunk's checksum can tell."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class MiniSystem(System):
         error = (pictures.float() - truth).square().sum(dim=(1, 2, 3)).reshape(b, -1) / patches
         apart = None
         # The judge looks at every fourth pixel first, and the decoder makes four by four at once: were both always in
-        # step, it would learn a pattern in smooth areas that the judge takes for texture.
+        # step, it would learn all the sooner a pattern in smooth areas that the judge takes for texture.
         down, right = seed % 4, seed // 4 % 4
         for judge in self.judge:
             seen = (part[..., down:, right:] for part in (pictures.float(), truth))

@@ -21,7 +21,6 @@ from command import DFC, ENV, imports, run
 from support import DATA, moving, write_av, write_video
 
 import dfccodec as dfc
-import dfccodec.cli.main as main_module
 from dfccodec.media.source import VideoSource
 
 FLOWER = DATA / "flower_96x64.mp4"
@@ -394,16 +393,3 @@ def test_what_takes_a_file_of_ours_is_said(coded: Path, tmp_path: Path) -> None:
     assert f"{coded} is a .dfc file already: dfc decode" in text
     assert f"{FLOWER} is not a .dfc file: begins with" in error_of("inspect", FLOWER, code=3)
     assert "standard input is not a .dfc file" in error_of("verify", "-", input=b"hello, you", code=3)
-
-
-def test_threads_give_way_unless_the_environment_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.setenv(name, "7")
-        main_module.give_way()
-        assert os.environ["GOMP_SPINCOUNT" if name[0] == "G" else name] == "7"
-        monkeypatch.delenv(name)
-        assert "GOMP_SPINCOUNT" not in os.environ
-    monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that it is as it was afterwards
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    main_module.give_way()
-    assert os.environ["GOMP_SPINCOUNT"] == str(main_module.SPIN)
