@@ -29,6 +29,7 @@ from dfccodec.training.masks import draw_mask, uniform_mask
 from dfccodec.training.rate import ContextRate
 from dfccodec.training.recipe import Stage
 from dfccodec.training.rounding import expected, snap, vectors_of
+from dfccodec.training.texture import split
 
 JUDGED_QPS = (16, 26, 36)
 LINEAR_QPS = (10, 18, 26, 34, 42, 50)
@@ -36,6 +37,10 @@ JUDGED_CLIPS = 10
 
 WEIGHTS = {"dropped_weight": 0.3, "perceptual": 0.0}
 """Of the terms of the loss beside the cost of kept frames, each over its running mean, where a recipe has none."""
+
+WORTH = 2.0
+"""What a term of the loss counts in the score, times its weight: the loss weighs it against D + λR, of which the error
+that the score is made of is about half."""
 
 REFINE_STEPS = (2, 3)
 """Steps of refinement in training: those of the default and one more."""
@@ -58,7 +63,8 @@ class MiniSystem(System):
         model: to train.
         dropped_weight: of the error of dropped frames beside the cost of kept ones.
         autocast: number format of the networks.
-        perceptual: of the LPIPS of shown frames beside that cost; above 0, its weights must be on the machine.
+        perceptual: of the LPIPS of shown frames where they have texture, and of their error where they have none,
+            beside that cost; above 0, the weights of LPIPS must be on the machine.
         moving: whether the bits of a kept frame are those of the inter coding, where the model can have it.
     """
 
@@ -71,7 +77,7 @@ class MiniSystem(System):
         self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
         # In a list, which hides it from state_dict(): these weights are not ours to store in checkpoints.
         self.judge = [load_lpips()] if perceptual else []
-        self.register_buffer("mean", torch.zeros(3 if perceptual else 2, 64))
+        self.register_buffer("mean", torch.zeros(4 if perceptual else 2, 64))
 
     def forward(
         self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
@@ -88,18 +94,19 @@ class MiniSystem(System):
         if not is_kept.all():
             filled = error[:, ~is_kept].mean(dim=1)
             total = total + self.dropped_weight * (filled / self._norm(1, qp, filled)).mean()
-        if apart is not None:
-            total = total + self.perceptual * (apart / self._norm(2, qp, apart)).mean()
+        for kind, term in enumerate(apart, start=2):
+            total = total + self.perceptual * (term / self._norm(kind, qp, term)).mean()
         return total
 
     def errors(
         self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
-    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    ) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
         """What one batch comes to.
 
         Returns:
-            squared error a patch of shown frames (B, N), their mean LPIPS (B,) where it is asked for, bits a patch of
-            kept frames (B, K), which of the shown are kept (N,).
+            squared error a patch of shown frames (B, N), where LPIPS is asked for its mean over their texture and the
+            mean squared error of what is smooth, each (B,), bits a patch of kept frames (B, K), which of the shown
+            are kept (N,).
         """
         model, b = self.model, len(clips)
         slots = Slots.of(kept, np.flatnonzero(shown & ~kept)).to(clips.device)
@@ -123,13 +130,14 @@ class MiniSystem(System):
         patches = y.shape[3] * y.shape[4]
         truth = clips[:, slots.at[mask]].flatten(0, 1)
         error = (pictures.float() - truth).square().sum(dim=(1, 2, 3)).reshape(b, -1) / patches
-        apart = None
+        apart = []
         # The judge looks at every fourth pixel first, and the decoder makes four by four at once: were both always in
         # step, it would learn all the sooner a pattern in smooth areas that the judge takes for texture.
         down, right = seed % 4, seed // 4 % 4
         for judge in self.judge:
-            seen = (part[..., down:, right:] for part in (pictures.float(), truth))
-            apart = judge.to(clips.device)(*seen).reshape(b, -1).mean(dim=1)
+            textured, smooth = split(pictures.float(), truth)
+            near = judge.to(clips.device)(*(part[..., down:, right:] for part in (textured, truth)))
+            apart = [term.reshape(b, -1).mean(dim=1) for term in (near, smooth)]
         is_kept = torch.arange(len(slots.at), device=clips.device)[mask] < slots.keys
         return error, apart, bits.sum(dim=(2, 3, 4)) / patches, is_kept
 
@@ -233,7 +241,7 @@ class MiniTask:
 
         The linear code keeps frames at even distances, the model those that importance chooses, as files have it.
         In the stage `frames` the middle frame of every clip stands alone, as one frame of one. With a perceptual term,
-        the gain in LPIPS, in dB as well, counts by its weight.
+        the gain in LPIPS, in dB as well, counts by twice its weight.
         """
         clips = [clip[len(clip) // 2 :][:1] for clip in self.held_out] if stage.frames == 1 else self.held_out
         figures: dict[str, Any] = {}
@@ -248,7 +256,7 @@ class MiniTask:
                     now - float(np.interp(math.log(bpp), np.log(bits), then))
                     for now, then in ((quality, psnr), (nearness, near))
                 )
-                gains.append(gain + self.system.perceptual * nearer)
+                gains.append(gain + WORTH * self.system.perceptual * nearer)
                 figures[f"gain_{budget}_qp{qp}"] = round(gain, 3)
                 figures[f"psnr_{budget}_qp{qp}"] = round(quality, 3)
                 if self.system.judge:
