@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from torch import Tensor
 
 from dfccodec.codec import fill as fills
 from dfccodec.codec.api import frame_rate, load_model, named_model
@@ -24,7 +25,7 @@ from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import SourceInfo
 from dfccodec.version import __version__
 
-Latents = Iterable[tuple[np.ndarray, np.ndarray]]
+Latents = Iterable[tuple[np.ndarray | Tensor, np.ndarray | Tensor]]
 """Clip by clip: latents of its kept frames, and which frames those are."""
 
 
@@ -46,8 +47,9 @@ def write_latents(
 
     Args:
         out: a path (written beside and renamed when complete) or a binary stream.
-        clips: of each clip latents (K, N, C) or (K, tiles, rows, columns, C), floats in the model's units as
-            `ClipView.dequantized` gives them, and kept frames (T,) bool of which K are True; T is 1 to 32.
+        clips: of each clip latents (K, N, C) or (K, tiles, rows, columns, C), numbers in the model's units as
+            `ClipView.dequantized` gives them, and kept frames (T,) bool of which K are True; T is 1 to 32. Arrays, or
+            tensors of any device.
         size: (width, height) of the picture in pixels; N is its number of patches.
         model: whose latents these are.
         qp: quantizer index, 0 … 63; at 0 hardly anything is lost.
@@ -94,8 +96,8 @@ def write_clips(
     frames = total = count = 0
     coding = coding_for(loaded.model)
     steps = loaded.model.steps
-    for given, marks in clips:
-        latents, kept = _checked(given, marks, header, f"clip {count}")
+    for pair in clips:
+        latents, kept = _checked(pair, header, f"clip {count}")
         if writer is None:
             steps = measured_steps(latents) if steps is None else steps
             made_by = [("encoder", f"dfc {__version__}"), ("settings", tool)]
@@ -122,14 +124,17 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _checked(latents: np.ndarray, kept: np.ndarray, header: Header, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _checked(pair: object, header: Header, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Latents (K, tiles, rows, columns, C) float32 and kept (T,) bool."""
-    kept = np.asarray(kept)
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise UsageError(f"{what} is a {type(pair).__name__}: give a pair, its latents and which frames are kept")
+    latents, kept = (_array(part, what) for part in pair)
     if kept.ndim != 1 or kept.dtype != bool or not 1 <= len(kept) <= header.clip_frames:
         raise UsageError(
             f"{what}: kept is {kept.shape} {kept.dtype}; give (T,) bool with T from 1 to {header.clip_frames}"
         )
-    latents = np.asarray(latents, np.float32)
+    if latents.dtype.kind not in "fiu":
+        raise UsageError(f"{what}: latents are {latents.dtype}; give real numbers")
     shape = (int(kept.sum()), *header.grid, header.channels)
     flat = (shape[0], int(np.prod(header.grid)), header.channels)
     if latents.shape not in (shape, flat):
@@ -137,6 +142,19 @@ def _checked(latents: np.ndarray, kept: np.ndarray, header: Header, what: str) -
             f"{what}: latents are {latents.shape}; for {shape[0]} kept frames of {header.width}×{header.height} "
             f"give {flat} or {shape}"
         )
+    with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, and is refused
+        latents = latents.astype(np.float32)
     if not np.isfinite(latents).all():
         raise UsageError(f"{what}: latents hold numbers that are not finite")
     return latents.reshape(shape), kept
+
+
+def _array(part: object, what: str) -> np.ndarray:
+    """An array of anything that holds numbers; a tensor may have a gradient, lie on a GPU or be bfloat16."""
+    if isinstance(part, Tensor):
+        part = part.detach().cpu()
+        part = part.float() if part.is_floating_point() else part
+    try:
+        return np.asarray(part)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what}: a {type(part).__name__} of unequal parts is no array of numbers") from None

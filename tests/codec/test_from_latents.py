@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support import flat_model, moving
 
 import dfccodec as dfc
@@ -47,6 +48,15 @@ def test_any_model_and_a_clip_without_a_kept_frame(fill: str, tmp_path: Path) ->
     assert len(list(dfc.decode(tmp_path / "a.dfc", model=flat_model()))) == 8
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16, torch.int16])
+def test_tensors_as_a_generator_gives_them(kind: torch.dtype) -> None:
+    tensor = torch.arange(24).view(2, 4, 3).to(kind).requires_grad_(kind.is_floating_point)
+    kept = np.array([True, False, True])
+    options: dict[str, Any] = {"size": (32, 32), "model": flat_model(), "qp": 0}
+    data = written([(tensor, torch.from_numpy(kept))], **options)
+    assert data == written([(np.arange(24).reshape(2, 4, 3), kept)], **options)
+
+
 ONE = np.ones(1, bool)
 GOOD = np.zeros((1, 4, 3), np.float32)
 
@@ -64,6 +74,12 @@ GOOD = np.zeros((1, 4, 3), np.float32)
         ([(GOOD, np.ones(1))], {}, r"kept is \(1,\) float64; give \(T,\) bool"),
         ([(np.zeros((33, 4, 3)), np.ones(33, bool))], {}, "T from 1 to 32"),
         ([(GOOD * np.nan, ONE)], {}, "not finite"),
+        ([(np.full(GOOD.shape, 1e300), ONE)], {}, "not finite"),
+        ([(GOOD.astype(complex), ONE)], {}, "latents are complex128; give real numbers"),
+        ([(GOOD.astype(str), ONE)], {}, "give real numbers"),
+        ([(None, ONE)], {}, "latents are object; give real numbers"),
+        ([([[1.0], [1.0, 2.0]], ONE)], {}, "clip 0: a list of unequal parts is no array"),
+        ([GOOD], {}, "clip 0 is a ndarray: give a pair"),
         ([(GOOD, ONE)], {"fill": "motion"}, "fill motion is made from the frames themselves"),
         ([(GOOD, ONE)], {"size": 32}, "size 32 is none"),
         ([(GOOD, ONE)], {"size": (0, 32)}, r"give \(width, height\)"),
