@@ -179,7 +179,7 @@ class MiniSystem(System):
         for q, v in zip(qp.tolist(), value.tolist(), strict=True):
             before = float(mean[kind, q])
             mean[kind, q] = v if before == 0 else 0.99 * before + 0.01 * v
-        return mean[kind, qp].clone()
+        return mean[kind, qp].clamp(min=1e-12)  # a black picture has no texture, and so no error there
 
 
 class MiniTask:

@@ -146,7 +146,9 @@ def test_a_perceptual_term_reaches_the_decoder_and_stays_out_of_checkpoints(
         recipe = load_recipe(str(path))
         task = make_task(recipe, scenes, CPU, torch.float32)
         assert all(name.partition(".")[0] in ("model", "rate", "mean") for name in task.system.state_dict())
-        loss = task.system(**task.batch(recipe.stages[0], np.random.default_rng(1)))
+        batch = task.batch(recipe.stages[0], np.random.default_rng(1))
+        assert torch.isfinite(task.system(**{**batch, "clips": torch.zeros_like(batch["clips"])}))  # no texture at all
+        loss = task.system(**batch)
         loss.backward()
         grads.append([p.grad for p in task.model.decoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
         rows.append(task.evaluate(recipe.stages[0]))
