@@ -194,7 +194,7 @@ class MiniTask:
         autocast: torch.dtype,
         start: Mini | None = None,
     ) -> None:
-        known = {"qps", "all_kept", "dropped_weight", "perceptual", "moving", "fitted", "config"}
+        known = {"qps", "all_kept", "dropped_weight", "perceptual", "moving", "fitted", "pooled", "config"}
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = _qps(options.get("qps", [8, 48]))
@@ -202,6 +202,7 @@ class MiniTask:
             if not isinstance(options[name], int | float) or not options[name] >= 0:
                 raise InputError(f"recipe: {name} is {options[name]!r}; give a number, 0 or more")
         self.all_kept = float(options.get("all_kept", 0.35))
+        self.pooled = bool(options.get("pooled", False))
         asked = options.get("config")
         config = MiniConfig.changed(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
         model = _grown(start, config) if start else _from_linear(config, train, bool(options.get("fitted", False)))
@@ -239,9 +240,10 @@ class MiniTask:
     def evaluate(self, stage: Stage) -> dict[str, Any]:
         """Gain in dB over the linear code with interpolation at equal bytes, all frames kept and 8 of 32.
 
-        The linear code keeps frames at even distances, the model those that importance chooses, as files have it.
-        In the stage `frames` the middle frame of every clip stands alone, as one frame of one. With a perceptual term,
-        the gain in LPIPS, in dB as well, counts by twice its weight.
+        The linear code keeps frames at even distances, the model those that importance chooses, as files have it. With
+        `pooled`, decibels are those of the squared error of all clips together, which fast ones decide; else the mean
+        of the clips' PSNR. In the stage `frames` the middle frame of every clip stands alone, as one frame of one. With
+        a perceptual term, the gain in LPIPS, in dB as well, counts by twice its weight.
         """
         clips = [clip[len(clip) // 2 :][:1] for clip in self.held_out] if stage.frames == 1 else self.held_out
         figures: dict[str, Any] = {}
@@ -264,11 +266,11 @@ class MiniTask:
         return {"score": round(float(np.mean(gains)), 4), **figures}
 
     def _point(self, clips: Sequence[Tensor], budget: int, qp: int, linear: bool = False) -> tuple[float, float, float]:
-        """Of clips (T, 3, S, S) uint8 at a budget of 32 and a QP: mean bits per pixel, PSNR, and LPIPS in dB.
+        """Of clips (T, 3, S, S) uint8 at a budget of 32 and a QP: mean bits per pixel, PSNR and LPIPS in dB.
 
         LPIPS is that of every fourth frame; 0 dB where the training has no perceptual term.
         """
-        sizes, qualities, nearness = [], [], []
+        sizes, errors, nearness = [], [], []
         for clip in clips:
             count = max(1, round(budget * len(clip) / 32)) if budget < 32 else len(clip)
             if linear or count == len(clip):
@@ -279,9 +281,10 @@ class MiniTask:
             rows = values.permute(0, 2, 3, 1)[:, None].to(torch.int16).cpu().numpy()
             sizes.append(len(encode_integers(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
             made, true = back.clamp(0, 1).float(), clip.to(self.device).float() / 255
-            qualities.append(_decibels((made - true).square().mean()))
+            errors.append(float((made - true).square().mean()))
             nearness += [_decibels(judge.to(self.device)(made[::4], true[::4]).mean()) for judge in self.system.judge]
-        return float(np.mean(sizes)), float(np.mean(qualities)), float(np.mean(nearness or [0.0]))
+        quality = _decibels(np.mean(errors)) if self.pooled else float(np.mean([_decibels(e) for e in errors]))
+        return float(np.mean(sizes)), quality, float(np.mean(nearness or [0.0]))
 
     def _code(self, clip: Tensor, kept: np.ndarray, qp: int, linear: bool) -> tuple[Tensor, Tensor]:
         """Integers of kept frames (K, 96, h, w) and all frames back, (T, 3, S, S)."""
@@ -303,7 +306,7 @@ class MiniTask:
         return values, back[torch.argsort(slots.at)]
 
 
-def _decibels(distance: Tensor) -> float:
+def _decibels(distance: Tensor | float | np.floating[Any]) -> float:
     """The more, the smaller a distance is."""
     return -10 * math.log10(max(float(distance), 1e-10))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import torch
 from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.training.footage import load_scenes
 from dfccodec.training.loop import CPU
-from dfccodec.training.mini import REFINE_STEPS, WORTH
+from dfccodec.training.mini import REFINE_STEPS, WORTH, MiniTask
 from dfccodec.training.recipe import Stage, load_recipe
 from dfccodec.training.run import Request, load_start, make_task, train
 
@@ -158,6 +159,24 @@ def test_a_perceptual_term_reaches_the_decoder_and_stays_out_of_checkpoints(
     assert judged["score"] == pytest.approx(gains[0] + WORTH * 0.5 * gains[1], abs=2e-3)
     assert gains[1] != 0
     assert any(not torch.allclose(a, b) for a, b in zip(*grads, strict=True))
+
+
+def test_pooled_decibels_are_those_of_the_error_of_all_clips(recipe: str, footage: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pooled.toml"
+    path.write_text(RECIPE.replace("[options.config]", "[options]\npooled = true\n[options.config]"))
+    scenes, found = list(load_scenes(footage)), []
+    for which in (recipe, str(path)):
+        task = make_task(load_recipe(which), scenes, CPU, torch.float32)
+        assert isinstance(task, MiniTask)
+        bright = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        clips = [bright, bright // 16]  # far from each other in error
+        with torch.inference_mode():
+            each = [task._point([clip], 32, 24)[1] for clip in clips]
+            found.append((task._point(clips, 32, 24)[1], each))
+    (mean, each), (pooled, _) = found
+    assert mean == pytest.approx(sum(each) / 2)
+    assert pooled == pytest.approx(-10 * math.log10(sum(10 ** (-value / 10) for value in each) / 2))
+    assert pooled < mean - 1
 
 
 def test_a_finished_run_is_a_start_for_another(recipe: str, footage: Path, tmp_path: Path) -> None:
