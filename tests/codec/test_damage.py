@@ -29,7 +29,7 @@ def sound(flat: Loaded) -> bytes:
 
 def encoded(coding: str, flat: Loaded) -> bytes:
     out = io.BytesIO()
-    # Motion lies under the range coder, whose reader takes too long for ten thousand files; see test_motion.py.
+    # Motion lies under the range coder, whose reader takes too long for ten thousand files; see test_motion_payload.py.
     dfc.encode(moving(70, 16, 32), out, budget="4", model=flat, coding=coding, fill="token")
     return out.getvalue()
 
