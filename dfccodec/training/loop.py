@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from dfccodec.errors import InputError
 from dfccodec.training.recipe import Recipe, Stage
+from dfccodec.training.undivided import undivided
 
 CPU = torch.device("cpu")
 
@@ -128,19 +129,30 @@ class Loop:
                 raise InputError(f"{where}: frames is {stage.frames}; this model takes {self.task.max_frames} at most")
 
     def run(self) -> bool:
-        """Train to the end of the recipe, or to `stop_after`; True if the end was reached."""
-        while self.at.stage < len(self.recipe.stages):
-            stage = self.recipe.stages[self.at.stage]
-            if not self._run_stage(stage):
+        """Train to the end of the recipe, or to `stop_after`; True if the end was reached.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM; the steps done until then are saved.
+        """
+        try:
+            while self.at.stage < len(self.recipe.stages):
+                if not self._run_stage(self.recipe.stages[self.at.stage]):
+                    self.save()
+                    return False
+                with undivided():
+                    self.at = dataclasses.replace(
+                        self.at, stage=self.at.stage + 1, stage_step=0, done=0.0, best=-math.inf
+                    )
+                    self.optimizer = None
                 self.save()
-                return False
-            self.at = dataclasses.replace(self.at, stage=self.at.stage + 1, stage_step=0, done=0.0, best=-math.inf)
-            self.optimizer = None
+        except KeyboardInterrupt:
             self.save()
+            raise
         return True
 
     def _run_stage(self, stage: Stage) -> bool:
-        system = self._enter(stage)
+        with undivided():
+            system = self._enter(stage)
         length = self._length(stage)
         seen: list[float] = []
         if self.at.stage_step == 0 and length:  # what the stage begins with is the first to beat
@@ -149,9 +161,10 @@ class Loop:
         while self.at.done < length:
             if self.plan.stop_after is not None and self.at.step >= self.plan.stop_after:
                 return False
-            seen.append(self._step(system, stage, self.at.done / length))
-            now = time.monotonic()
-            self.at.done += 1 if self.plan.minutes is None else self._agreed((now - tick) / 60)
+            with undivided():
+                seen.append(self._step(system, stage, self.at.done / length))
+                now = time.monotonic()
+                self.at.done += 1 if self.plan.minutes is None else self._agreed((now - tick) / 60)
             tick = now
             due = self._agreed(float(now - last > self.plan.report * 60)) > 0
             if self.rank == 0 and self.at.step % 20 == 0:

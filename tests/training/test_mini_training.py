@@ -6,10 +6,12 @@ import importlib.util
 import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +76,31 @@ def test_ten_steps_a_stop_and_ten_more_are_twenty(recipe: str, footage: Path, tm
     assert a["progress"] == b["progress"]
     for kind in ("system", "average"):
         assert all(torch.equal(a[kind][name], b[kind][name]) for name in a[kind])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_run_behind_the_step_it_was_at(
+    number: signal.Signals, recipe: str, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(request(recipe, footage, whole, steps=8))
+    batch, drawn = MiniTask.batch, []
+
+    def interrupted(*args: Any) -> dict[str, Any]:
+        drawn.append(None)
+        if len(drawn) == 3:
+            signal.raise_signal(number)  # in the middle of a step
+        return batch(*args)
+
+    monkeypatch.setattr(MiniTask, "batch", interrupted)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        train(request(recipe, footage, parts, steps=8))
+    assert signal.getsignal(number) is before
+    assert torch.load(parts / "last.pt", weights_only=True)["progress"]["step"] == 3
+    assert train(request(recipe, footage, parts, steps=8, resume=parts / "last.pt"))
+    a, b = (torch.load(folder / "last.pt", weights_only=True) for folder in (whole, parts))
+    assert all(torch.equal(a["system"][name], b["system"][name]) for name in a["system"])
 
 
 def cost(folder: Path, footage: Path, stage: Stage) -> float:
