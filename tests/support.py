@@ -12,8 +12,12 @@ import av
 import numpy as np
 import torch
 
+from dfccodec.codec import api
+from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded import Loaded
 from dfccodec.container.records import ModelId
+from dfccodec.media.shape import Shape
+from dfccodec.media.sink import VideoSink
 from dfccodec.models.contract import Encoded, Judge, Show, gradient_at_once, show_each
 
 DATA = Path(__file__).parent / "data"
@@ -117,8 +121,13 @@ def write_av(
     rate: Fraction = Fraction(25),
     tags: dict[str, str] | None = None,
     chapters: int = 0,
+    begin: int = 0,
+    last: float = 0,
 ) -> Path:
-    """A video with a track of noise per name of an encoder, two subtitles, tags, and chapters of half a second."""
+    """A video with a track of noise per name of an encoder, two subtitles, tags, and chapters of half a second.
+
+    Pictures and sound begin at `begin` seconds; the last picture lasts `last` seconds, if that is given.
+    """
     with av.open(str(path), "w") as container:
         container.metadata.update(tags or {})
         video: Any = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "libx264", rate=rate)
@@ -140,11 +149,19 @@ def write_av(
         for n, sound in enumerate(sounds):
             sound.layout, sound.metadata["language"] = "stereo" if n == 0 else "mono", ("eng", "deu")[n % 2]
         seconds = float(len(frames) / rate)
-        for frame in frames:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        if last:
+            video.codec_context.flags |= av.codec.context.Flags.frame_duration
+        for number, frame in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts, picture.time_base, picture.duration = round(begin * rate) + number, 1 / rate, 1
+            if last and number + 1 == len(frames):
+                picture.duration = round(last * rate)
+            container.mux(video.encode(picture))
         container.mux(video.encode(None))
         for sound in sounds:
-            container.mux(sound.encode(_noise(sound.rate, seconds)))
+            noise = _noise(sound.rate, seconds)
+            noise.pts = begin * sound.rate
+            container.mux(sound.encode(noise))
             container.mux(sound.encode(None))
         for n in range(2 if text is not None else 0):
             data = b"hello %d" % n
@@ -154,6 +171,24 @@ def write_av(
             packet.is_keyframe = True
             container.mux(packet)
     return path
+
+
+def decoded_into(target: Path, coded: bytes, cfr: Fraction | None = None, **options: Any) -> list[str]:
+    """A `.dfc` file of `flat_model` decoded into a video, sound and all; the notes of the sink."""
+    decoder = Decoder(io.BytesIO(coded), lambda preamble: flat_model())
+    shape = Shape(decoder.preamble, cfr)
+    with VideoSink(target, shape.header, tags=decoder.tags, **options) as sink:
+        decoder.tracks = sink
+        for picture in shape.shaped(decoder):
+            sink.write(picture.rgb, picture.pts, picture.duration)
+    return sink.notes
+
+
+def encoded(source: Any, **options: Any) -> bytes:
+    """A source as a `.dfc` file of `flat_model`, all frames kept."""
+    out = io.BytesIO()
+    api.encode(source, out, model=flat_model(), **{"fill": "hold", "budget": "all", **options})
+    return out.getvalue()
 
 
 def _noise(rate: int, seconds: float) -> av.AudioFrame:

@@ -19,11 +19,20 @@ def cut(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None)
     Otherwise as :func:`inside`.
     """
     piece = inside(packet, info, begin, end)
-    if piece is None:
-        return None
-    shift = _ticks(begin, info)
-    pts, dts = (t if t == NO_TIME else t - shift for t in (piece.pts, piece.dts))
-    return dataclasses.replace(piece, pts=pts, dts=dts)
+    return None if piece is None else earlier(piece, info, begin)
+
+
+def earlier(packet: Packet, info: StreamInfo, seconds: Fraction) -> Packet:
+    """A packet whose time counts from `seconds` on."""
+    shift = _ticks(seconds, info)
+    pts, dts = (t if t == NO_TIME else t - shift for t in (packet.pts, packet.dts))
+    return dataclasses.replace(packet, pts=pts, dts=dts)
+
+
+def not_negative(packet: Packet) -> Packet:
+    """A packet with no time before 0."""
+    pts, dts = (t if t == NO_TIME else max(t, 0) for t in (packet.pts, packet.dts))
+    return dataclasses.replace(packet, pts=pts, dts=dts)
 
 
 def inside(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.packet import Packet as AvPacket
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -19,8 +20,10 @@ from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT
+from dfccodec.media.cut import earlier, not_negative
 from dfccodec.media.encoders import CODECS, OPTIONS, encoder_named, matrix_of, pixel_format
 from dfccodec.media.mux import TrackMuxer, name_of_track
+from dfccodec.media.output_clock import ConstantRate, start_of
 from dfccodec.media.pipe import Pipe
 
 _SUFFIX_FORMATS = {".y4m": "yuv4mpegpipe", ".m4v": "mp4"}
@@ -94,8 +97,6 @@ class VideoSink:
     ) -> None:
         name = format or check_output(Path(str(target)))
         self._header = header
-        self._constant = name in ("yuv4mpegpipe", "avi")  # containers without timestamps
-        self._timed = name == "avi"  # it may leave frames out, though
         self._coarse = name == "gif"  # a hundredth of a second is the least
         self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
         self._turned = header.rotation % 2 == 1 and not self._tagged
@@ -112,21 +113,31 @@ class VideoSink:
             codec = encoder.name
             self._pixels = pixel_format(encoder, bool(header.width % 2 or header.height % 2))
             self._range = 1 if self._pixels.startswith("yuv") and codec != "mjpeg" else 2  # limited or full
-            self._rate = _nominal(header.rate)
+            rate = _nominal(header.rate)
             if codec == "libsvtav1":
                 os.environ.setdefault("SVT_LOG", "1")  # errors alone: it goes on about itself otherwise
-            stream = self._container.add_stream(codec, rate=self._rate, options=dict(OPTIONS.get(codec, {})))
+            stream = self._container.add_stream(codec, rate=rate, options=dict(OPTIONS.get(codec, {})))
         except UsageError:  # a ValueError too
             raise
         except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
             raise UsageError(f"cannot write {name} video with encoder {codec or 'default'}: {error}") from None
         assert isinstance(stream, VideoStream)
         self._stream = stream
+        # Containers without timestamps; avi may leave frames out, though.
+        self._ticks = ConstantRate(rate, name == "avi") if name in ("yuv4mpegpipe", "avi") else None
         with self._failing():
             self._configure(stream)
-        self._count, self._tick, self._uneven = 0, -1, False
+        self._base = Fraction(header.time_base.num, header.time_base.den)
+        self._count, self._shown = 0, -1
+        self._start: Fraction | None = None  # seconds that are 0 in the output; None before the first picture
+        self._end = Fraction(0)
+        self._last: VideoFrame | None = None
+        self._durations: dict[int, int] = {}
+        self._offset: int | None = None  # ticks from decoding to showing
+        self._streams: dict[int, StreamInfo] = {}
+        self._held: list[tuple[int, Sequence[Packet]]] = []  # what comes before the first picture
         self._mute = name in _MUTE
-        named, tags = titles.from_tags(tags)
+        named, self._tags = titles.from_tags(tags)
         self._tracks = TrackMuxer(self._container, audio_codec, named)
         self.notes = self._tracks.notes
         if aspect != 1 and not (name in _SHAPED or stream.codec.canonical_name in _SHAPED_CODECS):
@@ -134,9 +145,6 @@ class VideoSink:
                 f"pixels of {self._aspect.numerator}:{self._aspect.denominator} will show square: {name} with {codec} "
                 "cannot say their shape; name an .mp4"
             )
-        if not self._mute:
-            with self._failing():
-                self._tag(tags)
 
     def _configure(self, stream: VideoStream) -> None:
         h, context = self._header, stream.codec_context
@@ -145,15 +153,15 @@ class VideoSink:
         if self._tagged:
             stream.set_display_rotation(-90 * h.rotation)
         context.sample_aspect_ratio = self._aspect
-        if not self._constant:
+        if not self._ticks:
             context.time_base = Fraction(h.time_base.num, h.time_base.den)
         c = h.colour
         context.color_range = self._range
         context.color_primaries, context.color_trc = c.primaries, c.transfer
         context.colorspace = self._matrix() if self._pixels.startswith("yuv") else _RGB
 
-    def _tag(self, tags: Sequence[tuple[str, str]]) -> None:
-        found, others = chapters.from_tags(tags)
+    def _tag(self, start: Fraction) -> None:
+        found, others = chapters.from_tags(self._tags)
         self._container.metadata.update(others)
         nano = Fraction(1, 10**9)
         self._container.set_chapters([
@@ -161,7 +169,7 @@ class VideoSink:
                 "id": number, "start": round(c.start / nano), "end": round(c.end / nano), "time_base": nano,
                 "metadata": {"title": c.title} if c.title else {},
             }
-            for number, c in enumerate(found, 1)
+            for number, c in enumerate(chapters.moved(found, start, None) if start else found, 1)
         ])  # fmt: skip
 
     def declare(self, info: StreamInfo) -> None:
@@ -173,15 +181,37 @@ class VideoSink:
         if self._mute:
             name = self._container.format.name
             self.notes.append(f"{name_of_track(info)} is left out: {name} has no room")
-        elif self._count or self._tracks.begun:  # ffmpeg has written the head of the file
+        elif self._start is not None:  # ffmpeg has written the head of the file
             self.notes.append(f"{name_of_track(info)} is left out: declared too late")
         else:
             self._tracks.declare(info)
+            self._streams[info.id] = info
 
     def packets(self, stream: int, packets: Sequence[Packet]) -> None:
-        """Write packets of a stream that was declared."""
+        """Write packets of a stream that was declared; those before the first picture wait for it."""
+        if stream not in self._streams:
+            return
+        if self._start is None:
+            self._held.append((stream, packets))
+            return
+        if self._start:
+            packets = [earlier(packet, self._streams[stream], self._start) for packet in packets]
+        if self._ticks:  # a time before 0 would move the pictures off their ticks
+            packets = [not_negative(packet) for packet in packets]
         with self._failing():
             self._tracks.packets(stream, packets)
+
+    def _begin(self, first: Fraction) -> None:
+        """Everything that comes before the first picture, which begins at `first` seconds."""
+        held, self._held = self._held, []
+        known = ((self._streams[ident], packet) for ident, packets in held for packet in packets)
+        tick = 1 / self._ticks.rate if self._ticks else Fraction(0)
+        self._start = start_of(self._container.format.name, first, known, tick)
+        if not self._mute:
+            with self._failing():
+                self._tag(self._start)
+        for ident, packets in held:
+            self.packets(ident, packets)
 
     def _matrix(self) -> int:
         """Matrix of the output: the source's where YUV has one, else unspecified (RGB sources, for one)."""
@@ -193,49 +223,76 @@ class VideoSink:
 
         It is turned upright, unless the container says how to turn it; a GIF leaves out what comes too soon for it.
         """
+        if self._start is None:
+            self._begin(pts * self._base)
+        assert self._start is not None
+        pts -= round(self._start / self._base)
         if self._coarse and not self._shows(pts):
             return
         if self._header.rotation and not self._tagged:
             rgb = np.rot90(rgb, -self._header.rotation)
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        matrix = self._matrix()
         with self._failing():
-            if self._pixels.startswith("yuv"):
-                frame = frame.reformat(
-                    format=self._pixels,
-                    dst_colorspace=matrix if matrix != 2 else None,
-                    dst_color_range=self._range,
-                    interpolation=CONVERT,
-                )
-            else:
-                frame = frame.reformat(format=self._pixels)
+            frame = self._converted(frame)
             self._time(frame, pts, duration)
             self._count += 1
-            self._container.mux(self._stream.encode(frame))
+            self._mux(self._stream.encode(frame))
+
+    def _converted(self, frame: VideoFrame) -> VideoFrame:
+        """The frame in the encoder's kind of pixels."""
+        if not self._pixels.startswith("yuv"):
+            return frame.reformat(format=self._pixels)
+        matrix = self._matrix()
+        return frame.reformat(
+            format=self._pixels,
+            dst_colorspace=matrix if matrix != 2 else None,
+            dst_color_range=self._range,
+            interpolation=CONVERT,
+        )
 
     def _shows(self, pts: int) -> bool:
         """Whether a frame begins in another hundredth of a second than the one before."""
-        base = Fraction(self._header.time_base.num, self._header.time_base.den)
-        before, self._tick = self._tick, round(100 * pts * base)
-        return self._tick > before or not self._count
+        before, self._shown = self._shown, round(100 * pts * self._base)
+        return self._shown > before or not self._count
 
     def _time(self, frame: VideoFrame, pts: int, duration: int) -> None:
-        if self._constant:
-            rate = self._rate
-            base = Fraction(self._header.time_base.num, self._header.time_base.den)
-            place = round(pts * base * rate)
-            self._tick = max(self._tick + 1, place if self._timed else 0)
-            if abs(place - self._tick) > 1 and not self._timed and not self._uneven:
-                self._uneven = True
-                self.notes.append(
-                    f"frames come at uneven times, and {self._container.format.name} has one rate: "
-                    f"give --cfr {float(rate):g} to keep the time"
-                )
-            frame.pts, frame.time_base = self._tick, 1 / rate
-        else:
-            frame.pts = pts
-            frame.time_base = Fraction(self._header.time_base.num, self._header.time_base.den)
-            frame.duration = duration
+        self._end = (pts + duration) * self._base
+        if self._ticks is None:
+            frame.pts, frame.time_base, frame.duration = pts, self._base, duration
+            if self._stream.codec_context.time_base == self._base:
+                self._durations[pts] = duration
+            return
+        said = self._ticks.uneven
+        frame.pts, frame.time_base = self._ticks.place(pts * self._base), 1 / self._ticks.rate
+        self._last = frame
+        if self._ticks.uneven and not said:
+            self.notes.append(
+                f"frames come at uneven times, and {self._container.format.name} has one rate: "
+                f"give --cfr {float(self._ticks.rate):g} to keep the time"
+            )
+
+    def _mux(self, packets: list[AvPacket[VideoStream]], last: bool = False) -> None:
+        """Write coded frames. Encoders give them the average duration; they get that of their pictures.
+
+        With `last`, the last of them makes the video as long as it is: of frames in another order than shown, an mp4
+        has times of decoding and nothing but the duration of the one that is coded last.
+        """
+        for number, packet in enumerate(packets, 1):
+            base = packet.time_base
+            if self._ticks is None and packet.pts is not None and packet.dts is not None and base == self._base:
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
+                if self._offset is None:  # of the first frame, which is shown first, too
+                    self._offset = packet.pts - packet.dts
+                if last and number == len(packets):
+                    packet.duration = max(packet.duration or 0, round(self._end / base) - packet.dts - self._offset)
+            self._container.mux(packet)
+
+    def _fill_up(self) -> None:
+        """Show the last picture as long as it lasts, where only frames can take up time: in avi."""
+        frame, ticks = self._last, self._ticks
+        if frame is not None and ticks and self._container.format.name == "avi" and ticks.missing(self._end):
+            frame.pts = ticks.tick + ticks.missing(self._end)
+            self._mux(self._stream.encode(frame))
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
@@ -253,7 +310,8 @@ class VideoSink:
         """Flush the encoder and write the container's tail."""
         with self._failing():
             if self._count:
-                self._container.mux(self._stream.encode(None))
+                self._fill_up()
+                self._mux(self._stream.encode(None), last=True)
                 self._tracks.finish()
             self._container.close()
             if self._file:

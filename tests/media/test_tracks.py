@@ -379,9 +379,9 @@ def test_a_track_declared_after_packets_is_left_out(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "out.mkv", reader.preamble.header) as sink:
         sink.declare(info)
         sink.packets(info.id, packets)
+        sink.write(moving(1)[0], 0, 1)
         sink.declare(replace(info, id=info.id + 1))
         sink.packets(info.id + 1, packets)
-        sink.write(moving(1)[0], 0, 1)
     assert sink.notes == [f"sound track {info.id + 1} (flac, eng) is left out: declared too late"]
 
 
