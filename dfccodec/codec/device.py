@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from dfccodec.codec.forks import survive_forks
 from dfccodec.errors import UsageError
 
 
@@ -13,6 +14,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UsageError: it is not, or the name is none of these.
     """
+    survive_forks()  # the first thing that is asked for before anything runs
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(n for n in ("cuda", "mps", "cpu") if there[n])

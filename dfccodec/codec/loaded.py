@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dfccodec.codec.forks import survive_forks
 from dfccodec.codec.runtime import give_back_memory
 from dfccodec.container.records import ModelId
 from dfccodec.models.contract import LatentModel
@@ -29,6 +30,9 @@ class Loaded:
     identity: ModelId
     device: torch.device
     dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        survive_forks()
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """The context in which convolutions and attention run in `dtype`."""

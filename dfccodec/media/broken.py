@@ -1,4 +1,4 @@
-"""Packets of pictures that do not decode: passed over, as players do, and counted in a note."""
+"""Packets of pictures that are damaged: passed over or shown as far as they decode, as players do, and counted."""
 
 from __future__ import annotations
 
@@ -7,22 +7,33 @@ class Broken:
     """What did not decode so far.
 
     Args:
-        notes: lines for people, to which one is added that is kept up to date.
+        notes: lines for people, to which one of each kind is added that is kept up to date.
 
     Attributes:
-        count: packets passed over.
-        why: of the first of them.
+        why: of the first packet that did not decode.
     """
 
     def __init__(self, notes: list[str]) -> None:
-        self._notes, self._place = notes, 0
-        self.count, self.why = 0, ""
+        self._notes = notes
+        self._places: dict[str, int] = {}
+        self._lost = self._cut = 0
+        self.why = ""
 
     def add(self, why: str) -> None:
-        """One more."""
-        if not self.count:
-            self.why, self._place = why, len(self._notes)
+        """One more packet does not decode."""
+        self.why = self.why or why
+        self._lost += 1
+        what = "packets do not decode and are" if self._lost > 1 else "packet does not decode and is"
+        self._say("lost", f"{self._lost} of the picture's {what} passed over: {self.why}")
+
+    def cut(self) -> None:
+        """One more packet is not whole, by the container's word."""
+        self._cut += 1
+        what = "packets are cut short or damaged" if self._cut > 1 else "packet is cut short or damaged"
+        self._say("cut", f"{self._cut} of the picture's {what}: what decodes of it is kept")
+
+    def _say(self, kind: str, line: str) -> None:
+        if kind not in self._places:
+            self._places[kind] = len(self._notes)
             self._notes.append("")
-        self.count += 1
-        what = "packets do not decode and are" if self.count > 1 else "packet does not decode and is"
-        self._notes[self._place] = f"{self.count} of the picture's {what} passed over: {self.why}"
+        self._notes[self._places[kind]] = line

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -17,6 +18,8 @@ from dfccodec.media.tracks import choose
 
 _NO_TIMES = 0x80
 """ffmpeg's flag of formats without timestamps: bare H.264 and the like."""
+_HIGH_RANGE = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics (ITU-T H.273, table 3) of HDR video."""
 UNSPECIFIED = 2
 MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
 """Colour matrices (ITU-T H.273, table 4) that ffmpeg's scaler converts; where none is named it takes BT.601."""
@@ -80,15 +83,52 @@ def described(
     )
 
 
-def left_out(container: InputContainer, video: VideoStream, audio: bool, subtitles: bool) -> list[str]:
-    """A note for every stream that is neither the picture nor carried nor left out on request."""
+def left_out(
+    container: InputContainer, video: VideoStream, audio: bool, subtitles: bool, by_default: bool = True
+) -> list[str]:
+    """A note for every stream that is neither the picture nor carried nor left out on request.
+
+    Args:
+        container, video: of the source, and its stream that is the picture.
+        audio, subtitles: whether sound and subtitles are wanted.
+        by_default: nobody has named the picture's stream; then the note on another says how.
+    """
     carried = {video.index, *(s.index for s in choose(container, audio, subtitles))}
     asked = {"audio": audio, "subtitle": subtitles}
-    return [
-        f"stream {s.index} ({s.type}{', ' + s.name if s.name else ''}) is not carried"
-        for s in container.streams
-        if s.index not in carried and asked.get(s.type, True)
-    ]
+    videos = list(container.streams.video)
+    notes = []
+    for stream in container.streams:
+        if stream.index in carried or not asked.get(stream.type, True):
+            continue
+        kind = "cover picture" if stream.disposition & Disposition.attached_pic else stream.type
+        name = getattr(stream, "name", "")
+        note = f"stream {stream.index} ({kind}{', ' + name if name else ''}) is not carried"
+        if stream in videos and by_default:
+            note += f"; --video {videos.index(stream)} takes it for the picture"
+        notes.append(note)
+    return notes
+
+
+def picture_notes(first: VideoFrame, stream: VideoStream) -> list[str]:
+    """What a picture has that a .dfc file has not: a matrix that nobody converts, transparency, bits, high range.
+
+    Args:
+        first: the first frame.
+        stream: that it comes from.
+    """
+    notes = []
+    if int(first.colorspace) not in MATRICES:
+        notes.append(f"colour matrix {int(first.colorspace)} cannot be converted: colours are taken for BT.601")
+    if is_transparent(first, stream):
+        notes.append("the picture's transparency is dropped")
+    bits = max((c.bits for c in first.format.components), default=8)
+    high = _HIGH_RANGE.get(int(stream.codec_context.color_trc), "")
+    if bits > 8:
+        what = f"high dynamic range ({high}) of {bits} bits" if high else f"the picture's {bits} bits"
+        notes.append(f"{what} becomes 8 bits: smooth areas may show bands" if high else f"{what} become 8")
+    elif high:
+        notes.append(f"high dynamic range ({high}) in 8 bits: smooth areas may show bands")
+    return notes
 
 
 def _range(context: av.video.codeccontext.VideoCodecContext) -> int:
@@ -104,11 +144,17 @@ def _fit(ratio: Fraction) -> Fraction:
     return ratio if max(ratio.numerator, ratio.denominator) < 2**32 else ratio.limit_denominator(2**31)
 
 
-def is_transparent(first: VideoFrame, codec: str) -> bool:
-    """Whether pictures may have transparent parts: by their format, or by the first of a GIF, which all have such."""
+def is_transparent(first: VideoFrame, stream: VideoStream) -> bool:
+    """Whether pictures may have transparent parts.
+
+    By their format, or by the first of a GIF, which all have such a format. VP8 and VP9 keep transparency beside the
+    picture, where ffmpeg's own decoder does not look: there the container says so.
+    """
+    if str(stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE", "0"))) == "1":
+        return True
     if not any(c.is_alpha for c in first.format.components):
         return False
-    return codec != "gif" or bool((first.to_ndarray(format="rgba")[..., 3] < 255).any())
+    return stream.codec.name != "gif" or bool((first.to_ndarray(format="rgba")[..., 3] < 255).any())
 
 
 def kinds(container: InputContainer) -> str:

@@ -28,7 +28,7 @@ def read_scaled(path: Path, short_side: int, every: int = 1, most: int | None = 
     """
     out: list[np.ndarray] = []
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise InputError(f"no video stream in {path}")
             for number, frame in enumerate(container.decode(video=0)):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 from av.container import InputContainer
 
-from dfccodec.container.chunks import SIGNATURE
+from dfccodec.container.named import seekable
 from dfccodec.errors import InputError
+from dfccodec.media.completeness import HEAD, stated_length
+from dfccodec.media.diagnosis import diagnosis
+from dfccodec.media.picture_series import is_series, open_series
 
 _SHARED = threading.Lock()
 """Seeking and reading of a shared stream is one thing: pictures and sound are read in threads of their own."""
@@ -53,33 +57,77 @@ class Feed:
     """A pipe as ffmpeg is given it: what goes wrong in Python while ffmpeg reads is kept, and to ffmpeg is the end.
 
     PyAV drops exceptions out of a callback, Ctrl-C among them, and ffmpeg would ask again.
+
+    Attributes:
+        head: the first bytes that came.
+        size: how many came so far.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._error: BaseException | None = None
+        self.head, self.size = b"", 0
 
     def read(self, size: int) -> bytes:
         """At most so many bytes; none at the end, and after an error."""
-        if self._error is None:
-            try:
-                return self._stream.read(size)
-            except BaseException as error:
-                self._error = error
-        return b""
+        if self._error is not None:
+            return b""
+        try:
+            data = self._stream.read(size)
+        except BaseException as error:
+            self._error = error
+            return b""
+        self.head += data[: max(0, HEAD - len(self.head))]
+        self.size += len(data)
+        return data
 
     def check(self) -> None:
         """Raise what was kept."""
         if self._error is not None:
             raise self._error
 
+    @property
+    def name(self) -> object:
+        """Of the stream, as Python has it; None where it has none."""
+        return getattr(self._stream, "name", None)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes that have not come, by the container's own account; for the end of the pipe."""
+        return max(0, (stated_length(self.head) or 0) - self.size)
+
+
+def read_once(source: Path | BinaryIO) -> bool:
+    """Whether a source gives its bytes one time only: a pipe, a device, a socket, a stream that does not seek."""
+    if not isinstance(source, Path):
+        return not seekable(source)
+    try:
+        mode = source.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def open_once(source: Path) -> BinaryIO:
+    """A pipe by its path. Python waits for whoever writes into it, so that Ctrl-C and SIGTERM end the waiting.
+
+    Raises:
+        InputError: it does not open.
+    """
+    try:
+        return cast(BinaryIO, source.open("rb", buffering=0))
+    except OSError as error:
+        raise InputError(f"cannot open {source}: {error.strerror}") from None
+
 
 def name_of(source: Path | BinaryIO | Feed) -> str:
     """A source for people."""
     if isinstance(source, Path):
         return str(source)
-    stream = source._stream if isinstance(source, Feed) else source
-    return "standard input" if getattr(stream, "name", None) in (0, "<stdin>") else "the stream"
+    name = getattr(source, "name", None)
+    if name in (0, "<stdin>"):
+        return "standard input"
+    return name if isinstance(name, str) and isinstance(source, Feed) else "the stream"
 
 
 def open_input(source: Path | BinaryIO | Feed) -> InputContainer:
@@ -93,38 +141,20 @@ def open_input(source: Path | BinaryIO | Feed) -> InputContainer:
         InputError: nothing PyAV opens.
     """
     try:
-        if isinstance(source, Feed):
-            return av.open(source, "r")
-        if not isinstance(source, Path):
-            return av.open(View(source), "r")
-        name = str(source)
-        if not source.exists() and "%" in name:
-            return av.open(name, format="image2")
-        if not source.exists() and any(c in name for c in "*?["):
-            return av.open(name, format="image2", options={"pattern_type": "glob"})
+        if isinstance(source, Path) and is_series(source):
+            return open_series(source)
         # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
-        return av.open(f"file:{source}")
+        place: object = f"file:{source}" if isinstance(source, Path) else source
+        place = place if isinstance(source, Path | Feed) else View(source)
+        return av.open(place, "r", metadata_errors="replace")  # tags of old files are in any encoding
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(source, Feed):
             source.check()
-        if _is_dfc(source):
-            raise InputError(
-                f"{name_of(source)} is a .dfc file already: dfc decode makes a video of it, dfc trim a smaller file"
-            ) from None
-        raise InputError(f"cannot open {name_of(source)}: {reason(error)}") from None
+        raise InputError(diagnosis(source, name_of(source)) or _plain(source, error)) from None
 
 
-def _is_dfc(source: Path | BinaryIO | Feed) -> bool:
-    """Whether a source that ffmpeg does not know begins as our own files do; of a pipe that is gone."""
-    try:
-        if isinstance(source, Path):
-            with source.open("rb") as stream:
-                return stream.read(len(SIGNATURE)) == SIGNATURE
-        if isinstance(source, Feed):
-            return False
-        return source.seek(0) == 0 and source.read(len(SIGNATURE)) == SIGNATURE
-    except OSError:
-        return False
+def _plain(source: Path | BinaryIO | Feed, error: Exception) -> str:
+    return f"cannot open {name_of(source)}: {reason(error)}"
 
 
 def reason(error: Exception) -> str:

@@ -17,8 +17,11 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
     The display matrix [a b; c d] takes a pixel (x, y) to (a·x + c·y, b·x + d·y) (ffmpeg, libavutil/display.h). With a
     negative determinant it mirrors; with the signs of a and b changed, what is left is a turn.
     """
-    beside = cast(Iterable[SideData], frame.side_data)
-    matrix = next((bytes(data) for data in beside if data.type == Type.DISPLAYMATRIX), b"")
+    try:
+        beside = cast(Iterable[SideData], frame.side_data)
+        matrix = next((bytes(data) for data in beside if data.type == Type.DISPLAYMATRIX), b"")
+    except ValueError:  # a kind of side data, such as EXIF, that ffmpeg has and this PyAV has no name for
+        return round(-frame.rotation / 90) % 4, False
     if len(matrix) != 36:
         return 0, False
     a, b, _, c, d = struct.unpack("=5i", matrix[:20])

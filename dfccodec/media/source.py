@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,39 +14,28 @@ from typing import Any, BinaryIO, cast
 import av
 import numpy as np
 from av.packet import Packet as AvPacket
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 
-from dfccodec.container.named import seekable
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, titles
 from dfccodec.media.broken import Broken
 from dfccodec.media.colour import CONVERT, SCALE
+from dfccodec.media.completeness import missing_bytes
 from dfccodec.media.deinterlace import deinterlaced
-from dfccodec.media.describe import (
-    MATRICES,
-    UNSPECIFIED,
-    clock,
-    described,
-    is_transparent,
-    kinds,
-    left_out,
-    scaled_info,
-)
-from dfccodec.media.opening import Feed, name_of, open_input, reason
+from dfccodec.media.describe import MATRICES, UNSPECIFIED, clock, described, left_out, picture_notes, scaled_info
+from dfccodec.media.diagnosis import INDEX_LAST
+from dfccodec.media.opening import Feed, View, name_of, open_input, open_once, read_once, reason
 from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture
+from dfccodec.media.picture_stream import choose_picture, ended_early, last_end
 from dfccodec.media.scale import fitted, parse_size
 from dfccodec.media.times import Span, Window
+from dfccodec.media.timestamps import RisingTimes
 from dfccodec.media.tracks import Tracks, choose, title_of
 
 _SEEK_FROM = 5
 """Seconds from which on it pays to seek to the beginning of a range."""
-_BACK, _LATE = 1, 8
-"""Seconds that a frame is behind the one before, and such frames in a row, that are no accident."""
-_INDEX_LAST = "; if its index stands at the end it cannot come through a pipe: give the file's name"
-"""Said of an mp4 that does not decode: writers put its index last unless told otherwise."""
 _LAG = 5
 """Seconds by which sound may come after pictures of the same time in a stream."""
 _PATIENCE = 1.0
@@ -56,10 +46,11 @@ class VideoSource:
     """Iterate over the frames of a video.
 
     Args:
-        source: a path, or a binary stream that need not seek.
+        source: a path, which may be a named pipe, or a binary stream that need not seek.
         audio, subtitles: which of them :meth:`tracks` shall carry.
         span: the frames wanted; with a range, time counts from the first of them.
         size: scale to this: `480`, the short side, or `640x360`.
+        video: which of several video streams, counted from 0; None takes the first that is no cover picture.
 
     Attributes:
         info: what the video says of itself.
@@ -77,26 +68,32 @@ class VideoSource:
         subtitles: bool = True,
         span: Span = Span(),
         size: str | None = None,
+        video: int | None = None,
     ) -> None:
         wanted = parse_size(size) if size else None
         self._busy, self._closed = threading.Lock(), False
         self._source, self._name, self._choice = source, name_of(source), (audio, subtitles)
         # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
-        self._feed = None if isinstance(source, Path) or seekable(source) else Feed(source)
+        self._owned = open_once(source) if isinstance(source, Path) and read_once(source) else None
+        once = self._owned or (source if not isinstance(source, Path) and read_once(source) else None)
+        self._feed = Feed(once) if once else None
         self._container = open_input(self._feed or source)
-        if not self._container.streams.video:
-            found = kinds(self._container)
+        try:
+            self._stream = choose_picture(self._container, video, self._name)
+        except BaseException:
             self._container.close()
-            raise InputError(f"no video in {self._name}: it holds {found}")
-        videos = self._container.streams.video
-        self._stream = next((s for s in videos if not s.disposition & Disposition.attached_pic), videos[0])  # no covers
-        self._stream.thread_type = "AUTO"
+            raise
+        # Threads of ffmpeg's by frame lose the frames that are in the making when a packet does not decode.
+        self._stream.thread_type = "SLICE"
         self._passing = Tracks(self._container, audio, subtitles) if self._feed else None
-        self.notes = left_out(self._container, self._stream, audio, subtitles)
+        self.notes = left_out(self._container, self._stream, audio, subtitles, video is None)
         self._broken = Broken(self.notes)
-        self._span, self._seen = span, 0
+        self._span, self._seen, self._packets_seen = span, 0, 0
+        self._short = False  # whether the source ends before its container says
+        self._window_over = False  # whether the range ends before the source does
         self._rate, self._time_base = clock(self._container, self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
+        self._times = RisingTimes(self._time_base, self._nominal, self._name, self.notes.append)
         self._origin = self._sought()
         self._chosen = self._choose()
         first, begin = self._begin()
@@ -108,17 +105,12 @@ class VideoSource:
         named = [*chapters.to_tags(self._chapters()), *titles.to_tags({s.index: title_of(s) for s in carried})]
         self.info = described(self._container, self._stream, first, bytes_, (self._rate, self._time_base), named)
         if self._passing:
-            self._passing.set_range(self._start, span.ends)
+            self._passing.follow(self._start, span.ends, self._times.splices)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
             size = f"{first.width}×{first.height}"
             raise InputError(f"{self._name} is {size}: over {MAX_PIXELS} pixels, or {MAX_SIDE} a side; scale it down")
 
-        if int(first.colorspace) not in MATRICES:
-            self.notes.append(
-                f"colour matrix {int(first.colorspace)} cannot be converted: colours are taken for BT.601"
-            )
-        if is_transparent(first, self._stream.codec.name):
-            self.notes.append("the picture's transparency is dropped")
+        self.notes += picture_notes(first, self._stream)
         self._mirrored = orientation(first)[1]
         if len(self._container.chapters()) > chapters.MOST:
             self.notes.append(f"chapters after the first {chapters.MOST} are left out")
@@ -131,7 +123,8 @@ class VideoSource:
 
     def tracks(self) -> Tracks:
         """Sound and subtitles, in step with the pictures; close it when done. Of a pipe there is only one."""
-        return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends)
+        splices = self._times.splices
+        return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends, splices)
 
     def _sought(self) -> int | None:
         """Go to the last key frame before a range that begins far on; returns the timestamp of the video's first."""
@@ -156,7 +149,7 @@ class VideoSource:
         self._container.close()
         if self._seen:
             raise UsageError(f"no frame of {self._name} is in the range: it ends before, or the range does")
-        why = f": {self._broken.why}{self._hint()}" if self._broken.count else ": is it complete?"
+        why = f": {self._broken.why}{self._hint()}" if self._broken.why else ": is it complete?"
         raise InputError(f"no frame of {self._name} decodes{why}")
 
     def _chapters(self) -> list[chapters.Chapter]:
@@ -173,6 +166,8 @@ class VideoSource:
         if self._busy.acquire(timeout=_PATIENCE):
             self._closed = True
             self._container.close()
+            if self._owned:
+                self._owned.close()
             self._busy.release()
 
     def _decode(self) -> Iterator[VideoFrame]:
@@ -182,6 +177,7 @@ class VideoSource:
             with self._busy:
                 packet = None if self._closed else self._next()
                 if packet is None:
+                    self._ended()
                     return
                 own = packet.stream.index == self._stream.index  # a last, empty packet has no number of its own
                 frames = self._decoded(packet) if own else []
@@ -204,10 +200,14 @@ class VideoSource:
             self._feed.check()
 
     def _hint(self) -> str:
-        return _INDEX_LAST if self._passing and "mov" in self._container.format.name.split(",") else ""
+        mp4 = self._passing and "mov" in self._container.format.name.split(",")
+        return f"; {INDEX_LAST}" if mp4 else ""
 
     def _decoded(self, packet: AvPacket[Any]) -> list[VideoFrame]:
         """The frames of a packet; one that does not decode is passed over and noted, as players do."""
+        self._packets_seen += bool(packet.size)
+        if packet.is_corrupt:
+            self._broken.cut()
         try:
             return self._stream.decode(packet)
         except av.error.FFmpegError as error:
@@ -215,28 +215,25 @@ class VideoSource:
                 self._broken.add(reason(error))
             return []
 
-    def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
-        """Every frame with a timestamp that rises; where the source has none, the last two say how it goes on."""
-        last, step, late = None, self._nominal, 0
-        for frame in self._whole():
-            pts = None
-            if frame.pts is not None:  # a filter may count in ticks of its own
-                pts = round(frame.pts * Fraction(frame.time_base or self._time_base) / self._time_base)
-            if last is None:
-                pts = pts or 0
-            else:
-                # One frame with a wrong time is put right; where time begins anew, nothing after it would be.
-                behind = 0 if pts is None else float((last - pts) * self._time_base)
-                late = late + 1 if behind > _BACK else 0
-                if late == _LATE:
-                    raise InputError(
-                        f"time in {self._name} goes back by {behind:.1f} s: files that "
-                        "were joined end to end? ffmpeg puts it in order: ffmpeg -i IN -map 0 -c copy OUT.mkv"
-                    )
-                pts = last + step if pts is None else max(pts, last + 1)
-                step = pts - last
-            last = pts
-            yield frame, pts
+    def _ended(self) -> None:
+        """The source has ended: whether where its container says."""
+        if self._closed or self._origin is not None:  # somebody has closed it, or its beginning was not read
+            return
+        note = ended_early(self._container, self._stream, self._packets_seen, self._missing_bytes())
+        self._short = bool(note)
+        if note:
+            self.notes.append(note)
+
+    def _missing_bytes(self) -> int:
+        if self._feed:
+            return self._feed.missing_bytes
+        with contextlib.suppress(OSError):
+            if not isinstance(self._source, Path):
+                return missing_bytes(cast(BinaryIO, View(self._source)))
+            if self._source.is_file():
+                with self._source.open("rb") as stream:
+                    return missing_bytes(stream)
+        return 0
 
     def _whole(self) -> Iterator[VideoFrame]:
         try:
@@ -248,12 +245,13 @@ class VideoSource:
         """The frames of the range."""
         window = Window(self._span)
         origin = self._origin
-        for frame, pts in self._timed():
+        for frame, pts in self._times.rising(self._whole()):
             origin = pts if origin is None else origin
             self._seen += 1
             if window.holds(self._seen - 1, (pts - origin) * self._time_base):
                 yield frame, pts
             elif window.over:
+                self._window_over = True
                 self._hear_out(pts * self._time_base)
                 return
 
@@ -267,7 +265,8 @@ class VideoSource:
             if packet is None or not packet.size:
                 return
             stamp = packet.dts if packet.pts is None else packet.pts
-            seconds = end if stamp is None else stamp * Fraction(packet.time_base)
+            shift = self._times.splices[-1].shift if self._times.splices else 0
+            seconds = end if stamp is None else stamp * Fraction(packet.time_base) + shift
             if packet.stream.index != self._stream.index:
                 passing.put(packet)
                 waiting -= {packet.stream.index} if seconds >= end else set()
@@ -294,6 +293,8 @@ class VideoSource:
             else:
                 last_duration = step
         if held is not None:
+            if not self._short and not self._window_over:
+                last_duration = max(last_duration, last_end(self._container, self._stream, self._time_base) - held[1])
             yield Picture(held[0], held[1] - self._zero, max(1, last_duration))
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:

@@ -20,6 +20,7 @@ from dfccodec.errors import InputError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media.cut import NO_TIME, cut
 from dfccodec.media.opening import name_of, open_input, reason
+from dfccodec.media.timestamps import FollowingTimes, Splice
 
 _KINDS = {"audio": 0, "subtitle": 1}
 _DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
@@ -60,6 +61,7 @@ class Tracks:
         audio, subtitles: which kinds to carry.
         begin: seconds; what ends before is left out, and times count from here.
         cut_off: leave out what nobody asked for by :meth:`until`.
+        splices: where the pictures' time begins anew, a list that grows as they are read.
 
     Attributes:
         streams: what is carried; ids are the source's numbers of streams.
@@ -75,6 +77,7 @@ class Tracks:
         subtitles: bool = True,
         begin: Fraction = Fraction(0),
         cut_off: bool = False,
+        splices: list[Splice] | None = None,
     ) -> None:
         self._queue: deque[AvPacket[Stream] | None] | None = deque() if isinstance(source, InputContainer) else None
         self._source, self._choice = source, (audio, subtitles)
@@ -83,14 +86,16 @@ class Tracks:
         self.streams = [info for s in self.chosen if (info := describe(s)) is not None]
         self._infos = {info.id: info for info in self.streams}
         self._begin, self._cut = begin, cut_off
+        self._times = FollowingTimes([] if splices is None else splices)
         self._ahead: AvPacket[Stream] | None = None
+        self._waited = False  # whether that one has waited for the pictures to come to its part
         self._due: float = 0  # marks at which whoever asks now has to stop, and those passed
         self._passed = 0
         self._packets = self._demuxed(self._container, self.chosen)
 
-    def set_range(self, begin: Fraction, cut_off: bool) -> None:
-        """Set the range, as in the constructor, before anything is taken: a pipe's is known only once it is open."""
-        self._begin, self._cut = begin, cut_off
+    def follow(self, begin: Fraction, cut_off: bool, splices: list[Splice]) -> None:
+        """As in the constructor, before anything is taken: of a pipe this is known only once it is open."""
+        self._begin, self._cut, self._times = begin, cut_off, FollowingTimes(splices)
 
     def put(self, packet: AvPacket[Stream]) -> None:
         """A packet that whoever reads the pictures has come across."""
@@ -118,12 +123,14 @@ class Tracks:
         waiting: dict[int, list[Packet]] = {}
         size = 0
         while (packet := self._next()) is not None:
+            shift = self._shift(packet, end is None)
             stamp = packet.dts if packet.pts is None else packet.pts
             base = Fraction(packet.time_base)
-            if limit is not None and stamp is not None and stamp * base >= limit:
-                self._ahead = packet
+            late = limit is not None and stamp is not None and shift is not None and stamp * base + shift >= limit
+            if shift is None or late:
+                self._ahead, self._waited = packet, shift is None
                 break
-            record = self._record(packet)
+            record = self._record(packet, shift)
             if record is not None:
                 waiting.setdefault(packet.stream_index, []).append(record)
                 size += len(record.data)
@@ -131,6 +138,19 @@ class Tracks:
                 yield from waiting.items()
                 waiting, size = {}, 0
         yield from waiting.items()
+
+    def _shift(self, packet: AvPacket[Stream], last: bool) -> Fraction | None:
+        """Seconds to add to a packet's time; None if it has to wait until more of the pictures is read."""
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is None:
+            return Fraction(0)
+        seconds = stamp * Fraction(packet.time_base)
+        shift = self._times.shift(packet.stream_index, seconds)
+        if shift is None and (self._waited or last):
+            self._times.accept(packet.stream_index, seconds)
+            shift = self._times.shift(packet.stream_index, seconds)
+        self._waited = False
+        return shift
 
     def rest(self) -> Iterator[tuple[int, list[Packet]]]:
         """What is left when the pictures have ended; nothing where a range was cut."""
@@ -173,8 +193,9 @@ class Tracks:
             name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
             raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
 
-    def _record(self, packet: AvPacket[Stream]) -> Packet | None:
-        """A packet with times from `begin` on; None for one that ends before."""
-        pts, dts = (NO_TIME if t is None else t for t in (packet.pts, packet.dts))
+    def _record(self, packet: AvPacket[Stream], shift: Fraction) -> Packet | None:
+        """A packet with times from `begin` on, `shift` seconds later; None for one that ends before."""
+        more = round(shift / Fraction(packet.time_base))
+        pts, dts = (NO_TIME if t is None else t + more for t in (packet.pts, packet.dts))
         record = Packet(pts, dts, min(packet.duration or 0, 2**32 - 1), bytes(packet), packet.is_keyframe)
         return cut(record, self._infos[packet.stream_index], self._begin, None) if self._begin else record

@@ -18,7 +18,7 @@ from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import encode_pictures
 from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
-from dfccodec.errors import InputError, UsageError
+from dfccodec.errors import UsageError
 from dfccodec.media.cfr import constant, parse_rate
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.sink import VideoSink
@@ -210,16 +210,6 @@ def test_missing_times_are_filled_in(tmp_path: Path) -> None:
     assert len(pictures) == 5
     assert {p.duration * source.info.time_base for p in pictures} == {Fraction(1, 50)}
     assert [b.pts - a.pts for a, b in itertools.pairwise(pictures)] == [pictures[0].duration] * 4
-
-
-def test_time_that_begins_anew_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    part = write_video(tmp_path / "a.ts", moving(60))
-    (tmp_path / "joined.ts").write_bytes(2 * part.read_bytes())
-    with (
-        VideoSource(tmp_path / "joined.ts") as source,
-        pytest.raises(InputError, match=r"goes back by 2\.\d s.*-c copy"),
-    ):
-        list(source)
 
 
 def test_one_wrong_time_is_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

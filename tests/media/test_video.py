@@ -218,7 +218,9 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
 def test_an_index_at_the_end_does_not_come_through_a_pipe(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), np.uint8)  # more bytes than ffmpeg holds
     video = write_video(tmp_path / "in.mp4", noise)
-    with pytest.raises(InputError, match="index stands at the end it cannot come through a pipe: give the file's name"):
+    with pytest.raises(
+        InputError, match="an mp4 whose index stands at the end cannot come through a pipe: give the file's name"
+    ):
         VideoSource(Pipe(video.read_bytes()))
 
 
