@@ -6,6 +6,9 @@ line that names the thing, the value and the fix. Anything else that escapes is 
 
 from __future__ import annotations
 
+OUT_OF_MEMORY = "out of memory: make the picture smaller with --size, or give dfc more of it"
+"""What people are told of a `MemoryError`."""
+
 
 class DfcError(Exception):
     """Base of every error of this package; exit code 1 (failed)."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from dfccodec.cli import common
-from dfccodec.errors import DfcError, UsageError
+from dfccodec.errors import OUT_OF_MEMORY, DfcError, UsageError
 
 Output = Annotated[
     str, typer.Option("-o", "--output", help="Where to write; - is standard output.", show_default=False)
@@ -47,6 +47,7 @@ def plan(
     force: bool = False,
     json_result: bool = False,
     resume: bool = False,
+    any_name: bool = False,
 ) -> list[Job]:
     """Which input becomes which output. Whatever would lose something is refused here, before any work.
 
@@ -56,7 +57,7 @@ def plan(
         folder: of `--output-dir`; empty for none.
         mirror: of `--mirror`.
         suffix: of the outputs in the folder, as `.dfc`.
-        force, json_result: see :func:`common.check_output`.
+        force, json_result, any_name: see :func:`common.check_output`.
         resume: outputs in the folder that are there are those of an earlier run, and done; unless `force`.
 
     Raises:
@@ -70,7 +71,8 @@ def plan(
     for job in found:
         same = sources.get(os.path.realpath(job.output)) if job.output != "-" else None
         past = resume and job.many and same is None
-        common.check_output(job.output, force or past, same or job.source, json_result and not folder)
+        kind = suffix if suffix == ".dfc" else ""
+        common.check_output(job.output, force or past, same or job.source, json_result and not folder, kind, any_name)
     if not resume or force:
         return found
     return [replace(job, done=job.many and Path(job.output).is_file()) for job in found]
@@ -163,7 +165,7 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
             work(job, records[-1].update)
             if place := _place(job.output):
                 written[place] = job.output
-        except (DfcError, OSError, MemoryError) as error:
+        except Exception as error:  # also one of our own making: the next file is not to blame
             records[-1] |= _told(job.source, error)
             failed.append(job.source)
             worst = max(worst, records[-1]["exit_code"])
@@ -192,7 +194,7 @@ def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = 
         records.append({"input": source})
         try:
             work(source, records[-1].update)
-        except (DfcError, OSError, MemoryError) as error:
+        except Exception as error:
             records[-1] |= _told(source, error)
             codes.append(records[-1]["exit_code"])
     common.say(f"{len(inputs) - len(codes)} of {len(inputs)} ok", quiet)
@@ -227,7 +229,9 @@ def _alone_done(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None
 
 def _failure(error: Exception) -> dict[str, Any]:
     """What JSON says of a job that failed: one line of text, and the exit code of such an error."""
-    text = "out of memory; make the picture smaller" if isinstance(error, MemoryError) else str(error)
+    text = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
+    if not isinstance(error, DfcError | OSError | MemoryError):
+        text = f"a fault of dfc's own, {type(error).__name__}: {text}; please report it"
     return {"error": " ".join(text.split()), "exit_code": getattr(error, "exit_code", 1)}
 
 

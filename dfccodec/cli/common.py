@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from dfccodec.cli.names import check_kind
+from dfccodec.cli.terminal import can_show
 from dfccodec.errors import OutputExistsError, UsageError
 from dfccodec.text import shown
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is standard output.")]
 Force = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")]
+AnyName = Annotated[
+    bool, typer.Option("-f", "--force", help="Write under the output's name even if that is the name of another kind.")
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave sound out.")]
@@ -50,6 +55,8 @@ def notes(lines: Iterable[str], quiet: bool = False) -> None:
 def result(record: dict[str, Any] | list[dict[str, Any]]) -> None:
     """A JSON result on standard output; characters that a terminal would obey are escaped as JSON escapes them."""
     text = json.dumps(record, indent=2, ensure_ascii=False)
+    if not can_show(text):
+        text = json.dumps(record, indent=2)
     sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
 
 
@@ -76,12 +83,22 @@ def reading(name: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def check_output(output: str, force: bool, source: str, json_result: bool = False) -> None:
+def check_output(
+    output: str, force: bool, source: str, json_result: bool = False, kind: str = ".dfc", any_name: bool = False
+) -> None:
     """Refuse an output that would lose or garble something, before any work is done.
+
+    Args:
+        output, source: names on the command line.
+        force: whether what is there may be replaced.
+        json_result: whether standard output is wanted for a result.
+        kind: `.dfc`, or empty for a video.
+        any_name: whether the name may be that of another kind.
 
     Raises:
         OutputExistsError: it is there and `-y` was not given.
-        UsageError: it is the input, a folder, a pipe, a device, a terminal, or standard output is wanted twice.
+        UsageError: it is the input, a folder, a pipe, a device, a terminal, or standard output is wanted twice; or its
+            name is that of another kind of file.
     """
     if output == "-":
         if json_result:
@@ -96,6 +113,8 @@ def check_output(output: str, force: bool, source: str, json_result: bool = Fals
         raise UsageError(f"output {output} is the input: name another output")
     if path.is_dir():
         raise UsageError(f"output {output} is a folder: name a file")
+    if not any_name:
+        check_kind(output, kind)
     from dfccodec.codec.output import settled
 
     settled(path)
@@ -143,14 +162,20 @@ def use_free_threads() -> None:
     """Give torch the cores this process may really use."""
     import torch
 
+    from dfccodec.codec.forks import is_forked
     from dfccodec.codec.runtime import free_threads
 
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(1 if is_forked() else free_threads())
 
 
 def file_size(name: str) -> int:
     """Bytes of a file; 0 for standard input."""
     return 0 if name == "-" else os.stat(name).st_size
+
+
+def count(number: int, what: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def human(count: float) -> str:

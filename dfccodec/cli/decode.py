@@ -60,6 +60,7 @@ def decode(
     dtype: common.Dtype = "auto",
     json: common.Json = False,
     yes: common.Force = False,
+    any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Decode a .dfc file into a video, or several into --output-dir."""
@@ -67,7 +68,7 @@ def decode(
         raise UsageError(f"--format {format!r} is no container: give one, as mp4, matroska or y4m")
     format = {ending: name for name, ending in _ENDINGS.items()}.get(format, format)
     suffix = "." + _ENDINGS.get(format, format or "mp4")
-    jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json)
+    jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json, any_name=any_name)
     # What loads torch, seconds, is imported once options have been found right and the source is there.
     from dfccodec.media.cfr import parse_rate
     from dfccodec.media.sink import check_output
@@ -146,7 +147,7 @@ def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, whole: bool, quiet: b
 
 
 def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> None:
-    common.say(f"{frames} frames", quiet)
+    common.say(common.count(frames, "frame"), quiet)
     tell({
         "frames": frames,
         "concealed": [{"first": a, "count": n} for a, n in decoder.lost],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from dfccodec.codec.loaded import Loaded
     from dfccodec.codec.settings import Settings
     from dfccodec.media.times import Span
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What of a source is encoded; see `media.source.VideoSource`."""
+
+    audio: bool
+    subtitles: bool
+    span: Span
+    size: str | None
+    video: int | None
 
 
 def encode(
@@ -93,6 +105,10 @@ def encode(
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
+    video: Annotated[
+        int | None,
+        typer.Option("--video", min=0, help="Which video stream, from 0, where there are several or it is a cover."),
+    ] = None,
     no_audio: common.NoAudio = False,
     no_subtitles: common.NoSubtitles = False,
     model: common.Model = "mini",
@@ -107,10 +123,11 @@ def encode(
     ] = False,
     json: common.Json = False,
     yes: common.Force = False,
+    any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Encode a video into a .dfc file, or several into --output-dir."""
-    jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json, resume)
+    jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json, resume, any_name)
     if resume and any(job.output == "-" for job in jobs):
         raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
     # What loads torch, seconds, is imported once options and the source have been found right.
@@ -125,12 +142,12 @@ def encode(
     )  # fmt: skip
     span = Span.parse(start, end, duration)
     loaded = batch.kept(partial(_load, device=device, dtype=dtype), key=str)
-    carry = not no_audio, not no_subtitles
+    picked = Picked(not no_audio, not no_subtitles, span, size, video)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         # In a batch --resume means what is done, too, so it goes with settings that leave no parts.
         onward = resume and (settings.resumable or not job.many)
-        _encode(job.source, job.output, settings, lambda: loaded(model), carry, span, size, onward, quiet, tell)
+        _encode(job, settings, lambda: loaded(model), picked, onward, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
 
@@ -142,22 +159,19 @@ def _load(spec: str, device: str, dtype: str) -> Loaded:
 
 
 def _encode(
-    source: str,
-    output: str,
+    job: batch.Job,
     settings: Settings,
     load: Callable[[], Loaded],
-    carry: tuple[bool, bool],
-    span: Span,
-    size: str | None,
+    picked: Picked,
     resume: bool,
     quiet: bool,
     tell: batch.Tell,
 ) -> None:
-    """Encode one video; `carry` sound and subtitles; go on with what an interrupted run has left to `resume`."""
+    """Encode one video; go on with what an interrupted run has left to `resume`."""
     from dfccodec.media.source import VideoSource, standard_input
 
-    name = standard_input() if source == "-" else Path(source)
-    with VideoSource(name, *carry, span, size) as video, contextlib.ExitStack() as stack:
+    output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
+    with VideoSource(name, **vars(picked)) as video, contextlib.ExitStack() as stack:
         from dfccodec.codec import api
         from dfccodec.codec.encoder import encode_pictures
 
@@ -169,13 +183,15 @@ def _encode(
         begun = perf_counter()
         opened = parts.writing(output, settings, loaded, resume, quiet)
         with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
-            again = partial(api.again, name, span=span, size=size) if api.repeatable(name) else None
+            look = partial(api.again, name, span=picked.span, size=picked.size, video=picked.video)
+            again = look if api.repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
         common.notes(video.notes[told:], quiet)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
     common.say(
-        f"{report.frames} frames, {report.kept} kept in {report.clips} clips, {common.human(report.size)}, "
+        f"{common.count(report.frames, 'frame')}, {report.kept} kept in {common.count(report.clips, 'clip')}, "
+        f"{common.human(report.size)}, "
         f"{bpp:.4f} bits/pixel, {report.frames / seconds:.1f} frames/s",
         quiet,
     )
@@ -187,4 +203,5 @@ def _encode(
         "frames": report.frames, "kept": report.kept, "clips": report.clips, "bytes": report.size,
         "bits_per_pixel": bpp, "seconds": seconds, "settings": settings.describe(),
         "refined": report.refined, "target": report.outcome and report.outcome.record(),
+        "notes": list(report.notes),
     })  # fmt: skip

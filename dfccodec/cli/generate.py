@@ -29,7 +29,7 @@ def generate(
     quiet: common.Quiet = False,
 ) -> None:
     """Generate a clip from noise: a .dfc file, or a video where the output's name says so."""
-    common.check_output(output, yes, "-", json)
+    common.check_output(output, yes, "-", json, any_name=True)
     from dfccodec.codec import api
     from dfccodec.codec.generate import generate as sample
     from dfccodec.models import registry
@@ -45,7 +45,7 @@ def generate(
             out.write(coded.getvalue())
     else:
         _to_video(coded, output, loaded)
-    common.say(f"{report.frames} frames, {report.kept} kept, {common.human(report.size)}", quiet)
+    common.say(f"{common.count(report.frames, 'frame')}, {report.kept} kept, {common.human(report.size)}", quiet)
     if json:
         common.result({"frames": report.frames, "kept": report.kept, "bytes": report.size, "seed": seed})
 

@@ -74,7 +74,8 @@ def _scanned(source: str) -> Summary:
 def _refuse_damage(summary: Summary) -> None:
     if summary.damage:
         first = summary.damage[0]
-        raise DamagedError(f"{len(summary.damage)} place(s) are damaged; the first: {first.reason}", first.offset)
+        places = "1 place is" if len(summary.damage) == 1 else f"{len(summary.damage)} places are"
+        raise DamagedError(f"{places} damaged; the first: {first.reason}", first.offset)
 
 
 def describe(summary: Summary) -> dict[str, Any]:
@@ -171,17 +172,17 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
     tiles = f", tiles of {h.tile} overlapping by {h.overlap}" if h.tile else ""
     codings = sorted({_coding(c.clip.coding) for c in summary.clips})
     coded = f", coded by {' and '.join(codings)}" if codings else ""
-    to_source = record["ratio_to_source"]
+    to_source, frames = record["ratio_to_source"], common.count(record["frames"], "frame")
     parts = ", ".join(f"{name.replace('_', ' ')} {common.human(n)}" for name, n in _parts(summary).items() if n)
     rows = [
         ("file", f"{source}, {common.human(summary.size)}, version {h.version}"),
         ("picture", f"{h.width}×{h.height}{turned}, {float(h.rate):.3f} frames/s"),
-        ("length", f"{record['frames']} frames, {record['seconds']:.3f} s, {len(summary.clips)} clips"),
+        ("length", f"{frames}, {record['seconds']:.3f} s, {common.count(len(summary.clips), 'clip')}"),
         ("model", f"{p.model.name}, fingerprint {p.model.fingerprint.hex()[:16]}…"),
         ("latents", f"{h.channels} channels at 1/{h.patch}{tiles}{coded}"),
         (
             "kept",
-            f"{record['kept']} of {record['frames']} frames ({record['kept'] / max(record['frames'], 1):.1%})",
+            f"{record['kept']} of {frames} ({record['kept'] / max(record['frames'], 1):.1%})",
         ),
         ("rate", f"{record['bits_per_pixel']:.4f} bits/pixel"),
         (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,7 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dfccodec.errors import DfcError
+from dfccodec.cli.names import advice, files_not_options
+from dfccodec.cli.terminal import write_plainly
+from dfccodec.errors import OUT_OF_MEMORY, DfcError
 from dfccodec.text import shown
 from dfccodec.version import __version__
 
@@ -71,7 +75,7 @@ def _typed() -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (design, section 4) and never raises."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = files_not_options(sys.argv[1:] if arguments is None else arguments)
     try:
         app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
         code = app(arguments, prog_name="dfc", standalone_mode=False)
@@ -81,7 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return _fail("interrupted", 130)
     except _COMMAND_LINE_ERROR as error:
-        error.message = shown(error.message)  # it repeats arguments, and a shell's * makes them of files' names
+        # It repeats arguments, and a shell's * makes them of files' names.
+        error.message = shown(_advised(error, arguments))
         error.show()
         return 2
     except DfcError as error:
@@ -93,9 +98,54 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except MemoryError:
-        return _fail("out of memory; make the picture smaller", 1)
+        return _fail(OUT_OF_MEMORY, 1)
+    except (ImportError, RuntimeError) as error:
+        if not (why := _unloaded(error)):
+            raise
+        return _fail(why, 1)
     except OSError as error:
-        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 1)
+        return _fail(_system(error), 1)
+
+
+_NO_MEMORY = re.compile(
+    r"failed to map segment|cannot allocate memory|can't allocate memory|not enough memory|can't start new thread"
+    r"|std::bad_alloc",
+    re.IGNORECASE,
+)
+"""What loaders and libraries say where there is too little of it."""
+
+
+def _unloaded(error: ImportError | RuntimeError) -> str:
+    """Why a library did not load or run, for people; empty for an error that is a fault of ours."""
+    text = " ".join(str(error).split())[:200]
+    if _NO_MEMORY.search(text):
+        what = "loading torch" if isinstance(error, ImportError) else "this"
+        return f"out of memory: {what} takes more than this process may have ({text}); dfc needs about 1.5 GB"
+    if isinstance(error, ImportError) and not (error.name or "").startswith("dfccodec"):
+        return f"a library does not load ({text}): install dfccodec anew, in an environment of its own"
+    return ""
+
+
+def _system(error: OSError) -> str:
+    """An error of the system's, with its place and what to do."""
+    text = f"{error.filename or 'system'}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"cannot write {text}; free some there, or name another output"
+    return f"out of memory: {text}" if error.errno == errno.ENOMEM else text
+
+
+def _advised(error: Any, arguments: Sequence[str]) -> str:
+    """What is wrong with a command line, and for an option that is not there its name here."""
+    message, option = str(error.message), getattr(error, "option_name", None)
+    if not option or getattr(error, "ctx", None) is None or not message.startswith("No such option"):
+        return message
+    known = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
+    error.possibilities = None  # ours are better
+    typed = next((a for a in arguments if a.startswith(option)), option).partition("=")[0]
+    fix = advice(typed, known)
+    if not fix:
+        fix = "a file's name that begins with a dash is written ./-NAME, or stands behind --"
+    return f"No such option: {typed}; {fix}"
 
 
 def _fail(text: str, code: int) -> int:
@@ -131,6 +181,7 @@ def give_way() -> None:
 def run() -> None:
     """Entry point of the console script."""
     _open_missing()
+    write_plainly()
     give_way()
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main())

@@ -17,10 +17,11 @@ def recover(
     output: common.Output,
     json: common.Json = False,
     yes: common.Force = False,
+    any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Make a valid .dfc file of what is whole in a damaged or truncated one; no model needed."""
-    common.check_output(output, yes, source, json)
+    common.check_output(output, yes, source, json, any_name=any_name)
     from dfccodec.codec.recover import recover as save
 
     with (
@@ -56,7 +57,8 @@ def _tell(found: Recovered, quiet: bool) -> None:
         common.notes(["no frame is lost"], quiet)
     common.notes(found.lost_tracks.notes(), quiet)
     size = common.human(found.size)
-    common.say(f"{found.frames} frames, {found.kept} kept in {found.clips} clips, {size}", quiet)
+    frames, clips = common.count(found.frames, "frame"), common.count(found.clips, "clip")
+    common.say(f"{frames}, {found.kept} kept in {clips}, {size}", quiet)
 
 
 def _gap(lost: Lost) -> str:

@@ -21,13 +21,14 @@ def trim(
     seed: common.Seed = 256,
     json: common.Json = False,
     yes: common.Force = False,
+    any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Make a smaller .dfc file: fewer kept frames or a range of frames; no model, no re-encoding."""
     if not budget and not frames:
         raise UsageError("nothing to trim to: give --budget, --frames or both")
     start, end = _range(frames)
-    common.check_output(output, yes, source, json)
+    common.check_output(output, yes, source, json, any_name=any_name)
     from dfccodec.codec.budgets import Budget
     from dfccodec.codec.trim import trim as cut
 
@@ -40,7 +41,7 @@ def trim(
         total, kept = cut(stream, out, rule, start, end, seed, advance)
     sizes = {} if "-" in (source, output) else {"bytes": common.file_size(output), "was": common.file_size(source)}
     tail = f", {common.human(sizes['bytes'])} of {common.human(sizes['was'])}" if sizes else ""
-    common.say(f"{total} frames, {kept} kept{tail}", quiet)
+    common.say(f"{common.count(total, 'frame')}, {kept} kept{tail}", quiet)
     if json:
         common.result({"frames": total, "kept": kept, **sizes})
 

@@ -48,14 +48,15 @@ def _judge(source: str, tell: batch.Tell, quiet: bool) -> None:
         tell(_record(None, [common.fault(Damage.of(error, getattr(error, "offset", 0) or 0, 0), kind)]))
         raise
     tell(_record(verdict, [common.fault(f) for f in verdict.faults]))
+    clips, frames = common.count(verdict.clips, "clip"), common.count(verdict.frames, "frame")
     if verdict.faults:
         for fault in verdict.faults:
             common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}")
-        whole = f"{verdict.clips} clips with {verdict.frames} frames are whole"
+        whole = f"{clips} with {frames} {'is' if verdict.clips == 1 else 'are'} whole"
         if verdict.faults[0].kind == "unsupported":
             raise UnsupportedError(f"{source} is not for this reader: {verdict.faults[0].reason}; before that {whole}")
-        raise DamagedError(f"{source} is damaged: {len(verdict.faults)} fault(s); {whole}")
-    common.say(f"{source}: ok, {verdict.clips} clips, {verdict.frames} frames, {verdict.kept} kept", quiet)
+        raise DamagedError(f"{source} is damaged: {common.count(len(verdict.faults), 'fault')}; {whole}")
+    common.say(f"{source}: ok, {clips}, {frames}, {verdict.kept} kept", quiet)
 
 
 def _record(verdict: Verdict | None, faults: list[dict[str, Any]]) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from dfccodec.codec.device import pick_device, pick_dtype
 from dfccodec.codec.encoder import Progress, Report, encode_pictures
 from dfccodec.codec.loaded import Loaded
 from dfccodec.codec.options import make_settings
+from dfccodec.codec.output import misnamed
 from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.resume import opened
-from dfccodec.container.named import Readable, binary, named, readable, seekable
+from dfccodec.container.named import Readable, binary, named, readable
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
@@ -29,6 +30,11 @@ from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.times import Span
 from dfccodec.models import hub, registry
+
+_FASTEST = 1_000_000
+"""Frames per second at the most."""
+_NEAR = Fraction(1, 10_000)
+"""Share by which a rate given as a floating-point number may be off what was meant."""
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.ndarray]
 """A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
@@ -112,6 +118,7 @@ def encode(
     subtitles: bool = True,
     span: Span = Span(),
     size: str | None = None,
+    video: int | None = None,
     rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
@@ -147,6 +154,7 @@ def encode(
         audio, subtitles: carry the source's tracks of that kind, packet by packet, untouched.
         span: part of the source to encode, as `Span.parse("1:30", duration="10")`; not of arrays.
         size: scale to this first: `480`, the short side, or `640x360`; not of arrays.
+        video: which of several video streams, from 0; None takes the first that is no cover picture.
         rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
@@ -154,7 +162,7 @@ def encode(
             left beside it, to the same bytes; without it, and without anything left, begin at the first frame.
 
     Returns:
-        counts of frames, kept frames and clips, and the size in bytes.
+        counts of frames, kept frames and clips, the size in bytes, and notes on what of the source is not in the file.
 
     Raises:
         InputError: the source cannot be read.
@@ -173,7 +181,7 @@ def encode(
     loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         per_second = frame_rate(rate)
-        pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size)
+        pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size, video)
         tracks = opened_tracks(pictures, stack)
         if not hasattr(out, "write"):
             stream = stack.enter_context(opened(Path(cast(str, out)), settings, loaded, resume))
@@ -181,7 +189,7 @@ def encode(
             raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
         else:
             stream = cast(BinaryIO, out)
-        anew = partial(again, source, per_second, span, size) if repeatable(source) else None
+        anew = partial(again, source, per_second, span, size, video) if repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
 
 
@@ -190,7 +198,10 @@ def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> Non
     _check_span(span)
     if hasattr(source, "read"):
         binary(cast(BinaryIO, source))
-    if not isinstance(out, str | Path):
+    if isinstance(out, str | Path):
+        if wrong := misnamed(Path(out), coded=True):
+            raise UsageError(f"{wrong}, or give an open file to insist")
+    else:
         binary(out, "write")
         if out is source:
             raise UsageError("the output is the stream that is read: give another")
@@ -207,8 +218,10 @@ def _check_span(span: Span) -> None:
 
 def repeatable(source: Source) -> bool:
     """Whether a source can be read a second time from its beginning."""
-    if hasattr(source, "read"):
-        return seekable(source)
+    if isinstance(source, str | Path) or hasattr(source, "read"):
+        from dfccodec.media.opening import read_once
+
+        return not read_once(Path(source) if isinstance(source, str) else cast("Path | BinaryIO", source))
     return not isinstance(source, Iterator)
 
 
@@ -220,13 +233,17 @@ def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource
 
 
 def again(
-    source: Source, rate: Fraction = Fraction(25), span: Span = Span(), size: str | None = None
+    source: Source,
+    rate: Fraction = Fraction(25),
+    span: Span = Span(),
+    size: str | None = None,
+    video: int | None = None,
 ) -> Iterator[Picture]:
     """The frames of a source anew."""
     with contextlib.ExitStack() as stack:
         if hasattr(source, "read"):
             cast(BinaryIO, source).seek(0)
-        yield from _open_source(source, rate, stack, span, (False, False), size)[0]
+        yield from _open_source(source, rate, stack, span, (False, False), size, video)[0]
 
 
 def _open_source(
@@ -236,18 +253,19 @@ def _open_source(
     span: Span,
     carry: tuple[bool, bool],
     size: str | None,
+    video: int | None,
 ) -> tuple[Iterable[Picture], SourceInfo]:
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         from dfccodec.media.source import VideoSource
 
         place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
-        opened = VideoSource(place, *carry, span, size)
+        opened = VideoSource(place, *carry, span, size, video)
         stack.enter_context(opened)
         return opened, opened.info
     if not isinstance(source, Iterable):
         raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
-    if size or not span.whole:
-        raise UsageError("span and size are for videos: cut and scale arrays before they are given")
+    if size or video is not None or not span.whole:
+        raise UsageError("span, size and video are for files: cut and scale arrays before they are given")
     arrays = iter(cast(Iterable[np.ndarray], source))
     if not isinstance(source, list | tuple | np.ndarray):
         arrays = map(_copied, arrays)
@@ -287,15 +305,20 @@ def frame_rate(rate: Fraction | float) -> Fraction:
         UsageError: it is no positive number.
     """
     try:
-        found = Fraction(rate).limit_denominator(1001)
+        exact = Fraction(rate)
     except (TypeError, ValueError, ArithmeticError):  # no number, NaN, infinite
-        found = Fraction(0)
-    if not 0 < found <= 1_000_000:
+        exact = Fraction(0)
+    if not 0 < exact <= _FASTEST or 1 / exact >= 2**31:
         raise UsageError(
-            f"rate {rate} is out of range: give frames per second, above 0, to a million, as 25 or "
+            f"rate {rate} is out of range: give frames per second, one in 68 years to a million, as 25 or "
             "Fraction(30000, 1001)"
         )
-    return found
+    if not isinstance(rate, float) and max(exact.numerator, exact.denominator) < 2**31:
+        return exact
+    near = exact.limit_denominator(1001)  # 29.97002997 is 30000/1001
+    if abs(near / exact - 1) < _NEAR:
+        return near
+    return exact.limit_denominator(1_000_000) if exact > _NEAR else 1 / Fraction(round(1 / exact))
 
 
 def decode(

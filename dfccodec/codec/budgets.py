@@ -50,7 +50,7 @@ class Budget:
             return cls("bernoulli")
         if text == "threshold":
             return cls("threshold", 0.5)
-        if re.fullmatch(r"\d{1,9}", text) and int(text) > 0:
+        if re.fullmatch(r"\d{1,9}", text) and 0 < int(text) <= OF:
             return cls("top", int(text))
         if (m := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text)) and 0 < float(m[1]) <= 100:
             return cls("share", float(m[1]) / 100)
@@ -60,6 +60,8 @@ class Budget:
             rates = tuple(sorted({int(c) for c in m[2].split(",")})) if m[2] else AUTO_RATES
             if rates[0] >= 1 and rates[-1] <= MAX_CLIP_FRAMES:
                 return cls("auto", float(m[1]) if m[1] else AUTO_WEIGHT, rates)
+        if re.fullmatch(r"\d+", text):
+            raise UsageError(f"budget {text} is out of range, it counts frames kept of {OF}: give one of {_FORMS}")
         raise UsageError(f"budget {text!r} is not understood; give one of: {_FORMS}")
 
     @classmethod
@@ -148,13 +150,13 @@ def scale_to_mean(p: np.ndarray, rate: float) -> np.ndarray:
 
 
 def is_whole(value: object) -> bool:
-    """Whether a value is an integer, NumPy's included: callers' arguments are of any type."""
-    return isinstance(value, Integral)
+    """Whether a value is an integer, NumPy's included and True not: callers' arguments are of any type."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
     """Whether a value is a real number of any type."""
-    return isinstance(value, Real)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_seed(seed: int) -> None:

@@ -35,7 +35,7 @@ MOST_AT_ONCE = 256
 
 
 class Decoder:
-    """Iterate over the frames of a file, once.
+    """An iterator over the frames of a file, once, from the first to the last.
 
     Args:
         stream: a binary stream; need not seek.
@@ -87,7 +87,8 @@ class Decoder:
         self.damage: list[Damage] = []
         self.lost: list[tuple[int, int]] = []
         self.ended = False
-        self._begun = False
+        self._given: Iterator[Picture] | None = None  # the frames, once somebody has asked for them
+        self._spent = False
         self._next = 0  # number of the frame expected next
         self._due: int | None = None  # its timestamp; None before the first clip
         self._gap = Bridge(self.preamble.header, self._shown)
@@ -118,10 +119,21 @@ class Decoder:
         if self._owned is not None:
             self._owned.close()
 
-    def __iter__(self) -> Iterator[Picture]:
-        if self._begun:
-            raise UsageError("a Decoder gives its frames once: call dfc.decode again, or go on with the same iterator")
-        self._begun = True
+    def __iter__(self) -> Decoder:
+        if self._spent:
+            raise UsageError("a Decoder gives its frames once: call dfc.decode again")
+        return self
+
+    def __next__(self) -> Picture:
+        if self._given is None:
+            self._given = self._frames()
+        try:
+            return next(self._given)
+        except BaseException:
+            self._spent = True
+            raise
+
+    def _frames(self) -> Iterator[Picture]:
         found = False
         for picture in self._pictures():
             found = True

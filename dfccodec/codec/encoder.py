@@ -22,6 +22,7 @@ from dfccodec.codec.control.plan import Plan
 from dfccodec.codec.control.target import Outcome
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.output import Named
 from dfccodec.codec.runtime import give_back_memory
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
@@ -47,7 +48,8 @@ Progress = Callable[[int], None]
 class Report:
     """What an encode did: counts of frames, kept frames and clips, bytes written, and how a target was met.
 
-    `refined` is the share of D + λR that latent refinement saved, of kept frames.
+    `refined` is the share of D + λR that latent refinement saved, of kept frames. `notes` are lines for people on what
+    of the source is not in the file: streams, bits, frames that did not decode, an end that is missing.
     """
 
     frames: int = 0
@@ -56,6 +58,7 @@ class Report:
     size: int = 0
     outcome: Outcome | None = None
     refined: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def encode_pictures(
@@ -88,7 +91,8 @@ def encode_pictures(
     coder = ClipCoder(header, loaded, settings)
     # The source is read in a thread of its own: the network never waits for a frame.
     with contextlib.closing(ahead(_batches(pictures, header.clip_frames, tracks))) as batches:
-        return _encoded(batches, info, out, coder, progress, again, tracks)
+        report = _encoded(batches, info, out, coder, progress, again, tracks)
+    return dataclasses.replace(report, notes=tuple(getattr(pictures, "notes", ())))
 
 
 def _encoded(
@@ -112,7 +116,9 @@ def _encoded(
     plan = Plan(coder, settings.target, settings.fixed, overhead, progress or (lambda done: None))
     clips = plan.clips(batches, anew)
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
-        report = _written(_with_integers(clips, header), info, cast(BinaryIO, stream), coder, tracks, None)
+        place = f"{tempfile.gettempdir()} (TMPDIR names another folder for what waits)"
+        spool = cast(BinaryIO, Named(cast(BinaryIO, stream), place)) if settings.target.strict else out
+        report = _written(_with_integers(clips, header), info, spool, coder, tracks, None)
         outcome = plan.outcome()
         if settings.target.strict:
             outcome.require()

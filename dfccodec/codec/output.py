@@ -9,11 +9,34 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from dfccodec.errors import DfcError, UsageError
 
 _LONGEST = 255
+
+_MOVIES = "mp4 m4v mov mkv webm avi ts m2ts mts mpg mpeg vob flv f4v wmv asf ogv 3gp mxf nut y4m h264 hevc ivf dv rm"
+_PICTURES = "gif apng png jpg jpeg webp avif heic bmp tif tiff"
+_SOUND = "mp3 m4a aac wav flac ogg opus"
+_MEDIA = frozenset(f".{ending}" for ending in f"{_MOVIES} {_PICTURES} {_SOUND}".split())
+"""Endings of names that players and viewers open."""
+
+
+def misnamed(target: Path, coded: bool) -> str:
+    """What is wrong with the name of a file to write, and a better one; empty for a name that misleads nobody.
+
+    Args:
+        target: the name.
+        coded: whether a .dfc file is written, or else a video.
+    """
+    suffix = target.suffix.lower()
+    if coded and suffix in _MEDIA:
+        what, better = "a .dfc file under the name of another kind, which no player opens", target.with_suffix(".dfc")
+    elif not coded and suffix == ".dfc":
+        what, better = "a video under the name of a .dfc file", target.with_suffix(".mp4")
+    else:
+        return ""
+    return f"output {target} would be {what}: name it {better}"
 
 
 def settled(target: Path) -> Path:
@@ -78,6 +101,38 @@ def replacing_path(target: Path) -> Iterator[Path]:
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """As :func:`replacing_path`, as a binary stream, flushed to disk before the rename."""
     with replacing_path(target) as path, path.open("wb") as stream:
-        yield cast(BinaryIO, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+        yield cast(BinaryIO, Named(cast(BinaryIO, stream), target))
+        with naming(target):
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def naming(target: object) -> Iterator[None]:
+    """An error of the system's in here, such as a full disk, says where: Python's own does not.
+
+    Raises:
+        OSError: the same, with the target's name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from None
+        raise
+
+
+class Named:
+    """A stream to write to whose errors say where it leads."""
+
+    def __init__(self, stream: IO[bytes], name: object) -> None:
+        self._stream, self._name = stream, name
+
+    def write(self, data: bytes) -> int:
+        """As the stream's.
+
+        Raises:
+            OSError: the stream's own, with the name.
+        """
+        with naming(self._name):
+            return self._stream.write(data)

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from dfccodec.codec.output import permissions, settled, shortened
+from dfccodec.codec.output import naming, permissions, settled, shortened
 from dfccodec.container import chunks
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
@@ -152,15 +152,17 @@ class Part:
             if self._place == self._end:
                 self._stream.seek(self._end)
                 self._stream.truncate()
-            self._stream.write(data)
-            self._stream.flush()  # what is complete outlives this process, however it ends
+            with naming(self._target):
+                self._stream.write(data)
+                self._stream.flush()  # what is complete outlives this process, however it ends
             self._worth |= data[:4] == chunks.CLIP
         self._place += len(data)
         return len(data)
 
     def finish(self) -> None:
         """Make it the target."""
-        os.fsync(self._stream.fileno())
+        with naming(self._target):
+            os.fsync(self._stream.fileno())
         if sys.platform == "win32":
             self._stream.close()  # no open file is renamed there; elsewhere the lock must outlast the renaming
         self.path.chmod(permissions(self._target))

@@ -133,6 +133,8 @@ def _read_safetensors(path: Path, head: bytes) -> WeightFile:
             twice = _named_twice(path, size)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except Exception as error:  # the reader's own error, but also OSError, ValueError and more on hostile headers
+        if "cannot allocate memory" in str(error).lower():
+            raise MemoryError from None
         raise ModelError(
             f"model file {str(path)!r} is damaged or no .safetensors file ({_first_line(error)})"
         ) from error

@@ -339,7 +339,7 @@ def test_ranges_sizes_and_rates_on_the_command_line(tmp_path: Path) -> None:
     before = out.read_bytes()
     assert "in the range" in error_of("decode", file, "-o", out, "-y", "--start", "9", code=2)
     assert out.read_bytes() == before
-    assert b"1 frames" in run("decode", file, "-o", tmp_path / "b.mkv", "--cfr", "1/10").stderr
+    assert run("decode", file, "-o", tmp_path / "b.mkv", "--cfr", "1/10").stderr == b"1 frame\n"
     both = ("--end", "1", "--duration", "2")
     assert "--end 1 and --duration 2" in error_of("decode", file, "-o", out, "-y", *both, code=2)
     assert "'soon'" in error_of("encode", FLOWER, "-o", file, "-y", "--start", "soon", code=2)

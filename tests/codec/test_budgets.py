@@ -25,6 +25,7 @@ def test_text_survives_parsing(text: str) -> None:
 BROKEN = [
     "",
     "0",
+    "33",
     "-3",
     "0%",
     "101%",

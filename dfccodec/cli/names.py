@@ -1,0 +1,63 @@
+"""Traps in what people type: names that say something else than the file holds, names that look like options."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from dfccodec.codec.output import misnamed
+from dfccodec.errors import UsageError
+
+_MEANT = {
+    "crf": "qp", "quality": "qp", "quantizer": "qp", "cq": "qp", "cqp": "qp", "q": "qp", "q:v": "qp", "qscale": "qp",
+    "b:v": "bitrate", "br": "bitrate", "vb": "bitrate", "rate": "bitrate", "vbr": "bitrate",
+    "filesize": "target-size", "psnr": "min-psnr", "speed": "preset", "usage": "preset", "cpu-used": "preset",
+    "scale": "size", "resize": "size", "s": "size", "resolution": "size", "vf": "size", "height": "size",
+    "keep": "budget", "frames": "budget", "k": "budget", "top-k": "budget", "keyframes": "budget",
+    "ss": "start", "from": "start", "to": "end", "until": "end", "t": "duration", "length": "duration",
+    "r": "cfr", "fps": "cfr", "framerate": "cfr", "c:v": "codec", "vcodec": "codec", "encoder": "codec",
+    "c:a": "audio-codec", "acodec": "audio-codec", "an": "no-audio", "mute": "no-audio", "sn": "no-subtitles",
+    "overwrite": "yes", "out": "output", "out-dir": "output-dir", "outdir": "output-dir",
+    "pixel-format": "pix-fmt", "container": "format", "recover": "conceal", "ignore-errors": "conceal",
+}  # fmt: skip
+"""What users of other encoders call an option, and its name here."""
+
+
+def check_kind(output: str, wanted: str) -> None:
+    """Refuse a name that says something else than the file will hold.
+
+    Args:
+        output: path of a file to write.
+        wanted: `.dfc`, or empty for a video.
+
+    Raises:
+        UsageError: with the name to take.
+    """
+    if wrong := misnamed(Path(output), bool(wanted)):
+        raise UsageError(f"{wrong}, or give {'-f' if wanted else '-f and --format'} to insist")
+
+
+def files_not_options(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which a file whose name begins with a dash, as a shell's `*` gives it, is no option any more."""
+    out: list[str] = []
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*out, *arguments[number:]]
+        looks = argument.startswith("-") and "." in argument and "=" not in argument
+        out.append(f"./{argument}" if looks and Path(argument).is_file() else argument)
+    return out
+
+
+def advice(option: str, known: Sequence[str]) -> str:
+    """What to try instead of an option that is not there; empty for nothing.
+
+    Args:
+        option: as typed, as `--crf` or `-crf`.
+        known: those of the verb, as `--qp`.
+    """
+    meant = "--" + _MEANT.get(option.lstrip("-"), "")
+    if meant in known:
+        return f"{meant} is what that is called here"
+    close = difflib.get_close_matches("--" + option.lstrip("-"), known, 2)
+    return f"did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,100 @@
+"""Inputs that give their bytes once, and what the system refuses: pipes by name, full disks, little memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command import DFC, ENV
+from support import moving, write_av, write_video
+
+from dfccodec.cli import main as cli
+from dfccodec.codec.output import Named
+
+QUICK = ["--fill", "token", "--refine", "0", "--budget", "2"]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
+
+
+def shell(command: str, cwd: Path, timeout: float = 100) -> subprocess.CompletedProcess[bytes]:
+    env = {**ENV, "DFC": " ".join(DFC), "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(["bash", "-c", command], cwd=cwd, capture_output=True, env=env, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "mkfifo p; cat in.ts > p & $DFC encode p -o out.dfc",
+        "$DFC encode <(cat in.ts) -o out.dfc",
+        "cat in.ts | $DFC encode /dev/stdin -o out.dfc",
+        "cat in.ts | $DFC encode - -o out.dfc",
+    ],
+    ids=["named-pipe", "substitution", "dev-stdin", "dash"],
+)
+def test_a_pipe_is_read_once_whatever_its_name(command: str, tmp_path: Path) -> None:
+    write_av(tmp_path / "in.ts", moving(6), ["mp2"])
+    done = shell(f"{command} {' '.join(QUICK)}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"6 frames" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["inspect", "verify", "decode -o b.y4m", "trim --budget 1 -o b.dfc", "recover -o b.dfc"]
+)
+def test_other_verbs_take_a_pipe_by_its_name(command: str, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", moving(3))
+    assert shell(f"$DFC encode {source} -o a.dfc {' '.join(QUICK)}", tmp_path).returncode == 0
+    verb, _, more = command.partition(" ")
+    done = shell(f"$DFC {verb} <(cat a.dfc) {more}", tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sigterm_ends_the_wait_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p")
+    process = subprocess.Popen(
+        [*DFC, "encode", "p", "-o", "a.dfc"], cwd=tmp_path, stderr=subprocess.PIPE,
+        env={**ENV, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    time.sleep(2)  # in open()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, b"interrupted" in err) == (130, True)
+    assert os.listdir(tmp_path) == ["p"]
+
+
+def test_an_empty_pipe_is_named(tmp_path: Path) -> None:
+    done = shell("true | $DFC encode - -o a.dfc", tmp_path)
+    assert (done.returncode, done.stderr.count(b"\n")) == (3, 1)
+    assert b"standard input is empty: nothing came through the pipe" in done.stderr
+
+
+def test_a_full_disk_says_where(tmp_path: Path) -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        stream = Named(full, tmp_path / "a.dfc")
+        with pytest.raises(OSError, match=r"a\.dfc") as raised:
+            stream.write(b"x")
+    assert raised.value.errno == errno.ENOSPC
+    text = cli._system(raised.value)
+    assert text.startswith("cannot write ")
+    assert "a.dfc: No space left on device; free some there, or name another output" in text
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the limits of Linux")
+def test_little_memory_is_one_line(tmp_path: Path) -> None:
+    write_video(tmp_path / "in.mp4", moving(3))
+    done = shell("ulimit -v 500000; $DFC encode in.mp4 -o a.dfc", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"dfc: error: out of memory")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_library_that_does_not_load_is_named() -> None:
+    error = ImportError("libfoo.so.1: cannot open shared object file", name="foo")
+    assert cli._unloaded(error).startswith("a library does not load (libfoo.so.1")
+    assert cli._unloaded(ImportError("cannot import name 'x'", name="dfccodec.codec")) == ""
+    assert cli._unloaded(RuntimeError("shapes do not match")) == ""
