@@ -115,11 +115,14 @@ def check_output(
         raise UsageError(f"output {output} is a folder: name a file")
     if not any_name:
         check_kind(output, kind)
-    from dfccodec.codec.output import settled
+    from dfccodec.codec.output import pictures_of, settled
 
     settled(path)
-    if path.exists() and not force:
-        raise OutputExistsError(f"output {output} exists: give -y to overwrite it")
+    if not force and (there := pictures_of(path)):
+        what = (
+            f"output {output} exists" if there == [path] else f"output {output} has {there[0].name} and others already"
+        )
+        raise OutputExistsError(f"{what}: give -y to overwrite")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from operator import attrgetter
@@ -27,6 +28,18 @@ _ENDINGS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
 """Of containers whose name is not the ending of their files."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a video is written as: container, encoders, kind of pixels, and which tracks it carries."""
+
+    container: str
+    codec: str | None
+    pix_fmt: str | None
+    audio_codec: str | None
+    audio: bool
+    subtitles: bool
+
+
 def decode(
     source: Annotated[list[str], typer.Argument(metavar="INPUT…", help="A .dfc file; - is standard input.")],
     output: batch.Output = "",
@@ -37,6 +50,9 @@ def decode(
         typer.Option("--format", help="Container, where the output's name does not say: y4m for -, mp4 in a folder."),
     ] = "",
     codec: Annotated[str, typer.Option("--codec", help="ffmpeg's name of the encoder of the output.")] = "",
+    pix_fmt: Annotated[
+        str, typer.Option("--pix-fmt", help="ffmpeg's name of a kind of pixels, as yuv444p.", show_default="yuv420p")
+    ] = "",
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
@@ -71,7 +87,7 @@ def decode(
     jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json, any_name=any_name)
     # What loads torch, seconds, is imported once options have been found right and the source is there.
     from dfccodec.media.cfr import parse_rate
-    from dfccodec.media.sink import check_output
+    from dfccodec.media.output_format import check_output
     from dfccodec.media.times import Span
 
     output = jobs[0].output
@@ -80,7 +96,9 @@ def decode(
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
     load = batch.kept(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
-    choice = (kind, codec or None, audio_codec or None, not no_audio, not no_subtitles)
+    if kind == "image2" and output == "-":
+        raise UsageError("pictures do not go into a pipe: name them, as %05d.png")
+    choice = Choice(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         _decode(job.source, job.output, load, conceal, span, rate, size, choice, quiet, tell)
@@ -103,26 +121,27 @@ def _decode(
     span: Span,
     rate: Fraction | None,
     size: str | None,
-    choice: tuple[str, str | None, str | None, bool, bool],
+    choice: Choice,
     quiet: bool,
     tell: batch.Tell,
 ) -> None:
-    """Decode one file; `choice` is container, encoders of pictures and sound, and whether to carry sound, subtitles."""
-    from dfccodec.codec.output import replacing_path
+    """Decode one file."""
+    from dfccodec.codec.output import replacing_path, replacing_pictures
     from dfccodec.media.shape import Shape
     from dfccodec.media.sink import Some, VideoSink
 
-    kind, codec, audio_codec, *carry = choice
     with common.reading(source) as stream:
         from dfccodec.codec.decoder import Decoder
 
         decoder = Decoder(stream, load, conceal, span=span)
         shape = Shape(decoder.preamble, rate, size)
-        more = (shape.header, kind, codec, decoder.tags, audio_codec)
+        by_name = replacing_pictures if choice.container == "image2" else replacing_path
+        how = (choice.container, choice.codec, decoder.tags, choice.audio_codec, choice.pix_fmt)
         with contextlib.ExitStack() as stack:
-            target = stack.enter_context(common.writing(output) if output == "-" else replacing_path(Path(output)))
-            sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), *more))
-            decoder.tracks = Some(sink, *carry)
+            target = stack.enter_context(common.writing(output) if output == "-" else by_name(Path(output)))
+            name = "standard output" if output == "-" else output
+            sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), shape.header, *how, name))
+            decoder.tracks = Some(sink, choice.audio, choice.subtitles)
             frames = _pour(decoder, shape, sink, span.whole, quiet)
     _report(decoder, frames, tell, quiet)
 

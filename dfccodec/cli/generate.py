@@ -53,7 +53,8 @@ def generate(
 def _to_video(coded: io.BytesIO, output: str, loaded: Loaded) -> None:
     from dfccodec.codec.decoder import Decoder
     from dfccodec.codec.output import replacing_path
-    from dfccodec.media.sink import VideoSink, check_output
+    from dfccodec.media.output_format import check_output
+    from dfccodec.media.sink import VideoSink
 
     kind = check_output(Path(output))
     coded.seek(0)

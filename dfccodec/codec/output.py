@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -95,6 +97,41 @@ def replacing_path(target: Path) -> Iterator[Path]:
         path.replace(target)
     finally:
         path.unlink(missing_ok=True)
+
+
+def pictures_of(pattern: Path) -> list[Path]:
+    """The pictures that are there of a series `%05d.png`, in no order; those of a plain name are that file."""
+    before, mark, after = pattern.name.partition("%")
+    if not mark:
+        return [pattern] if pattern.exists() else []
+    number = re.compile(re.escape(before) + r"\d+" + re.escape(after.partition("d")[2]), re.ASCII)
+    folder = pattern.parent
+    return [path for path in folder.iterdir() if number.fullmatch(path.name)] if folder.is_dir() else []
+
+
+@contextlib.contextmanager
+def replacing_pictures(pattern: Path) -> Iterator[Path]:
+    """A pattern `%05d.png` in a temporary folder; on success its pictures take their places, else they are gone.
+
+    The folder that the pattern names is made if it is not there.
+
+    Raises:
+        DfcError: the folder, or the one it is to be made in, cannot be written.
+    """
+    folder = pattern.parent
+    beside = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        made = Path(tempfile.mkdtemp(prefix=".dfc-pictures-", suffix=".part", dir=beside))
+    except OSError as error:
+        raise DfcError(f"cannot write into {beside}: {error.strerror}; name another output") from None
+    try:
+        yield made / pattern.name
+        with naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(made.iterdir()):
+                path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @contextlib.contextmanager

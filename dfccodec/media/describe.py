@@ -18,6 +18,8 @@ from dfccodec.media.tracks import choose
 
 _NO_TIMES = 0x80
 """ffmpeg's flag of formats without timestamps: bare H.264 and the like."""
+_TICKS = 10
+"""Times by which an average rate may be over the one that is guessed, where it is just that of the clock."""
 _HIGH_RANGE = {16: "PQ", 18: "HLG"}
 """Transfer characteristics (ITU-T H.273, table 3) of HDR video."""
 UNSPECIFIED = 2
@@ -38,6 +40,8 @@ def clock(container: InputContainer, stream: VideoStream) -> tuple[Fraction, Fra
     if container.format.flags & _NO_TIMES:  # then the average is what the demuxer takes for granted
         rates = stream.guessed_rate, stream.average_rate
     rate = rates[0] or rates[1] or Fraction(0)
+    if rates[1] and stream.time_base and rate * stream.time_base == 1 and rate > _TICKS * rates[1]:
+        rate = rates[1]  # of raw DV the average is the ticks of its sound
     time_base = stream.time_base or (1 / rate if rate else Fraction(1, 1000))
     return _fit(Fraction(rate)), _fit(Fraction(time_base))
 

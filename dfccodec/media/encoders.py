@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import av
 from av.codec.codec import find_best_pix_fmt_of_list
 
@@ -17,7 +19,20 @@ CODECS = {
     "mpegts": "libx264",
     "nut": "libx264",
 }
+PICTURES = {
+    ".png": "png",
+    ".jpg": "mjpeg",
+    ".jpeg": "mjpeg",
+    ".bmp": "bmp",
+    ".ppm": "ppm",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "libwebp",
+}
+"""Encoders of single pictures, by the ending of their names."""
 _PAIRS = ("libx264", "libx265")
+_NARROW = (32, 64)
+"""Widths between which x265 (4.2, in PyAV 18.1) ruins the heap: seen from 34 to 48."""
 _FINEST = {"flags": "+qscale", "global_quality": "118", "qmin": "1"}  # steps of the old family: 118 is one
 OPTIONS = {
     "libx264": {"crf": "12", "preset": "medium"},
@@ -71,11 +86,75 @@ def matrix_of(codec: str, container: str, wanted: int, lines: int) -> int:
     return 2 if mute and wanted == 1 and lines < _HIGH else wanted
 
 
-def pixel_format(found: av.codec.Codec, odd: bool) -> str:
-    """What an encoder is given: halved chroma as everybody plays it, else what it has that is nearest."""
-    # x264 and x265 take whole pairs of pixels where chroma is halved; others pad.
-    wanted = "yuv444p" if odd and found.name in _PAIRS else "yuv420p"
+@dataclass(frozen=True)
+class PictureFormat:
+    """What pictures become before they are coded.
+
+    Args:
+        codec: name of the encoder.
+        pixels: ffmpeg's name of the kind of pixels.
+        width, height: of coded pictures, which may have a column or row more than those given.
+        note: for people, on what is not as it was; empty for nothing.
+    """
+
+    codec: str
+    pixels: str
+    width: int
+    height: int
+    note: str = ""
+
+    @property
+    def is_yuv(self) -> bool:
+        """Whether pixels are luma and chroma."""
+        return self.pixels.startswith("yuv")
+
+    @property
+    def range(self) -> int:
+        """1 for limited, 2 for full."""
+        return 1 if self.is_yuv and not self.pixels.startswith("yuvj") and self.codec != "mjpeg" else 2
+
+
+def picture_format(
+    container: str, suffix: str, codec: str | None, pix_fmt: str | None, size: tuple[int, int], by_default: str
+) -> PictureFormat:
+    """The encoder and the pixels for an output.
+
+    Args:
+        container: ffmpeg's name of it.
+        suffix: of the output's name: of pictures it says the codec.
+        codec, pix_fmt: those asked for, if any.
+        size: (width, height) of pictures as they are shown.
+        by_default: the container's own default codec.
+
+    Raises:
+        UsageError: there is no such encoder, or it does not take such pixels.
+    """
+    by_name = PICTURES.get(suffix.lower()) if container == "image2" else CODECS.get(container)
+    found = encoder_named(codec or by_name or by_default)
+    if found.name == "libx265" and _NARROW[0] < size[0] < _NARROW[1]:
+        raise UsageError(
+            f"{found.name} does not code pictures {size[0]} pixels wide: it writes beyond its memory between "
+            f"{_NARROW[0]} and {_NARROW[1]}; take --codec libx264, or another --size"
+        )
     names = [one.name for one in found.video_formats or []]
+    if pix_fmt and names and pix_fmt not in names:
+        raise UsageError(f"{found.name} does not take pixels {pix_fmt}: give --pix-fmt one of {', '.join(names[:12])}")
+    pixels = pix_fmt or _usual(names, "rgb24" if container == "image2" and found.name != "mjpeg" else "yuv420p")
+    width, height = size
+    halved = any(part in pixels for part in ("420", "422", "nv12", "nv16", "nv21", "p010"))
+    if found.name not in _PAIRS or not halved or not (width % 2 or height % 2):
+        return PictureFormat(found.name, pixels, width, height)
+    # x264 and x265 take whole pairs of pixels where chroma is halved; others pad by themselves.
+    even = width + width % 2, height + height % 2
+    note = (
+        f"{width}×{height} becomes {even[0]}×{even[1]}, the edge repeated: {found.name} takes even sizes in {pixels}; "
+        "--pix-fmt yuv444p keeps the size, for fewer players"
+    )
+    return PictureFormat(found.name, pixels, *even, note)
+
+
+def _usual(names: list[str], wanted: str) -> str:
+    """The pixels wanted, else what the encoder has that is nearest."""
     if not names or wanted in names:
         return wanted
     best, _ = find_best_pix_fmt_of_list(names, wanted)

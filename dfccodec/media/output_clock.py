@@ -18,8 +18,19 @@ FROM_ZERO = frozenset({"mp4", "mov", "webm", "avi", "gif", "yuv4mpegpipe", "imag
 
 _SOUND = 0
 """Kind of a stream (SPEC.md 5.6)."""
+_MOST_TICKS = 65_535
 _SLACK = 1
 """Ticks by which rounding alone may move a frame."""
+
+
+def avi_rate(rate: Fraction) -> Fraction:
+    """The nearest rate that its encoders take: MPEG-4 counts time in at most 65535 ticks a second."""
+    return rate if rate.numerator <= _MOST_TICKS else 1 / (1 / rate).limit_denominator(_MOST_TICKS)
+
+
+def usual_rate(rate: Fraction) -> Fraction:
+    """A rate to suggest where the average of a video is that of a slide show or a clock."""
+    return rate if 1 <= rate <= 240 else Fraction(25)
 
 
 def start_of(
@@ -58,17 +69,27 @@ class ConstantRate:
 
     Attributes:
         uneven: whether frames came at times that such a container cannot show.
+        dropped: frames that were left out, since they came too soon after the one before.
     """
 
     def __init__(self, rate: Fraction, gaps: bool) -> None:
         self.rate, self._gaps = rate, gaps
-        self.tick, self.uneven = -1, False
+        self.tick, self.uneven, self.dropped = -1, False, 0
 
-    def place(self, seconds: Fraction) -> int:
-        """The tick of the next frame, which begins at `seconds`."""
+    def place(self, seconds: Fraction) -> int | None:
+        """The tick of the next frame, which begins at `seconds`; None for one that is to be left out.
+
+        A frame a tick late is one whose time was rounded. Frames that come faster than the rate would all be late.
+        """
         wanted = round(seconds * self.rate)
-        self.tick = max(self.tick + 1, wanted if self._gaps else 0)
-        self.uneven |= abs(wanted - self.tick) > _SLACK and not self._gaps
+        if not self._gaps:
+            self.tick += 1
+            self.uneven |= abs(wanted - self.tick) > _SLACK
+            return self.tick
+        if self.tick >= wanted + _SLACK:
+            self.dropped += 1
+            return None
+        self.tick = max(self.tick + 1, wanted)
         return self.tick
 
     def missing(self, end: Fraction) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -16,18 +17,17 @@ from av.packet import Packet as AvPacket
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
+from dfccodec.container.records import Header, Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT
 from dfccodec.media.cut import earlier, not_negative
-from dfccodec.media.encoders import CODECS, OPTIONS, encoder_named, matrix_of, pixel_format
+from dfccodec.media.encoders import OPTIONS, matrix_of, picture_format
 from dfccodec.media.mux import TrackMuxer, name_of_track
-from dfccodec.media.output_clock import ConstantRate, start_of
+from dfccodec.media.output_clock import ConstantRate, avi_rate, start_of, usual_rate
+from dfccodec.media.output_format import check_output, fitting_tags, muxer_options, nominal_rate
 from dfccodec.media.pipe import Pipe
 
-_SUFFIX_FORMATS = {".y4m": "yuv4mpegpipe", ".m4v": "mp4"}
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp", ".exr")
 _MUTE = ("yuv4mpegpipe", "gif", "image2")
 """Containers of pictures alone."""
 _SHAPED = ("mp4", "mov", "gif", "yuv4mpegpipe")
@@ -36,39 +36,6 @@ _SHAPED_CODECS = ("h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg")
 """Codecs whose own head says it."""
 _RGB = 0
 """ffmpeg's number of no matrix."""
-
-
-def check_output(path: Path) -> str:
-    """The ffmpeg format that a file's name asks for.
-
-    Raises:
-        UsageError: no container of video has that suffix.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _SUFFIX_FORMATS:
-        return _SUFFIX_FORMATS[suffix]
-    for name in ("mp4", "matroska", "mov", "webm", "avi", "gif", "mpegts", "nut"):
-        extensions = av.format.ContainerFormat(name, "w").extensions
-        if suffix.lstrip(".") in extensions:
-            return name
-    if suffix in _PICTURES:
-        raise UsageError(
-            f"single pictures are not written, and {suffix} is one: let ffmpeg make them of a pipe, "
-            f"as in: dfc decode a.dfc -o - --format matroska | ffmpeg -i - '%04d{suffix}'"
-        )
-    raise UsageError(
-        f"no video container ends in {suffix or 'nothing'!r}: name the output .mp4, .mkv, .mov, .webm or .y4m"
-    )
-
-
-_FASTEST = 1_000_000
-"""Frames per second, or seconds per frame, that a header's rate is believed to mean."""
-
-
-def _nominal(rate: Ratio) -> Fraction:
-    """Frames per second to tell a container. The header's is for information only: one that cannot be is 25."""
-    found = Fraction(rate.num, rate.den)
-    return found if Fraction(1, _FASTEST) <= found <= _FASTEST else Fraction(25)
 
 
 class VideoSink:
@@ -81,6 +48,8 @@ class VideoSink:
         codec: ffmpeg's name of an encoder; `None` takes a good one for the container.
         tags: of the work, chapters and titles of tracks among them.
         audio_codec: ffmpeg's name of an encoder that all sound is coded anew with; `None` copies it untouched.
+        pix_fmt: ffmpeg's name of a kind of pixels; `None` takes the one that every player shows.
+        name: of the output for messages, where `target` is a temporary one.
 
     Attributes:
         notes: lines for people on what the container cannot take.
@@ -94,26 +63,29 @@ class VideoSink:
         codec: str | None = None,
         tags: Sequence[tuple[str, str]] = (),
         audio_codec: str | None = None,
+        pix_fmt: str | None = None,
+        name: str = "",
     ) -> None:
-        name = format or check_output(Path(str(target)))
+        self._name, path = name, Path(str(target))
+        name = format or check_output(path)
         self._header = header
         self._coarse = name == "gif"  # a hundredth of a second is the least
         self._tagged = name in ("mp4", "mov") and header.rotation  # these say how to turn the picture, as phones do
-        self._turned = header.rotation % 2 == 1 and not self._tagged
+        turned = header.rotation % 2 == 1 and not self._tagged
         aspect = Fraction(header.pixel_aspect.num, header.pixel_aspect.den)
-        self._aspect = 1 / aspect if self._turned else aspect
+        self._aspect = 1 / aspect if turned else aspect
         shaped = self._aspect if name == "yuv4mpegpipe" and aspect != 1 else None
+        rate = avi_rate(nominal_rate(header.rate)) if name == "avi" else nominal_rate(header.rate)
+        size = (header.height, header.width) if turned else (header.width, header.height)
         try:
             self._file = target.open("wb") if isinstance(target, Path) and shaped else None
             output = self._file if isinstance(target, Path) else target
             self._pipe = Pipe(output, shaped) if output is not None else None
             file: object = self._pipe or f"file:{target}"
-            self._container = av.open(file, "w", format=name)
-            encoder = encoder_named(codec or CODECS.get(name) or self._container.default_video_codec)
-            codec = encoder.name
-            self._pixels = pixel_format(encoder, bool(header.width % 2 or header.height % 2))
-            self._range = 1 if self._pixels.startswith("yuv") and codec != "mjpeg" else 2  # limited or full
-            rate = _nominal(header.rate)
+            self._container = av.open(file, "w", format=name, options=muxer_options(name, tags))
+            by_default = self._container.default_video_codec
+            self._form = form = picture_format(name, path.suffix, codec, pix_fmt, size, by_default)
+            codec = form.codec
             if codec == "libsvtav1":
                 os.environ.setdefault("SVT_LOG", "1")  # errors alone: it goes on about itself otherwise
             stream = self._container.add_stream(codec, rate=rate, options=dict(OPTIONS.get(codec, {})))
@@ -136,10 +108,13 @@ class VideoSink:
         self._offset: int | None = None  # ticks from decoding to showing
         self._streams: dict[int, StreamInfo] = {}
         self._held: list[tuple[int, Sequence[Packet]]] = []  # what comes before the first picture
+        self._single = Path(self._name or path) if name == "image2" and "%" not in path.name else None
         self._mute = name in _MUTE
         named, self._tags = titles.from_tags(tags)
         self._tracks = TrackMuxer(self._container, audio_codec, named)
         self.notes = self._tracks.notes
+        if form.note:
+            self.notes.append(form.note)
         if aspect != 1 and not (name in _SHAPED or stream.codec.canonical_name in _SHAPED_CODECS):
             self.notes.append(
                 f"pixels of {self._aspect.numerator}:{self._aspect.denominator} will show square: {name} with {codec} "
@@ -148,21 +123,23 @@ class VideoSink:
 
     def _configure(self, stream: VideoStream) -> None:
         h, context = self._header, stream.codec_context
-        stream.width, stream.height = (h.height, h.width) if self._turned else (h.width, h.height)
-        stream.pix_fmt = self._pixels
+        stream.width, stream.height = self._form.width, self._form.height
+        stream.pix_fmt = self._form.pixels
         if self._tagged:
             stream.set_display_rotation(-90 * h.rotation)
         context.sample_aspect_ratio = self._aspect
         if not self._ticks:
             context.time_base = Fraction(h.time_base.num, h.time_base.den)
         c = h.colour
-        context.color_range = self._range
+        context.color_range = self._form.range
         context.color_primaries, context.color_trc = c.primaries, c.transfer
-        context.colorspace = self._matrix() if self._pixels.startswith("yuv") else _RGB
+        context.colorspace = self._matrix() if self._form.is_yuv else _RGB
 
     def _tag(self, start: Fraction) -> None:
         found, others = chapters.from_tags(self._tags)
-        self._container.metadata.update(others)
+        kept, note = fitting_tags(others, self._container.format.name, nominal_rate(self._header.rate))
+        self._container.metadata.update(kept)
+        self.notes += [note] if note else []
         nano = Fraction(1, 10**9)
         self._container.set_chapters([
             {
@@ -223,6 +200,11 @@ class VideoSink:
 
         It is turned upright, unless the container says how to turn it; a GIF leaves out what comes too soon for it.
         """
+        if self._single and self._count:
+            raise UsageError(
+                f"{self._single.name} is one picture, and the video has more: number them, as in "
+                f"{self._single.with_stem('%05d').name}, or take one with --start TIME --duration '#1'"
+            )
         if self._start is None:
             self._begin(pts * self._base)
         assert self._start is not None
@@ -231,22 +213,25 @@ class VideoSink:
             return
         if self._header.rotation and not self._tagged:
             rgb = np.rot90(rgb, -self._header.rotation)
+        more = self._form.height - rgb.shape[0], self._form.width - rgb.shape[1]
+        if any(more):
+            rgb = np.pad(rgb, ((0, more[0]), (0, more[1]), (0, 0)), "edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         with self._failing():
             frame = self._converted(frame)
-            self._time(frame, pts, duration)
-            self._count += 1
-            self._mux(self._stream.encode(frame))
+            if self._time(frame, pts, duration):
+                self._count += 1
+                self._mux(self._stream.encode(frame))
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
         """The frame in the encoder's kind of pixels."""
-        if not self._pixels.startswith("yuv"):
-            return frame.reformat(format=self._pixels)
+        if not self._form.is_yuv:
+            return frame.reformat(format=self._form.pixels)
         matrix = self._matrix()
         return frame.reformat(
-            format=self._pixels,
+            format=self._form.pixels,
             dst_colorspace=matrix if matrix != 2 else None,
-            dst_color_range=self._range,
+            dst_color_range=self._form.range,
             interpolation=CONVERT,
         )
 
@@ -255,21 +240,25 @@ class VideoSink:
         before, self._shown = self._shown, round(100 * pts * self._base)
         return self._shown > before or not self._count
 
-    def _time(self, frame: VideoFrame, pts: int, duration: int) -> None:
+    def _time(self, frame: VideoFrame, pts: int, duration: int) -> bool:
+        """Give a frame its time; False if it is to be left out."""
         self._end = (pts + duration) * self._base
         if self._ticks is None:
             frame.pts, frame.time_base, frame.duration = pts, self._base, duration
             if self._stream.codec_context.time_base == self._base:
                 self._durations[pts] = duration
-            return
-        said = self._ticks.uneven
-        frame.pts, frame.time_base = self._ticks.place(pts * self._base), 1 / self._ticks.rate
+            return True
+        said, place = self._ticks.uneven, self._ticks.place(pts * self._base)
+        if place is None:
+            return False
+        frame.pts, frame.time_base = place, 1 / self._ticks.rate
         self._last = frame
         if self._ticks.uneven and not said:
             self.notes.append(
                 f"frames come at uneven times, and {self._container.format.name} has one rate: "
-                f"give --cfr {float(self._ticks.rate):g} to keep the time"
+                f"give --cfr {float(usual_rate(self._ticks.rate)):g} to keep the time"
             )
+        return True
 
     def _mux(self, packets: list[AvPacket[VideoStream]], last: bool = False) -> None:
         """Write coded frames. Encoders give them the average duration; they get that of their pictures.
@@ -287,6 +276,14 @@ class VideoSink:
                     packet.duration = max(packet.duration or 0, round(self._end / base) - packet.dts - self._offset)
             self._container.mux(packet)
 
+    def _say_dropped(self) -> None:
+        ticks = self._ticks
+        if ticks and ticks.dropped:
+            self.notes.append(
+                f"{ticks.dropped} frames come too soon for the one rate of {self._container.format.name}, "
+                f"{float(ticks.rate):g} frames/s, and are left out: name an .mkv or .mp4 to keep them"
+            )
+
     def _fill_up(self) -> None:
         """Show the last picture as long as it lasts, where only frames can take up time: in avi."""
         frame, ticks = self._last, self._ticks
@@ -302,7 +299,9 @@ class VideoSink:
         except (av.error.FFmpegError, OSError) as error:
             if self._pipe and self._pipe.error:
                 raise self._pipe.error from None
-            raise DfcError(f"cannot write the video: {error.strerror or error}") from None
+            fix = "; free some space there, or name another output" if error.errno == errno.ENOSPC else ""
+            what = self._name or "the video"
+            raise DfcError(f"cannot write {what}: {error.strerror or error}{fix}") from None
         except OverflowError:  # a file's numbers may have 32 and 64 bits, ffmpeg's have 31 and 63
             raise DfcError("cannot write the video: its times or rates are out of ffmpeg's range") from None
 
@@ -311,6 +310,7 @@ class VideoSink:
         with self._failing():
             if self._count:
                 self._fill_up()
+                self._say_dropped()
                 self._mux(self._stream.encode(None), last=True)
                 self._tracks.finish()
             self._container.close()

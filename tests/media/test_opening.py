@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Pipe, decoded_into, encoded, flat_model, moving, write_av, write_video
+from support import DATA, Pipe, decoded_into, encoded, flat_model, moving, write_av, write_video
 
 from dfccodec.codec import api
 from dfccodec.errors import InputError, UsageError
@@ -242,6 +242,52 @@ def test_a_gap_in_a_series_is_named(tmp_path: Path) -> None:
         InputError, match=r"i4\.png is missing in .*i%d\.png, which has pictures up to 10: .*'.*i\*\.png'"
     ):
         VideoSource(tmp_path / "i%d.png")
+
+
+@pytest.mark.parametrize("bad", [1, 4, 7, 8])
+def test_a_picture_that_is_broken_is_counted_and_costs_no_other(bad: int, tmp_path: Path) -> None:
+    pictures(tmp_path, list(range(1, 9)))
+    (tmp_path / f"i{bad}.png").write_bytes((tmp_path / f"i{bad}.png").read_bytes()[:40] + bytes(200))
+    with VideoSource(tmp_path / "i%d.png") as video:
+        found = [int(p.rgb[0, 0, 0]) // 10 for p in video]
+        assert any("does not decode and is passed over" in note for note in video.notes)
+    assert found == [n for n in range(1, 9) if n != bad]
+
+
+def with_exif(path: Path, orientation: int) -> Path:
+    """A JPEG as cameras write it: 32×16 pixels, and which way up."""
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
+        stream: Any = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuvj420p"
+        container.mux(stream.encode(av.VideoFrame(32, 16, "yuvj420p")))
+        container.mux(stream.encode(None))
+    entry = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, *[0] * 7])
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xe1" + (len(entry) + 2).to_bytes(2, "big") + entry + data[2:])
+    return path
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 1), (8, 3)])
+def test_a_camera_says_which_way_up(orientation: int, turns: int, tmp_path: Path) -> None:
+    with VideoSource(with_exif(tmp_path / "a.jpg", orientation)) as video:
+        assert (video.info.width, video.info.height, video.info.rotation) == (32, 16, turns)
+
+
+def test_of_an_animated_picture_all_frames_are_taken(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.avif"), "w", format="avif") as container:
+        stream: Any = container.add_stream("libsvtav1", rate=10, options={"preset": "12"})
+        stream.width, stream.height = 64, 64
+        for frame in moving(5, 64, 64):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    with VideoSource(tmp_path / "a.avif") as video:
+        assert len(list(video)) == 5
+
+
+def test_a_picture_made_of_tiles_is_refused() -> None:
+    """As every iPhone writes them; made with avifenc --grid 2x2 of four test pictures."""
+    with pytest.raises(InputError, match="is one picture made of 4 tiles"):
+        VideoSource(DATA / "tiles.avif")
 
 
 @pytest.mark.parametrize("name", ["x%d.png", "x*.png"])

@@ -16,7 +16,8 @@ from support import DATA, Pipe, moving, write_video
 from dfccodec.container.records import Colour, Header, Ratio
 from dfccodec.errors import InputError, UsageError
 from dfccodec.media.frames import read_scaled
-from dfccodec.media.sink import VideoSink, check_output
+from dfccodec.media.output_format import check_output
+from dfccodec.media.sink import VideoSink
 from dfccodec.media.source import VideoSource
 
 
@@ -191,11 +192,6 @@ def test_an_encoder_gets_pixels_that_it_takes(codec: str, tmp_path: Path) -> Non
 def test_what_encodes_no_video_is_refused(codec: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"^{codec} is not a video encoder: give --codec"):
         VideoSink(tmp_path / "a.mkv", header(), codec=codec)
-
-
-def test_single_pictures_are_left_to_ffmpeg() -> None:
-    with pytest.raises(UsageError, match=r"dfc decode a.dfc -o - --format matroska \| ffmpeg -i - '%04d.png'"):
-        check_output(Path("x%03d.png"))
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
