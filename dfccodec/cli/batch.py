@@ -66,7 +66,7 @@ def plan(
     """
     for source in inputs:
         _check_name(source)
-    found = _in_folder(inputs, output, folder, mirror, suffix) if folder else [_alone(inputs, output, mirror)]
+    found = _in_folder(inputs, output, folder, mirror, suffix) if folder else [_alone(inputs, output, mirror, suffix)]
     sources = {os.path.realpath(job.source): job.source for job in found if job.source != "-"}
     for job in found:
         same = sources.get(os.path.realpath(job.output)) if job.output != "-" else None
@@ -87,13 +87,17 @@ def _check_name(source: str) -> None:
         )
 
 
-def _alone(inputs: Sequence[str], output: str, mirror: bool) -> Job:
+def _alone(inputs: Sequence[str], output: str, mirror: bool, suffix: str) -> Job:
     if mirror:
         raise UsageError("--mirror keeps folders inside --output-dir: give --output-dir FOLDER too")
+    meant = len(inputs) == 2 and not output and (Path(inputs[1]).suffix == suffix or not Path(inputs[1]).exists())
+    if meant:
+        raise UsageError(f"{inputs[1]} stands where a second input would: write -o {inputs[1]} to name the output")
     if len(inputs) > 1:
         raise UsageError(f"{len(inputs)} inputs do not go into one output: give --output-dir FOLDER")
     if not output:
-        raise UsageError(f"nowhere to write {inputs[0]}: give -o FILE, or --output-dir FOLDER")
+        example = Path(inputs[0]).with_suffix(suffix).name if inputs[0] != "-" else "FILE"
+        raise UsageError(f"nowhere to write {inputs[0]}: give -o {example}, or --output-dir FOLDER")
     return Job(inputs[0], output)
 
 

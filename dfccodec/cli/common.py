@@ -14,7 +14,7 @@ import typer
 
 from dfccodec.cli.names import check_kind
 from dfccodec.cli.terminal import can_show
-from dfccodec.errors import OutputExistsError, UsageError
+from dfccodec.errors import NotDfcError, OutputExistsError, UsageError
 from dfccodec.text import shown
 
 if TYPE_CHECKING:
@@ -75,12 +75,15 @@ def reading(name: str) -> Iterator[BinaryIO]:
     """
     from dfccodec.container.named import named, stream_of
 
-    if name == "-":
-        with named("standard input"):
-            yield sys.stdin.buffer
-        return
-    with stream_of(name) as stream, named(name):
-        yield stream
+    try:
+        if name == "-":
+            with named("standard input"):
+                yield sys.stdin.buffer
+            return
+        with stream_of(name) as stream, named(name):
+            yield stream
+    except NotDfcError as error:
+        raise NotDfcError(f"{error}; dfc encode makes one of a video") from None
 
 
 def check_output(

@@ -14,13 +14,24 @@ from typing import Annotated, Any
 
 import typer
 
-from dfccodec.cli.names import advice, files_not_options
+from dfccodec.cli.names import advice, command_advice, files_not_options
 from dfccodec.cli.terminal import write_plainly
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
 from dfccodec.text import shown
 from dfccodec.version import __version__
 
 VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
+
+
+EXAMPLES = {
+    "encode": "in.mp4 -o out.dfc",
+    "decode": "in.dfc -o out.mp4",
+    "inspect": "in.dfc",
+    "verify": "in.dfc",
+    "trim": "in.dfc -o small.dfc --budget 4",
+    "recover": "damaged.dfc -o whole.dfc",
+}
+"""What stands behind a verb that takes an input."""
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -137,14 +148,19 @@ def _system(error: OSError) -> str:
 def _advised(error: Any, arguments: Sequence[str]) -> str:
     """What is wrong with a command line, and for an option that is not there its name here."""
     message, option = str(error.message), getattr(error, "option_name", None)
+    if message.startswith("No such command") and (words := [a for a in arguments if not a.startswith("-")]):
+        return f"No such command '{words[0]}'; {command_advice(words[0], VERBS)}"
+    if type(error).__name__ == "MissingParameter":  # which makes up the rest of the message itself
+        return next((f"As in: dfc {verb} {EXAMPLES[verb]}" for verb in arguments if verb in EXAMPLES), message)
     if not option or getattr(error, "ctx", None) is None or not message.startswith("No such option"):
         return message
     known = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
     error.possibilities = None  # ours are better
     typed = next((a for a in arguments if a.startswith(option)), option).partition("=")[0]
     fix = advice(typed, known)
-    if not fix:
+    if not fix and not typed.startswith("--"):
         fix = "a file's name that begins with a dash is written ./-NAME, or stands behind --"
+    fix = fix or "dfc -h and a verb's -h list what there is"
     return f"No such option: {typed}; {fix}"
 
 

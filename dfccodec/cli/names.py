@@ -49,6 +49,18 @@ def files_not_options(arguments: Sequence[str]) -> list[str]:
     return out
 
 
+def command_advice(word: str, verbs: Sequence[str]) -> str:
+    """What to try instead of a verb that is not there."""
+    if Path(word).suffix == ".dfc":
+        return f"a file is decoded with: dfc decode {word} -o {Path(word).with_suffix('.mp4')}"
+    if Path(word).exists() or Path(word).suffix:
+        return f"a video is encoded with: dfc encode {word} -o {Path(word).with_suffix('.dfc')}"
+    close = difflib.get_close_matches(word, verbs, 1)
+    return (
+        f"{f'did you mean {close[0]}? ' if close else ''}the commands are {', '.join(verbs)}; dfc -h says what they do"
+    )
+
+
 def advice(option: str, known: Sequence[str]) -> str:
     """What to try instead of an option that is not there; empty for nothing.
 
@@ -56,8 +68,13 @@ def advice(option: str, known: Sequence[str]) -> str:
         option: as typed, as `--crf` or `-crf`.
         known: those of the verb, as `--qp`.
     """
-    meant = "--" + _MEANT.get(option.lstrip("-"), "")
+    name = option.lstrip("-")
+    if name in ("i", "input"):
+        return "inputs stand without an option, as in: dfc encode in.mp4 -o out.dfc"
+    meant = "--" + _MEANT.get(name, "")
     if meant in known:
         return f"{meant} is what that is called here"
+    if name in _MEANT:
+        return "there is nothing like it here"
     close = difflib.get_close_matches("--" + option.lstrip("-"), known, 2)
     return f"did you mean {' or '.join(close)}?" if close else ""

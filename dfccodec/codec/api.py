@@ -198,10 +198,7 @@ def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> Non
     _check_span(span)
     if hasattr(source, "read"):
         binary(cast(BinaryIO, source))
-    if isinstance(out, str | Path):
-        if wrong := misnamed(Path(out), coded=True):
-            raise UsageError(f"{wrong}, or give an open file to insist")
-    else:
+    if not isinstance(out, str | Path):
         binary(out, "write")
         if out is source:
             raise UsageError("the output is the stream that is read: give another")
@@ -209,6 +206,8 @@ def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> Non
         with contextlib.suppress(OSError):  # one of them is not there
             if Path(out).samefile(source):
                 raise UsageError(f"output {out} is the input: name another output")
+    if isinstance(out, str | Path) and (wrong := misnamed(Path(out), coded=True)):
+        raise UsageError(f"{wrong}, or give an open file to insist")
 
 
 def _check_span(span: Span) -> None:

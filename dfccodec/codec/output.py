@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -57,6 +58,12 @@ def settled(target: Path) -> Path:
     return real
 
 
+def no_folder(folder: Path, error: OSError) -> DfcError:
+    """The error of a folder that cannot be written into."""
+    fix = "make it first, or name another output" if error.errno == errno.ENOENT else "name another output"
+    return DfcError(f"cannot write into {folder}: {error.strerror}; {fix}")
+
+
 def shortened(name: str, room: int) -> str:
     """A file's name that has `room` for so many bytes more: file systems take 255. A digest stands for what is cut."""
     raw = os.fsencode(name)
@@ -88,7 +95,7 @@ def replacing_path(target: Path) -> Iterator[Path]:
         prefix = f".{shortened(target.name, 32)}."
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=target.parent)
     except OSError as error:
-        raise DfcError(f"cannot write into {target.parent}: {error.strerror}; name another output") from None
+        raise no_folder(target.parent, error) from None
     os.close(handle)
     path = Path(name)
     try:
@@ -123,7 +130,7 @@ def replacing_pictures(pattern: Path) -> Iterator[Path]:
     try:
         made = Path(tempfile.mkdtemp(prefix=".dfc-pictures-", suffix=".part", dir=beside))
     except OSError as error:
-        raise DfcError(f"cannot write into {beside}: {error.strerror}; name another output") from None
+        raise no_folder(beside, error) from None
     try:
         yield made / pattern.name
         with naming(folder):

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from dfccodec.codec.output import naming, permissions, settled, shortened
+from dfccodec.codec.output import naming, no_folder, permissions, settled, shortened
 from dfccodec.container import chunks
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
@@ -192,7 +192,7 @@ def _own(path: Path) -> BinaryIO:
         try:
             handle = os.open(path, _FLAGS, 0o666)
         except OSError as error:
-            raise DfcError(f"cannot write into {path.parent}: {error.strerror}; name another output") from None
+            raise no_folder(path.parent, error) from None
         try:
             _lock(handle, path)
             if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):

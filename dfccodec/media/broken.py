@@ -16,7 +16,7 @@ class Broken:
     def __init__(self, notes: list[str]) -> None:
         self._notes = notes
         self._places: dict[str, int] = {}
-        self._lost = self._cut = 0
+        self._lost = self._cut = self._damaged = 0
         self.why = ""
 
     def add(self, why: str) -> None:
@@ -31,6 +31,12 @@ class Broken:
         self._cut += 1
         what = "packets are cut short or damaged" if self._cut > 1 else "packet is cut short or damaged"
         self._say("cut", f"{self._cut} of the picture's {what}: what decodes of it is kept")
+
+    def damaged(self) -> None:
+        """One more frame came out with errors, or without what it refers to."""
+        self._damaged += 1
+        what = "frames are damaged and shown as they" if self._damaged > 1 else "frame is damaged and shown as it"
+        self._say("damaged", f"{self._damaged} {what} decode{'' if self._damaged > 1 else 's'}")
 
     def _say(self, kind: str, line: str) -> None:
         if kind not in self._places:

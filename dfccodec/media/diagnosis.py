@@ -72,6 +72,8 @@ def _seekable(stream: BinaryIO, name: str) -> str:
 def _head(head: bytes, name: str) -> str:
     if head.startswith(SIGNATURE):
         return f"{name} is a .dfc file already: dfc decode makes a video of it, dfc trim a smaller file"
+    if head[8:12] == b"WEBP" and b"ANIM" in head[:64]:
+        return f"{name} is an animated WebP, which ffmpeg does not read: make a GIF, APNG or mp4 of it first"
     for mark, what in _ARCHIVES.items():
         if head.startswith(mark):
             return f"{name} is {what}: unpack it and name a video in it"

@@ -45,6 +45,8 @@ OPTIONS = {
 """What ffmpeg does by itself is meant for small files: these all give about 43 dB."""
 
 
+_ALIASES = {"h265": "hevc", "x264": "libx264", "x265": "libx265", "vpx": "libvpx-vp9", "svtav1": "libsvtav1"}
+"""What people call encoders that ffmpeg calls otherwise."""
 _BT601 = ("mjpeg", "vp8")
 """Codecs whose pictures are of that matrix by definition."""
 _UNTAGGED = ("yuv4mpegpipe", "avi")
@@ -60,6 +62,7 @@ def encoder_named(codec: str) -> av.codec.Codec:
     Raises:
         UsageError: it is no encoder of video.
     """
+    codec = _ALIASES.get(codec.lower(), codec)
     try:
         found = av.codec.Codec(codec, "w")
     except ValueError:

@@ -22,7 +22,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         UsageError: it is neither, or a side is out of range.
     """
-    match = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", text, re.ASCII)
+    match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text, re.ASCII)
     sides = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
     if not match or not 0 < sides[0] <= MAX_SIDE or (match[2] and not 0 < sides[1] <= MAX_SIDE):
         raise UsageError(f"size {text!r} is not understood: give the short side as 480, or 640x360")

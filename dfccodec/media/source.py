@@ -24,7 +24,7 @@ from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.completeness import missing_bytes
 from dfccodec.media.deinterlace import deinterlaced
 from dfccodec.media.describe import MATRICES, UNSPECIFIED, clock, described, left_out, picture_notes, scaled_info
-from dfccodec.media.diagnosis import INDEX_LAST
+from dfccodec.media.diagnosis import INDEX_LAST, diagnosis
 from dfccodec.media.opening import Feed, View, name_of, open_input, open_once, read_once, reason
 from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture
@@ -115,6 +115,7 @@ class VideoSource:
         if len(self._container.chapters()) > chapters.MOST:
             self.notes.append(f"chapters after the first {chapters.MOST} are left out")
         self._same = self.info.width, self.info.height
+        self._coded, self._resized = (first.width, first.height), False
         if wanted:
             self.info = scaled_info(self.info, fitted(self._same, wanted, self.info.rotation))
 
@@ -149,6 +150,8 @@ class VideoSource:
         self._container.close()
         if self._seen:
             raise UsageError(f"no frame of {self._name} is in the range: it ends before, or the range does")
+        if what := diagnosis(self._feed or self._source, self._name):
+            raise InputError(what)
         why = f": {self._broken.why}{self._hint()}" if self._broken.why else ": is it complete?"
         raise InputError(f"no frame of {self._name} decodes{why}")
 
@@ -209,7 +212,11 @@ class VideoSource:
         if packet.is_corrupt:
             self._broken.cut()
         try:
-            return self._stream.decode(packet)
+            frames = self._stream.decode(packet)
+            for frame in frames:
+                if frame.is_corrupt:
+                    self._broken.damaged()
+            return frames
         except av.error.FFmpegError as error:
             if packet.size:
                 self._broken.add(reason(error))
@@ -300,6 +307,11 @@ class VideoSource:
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         # A stream may change size on the way; the file has one size, the first frame's.
         size = self.info.width, self.info.height
+        if (frame.width, frame.height) != self._coded and not self._resized:
+            self._resized = True
+            self.notes.append(
+                f"the picture changes its size on the way, to {frame.width}×{frame.height}: scaled to the first one's"
+            )
         how = CONVERT if size == self._same else SCALE
         if int(frame.colorspace) not in MATRICES:
             frame.colorspace = UNSPECIFIED

@@ -36,7 +36,7 @@ def test_names_in_the_folder(tmp_path: Path) -> None:
     [
         (["a.mp4", "b.mp4"], "", "", False, "2 inputs do not go into one output: give --output-dir"),
         (["a.mp4", "b.mp4"], "c.dfc", "", False, "2 inputs do not go into one output: give --output-dir"),
-        (["a.mp4"], "", "", False, "nowhere to write a.mp4: give -o FILE"),
+        (["a.mp4"], "", "", False, "nowhere to write a.mp4: give -o a.dfc, or"),
         (["a.mp4"], "c.dfc", "out", False, "-o c.dfc and --output-dir out both"),
         (["a.mp4"], "c.dfc", "", True, "--mirror keeps folders inside --output-dir"),
         (["a.mp4", "-"], "", "out", False, "standard input has no name"),

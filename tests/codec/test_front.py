@@ -74,7 +74,7 @@ def test_budgets_are_numbers_too(data: bytes) -> None:
         ({"qp": "24"}, "QP '24' is out of range"),
         ({"seed": 1.5}, "seed 1.5 is out of range"),
         ({"snap": "x"}, "snap 'x' is out of range"),
-        ({"size": "48"}, "span and size are for videos"),
+        ({"size": "48"}, "span, size and video are for files"),
         ({"span": ("1", "2")}, r"give dfc\.Span\.parse"),
         ({"refine": "abc"}, "refine 'abc' is no number of steps"),
         ({"refine": 1.7}, "refine 1.7 is no number of steps"),

@@ -58,6 +58,33 @@ def test_packets_that_do_not_decode_are_passed_over_and_counted(tmp_path: Path) 
     assert note.startswith("2 of the picture's packets do not decode and are passed over: Invalid data")
 
 
+def test_a_frame_that_decodes_with_errors_is_counted(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 96, 128, 3), np.uint8)
+    source = write_video(tmp_path / "a.mp4", noise)
+    data = bytearray(source.read_bytes())
+    place, size = packets(source)[4]
+    data[place + size // 3 : place + size // 2] = bytes(size // 2 - size // 3)
+    (tmp_path / "b.mp4").write_bytes(data)
+    with VideoSource(tmp_path / "b.mp4") as video:
+        assert 10 <= len(list(video)) <= 12
+        assert any("damaged" in note or "not decode" in note for note in video.notes)
+    with VideoSource(source) as video:
+        list(video)
+        assert video.notes == []
+
+
+def test_a_size_that_changes_is_noted(tmp_path: Path) -> None:
+    """As of a WebRTC recording, or a broadcast between programmes."""
+    parts = []
+    for number, size in enumerate(((48, 64), (48, 128))):
+        path = write_video(tmp_path / f"{number}.ts", moving(10, *size))
+        parts.append(path.read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    with VideoSource(tmp_path / "both.ts") as video:
+        assert {p.rgb.shape for p in video} == {(48, 64, 3)}
+        assert "the picture changes its size on the way, to 128×48: scaled to the first one's" in video.notes
+
+
 def test_no_packet_that_decodes_is_an_error_with_the_reason(tmp_path: Path) -> None:
     source = spoiled(pictures(tmp_path / "a.mov", moving(3)), [0, 1, 2])
     with pytest.raises(InputError, match=r"no frame of .* decodes: Invalid data"):
