@@ -140,8 +140,8 @@ def _unloaded(error: ImportError | RuntimeError) -> str:
 def _system(error: OSError) -> str:
     """An error of the system's, with its place and what to do."""
     text = f"{error.filename or 'system'}: {error.strerror or error}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"cannot write {text}; free some there, or name another output"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"cannot write {text}; free some space there, or name another output"
     return f"out of memory: {text}" if error.errno == errno.ENOMEM else text
 
 

@@ -144,11 +144,18 @@ def replacing_pictures(pattern: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """As :func:`replacing_path`, as a binary stream, flushed to disk before the rename."""
-    with replacing_path(target) as path, path.open("wb") as stream:
-        yield cast(BinaryIO, Named(cast(BinaryIO, stream), target))
-        with naming(target):
-            stream.flush()
-            os.fsync(stream.fileno())
+    with replacing_path(target) as path:
+        stream = path.open("wb")
+        try:
+            yield cast(BinaryIO, Named(stream, target))
+            with naming(target):
+                stream.flush()
+                os.fsync(stream.fileno())
+                stream.close()
+        except BaseException:
+            with contextlib.suppress(OSError):  # what does not fit on a full disk fails once more
+                stream.close()
+            raise
 
 
 @contextlib.contextmanager

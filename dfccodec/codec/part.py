@@ -7,6 +7,7 @@ while that process lives; the lock goes with it, so what a killed one leaves can
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -123,8 +124,9 @@ class Part:
         """Remember the digest of the frames of the next clip, before it is coded."""
         if self._log is None:
             self._log = self._opened_log()
-        self._log.write(digest.encode() + b"\n")
-        self._log.flush()
+        with naming(self._log_path):
+            self._log.write(digest.encode() + b"\n")
+            self._log.flush()
 
     def _opened_log(self) -> BinaryIO:
         """The log, cut behind the digests that are of use; an old part that is of no use goes first."""
@@ -176,7 +178,8 @@ class Part:
         self.left = self._worth and not refused
         if not (self.left or untouched):
             self.path.unlink(missing_ok=True)
-        self._close(keep=bool(self.left or untouched))
+        with contextlib.suppress(OSError):  # what does not fit on a full disk fails once more; the first error counts
+            self._close(keep=bool(self.left or untouched))
 
     def _close(self, keep: bool) -> None:
         if self._log is not None:

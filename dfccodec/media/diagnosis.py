@@ -12,6 +12,8 @@ from dfccodec.media.completeness import HEAD, boxes, is_mp4
 INDEX_LAST = "an mp4 whose index stands at the end cannot come through a pipe: give the file's name"
 """Of an mp4 that does not decode from a pipe: writers put its index (the moov box) last unless told otherwise."""
 
+_INDEX = 1 << 22
+"""Bytes of an index that are looked at."""
 _ARCHIVES = {
     b"PK\3\4": "a ZIP archive",
     b"Rar!": "a RAR archive",
@@ -66,7 +68,20 @@ def _seekable(stream: BinaryIO, name: str) -> str:
             f"{name} has no index (moov box): its recording or download stopped before the end, and without it no "
             "player can show it; get it anew, or repair it with a tool such as untrunc and another file of that camera"
         )
+    if is_mp4(head) and b"encv" in _index(stream, size):
+        return f"{name} is encrypted (DRM): nobody shows it without its key"
     return _head(head, name)
+
+
+def _index(stream: BinaryIO, size: int) -> bytes:
+    """The beginning of an mp4's index, where the kinds of its streams are named."""
+    begin = 0
+    for kind, end in boxes(stream, size):
+        if kind == b"moov":
+            stream.seek(begin)
+            return stream.read(min(end - begin, _INDEX))
+        begin = end
+    return b""
 
 
 def _head(head: bytes, name: str) -> str:

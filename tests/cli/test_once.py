@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import DFC, ENV
 from support import moving, write_av, write_video
@@ -81,7 +83,25 @@ def test_a_full_disk_says_where(tmp_path: Path) -> None:
     assert raised.value.errno == errno.ENOSPC
     text = cli._system(raised.value)
     assert text.startswith("cannot write ")
-    assert "a.dfc: No space left on device; free some there, or name another output" in text
+    assert "a.dfc: No space left on device; free some space there, or name another output" in text
+
+
+@pytest.mark.parametrize("verb", ["encode", "decode", "trim"])
+def test_an_output_that_may_not_grow_is_named_by_every_verb(verb: str, tmp_path: Path) -> None:
+    """As on a full disk: the system's limit on the size of a file, in blocks of 512 or 1024 bytes."""
+    noise = np.random.default_rng(0).integers(0, 255, (4, 96, 128, 3), np.uint8)
+    write_video(tmp_path / "in.mp4", noise)
+    assert shell("$DFC encode in.mp4 -o in.dfc --fill token --refine 0 --budget all --qp 0", tmp_path).returncode == 0
+    commands = {
+        "encode": "$DFC encode in.mp4 -o out.dfc --fill token --refine 0 --budget all --qp 0",
+        "decode": "$DFC decode in.dfc -o out.mkv",
+        "trim": "$DFC trim in.dfc -o out.dfc --frames 0:4",
+    }
+    before = set(os.listdir(tmp_path))
+    done = shell(f"ulimit -f 8; {commands[verb]}", tmp_path)
+    assert done.returncode == 1
+    assert re.search(rb"dfc: error: cannot write .*out\.(dfc|mkv): File too large", done.stderr), done.stderr
+    assert not {"out.dfc", "out.mkv"} & set(os.listdir(tmp_path)) - before
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the limits of Linux")
