@@ -23,14 +23,15 @@ class Broken:
         """One more packet does not decode."""
         self.why = self.why or why
         self._lost += 1
-        what = "packets do not decode and are" if self._lost > 1 else "packet does not decode and is"
-        self._say("lost", f"{self._lost} of the picture's {what} passed over: {self.why}")
+        what = "packets of the picture do not decode and are"
+        what = what if self._lost > 1 else "packet of the picture does not decode and is"
+        self._say("lost", f"{self._lost} {what} passed over: {self.why}")
 
     def cut(self) -> None:
         """One more packet is not whole, by the container's word."""
         self._cut += 1
-        what = "packets are cut short or damaged" if self._cut > 1 else "packet is cut short or damaged"
-        self._say("cut", f"{self._cut} of the picture's {what}: what decodes of it is kept")
+        what = "packets of the picture are" if self._cut > 1 else "packet of the picture is"
+        self._say("cut", f"{self._cut} {what} cut short or damaged: what decodes of it is kept")
 
     def damaged(self) -> None:
         """One more frame came out with errors, or without what it refers to."""

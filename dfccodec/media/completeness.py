@@ -14,6 +14,8 @@ HEAD = 4096
 """Bytes of the beginning that :func:`stated_length` wants to see."""
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _BOXES = 10_000
 """Top-level boxes of an mp4 that are looked at: a fragmented one has two for every few seconds."""
@@ -22,8 +24,12 @@ _BOXES = 10_000
 def stated_length(head: bytes) -> int | None:
     """Bytes that a file has by the first bytes of it; None where they do not say.
 
-    Matroska and WebM (RFC 8794, section 6; the size of the Segment) and RIFF (AVI; the first of its chunks).
+    Matroska and WebM (RFC 8794, section 6; the size of the Segment), RIFF (AVI; the first of its chunks) and ASF (WMV;
+    File Properties Object).
     """
+    if head.startswith(_ASF):
+        place = head.find(_ASF_PROPERTIES)
+        return int.from_bytes(head[place + 40 : place + 48], "little") or None if place > 0 else None
     if head.startswith(_EBML):
         return _matroska(head)
     if head[:4] == b"RIFF" and len(head) >= 12:

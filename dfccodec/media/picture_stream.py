@@ -14,6 +14,10 @@ from dfccodec.errors import InputError, UsageError
 from dfccodec.media.describe import kinds
 
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
+_TIMED = ("flv", "asf")
+"""Containers that state no size, but in their head how long they last."""
+_TOLERANCE = Fraction(1)
+"""Seconds by which sound, or a muxer's rounding, may make such a length longer than the pictures."""
 _MICRO = Fraction(1, 1_000_000)
 """Seconds per unit of a container's duration."""
 
@@ -63,22 +67,24 @@ def _is_mov(container: InputContainer) -> bool:
     return "mov" in container.format.name.split(",")
 
 
-def ended_early(container: InputContainer, stream: VideoStream, packets: int, missing: int) -> str:
+def ended_early(container: InputContainer, stream: VideoStream, packets: int, missing: int, end: Fraction) -> str:
     """A note on a source that ends before its container says it does; empty for one that does not.
 
     Args:
         container, stream: of the source.
         packets: of the stream that have come.
         missing: bytes that the container says there are, and that have not come.
+        end: second at which the last frame ends.
     """
     stated = stream.frames if _is_mov(container) else 0  # others count what is no packet, or guess
-    if not missing and packets >= stated:
-        return ""
     length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
     if length is None and container.duration is not None:
         length = container.duration * _MICRO
+    lasts = length if container.format.name in _TIMED and length else Fraction(0)
+    if not missing and packets >= stated and end >= lasts - max(_TOLERANCE, lasts / 20):
+        return ""
     rate = stream.average_rate or stream.guessed_rate
-    about = stated or (round(length * Fraction(rate)) if length and rate else 0)
+    about = stated or max(stream.frames, round(length * Fraction(rate)) if length and rate else 0)
     what = f"{packets} of {'' if stated else 'about '}{about} frames" if about > packets else f"{packets} frames"
     lacking = f", and {missing} bytes are missing" if missing else ""
     return f"the source ends early, as a half-finished download does: {what} came{lacking}"

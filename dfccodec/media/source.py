@@ -226,7 +226,8 @@ class VideoSource:
         """The source has ended: whether where its container says."""
         if self._closed or self._origin is not None:  # somebody has closed it, or its beginning was not read
             return
-        note = ended_early(self._container, self._stream, self._packets_seen, self._missing_bytes())
+        end = Fraction(0) if self._times.last is None else (self._times.last + self._nominal) * self._time_base
+        note = ended_early(self._container, self._stream, self._packets_seen, self._missing_bytes(), end)
         self._short = bool(note)
         if note:
             self.notes.append(note)

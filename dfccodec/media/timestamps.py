@@ -48,12 +48,13 @@ class RisingTimes:
 
     Attributes:
         splices: where that was done, so far.
+        last: timestamp of the last frame given; None before the first.
     """
 
     def __init__(self, time_base: Fraction, nominal: int, name: str, say: Callable[[str], None]) -> None:
         self._base, self._name, self._say = time_base, name, say
         self._step, self._shift = nominal, 0
-        self._last: int | None = None  # timestamp given back
+        self.last: int | None = None
         self._top: int | None = None  # latest one of the source's own
         self.splices: list[Splice] = []
 
@@ -76,7 +77,7 @@ class RisingTimes:
                 yield early, self._next(wrong)
             late = []
             yield frame, self._next(pts)
-            self._top = self._last if pts is None else pts
+            self._top = self.last if pts is None else pts
         if len(late) > 1:
             yield from self._spliced(late)
         else:
@@ -89,16 +90,16 @@ class RisingTimes:
         return pts + self._shift
 
     def _next(self, pts: int | None) -> int:
-        if self._last is None:
-            self._last = pts or 0
-            return self._last
-        following = self._last + self._step if pts is None else max(pts, self._last + 1)
-        self._step, self._last = following - self._last, following
+        if self.last is None:
+            self.last = pts or 0
+            return self.last
+        following = self.last + self._step if pts is None else max(pts, self.last + 1)
+        self._step, self.last = following - self.last, following
         return following
 
     def _spliced(self, late: list[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
         """Frames of another part, behind the one before."""
-        assert self._last is not None
+        assert self.last is not None
         assert self._top is not None
         first, back = late[0][1], self._top - late[0][1]
         if late[-1][1] <= first or self._step * self._base > _LEAP:
@@ -109,10 +110,10 @@ class RisingTimes:
             )
         if not self.splices:
             self._say(
-                f"time goes back by {float(back * self._base):.2f} s at {float(self._last * self._base):.2f} s, "
+                f"time goes back by {float(back * self._base):.2f} s at {float(self.last * self._base):.2f} s, "
                 "as in files joined end to end: what follows is laid behind"
             )
-        more = self._last + self._step - first
+        more = self.last + self._step - first
         self._shift += more
         self.splices.append(Splice((first + more) * self._base, back * self._base, self._shift * self._base))
         for frame, pts in late:

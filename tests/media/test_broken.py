@@ -55,7 +55,7 @@ def test_packets_that_do_not_decode_are_passed_over_and_counted(tmp_path: Path) 
     kept = [0, 1, 2, 4, 5, 6, 8, 9]
     assert [p.pts * video.info.time_base * 25 for p in found] == kept
     assert all((p.rgb == frames[n]).all() for p, n in zip(found, kept, strict=True))
-    assert note.startswith("2 of the picture's packets do not decode and are passed over: Invalid data")
+    assert note.startswith("2 packets of the picture do not decode and are passed over: Invalid data")
 
 
 def test_a_frame_that_decodes_with_errors_is_counted(tmp_path: Path) -> None:
