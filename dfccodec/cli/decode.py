@@ -142,11 +142,13 @@ def _decode(
             name = "standard output" if output == "-" else output
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), shape.header, *how, name))
             decoder.tracks = Some(sink, choice.audio, choice.subtitles)
-            frames = _pour(decoder, shape, sink, span.whole, quiet)
+            frames, told = _pour(decoder, shape, sink, span.whole, quiet)
+        common.notes(sink.notes[told:], quiet)  # some are known once the output is closed
     _report(decoder, frames, tell, quiet)
 
 
-def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, whole: bool, quiet: bool) -> int:
+def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, whole: bool, quiet: bool) -> tuple[int, int]:
+    """Write all frames; how many there were, and how many of the sink's notes were said."""
     frames = told = 0
     with common.progress("decode", 0, quiet) as advance:
         for picture in shape.shaped(decoder):
@@ -156,13 +158,12 @@ def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, whole: bool, quiet: b
                 told = len(sink.notes)
             frames += 1
             advance(frames)
-    common.notes(sink.notes[told:], quiet)
     if not frames and decoder.damage:
         what = "clip of the file" if whole else "frame of the range"
         raise DamagedError(f"no {what} is whole: {decoder.damage[0].reason}", decoder.damage[0].offset)
     if not frames:
         raise UsageError("the file holds no frame: there is nothing to decode")  # with a range the decoder says so
-    return frames
+    return frames, told
 
 
 def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> None:

@@ -156,3 +156,16 @@ def test_an_existing_picture_of_the_series_is_not_lost(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"has 07\.png and others already"):
         check(str(tmp_path / "%02d.png"), False, "in.dfc", kind="")
     check(str(tmp_path / "%02d.jpg"), False, "in.dfc", kind="")
+
+
+def test_what_avi_leaves_out_is_said_on_the_command_line(tmp_path: Path) -> None:
+    stamps = [*range(0, 1000, 33), *range(1000, 3000, 100)]
+    header = Header(64, 48, Ratio(20, 1), Ratio(1, 1000))
+    with VideoSink(tmp_path / "in.mkv", header) as sink:
+        for stamp, frame in zip(stamps, moving(len(stamps)), strict=True):
+            sink.write(frame, stamp, 33)
+    assert run("encode", tmp_path / "in.mkv", "-o", tmp_path / "a.dfc", *QUICK).returncode == 0
+    assert (
+        b"frames come too soon for the one rate of avi"
+        in run("decode", tmp_path / "a.dfc", "-o", tmp_path / "a.avi").stderr
+    )
