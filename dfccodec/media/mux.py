@@ -1,18 +1,13 @@
-"""Writing sound and subtitle packets into a container: untouched, or transcoded where one asks for that."""
+"""Writing sound and subtitles into a container: packets as they are, or what the container takes instead."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import cast
 
 import av
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.layout import AudioLayout
-from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet as AvPacket
 from av.stream import Stream
@@ -21,14 +16,12 @@ from dfccodec.container.records import Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media.cut import NO_TIME
 from dfccodec.media.opening import reason
-from dfccodec.media.untouched import check_fits, layout_of, untouched
+from dfccodec.media.text_subtitles import HEADS, Cue, OneAtATime, kind_for, read, write
+from dfccodec.media.transcode import Transcoded
+from dfccodec.media.untouched import av_packet, check_fits, untouched
 from dfccodec.text import shown
 
 _KINDS = ("sound", "subtitle", "data")
-_LAYOUTS = ("7.1", "5.1", "stereo", "mono")
-"""What encoders take, most channels first."""
-_RATES = {"libopus": 48000, "opus": 48000}  # whatever else they take, players expect this
-
 _EQUAL_TIMES = 0x20000
 """ffmpeg's flag of containers in which the times of packets need not rise."""
 
@@ -50,7 +43,7 @@ class _Copied:
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
         for packet in packets:
             if packet.data != self._gap:
-                made = _av_packet(packet, self._base, self.stream)
+                made = av_packet(packet, self._base, self.stream)
                 if self._rising and made.dts is not None:
                     # Where videos were joined, sound has equal times, which such a container refuses.
                     made.dts = made.dts if self._last is None else max(made.dts, self._last + 1)
@@ -62,49 +55,37 @@ class _Copied:
         return iter(())
 
 
-class _Transcoded:
-    """Sound is decoded and encoded anew."""
+class _Text:
+    """Text subtitles become another kind. Mp4 shows one at a time; where two are on display, they share one."""
 
-    def __init__(self, container: OutputContainer, info: StreamInfo, codec: str) -> None:
+    def __init__(self, container: OutputContainer, info: StreamInfo, kind: str) -> None:
         self._base = Fraction(info.time_base.num, info.time_base.den)
-        decoder = cast(AudioCodecContext, av.CodecContext.create(info.codec, "r"))
-        decoder.sample_rate, decoder.layout = info.sample_rate, layout_of(info)
-        if info.extradata:
-            decoder.extradata = info.extradata
-        self._decoder = decoder
-        rate = _rate(codec, info.sample_rate)
-        self.layout = _layout(codec, rate, layout_of(info))
-        with contextlib.closing(av.open(io.BytesIO(), "w", format=container.format.name)) as scratch:
-            _encoder(scratch, codec, rate, self.layout)
-            scratch.start_encoding()  # some muxers look at a codec no sooner
-        stream = _encoder(container, codec, rate, self.layout)
-        self.stream, self._rate = stream, rate
-        self._resampler: AudioResampler | None = None
+        self._codec, self._kind, self._count = info.codec, kind, 0
+        self.stream = untouched(container, replace(info, codec=kind, extradata=HEADS[kind]))
+        self._queue = OneAtATime() if kind == "mov_text" else None
 
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
         for packet in packets:
-            yield from self._coded(_av_packet(packet, self._base))
+            stamp = packet.dts if packet.pts == NO_TIME else packet.pts
+            runs = tuple(read(self._codec, packet.data))
+            if runs and stamp != NO_TIME:
+                start = stamp * self._base
+                cue = Cue(start, start + packet.duration * self._base if packet.duration else None, runs)
+                yield from self._made([cue] if self._queue is None else self._queue.add(cue))
 
-    def _coded(self, packet: AvPacket[Stream] | None) -> Iterator[AvPacket[Stream]]:
-        for frame in self._decoder.decode(packet):
-            frame.time_base = frame.time_base or self._base
-            for part in self._resampled().resample(frame):
-                yield from self.stream.encode(part)
-
-    def _resampled(self) -> AudioResampler:
-        if self._resampler is None:  # an encoder knows the length of its frames once it is open
-            context = self.stream.codec_context
-            context.open(strict=False)
-            size = context.frame_size or None
-            self._resampler = AudioResampler(context.format, context.layout, self._rate, size)
-        return self._resampler
+    def _made(self, cues: Iterable[Cue]) -> Iterator[AvPacket[Stream]]:
+        for cue in cues:
+            start = round(cue.start / self._base)
+            length = 0 if cue.end is None else round(cue.end / self._base) - start
+            data = write(self._kind, cue.runs, self._count)
+            yield av_packet(Packet(start, start, length, data), self._base, self.stream)
+            self._count += 1
 
     def flush(self) -> Iterator[AvPacket[Stream]]:
-        yield from self._coded(None)
-        if self._resampler is not None:
-            for part in self._resampler.resample(None):
-                yield from self.stream.encode(part)
-            yield from self.stream.encode(None)
+        return self._made(self._queue.finish() if self._queue else ())
+
+
+_Track = _Copied | _Text | Transcoded
 
 
 class TrackMuxer:
@@ -124,7 +105,7 @@ class TrackMuxer:
         self, container: OutputContainer, audio_codec: str | None = None, titles: Mapping[int, str] | None = None
     ) -> None:
         self._container, self._audio_codec, self._titles = container, audio_codec, titles or {}
-        self._tracks: dict[int, _Copied | _Transcoded] = {}
+        self._tracks: dict[int, _Track] = {}
         self.begun = False
         self.notes: list[str] = []
 
@@ -134,25 +115,37 @@ class TrackMuxer:
         Raises:
             UsageError: the container cannot hold the codec; the message has the ways out.
         """
-        track: _Copied | _Transcoded
         try:
-            if self._audio_codec and info.kind == 0:
-                track = _Transcoded(self._container, info, self._audio_codec)
-                if AudioLayout(track.layout).nb_channels < info.channels:
-                    self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {self._audio_codec} has no more")
-            else:
-                track = _Copied(self._container, info)
+            track = self._coded_anew(info) if self._audio_codec and info.kind == 0 else self._as_it_is(info)
             _label(track.stream, info, self._titles.get(info.id, ""))
         except (av.error.FFmpegError, ValueError, LookupError, ArithmeticError) as error:
             raise UsageError(self._refusal(info, reason(error))) from None
         self._tracks[info.id] = track
 
+    def _coded_anew(self, info: StreamInfo) -> _Track:
+        track = Transcoded(self._container, info, self._audio_codec or "")
+        if AudioLayout(track.layout).nb_channels < info.channels:
+            self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {self._audio_codec} has no more")
+        return track
+
+    def _as_it_is(self, info: StreamInfo) -> _Track:
+        """A track of packets untouched; of text of another kind, if the container takes only that."""
+        try:
+            return _Copied(self._container, info)
+        except (av.error.FFmpegError, ValueError):
+            kind = kind_for(self._container.format.name, info.codec) if info.kind else None
+            if kind is None:
+                raise
+        track = _Text(self._container, info, kind)
+        self.notes.append(f"{name_of_track(info)} becomes {kind}")
+        return track
+
     def _refusal(self, info: StreamInfo, why: str) -> str:
         name = self._container.format.name
         track = name_of_track(info)
         if info.kind:
-            other = "an .mkv, or " if name != "matroska" else "an .mp4, or " if info.codec == "mov_text" else ""
-            return f"{track} does not go into {name}: {other and 'name '}{other}give --no-subtitles"
+            other = "name an .mkv, or " if name != "matroska" else ""
+            return f"{track} does not go into {name}: {other}give --no-subtitles"
         if self._audio_codec:
             return f"{track} does not go into {name} with --audio-codec {self._audio_codec}: {why}; or give --no-audio"
         fix = f"give --audio-codec {_FIXES.get(name, 'aac')} or --no-audio"
@@ -190,54 +183,8 @@ def name_of_track(info: StreamInfo) -> str:
     return shown(f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})")
 
 
-def _encoder(container: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
-    stream = cast(AudioStream, container.add_stream(codec, rate=rate))
-    stream.codec_context.layout = layout
-    stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
-    return stream
-
-
-def _rate(codec: str, wanted: int) -> int:
-    """The samples per second nearest to those wanted that the encoder takes."""
-    if codec in _RATES:
-        return _RATES[codec]
-    rates = av.codec.Codec(codec, "w").audio_rates
-    return min(rates, key=lambda rate: abs(rate - wanted)) if rates else wanted
-
-
-def _layout(codec: str, rate: int, wanted: str) -> str:
-    """The layout of channels nearest to the one wanted that the encoder takes; where it takes none, that one.
-
-    Raises:
-        ValueError: it is no encoder of sound.
-    """
-    found = av.codec.Codec(codec, "w")
-    if found.type != "audio" or not found.is_encoder:
-        raise ValueError(f"{codec} is no encoder of sound")
-    for layout in dict.fromkeys((wanted, wanted.partition("(")[0], *_LAYOUTS)):
-        with contextlib.suppress(av.error.FFmpegError, ValueError):
-            if AudioLayout(layout).nb_channels <= AudioLayout(wanted).nb_channels:
-                context = found.create("audio")
-                context.sample_rate, context.layout, context.time_base = rate, layout, Fraction(1, rate)
-                if found.audio_formats:
-                    context.format = found.audio_formats[0]
-                context.open()
-                return layout
-    return wanted
-
-
 def _label(stream: Stream, info: StreamInfo, title: str) -> None:
     for key, value in (("language", info.language), ("title", title)):
         if value:
             stream.metadata[key] = value
     stream.disposition = info.disposition  # type: ignore[assignment]
-
-
-def _av_packet(packet: Packet, base: Fraction, stream: Stream | None = None) -> AvPacket[Stream]:
-    out: AvPacket[Stream] = AvPacket(packet.data)
-    out.pts = None if packet.pts == NO_TIME else packet.pts
-    out.dts = None if packet.dts == NO_TIME else packet.dts
-    out.duration, out.time_base, out.is_keyframe = packet.duration, base, packet.key
-    if stream is not None:
-        out.stream = stream
-    return out

@@ -13,7 +13,8 @@ from av.container import OutputContainer
 from av.packet import Packet as AvPacket
 from av.stream import Stream
 
-from dfccodec.container.records import StreamInfo
+from dfccodec.container.records import Packet, StreamInfo
+from dfccodec.media.cut import NO_TIME
 
 _SCRATCH = ("matroska", "avi", "mov")
 """Formats that between them hold every codec of sound."""
@@ -132,3 +133,14 @@ def _aac_rate(config: bytes) -> int:
         return 0
     number = int.from_bytes(config[:2], "big") >> 7 & 15
     return _AAC_RATES[number] if number < len(_AAC_RATES) else 0
+
+
+def av_packet(packet: Packet, base: Fraction, stream: Stream | None = None) -> AvPacket[Stream]:
+    """A packet for ffmpeg, with times in ticks of `base` seconds."""
+    out: AvPacket[Stream] = AvPacket(packet.data)
+    out.pts = None if packet.pts == NO_TIME else packet.pts
+    out.dts = None if packet.dts == NO_TIME else packet.dts
+    out.duration, out.time_base, out.is_keyframe = packet.duration, base, packet.key
+    if stream is not None:
+        out.stream = stream
+    return out
