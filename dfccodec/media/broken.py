@@ -1,4 +1,4 @@
-"""Packets of pictures that are damaged: passed over or shown as far as they decode, as players do, and counted."""
+"""Damaged packets of pictures and sound: passed over or shown as far as they decode, as players do, and counted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ class Broken:
 
     Args:
         notes: lines for people, to which one of each kind is added that is kept up to date.
+        whose: the packets are, for people.
 
     Attributes:
         why: of the first packet that did not decode.
     """
 
-    def __init__(self, notes: list[str]) -> None:
-        self._notes = notes
+    def __init__(self, notes: list[str], whose: str = "the picture's") -> None:
+        self._notes, self._whose = notes, whose
         self._places: dict[str, int] = {}
         self._lost = self._cut = 0
         self.why = ""
@@ -24,13 +25,13 @@ class Broken:
         self.why = self.why or why
         self._lost += 1
         what = "packets do not decode and are" if self._lost > 1 else "packet does not decode and is"
-        self._say("lost", f"{self._lost} of the picture's {what} passed over: {self.why}")
+        self._say("lost", f"{self._lost} of {self._whose} {what} passed over: {self.why}")
 
     def cut(self) -> None:
         """One more packet is not whole, by the container's word."""
         self._cut += 1
         what = "packets are cut short or damaged" if self._cut > 1 else "packet is cut short or damaged"
-        self._say("cut", f"{self._cut} of the picture's {what}: what decodes of it is kept")
+        self._say("cut", f"{self._cut} of {self._whose} {what}: what decodes of it is kept")
 
     def _say(self, kind: str, line: str) -> None:
         if kind not in self._places:

@@ -14,6 +14,7 @@ from av.stream import Stream
 
 from dfccodec.container.records import Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
+from dfccodec.media.broken import Broken
 from dfccodec.media.cut import NO_TIME
 from dfccodec.media.opening import reason
 from dfccodec.media.text_subtitles import HEADS, Cue, OneAtATime, kind_for, read, write
@@ -123,7 +124,8 @@ class TrackMuxer:
         self._tracks[info.id] = track
 
     def _coded_anew(self, info: StreamInfo) -> _Track:
-        track = Transcoded(self._container, info, self._audio_codec or "")
+        broken = Broken(self.notes, f"{name_of_track(info)}'s")
+        track = Transcoded(self._container, info, self._audio_codec or "", broken)
         if AudioLayout(track.layout).nb_channels < info.channels:
             self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {self._audio_codec} has no more")
         return track

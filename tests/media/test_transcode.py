@@ -1,0 +1,161 @@
+"""Sound that is coded anew: packets that do not decode, layouts that players read, times."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from support import decoded_into, encoded, moving
+
+RATE = 48000
+
+
+def tones(seconds: float, bursts: list[float], channels: int = 1) -> np.ndarray:
+    """Silence with a tone of 20 ms at each of some times, (channels, samples)."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    wave = np.zeros(len(time), np.float32)
+    for begin in bursts:
+        inside = (time >= begin) & (time < begin + 0.02)
+        wave[inside] = 0.5 * np.sin(2 * np.pi * 1000 * time[inside])
+    return np.repeat(wave[None], channels, 0)
+
+
+def film(path: Path, codec: str, sound: np.ndarray, layout: str = "mono", rate: int = RATE, seconds: float = 2) -> Path:
+    """A file of moving pictures and a track of sound, (channels, samples) in -1...1."""
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("mpeg4" if path.suffix == ".avi" else "libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        stream: Any = container.add_stream(codec, rate=rate, layout=layout)
+        stream.codec_context.open(strict=False)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T).reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        context = stream.codec_context
+        resampler = av.AudioResampler(context.format, layout, rate, context.frame_size or 1024)
+        for picture in moving(round(seconds * 25)):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode(None))
+        for part in resampler.resample(frame) + resampler.resample(None):
+            if part.samples == (context.frame_size or part.samples):
+                container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
+def heard(path: Path) -> np.ndarray:
+    """The first channel of a file's first sound track as a player plays it, at RATE, from time 0 on."""
+    out = np.zeros(RATE * 60, np.float32)
+    last = 0
+    with av.open(str(path)) as container:
+        resampler: Any = None
+        for frame in container.decode(audio=0):
+            resampler = resampler or av.AudioResampler("fltp", frame.layout, RATE)
+            for part in resampler.resample(frame):
+                samples = part.to_ndarray()[0]
+                begin = round(part.pts * part.time_base * RATE)
+                first = max(0, -begin)
+                out[begin + first : begin + len(samples)] = samples[first:]
+                last = begin + len(samples)
+    return out[:last]
+
+
+def onsets(samples: np.ndarray) -> list[int]:
+    """Where each tone of :func:`tones` begins, to about a millisecond."""
+    loud = np.flatnonzero(np.abs(samples) > 0.2)
+    return [int(n) for k, n in enumerate(loud) if k == 0 or n - loud[k - 1] > RATE // 20]
+
+
+def spoilt(source: Path, target: Path, number: int | None) -> Path:
+    """A copy of a file whose packet of sound with that number is junk; with None every one is."""
+    with av.open(str(source)) as a, av.open(str(target), "w") as b:
+        streams = {s.index: b.add_stream_from_template(s) for s in a.streams}
+        count = 0
+        for packet in a.demux():
+            if not packet.size:
+                continue
+            made = packet
+            if packet.stream.type == "audio":
+                if number in (None, count):
+                    made = av.Packet(b"\xff" * packet.size)
+                    made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
+                    made.duration, made.is_keyframe = packet.duration, True
+                count += 1
+            made.stream = streams[packet.stream_index]
+            b.mux(made)
+    return target
+
+
+@pytest.mark.parametrize(("codec", "name", "samples"), [("libmp3lame", "mp3float", 1152), ("flac", "flac", 4608)])
+def test_sound_that_does_not_decode_is_silence_and_the_rest_keeps_its_time(
+    codec: str, name: str, samples: int, tmp_path: Path
+) -> None:
+    whole = film(tmp_path / "whole.mkv", codec, tones(2, [0.2, 1.6]))
+    notes = decoded_into(tmp_path / "good.mkv", encoded(whole), audio_codec="pcm_s16le")
+    assert notes == []
+    source = spoilt(whole, tmp_path / "in.mkv", 15)
+    notes = decoded_into(tmp_path / "out.mkv", encoded(source), audio_codec="pcm_s16le")
+    assert len(notes) == 1
+    assert notes[0].startswith(
+        f"1 of sound track 1 ({codec.removeprefix('libmp3')[:4].replace('lame', 'mp3')})'s packet"
+    )
+    good, found = heard(tmp_path / "good.mkv"), heard(tmp_path / "out.mkv")
+    assert np.abs(np.subtract(onsets(found), onsets(good))).max() <= 48
+    assert len(good) - len(found) in (0, samples)
+
+
+def test_sound_of_which_nothing_decodes_leaves_a_video(tmp_path: Path) -> None:
+    source = spoilt(film(tmp_path / "whole.mkv", "libmp3lame", tones(2, [1])), tmp_path / "in.mkv", None)
+    notes = decoded_into(tmp_path / "out.mkv", encoded(source), audio_codec="aac")
+    assert len(notes) == 1
+    assert "of sound track 1 (mp3)'s packet" in notes[0]
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        assert sum(1 for _ in out.decode(video=0)) == 50
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "becomes"),
+    [
+        ("ac3", "5.1(side)", "5.1"), ("ac3", "5.0(side)", "5.0"), ("flac", "2.1", "5.1"), ("flac", "quad", "5.0"),
+        ("flac", "7.1", "7.1"),
+    ],
+)  # fmt: skip
+def test_aac_has_a_layout_that_players_know(codec: str, layout: str, becomes: str, tmp_path: Path) -> None:
+    channels = av.AudioLayout(layout).nb_channels
+    source = film(tmp_path / "in.mkv", codec, tones(1, [0.4], channels), layout, seconds=1)
+    assert decoded_into(tmp_path / "out.mp4", encoded(source), audio_codec="aac") == []
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        context = container.streams.audio[0].codec_context
+        assert context.layout.name == becomes
+        head = int.from_bytes((context.extradata or b"")[:2], "big")
+        assert head >> 3 & 15 == {"5.1": 6, "5.0": 5, "7.1": 7}[becomes]
+        packed = av.AudioResampler("flt", becomes)  # PyAV crashes on eight planes
+        parts = [p.to_ndarray() for f in container.decode(audio=0) for p in packed.resample(f)]
+        frames = np.concatenate(parts, 1).reshape(-1, len(context.layout.channels)).T
+    names = [channel.name for channel in av.AudioLayout(becomes).channels]
+    loud = {name for name, samples in zip(names, frames, strict=True) if np.abs(samples).max() > 0.2}
+    had = {channel.name.replace("S", "B") for channel in av.AudioLayout(layout).channels}
+    assert loud & {"FL", "FR", "BL", "BR"} == had & {"FL", "FR", "BL", "BR"}
+
+
+def test_sound_that_changes_its_channels_on_the_way_is_coded_anew(tmp_path: Path) -> None:
+    parts = [
+        film(tmp_path / f"{n}.mkv", "ac3", tones(1, [0.5], n), name, seconds=1)
+        for n, name in ((1, "mono"), (2, "stereo"))
+    ]
+    with av.open(str(tmp_path / "in.mkv"), "w") as out:
+        made: dict[int, Any] = {}
+        for number, part in enumerate(parts):
+            with av.open(str(part)) as container:
+                for stream in container.streams:
+                    made.setdefault(stream.index, out.add_stream_from_template(stream) if not number else None)
+                for packet in container.demux():
+                    if packet.size and (not number or packet.stream.type == "audio"):
+                        if number:
+                            packet.pts = packet.dts = (packet.pts or 0) + 1000
+                        packet.stream = made[packet.stream_index]
+                        out.mux(packet)
+    assert decoded_into(tmp_path / "out.mp4", encoded(tmp_path / "in.mkv"), audio_codec="aac") == []
+    assert [round(n / RATE, 1) for n in onsets(heard(tmp_path / "out.mp4"))] == [0.5, 1.5]
