@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -18,16 +19,19 @@ from dfccodec.media.broken import Broken
 from dfccodec.media.cut import NO_TIME
 from dfccodec.media.opening import reason
 from dfccodec.media.text_subtitles import HEADS, Cue, OneAtATime, kind_for, read, write
+from dfccodec.media.titles import name_of_track
 from dfccodec.media.transcode import Transcoded
-from dfccodec.media.untouched import av_packet, check_fits, untouched
-from dfccodec.text import shown
+from dfccodec.media.untouched import av_packet, check_fits, needs_container, untouched
 
-_KINDS = ("sound", "subtitle", "data")
 _EQUAL_TIMES = 0x20000
 """ffmpeg's flag of containers in which the times of packets need not rise."""
 
 _FIXES = {"webm": "libopus", "avi": "libmp3lame"}
 """Encoders of sound by container, where it is not aac."""
+_LOSSLESS = {"matroska": "flac", "mp4": "flac", "mov": "pcm_s16le", "avi": "pcm_s16le"}
+"""What sound becomes that has no place of its own."""
+_OTHERS = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", "avi": ".avi", "mpegts": ".ts", "webm": ".webm"}
+"""Containers to suggest, the one for most people first."""
 
 
 class _Copied:
@@ -117,41 +121,45 @@ class TrackMuxer:
             UsageError: the container cannot hold the codec; the message has the ways out.
         """
         try:
-            track = self._coded_anew(info) if self._audio_codec and info.kind == 0 else self._as_it_is(info)
+            track = (
+                self._coded_anew(info, self._audio_codec)
+                if self._audio_codec and not info.kind
+                else self._as_it_is(info)
+            )
             _label(track.stream, info, self._titles.get(info.id, ""))
         except (av.error.FFmpegError, ValueError, LookupError, ArithmeticError) as error:
             raise UsageError(self._refusal(info, reason(error))) from None
         self._tracks[info.id] = track
 
-    def _coded_anew(self, info: StreamInfo) -> _Track:
-        broken = Broken(self.notes, f"{name_of_track(info)}'s")
-        track = Transcoded(self._container, info, self._audio_codec or "", broken)
+    def _coded_anew(self, info: StreamInfo, codec: str) -> _Track:
+        track = Transcoded(self._container, info, codec, Broken(self.notes, f"{name_of_track(info)}'s"))
         if AudioLayout(track.layout).nb_channels < info.channels:
-            self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {self._audio_codec} has no more")
+            self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {codec} has no more")
         return track
 
     def _as_it_is(self, info: StreamInfo) -> _Track:
-        """A track of packets untouched; of text of another kind, if the container takes only that."""
+        """A track of packets untouched; of another kind, where the container has no other place for it."""
         try:
             return _Copied(self._container, info)
         except (av.error.FFmpegError, ValueError):
-            kind = kind_for(self._container.format.name, info.codec) if info.kind else None
-            if kind is None:
+            instead = _instead(self._container.format.name, info)
+            if instead is None:
                 raise
-        track = _Text(self._container, info, kind)
-        self.notes.append(f"{name_of_track(info)} becomes {kind}")
+        track = _Text(self._container, info, instead) if info.kind else self._coded_anew(info, instead)
+        self.notes.append(f"{name_of_track(info)} becomes {instead}")
         return track
 
     def _refusal(self, info: StreamInfo, why: str) -> str:
         name = self._container.format.name
         track = name_of_track(info)
-        if info.kind:
-            other = "name an .mkv, or " if name != "matroska" else ""
-            return f"{track} does not go into {name}: {other}give --no-subtitles"
-        if self._audio_codec:
+        if self._audio_codec and info.kind == 0:
             return f"{track} does not go into {name} with --audio-codec {self._audio_codec}: {why}; or give --no-audio"
-        fix = f"give --audio-codec {_FIXES.get(name, 'aac')} or --no-audio"
-        return f"{track} does not go into {name}: {fix if name == 'matroska' else f'name an .mkv, or {fix}'}"
+        fix = "give --no-subtitles" if info.kind else f"give --audio-codec {_FIXES.get(name, 'aac')} or --no-audio"
+        if info.kind == 0 and needs_container(info.codec):
+            return f"{track} does not go into {name}: {why}; encode it again, or give --no-audio"
+        other = next((suffix for format, suffix in _OTHERS.items() if format != name and _takes(format, info)), "")
+        article = "an" if other in (".mkv", ".mp4", ".mov", ".avi") else "a"
+        return f"{track} does not go into {name}: {f'name {article} {other}, or ' if other else ''}{fix}"
 
     def packets(self, stream: int, packets: Sequence[Packet]) -> None:
         """Write packets of a declared stream; those of others are passed over.
@@ -180,9 +188,32 @@ class TrackMuxer:
             ) from None
 
 
-def name_of_track(info: StreamInfo) -> str:
-    """A track for people: kind, number, codec, language."""
-    return shown(f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})")
+def _fits(container: str, info: StreamInfo) -> bool:
+    try:
+        check_fits(container, info)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _instead(container: str, info: StreamInfo) -> str | None:
+    """The codec that a track gets in a container which does not take its own; None is none.
+
+    Sound that has a place in Matroska keeps it: there people know what to name. Other sound is of telephones, cameras
+    and old formats, and becomes what loses nothing.
+    """
+    if info.kind:
+        return kind_for(container, info.codec)
+    if container not in _LOSSLESS or needs_container(info.codec):
+        return None
+    twin = re.sub(r"^(pcm_[a-z0-9]+)[bl]e(_planar)?$", r"\1le", info.codec)  # of another order of bytes
+    if twin != info.codec and _fits(container, replace(info, codec=twin)):
+        return twin
+    return None if _fits("matroska", info) else _LOSSLESS[container]
+
+
+def _takes(container: str, info: StreamInfo) -> bool:
+    return _fits(container, info) or _instead(container, info) is not None
 
 
 def _label(stream: Stream, info: StreamInfo, title: str) -> None:

@@ -23,7 +23,7 @@ from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT
 from dfccodec.media.cut import earlier, not_negative
 from dfccodec.media.encoders import OPTIONS, matrix_of, picture_format
-from dfccodec.media.mux import TrackMuxer, name_of_track
+from dfccodec.media.mux import TrackMuxer
 from dfccodec.media.output_clock import ConstantRate, avi_rate, start_of, usual_rate
 from dfccodec.media.output_format import check_output, fitting_tags, muxer_options, nominal_rate
 from dfccodec.media.pipe import Pipe
@@ -157,9 +157,9 @@ class VideoSink:
         """
         if self._mute:
             name = self._container.format.name
-            self.notes.append(f"{name_of_track(info)} is left out: {name} has no room")
+            self.notes.append(f"{titles.name_of_track(info)} is left out: {name} has no room")
         elif self._start is not None:  # ffmpeg has written the head of the file
-            self.notes.append(f"{name_of_track(info)} is left out: declared too late")
+            self.notes.append(f"{titles.name_of_track(info)} is left out: declared too late")
         else:
             self._tracks.declare(info)
             self._streams[info.id] = info

@@ -85,8 +85,8 @@ class VideoSource:
             raise
         # Threads of ffmpeg's by frame lose the frames that are in the making when a packet does not decode.
         self._stream.thread_type = "SLICE"
-        self._passing = Tracks(self._container, audio, subtitles) if self._feed else None
         self.notes = left_out(self._container, self._stream, audio, subtitles, video is None)
+        self._passing = Tracks(self._container, audio, subtitles, notes=self.notes) if self._feed else None
         self._broken = Broken(self.notes)
         self._span, self._seen, self._packets_seen = span, 0, 0
         self._short = False  # whether the source ends before its container says
@@ -124,7 +124,7 @@ class VideoSource:
     def tracks(self) -> Tracks:
         """Sound and subtitles, in step with the pictures; close it when done. Of a pipe there is only one."""
         splices = self._times.splices
-        return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends, splices)
+        return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends, splices, self.notes)
 
     def _sought(self) -> int | None:
         """Go to the last key frame before a range that begins far on; returns the timestamp of the video's first."""

@@ -1,4 +1,4 @@
-"""Sound and subtitles of a source as packets, untouched, in the order and at the times they play."""
+"""Sound and subtitles of a source as packets, untouched where it can be, in the order and at the times they play."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dfccodec.errors import InputError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media.cut import NO_TIME, cut
 from dfccodec.media.opening import name_of, open_input, reason
+from dfccodec.media.stored_sound import stored_as_flac
 from dfccodec.media.timestamps import FollowingTimes, Splice
 
 _KINDS = {"audio": 0, "subtitle": 1}
@@ -62,6 +63,7 @@ class Tracks:
         begin: seconds; what ends before is left out, and times count from here.
         cut_off: leave out what nobody asked for by :meth:`until`.
         splices: where the pictures' time begins anew, a list that grows as they are read.
+        notes: lines for people, which grows by those on packets that do not decode, where they have to.
 
     Attributes:
         streams: what is carried; ids are the source's numbers of streams.
@@ -78,12 +80,17 @@ class Tracks:
         begin: Fraction = Fraction(0),
         cut_off: bool = False,
         splices: list[Splice] | None = None,
+        notes: list[str] | None = None,
     ) -> None:
         self._queue: deque[AvPacket[Stream] | None] | None = deque() if isinstance(source, InputContainer) else None
         self._source, self._choice = source, (audio, subtitles)
+        notes = [] if notes is None else notes
         self._container = source if isinstance(source, InputContainer) else open_input(source)
         self.chosen = choose(self._container, audio, subtitles)
-        self.streams = [info for s in self.chosen if (info := describe(s)) is not None]
+        described = {s.index: (s, info) for s in self.chosen if (info := describe(s)) is not None}
+        made = {ident: stored_as_flac(s, info, notes) for ident, (s, info) in described.items()}
+        self._anew = {ident: track for ident, track in made.items() if track is not None}
+        self.streams = [self._anew[ident].info if ident in self._anew else i for ident, (_, i) in described.items()]
         self._infos = {info.id: info for info in self.streams}
         self._begin, self._cut = begin, cut_off
         self._times = FollowingTimes([] if splices is None else splices)
@@ -130,14 +137,15 @@ class Tracks:
             if shift is None or late:
                 self._ahead, self._waited = packet, shift is None
                 break
-            record = self._record(packet, shift)
-            if record is not None:
+            for record in self._records(packet, shift):
                 waiting.setdefault(packet.stream_index, []).append(record)
                 size += len(record.data)
             if size > _BATCH:
                 yield from waiting.items()
                 waiting, size = {}, 0
         yield from waiting.items()
+        if end is None:
+            yield from self._last()
 
     def _shift(self, packet: AvPacket[Stream], last: bool) -> Fraction | None:
         """Seconds to add to a packet's time; None if it has to wait until more of the pictures is read."""
@@ -153,8 +161,15 @@ class Tracks:
         return shift
 
     def rest(self) -> Iterator[tuple[int, list[Packet]]]:
-        """What is left when the pictures have ended; nothing where a range was cut."""
-        return iter(()) if self._cut else self.until(None)
+        """What is left when the pictures have ended; of a range that was cut only what coders hold."""
+        return self._last() if self._cut else self.until(None)
+
+    def _last(self) -> Iterator[tuple[int, list[Packet]]]:
+        """What coders still hold."""
+        for ident, track in self._anew.items():
+            records = [record for packet in track.rest() if (record := self._cut_in(packet, ident)) is not None]
+            if records:
+                yield ident, records
 
     def size(self) -> int:
         """Bytes of all packets, by reading the source once more; 0 for a pipe, which cannot say."""
@@ -193,9 +208,16 @@ class Tracks:
             name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
             raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
 
-    def _record(self, packet: AvPacket[Stream], shift: Fraction) -> Packet | None:
-        """A packet with times from `begin` on, `shift` seconds later; None for one that ends before."""
-        more = round(shift / Fraction(packet.time_base))
-        pts, dts = (NO_TIME if t is None else t + more for t in (packet.pts, packet.dts))
-        record = Packet(pts, dts, min(packet.duration or 0, 2**32 - 1), bytes(packet), packet.is_keyframe)
-        return cut(record, self._infos[packet.stream_index], self._begin, None) if self._begin else record
+    def _records(self, packet: AvPacket[Stream], shift: Fraction) -> list[Packet]:
+        """A packet, or what it becomes, with times from `begin` on, `shift` seconds later; none that ends before."""
+        ident = packet.stream_index
+        if ident in self._anew:
+            made = self._anew[ident].packets(packet, shift)
+        else:
+            more = round(shift / Fraction(packet.time_base))
+            pts, dts = (NO_TIME if t is None else t + more for t in (packet.pts, packet.dts))
+            made = [Packet(pts, dts, min(packet.duration or 0, 2**32 - 1), bytes(packet), packet.is_keyframe)]
+        return [record for one in made if (record := self._cut_in(one, ident)) is not None]
+
+    def _cut_in(self, record: Packet, ident: int) -> Packet | None:
+        return cut(record, self._infos[ident], self._begin, None) if self._begin else record

@@ -21,7 +21,7 @@ from av.stream import Stream
 from dfccodec.container.records import Packet, StreamInfo
 from dfccodec.media.broken import Broken
 from dfccodec.media.opening import reason
-from dfccodec.media.untouched import av_packet, layout_of
+from dfccodec.media.untouched import av_packet, decoder_of, layout_of
 
 _LAYOUTS = ("7.1", "5.1", "stereo", "mono")
 """What encoders take, most channels first."""
@@ -116,8 +116,9 @@ class Transcoded:
     def __init__(self, container: OutputContainer, info: StreamInfo, codec: str, broken: Broken) -> None:
         self._base, self._broken = Fraction(info.time_base.num, info.time_base.den), broken
         self._decoder = decoder_of(info)
+        self._decoder.open()
         rate = _rate(codec, info.sample_rate)
-        self.layout = _layout(codec, rate, layout_of(info))
+        self.layout = fitting_layout(codec, rate, layout_of(info))
         with contextlib.closing(av.open(io.BytesIO(), "w", format=container.format.name)) as scratch:
             _encoder(scratch, codec, rate, self.layout)
             scratch.start_encoding()  # some muxers look at a codec no sooner
@@ -149,19 +150,6 @@ class Transcoded:
             yield from self.stream.encode(None)
 
 
-def decoder_of(info: StreamInfo) -> AudioCodecContext:
-    """A decoder that knows of a stream what a .dfc file does.
-
-    Raises:
-        ValueError: this ffmpeg has none.
-    """
-    decoder = cast(AudioCodecContext, av.CodecContext.create(info.codec, "r"))
-    decoder.sample_rate, decoder.layout = info.sample_rate, layout_of(info)
-    if info.extradata:
-        decoder.extradata = info.extradata
-    return decoder
-
-
 def _encoder(container: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
     stream = cast(AudioStream, container.add_stream(codec, rate=rate))
     stream.codec_context.layout = layout
@@ -177,7 +165,7 @@ def _rate(codec: str, wanted: int) -> int:
     return min(rates, key=lambda rate: abs(rate - wanted)) if rates else wanted
 
 
-def _layout(codec: str, rate: int, wanted: str) -> str:
+def fitting_layout(codec: str, rate: int, wanted: str) -> str:
     """The layout of channels nearest to the one wanted that the encoder takes; where it takes none, that one.
 
     Raises:

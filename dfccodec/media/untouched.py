@@ -19,10 +19,17 @@ from dfccodec.media.cut import NO_TIME
 _SCRATCH = ("matroska", "avi", "mov")
 """Formats that between them hold every codec of sound."""
 _COUNTED = ("mp2", "mp3", "ac3", "vorbis")
-"""Codecs whose packets ffmpeg's avi muxer counts right by itself; pcm and adpcm are, too."""
+"""Codecs whose packets ffmpeg's avi muxer counts right by itself; pcm is, too."""
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _TS_SOUND = ("aac", "aac_latm", "ac3", "dts", "eac3", "mp1", "mp2", "mp3", "opus", "s302m", "truehd")
 _TS_TEXT = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
+_WHOLE = ("adpcm_g722", "adpcm_yamaha", "adpcm_swf", "adpcm_ima_qt", "adpcm_adx")
+"""ADPCM whose packets say all."""
+_BLOCKS = (
+    "wmav1", "wmav2", "wmapro", "wmavoice", "wmalossless", "xma1", "xma2", "cook", "sipr", "ra_288", "atrac1",
+    "atrac3", "atrac3al", "atrac3p", "atrac3pal", "imc", "iac",
+)  # fmt: skip
+"""Other codecs whose packets are blocks of a length that stands in the container alone."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
@@ -53,6 +60,10 @@ def check_fits(name: str, info: StreamInfo) -> None:
     Raises:
         ValueError, av.error.FFmpegError: the container does not take the stream.
     """
+    if needs_container(info.codec):
+        raise ValueError("its packets cannot be decoded outside of the container that they came from")
+    if info.codec.startswith("adpcm_") and name != "nut" and (name, info.codec) != ("mov", "adpcm_ima_qt"):
+        raise ValueError(f"{name} would get a wrong length of blocks")
     if name == "mpegts" and info.codec not in _TS_SOUND + _TS_TEXT:  # its muxer writes such as data without a name
         raise ValueError(f"mpegts has no number for {info.codec}")
     scratch = av.open(io.BytesIO(), "w", format=name)
@@ -114,7 +125,7 @@ def _packet_length(info: StreamInfo) -> int:
     Raises:
         ValueError: they differ from packet to packet, or nobody knows.
     """
-    if info.codec in _COUNTED or info.codec.startswith(("pcm_", "adpcm_")):
+    if info.codec in _COUNTED or info.codec.startswith("pcm_"):
         return 0
     if info.codec == "aac":
         return 1024 * max(1, round(info.sample_rate / (_aac_rate(info.extradata) or info.sample_rate)))
@@ -144,3 +155,21 @@ def av_packet(packet: Packet, base: Fraction, stream: Stream | None = None) -> A
     if stream is not None:
         out.stream = stream
     return out
+
+
+def needs_container(codec: str) -> bool:
+    """Whether packets of sound can be decoded only with what stands in the head of their container."""
+    return codec in _BLOCKS or (codec.startswith("adpcm_") and codec not in _WHOLE)
+
+
+def decoder_of(info: StreamInfo) -> AudioCodecContext:
+    """A decoder that knows of a stream what a .dfc file does.
+
+    Raises:
+        ValueError: this ffmpeg has none.
+    """
+    decoder = cast(AudioCodecContext, av.CodecContext.create(info.codec, "r"))
+    decoder.sample_rate, decoder.layout = info.sample_rate, layout_of(info)
+    if info.extradata:
+        decoder.extradata = info.extradata
+    return decoder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support import decoded_into, encoded, moving
+from support import Pipe, decoded_into, encoded, flat_model, moving
+
+from dfccodec.codec import api
+from dfccodec.container.records import Header, Ratio, StreamInfo
+from dfccodec.errors import UsageError
+from dfccodec.media.sink import VideoSink
+from dfccodec.media.times import Span
 
 RATE = 48000
 
@@ -30,6 +38,8 @@ def film(path: Path, codec: str, sound: np.ndarray, layout: str = "mono", rate: 
         video: Any = container.add_stream("mpeg4" if path.suffix == ".avi" else "libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         stream: Any = container.add_stream(codec, rate=rate, layout=layout)
+        if codec.startswith("wma"):
+            stream.codec_context.bit_rate = 128_000
         stream.codec_context.open(strict=False)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T).reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
@@ -66,6 +76,13 @@ def onsets(samples: np.ndarray) -> list[int]:
     """Where each tone of :func:`tones` begins, to about a millisecond."""
     loud = np.flatnonzero(np.abs(samples) > 0.2)
     return [int(n) for k, n in enumerate(loud) if k == 0 or n - loud[k - 1] > RATE // 20]
+
+
+def beats(path: Path) -> list[float]:
+    """Seconds from the first picture to each tone."""
+    with av.open(str(path)) as container:
+        first = next(container.decode(video=0)).time or 0.0
+    return [n / RATE - first for n in onsets(heard(path))]
 
 
 def spoilt(source: Path, target: Path, number: int | None) -> Path:
@@ -159,3 +176,78 @@ def test_sound_that_changes_its_channels_on_the_way_is_coded_anew(tmp_path: Path
                         out.mux(packet)
     assert decoded_into(tmp_path / "out.mp4", encoded(tmp_path / "in.mkv"), audio_codec="aac") == []
     assert [round(n / RATE, 1) for n in onsets(heard(tmp_path / "out.mp4"))] == [0.5, 1.5]
+
+
+def kind(path: Path) -> str:
+    with av.open(str(path)) as container:
+        return container.streams.audio[0].codec_context.codec.canonical_name
+
+
+@pytest.mark.parametrize(
+    ("codec", "source", "rate"),
+    [
+        ("adpcm_ima_wav", ".avi", 8000), ("adpcm_ms", ".avi", 48000), ("wmav2", ".avi", 48000),
+        ("wmav2", ".asf", 48000), ("wmav1", ".asf", 48000),
+    ],
+)  # fmt: skip
+def test_sound_that_only_its_container_explains_is_stored_as_flac(
+    codec: str, source: str, rate: int, tmp_path: Path
+) -> None:
+    path = film(tmp_path / f"in{source}", codec, tones(2, [0.3, 1.5])[:, :: RATE // rate], rate=rate)
+    wanted, name = beats(path), kind(path)
+    for data in (path, Pipe(path.read_bytes())):
+        out = io.BytesIO()
+        notes = api.encode(data, out, model=flat_model(), fill="hold", budget="all").notes
+        note = f"sound track 1 ({name}) is stored as flac: its packets cannot be decoded outside of its container"
+        assert notes == (note,)
+        for suffix in (".mkv", ".mp4", ".avi"):
+            assert decoded_into(tmp_path / f"out{suffix}", out.getvalue()) == []
+            assert beats(tmp_path / f"out{suffix}") == pytest.approx(wanted, abs=0.001)  # .mkv counts milliseconds
+
+
+def test_stored_flac_ends_where_a_range_does(tmp_path: Path) -> None:
+    path = film(tmp_path / "in.avi", "adpcm_ima_wav", tones(2, [0.3, 0.95, 1.05])[:, ::6], rate=8000)
+    decoded_into(tmp_path / "out.mkv", encoded(path, span=Span.parse("0.52", "1", None)))
+    assert [round(seconds, 2) for seconds in beats(tmp_path / "out.mkv")][:1] == [0.43]
+
+
+@pytest.mark.parametrize(
+    ("codec", "source", "rate", "becomes"),
+    [
+        ("pcm_mulaw", ".avi", 8000, {".mkv": "flac", ".mp4": "flac", ".avi": "pcm_mulaw", ".mov": "pcm_mulaw"}),
+        ("pcm_alaw", ".mov", 8000, {".mkv": "flac", ".mp4": "flac"}),
+        ("g722", ".nut", 16000, {".mkv": "flac", ".avi": "pcm_s16le"}),
+        ("adpcm_yamaha", ".avi", 48000, {".mkv": "flac", ".mov": "pcm_s16le", ".avi": "pcm_s16le"}),
+        ("adpcm_ima_qt", ".mov", 48000, {".mkv": "flac", ".mov": "adpcm_ima_qt", ".avi": "pcm_s16le"}),
+        ("pcm_f32be", ".mov", 48000, {".mkv": "pcm_f32le", ".mov": "pcm_f32be"}),
+        ("pcm_s16be", ".mov", 48000, {".mkv": "pcm_s16be", ".avi": "pcm_s16le"}),
+    ],
+)  # fmt: skip
+def test_sound_without_a_place_becomes_what_loses_nothing(
+    codec: str, source: str, rate: int, becomes: dict[str, str], tmp_path: Path
+) -> None:
+    path = film(tmp_path / f"in{source}", codec, tones(2, [0.3, 1.5])[:, :: RATE // rate], rate=rate)
+    wanted, name, data = beats(path), kind(path), encoded(path)
+    for suffix, other in becomes.items():
+        notes = decoded_into(tmp_path / f"out{suffix}", data)
+        assert notes == ([f"sound track 1 ({name}) becomes {other}"] if other != name else [])
+        assert kind(tmp_path / f"out{suffix}") == other
+        assert beats(tmp_path / f"out{suffix}") == pytest.approx(wanted, abs=0.0015)  # G.722 starts 22 samples early
+
+
+def test_a_refusal_names_a_container_that_takes_the_track(tmp_path: Path) -> None:
+    header = Header(64, 48, Ratio(25, 1), Ratio(1, 25))
+    for suffix, info, message in [
+        (
+            ".webm",
+            StreamInfo(1, 0, Ratio(1, 8000), "pcm_mulaw", 8000, 1, "mono"),
+            "name an .mkv, or give --audio-codec",
+        ),
+        (".mkv", StreamInfo(1, 0, Ratio(1, 99), "wmav2", 48000, 2, "stereo"), "encode it again, or give --no-audio"),
+        (".avi", StreamInfo(1, 0, Ratio(1, 8000), "adpcm_ms", 8000, 1, "mono"), "encode it again, or give --no-audio"),
+        (".mkv", StreamInfo(1, 1, Ratio(1, 1000), "eia_608"), "name an .mov, or give --no-subtitles"),
+        (".mp4", StreamInfo(1, 1, Ratio(1, 1000), "dvb_teletext"), "name a .ts, or give --no-subtitles"),
+    ]:
+        sink = VideoSink(tmp_path / f"a{suffix}", header)
+        with pytest.raises(UsageError, match=re.escape(message)):
+            sink.declare(info)
