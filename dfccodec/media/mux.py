@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -11,6 +12,7 @@ import av
 from av.audio.layout import AudioLayout
 from av.container import OutputContainer
 from av.packet import Packet as AvPacket
+from av.packet import PacketSideData
 from av.stream import Stream
 
 from dfccodec.container.records import Packet, StreamInfo
@@ -21,11 +23,13 @@ from dfccodec.media.opening import reason
 from dfccodec.media.text_subtitles import HEADS, Cue, OneAtATime, kind_for, read, write
 from dfccodec.media.titles import name_of_track
 from dfccodec.media.transcode import Transcoded
-from dfccodec.media.untouched import av_packet, check_fits, needs_container, untouched
+from dfccodec.media.untouched import av_packet, check_fits, hidden_samples, needs_container, samples_of, untouched
 
 _EQUAL_TIMES = 0x20000
 """ffmpeg's flag of containers in which the times of packets need not rise."""
 
+_SKIP_SAMPLES = 11
+"""ffmpeg's number of side data that says how many samples are not to be heard."""
 _FIXES = {"webm": "libopus", "avi": "libmp3lame"}
 """Encoders of sound by container, where it is not aac."""
 _LOSSLESS = {"matroska": "flac", "mp4": "flac", "mov": "pcm_s16le", "avi": "pcm_s16le"}
@@ -35,26 +39,53 @@ _OTHERS = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", "avi": ".avi", "mpe
 
 
 class _Copied:
-    """Packets go through as they are."""
+    """Packets go through as they are, but for those of sound that nobody is to hear.
 
-    def __init__(self, container: OutputContainer, info: StreamInfo) -> None:
-        self._base = Fraction(info.time_base.num, info.time_base.den)
-        check_fits(container.format.name, info)
-        self.stream = untouched(container, info)
+    What a source has before 0 is the start of a decoder, or cut off by an edit list. Mp4 and Matroska can hide that;
+    elsewhere, and if it is long, it would be heard.
+    """
+
+    def __init__(self, container: OutputContainer, info: StreamInfo, known: Sequence[Packet]) -> None:
+        name = container.format.name
+        self._info, self._base = info, Fraction(info.time_base.num, info.time_base.den)
+        check_fits(name, info)
+        self._sound, self._hides, self._counts = info.kind == 0, name in ("mp4", "mov"), name == "avi"
+        first = next((packet for packet in known if self._heard(packet)), None)
+        hidden = hidden_samples(info, first) if name in ("matroska", "webm") else 0
+        self.stream = untouched(container, info, hidden)
+        self._ends = name in ("matroska", "webm")  # these say how much of a packet's end is not to be heard
         self._gap = b"\0\0" if info.codec == "mov_text" else None  # mp4 muxers fill gaps in text themselves
-        self._rising = info.kind == 0 and not container.format.flags & _EQUAL_TIMES
+        self._rising = self._sound and not container.format.flags & _EQUAL_TIMES
         self._last: int | None = None
+
+    def _heard(self, packet: Packet) -> bool:
+        """Whether a packet is to be written. A decoder starts on the one before 0; avi would play that, too."""
+        if self._hides or not self._sound or packet.pts == NO_TIME:
+            return True
+        length = max(packet.duration, 1)
+        return packet.pts + (Fraction(length, 2) if self._counts else 2 * length) > 0
 
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
         for packet in packets:
-            if packet.data != self._gap:
+            if packet.data != self._gap and self._heard(packet):
                 made = av_packet(packet, self._base, self.stream)
                 if self._rising and made.dts is not None:
                     # Where videos were joined, sound has equal times, which such a container refuses.
                     made.dts = made.dts if self._last is None else max(made.dts, self._last + 1)
                     made.pts = made.dts if made.pts is None else max(made.pts, made.dts)
                     self._last = made.dts
+                if self._ends and packet.duration:
+                    self._shorten(made, packet)
                 yield made
+
+    def _shorten(self, made: AvPacket[Stream], packet: Packet) -> None:
+        """Of a packet that lasts longer than it should, the last of a stream, say so."""
+        tick = self._base * self._info.sample_rate
+        more = round(samples_of(self._info, packet.data) - packet.duration * tick)
+        if more > tick:
+            side = PacketSideData(_SKIP_SAMPLES, 10)  # type: ignore[call-arg]  # stubs of PyAV 18 lack it
+            memoryview(side)[:] = struct.pack("<IIxx", 0, more)
+            made.set_sidedata(side)
 
     def flush(self) -> Iterator[AvPacket[Stream]]:
         return iter(())
@@ -103,7 +134,6 @@ class TrackMuxer:
 
     Attributes:
         notes: lines for people on what is lost.
-        begun: whether a packet was written; ffmpeg crashes where a stream is declared after that.
     """
 
     def __init__(
@@ -111,11 +141,14 @@ class TrackMuxer:
     ) -> None:
         self._container, self._audio_codec, self._titles = container, audio_codec, titles or {}
         self._tracks: dict[int, _Track] = {}
-        self.begun = False
         self.notes: list[str] = []
 
-    def declare(self, info: StreamInfo) -> None:
+    def declare(self, info: StreamInfo, known: Sequence[Packet] = ()) -> None:
         """Add a stream.
+
+        Args:
+            info: what is known of it.
+            known: its first packets, if there are some already.
 
         Raises:
             UsageError: the container cannot hold the codec; the message has the ways out.
@@ -124,7 +157,7 @@ class TrackMuxer:
             track = (
                 self._coded_anew(info, self._audio_codec)
                 if self._audio_codec and not info.kind
-                else self._as_it_is(info)
+                else self._as_it_is(info, known)
             )
             _label(track.stream, info, self._titles.get(info.id, ""))
         except (av.error.FFmpegError, ValueError, LookupError, ArithmeticError) as error:
@@ -137,10 +170,10 @@ class TrackMuxer:
             self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {codec} has no more")
         return track
 
-    def _as_it_is(self, info: StreamInfo) -> _Track:
+    def _as_it_is(self, info: StreamInfo, known: Sequence[Packet]) -> _Track:
         """A track of packets untouched; of another kind, where the container has no other place for it."""
         try:
-            return _Copied(self._container, info)
+            return _Copied(self._container, info, known)
         except (av.error.FFmpegError, ValueError):
             instead = _instead(self._container.format.name, info)
             if instead is None:
@@ -178,7 +211,8 @@ class TrackMuxer:
     def _mux(self, stream: int, packets: Iterator[AvPacket[Stream]]) -> None:
         try:
             for packet in packets:
-                self.begun = True
+                if self._container.format.name == "avi":  # times before 0 would move pictures off their ticks
+                    packet.pts, packet.dts = (t if t is None else max(t, 0) for t in (packet.pts, packet.dts))
                 self._container.mux(packet)
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
             fix = "another --audio-codec" if self._audio_codec else "--audio-codec"

@@ -62,7 +62,9 @@ class Conformed:
             )
         assert self._resampler is not None
         for part in self._timed(frame):
-            yield from self._resampler.resample(part)
+            heard = _from_zero(part)
+            if heard is not None:
+                yield from self._resampler.resample(heard)
 
     def rest(self) -> Iterator[AudioFrame]:
         """What is left at the end."""
@@ -89,6 +91,24 @@ class Conformed:
             part.time_base = Fraction(1, rate)
         frame.pts, self._next = said, said + frame.samples
         return out
+
+
+def _from_zero(frame: AudioFrame) -> AudioFrame | None:
+    """What of a frame does not play before 0, where sources hide the start of a decoder; None is nothing."""
+    before = -(frame.pts or 0)
+    if before <= 0:
+        return frame
+    if before >= frame.samples:
+        return None
+    out = AudioFrame(frame.format.name, frame.layout.name, frame.samples - before)
+    out.sample_rate, out.time_base, out.pts = frame.sample_rate, frame.time_base, 0
+    count = frame.layout.nb_channels
+    planes, step = (count, 1) if frame.format.is_planar else (1, count)
+    step *= frame.format.bytes
+    for plane, source in zip(out.planes[:planes], frame.planes[:planes], strict=True):
+        samples = bytes(source)[before * step : frame.samples * step]
+        plane.update(samples.ljust(plane.buffer_size, b"\0"))
+    return out
 
 
 def _silence(like: AudioFrame, samples: int) -> AudioFrame:

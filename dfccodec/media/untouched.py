@@ -30,11 +30,20 @@ _BLOCKS = (
     "atrac3", "atrac3al", "atrac3p", "atrac3pal", "imc", "iac",
 )  # fmt: skip
 """Other codecs whose packets are blocks of a length that stands in the container alone."""
+_PADDED = {"aac": ("aac", 1024), "mp3": ("libmp3lame", 1105), "opus": ("libopus", 312)}
+"""Codecs whose first samples are none of the source's: an encoder of each, and how many that has."""
+_CODEC_DELAY = b"\x56\xaa"
+"""Of Matroska: the number of the element that has the time hidden, in nanoseconds."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
-def untouched(container: OutputContainer, info: StreamInfo) -> Stream:
+def untouched(container: OutputContainer, info: StreamInfo, hidden: int = 0) -> Stream:
     """A stream for packets that are coded already.
+
+    Args:
+        container: where it goes.
+        info: what is known of it.
+        hidden: samples at its beginning that no player is to play, which Matroska says in its head.
 
     Raises:
         ValueError, av.error.FFmpegError: the container does not take the codec.
@@ -42,7 +51,7 @@ def untouched(container: OutputContainer, info: StreamInfo) -> Stream:
     if info.kind == 1 and not info.extradata:
         stream = container.add_mux_stream(info.codec)
     else:
-        stream = _from_template(container, info)
+        stream = _from_template(container, info, hidden)
     stream.time_base = Fraction(info.time_base.num, info.time_base.den)
     return stream
 
@@ -72,10 +81,12 @@ def check_fits(name: str, info: StreamInfo) -> None:
     scratch.close()
 
 
-def _from_template(container: OutputContainer, info: StreamInfo) -> Stream:
+def _from_template(container: OutputContainer, info: StreamInfo, hidden: int) -> Stream:
     """PyAV copies a stream from a template without opening its codec, but makes no template from parameters alone."""
     length = _packet_length(info) if container.format.name == "avi" and info.kind == 0 else 0
     template = _decoded(info) if length or not _has_encoder(info.codec) else _encoded(info)
+    if hidden and info.codec in _PADDED:
+        template = _hiding(info, hidden)
     stream = container.add_stream_from_template(template, opaque=True)
     context = stream.codec_context
     context.extradata = info.extradata or None
@@ -86,6 +97,44 @@ def _from_template(container: OutputContainer, info: StreamInfo) -> Stream:
             context.options = {"frame_size": str(length)}
             context.open()
     return stream
+
+
+def hidden_samples(info: StreamInfo, first: Packet | None) -> int:
+    """Samples before 0, where sound is hidden, of a stream that begins with a packet."""
+    if first is None or info.codec not in _PADDED or first.pts >= 0 or first.pts == NO_TIME:
+        return 0
+    tick = Fraction(info.time_base.num, info.time_base.den) * info.sample_rate
+    usual = int.from_bytes(info.extradata[10:12], "little") if info.codec == "opus" else _PADDED[info.codec][1]
+    found = -first.pts * tick
+    return usual if abs(found - usual) <= tick else round(found)  # containers round times
+
+
+def samples_of(info: StreamInfo, data: bytes) -> int:
+    """Samples of a packet at the stream's rate; 0 where nobody knows without decoding it."""
+    if info.codec == "opus" and data:
+        mode, frames = data[0] >> 3, {0: 1, 3: data[1] & 63 if len(data) > 1 else 0}.get(data[0] & 3, 2)
+        size = (
+            (480, 960, 1920, 2880)[mode & 3] if mode < 12 else (480, 960)[mode & 1] if mode < 16 else 120 << (mode & 3)
+        )
+        return frames * size * info.sample_rate // 48000
+    return (1152 if info.sample_rate >= 32000 else 576) if info.codec == "mp3" else 0
+
+
+def _hiding(info: StreamInfo, samples: int) -> Stream:
+    """A template that hides samples: PyAV lets nobody say so, but takes it from a file that does."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as scratch:
+        stream = scratch.add_stream(_PADDED[info.codec][0], rate=info.sample_rate, layout="stereo")
+        scratch.start_encoding()
+        packet: AvPacket[Stream] = AvPacket(bytes(64))
+        packet.pts = packet.dts = 0
+        packet.stream, packet.time_base = stream, Fraction(1, info.sample_rate)
+        scratch.mux(packet)
+    data = file.getvalue()
+    place = data.index(_CODEC_DELAY) + len(_CODEC_DELAY) + 1
+    size = data[place - 1] & 7  # bytes of the number that follows
+    delay = min(round(samples * 10**9 / info.sample_rate), 256**size - 1)
+    return av.open(io.BytesIO(data[:place] + delay.to_bytes(size, "big") + data[place + size :])).streams[0]
 
 
 def _has_encoder(codec: str) -> bool:

@@ -163,6 +163,7 @@ def test_sound_in_avi_keeps_its_time(codec: str, tmp_path: Path) -> None:
     source = write_av(tmp_path / "in.mkv", moving(40), [codec])
     back(coded(source), tmp_path / "out.avi")
     rows, rows2 = demuxed(source)[1][0], demuxed(tmp_path / "out.avi")[1][0]
+    rows = [r for r in rows if (r.pts or 0) + (r.duration or 0) / 2 > 0]  # what is hidden before 0 would be heard
     assert [r.data for r in rows2] == [r.data for r in rows]
     with av.open(str(tmp_path / "out.avi")) as container:
         stream = container.streams.audio[0]
@@ -269,7 +270,7 @@ def test_channels_are_those_the_encoder_takes(codec: str, channels: int, tmp_pat
     notes = back(coded(source), tmp_path / "a.mkv", audio_codec=codec)
     with av.open(str(tmp_path / "a.mkv")) as container:
         assert container.streams.audio[0].codec_context.channels == channels
-        assert sum(f.samples for f in container.decode(audio=0)) >= 4 * 1536
+        assert sum(f.samples for f in container.decode(audio=0)) >= 4 * 1536 - 256  # of AC-3 the first are hidden
     lost = ["sound track 1 (ac3) becomes stereo: libmp3lame has no more"]
     assert notes == (lost if channels == 2 else [])
 

@@ -4,85 +4,20 @@ from __future__ import annotations
 
 import io
 import re
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from support import Pipe, decoded_into, encoded, flat_model, moving
+from sounds import RATE, beats, film, heard, onsets, tones
+from support import Pipe, decoded_into, encoded, flat_model
 
 from dfccodec.codec import api
 from dfccodec.container.records import Header, Ratio, StreamInfo
 from dfccodec.errors import UsageError
 from dfccodec.media.sink import VideoSink
 from dfccodec.media.times import Span
-
-RATE = 48000
-
-
-def tones(seconds: float, bursts: list[float], channels: int = 1) -> np.ndarray:
-    """Silence with a tone of 20 ms at each of some times, (channels, samples)."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    wave = np.zeros(len(time), np.float32)
-    for begin in bursts:
-        inside = (time >= begin) & (time < begin + 0.02)
-        wave[inside] = 0.5 * np.sin(2 * np.pi * 1000 * time[inside])
-    return np.repeat(wave[None], channels, 0)
-
-
-def film(path: Path, codec: str, sound: np.ndarray, layout: str = "mono", rate: int = RATE, seconds: float = 2) -> Path:
-    """A file of moving pictures and a track of sound, (channels, samples) in -1...1."""
-    with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("mpeg4" if path.suffix == ".avi" else "libx264", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        stream: Any = container.add_stream(codec, rate=rate, layout=layout)
-        if codec.startswith("wma"):
-            stream.codec_context.bit_rate = 128_000
-        stream.codec_context.open(strict=False)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T).reshape(1, -1), format="flt", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
-        context = stream.codec_context
-        resampler = av.AudioResampler(context.format, layout, rate, context.frame_size or 1024)
-        for picture in moving(round(seconds * 25)):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(video.encode(None))
-        for part in resampler.resample(frame) + resampler.resample(None):
-            if part.samples == (context.frame_size or part.samples):
-                container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
-    return path
-
-
-def heard(path: Path) -> np.ndarray:
-    """The first channel of a file's first sound track as a player plays it, at RATE, from time 0 on."""
-    out = np.zeros(RATE * 60, np.float32)
-    last = 0
-    with av.open(str(path)) as container:
-        resampler: Any = None
-        for frame in container.decode(audio=0):
-            resampler = resampler or av.AudioResampler("fltp", frame.layout, RATE)
-            for part in resampler.resample(frame):
-                samples = part.to_ndarray()[0]
-                begin = round(part.pts * part.time_base * RATE)
-                first = max(0, -begin)
-                out[begin + first : begin + len(samples)] = samples[first:]
-                last = begin + len(samples)
-    return out[:last]
-
-
-def onsets(samples: np.ndarray) -> list[int]:
-    """Where each tone of :func:`tones` begins, to about a millisecond."""
-    loud = np.flatnonzero(np.abs(samples) > 0.2)
-    return [int(n) for k, n in enumerate(loud) if k == 0 or n - loud[k - 1] > RATE // 20]
-
-
-def beats(path: Path) -> list[float]:
-    """Seconds from the first picture to each tone."""
-    with av.open(str(path)) as container:
-        first = next(container.decode(video=0)).time or 0.0
-    return [n / RATE - first for n in onsets(heard(path))]
 
 
 def spoilt(source: Path, target: Path, number: int | None) -> Path:
@@ -202,7 +137,8 @@ def test_sound_that_only_its_container_explains_is_stored_as_flac(
         assert notes == (note,)
         for suffix in (".mkv", ".mp4", ".avi"):
             assert decoded_into(tmp_path / f"out{suffix}", out.getvalue()) == []
-            assert beats(tmp_path / f"out{suffix}") == pytest.approx(wanted, abs=0.001)  # .mkv counts milliseconds
+            slack = 0.05 if suffix == ".avi" else 0.001  # .avi counts packets, .mkv milliseconds
+            assert beats(tmp_path / f"out{suffix}") == pytest.approx(wanted, abs=slack)
 
 
 def test_stored_flac_ends_where_a_range_does(tmp_path: Path) -> None:
