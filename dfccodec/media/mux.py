@@ -30,6 +30,13 @@ _EQUAL_TIMES = 0x20000
 
 _SKIP_SAMPLES = 11
 """ffmpeg's number of side data that says how many samples are not to be heard."""
+_FORCED = 0x40
+"""Disposition of subtitles that are shown even to who wants none."""
+_MACINTOSH = {
+    "deu": "ger", "ell": "gre", "isl": "ice", "mkd": "mac", "nld": "dut", "sqi": "alb", "swe": "sve", "zho": "chi",
+    "cze": "ces", "fre": "fra", "rum": "ron", "slo": "slk",
+}  # fmt: skip
+"""Languages under the names that ffmpeg's list of QuickTime's has."""
 _FIXES = {"webm": "libopus", "avi": "libmp3lame"}
 """Encoders of sound by container, where it is not aac."""
 _LOSSLESS = {"matroska": "flac", "mp4": "flac", "mov": "pcm_s16le", "avi": "pcm_s16le"}
@@ -159,10 +166,14 @@ class TrackMuxer:
                 if self._audio_codec and not info.kind
                 else self._as_it_is(info, known)
             )
-            _label(track.stream, info, self._titles.get(info.id, ""))
+            _label(track.stream, info, self._titles.get(info.id, ""), self._container.format.name)
         except (av.error.FFmpegError, ValueError, LookupError, ArithmeticError) as error:
             raise UsageError(self._refusal(info, reason(error))) from None
         self._tracks[info.id] = track
+        if info.disposition & _FORCED and self._container.format.name == "mov":
+            self.notes.append(
+                f"{name_of_track(info)} is forced, which mov does not say: name an .mp4 or .mkv to keep it"
+            )
 
     def _coded_anew(self, info: StreamInfo, codec: str) -> _Track:
         track = Transcoded(self._container, info, codec, Broken(self.notes, f"{name_of_track(info)}'s"))
@@ -250,8 +261,9 @@ def _takes(container: str, info: StreamInfo) -> bool:
     return _fits(container, info) or _instead(container, info) is not None
 
 
-def _label(stream: Stream, info: StreamInfo, title: str) -> None:
-    for key, value in (("language", info.language), ("title", title)):
+def _label(stream: Stream, info: StreamInfo, title: str, container: str) -> None:
+    language = _MACINTOSH.get(info.language, info.language) if container == "mov" else info.language
+    for key, value in (("language", language), ("title", title)):
         if value:
             stream.metadata[key] = value
     stream.disposition = info.disposition  # type: ignore[assignment]

@@ -336,6 +336,30 @@ def test_titles_of_tracks_and_which_is_the_default_come_back(suffix: str, tmp_pa
         assert [int(s.disposition) & 0x9 for s in sounds] == [0x8, 0x1]
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_forced_subtitles_and_languages_come_back(suffix: str, tmp_path: Path) -> None:
+    infos = [
+        StreamInfo(1, 1, Ratio(1, 1000), "subrip", language="deu", disposition=0x41),  # forced, default
+        StreamInfo(2, 1, Ratio(1, 1000), "subrip", language="fra", disposition=0x80),  # for the hearing impaired
+    ]
+    tags = [("TRACK001NAME", "Signs"), ("TRACK002NAME", "All")]
+    with VideoSink(source := tmp_path / "in.mkv", Header(64, 48, Ratio(25, 1), Ratio(1, 25)), tags=tags) as sink:
+        for info in infos:
+            sink.declare(info)
+            sink.packets(info.id, [Packet(100, 100, 300, b"hello")])
+        for n, frame in enumerate(moving(25)):
+            sink.write(frame, n, 1)
+    notes = back(coded(source), out := tmp_path / f"out{suffix}")
+    with av.open(str(out)) as container:
+        texts = container.streams.subtitles
+        assert [title_of(s) for s in texts] == ["Signs", "All"]
+        assert [s.language for s in texts] == [{".mov": "ger"}.get(suffix, "deu"), "fra"]
+        if suffix != ".mov":
+            assert [int(s.disposition) & 0xFF for s in texts] == [0x41, 0x80]
+    told = "subtitle track 1 (subrip, deu) is forced, which mov does not say: name an .mp4 or .mkv to keep it"
+    assert (told in notes) == (suffix == ".mov")
+
+
 def test_chapters_as_tags() -> None:
     chapters = [Chapter(Fraction(0), Fraction(1, 3), "α"), Chapter(Fraction(1, 3), Fraction(7300))]
     found, others = from_tags([("title", "x"), *to_tags(chapters)])
