@@ -47,10 +47,29 @@ def title_of(stream: Stream) -> str:
     return str(stream.metadata.get("title") or stream.metadata.get("name") or "")
 
 
-def choose(container: InputContainer, audio: bool, subtitles: bool) -> list[Stream]:
-    """The streams to carry."""
+def choose(container: InputContainer, audio: bool, subtitles: bool, picture: int | None = None) -> list[Stream]:
+    """The streams to carry.
+
+    Args:
+        container: of the source.
+        audio, subtitles: which kinds are wanted.
+        picture: the number of the stream that is the picture; of a broadcast of several programmes only its own counts.
+    """
     wanted = {"audio": audio, "subtitle": subtitles}
-    return [s for s in container.streams if wanted.get(s.type) and describe(s) is not None][:MAX_STREAMS]
+    found = [s for s in container.streams if wanted.get(s.type) and describe(s) is not None]
+    return [s for s in found if in_programme(container, s, picture)][:MAX_STREAMS]
+
+
+def in_programme(container: InputContainer, stream: Stream, picture: int | None) -> bool:
+    """Whether a stream belongs to the programme of a picture; PyAV shows no programmes, but picks within them."""
+    best = container.streams.best
+    if picture is None or container.format.name != "mpegts" or len(container.streams.video) < 2:
+        return True
+    other = best("video", related=stream)
+    if other is None or other.index == picture:
+        return True
+    mine, its = best("audio", related=container.streams[picture]), best("audio", related=other)
+    return mine is not None and its is not None and mine.index == its.index  # two pictures of one programme
 
 
 class Tracks:
@@ -64,6 +83,7 @@ class Tracks:
         cut_off: leave out what nobody asked for by :meth:`until`.
         splices: where the pictures' time begins anew, a list that grows as they are read.
         notes: lines for people, which grows by those on packets that do not decode, where they have to.
+        picture: the number of the source's stream that is the picture.
 
     Attributes:
         streams: what is carried; ids are the source's numbers of streams.
@@ -81,12 +101,13 @@ class Tracks:
         cut_off: bool = False,
         splices: list[Splice] | None = None,
         notes: list[str] | None = None,
+        picture: int | None = None,
     ) -> None:
         self._queue: deque[AvPacket[Stream] | None] | None = deque() if isinstance(source, InputContainer) else None
-        self._source, self._choice = source, (audio, subtitles)
+        self._source, self._choice, self._picture = source, (audio, subtitles), picture
         notes = [] if notes is None else notes
         self._container = source if isinstance(source, InputContainer) else open_input(source)
-        self.chosen = choose(self._container, audio, subtitles)
+        self.chosen = choose(self._container, audio, subtitles, picture)
         described = {s.index: (s, info) for s in self.chosen if (info := describe(s)) is not None}
         made = {ident: stored_as_flac(s, info, notes) for ident, (s, info) in described.items()}
         self._anew = {ident: track for ident, track in made.items() if track is not None}
@@ -175,7 +196,7 @@ class Tracks:
         """Bytes of all packets, by reading the source once more; 0 for a pipe, which cannot say."""
         if isinstance(self._source, InputContainer):
             return 0
-        again = Tracks(self._source, *self._choice, self._begin)
+        again = Tracks(self._source, *self._choice, self._begin, picture=self._picture)
         try:
             return sum(len(p.data) + 25 for _, packets in again.until(None) for p in packets)
         finally:
