@@ -22,6 +22,7 @@ from dfccodec.media.cut import NO_TIME, cut
 from dfccodec.media.opening import name_of, open_input, reason
 from dfccodec.media.stored_sound import stored_as_flac
 from dfccodec.media.timestamps import FollowingTimes, Splice
+from dfccodec.media.untouched import samples_of
 
 _KINDS = {"audio": 0, "subtitle": 1}
 _DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
@@ -237,8 +238,19 @@ class Tracks:
         else:
             more = round(shift / Fraction(packet.time_base))
             pts, dts = (NO_TIME if t is None else t + more for t in (packet.pts, packet.dts))
-            made = [Packet(pts, dts, min(packet.duration or 0, 2**32 - 1), bytes(packet), packet.is_keyframe)]
+            length = self._length(packet, self._infos[ident])
+            made = [Packet(pts, dts, min(length, 2**32 - 1), bytes(packet), packet.is_keyframe)]
         return [record for one in made if (record := self._cut_in(one, ident)) is not None]
+
+    def _length(self, packet: AvPacket[Stream], info: StreamInfo) -> int:
+        """Ticks that a packet lasts, without the padding at the end of a stream."""
+        whole = samples_of(info, bytes(packet))
+        if not whole or not packet.has_sidedata("skip_samples"):
+            return packet.duration or 0
+        padding = int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[4:8], "little")
+        if not padding:
+            return packet.duration or 0
+        return max(1, round(Fraction(whole - padding, info.sample_rate) / Fraction(packet.time_base)))
 
     def _cut_in(self, record: Packet, ident: int) -> Packet | None:
         return cut(record, self._infos[ident], self._begin, None) if self._begin else record

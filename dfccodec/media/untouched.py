@@ -131,7 +131,7 @@ def _hiding(info: StreamInfo, samples: int) -> Stream:
         packet.stream, packet.time_base = stream, Fraction(1, info.sample_rate)
         scratch.mux(packet)
     data = file.getvalue()
-    place = data.index(_CODEC_DELAY) + len(_CODEC_DELAY) + 1
+    place = data.rindex(_CODEC_DELAY) + len(_CODEC_DELAY) + 1  # the last: before it there are random numbers
     size = data[place - 1] & 7  # bytes of the number that follows
     delay = min(round(samples * 10**9 / info.sample_rate), 256**size - 1)
     return av.open(io.BytesIO(data[:place] + delay.to_bytes(size, "big") + data[place + size :])).streams[0]
