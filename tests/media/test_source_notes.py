@@ -123,3 +123,26 @@ def test_sound_of_another_programme_stays_away(sounds: int, tmp_path: Path) -> N
         assert set(carried(encoded(path, video=number))) == own
         assert sum("(audio, mp2) is not carried: it belongs to another programme" in note for note in said) == sounds
     assert len(carried(encoded(Pipe(path.read_bytes())))) == sounds
+
+
+def test_two_pictures_of_one_programme_share_their_sound(tmp_path: Path) -> None:
+    path = tmp_path / "in.ts"
+    with av.open(str(path), "w") as container:
+        videos: list[Any] = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for number, video in enumerate(videos):
+            video.width, video.height, video.pix_fmt = 64, 48 + 48 * number, "yuv420p"
+        tracks: list[Any] = [container.add_stream("mp2", rate=48000, layout="mono") for _ in range(2)]
+        for frame in moving(25):
+            for number, video in enumerate(videos):
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(64, 48 + 48 * number)
+                container.mux(video.encode(picture))
+        for video in videos:
+            container.mux(video.encode(None))
+        for track in tracks:
+            for n in range(40):
+                sound = av.AudioFrame("s16", "mono", 1152)
+                sound.sample_rate, sound.pts = 48000, n * 1152
+                container.mux(track.encode(sound))
+            container.mux(track.encode(None))
+    for number in (0, 1):
+        assert len(carried(encoded(path, video=number))) == 2
