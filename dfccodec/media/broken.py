@@ -1,4 +1,4 @@
-"""Packets of pictures that are damaged: passed over or shown as far as they decode, as players do, and counted."""
+"""Damaged packets of pictures and sound: passed over or shown as far as they decode, as players do, and counted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ class Broken:
 
     Args:
         notes: lines for people, to which one of each kind is added that is kept up to date.
+        whose: the packets are, for people.
 
     Attributes:
         why: of the first packet that did not decode.
     """
 
-    def __init__(self, notes: list[str]) -> None:
-        self._notes = notes
+    def __init__(self, notes: list[str], whose: str = "the picture") -> None:
+        self._notes, self._whose = notes, whose
         self._places: dict[str, int] = {}
         self._lost = self._cut = self._damaged = 0
         self.why = ""
@@ -23,14 +24,14 @@ class Broken:
         """One more packet does not decode."""
         self.why = self.why or why
         self._lost += 1
-        what = "packets of the picture do not decode and are"
-        what = what if self._lost > 1 else "packet of the picture does not decode and is"
+        what = f"packets of {self._whose} do not decode and are"
+        what = what if self._lost > 1 else f"packet of {self._whose} does not decode and is"
         self._say("lost", f"{self._lost} {what} passed over: {self.why}")
 
     def cut(self) -> None:
         """One more packet is not whole, by the container's word."""
         self._cut += 1
-        what = "packets of the picture are" if self._cut > 1 else "packet of the picture is"
+        what = f"packets of {self._whose} are" if self._cut > 1 else f"packet of {self._whose} is"
         self._say("cut", f"{self._cut} {what} cut short or damaged: what decodes of it is kept")
 
     def damaged(self) -> None:

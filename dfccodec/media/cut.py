@@ -29,12 +29,6 @@ def earlier(packet: Packet, info: StreamInfo, seconds: Fraction) -> Packet:
     return dataclasses.replace(packet, pts=pts, dts=dts)
 
 
-def not_negative(packet: Packet) -> Packet:
-    """A packet with no time before 0."""
-    pts, dts = (t if t == NO_TIME else max(t, 0) for t in (packet.pts, packet.dts))
-    return dataclasses.replace(packet, pts=pts, dts=dts)
-
-
 def inside(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
     """A packet, its time as it is; None for one that plays wholly outside [begin, end), in seconds.
 

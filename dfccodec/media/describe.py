@@ -7,14 +7,15 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dfccodec.media.orientation import orientation
+from dfccodec.media.orientation import orientation, side_data
 from dfccodec.media.picture import SourceInfo
 from dfccodec.media.scale import aspect_after
-from dfccodec.media.tracks import choose
+from dfccodec.media.tracks import choose, in_programme
 
 _NO_TIMES = 0x80
 """ffmpeg's flag of formats without timestamps: bare H.264 and the like."""
@@ -97,16 +98,21 @@ def left_out(
         audio, subtitles: whether sound and subtitles are wanted.
         by_default: nobody has named the picture's stream; then the note on another says how.
     """
-    carried = {video.index, *(s.index for s in choose(container, audio, subtitles))}
+    carried = {video.index, *(s.index for s in choose(container, audio, subtitles, video.index))}
     asked = {"audio": audio, "subtitle": subtitles}
     videos = list(container.streams.video)
     notes = []
     for stream in container.streams:
-        if stream.index in carried or not asked.get(stream.type, True):
+        name = getattr(stream, "name", "")
+        chapters = (
+            stream.type == "data" and name == "bin_data" and bool(container.chapters())
+        )  # of mp4: they are carried
+        if stream.index in carried or not asked.get(stream.type, True) or chapters:
             continue
         kind = "cover picture" if stream.disposition & Disposition.attached_pic else stream.type
-        name = getattr(stream, "name", "")
         note = f"stream {stream.index} ({kind}{', ' + name if name else ''}) is not carried"
+        if not in_programme(container, stream, video.index) and stream.type in asked:
+            note += ": it belongs to another programme"
         if stream in videos and by_default:
             note += f"; --video {videos.index(stream)} takes it for the picture"
         notes.append(note)
@@ -114,7 +120,7 @@ def left_out(
 
 
 def picture_notes(first: VideoFrame, stream: VideoStream) -> list[str]:
-    """What a picture has that a .dfc file has not: a matrix that nobody converts, transparency, bits, high range.
+    """What a picture has that a .dfc file has not: transparency, bits, high range, captions, a second view.
 
     Args:
         first: the first frame.
@@ -125,6 +131,15 @@ def picture_notes(first: VideoFrame, stream: VideoStream) -> list[str]:
         notes.append(f"colour matrix {int(first.colorspace)} cannot be converted: colours are taken for BT.601")
     if is_transparent(first, stream):
         notes.append("the picture's transparency is dropped")
+    mode = str(stream.metadata.get("stereo_mode", stream.metadata.get("STEREO_MODE", "mono")))
+    beside = side_data(first)
+    if mode != "mono" or any(beside.get(Type.STEREO3D, b"")[:4]):  # the first number is 0 for a flat picture
+        how = f" ({mode})" if mode != "mono" else ""
+        notes.append(f"the picture is of two views{how}: they are kept, but not that they are two")
+    if Type.SPHERICAL in beside:
+        notes.append("the picture is of all directions: it is kept, but players will show it flat")
+    if Type.A53_CC in beside:
+        notes.append("closed captions inside of the pictures are not carried")
     bits = max((c.bits for c in first.format.components), default=8)
     high = _HIGH_RANGE.get(int(stream.codec_context.color_trc), "")
     if bits > 8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 from collections.abc import Iterable
@@ -9,6 +10,13 @@ from typing import cast
 
 from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
+
+
+def side_data(frame: VideoFrame) -> dict[Type, bytes]:
+    """What ffmpeg has beside a frame, by kind; empty where there is a kind, such as EXIF, that PyAV has no name for."""
+    with contextlib.suppress(ValueError):
+        return {data.type: bytes(data) for data in cast(Iterable[SideData], frame.side_data)}
+    return {}
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -21,9 +22,9 @@ from dfccodec.container.records import Header, Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.media import chapters, titles
 from dfccodec.media.colour import CONVERT
-from dfccodec.media.cut import earlier, not_negative
+from dfccodec.media.cut import earlier
 from dfccodec.media.encoders import OPTIONS, matrix_of, picture_format
-from dfccodec.media.mux import TrackMuxer, name_of_track
+from dfccodec.media.mux import TrackMuxer
 from dfccodec.media.output_clock import ConstantRate, avi_rate, start_of, usual_rate
 from dfccodec.media.output_format import check_output, fitting_tags, muxer_options, nominal_rate
 from dfccodec.media.pipe import Pipe
@@ -110,6 +111,7 @@ class VideoSink:
         self._held: list[tuple[int, Sequence[Packet]]] = []  # what comes before the first picture
         self._single = Path(self._name or path) if name == "image2" and "%" not in path.name else None
         self._mute = name in _MUTE
+        self._audio_codec = audio_codec
         named, self._tags = titles.from_tags(tags)
         self._tracks = TrackMuxer(self._container, audio_codec, named)
         self.notes = self._tracks.notes
@@ -157,12 +159,17 @@ class VideoSink:
         """
         if self._mute:
             name = self._container.format.name
-            self.notes.append(f"{name_of_track(info)} is left out: {name} has no room")
+            self.notes.append(f"{titles.name_of_track(info)} is left out: {name} has no room")
         elif self._start is not None:  # ffmpeg has written the head of the file
-            self.notes.append(f"{name_of_track(info)} is left out: declared too late")
+            self.notes.append(f"{titles.name_of_track(info)} is left out: declared too late")
         else:
-            self._tracks.declare(info)
+            self._try(info)
             self._streams[info.id] = info
+
+    def _try(self, info: StreamInfo) -> None:
+        """Declare a stream in an output that is never written: what is refused is refused before any work."""
+        with contextlib.closing(av.open(io.BytesIO(), "w", format=self._container.format.name)) as scratch:
+            TrackMuxer(scratch, self._audio_codec).declare(info)
 
     def packets(self, stream: int, packets: Sequence[Packet]) -> None:
         """Write packets of a stream that was declared; those before the first picture wait for it."""
@@ -173,8 +180,6 @@ class VideoSink:
             return
         if self._start:
             packets = [earlier(packet, self._streams[stream], self._start) for packet in packets]
-        if self._ticks:  # a time before 0 would move the pictures off their ticks
-            packets = [not_negative(packet) for packet in packets]
         with self._failing():
             self._tracks.packets(stream, packets)
 
@@ -187,6 +192,9 @@ class VideoSink:
         if not self._mute:
             with self._failing():
                 self._tag(self._start)
+        for info in self._streams.values():
+            mine = (packet for ident, packets in held if ident == info.id for packet in packets)
+            self._tracks.declare(info, [earlier(packet, info, self._start) for packet in mine])
         for ident, packets in held:
             self.packets(ident, packets)
 

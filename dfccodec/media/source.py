@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
@@ -85,8 +86,9 @@ class VideoSource:
             raise
         # Threads of ffmpeg's by frame lose the frames that are in the making when a packet does not decode.
         self._stream.thread_type = "SLICE"
-        self._passing = Tracks(self._container, audio, subtitles) if self._feed else None
         self.notes = left_out(self._container, self._stream, audio, subtitles, video is None)
+        self._taken = partial(Tracks, notes=self.notes, picture=self._stream.index)
+        self._passing = self._taken(self._container, audio, subtitles) if self._feed else None
         self._broken = Broken(self.notes)
         self._span, self._seen, self._packets_seen = span, 0, 0
         self._short = False  # whether the source ends before its container says
@@ -101,7 +103,7 @@ class VideoSource:
         self._first: tuple[VideoFrame, int] | None = (first, begin)
         self._zero = 0 if span.whole else begin
         self._start = self._zero * self._time_base
-        carried = choose(self._container, audio, subtitles)
+        carried = choose(self._container, audio, subtitles, self._stream.index)
         named = [*chapters.to_tags(self._chapters()), *titles.to_tags({s.index: title_of(s) for s in carried})]
         self.info = described(self._container, self._stream, first, bytes_, (self._rate, self._time_base), named)
         if self._passing:
@@ -125,7 +127,7 @@ class VideoSource:
     def tracks(self) -> Tracks:
         """Sound and subtitles, in step with the pictures; close it when done. Of a pipe there is only one."""
         splices = self._times.splices
-        return self._passing or Tracks(self._source, *self._choice, self._start, self._span.ends, splices)
+        return self._passing or self._taken(self._source, *self._choice, self._start, self._span.ends, splices)
 
     def _sought(self) -> int | None:
         """Go to the last key frame before a range that begins far on; returns the timestamp of the video's first."""

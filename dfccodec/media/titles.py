@@ -1,11 +1,15 @@
-"""Titles of tracks as tags: TRACK001NAME is that of stream 1 (SPEC.md 5.5)."""
+"""Names of tracks: for people, and as tags: TRACK001NAME is that of stream 1 (SPEC.md 5.5)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
+from dfccodec.container.records import StreamInfo
+from dfccodec.text import shown
+
 _KEY = re.compile(r"TRACK([0-9]{3,5})NAME", re.IGNORECASE)
+_KINDS = ("sound", "subtitle", "data")
 
 
 def to_tags(titles: Mapping[int, str]) -> list[tuple[str, str]]:
@@ -22,3 +26,8 @@ def from_tags(tags: Iterable[tuple[str, str]]) -> tuple[dict[int, str], list[tup
         else:
             others.append((key, value))
     return titles, others
+
+
+def name_of_track(info: StreamInfo) -> str:
+    """A track for people: kind, number, codec, language."""
+    return shown(f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})")

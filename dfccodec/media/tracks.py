@@ -1,4 +1,4 @@
-"""Sound and subtitles of a source as packets, untouched, in the order and at the times they play."""
+"""Sound and subtitles of a source as packets, untouched where it can be, in the order and at the times they play."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from dfccodec.errors import InputError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media.cut import NO_TIME, cut
 from dfccodec.media.opening import name_of, open_input, reason
+from dfccodec.media.stored_sound import stored_as_flac
 from dfccodec.media.timestamps import FollowingTimes, Splice
+from dfccodec.media.untouched import samples_of
 
 _KINDS = {"audio": 0, "subtitle": 1}
 _DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
@@ -46,10 +48,29 @@ def title_of(stream: Stream) -> str:
     return str(stream.metadata.get("title") or stream.metadata.get("name") or "")
 
 
-def choose(container: InputContainer, audio: bool, subtitles: bool) -> list[Stream]:
-    """The streams to carry."""
+def choose(container: InputContainer, audio: bool, subtitles: bool, picture: int | None = None) -> list[Stream]:
+    """The streams to carry.
+
+    Args:
+        container: of the source.
+        audio, subtitles: which kinds are wanted.
+        picture: the number of the stream that is the picture; of a broadcast of several programmes only its own counts.
+    """
     wanted = {"audio": audio, "subtitle": subtitles}
-    return [s for s in container.streams if wanted.get(s.type) and describe(s) is not None][:MAX_STREAMS]
+    found = [s for s in container.streams if wanted.get(s.type) and describe(s) is not None]
+    return [s for s in found if in_programme(container, s, picture)][:MAX_STREAMS]
+
+
+def in_programme(container: InputContainer, stream: Stream, picture: int | None) -> bool:
+    """Whether a stream belongs to the programme of a picture; PyAV shows no programmes, but picks within them."""
+    best = container.streams.best
+    if picture is None or container.format.name != "mpegts" or len(container.streams.video) < 2:
+        return True
+    other = best("video", related=stream)
+    if other is None or other.index == picture:
+        return True
+    mine, its = best("audio", related=container.streams[picture]), best("audio", related=other)
+    return mine is not None and its is not None and mine.index == its.index  # two pictures of one programme
 
 
 class Tracks:
@@ -62,6 +83,8 @@ class Tracks:
         begin: seconds; what ends before is left out, and times count from here.
         cut_off: leave out what nobody asked for by :meth:`until`.
         splices: where the pictures' time begins anew, a list that grows as they are read.
+        notes: lines for people, which grows by those on packets that do not decode, where they have to.
+        picture: the number of the source's stream that is the picture.
 
     Attributes:
         streams: what is carried; ids are the source's numbers of streams.
@@ -78,12 +101,18 @@ class Tracks:
         begin: Fraction = Fraction(0),
         cut_off: bool = False,
         splices: list[Splice] | None = None,
+        notes: list[str] | None = None,
+        picture: int | None = None,
     ) -> None:
         self._queue: deque[AvPacket[Stream] | None] | None = deque() if isinstance(source, InputContainer) else None
-        self._source, self._choice = source, (audio, subtitles)
+        self._source, self._choice, self._picture = source, (audio, subtitles), picture
+        notes = [] if notes is None else notes
         self._container = source if isinstance(source, InputContainer) else open_input(source)
-        self.chosen = choose(self._container, audio, subtitles)
-        self.streams = [info for s in self.chosen if (info := describe(s)) is not None]
+        self.chosen = choose(self._container, audio, subtitles, picture)
+        described = {s.index: (s, info) for s in self.chosen if (info := describe(s)) is not None}
+        made = {ident: stored_as_flac(s, info, notes) for ident, (s, info) in described.items()}
+        self._anew = {ident: track for ident, track in made.items() if track is not None}
+        self.streams = [self._anew[ident].info if ident in self._anew else i for ident, (_, i) in described.items()]
         self._infos = {info.id: info for info in self.streams}
         self._begin, self._cut = begin, cut_off
         self._times = FollowingTimes([] if splices is None else splices)
@@ -130,14 +159,15 @@ class Tracks:
             if shift is None or late:
                 self._ahead, self._waited = packet, shift is None
                 break
-            record = self._record(packet, shift)
-            if record is not None:
+            for record in self._records(packet, shift):
                 waiting.setdefault(packet.stream_index, []).append(record)
                 size += len(record.data)
             if size > _BATCH:
                 yield from waiting.items()
                 waiting, size = {}, 0
         yield from waiting.items()
+        if end is None:
+            yield from self._last()
 
     def _shift(self, packet: AvPacket[Stream], last: bool) -> Fraction | None:
         """Seconds to add to a packet's time; None if it has to wait until more of the pictures is read."""
@@ -153,14 +183,21 @@ class Tracks:
         return shift
 
     def rest(self) -> Iterator[tuple[int, list[Packet]]]:
-        """What is left when the pictures have ended; nothing where a range was cut."""
-        return iter(()) if self._cut else self.until(None)
+        """What is left when the pictures have ended; of a range that was cut only what coders hold."""
+        return self._last() if self._cut else self.until(None)
+
+    def _last(self) -> Iterator[tuple[int, list[Packet]]]:
+        """What coders still hold."""
+        for ident, track in self._anew.items():
+            records = [record for packet in track.rest() if (record := self._cut_in(packet, ident)) is not None]
+            if records:
+                yield ident, records
 
     def size(self) -> int:
         """Bytes of all packets, by reading the source once more; 0 for a pipe, which cannot say."""
         if isinstance(self._source, InputContainer):
             return 0
-        again = Tracks(self._source, *self._choice, self._begin)
+        again = Tracks(self._source, *self._choice, self._begin, picture=self._picture)
         try:
             return sum(len(p.data) + 25 for _, packets in again.until(None) for p in packets)
         finally:
@@ -193,9 +230,27 @@ class Tracks:
             name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
             raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
 
-    def _record(self, packet: AvPacket[Stream], shift: Fraction) -> Packet | None:
-        """A packet with times from `begin` on, `shift` seconds later; None for one that ends before."""
-        more = round(shift / Fraction(packet.time_base))
-        pts, dts = (NO_TIME if t is None else t + more for t in (packet.pts, packet.dts))
-        record = Packet(pts, dts, min(packet.duration or 0, 2**32 - 1), bytes(packet), packet.is_keyframe)
-        return cut(record, self._infos[packet.stream_index], self._begin, None) if self._begin else record
+    def _records(self, packet: AvPacket[Stream], shift: Fraction) -> list[Packet]:
+        """A packet, or what it becomes, with times from `begin` on, `shift` seconds later; none that ends before."""
+        ident = packet.stream_index
+        if ident in self._anew:
+            made = self._anew[ident].packets(packet, shift)
+        else:
+            more = round(shift / Fraction(packet.time_base))
+            pts, dts = (NO_TIME if t is None else t + more for t in (packet.pts, packet.dts))
+            length = self._length(packet, self._infos[ident])
+            made = [Packet(pts, dts, min(length, 2**32 - 1), bytes(packet), packet.is_keyframe)]
+        return [record for one in made if (record := self._cut_in(one, ident)) is not None]
+
+    def _length(self, packet: AvPacket[Stream], info: StreamInfo) -> int:
+        """Ticks that a packet lasts, without the padding at the end of a stream."""
+        whole = samples_of(info, bytes(packet))
+        if not whole or not packet.has_sidedata("skip_samples"):
+            return packet.duration or 0
+        padding = int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[4:8], "little")
+        if not padding:
+            return packet.duration or 0
+        return max(1, round(Fraction(whole - padding, info.sample_rate) / Fraction(packet.time_base)))
+
+    def _cut_in(self, record: Packet, ident: int) -> Packet | None:
+        return cut(record, self._infos[ident], self._begin, None) if self._begin else record

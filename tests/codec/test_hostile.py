@@ -248,7 +248,7 @@ def test_json_says_what_the_file_says(nasty: Path, capsys: pytest.CaptureFixture
 
 def test_tracks_of_a_decode_are_named_safely(nasty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A note of a sink that has no room for sound, and the refusal of one that cannot take the codec."""
-    from dfccodec.media.mux import name_of_track
+    from dfccodec.media.titles import name_of_track
 
     assert obeyed(name_of_track(StreamInfo(1, 0, Ratio(1, 48000), NASTY, language=NASTY))) == []
 

@@ -15,7 +15,6 @@ from dfccodec.errors import UsageError
 from dfccodec.media.scale import fitted
 from dfccodec.media.sink import VideoSink
 from dfccodec.media.source import VideoSource
-from dfccodec.media.tracks import Tracks
 
 
 def header(width: int = 64, height: int = 48, rate: int = 25, **more: object) -> Header:
@@ -87,16 +86,6 @@ def test_what_cannot_name_its_matrix_has_the_one_that_is_assumed(
         frame = next(file.decode(video=0))
         back = frame.reformat(format="rgb24", src_colorspace=assumed).to_ndarray()
     assert np.abs(back.astype(int) - green).max() <= 6
-
-
-def test_subtitles_of_mp4_are_told_where_they_go(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mp4", moving(4), ["aac"], "mov_text")
-    (text,) = (info for info in Tracks(source).streams if info.kind)
-    with (
-        pytest.raises(UsageError, match=r"does not go into matroska: name an \.mp4, or give --no-subtitles"),
-        VideoSink(tmp_path / "a.mkv", header()) as sink,
-    ):
-        sink.declare(text)
 
 
 @pytest.mark.parametrize("size", ["65535x65535", "60000"])
