@@ -38,8 +38,8 @@ SEEN = 96
 """Pixels a side that the discriminator sees of a picture."""
 
 OPTIONS = {"absolute": 2.0, "smooth": 8.0, "perceptual": 1.0, "adversarial": 0.0, "noise": 0.02}
-"""Where a recipe has none: weights of mean absolute error, of the error of what is smooth beside that, of LPIPS and of
-what the discriminator says; the standard deviation of the noise under which LPIPS sees pictures in [0, 1]."""
+"""Where a recipe has none: weights of mean absolute error, of the error of what is smooth beside that, of LPIPS and
+of what the discriminator says; the standard deviation of the noise under which LPIPS sees pictures."""
 
 
 @dataclass(frozen=True)
