@@ -39,7 +39,7 @@ SEEN = 96
 
 OPTIONS = {"absolute": 2.0, "smooth": 8.0, "perceptual": 1.0, "adversarial": 0.0, "noise": 0.02}
 """Where a recipe has none: weights of mean absolute error, of the error of what is smooth beside that, of LPIPS and
-of what the discriminator says; the standard deviation of the noise under which LPIPS sees pictures."""
+of what the discriminator says; the standard deviation at QP 32 of the noise under which LPIPS sees pictures."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,15 @@ class SharpSystem(System):
         # Seams of a level or two, which a mean over the picture hardly notices, show in what is smooth.
         weight = 1 + self.options["smooth"] * (1 - share)
         each = self.options["absolute"] * (weight * error.abs()).mean(dim=(1, 2, 3))
-        noise = math.sqrt(12) * self.options["noise"] * noise_like(truth, seed)  # of variance one in twelve
+        usual = torch.cat([_usual(part) for part in parts])
+        strength = math.sqrt(12) * self.options["noise"] * usual[:, None, None, None]  # noise has variance 1/12
+        noise = strength * noise_like(truth, seed)
         each = each + self.options["perceptual"] * self.near(*view(rng, rough + noise, truth + noise))
         extra = truth.new_zeros(())
         if self.discriminator is not None:
             fooled, extra = self._doubt(parts, rough, truth, rng)
             each = each + self.options["adversarial"] * fooled
-        loss = (each / torch.cat([_usual(part) for part in parts])).mean()
+        loss = (each / usual).mean()
         self.cost = 10 * loss.detach().log10()
         return loss + extra
 
@@ -139,8 +141,8 @@ class SharpSystem(System):
 
 
 def _usual(part: Part) -> Tensor:
-    """What both terms come to at a part's QP, about, up to a factor: (N,); else coarse quantizers decide alone."""
-    return torch.full((len(part.shown),), 2.0 ** (part.qp / 16), device=part.truth.device)
+    """How large errors are at a part's QP, about, beside those at QP 32: (N,); else coarse quantizers decide alone."""
+    return torch.full((len(part.shown),), 2.0 ** ((part.qp - 32) / 16), device=part.truth.device)
 
 
 def view(rng: np.random.Generator, *pictures: Tensor) -> list[Tensor]:
