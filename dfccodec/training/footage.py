@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,15 @@ class Scene:
 
     source: str
     frames: np.ndarray
+
+
+class _Sourced(Protocol):
+    @property
+    def source(self) -> str: ...
+
+
+Cut = TypeVar("Cut", bound=_Sourced)
+"""What was cut from a video and knows from which."""
 
 
 def source_of(name: str) -> str:
@@ -87,8 +97,8 @@ def _scene(path: Path, short_side: int, every: int, most: int | None) -> Scene:
     return Scene(source_of(path.name), np.stack(frames) if len(frames) else np.zeros((0, 0, 0, 3), np.uint8))
 
 
-def split_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], list[Scene]]:
-    """Scenes to train on and scenes held out, by source; footage of one source alone serves as both."""
+def split_scenes(scenes: Sequence[Cut]) -> tuple[list[Cut], list[Cut]]:
+    """Scenes, or clips of coded footage, to train on and to hold out, by source; those of one source serve as both."""
     train = [s for s in scenes if not is_held_out(s.source)]
     held = [s for s in scenes if is_held_out(s.source)]
     return train or held, held or train

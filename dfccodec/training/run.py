@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,19 @@ from dfccodec.errors import InputError, UsageError
 from dfccodec.models import registry
 from dfccodec.models.mini import Mini
 from dfccodec.models.vae import VideoVAE
+from dfccodec.training.coded import load_coded
 from dfccodec.training.export import export
-from dfccodec.training.footage import Scene, is_held_out, load_scenes, split_scenes
+from dfccodec.training.footage import is_held_out, load_scenes, split_scenes
 from dfccodec.training.loop import Loop, Notice, Plan, Task, load_checkpoint
 from dfccodec.training.mini import MiniTask
 from dfccodec.training.published import PublishedTask
 from dfccodec.training.recipe import Recipe, load_recipe
+from dfccodec.training.sharp import SharpTask
 
 TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
     "mini": (MiniTask, Mini),
     "published": (PublishedTask, VideoVAE),
+    "sharp": (SharpTask, Mini),
 }
 
 
@@ -39,7 +42,7 @@ class Request:
 
     Args:
         recipe: name, or path of a .toml file.
-        data: folder of footage.
+        data: folder of footage; of coded footage for the task `sharp`.
         out: folder for `last.pt`, `best.pt`, `log.jsonl`, the curves and `model.safetensors`.
         minutes, steps: length of the run; exactly one of them.
         resume: checkpoint to go on from.
@@ -103,7 +106,7 @@ def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notic
     # Footage takes minutes to decode: what can be wrong with anything else is found first.
     state = load_checkpoint(request.resume, recipe) if request.resume else None
     start = load_start(request.start, recipe) if request.start else None
-    scenes = list(load_scenes(request.data, most=request.frames, passed_over=lambda text: notice({"note": text})))
+    scenes = list(_footage(request, recipe, notice))
     notice({"note": f"{len(scenes)} scenes, {sum(len(s.frames) for s in scenes)} frames in memory"})
     if len({is_held_out(scene.source) for scene in scenes}) == 1:
         notice({"note": "no source is held out: the best weights will be chosen by clips that are trained on"})
@@ -123,8 +126,15 @@ def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notic
     return ended
 
 
+def _footage(request: Request, recipe: Recipe, notice: Notice) -> Iterator[Any]:
+    """What the recipe's task learns from: scenes, or clips of coded footage."""
+    if recipe.task == "sharp":
+        return load_coded(request.data)
+    return load_scenes(request.data, most=request.frames, passed_over=lambda text: notice({"note": text}))
+
+
 def make_task(
-    recipe: Recipe, scenes: Sequence[Scene], device: torch.device, autocast: torch.dtype,
+    recipe: Recipe, scenes: Sequence[Any], device: torch.device, autocast: torch.dtype,
     start: nn.Module | None = None,
 ) -> Task:  # fmt: skip
     """The task a recipe names, from weights of :func:`load_start` or from its own beginning.

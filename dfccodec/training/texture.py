@@ -22,13 +22,24 @@ HALF = (4 / 255) ** 2
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
+def activity(pictures: Tensor) -> Tensor:
+    """Mean square of what stands out around each pixel of pictures (N, 3, H, W) in [0, 1]: (N, 1, H, W)."""
+    luma = (pictures * pictures.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    return _mean((luma - _mean(luma, FINE)).square(), WINDOW)
+
+
 def texture(pictures: Tensor) -> Tensor:
     """How much each pixel of pictures (N, 3, H, W) in [0, 1] belongs to texture: (N, 1, H, W), 0 to 1."""
-    luma = (pictures * pictures.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    energy = _mean((luma - _mean(luma, FINE)).square(), WINDOW)
+    energy = activity(pictures)
     # Pixels beside an edge share its window without being textured: the least of the neighbourhood tells them apart.
     calmest = -F.max_pool2d(F.pad(-energy, (WINDOW // 2,) * 4, "replicate"), WINDOW, 1)
     return calmest / (calmest + HALF)
+
+
+def detail(pictures: Tensor) -> Tensor:
+    """As :func:`texture`, and edges with what lies beside them count as well: all that is not smooth."""
+    energy = activity(pictures)
+    return energy / (energy + HALF)
 
 
 def _mean(x: Tensor, side: int) -> Tensor:

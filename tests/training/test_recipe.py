@@ -50,7 +50,7 @@ def test_a_faulty_recipe_is_named(text: str, word: str) -> None:
 
 
 def test_unknown_names_say_which_there_are() -> None:
-    with pytest.raises(UsageError, match="mini, mini-gpu, mini-seen, published"):
+    with pytest.raises(UsageError, match="mini, mini-gpu, mini-seen, mini-sharp, published"):
         load_recipe("maxi")
     with pytest.raises(UsageError, match="frames, time"):
         load_recipe("mini").only("space")

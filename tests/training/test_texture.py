@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dfccodec.training.texture import split, texture
+from dfccodec.training.texture import detail, split, texture
 
 
 def pictures(kind: str) -> torch.Tensor:
@@ -30,6 +30,15 @@ def test_a_lone_edge_is_none_but_beside_itself() -> None:
     share = texture(pictures("edge"))[0, 0]
     assert share[:, :24].max() < 0.15
     assert share[:, 40:].max() < 0.15
+
+
+def test_a_lone_edge_is_detail_and_smooth_pictures_have_none() -> None:
+    share = detail(pictures("edge"))[0, 0]
+    assert share[:, 28:36].min() > 0.9
+    assert share[:, :20].max() < 0.01
+    assert detail(pictures("grass")).min() > 0.9
+    for kind in ("flat", "slope", "blur", "grain"):
+        assert detail(pictures(kind))[..., 8:-8, 8:-8].max() < 0.15
 
 
 def test_grass_is_texture_everywhere() -> None:
