@@ -61,11 +61,12 @@ CODING = "inter"
 """What `mini` codes its latents with by default; every result says so."""
 
 
-def write_json(name: str, record: dict[str, Any], model: str = "mini", folder: Path = RESULTS) -> None:
+def write_json(name: str, record: dict[str, Any], model: str = "mini", folder: Path | None = None) -> None:
     """Keep a result of the package's `mini` beside the scripts, for the README and for comparison; not another's."""
     if model != "mini":
         print(f"results/{name}.json is left as it is: this was {model}")
         return
+    folder = folder or RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     record = {"weights": weights_id(), "coding": CODING, **record}
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1, default=_plain) + "\n")
