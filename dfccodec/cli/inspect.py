@@ -193,7 +193,7 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
         *((f"tool: {key}", value) for key, value in p.tool),
         *((f"tag: {key}", value) for key, value in p.tags),
     ]
-    return [f"{shown(key):<20}{shown(value)}" for key, value in rows]
+    return [f"{shown(key):<19} {shown(value)}" for key, value in rows]
 
 
 def _timeline(summary: Summary, clips: list[ClipHead]) -> list[str]:

@@ -291,7 +291,7 @@ def test_a_killed_encode_leaves_the_target_alone(tmp_path: Path) -> None:
                 assert run("verify", target).returncode == 0
                 target.write_bytes(b"old")
             elif kind != signal.SIGKILL:
-                assert p.returncode == 130
+                assert p.returncode == 130, p.stderr and p.stderr.read()
     for left in tmp_path.glob(".*.part*"):  # what --resume would go on with
         left.unlink()
 
