@@ -186,7 +186,7 @@ def _encode(
             look = partial(api.again, name, span=picked.span, size=picked.size, video=picked.video)
             again = look if api.repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
-        common.notes(video.notes[told:], quiet)
+        common.notes(report.notes[told:], quiet)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
     common.say(

@@ -92,7 +92,7 @@ def encode_pictures(
     # The source is read in a thread of its own: the network never waits for a frame.
     with contextlib.closing(ahead(_batches(pictures, header.clip_frames, tracks))) as batches:
         report = _encoded(batches, info, out, coder, progress, again, tracks)
-    return dataclasses.replace(report, notes=tuple(getattr(pictures, "notes", ())))
+    return dataclasses.replace(report, notes=(*getattr(pictures, "notes", ()), *_lost_tags(info)))
 
 
 def _encoded(
@@ -225,8 +225,20 @@ def _tool(info: SourceInfo, settings: Settings) -> list[tuple[str, str]]:
 
 
 def _tags(info: SourceInfo) -> list[tuple[str, str]]:
-    found = [(key, value) for key, value in info.tags if key.lower() not in _LOST_TAGS]
-    return [(key, value) for key, value in found if len(value.encode()) <= MAX_TEXT][:MAX_PAIRS]
+    """The tags that go into the file."""
+    return [pair for pair in _work(info) if len(pair[1].encode()) <= MAX_TEXT][:MAX_PAIRS]
+
+
+def _work(info: SourceInfo) -> list[tuple[str, str]]:
+    """Tags that describe the work, not the source's container."""
+    return [(key, value) for key, value in info.tags if key.lower() not in _LOST_TAGS]
+
+
+def _lost_tags(info: SourceInfo) -> list[str]:
+    """A note on tags that do not go into the file, if there are any."""
+    lost = len(_work(info)) - len(_tags(info))
+    limits = f"at most {MAX_PAIRS} of {MAX_TEXT} bytes each are carried"
+    return [f"{lost} of the source's tags {'are' if lost > 1 else 'is'} left out: {limits}"] if lost else []
 
 
 def _batches(pictures: Iterable[Picture], count: int, tracks: PacketSource | None = None) -> Iterator[list[Picture]]:
