@@ -308,6 +308,9 @@ class VideoSink:
             if self._pipe and self._pipe.error:
                 raise self._pipe.error from None
             fix = "; free some space there, or name another output" if error.errno == errno.ENOSPC else ""
+            if error.errno == errno.EINVAL and self._count <= 1:  # nothing is written yet: the encoder did not open
+                size = f"{self._form.width}×{self._form.height}"
+                fix = f"; {self._form.codec} does not take pictures of {size}, or their rate: another --codec may"
             what = self._name or "the video"
             raise DfcError(f"cannot write {what}: {error.strerror or error}{fix}") from None
         except OverflowError:  # a file's numbers may have 32 and 64 bits, ffmpeg's have 31 and 63

@@ -16,7 +16,7 @@ from support import decoded_into, encoded, flat_model, moving, write_av, write_v
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.output import pictures_of, replacing_pictures
 from dfccodec.container.records import Header, Ratio
-from dfccodec.errors import OutputExistsError, UsageError
+from dfccodec.errors import DfcError, OutputExistsError, UsageError
 from dfccodec.media.output_clock import avi_rate
 from dfccodec.media.output_format import check_output, fitting_tags, muxer_options
 from dfccodec.media.sink import VideoSink
@@ -169,3 +169,12 @@ def test_what_avi_leaves_out_is_said_on_the_command_line(tmp_path: Path) -> None
         b"frames come too soon for the one rate of avi"
         in run("decode", tmp_path / "a.dfc", "-o", tmp_path / "a.avi").stderr
     )
+
+
+def test_a_size_that_an_encoder_does_not_take_is_named(tmp_path: Path) -> None:
+    header = Header(8192, 2, Ratio(25, 1), Ratio(1, 25))
+    with (
+        pytest.raises(DfcError, match="mpeg4 does not take pictures of 8192×2, or their rate: another --codec"),
+        VideoSink(tmp_path / "a.avi", header) as sink,
+    ):
+        sink.write(np.zeros((2, 8192, 3), np.uint8), 0, 1)
