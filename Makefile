@@ -30,6 +30,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 pages: $(VENV)/.core
 	$(BIN)/python docs/make_pages.py

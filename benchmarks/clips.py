@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from dfccodec.codec.api import load_model
-from dfccodec.codec.loaded import Loaded
-from dfccodec.media.frames import read_scaled
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.media.input.read_frames import read_scaled
 
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "clips" / "eval"
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from dfccodec.codec.api import decode as decode
     from dfccodec.codec.api import encode as encode
     from dfccodec.codec.api import load_model as load_model
-    from dfccodec.codec.file import DfcFile as DfcFile
-    from dfccodec.codec.file import open_file as open
     from dfccodec.codec.from_latents import write_latents as write_latents
-    from dfccodec.codec.front import recover as recover
-    from dfccodec.codec.front import trim as trim
-    from dfccodec.codec.front import verify as verify
+    from dfccodec.edit.api import recover as recover
+    from dfccodec.edit.api import trim as trim
+    from dfccodec.edit.api import verify as verify
+    from dfccodec.edit.random_access import DfcFile as DfcFile
+    from dfccodec.edit.random_access import open_file as open
     from dfccodec.errors import DfcError as DfcError
-    from dfccodec.media.times import Span as Span
+    from dfccodec.media.time_range import Span as Span
 
 _WHERE = {
-    "open": ("dfccodec.codec.file", "open_file"),
-    "DfcFile": ("dfccodec.codec.file", "DfcFile"),
+    "open": ("dfccodec.edit.random_access", "open_file"),
+    "DfcFile": ("dfccodec.edit.random_access", "DfcFile"),
     "load_model": ("dfccodec.codec.api", "load_model"),
-    "Span": ("dfccodec.media.times", "Span"),
+    "Span": ("dfccodec.media.time_range", "Span"),
     "encode": ("dfccodec.codec.api", "encode"),
     "decode": ("dfccodec.codec.api", "decode"),
-    "verify": ("dfccodec.codec.front", "verify"),
-    "recover": ("dfccodec.codec.front", "recover"),
-    "trim": ("dfccodec.codec.front", "trim"),
+    "verify": ("dfccodec.edit.api", "verify"),
+    "recover": ("dfccodec.edit.api", "recover"),
+    "trim": ("dfccodec.edit.api", "trim"),
     "write_latents": ("dfccodec.codec.from_latents", "write_latents"),
     "DfcError": ("dfccodec.errors", "DfcError"),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import dfccodec as dfc
-from dfccodec.media.source import VideoSource
+from dfccodec.media.input.source import VideoSource
 
 path = Path(sys.argv[1])
 coded = io.BytesIO()

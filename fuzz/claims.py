@@ -10,7 +10,7 @@ import mutate
 
 from dfccodec.container import pack
 from dfccodec.container.records import Clip, Coding, Fill, Header
-from dfccodec.entropy.range_tables import BAND, groups
+from dfccodec.entropy.context_tables import BAND, groups
 from dfccodec.errors import DfcError
 
 MOST_WORK = 2000.0

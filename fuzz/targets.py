@@ -25,21 +25,21 @@ from claims import MOST_PIXELS, Limits, TooLarge, affordable, affordable_file, c
 
 from dfccodec.cli.inspect import inspect as inspect_verb
 from dfccodec.codec import fill
-from dfccodec.codec.budgets import Budget
-from dfccodec.codec.canvas import Canvas, kept_first
+from dfccodec.codec.choose.budgets import Budget
+from dfccodec.codec.clip.frame_buffer import Canvas, kept_first
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.file import open_file
-from dfccodec.codec.integers import decode_clip_integers
-from dfccodec.codec.recover import recover as recover_file
-from dfccodec.codec.trim import trim as trim_file
-from dfccodec.codec.verify import verify as verify_file
 from dfccodec.container import chunks, pack, seek
 from dfccodec.container.reader import Preamble, StreamReader
 from dfccodec.container.records import Clip, Coding, Fill, Header, Packet, StreamInfo
+from dfccodec.edit.random_access import open_file
+from dfccodec.edit.recover import recover as recover_file
+from dfccodec.edit.trim import trim as trim_file
+from dfccodec.edit.verify import verify as verify_file
+from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
-from dfccodec.media.times import Span
-from dfccodec.text import shown
+from dfccodec.media.time_range import Span
+from dfccodec.terminal_text import shown
 
 sys.path.append(str(seeds.FORMATS))
 import read_dfc
@@ -124,7 +124,7 @@ def clip(data: bytes) -> str:
 
 def integers(data: bytes) -> str:
     """The integers of a clip, which can be coded anew and come back the same."""
-    from dfccodec.codec.integers import encode_integers
+    from dfccodec.entropy.latent_coding import encode_integers
 
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
@@ -265,7 +265,7 @@ def decode(data: bytes) -> str:
 
 def mux(data: bytes) -> str:
     """`dfc decode` into a container: tracks, tags, times and colours of the file go to ffmpeg."""
-    from dfccodec.media.sink import VideoSink
+    from dfccodec.media.output.sink import VideoSink
 
     affordable_file(data, scale=3, pixels=True)
     dice = zlib.crc32(data)

@@ -20,7 +20,14 @@ from typing import Any
 DFC = [sys.executable, "-m", "dfccodec"]
 MORE = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
 ENV = {**os.environ, **MORE}
-PRELOADED = ["torch", "av", "dfccodec.codec.api", "dfccodec.cli.encode", "dfccodec.cli.decode", "dfccodec.media.sink"]
+PRELOADED = [
+    "torch",
+    "av",
+    "dfccodec.codec.api",
+    "dfccodec.cli.encode",
+    "dfccodec.cli.decode",
+    "dfccodec.media.output.sink",
+]
 
 
 def _context() -> Any:

@@ -19,7 +19,7 @@ import torch
 from support import flat_model
 
 from dfccodec.codec.api import load_model
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dfccodec.codec.motion.blocks import Decisions, Sides, uses
-from dfccodec.codec.motion.compose import Composer
+from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Header, Ratio
 
 HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25))  # 4 × 6 blocks

@@ -14,11 +14,11 @@ import torch
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.container.records import ModelId
-from dfccodec.media.shape import Shape
-from dfccodec.media.sink import VideoSink
-from dfccodec.models.contract import Encoded, Judge, Show, gradient_at_once, show_each
+from dfccodec.media.output.conversion import Shape
+from dfccodec.media.output.sink import VideoSink
+from dfccodec.models.interface import Encoded, Judge, Show, gradient_at_once, show_each
 
 DATA = Path(__file__).parent / "data"
 

@@ -15,7 +15,7 @@ import typer
 from dfccodec.cli.names import check_kind
 from dfccodec.cli.terminal import can_show
 from dfccodec.errors import NotDfcError, OutputExistsError, UsageError
-from dfccodec.text import shown
+from dfccodec.terminal_text import shown
 
 if TYPE_CHECKING:
     from dfccodec.container.chunks import Damage
@@ -73,7 +73,7 @@ def reading(name: str) -> Iterator[BinaryIO]:
     Raises:
         InputError: it does not open, or what reads it finds that it is no .dfc file: then with its name.
     """
-    from dfccodec.container.named import named, stream_of
+    from dfccodec.container.streams import named, stream_of
 
     try:
         if name == "-":
@@ -118,7 +118,7 @@ def check_output(
         raise UsageError(f"output {output} is a folder: name a file")
     if not any_name:
         check_kind(output, kind)
-    from dfccodec.codec.output import pictures_of, settled
+    from dfccodec.runtime.atomic_output import pictures_of, settled
 
     settled(path)
     if not force and (there := pictures_of(path)):
@@ -135,7 +135,7 @@ def writing(output: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    from dfccodec.codec.output import replacing
+    from dfccodec.runtime.atomic_output import replacing
 
     with replacing(Path(output)) as stream:
         yield stream
@@ -168,8 +168,8 @@ def use_free_threads() -> None:
     """Give torch the cores this process may really use."""
     import torch
 
-    from dfccodec.codec.forks import is_forked
-    from dfccodec.codec.runtime import free_threads
+    from dfccodec.runtime.forks import is_forked
+    from dfccodec.runtime.resources import free_threads
 
     torch.set_num_threads(1 if is_forked() else free_threads())
 

@@ -18,11 +18,11 @@ from dfccodec.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from dfccodec.codec.decoder import Decoder
-    from dfccodec.codec.loaded import Loaded
+    from dfccodec.codec.loaded_model import Loaded
     from dfccodec.container.reader import Preamble
-    from dfccodec.media.shape import Shape
-    from dfccodec.media.sink import VideoSink
-    from dfccodec.media.times import Span
+    from dfccodec.media.output.conversion import Shape
+    from dfccodec.media.output.sink import VideoSink
+    from dfccodec.media.time_range import Span
 
 _ENDINGS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
 """Of containers whose name is not the ending of their files."""
@@ -86,9 +86,9 @@ def decode(
     suffix = "." + _ENDINGS.get(format, format or "mp4")
     jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json, any_name=any_name)
     # What loads torch, seconds, is imported once options have been found right and the source is there.
-    from dfccodec.media.cfr import parse_rate
-    from dfccodec.media.output_format import check_output
-    from dfccodec.media.times import Span
+    from dfccodec.media.output.cfr import parse_rate
+    from dfccodec.media.output.format import check_output
+    from dfccodec.media.time_range import Span
 
     output = jobs[0].output
     kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
@@ -126,9 +126,9 @@ def _decode(
     tell: batch.Tell,
 ) -> None:
     """Decode one file."""
-    from dfccodec.codec.output import replacing_path, replacing_pictures
-    from dfccodec.media.shape import Shape
-    from dfccodec.media.sink import Some, VideoSink
+    from dfccodec.media.output.conversion import Shape
+    from dfccodec.media.output.sink import Some, VideoSink
+    from dfccodec.runtime.atomic_output import replacing_path, replacing_pictures
 
     with common.reading(source) as stream:
         from dfccodec.codec.decoder import Decoder

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfccodec.cli import batch, common, parts
+from dfccodec.cli import batch, common, partial_output
 from dfccodec.codec import presets
 from dfccodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from dfccodec.codec.loaded import Loaded
+    from dfccodec.codec.loaded_model import Loaded
     from dfccodec.codec.settings import Settings
-    from dfccodec.media.times import Span
+    from dfccodec.media.time_range import Span
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ def encode(
     if resume and any(job.output == "-" for job in jobs):
         raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
     # What loads torch, seconds, is imported once options and the source have been found right.
-    from dfccodec.codec.control.target import Target
+    from dfccodec.codec.choose.target import Target
     from dfccodec.codec.options import make_settings
-    from dfccodec.media.times import Span
+    from dfccodec.media.time_range import Span
 
     target = Target.of(target_size, bitrate, min_psnr, price, strict)
     settings = make_settings(
@@ -168,7 +168,7 @@ def _encode(
     tell: batch.Tell,
 ) -> None:
     """Encode one video; go on with what an interrupted run has left to `resume`."""
-    from dfccodec.media.source import VideoSource, standard_input
+    from dfccodec.media.input.source import VideoSource, standard_input
 
     output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
     with VideoSource(name, **vars(picked)) as video, contextlib.ExitStack() as stack:
@@ -181,7 +181,7 @@ def _encode(
         told = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
-        opened = parts.writing(output, settings, loaded, resume, quiet)
+        opened = partial_output.writing(output, settings, loaded, resume, quiet)
         with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
             look = partial(api.again, name, span=picked.span, size=picked.size, video=picked.video)
             again = look if api.repeatable(name) else None

@@ -11,7 +11,7 @@ import typer
 from dfccodec.cli import common
 
 if TYPE_CHECKING:
-    from dfccodec.codec.loaded import Loaded
+    from dfccodec.codec.loaded_model import Loaded
 
 
 def generate(
@@ -52,9 +52,9 @@ def generate(
 
 def _to_video(coded: io.BytesIO, output: str, loaded: Loaded) -> None:
     from dfccodec.codec.decoder import Decoder
-    from dfccodec.codec.output import replacing_path
-    from dfccodec.media.output_format import check_output
-    from dfccodec.media.sink import VideoSink
+    from dfccodec.media.output.format import check_output
+    from dfccodec.media.output.sink import VideoSink
+    from dfccodec.runtime.atomic_output import replacing_path
 
     kind = check_output(Path(output))
     coded.seek(0)

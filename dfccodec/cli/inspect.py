@@ -9,7 +9,7 @@ import typer
 
 from dfccodec.cli import batch, common
 from dfccodec.errors import DamagedError
-from dfccodec.text import shown
+from dfccodec.terminal_text import shown
 
 if TYPE_CHECKING:
     from dfccodec.container.scan import ClipHead, Summary
@@ -158,7 +158,7 @@ def _to_source(summary: Summary) -> float | None:
 
 
 def _show(source: str, summary: Summary, every: bool) -> None:
-    # Plain text, and no rich: importing it would cost a fifth of the whole run (benchmarks/startup.py).
+    # Plain text, and no rich: importing it would cost a fifth of the whole run (benchmarks/speed/startup.py).
     shown = summary.clips if every else summary.clips[:_CLIPS_SHOWN]
     lines = _header_lines(source, summary) + (_timeline(summary, shown) if shown else [])
     if len(shown) < len(summary.clips):

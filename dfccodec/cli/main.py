@@ -17,7 +17,7 @@ import typer
 from dfccodec.cli.names import advice, command_advice, files_not_options
 from dfccodec.cli.terminal import write_plainly
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
-from dfccodec.text import shown
+from dfccodec.terminal_text import shown
 from dfccodec.version import __version__
 
 VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
@@ -37,7 +37,7 @@ EXAMPLES = {
 def build(arguments: Sequence[str]) -> typer.Typer:
     """The application with the verb that `arguments` name, or with all of them.
 
-    Importing one verb instead of all takes a fifth off the start of `dfc inspect` (benchmarks/startup.py).
+    Importing one verb instead of all takes a fifth off the start of `dfc inspect` (benchmarks/speed/startup.py).
     """
     app = typer.Typer(
         name="dfc",
@@ -185,7 +185,8 @@ def _open_missing() -> None:
 SPIN = 10_000
 """Turns that a thread of torch waits for the others before it sleeps. libgomp's own number, where nobody says, is 30
 times that: as fast on an idle machine, but beside another program on one of two cores an encode took over a minute
-instead of nine seconds, since threads that only wait held the core of the one they waited for (benchmarks/busy.py)."""
+instead of nine seconds, since threads that only wait held the core of the one they waited for
+(benchmarks/speed/cpu_contention.py)."""
 
 
 def give_way() -> None:

@@ -19,7 +19,7 @@ from rich.text import Text
 from dfccodec.errors import OutputExistsError, UsageError
 from dfccodec.models import registry
 from dfccodec.models.config import ModelConfig, config_from_json
-from dfccodec.text import shown
+from dfccodec.terminal_text import shown
 
 if TYPE_CHECKING:
     from dfccodec.models.registry import ModelInfo

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from dfccodec.codec.output import misnamed
 from dfccodec.errors import UsageError
+from dfccodec.runtime.atomic_output import misnamed
 
 _MEANT = {
     "crf": "qp", "quality": "qp", "quantizer": "qp", "cq": "qp", "cqp": "qp", "q": "qp", "q:v": "qp", "qscale": "qp",

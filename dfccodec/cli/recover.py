@@ -9,7 +9,7 @@ import typer
 from dfccodec.cli import common
 
 if TYPE_CHECKING:
-    from dfccodec.codec.recover import Lost, Recovered
+    from dfccodec.edit.recover import Lost, Recovered
 
 
 def recover(
@@ -22,7 +22,7 @@ def recover(
 ) -> None:
     """Make a valid .dfc file of what is whole in a damaged or truncated one; no model needed."""
     common.check_output(output, yes, source, json, any_name=any_name)
-    from dfccodec.codec.recover import recover as save
+    from dfccodec.edit.recover import recover as save
 
     with (
         common.reading(source) as stream,

@@ -29,8 +29,8 @@ def trim(
         raise UsageError("nothing to trim to: give --budget, --frames or both")
     start, end = _range(frames)
     common.check_output(output, yes, source, json, any_name=any_name)
-    from dfccodec.codec.budgets import Budget
-    from dfccodec.codec.trim import trim as cut
+    from dfccodec.codec.choose.budgets import Budget
+    from dfccodec.edit.trim import trim as cut
 
     rule = Budget.parse(budget) if budget else None
     with (

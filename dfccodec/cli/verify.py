@@ -10,7 +10,7 @@ from dfccodec.cli import batch, common
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 
 if TYPE_CHECKING:
-    from dfccodec.codec.verify import Verdict
+    from dfccodec.edit.verify import Verdict
 
 
 def verify(
@@ -36,8 +36,8 @@ def _judge(source: str, tell: batch.Tell, quiet: bool) -> None:
     Raises:
         DfcError: it is not sound.
     """
-    from dfccodec.codec.verify import verify as check
     from dfccodec.container.chunks import Damage
+    from dfccodec.edit.verify import verify as check
 
     try:
         with common.reading(source) as stream, common.progress("verify", 0, quiet) as advance:

@@ -12,24 +12,24 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from dfccodec.codec.budgets import Budget
-from dfccodec.codec.control.target import Target
+from dfccodec.codec.choose.budgets import Budget
+from dfccodec.codec.choose.target import Target
+from dfccodec.codec.clip.quantizer import SNAP
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.device import pick_device, pick_dtype
 from dfccodec.codec.encoder import Progress, Report, encode_pictures
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.codec.options import make_settings
-from dfccodec.codec.output import misnamed
-from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.resume import opened
-from dfccodec.container.named import Readable, binary, named, readable
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
+from dfccodec.container.streams import Readable, binary, named, readable
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
-from dfccodec.media.times import Span
+from dfccodec.media.time_range import Span
 from dfccodec.models import hub, registry
+from dfccodec.runtime.atomic_output import misnamed
+from dfccodec.runtime.device import pick_device, pick_dtype
 
 _FASTEST = 1_000_000
 """Frames per second at the most."""
@@ -218,7 +218,7 @@ def _check_span(span: Span) -> None:
 def repeatable(source: Source) -> bool:
     """Whether a source can be read a second time from its beginning."""
     if isinstance(source, str | Path) or hasattr(source, "read"):
-        from dfccodec.media.opening import read_once
+        from dfccodec.media.input.open_input import read_once
 
         return not read_once(Path(source) if isinstance(source, str) else cast("Path | BinaryIO", source))
     return not isinstance(source, Iterator)
@@ -226,7 +226,7 @@ def repeatable(source: Source) -> bool:
 
 def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource | None:
     """Sound and subtitles that go with a source's pictures, closed with the stack; arrays have none."""
-    from dfccodec.media.source import VideoSource
+    from dfccodec.media.input.source import VideoSource
 
     return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
 
@@ -255,7 +255,7 @@ def _open_source(
     video: int | None,
 ) -> tuple[Iterable[Picture], SourceInfo]:
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
-        from dfccodec.media.source import VideoSource
+        from dfccodec.media.input.source import VideoSource
 
         place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
         opened = VideoSource(place, *carry, span, size, video)
@@ -338,7 +338,7 @@ def decode(
             many files can share, with device and dtype of its own.
         conceal: go on after damage; see :class:`Decoder`.
         device, dtype: see :func:`load_model`.
-        tracks: where packets of sound and subtitles go, such as a :class:`dfccodec.media.sink.VideoSink`.
+        tracks: where packets of sound and subtitles go, such as a :class:`dfccodec.media.output.sink.VideoSink`.
         span: the part wanted, as `Span.parse("#100", "#200")`; time then counts from its first frame.
 
     Returns:

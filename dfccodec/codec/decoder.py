@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from dfccodec.codec.bridge import Bridge, Stand, nominal
-from dfccodec.codec.clip_decoder import check_memory, decode_clip, shown
-from dfccodec.codec.lost_tracks import LostTracks
-from dfccodec.codec.runtime import free_memory, give_back_memory
+from dfccodec.codec.clip.decode import check_memory, decode_clip, shown
+from dfccodec.codec.damage.concealment import Bridge, Stand, nominal
+from dfccodec.codec.damage.lost_tracks import LostTracks
 from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
-from dfccodec.container.named import seekable
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
 from dfccodec.container.seek import hop, leads_to_clip, packets_between, read_index
+from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError, LimitError, UnsupportedError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
-from dfccodec.media.cut import NO_TIME, SUBTITLES, cut, inside
+from dfccodec.media.packet_trim import NO_TIME, SUBTITLES, cut, inside
 from dfccodec.media.picture import PacketSink, Picture
-from dfccodec.media.times import Span, Window
+from dfccodec.media.time_range import Span, Window
+from dfccodec.runtime.resources import free_memory, give_back_memory
 
 if TYPE_CHECKING:
-    from dfccodec.codec.loaded import Loaded
+    from dfccodec.codec.loaded_model import Loaded
 
 
 MOST_AT_ONCE = 256

@@ -15,27 +15,27 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from dfccodec.codec import resume
-from dfccodec.codec.ahead import ahead
-from dfccodec.codec.clip_coder import ClipCoder
-from dfccodec.codec.control.auto import Auto
-from dfccodec.codec.control.plan import Plan
-from dfccodec.codec.control.target import Outcome
-from dfccodec.codec.integers import decode_clip_integers
-from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.output import Named
-from dfccodec.codec.runtime import give_back_memory
+from dfccodec.codec.choose.target import Outcome
+from dfccodec.codec.clip.encode import ClipCoder
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.rate_control.controller import Plan
+from dfccodec.codec.rate_control.temporal_rate import Auto
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
+from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
+from dfccodec.runtime.atomic_output import Named
+from dfccodec.runtime.prefetch import ahead
+from dfccodec.runtime.resources import give_back_memory
 from dfccodec.version import __version__
 
 CLIP_FRAMES = 32
 TILE_OVERLAP = 32
 CLIP_PIXELS = 1 << 27
-"""Pixels of a clip: an encode needs about 60 bytes for each (`benchmarks/memory.py`), so 8 GB at most."""
+"""Pixels of a clip: an encode needs about 60 bytes for each (`benchmarks/speed/memory.py`), so 8 GB at most."""
 _SPOOL = 64 << 20  # bytes of a strict encode that wait in memory, not on disk, for their target to be met
 _LOST_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id")
 """Tags that describe the source's container, not the work."""

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from dfccodec.codec import fill as fills
 from dfccodec.codec.api import frame_rate, load_model, named_model
+from dfccodec.codec.clip.quantizer import measured_steps, quantize
 from dfccodec.codec.encoder import Report, make_header
-from dfccodec.codec.front import writing
-from dfccodec.codec.integers import coding_for, encode_integers
-from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.quantizer import measured_steps, quantize
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.codec.settings import DEFAULT_QP, Settings
 from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.container.streams import open_output
 from dfccodec.container.writer import Writer
+from dfccodec.entropy.latent_coding import coding_for, encode_integers
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import SourceInfo
@@ -72,7 +72,7 @@ def write_latents(
     width, height = _checked_size(size)
     every = frame_rate(rate)
     header = make_header(SourceInfo(width, height, every, 1 / every), loaded)
-    with writing(out) as stream:
+    with open_output(out) as stream:
         return write_clips(stream, clips, header, loaded, Settings(qp=qp, fill=policy), "write_latents")
 
 

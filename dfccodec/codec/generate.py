@@ -10,7 +10,7 @@ import torch
 
 from dfccodec.codec.encoder import Report, make_header
 from dfccodec.codec.from_latents import write_clips
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Fill
 from dfccodec.errors import ModelError

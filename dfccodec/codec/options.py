@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dfccodec.codec import fill as fills
-from dfccodec.codec import select as selection
-from dfccodec.codec.budgets import Budget
-from dfccodec.codec.control.target import Target
-from dfccodec.codec.integers import parse_coding
+from dfccodec.codec.choose import frame_selection as selection
+from dfccodec.codec.choose.budgets import Budget
+from dfccodec.codec.choose.target import Target
+from dfccodec.codec.clip.quantizer import SNAP
 from dfccodec.codec.motion.search import Effort
 from dfccodec.codec.presets import DEFAULTS, PRESETS
-from dfccodec.codec.quantizer import SNAP
 from dfccodec.codec.settings import DEFAULT_BUDGET, DEFAULT_QP, Settings
+from dfccodec.entropy.latent_coding import parse_coding
 from dfccodec.errors import UsageError
 
 

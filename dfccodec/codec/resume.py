@@ -20,15 +20,15 @@ from typing import BinaryIO, cast
 import numpy as np
 import torch
 
-from dfccodec.codec.integers import decode_clip_integers
-from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.output import replacing
-from dfccodec.codec.part import DIGEST_BYTES, BusyError, Part
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.partial_output import DIGEST_BYTES, BusyError, Part
 from dfccodec.codec.settings import Settings
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip
+from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import UsageError
 from dfccodec.media.picture import Picture
+from dfccodec.runtime.atomic_output import replacing
 from dfccodec.version import __version__
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfccodec.codec.budgets import Budget, check_seed, is_number, is_whole
-from dfccodec.codec.control.target import Target
+from dfccodec.codec.choose.budgets import Budget, check_seed, is_number, is_whole
+from dfccodec.codec.choose.target import Target
+from dfccodec.codec.clip.quantizer import SNAP
 from dfccodec.codec.motion.search import Effort
-from dfccodec.codec.quantizer import SNAP
 from dfccodec.container.records import Coding, Fill
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_QP

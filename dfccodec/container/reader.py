@@ -13,7 +13,7 @@ import numpy as np
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import Chunk, Damage, Source
-from dfccodec.container.mend import mend
+from dfccodec.container.crc_repair import mend
 from dfccodec.container.records import Clip, Header, Index, ModelId, Packet, StreamInfo
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 

@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import FRAME_BYTES, Damage
-from dfccodec.container.named import seekable
 from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
+from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError
 from dfccodec.limits import MAX_CHUNK
 

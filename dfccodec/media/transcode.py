@@ -19,9 +19,8 @@ from av.packet import Packet as AvPacket
 from av.stream import Stream
 
 from dfccodec.container.records import Packet, StreamInfo
-from dfccodec.media.broken import Broken
-from dfccodec.media.opening import reason
-from dfccodec.media.untouched import av_packet, decoder_of, layout_of
+from dfccodec.media.decode_errors import Broken, reason
+from dfccodec.media.stream_copy import av_packet, decoder_of, layout_of
 
 _LAYOUTS = ("7.1", "5.1", "stereo", "mono")
 """What encoders take, most channels first."""

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfccodec.errors import DfcError, UsageError
-from dfccodec.metrics.videos import Video, check_pair, unit
+from dfccodec.metrics.inputs import Video, check_pair, unit
 
 WHERE = "DFC_LPIPS"
 """Environment variable with the path of AlexNet's weights, or of the source package that holds those of VGG-16 too."""
@@ -213,7 +213,7 @@ def lpips(reference: Video, distorted: Video, network: Lpips | None = None) -> f
 
     Raises:
         DfcError: no weights on this machine.
-        UsageError: smaller pictures, or see :func:`dfccodec.metrics.videos.check_pair`.
+        UsageError: smaller pictures, or see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     check_pair(reference, distorted)
     if min(reference.shape[1:3]) < SMALLEST:

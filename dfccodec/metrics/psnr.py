@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dfccodec.metrics.videos import Video, check_pair, unit
+from dfccodec.metrics.inputs import Video, check_pair, unit
 
 
 def mse(reference: Video, distorted: Video) -> float:
@@ -19,7 +19,7 @@ def mse(reference: Video, distorted: Video) -> float:
         0 (same pixels) … 1.
 
     Raises:
-        UsageError: see :func:`dfccodec.metrics.videos.check_pair`.
+        UsageError: see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     check_pair(reference, distorted)
     total = 0.0
@@ -40,7 +40,7 @@ def psnr(reference: Video, distorted: Video) -> float:
         dB, higher is better; infinity for the same pixels.
 
     Raises:
-        UsageError: see :func:`dfccodec.metrics.videos.check_pair`.
+        UsageError: see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     error = mse(reference, distorted)
     return -10 * math.log10(error) if error else math.inf

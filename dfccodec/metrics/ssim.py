@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfccodec.errors import UsageError
-from dfccodec.metrics.videos import Video, check_pair, unit
+from dfccodec.metrics.inputs import Video, check_pair, unit
 
 WINDOW, SIGMA = 11, 1.5
 """Pixels of the Gaussian window's side, and its standard deviation in pixels."""
@@ -37,7 +37,7 @@ def ssim(reference: Video, distorted: Video) -> float:
         at most 1 (the same pixels); may fall below 0.
 
     Raises:
-        UsageError: smaller pictures, or see :func:`dfccodec.metrics.videos.check_pair`.
+        UsageError: smaller pictures, or see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     return _over_frames(reference, distorted, 1)
 
@@ -55,7 +55,7 @@ def ms_ssim(reference: Video, distorted: Video) -> float:
         0 … 1 (the same pixels).
 
     Raises:
-        UsageError: smaller pictures, or see :func:`dfccodec.metrics.videos.check_pair`.
+        UsageError: smaller pictures, or see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     return _over_frames(reference, distorted, len(WEIGHTS))
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from dfccodec.errors import DfcError
-from dfccodec.metrics.videos import Video, bytes_of, check_pair
+from dfccodec.metrics.inputs import Video, bytes_of, check_pair
 
 MODEL = "vmaf_v0.6.1"
 
@@ -55,7 +55,7 @@ def vmaf(reference: Video, distorted: Video, threads: int = 1) -> float:
 
     Raises:
         DfcError: no ffmpeg with libvmaf is here, or it fails; the message has its reason.
-        UsageError: see :func:`dfccodec.metrics.videos.check_pair`.
+        UsageError: see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     check_pair(reference, distorted)
     ffmpeg = find_ffmpeg()

@@ -246,7 +246,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "dfc-vae": Family(
             config="dfccodec.models.config:VAEConfig",
             module="dfccodec.models.vae:VideoVAE",
-            codec="dfccodec.models.published:PublishedCodec",
+            codec="dfccodec.models.video_vae_adapter:PublishedCodec",
         ),
         "dfc-dit": Family(config="dfccodec.models.config:DiTConfig", module="dfccodec.models.dit:VideoDiT"),
         "mini": Family(config="dfccodec.models.mini:MiniConfig", module="dfccodec.models.mini:Mini", codec=""),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dfccodec.errors import UsageError
 from dfccodec.models.config import DiTConfig
-from dfccodec.models.layers import FactoredBlock
+from dfccodec.models.transformer_layers import FactoredBlock
 from dfccodec.models.vae import check_frame_mask
 
 

@@ -22,7 +22,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from dfccodec.models.blocks import (
+from dfccodec.models.config import JsonConfig
+from dfccodec.models.importance import clip_importance
+from dfccodec.models.interface import Encoded, Judge, Show, unit
+from dfccodec.models.mini_layers import (
     CHANNELS,
     MAX_FRAMES,
     PATCH,
@@ -36,9 +39,6 @@ from dfccodec.models.blocks import (
     qp_features,
     start_at_zero,
 )
-from dfccodec.models.config import JsonConfig
-from dfccodec.models.contract import Encoded, Judge, Show, unit
-from dfccodec.models.importance import clip_importance
 
 _FEW = 8
 """Frames that a block of the trunk works on at once."""
@@ -226,7 +226,7 @@ def neighbours(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class Mini(nn.Module):
-    """The network behind `--model mini`; satisfies :class:`dfccodec.models.contract.LatentModel`."""
+    """The network behind `--model mini`; satisfies :class:`dfccodec.models.interface.LatentModel`."""
 
     channels = CHANNELS
     patch = PATCH

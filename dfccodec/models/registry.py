@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dfccodec.container.records import ModelId
-    from dfccodec.models.contract import LatentModel
     from dfccodec.models.dit import VideoDiT
+    from dfccodec.models.interface import LatentModel
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dfccodec.errors import UsageError
 from dfccodec.models.config import VAEConfig
-from dfccodec.models.layers import EPSILON, FactoredBlock
+from dfccodec.models.transformer_layers import EPSILON, FactoredBlock
 
 UNET_WIDTHS = (16, 32, 64)
 UNET_BOTTLENECK = 128

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from dfccodec.models.weights import save_safetensors
-from dfccodec.training.loop import Task
+from dfccodec.training.trainer import Task
 
 
 def export(checkpoint: Path, target: Path, task: Task, name: str) -> None:

@@ -14,20 +14,20 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from dfccodec.codec.device import pick_device, pick_dtype
-from dfccodec.codec.runtime import free_threads
 from dfccodec.errors import InputError, UsageError
 from dfccodec.models import registry
 from dfccodec.models.mini import Mini
 from dfccodec.models.vae import VideoVAE
-from dfccodec.training.coded import load_coded
+from dfccodec.runtime.device import pick_device, pick_dtype
+from dfccodec.runtime.resources import free_threads
+from dfccodec.training.data.coded import load_coded
+from dfccodec.training.data.dataset import is_held_out, load_scenes, split_scenes
 from dfccodec.training.export import export
-from dfccodec.training.footage import is_held_out, load_scenes, split_scenes
-from dfccodec.training.loop import Loop, Notice, Plan, Task, load_checkpoint
-from dfccodec.training.mini import MiniTask
-from dfccodec.training.published import PublishedTask
 from dfccodec.training.recipe import Recipe, load_recipe
-from dfccodec.training.sharp import SharpTask
+from dfccodec.training.tasks.mini import MiniTask
+from dfccodec.training.tasks.sharp import SharpTask
+from dfccodec.training.tasks.video_vae import PublishedTask
+from dfccodec.training.trainer import Loop, Notice, Plan, Task, load_checkpoint
 
 TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
     "mini": (MiniTask, Mini),

@@ -12,9 +12,8 @@ from support import flat_model, moving, write_video
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 
-pytest.importorskip("resource", reason="benchmarks/speed.py asks POSIX for peak memory")
-import pipeline
-import speed
+pytest.importorskip("resource", reason="benchmarks/speed/speed.py asks POSIX for peak memory")
+from benchmarks.speed import pipeline, speed
 
 
 @pytest.mark.parametrize("is_ahead", [False, True])

@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
-import clips
-import pages
 import pytest
+
+from benchmarks import clips
+from benchmarks.report import update_docs as pages
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
@@ -17,7 +18,7 @@ def test_a_page_states_what_the_results_say(page: Path) -> None:
     stated = re.findall(r"<!-- figures: (\w+) -->\n\n(.*?)\n\n<!-- end -->", text, flags=re.DOTALL)
     assert stated
     for name, figures in stated:
-        assert figures == pages.block(name), "run python benchmarks/pages.py"
+        assert figures == pages.block(name), "run python -m benchmarks.report.update_docs"
 
 
 def test_figures_of_other_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from clips import FRAMES, RESULTS
 from support import moving
 
+from benchmarks.clips import FRAMES, RESULTS
 from dfccodec.errors import DfcError
 from dfccodec.metrics.lpips import load_lpips
 
 pytest.importorskip("PIL")
-looks = pytest.importorskip("looks", reason="benchmarks need more packages")
+looks = pytest.importorskip("benchmarks.quality.looks", reason="benchmarks need more packages")
 
 
 def test_flicker_is_what_changes_from_frame_to_frame() -> None:

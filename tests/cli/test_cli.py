@@ -21,7 +21,7 @@ from command import DFC, ENV, imports, run
 from support import DATA, moving, write_av, write_video
 
 import dfccodec as dfc
-from dfccodec.media.source import VideoSource
+from dfccodec.media.input.source import VideoSource
 
 FLOWER = DATA / "flower_96x64.mp4"
 
@@ -56,7 +56,7 @@ def test_a_clip_comes_back_in_size_length_and_rate(tmp_path: Path) -> None:
 
 def test_pipes_all_the_way(tmp_path: Path) -> None:
     from dfccodec.container.records import Header, Ratio
-    from dfccodec.media.sink import VideoSink
+    from dfccodec.media.output.sink import VideoSink
 
     with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(24000, 1001), Ratio(1001, 24000))) as sink:
         for number, frame in enumerate(moving(40)):
@@ -117,7 +117,7 @@ def test_targets_that_cannot_be_are_errors_of_one_line(tmp_path: Path) -> None:
 def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
     assert not imports("inspect", coded)[1] & {"torch", "av", "huggingface_hub", "safetensors", "constriction"}
     best = min(_timed("inspect", coded) for _ in range(3))
-    assert best < 1.0  # benchmarks/startup.py has the figure; this only catches an import that slipped in
+    assert best < 1.0  # benchmarks/speed/startup.py has the figure; this only catches an import that slipped in
 
 
 @pytest.mark.parametrize(

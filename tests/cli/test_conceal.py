@@ -10,7 +10,7 @@ from command import run
 from support import DATA, moving, write_av
 
 import dfccodec as dfc
-from dfccodec.media.source import VideoSource
+from dfccodec.media.input.source import VideoSource
 
 
 def pictures(path: Path) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ from command import DFC, ENV
 from support import moving
 
 from dfccodec.container.records import Header, Ratio
-from dfccodec.media.sink import VideoSink
+from dfccodec.media.output.sink import VideoSink
 
 
 def test_an_interrupt_does_not_wait_for_a_pipe(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from command import DFC, ENV
 from support import moving, write_av, write_video
 
 from dfccodec.cli import main as cli
-from dfccodec.codec.output import Named
+from dfccodec.runtime.atomic_output import Named
 
 QUICK = ["--fill", "token", "--refine", "0", "--budget", "2"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")

@@ -8,7 +8,7 @@ import pytest
 from support import DATA
 
 from dfccodec.cli.main import main
-from dfccodec.training.shards import pack_footage
+from dfccodec.training.data.shards import pack_footage
 
 RECIPE = """
 task = "mini"

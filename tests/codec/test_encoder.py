@@ -5,9 +5,9 @@ from fractions import Fraction
 import pytest
 from support import flat_model
 
-from dfccodec.codec.budgets import Budget
+from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.encoder import CLIP_PIXELS, make_header
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.media.picture import SourceInfo
 
 BUDGET = Budget.parse("8")

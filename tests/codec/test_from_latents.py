@@ -12,7 +12,7 @@ import torch
 from support import flat_model, moving
 
 import dfccodec as dfc
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.errors import UsageError
 
 

@@ -14,12 +14,12 @@ from support import DATA, moving
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
-from dfccodec.codec.budgets import Budget
+from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.generate import generate
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.errors import ModelError
-from dfccodec.media.source import VideoSource
+from dfccodec.media.input.source import VideoSource
 from dfccodec.models import registry
 from dfccodec.models.config import DiTConfig, VAEConfig
 from dfccodec.models.dit import VideoDiT, positions_from_gaps

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from support import flat_model, moving, write_av
 
 import dfccodec as dfc
-from dfccodec.codec.loaded import Loaded
-from dfccodec.codec.part import Part
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.partial_output import Part
 from dfccodec.errors import DfcError, UsageError
 
 FRAMES = moving(150, 16, 32)  # five clips, the last of 22 frames

@@ -12,7 +12,7 @@ from support import flat_model, moving
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded import Loaded
+from dfccodec.codec.loaded_model import Loaded
 from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
 

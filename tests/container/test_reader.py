@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from dfccodec.codec.integers import decode_clip_integers
-from dfccodec.codec.verify import verify
 from dfccodec.container.chunks import KNOWN, SIGNATURE, Chunk, Damage, pack_chunk
 from dfccodec.container.reader import ClipAt, IndexAt, StreamReader
 from dfccodec.container.records import Clip, Header, ModelId, Ratio
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latents import encode_latents
+from dfccodec.edit.verify import verify
+from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.zstd_coding import encode_latents
 from dfccodec.errors import DamagedError, DfcError, UnsupportedError
 
 

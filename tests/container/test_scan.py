@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dfccodec.codec.verify import verify
 from dfccodec.container import scan as scanning
 from dfccodec.container.chunks import TAGS, pack_chunk
 from dfccodec.container.scan import scan
+from dfccodec.edit.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = sorted((ROOT / "formats" / "vectors").glob("[vu]*/*.dfc"))

@@ -16,7 +16,7 @@ import pytest
 from support import DATA
 
 from dfccodec.cli.main import VERBS, main
-from dfccodec.codec import refine
+from dfccodec.codec.clip import refine
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -10,9 +10,9 @@ import pytest
 from vectors import VECTORS
 
 from dfccodec.codec import fill
+from dfccodec.codec.clip.tiles import join
 from dfccodec.codec.motion.blocks import Decisions, Sides
-from dfccodec.codec.motion.compose import Composer
-from dfccodec.codec.tiles import join
+from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Fill, Header, Ratio
 
 PICTURES = VECTORS / "pictures"

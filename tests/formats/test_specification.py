@@ -12,7 +12,7 @@ from vectors import FORMATS, ROOT, SPEC, vector
 
 from dfccodec import limits
 from dfccodec.codec import fill
-from dfccodec.codec.quantizer import dequantize
+from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.container.records import Fill
 
 

@@ -25,13 +25,13 @@ from hypothesis import strategies as st
 from vectors import ALL, FAULTY, FORMATS, GOOD, SPEC, VECTORS, vector
 
 from dfccodec.codec import fill
-from dfccodec.codec.integers import decode_clip_integers
+from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.codec.motion import payload
-from dfccodec.codec.quantizer import dequantize
-from dfccodec.codec.verify import verify
 from dfccodec.container.chunks import KNOWN, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import Coding, Fill, Ratio, StreamInfo
+from dfccodec.edit.verify import verify
+from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
 
 

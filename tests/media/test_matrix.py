@@ -14,8 +14,8 @@ from support import flat_model, moving
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
-from dfccodec.media.sink import VideoSink
-from dfccodec.media.source import VideoSource
+from dfccodec.media.input.source import VideoSource
+from dfccodec.media.output.sink import VideoSink
 
 
 class Kind(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from support import moving, write_video
 
-from dfccodec.media.source import VideoSource
+from dfccodec.media.input.source import VideoSource
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])

@@ -16,10 +16,10 @@ from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
 from dfccodec.container.records import Header, Ratio
 from dfccodec.errors import UsageError
+from dfccodec.media.input.source import VideoSource
+from dfccodec.media.output.conversion import Shape
+from dfccodec.media.output.sink import VideoSink
 from dfccodec.media.scale import aspect_after, fitted, parse_size
-from dfccodec.media.shape import Shape
-from dfccodec.media.sink import VideoSink
-from dfccodec.media.source import VideoSource
 
 RAMP = np.repeat(np.linspace(0, 255, 16).round().astype(np.uint8), 16)[None, :, None].repeat(64, 0).repeat(3, 2)
 BARS = np.zeros((64, 256, 3), np.uint8)

@@ -16,8 +16,8 @@ from support import Pipe, decoded_into, encoded, flat_model
 from dfccodec.codec import api
 from dfccodec.container.records import Header, Ratio, StreamInfo
 from dfccodec.errors import UsageError
-from dfccodec.media.sink import VideoSink
-from dfccodec.media.times import Span
+from dfccodec.media.output.sink import VideoSink
+from dfccodec.media.time_range import Span
 
 
 def spoilt(source: Path, target: Path, number: int | None) -> Path:

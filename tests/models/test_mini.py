@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfccodec.codec.loaded import Loaded
-from dfccodec.entropy.latents import encode_latents
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.entropy.zstd_coding import encode_latents
 from dfccodec.errors import ModelError
-from dfccodec.models.contract import LatentModel, gradient_at_once
+from dfccodec.models.interface import LatentModel, gradient_at_once
 from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
 
 
@@ -88,16 +88,16 @@ def test_a_dropped_frame_does_not_depend_on_which_others_are_decoded() -> None:
 
 
 def test_time_attention_in_bands_is_time_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dfccodec.models import blocks
+    from dfccodec.models import mini_layers
 
     torch.manual_seed(0)
-    attention = blocks.TimeAttention(8, 2)
+    attention = mini_layers.TimeAttention(8, 2)
     for parameter in attention.parameters():
         torch.nn.init.normal_(parameter)
     x, at = torch.randn(1, 5, 8, 7, 3), torch.tensor([0, 9, 31, 2, 4])
     with torch.inference_mode():
         whole = attention(x, at, 3)
-        monkeypatch.setattr(blocks, "_BAND", 20)
+        monkeypatch.setattr(mini_layers, "_BAND", 20)
         assert torch.allclose(attention(x, at, 3), whole, atol=1e-5)
         assert torch.equal(attention(x, at, 0), x)
 
@@ -106,7 +106,7 @@ def test_never_below_its_linear_code(mini: Loaded) -> None:
     # The floor: a trained branch that hurts is a broken model (see shared/floor.md, first attempt).
     from support import DATA
 
-    from dfccodec.media.frames import read_scaled
+    from dfccodec.media.input.read_frames import read_scaled
 
     clip = np.stack(read_scaled(DATA / "flower_96x64.mp4", 64, most=12))
     frames = torch.from_numpy(clip).permute(0, 3, 1, 2).float() / 255
@@ -163,7 +163,7 @@ def test_the_gradient_frame_by_frame_is_that_of_the_clip(
 ) -> None:
     """What is made again for a gradient, a band or a few frames at a time, rather than held, is the same."""
     monkeypatch.setattr("dfccodec.models.mini._AT_ONCE", at_once)
-    monkeypatch.setattr("dfccodec.models.blocks._BAND", 9)
+    monkeypatch.setattr("dfccodec.models.mini_layers._BAND", 9)
     monkeypatch.setattr("dfccodec.models.mini._FEW", 2)
     latents = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32))
     kept = torch.tensor([True, False, True, True])

@@ -12,7 +12,7 @@ import torch
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.models import hub, registry
 from dfccodec.models.config import DiTConfig, VAEConfig
-from dfccodec.models.contract import LatentModel
+from dfccodec.models.interface import LatentModel
 from dfccodec.models.registry import ModelInfo, check_identity, load, load_dit, open_checked, resolve
 from dfccodec.models.weights import fingerprint, read_weights, save_safetensors
 

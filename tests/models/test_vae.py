@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dfccodec.errors import UsageError
 from dfccodec.models.config import PUBLISHED_VAE
-from dfccodec.models.contract import LatentModel
-from dfccodec.models.published import PublishedCodec
+from dfccodec.models.interface import LatentModel
 from dfccodec.models.vae import Packed, VideoVAE, pack, unpack
+from dfccodec.models.video_vae_adapter import PublishedCodec
 
 Vectors = dict[str, Tensor]
 

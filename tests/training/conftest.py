@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import DATA
 
-from dfccodec.training.shards import pack_footage
+from dfccodec.training.data.shards import pack_footage
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from dfccodec.codec.fill.latent_fills import Hold, Lerp, Token
 from dfccodec.codec.fill.motion import Motion
-from dfccodec.codec.fill.painter import Painter
-from dfccodec.codec.fill.simple import Hold, Lerp, Token
+from dfccodec.codec.fill.postprocess import Painter
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.errors import UnsupportedError, UsageError
 

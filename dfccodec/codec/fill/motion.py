@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dfccodec.codec.fill.painter import Painter
-from dfccodec.codec.fill.simple import Token
+from dfccodec.codec.fill.latent_fills import Token
+from dfccodec.codec.fill.postprocess import Painter
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.compose import Composer
+from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Clip, Header
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, Decisions, Sides, uses
+from dfccodec.codec.motion.context_model import Pass, Walk
 from dfccodec.codec.motion.tables import first_counts
-from dfccodec.codec.motion.walk import Pass, Walk
 from dfccodec.container.records import Header
-from dfccodec.entropy.range_coding import RangeReader, RangeWriter, check_words
-from dfccodec.entropy.range_model import Coder
+from dfccodec.entropy.context_model import Coder
+from dfccodec.entropy.rans import RangeReader, RangeWriter, check_words
 from dfccodec.errors import DamagedError
 
 __all__ = ["Decisions", "Sides", "code", "grid", "read", "trimmed", "write"]

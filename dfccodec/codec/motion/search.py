@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from dfccodec.codec.motion.blocks import BLOCK, SUB
-from dfccodec.codec.motion.compose import WIDE, window
+from dfccodec.codec.motion.obmc import WIDE, window
 from dfccodec.errors import UsageError
 
 Floats = npt.NDArray[np.float32]

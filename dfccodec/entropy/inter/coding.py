@@ -7,20 +7,20 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.entropy import range_tables, vectors
-from dfccodec.entropy.inter.picture import moved
-from dfccodec.entropy.inter.search import search
-from dfccodec.entropy.latents import Grid
-from dfccodec.entropy.lattice import phases
-from dfccodec.entropy.range_coding import RangeReader, RangeWriter, check_range_claim
-from dfccodec.entropy.range_model import Coder, Shorts, walk
-from dfccodec.entropy.vectors import Known
+from dfccodec.entropy import context_tables, mv_coding
+from dfccodec.entropy.context_model import Coder, Shorts, walk
+from dfccodec.entropy.hierarchical_scan import phases
+from dfccodec.entropy.inter.motion_compensation import moved
+from dfccodec.entropy.inter.motion_estimation import search
+from dfccodec.entropy.mv_coding import Known
+from dfccodec.entropy.rans import RangeReader, RangeWriter, check_range_claim
+from dfccodec.entropy.zstd_coding import Grid
 
 
 @lru_cache(maxsize=1)
 def first_counts() -> npt.NDArray[np.int64]:
     """(contexts, SYMBOLS): those of the range coding, then those of vectors."""
-    return np.concatenate([range_tables.first_counts(), vectors.first_counts()])
+    return np.concatenate([context_tables.first_counts(), mv_coding.first_counts()])
 
 
 class Motion:
@@ -54,7 +54,7 @@ class Motion:
         for phase in phases(*self.grid[1:]):
             old = before[phase.cells]
             near = np.stack([old] * 4) if phase.near is None else now[phase.near]
-            known = Known.of(near, old, phase.close, range_tables.CONTEXTS)
+            known = Known.of(near, old, phase.close, context_tables.CONTEXTS)
             now[phase.cells] = known.code(self.coder, None if own is None else own[phase.cells], "latents")
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
-from dfccodec.entropy.inter.search import search
-from dfccodec.entropy.range_coding import encode_range
+from dfccodec.entropy.inter.motion_estimation import search
+from dfccodec.entropy.rans import encode_range
 from dfccodec.errors import DamagedError, DfcError, LimitError
 
 GRIDS = st.tuples(st.integers(1, 4), st.integers(1, 2), st.integers(1, 4), st.integers(1, 4))

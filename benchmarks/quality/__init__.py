@@ -1,0 +1,1 @@
+"""Quality and rate: how good, for how many bits."""

@@ -1,0 +1,113 @@
+"""What each part of the encoder is worth alone: bits at equal RGB-PSNR, protocol DFC-32.
+
+    python -m benchmarks.quality.ablation [--clips ../shared/clips/eval] [--kept 8] [--every 1]
+
+One setting is the yardstick, the defaults of `dfc encode` with a fixed number of frames kept and no refinement. Every
+row changes one thing in it; its figure is the mean over clips of the BD-rate between the two curves over QP. Positive:
+more bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+
+import dfccodec as dfc
+from benchmarks.clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, read_json, table, write_json
+from dfccodec.codec.api import load_model
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.metrics.bdrate import bd_rate, pareto
+from dfccodec.runtime.resources import free_threads
+
+QPS = (20, 26, 32, 38)
+BASE = "defaults, but --refine 0"
+ROWS: dict[str, dict[str, Any]] = {
+    BASE: {},
+    "--fill token": {"fill": "token"},
+    "--fill lerp": {"fill": "lerp"},
+    "--coding range": {"coding": "range"},
+    "--coding zstd": {"coding": "zstd"},
+    "--snap 0": {"snap": 0.0},
+    "--effort fast": {"effort": "fast"},
+    "--select dp": {"select": "dp"},
+    "--select greedy": {"select": "greedy"},
+    "--refine 1": {"refine": 1},
+    "--refine 2": {"refine": 2},
+    "--refine 4": {"refine": 4},
+    "--refine 8": {"refine": 8},
+}
+
+
+def measure(frames: np.ndarray, loaded: Loaded, kept: int, options: dict[str, Any]) -> list[list[float]]:
+    """(bits per pixel, PSNR, processor seconds of encoding) at every QP."""
+    out = []
+    for qp in QPS:
+        coded = io.BytesIO()
+        begun = process_time()
+        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, rate=25, **({"refine": 0} | options))
+        seconds = process_time() - begun
+        back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
+        bits = len(coded.getvalue()) * 8 / (FRAMES * SIDE * SIDE)
+        out.append([bits, -10 * math.log10(max(mse(back, frames), 1e-10)), seconds])
+    return out
+
+
+def compared(base: list[list[float]], other: list[list[float]]) -> float:
+    """BD-rate in percent; not a number where the curves do not overlap."""
+    a, b = (pareto([(bits, psnr) for bits, psnr, _ in curve]) for curve in (base, other))
+    found = bd_rate(a, b)
+    return math.nan if found.reason else found.percent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each part of the encoder is worth.")
+    parser.add_argument("--clips", type=Path, default=EVAL)
+    parser.add_argument("--kept", type=int, default=8)
+    parser.add_argument("--every", type=int, default=1, help="only every so manyth clip")
+    parser.add_argument(
+        "--rows", nargs="*", default=list(ROWS), help="only these; in the JSON others stay, on the same clips"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(free_threads())
+    loaded = load_model("mini")
+    clips = list(dfc32_clips(args.clips))[:: args.every]
+    curves: dict[str, list[list[list[float]]]] = {name: [] for name in {BASE: 0} | dict.fromkeys(args.rows)}
+    for name, frames in clips:
+        for row, found in curves.items():
+            found.append(measure(frames, loaded, args.kept, ROWS[row]))
+        print(name, flush=True)
+    rows = []
+    for name, found in curves.items():
+        rates = [compared(a, b) for a, b in zip(curves[BASE], found, strict=True)]
+        good = [rate for rate in rates if not math.isnan(rate)]
+        seconds = float(np.mean([point[2] for curve in found for point in curve]))
+        rows.append({
+            "change": name, "bd_rate": float(np.mean(good)) if good else None, "clips": len(good), "seconds": seconds,
+        })  # fmt: skip
+    head = (f"{args.kept} of 32 kept", "bits at equal PSNR", "clips", "encode, CPU s a clip")
+    print(table(head, [
+        (r["change"], "–" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", r["clips"], f"{r['seconds']:.1f}")
+        for r in rows
+    ]))  # fmt: skip
+    record = {"kept": args.kept, "qps": list(QPS), "clips": [name for name, _ in clips]}
+    rows += _others(record, set(args.rows) | {BASE})
+    write_json("ablation", {**record, "rows": sorted(rows, key=lambda r: list(ROWS).index(r["change"]))})
+
+
+def _others(record: dict[str, Any], measured: set[str]) -> list[dict[str, Any]]:
+    """Rows of an earlier run on the same clips that this one has not measured."""
+    found = read_json("ablation")
+    same = all(found.get(key) == value for key, value in record.items())
+    return [row for row in found.get("rows", ()) if same and row["change"] in ROWS and row["change"] not in measured]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""A second decoder beside the faithful one, on the same files: PSNR, LPIPS by AlexNet and by VGG-16, flicker.
+
+    python -m benchmarks.quality.looks runs/sharp/model.safetensors                all eval clips; results/looks.json
+    python -m benchmarks.quality.looks a.safetensors b.safetensors --every 4 --out /tmp/x   two, every fourth clip
+    python -m benchmarks.quality.looks a.safetensors --pictures /tmp/x --out /tmp/x            and pictures side by side
+
+Files are made once, by default settings, and lie in `--files` with what was measured of them. Their motion vectors were
+searched for with the faithful decoder's pictures; each decoder paints dropped frames from its own. All decoders meet
+the same bytes, so figures of one QP are at equal bits.
+
+PSNR looks at all 32 frames, LPIPS by AlexNet at every third from the second as in rd.py, by VGG-16, which takes twenty
+times as long, at every sixth. Flicker is LPIPS by AlexNet between the changes from every third frame to the next, of
+the source and of what was decoded, about mid-grey and half as strong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import dfccodec as dfc
+from benchmarks.clips import EVAL, FRAMES, RESULTS, dfc32_clips, table, weights_id, write_json
+from benchmarks.quality.rd import ROOT, SAMPLED, Cache, Row, source_hash
+from benchmarks.report.rd_report import REFERENCE, points_of
+from dfccodec.codec.api import load_model
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.metrics.bdrate import Points, bd_rate, pareto
+from dfccodec.metrics.lpips import Lpips, load_lpips
+from dfccodec.metrics.psnr import psnr
+from dfccodec.runtime.resources import free_threads
+
+FAITHFUL = "faithful"
+KEPT, QPS = 8, (16, 24, 32, 40)
+MEASURED = ("psnr", "lpips", "vgg", "flicker")
+LOOKED_AT = {"lpips": SAMPLED, "vgg": slice(1, None, 6)}
+"""Frames that each network sees."""
+
+SHOWN = 16
+"""The frame of a clip that pictures show."""
+
+
+class Yardstick:
+    """Measures what was decoded of one clip; what depends on the source alone is computed once."""
+
+    def __init__(self, frames: np.ndarray, networks: Mapping[str, Lpips]) -> None:
+        self._frames, self._networks = frames, networks
+        self._truth = self._features(frames)
+
+    def __call__(self, back: np.ndarray) -> Row:
+        row = {"psnr": round(psnr(self._frames, back), 4)}
+        with torch.inference_mode():
+            for name, features in self._features(back).items():
+                network = self._networks["vgg" if name == "vgg" else "lpips"]
+                row[name] = round(float(network.distance(self._truth[name], features).mean()), 5)
+        return row
+
+    @torch.inference_mode()
+    def _features(self, frames: np.ndarray) -> dict[str, list[torch.Tensor]]:
+        found = {name: net.features(_planes(frames[LOOKED_AT[name]])) for name, net in self._networks.items()}
+        return {**found, "flicker": self._networks["lpips"].features(_changes(frames))}
+
+
+def _planes(frames: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(frames.astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
+
+
+def _changes(frames: np.ndarray) -> torch.Tensor:
+    """From sampled frames to the ones after them, about mid-grey."""
+    at = np.arange(len(frames))[SAMPLED]
+    at = at[at + 1 < len(frames)]
+    return 0.5 + (_planes(frames[at + 1]) - _planes(frames[at])) / 2
+
+
+def coded(path: Path, frames: np.ndarray, qp: int, loaded: Loaded) -> bytes:
+    """The file of a clip by default settings, made where it is not there."""
+    if not path.exists():
+        dfc.encode(frames, path, budget=str(KEPT), qp=qp, model=loaded, rate=25)
+    return path.read_bytes()
+
+
+def decoded(data: bytes, loaded: Loaded) -> np.ndarray:
+    """(T, H, W, 3) uint8 by whichever decoder."""
+    return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: loaded)])
+
+
+def measure(
+    args: argparse.Namespace, decoders: Mapping[str, Loaded], cache: Cache
+) -> dict[str, dict[str, dict[str, Row]]]:
+    """Decoder -> clip -> point -> row, of the clips asked for."""
+    networks = {"lpips": load_lpips(), "vgg": load_lpips(net="vgg")}
+    folder = args.files / f"{weights_id(decoders[FAITHFUL])}-{source_hash()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = {
+        name: cache.open(f"{name} {weights_id(loaded)}", f"{KEPT} kept of {FRAMES}", source_hash())
+        for name, loaded in decoders.items()
+    }
+    found: dict[str, dict[str, dict[str, Row]]] = {name: {} for name in decoders}
+    for number, (name, frames) in enumerate(dfc32_clips(EVAL)):
+        if number % args.every != args.first:
+            continue
+        clip = f"{name} {hashlib.sha256(frames.tobytes()).hexdigest()[:12]}"
+        yardstick = None
+        for qp in args.qps:
+            data, at, pictures = coded(folder / f"{name}-{qp}.dfc", frames, qp, decoders[FAITHFUL]), f"{KEPT}@{qp}", []
+            for look, loaded in decoders.items():
+                points = rows[look].setdefault(clip, {})
+                if at not in points or args.pictures:
+                    pictures.append(back := decoded(data, loaded))
+                    if at not in points:
+                        yardstick = yardstick or Yardstick(frames, networks)
+                        points[at] = {"bytes": len(data), **yardstick(back)}
+            if args.pictures:
+                show(args.pictures / f"{name}-{qp}.png", [*pictures, frames])
+        for look in decoders:
+            found[look][clip] = {f"{KEPT}@{qp}": rows[look][clip][f"{KEPT}@{qp}"] for qp in args.qps}
+        cache.save()
+        print(name, {look: found[look][clip] for look in decoders}, flush=True)
+    return found
+
+
+def show(path: Path, videos: list[np.ndarray]) -> None:
+    """One frame of every video, side by side; below it the same with five times the contrast."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = np.concatenate([video[SHOWN] for video in videos], axis=1)
+    middle = np.median(videos[-1][SHOWN], axis=(0, 1))
+    strong = ((row - middle) * 5 + 128).clip(0, 255).astype(np.uint8)
+    Image.fromarray(np.concatenate([row, strong])).save(path)
+
+
+def lines(found: Mapping[str, Mapping[str, Mapping[str, Row]]], qps: list[int]) -> Iterator[tuple[Any, ...]]:
+    """Means over clips, a line for each QP and decoder; behind each figure what it is of the faithful one's."""
+    for qp in qps:
+        means = {
+            look: {key: float(np.mean([points[f"{KEPT}@{qp}"][key] for points in clips.values()])) for key in MEASURED}
+            for look, clips in found.items()
+        }
+        for look, mean in means.items():
+            base = means[FAITHFUL]
+            ratios = (f"{mean[key]:.4f} (×{mean[key] / base[key]:.3f})" for key in MEASURED[1:])
+            yield qp, look, f"{mean['psnr']:.2f} ({mean['psnr'] - base['psnr']:+.2f})", *ratios
+
+
+def against_x264(clips: Mapping[str, Mapping[str, Row]]) -> dict[str, Any]:
+    """BD-rate by LPIPS over x264 medium: of each clip, the mean of them, and of the mean curves."""
+    rows = (Cache(RESULTS / "rd_anchors.json").get(REFERENCE) or {"rows": {}})["rows"]
+    base = {clip: points_of(REFERENCE, rows[clip], "lpips") for clip in clips if clip in rows}
+    own = {clip: points_of(f"dfc-{KEPT}", clips[clip], "lpips") for clip in base}
+    each = {c: bd_rate(pareto(list(base[c].values())), pareto(list(own[c].values()))).percent for c in base}
+    whole = bd_rate(_mean_curve(base), _mean_curve(own)).percent
+    good = [value for value in each.values() if not np.isnan(value)]
+    return {
+        "mean_over_clips": round(float(np.mean(good)), 1) if good else None,
+        "of_mean_curves": None if np.isnan(whole) else round(whole, 1),
+        "clips": {clip.split()[0]: None if np.isnan(value) else round(value, 1) for clip, value in each.items()},
+    }
+
+
+def _mean_curve(clips: Mapping[str, Mapping[str, tuple[float, float]]]) -> Points:
+    """Mean bits and quality over clips."""
+    points = next(iter(clips.values()), {})
+    means = (np.mean([clip[at] for clip in clips.values()], axis=0) for at in points)
+    return pareto([(float(bits), float(quality)) for bits, quality in means])
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A second decoder beside the faithful one, on the same files.")
+    parser.add_argument("weights", nargs="*", type=Path, help="of second decoders")
+    parser.add_argument("--qps", type=int, nargs="+", default=list(QPS))
+    parser.add_argument("--every", type=int, default=1, help="one clip in so many")
+    parser.add_argument("--first", type=int, default=0, help="the first of these")
+    parser.add_argument("--files", type=Path, default=ROOT / "runs" / "looks", help="for files and what was measured")
+    parser.add_argument("--pictures", type=Path, help="folder for decoders and source side by side; not the repository")
+    parser.add_argument("--out", type=Path, help="folder for looks.json, instead of the repository's results")
+    args = parser.parse_args()
+    if args.every != 1 and not args.out:
+        parser.error("--every needs --out: results in the repository are of all clips")
+    return args
+
+
+def main() -> None:
+    args = parse()
+    torch.set_num_threads(free_threads())
+    decoders = {FAITHFUL: load_model("mini"), **{path.stem: load_model(str(path)) for path in args.weights}}
+    found = measure(args, decoders, Cache(args.files / "rows.json"))
+    record: dict[str, Any] = {"decoders": {look: weights_id(loaded) for look, loaded in decoders.items()}}
+    record["bd_rate_vs_x264"] = {look: against_x264(clips) for look, clips in found.items()}
+    record["rows"] = {
+        look: {clip.split()[0]: points for clip, points in clips.items()} for look, clips in found.items()
+    }
+    print(table(("QP", "decoder", "PSNR", "LPIPS", "LPIPS-VGG", "flicker"), list(lines(found, args.qps))))
+    for look, bd in record["bd_rate_vs_x264"].items():
+        print(look, bd)
+    write_json("looks", record, folder=args.out or RESULTS)
+
+
+if __name__ == "__main__":
+    main()

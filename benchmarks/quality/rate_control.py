@@ -1,0 +1,102 @@
+"""Are targets hit? Every eval clip by itself, to a size, to a quality and to a bitrate, protocol DFC-32.
+
+    python -m benchmarks.quality.rate_control [--targets size psnr bitrate] [--clips N]    about 40 s a clip and target
+
+A clip of 32 frames is the hardest case there is: no other clip makes up for its coarse points. Each is coded at QP 28
+with 8 frames kept first; wanted are 0.8 of those bytes, 1.3 times their bitrate, and 0.7 dB less, so that none of it is
+a point known beforehand. What is not measured yet is measured; results of a run that was stopped stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import dfccodec as dfc
+from benchmarks.clips import EVAL, dfc32_clips, mse, read_json, table, write_json
+from dfccodec.codec.api import load_model
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.runtime.resources import free_threads
+
+OPTIONS = {"size": "target_size", "psnr": "min_psnr", "bitrate": "bitrate"}
+SECONDS = 32 / 25
+
+
+def coded(frames: np.ndarray, loaded: Loaded, **options: Any) -> tuple[bytes, float]:
+    """A file, and its PSNR by decoding it as a user would."""
+    out = io.BytesIO()
+    dfc.encode(frames, out, model=loaded, rate=25, refine=0, **options)
+    back = np.stack([p.rgb for p in Decoder(io.BytesIO(out.getvalue()), lambda _: loaded)])
+    return out.getvalue(), -10 * math.log10(max(mse(back, frames), 1e-10))
+
+
+def measure(frames: np.ndarray, loaded: Loaded, target: str, anchor: tuple[int, float]) -> dict[str, Any]:
+    """One clip to one target: what was wanted, what the file has, how far off it is, and the seconds it took."""
+    size, psnr = anchor
+    # Aside from the anchor, so that no point that is known beforehand is the answer.
+    wanted = {"size": size * 0.8, "bitrate": size * 8 / SECONDS * 1.3, "psnr": psnr - 0.7}[target]
+    begun = time.perf_counter()
+    data, reached_psnr = coded(frames, loaded, **{OPTIONS[target]: int(wanted) if target == "size" else wanted})
+    seconds = time.perf_counter() - begun
+    reached = {"size": len(data), "bitrate": len(data) * 8 / SECONDS, "psnr": reached_psnr}[target]
+    off = reached - wanted if target == "psnr" else reached / wanted - 1
+    return {
+        "wanted": wanted, "reached": reached, "off": off, "bytes": len(data), "psnr": reached_psnr, "seconds": seconds,
+    }  # fmt: skip
+
+
+def good(target: str, off: float) -> bool:
+    """Within what is promised."""
+    return -1e-4 <= off <= 0.2 if target == "psnr" else abs(off) <= 0.03
+
+
+def report(rows: dict[str, dict[str, Any]], targets: list[str]) -> None:
+    """Means and extremes over clips."""
+    lines = []
+    for target in targets:
+        found = [row[target]["off"] for row in rows.values() if target in row]
+        if found:
+            scale, unit = (1, "dB") if target == "psnr" else (100, "%")
+            hits = sum(good(target, off) for off in found)
+            numbers = (min(found), max(found), float(np.mean(np.abs(found))))
+            took = np.mean([row[target]["seconds"] for row in rows.values() if target in row])
+            shown = [f"{n * scale:+.2f} {unit}" for n in numbers]
+            lines.append((target, f"{hits} of {len(found)}", *shown, f"{took:.0f}"))
+    print(table(("target", "hit", "lowest", "highest", "mean |off|", "s a clip"), lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Rate control on every eval clip.")
+    parser.add_argument("--targets", nargs="+", default=list(OPTIONS), choices=list(OPTIONS))
+    parser.add_argument("--clips", type=int, default=-1, help="the first so many only")
+    parser.add_argument("--folder", type=Path, default=EVAL)
+    parser.add_argument("--again", action="store_true", help="forget what was measured before")
+    args = parser.parse_args()
+    torch.set_num_threads(free_threads())
+    loaded = load_model("mini")
+    rows: dict[str, dict[str, Any]] = {} if args.again else read_json("rate_control").get("clips", {})
+    for number, (name, frames) in enumerate(dfc32_clips(args.folder)):
+        if number == args.clips:
+            break
+        row = rows.setdefault(name, {})
+        for target in args.targets:
+            if target not in row:
+                if "anchor" not in row:
+                    data, psnr = coded(frames, loaded, budget="8", qp=28)
+                    row["anchor"] = [len(data), psnr]
+                row[target] = measure(frames, loaded, target, row["anchor"])
+                write_json("rate_control", {"clips": rows})
+                print(f"{name}: {target} {row[target]['off']:+.4f}, {row[target]['seconds']:.0f} s", flush=True)
+    report(rows, args.targets)
+
+
+if __name__ == "__main__":
+    main()

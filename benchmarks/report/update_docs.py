@@ -1,0 +1,290 @@
+"""Write the figures of README.md and docs/mini.md from benchmarks/results/, between their markers.
+
+    python -m benchmarks.report.update_docs
+
+A page marks a place with `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A result that is not
+there is an error: no page states what no script measured. Below a table of other weights than the package's stands
+which, and below one of before inter coding that it is, until its script is run again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.clips import RESULTS, is_todays, table, weights_id
+from benchmarks.report.rd_report import LABELS
+from benchmarks.speed.cpu_contention import report
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("mini", "encoding", "performance")))
+
+
+_earlier: set[str] = set()
+"""Weights of what has been read since this was emptied, other than the package's."""
+
+
+_range: set[str] = set()
+"""Results read since this was emptied, of before inter coding."""
+
+
+def result(name: str) -> Any:
+    """A script's JSON."""
+    found = json.loads((RESULTS / f"{name}.json").read_text())
+    _earlier.update({found["weights"]} - {weights_id()})
+    if not is_todays(name, found):
+        _range.add(name)
+    return found
+
+
+def block(name: str) -> str:
+    """The figures of a place, and whose they are."""
+    _earlier.clear()
+    _range.clear()
+    figures = BLOCKS[name]()
+    if _range:
+        figures += "\n\nMeasured before inter coding was there, so as with `--coding range`."
+    if _earlier:
+        return f"{figures}\n\nMeasured with earlier weights ({', '.join(sorted(_earlier))})."
+    return figures
+
+
+def budgets() -> str:
+    """DFC-32 by number of kept frames."""
+    rows = {(row["code"], row["kept"]): row for row in result("dfc32")["budgets"]}
+    lines = []
+    for kept in (32, 16, 8, 6, 4, 2, 1):
+        ours, lerp, hold = (rows[code, kept] for code in ("mini", "PCA-96, lerp", "PCA-96, hold"))
+        lines.append((
+            kept, f"{ours['mse']:.5f}", f"{ours['psnr']:.2f} dB", f"{ours['bpp']:.3f}",
+            f"{lerp['mse']:.5f}", f"{lerp['psnr']:.2f} dB", f"{lerp['bpp']:.3f}", f"{hold['psnr']:.2f} dB",
+        ))  # fmt: skip
+    head = ("kept of 32", "`mini` MSE", "PSNR", "bits/pixel", "PCA-96, lerp MSE", "PSNR", "bits/pixel", "hold PSNR")
+    return table(head, lines)
+
+
+def bernoulli() -> str:
+    """The published table, for ours."""
+    rows = [
+        (
+            r["budget"], r["motion"], f"{r['kept']:.1f} ± {r['kept_std']:.1f}", f"{r['rate']:.1%}",
+            f"{r['compression']:.0f}", f"{r['mse']:.5f}",
+        )
+        for r in result("dfc32")["bernoulli"]
+    ]  # fmt: skip
+    return table(("budget", "motion", "kept frames", "keep rate", "times smaller", "MSE"), rows)
+
+
+def floor() -> str:
+    """Gain over the linear code at equal bits and coder."""
+    found = {
+        (coding, refined): result(path.stem)["rows"]
+        for path in RESULTS.glob("floor_*.json")
+        for coding, _, refined in [path.stem.removeprefix("floor_").partition("_refine")]
+    }
+    qps = sorted({r["qp"] for rows in found.values() for r in rows if "over_linear_db" in r})
+    lines = []
+    for (coding, refined), rows in sorted(found.items()):
+        mean = np.mean([list(r["all_kept_gains"].values()) for r in rows if "all_kept_gains" in r])
+        gains = {(r["kept"], r["qp"]): f"{r['over_linear_db']:+.2f}" for r in rows if "over_linear_db" in r}
+        for kept in sorted({kept for kept, _ in gains}, reverse=True):
+            cells = [gains.get((kept, qp), "") for qp in qps]
+            name = f"{coding}, `--refine {refined}`" if refined else coding
+            lines.append((name, kept, *cells, f"{mean:+.2f}" if kept == 32 else ""))
+    return table(("coder", "kept of 32", *(f"QP {qp}" for qp in qps), "mean, 0.2…0.6 bits/pixel"), lines)
+
+
+def selection() -> str:
+    """Choices of kept frames."""
+    rows = [
+        (r["fill"], r["kept"], r["choice"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bytes'] / 1000:.1f}")
+        for r in result("selection")["rows"]
+    ]
+    return table(("`--fill`", "kept of 32", "choice", "MSE", "PSNR", "kB a clip"), rows)
+
+
+def coding() -> str:
+    """Bytes of the latents under each coder, and how fast the two are that files can have."""
+    found = result("latent_coding")
+    kept, qps = ("6", "8", "32"), ("16", "24", "32")
+    rows = [
+        (name, *(f"{by[k][q] / 1000:.1f}" if q in by.get(k, ()) else "" for k in kept for q in qps))
+        for name, by in found["bytes"].items()
+    ]
+    speeds = found["integers_per_second"]
+    coders = next(iter(speeds.values()))
+    lines = [(name, *(f"{by[name] / 1e6:.1f}" for by in speeds.values())) for name in coders]
+    sizes = table(("kB a clip", *(f"{k} kept, QP {q}" for k in kept for q in qps)), rows)
+    return sizes + "\n\n" + table(("million integers/s, one thread", *speeds), lines)
+
+
+def bd_rates() -> str:
+    """BD-rate against x264 medium, of each clip and then averaged."""
+    found = result("rd")["bd_rate_vs_x264"]
+    metrics = {"psnr": "RGB-PSNR", "ms_ssim": "MS-SSIM", "vmaf": "VMAF", "lpips": "LPIPS"}
+    rows = [
+        (LABELS[name], *(f"{values[m]['mean_over_clips']:+.0f} %" for m in metrics)) for name, values in found.items()
+    ]
+    return table(("bits at equal quality, x264 medium = 0", *metrics.values()), rows)
+
+
+def motion() -> str:
+    """Motion fill beside the model's own."""
+    rows = [
+        (
+            r["kept"], r["qp"], r["fill"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bpp']:.4f}",
+            f"{r['latents']:.4f}", f"{r['motion']:.4f}",
+        )
+        for r in result("motion")["rows"]
+    ]  # fmt: skip
+    return table(("kept of 32", "QP", "`--fill`", "MSE", "PSNR", "bits/pixel", "of it latents", "motion"), rows)
+
+
+def mtc() -> str:
+    """Budgets by content beside fixed ones."""
+    found = result("mtc")["rates"]
+    names = ("fixed 4", "fixed 8", "fixed 16", *(n for n in found if n.startswith("rule w") and "to" not in n))
+    rows = [
+        (n, f"{found[n]['kept']:.2f}", f"{found[n]['vcpr']:.0f}", f"{found[n]['psnr']:.2f} dB",
+         f"{found[n]['gain']:+.2f} dB", f"{found[n]['gain_by_bytes']:+.2f} dB", f"{found[n]['ssim']:.4f}",
+         f"{found[n]['lpips']:.4f}")
+        for n in (*names, "rule w = 1.5, 2 to 16", "H.264 size", "random")
+    ]  # fmt: skip
+    gains = ("over one rate at equal frames kept", "at equal bytes")
+    return table(("rates of the segments", "mean kept of 32", "VCPR", "PSNR", *gains, "SSIM", "LPIPS"), rows)
+
+
+def ablation() -> str:
+    """What each part of the encoder is worth alone."""
+    found = result("ablation")
+    rows = [
+        (f"`{r['change']}`" if r["change"].startswith("-") else r["change"],
+         "" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", r["clips"], f"{r['seconds']:.1f}")
+        for r in found["rows"]
+    ]  # fmt: skip
+    what = f"{found['kept']} of 32 kept, {len(found['clips'])} eval clips"
+    head = (what, "bits at equal PSNR", "clips whose curves overlap", "CPU s a clip")
+    return table(head, rows)
+
+
+def rate_control() -> str:
+    """How near targets come, over clips."""
+    clips = result("rate_control")["clips"].values()
+    rows = []
+    for target, unit, scale in (("size", "%", 100), ("bitrate", "%", 100), ("psnr", "dB", 1)):
+        off = [scale * clip[target]["off"] for clip in clips if target in clip]
+        if off:
+            rows.append((target, len(off), *(f"{x:+.2f} {unit}" for x in (min(off), float(np.mean(off)), max(off)))))
+    return table(("target", "clips", "least", "mean", "most"), rows)
+
+
+def speed() -> str:
+    """Frames per second and memory."""
+    found = result("speed")
+    rows = []
+    for row in found["rows"]:
+        cells = [row["model"], row["dtype"], row["size"]]
+        for stage in ("encode", "decode"):
+            times = row.get(f"{stage}_times_published")
+            cells += [
+                f"{row[f'{stage}_file_fps']:.1f}",
+                f"{row[f'{stage}_network_fps']:.1f}",
+                f"{times:.0f}×" if times else "",
+            ]
+            cells.append(f"{row[f'{stage}_peak_mb']} MB")
+        rows.append(cells)
+    head = ["model", "precision", "size"]
+    for stage in ("encode", "decode"):
+        head += [f"{stage}, frames/s", "in the network", "over dfc-170m", "peak"]
+    return f"{found['processor']}, {found['threads']} threads, 8 of 32 kept.\n\n{table(head, rows)}"
+
+
+def memory() -> str:
+    """Peak memory over length and over size."""
+    rows = []
+    for name in ("memory", "memory_large"):
+        found = result(name)
+        for row in found["rows"]:
+            seconds, cells = f"{row['seconds']} s", [f"{row[f'{stage}_mb']:.0f} MB" for stage in ("encode", "decode")]
+            rows.append((row["size"].replace("x", "×"), seconds, row["frames"], f"`{found['options']}`", *cells))
+    return table(("size", "video", "frames", "options", "encode, peak", "decode, peak"), rows)
+
+
+def pipeline() -> str:
+    """Shares of the time of an encode and a decode."""
+    found = result("pipeline")
+    stages = ("read", "waits", "network", "motion", "entropy", "write")
+    rows = [
+        (r["run"], f"{r['fps']:.2f}", *(f"{r['shares'][s]:.1%}" if s in r["shares"] else "" for s in stages))
+        for r in found["rows"]
+    ]
+    head = ("run", "frames/s", *stages)
+    return f"{found['size']}, {found['frames']} frames, {found['threads']} thread(s).\n\n{table(head, rows)}"
+
+
+def seams() -> str:
+    """PSNR where clips meet."""
+    found = result("seams")
+    ends, between = (np.array([row[key] for row in found["rows"].values()]) for key in ("ends", "between"))
+    cells = (f"{ends.mean():.2f} dB", f"{between.mean():.2f} dB", f"{(ends - between).min():+.2f} dB")
+    head = ("kept of 32", "first and last two frames of clips", "others", "worst video of all")
+    return table(head, [(found["budget"], *cells)])
+
+
+def tiles() -> str:
+    """Error where tiles overlap."""
+    found = result("tiles")
+    names = ("seams", "elsewhere", "whole_seams", "whole_elsewhere")
+    mean = {name: float(np.mean([row[name] for row in found["rows"].values()])) for name in names}
+    ratios = mean["seams"] / mean["elsewhere"], mean["whole_seams"] / mean["whole_elsewhere"]
+    cells = (f"{mean['seams']:.5f}", f"{mean['elsewhere']:.5f}", f"{ratios[0]:.3f}", f"{ratios[1]:.3f}")
+    return table(("MSE along seams", "elsewhere", "ratio", "ratio in one piece, same pixels"), [cells])
+
+
+def busy() -> str:
+    """Seconds of whole processes beside another program."""
+    return report(result("busy")["rows"])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    f.__name__: f
+    for f in (
+        budgets,
+        bernoulli,
+        floor,
+        selection,
+        coding,
+        motion,
+        bd_rates,
+        mtc,
+        ablation,
+        rate_control,
+        speed,
+        memory,
+        pipeline,
+        seams,
+        tiles,
+        busy,
+    )
+}
+
+
+def _filled(match: re.Match[str]) -> str:
+    return f"<!-- figures: {match[1]} -->\n\n{block(match[1])}\n\n<!-- end -->"
+
+
+def main() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        names = re.findall(r"<!-- figures: (\w+) -->", text)
+        page.write_text(re.sub(r"<!-- figures: (\w+) -->.*?<!-- end -->", _filled, text, flags=re.DOTALL))
+        print(f"{page.relative_to(ROOT)}: {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main()

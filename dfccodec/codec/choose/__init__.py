@@ -1,0 +1,1 @@
+"""Which frames are kept: budgets, frame selection, rate and quality targets."""

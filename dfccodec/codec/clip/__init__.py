@@ -1,0 +1,1 @@
+"""One clip: analysis, quantization, latent refinement, reconstruction."""

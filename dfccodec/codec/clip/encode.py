@@ -1,0 +1,201 @@
+"""Codes one clip: frames in, a clip's record and its integers out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfccodec.codec.choose import frame_selection
+from dfccodec.codec.choose.budgets import Budget
+from dfccodec.codec.clip import tiles
+from dfccodec.codec.clip.decode import model_frames, shown
+from dfccodec.codec.clip.distortion import squared_error
+from dfccodec.codec.clip.frame_buffer import Canvas, clamped
+from dfccodec.codec.clip.quantizer import measured_steps, quantized
+from dfccodec.codec.clip.refine import Kept, refine, steps_of
+from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.motion_encoder import MotionSearch, slope_of
+from dfccodec.codec.motion.payload import Sides
+from dfccodec.codec.settings import Settings
+from dfccodec.container.records import Clip, Coding, Fill, Header
+from dfccodec.entropy.latent_coding import checked_coding, encode_integers
+from dfccodec.media.picture import Picture
+from dfccodec.models.importance import gap_costs
+from dfccodec.runtime.resources import free_threads
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A coded clip: its record, its integers, and what the model makes of all its frames where that is known.
+
+    Args:
+        clip: the record.
+        values: (K, tiles, rows, columns, C) int16.
+        frames: (T, H, W, 3) float32 in 0…1, before the fill policy paints; None where they were not held.
+    """
+
+    clip: Clip
+    values: np.ndarray
+    frames: np.ndarray | None = None
+
+
+class ClipCoder:
+    """Codes clips, each alone: the same frames and choices give the same clip, whatever was coded before.
+
+    Args:
+        header: of the file.
+        loaded: the model.
+        settings: what holds for the whole file.
+
+    Attributes:
+        steps: (C,) float32 base steps: the model's, or where it has none, measured on the first clip that is coded.
+    """
+
+    def __init__(self, header: Header, loaded: Loaded, settings: Settings) -> None:
+        self.header, self.loaded, self.settings = header, loaded, settings
+        self._steps = loaded.model.steps
+        self._costs = np.zeros(2)
+        self._coding = checked_coding(settings.coding, loaded.model)
+
+    @property
+    def refined(self) -> float:
+        """Share of D + λR that refinement has saved so far, 0…1."""
+        before, after = self._costs.tolist()
+        return 1 - after / before if before else 0.0
+
+    def resume(self, steps: np.ndarray | None) -> None:
+        """Go on in a file that has these steps, (C,) float32, which the model may not have; None is no such file."""
+        self._steps = self._steps if steps is None else steps
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(C,) float32; known once a clip has been coded."""
+        assert self._steps is not None
+        return self._steps
+
+    def code(
+        self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
+    ) -> tuple[Clip, np.ndarray]:
+        """Code one clip.
+
+        Args:
+            batch: its frames.
+            first_frame: number of the first of them in the video.
+            budget, qp: where they differ from those of the settings.
+
+        Returns:
+            the clip's record, and its integers (K, tiles, rows, columns, C) int16.
+        """
+        coded = self._trial(batch, first_frame, budget, qp, hold=False)
+        return coded.clip, coded.values
+
+    def trial(
+        self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
+    ) -> Coded:
+        """As :meth:`code`, with what a decoder would show where the motion search needed it."""
+        return self._trial(batch, first_frame, budget, qp, hold=True)
+
+    def _trial(
+        self, batch: Sequence[Picture], first_frame: int, budget: Budget | None, qp: int | None, hold: bool
+    ) -> Coded:
+        settings = self.settings
+        budget, qp = budget or settings.budget, settings.qp if qp is None else qp
+        frames = np.stack([p.rgb for p in batch])
+        latents, importance = self._analyse(frames, budget, qp)
+        if self._steps is None:
+            self._steps = measured_steps(latents)
+
+        def coded(kept: np.ndarray, refining: int = 0, hold: bool = True) -> Coded:
+            return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp, refining, hold)
+
+        if settings.select != "importance":
+            importance = self._selected(frames, latents, importance, budget, qp, coded)
+        # Seeded clip by clip, so that a clip's choice does not hang on those before it.
+        kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
+        return coded(kept, steps_of(self.loaded) if settings.refine is None else settings.refine, hold)
+
+    def _code(
+        self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
+        importance: np.ndarray, kept: np.ndarray, qp: int, refining: int, hold: bool,
+    ) -> Coded:  # fmt: skip
+        """Code the `kept` frames, whose latents (K, …, C) these are."""
+        settings = self.settings
+        moving = self._coding == Coding.INTER
+        now = quantized(latents, self.steps, qp, settings.snap, moving)
+        if refining:
+            target = Kept(frames, kept, qp, moving)
+            found = refine(latents, now, target, self.header, self.steps, self.loaded, refining, settings.snap)
+            now = found.now
+            self._costs += found.before, found.after
+        data, planes = encode_integers(now.values, self._coding, now.vectors)
+        durations = tuple(p.duration for p in batch)
+        clip = Clip(
+            first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,
+            data, planes, settings.fill, coding=self._coding,
+        )  # fmt: skip
+        if settings.fill == Fill.MOTION:
+            return self._with_motion(clip, now.values, frames, hold)
+        return Coded(clip, now.values)
+
+    def shown(self, coded: Coded) -> np.ndarray:
+        """What a decoder shows of a clip, (T, H, W, 3) uint8."""
+        if coded.frames is None:
+            return shown(coded.clip, coded.values, self.header, self.steps, self.loaded)
+        with Canvas(coded.clip, self.header, free_threads()) as canvas:
+            canvas.show_all(coded.frames)
+        return canvas.frames
+
+    def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
+        header = self.header
+        split = tiles.split(frames, header)
+        # Another choice than the model's needs the latents of all frames.
+        known = self.settings.select == "importance"
+        keep = budget.count(len(frames), header.clip_frames) if known else None
+        coded = [self.loaded.encode(tile, qp, keep) for tile in split]
+        _, rows, columns = header.grid
+        latents = np.stack([latents for latents, _ in coded], axis=1)
+        latents = latents.reshape(len(frames), len(split), rows, columns, header.channels)
+        importance = np.mean([score for _, score in coded], axis=0)
+        return latents, np.rint(np.clip(importance, 0, 1) * 255).astype(np.uint8)
+
+    def _selected(
+        self, frames: np.ndarray, latents: np.ndarray, importance: np.ndarray, budget: Budget, qp: int,
+        coded: Callable[[np.ndarray], Coded],
+    ) -> np.ndarray:  # fmt: skip
+        """Importance (T,) uint8, rearranged as the settings' way of choosing frames wants it."""
+        motion = self.settings.fill == Fill.MOTION
+        costs = frame_selection.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
+        keep = budget.count(len(frames), self.header.clip_frames)
+        planned = frame_selection.rearranged(importance, costs, keep)
+        if self.settings.select == "dp" or keep is None:
+            return planned
+
+        def price(kept: np.ndarray) -> float:
+            tried = coded(kept)
+            bits = 8 * (len(tried.clip.latents) + len(tried.clip.fill_payload))
+            return squared_error(frames, self.shown(tried)) + slope_of(qp) * bits
+
+        return frame_selection.greedy([importance, planned], costs, keep, price)
+
+    def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray, hold: bool) -> Coded:
+        """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
+        sides = Sides.of(clip.kept)
+        if len(sides.dropped) in (0, clip.frames):
+            return Coded(clip, values)
+        held = np.empty(frames.shape, np.float32) if hold else None
+        with MotionSearch(frames, sides, slope_of(clip.qp), free_threads(), self.settings.effort) as search:
+
+            def show(number: int, picture: np.ndarray) -> None:
+                picture = clamped(picture)
+                search.show(number, picture)
+                if held is not None:
+                    held[number] = picture
+
+            model_frames(clip, values, self.header, self.steps, self.loaded, show)
+            found = payload.write(search.decisions())
+        return Coded(dataclasses.replace(clip, fill_payload=found), values, held)

@@ -1,0 +1,1 @@
+"""Decoding of damaged files: partial decoding, concealment, lost tracks."""

@@ -1,0 +1,79 @@
+"""A model ready to run: the network, its identity, its device and precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dfccodec.container.records import ModelId
+from dfccodec.models.interface import LatentModel
+from dfccodec.runtime.forks import survive_forks
+from dfccodec.runtime.resources import give_back_memory
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on a device.
+
+    Args:
+        model: the network, in evaluation mode on `device`.
+        identity: name, fingerprint and configuration, as they stand in a file.
+        device: where it runs.
+        dtype: precision of its convolutions and attention; latents and pixels stay float32.
+    """
+
+    model: LatentModel
+    identity: ModelId
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        survive_forks()
+
+    def precision(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which convolutions and attention run in `dtype`."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32.
+
+        Where `keep` is given, just so many latents are good, those of the most important frames.
+        """
+        video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
+        with torch.inference_mode(), self.precision():
+            coded = self.model.encode(video, qp, keep=keep)
+        give_back_memory()
+        return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
+
+    def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
+        """Slots (T, N, C) float32, known (T,) bool -> tile (T, height, width, 3) float32, not clamped."""
+        latents = torch.from_numpy(np.ascontiguousarray(slots))[None].to(self.device)
+        mask = torch.from_numpy(known)[None].to(self.device)
+        with torch.inference_mode(), self.precision():
+            video = self.model.decode(latents, mask, height, width, qp)
+        return video[0].float().cpu().numpy()
+
+    def decode_each(
+        self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
+        show: Callable[[int, np.ndarray], None],
+    ) -> None:  # fmt: skip
+        """As :meth:`decode`, each frame (height, width, 3) shown with its number as it is made, known ones first."""
+        latents = torch.from_numpy(np.ascontiguousarray(slots)).to(self.device)
+        mask = torch.from_numpy(known).to(self.device)
+        first = True
+
+        def give(number: int, frame: torch.Tensor) -> None:
+            nonlocal first
+            if first:  # what comes before the first picture is the widest stage, and over
+                give_back_memory()
+                first = False
+            show(number, frame.float().cpu().numpy())
+
+        with torch.inference_mode(), self.precision():
+            self.model.decode_each(latents, mask, height, width, qp, give)

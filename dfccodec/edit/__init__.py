@@ -1,0 +1,1 @@
+"""Files without a model: trim, verify, recover, random access. Never imports torch."""

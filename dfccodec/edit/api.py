@@ -1,0 +1,83 @@
+"""`verify`, `recover` and `trim` as the library has them: on paths, bytes and streams. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from dfccodec.codec.choose.budgets import Budget
+from dfccodec.container.streams import Readable, named, open_output, readable
+from dfccodec.edit import recover as recovering
+from dfccodec.edit import trim as trimming
+from dfccodec.edit import verify as verifying
+from dfccodec.errors import UsageError
+
+
+def verify(source: Readable, progress: Callable[[int], None] | None = None) -> verifying.Verdict:
+    """Judge a file as a strict reader; see :func:`dfccodec.edit.verify.verify`.
+
+    Raises:
+        InputError: it cannot be opened.
+        DfcError: as there.
+    """
+    with _reading(source) as stream:
+        return verifying.verify(stream, progress)
+
+
+def recover(
+    source: Readable, out: str | Path | BinaryIO, progress: Callable[[int], None] | None = None
+) -> recovering.Recovered:
+    """Rewrite a truncated or damaged file into a valid one; see :func:`dfccodec.edit.recover.recover`.
+
+    A path `out` is written beside and renamed when it is complete.
+
+    Raises:
+        InputError: the file cannot be opened.
+        DfcError: as there.
+    """
+    _check_apart(source, out)
+    with _reading(source) as stream, open_output(out) as to:
+        return recovering.recover(stream, to, progress)
+
+
+def trim(
+    source: Readable,
+    out: str | Path | BinaryIO,
+    budget: str | float | Budget | None = None,
+    start: int = 0,
+    end: int | None = None,
+    seed: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[int, int]:
+    """Cut a file to a smaller budget, to frames [start, end), or both; see :func:`dfccodec.edit.trim.trim`.
+
+    A path `out` is written beside and renamed when it is complete; it may be the file itself.
+
+    Raises:
+        InputError: the file cannot be opened.
+        UsageError: start or end is no number of a frame.
+        DfcError: as there.
+    """
+    chosen = budget if budget is None else Budget.of(budget)
+    for name, frame in (("start", start), ("end", end)):
+        if frame is not None and (not isinstance(frame, int) or frame < 0):
+            raise UsageError(f"{name} {frame!r} is no number of a frame: give a whole number from 0")
+    _check_apart(source, out)
+    with _reading(source) as stream, open_output(out) as to:
+        return trimming.trim(stream, to, chosen, start, end, seed, progress)
+
+
+@contextlib.contextmanager
+def _reading(source: Readable) -> Iterator[BinaryIO]:
+    if isinstance(source, str | Path):
+        with readable(source) as stream, named(source):
+            yield stream
+    else:
+        yield readable(source)
+
+
+def _check_apart(source: Readable, out: str | Path | BinaryIO) -> None:
+    if source is out and not isinstance(out, str | Path):
+        raise UsageError("the output is the stream that is read: give another, or a path, which is replaced at the end")

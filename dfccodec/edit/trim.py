@@ -1,0 +1,202 @@
+"""Make a smaller file without a model: fewer kept frames, or a range of frames, re-coded from the integers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+from typing import BinaryIO
+
+import numpy as np
+
+from dfccodec.codec import fill
+from dfccodec.codec.choose.budgets import Budget, check_seed, top_k
+from dfccodec.container.chunks import FOOT, Chunk, Damage
+from dfccodec.container.reader import ClipAt, Packets, StreamReader
+from dfccodec.container.records import VERSION, Clip, Header, StreamInfo
+from dfccodec.container.sequence_check import Order
+from dfccodec.container.writer import Writer
+from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers
+from dfccodec.errors import DamagedError, UsageError
+from dfccodec.limits import MAX_PAIRS
+from dfccodec.media.packet_trim import inside
+from dfccodec.version import __version__
+
+
+def trim(
+    stream: BinaryIO,
+    out: BinaryIO,
+    budget: Budget | None = None,
+    start: int = 0,
+    end: int | None = None,
+    seed: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[int, int]:
+    """Cut a file to a smaller budget, to frames [start, end), or both.
+
+    Kept frames are only ever dropped, never added; their integers, and how they are coded, stay as they are. Of the
+    motion of dropped frames that stays whose kept neighbours stay; the others get the model's estimate. Frames are
+    counted anew from 0; timestamps stay. A range that catches no kept frame of a clip takes the nearest one of that
+    clip along, so that every clip can still be decoded. Of sound and subtitles the packets that play in the range stay,
+    with their times; without a range all do. Chapters and ancillary chunks that this reader does not know are copied.
+
+    Args:
+        stream: the file; need not seek.
+        out: where the new one goes; need not seek.
+        budget: the new budget; None keeps all kept frames.
+        start, end: range of frames; `end` None is the end.
+        seed: of Bernoulli budgets.
+        progress: told the number of frames read.
+
+    Returns:
+        frames and kept frames of the new file.
+
+    Raises:
+        DamagedError: the file is damaged; nothing is guessed.
+        UsageError: the range holds no frame, or the seed is negative.
+    """
+    check_seed(seed)
+    reader = StreamReader(stream)
+    old = reader.preamble
+    span = _range_text(start, end)
+    # The source's size says nothing of a part of it.
+    tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
+    tool = [*tool[: MAX_PAIRS - 1], ("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span)]
+    writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
+    tracks = _Tracks(writer, old.header, start, end)
+    frames = kept = 0
+    order = Order()
+    for item in reader:
+        reasons = [item.reason] if isinstance(item, Damage) else [reason for reason, _ in order.faults(item)]
+        if reasons:
+            raise DamagedError(f"{reasons[0]}; run dfc verify to see every fault", reader.place[0])
+        if isinstance(item, Chunk):
+            if item.type != FOOT:
+                writer.chunk(item.type, item.payload)
+            continue
+        if isinstance(item, StreamInfo):
+            tracks.declare(item)
+        elif isinstance(item, Packets):
+            tracks.packets(item)
+        if not isinstance(item, ClipAt):
+            continue
+        if progress:
+            progress(item.clip.first_frame + item.clip.frames)
+        clip, values = item.clip, decode_clip_integers(item.clip, old.header)
+        order.passed(item)
+        piece = _cut(clip, values, start, end)
+        tracks.clip(clip, piece[0] if piece else None)
+        if piece is None:
+            continue
+        clip, values = piece
+        clip, values = _thin(
+            clip, values, budget, old.header.clip_frames, np.random.default_rng([seed, item.clip.first_frame])
+        )
+        first = max(start - item.clip.first_frame, 0)
+        payload = clip.fill_payload
+        if not np.array_equal(clip.kept, item.clip.kept):
+            payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
+        data, planes = encode_integers(values, clip.coding)
+        clip = dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload)
+        writer.clip(clip, values)
+        frames += clip.frames
+        kept += int(clip.kept.sum())
+    if not frames:
+        raise UsageError(f"no frame in the range {start}:{'' if end is None else end}; nothing was written")
+    tracks.finish()
+    writer.finish()
+    return frames, kept
+
+
+class _Tracks:
+    """The packets that play with the frames of a range; all of them, at once, where that is every frame."""
+
+    def __init__(self, writer: Writer, header: Header, start: int, end: int | None) -> None:
+        self._writer, self._start, self._end = writer, start, end
+        self._tick = Fraction(header.time_base.num, header.time_base.den)
+        self._streams: dict[int, StreamInfo] = {}
+        self._held: list[Packets] = []  # packets whose clip has not come yet
+        self._begin: Fraction | None = None if start else Fraction(0)  # what comes before the first frame stays with it
+        self._until: Fraction | None = None
+        self._through = start == 0 and end is None
+
+    def declare(self, info: StreamInfo) -> None:
+        self._streams[info.id] = info
+        self._writer.stream(info)
+
+    def packets(self, item: Packets) -> None:
+        self._held.append(item)
+        if self._through or self._until is not None:
+            self._let_go()
+
+    def clip(self, clip: Clip, piece: Clip | None) -> None:
+        """What has come so far plays until the end of this clip, of which `piece` is in the range."""
+        if piece is None:
+            if self._until is None:  # before the range
+                self._held = self._cut(self._after(clip))
+            return
+        if self._begin is None:
+            self._begin = piece.first_pts * self._tick
+        if self._end is not None and clip.first_frame + clip.frames >= self._end:
+            self._until = self._after(piece)
+        self._let_go()
+
+    def finish(self) -> None:
+        self._let_go()
+
+    def _after(self, clip: Clip) -> Fraction:
+        return (clip.timestamps[-1] + clip.durations[-1]) * self._tick
+
+    def _let_go(self) -> None:
+        for item in self._held if self._through else self._cut(self._begin or Fraction(0)):
+            self._writer.packets(item.stream, item.packets)
+        self._held = []
+
+    def _cut(self, begin: Fraction) -> list[Packets]:
+        """Of the packets held those that play from `begin` on."""
+        out = []
+        for item in self._held:
+            info = self._streams.get(item.stream)
+            pieces = [inside(p, info, begin, self._until) for p in item.packets] if info else []
+            if found := tuple(p for p in pieces if p is not None):
+                out.append(Packets(item.stream, found))
+        return out
+
+
+def _range_text(start: int, end: int | None) -> str:
+    return "" if start == 0 and end is None else f" --frames {start}:{'' if end is None else end}"
+
+
+def _cut(clip: Clip, values: np.ndarray, start: int, end: int | None) -> tuple[Clip, np.ndarray] | None:
+    """The part of a clip inside the range; None where there is none."""
+    a = max(start - clip.first_frame, 0)
+    b = clip.frames if end is None else min(end - clip.first_frame, clip.frames)
+    if a >= b:
+        return None
+    if (a, b) == (0, clip.frames):
+        return clip, values
+    index = np.flatnonzero(clip.kept)
+    kept = clip.kept[a:b].copy()
+    chosen = np.flatnonzero((index >= a) & (index < b))
+    if len(chosen) == 0 and len(index):
+        distance = np.maximum(a - index, index - (b - 1))
+        chosen = np.array([int(distance.argmin())])
+        kept[int(np.clip(index[chosen[0]], a, b - 1)) - a] = True
+    each = len(clip.durations) > 1
+    part = dataclasses.replace(
+        clip, kept=kept, importance=clip.importance[a:b], first_pts=clip.timestamps[a],
+        durations=clip.durations[a:b] if each else clip.durations,
+    )  # fmt: skip
+    return part, values[chosen]
+
+
+def _thin(
+    clip: Clip, values: np.ndarray, budget: Budget | None, clip_frames: int, rng: np.random.Generator
+) -> tuple[Clip, np.ndarray]:
+    """Drop kept frames beyond the budget, the least important first."""
+    if budget is None or not clip.kept.any():
+        return clip, values
+    wanted = budget.choose(np.where(clip.kept, clip.importance.astype(np.int64), -1), clip_frames, rng) & clip.kept
+    if not wanted.any():
+        wanted = top_k(np.where(clip.kept, clip.importance.astype(np.int64), -1), 1)
+    return dataclasses.replace(clip, kept=wanted), values[wanted[clip.kept]]

@@ -1,0 +1,1 @@
+"""Reading video: containers, image sequences, tracks, timestamps."""

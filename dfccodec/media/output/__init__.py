@@ -1,0 +1,1 @@
+"""Writing video: containers, image sequences, tracks, constant frame rate."""

@@ -1,0 +1,1 @@
+"""Threads, prefetch, devices, signals and atomic output."""

@@ -1,0 +1,1 @@
+"""Training data: clips, shards, clips coded beforehand."""

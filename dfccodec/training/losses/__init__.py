@@ -1,0 +1,1 @@
+"""Losses, masks and differentiable models of quantization and rate."""

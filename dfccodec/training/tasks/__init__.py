@@ -1,0 +1,1 @@
+"""One file per network that can be trained: its loss module."""

@@ -1,0 +1,89 @@
+"""Pictures of fill policy motion: blocks of kept frames, overlapped, as SPEC.md 6.7 has it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from motion_clips import KEPT, SIDES, composed_all, decisions_of, texture
+
+from dfccodec.codec.motion.blocks import BLOCK, PAST, Decisions, Sides
+from dfccodec.codec.motion.obmc import composed, fetch, framed, quarters, window
+
+
+def test_windows_add_up_to_one() -> None:
+    assert window()[:BLOCK] + window()[BLOCK:] == pytest.approx(1)
+    np.testing.assert_allclose(quarters().sum(axis=0), 1, atol=1e-6)
+
+
+def by_the_specification(frames: np.ndarray, sides: Sides, number: int, decisions: np.ndarray) -> np.ndarray:
+    """SPEC.md 6.7 sample by sample, in binary64."""
+    _, height, width, _ = frames.shape
+    total, weights = np.zeros((height, width, 3)), np.zeros((height, width, 1))
+    model, past, future = (frames[int(s[number])].astype(float) for s in (sides.dropped, sides.past, sides.future))
+
+    def at(picture: np.ndarray, y: int, x: int) -> np.ndarray:
+        out: np.ndarray = picture[min(max(y, 0), height - 1), min(max(x, 0), width - 1)]
+        return out
+
+    def shifted(picture: np.ndarray, y: int, x: int, v: int, h: int) -> np.ndarray:
+        a, b, f, g = v // 2, h // 2, v % 2, h % 2
+        low, high = (
+            at(picture, y + a, x + b + i) * (1 - f / 2) + at(picture, y + a + 1, x + b + i) * f / 2 for i in (0, 1)
+        )
+        out: np.ndarray = low + (high - low) * g / 2
+        return out
+
+    for row, column in np.ndindex(decisions.shape[:2]):
+        mode, *vector = (int(n) for n in decisions[row, column])
+        for i, j in np.ndindex(16, 16):
+            y, x = row * 8 - 4 + i, column * 8 - 4 + j
+            if 0 <= y < height and 0 <= x < width:
+                choices = [
+                    lambda y=y, x=x: model[y, x],
+                    lambda y=y, x=x, v=vector: shifted(past, y, x, *v[:2]),
+                    lambda y=y, x=x, v=vector: shifted(future, y, x, *v[2:]),
+                ]
+                sample = choices[mode]() if mode < 3 else (choices[1]() + choices[2]()) / 2
+                weight = np.sin(np.pi * (i + 0.5) / 16) ** 2 * np.sin(np.pi * (j + 0.5) / 16) ** 2
+                total[y, x] += weight * sample
+                weights[y, x] += weight
+    return np.asarray(total / weights)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_pictures_are_those_of_the_specification(draw: st.DataObject) -> None:
+    frames = np.random.default_rng(draw.draw(st.integers(0, 99))).random((7, 13, 18, 3), np.float32)
+    decisions = draw.draw(st.composite(lambda d: decisions_of(d, SIDES, 2, 3))())
+    small = draw.draw(st.booleans())
+    decisions[..., 1:] %= 21 if small else 32767
+    decisions[..., 1:] -= 10
+    want = [by_the_specification(frames, SIDES, n, decisions[n]) for n in range(len(decisions))]
+    made = composed_all(frames, Decisions(SIDES, decisions))
+    np.testing.assert_allclose(made[SIDES.dropped], want, atol=2e-6)
+    np.testing.assert_array_equal(made[KEPT], frames[KEPT])
+
+
+def test_vectors_far_outside_are_the_nearest_pixel() -> None:
+    picture = texture(16, 16)
+    vectors = np.array([[-32768, -32768], [32767, 32767]], np.int32)
+    corner = fetch(framed(picture), np.zeros((2, 2), np.int32), vectors)
+    np.testing.assert_array_equal(corner[0], np.broadcast_to(picture[0, 0], (BLOCK, BLOCK, 3)))
+    np.testing.assert_array_equal(corner[1], np.broadcast_to(picture[-1, -1], (BLOCK, BLOCK, 3)))
+
+
+def test_any_order_in_memory_is_framed_alike() -> None:
+    picture = np.random.default_rng(0).random((1, 20, 3), np.float32)
+    other = np.asfortranarray(picture)
+    assert framed(other).flags.c_contiguous
+    assert (framed(other) == framed(picture)).all()
+
+
+def test_a_missing_neighbour_is_never_looked_at() -> None:
+    estimate, past = texture(16, 16), texture(16, 16, 1)
+    decisions = np.zeros((2, 2, 5), np.int16)
+    decisions[..., 0] = PAST
+    decisions[..., 3:] = 99
+    np.testing.assert_allclose(composed(estimate, framed(past), None, decisions), past, atol=1e-6)

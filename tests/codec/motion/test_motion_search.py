@@ -1,0 +1,52 @@
+"""The encoder of fill policy motion: vectors found, and modes chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from motion_clips import composed_all, header_of, sliding, texture
+
+from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.blocks import SUB, Decisions, Sides
+from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, slope_of
+from dfccodec.codec.motion.search import Pyramid, vectors_between
+
+
+@pytest.mark.parametrize("effort", list(Effort))
+@pytest.mark.parametrize("move", [(0, 0), (5, -9), (-31, 32)])
+def test_the_search_finds_a_translation(move: tuple[int, int], effort: Effort) -> None:
+    whole = texture(260, 280)
+    y, x = 70, 80
+    now, then = whole[y : y + 128, x : x + 128], whole[y - move[0] : y - move[0] + 128, x - move[1] : x - move[1] + 128]
+    found = vectors_between(Pyramid(now), Pyramid(then, SUB), slope_of(0), effort=effort)
+    inner = found[6:-6, 6:-6]
+    assert (inner == np.array(move) * SUB).mean() > 0.9
+
+
+@pytest.mark.parametrize("effort", list(Effort))
+def test_a_translating_picture_is_recovered(effort: Effort) -> None:
+    frames = sliding(9)
+    kept = np.isin(np.arange(9), [2, 6])
+    sides, decoded = Sides.of(kept), np.full((9, 64, 80, 3), 0.5, np.float32)
+    decoded[kept] = frames[kept] / np.float32(255)
+    made = decided(MotionSearch(frames, sides, slope_of(8), threads=2, effort=effort), decoded)
+    decisions = payload.read(payload.write(made), kept, header_of(frames))
+    np.testing.assert_array_equal(decisions.blocks, made.blocks)
+    error = ((composed_all(decoded, decisions) - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
+    assert error[3:6].max() < 2e-4
+    assert error.max() < 4e-3  # what comes in at the edge is in one kept frame only, or in none
+
+
+def test_what_the_model_knows_is_not_searched() -> None:
+    frames = sliding(5)
+    decoded = (frames / np.float32(255)).astype(np.float32)
+    search = MotionSearch(frames, Sides.of(np.isin(np.arange(5), [2])), slope_of(8))
+    assert payload.write(decided(search, decoded)) == b""
+
+
+def decided(search: MotionSearch, decoded: np.ndarray) -> Decisions:
+    """What is found for a clip of which the model makes `decoded` (T, H, W, 3)."""
+    with search:
+        for number, frame in enumerate(decoded):
+            search.show(number, frame)
+        return search.decisions()

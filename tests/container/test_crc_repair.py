@@ -1,0 +1,67 @@
+"""What a checksum can put right, and what it must not claim to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfccodec.container.chunks import KNOWN, Chunk, Damage, pack_chunk
+from dfccodec.container.crc_repair import MAX_BIT, MAX_BYTE, mend
+
+
+def mended(data: bytes, offset: int = 100) -> Chunk | None:
+    found = mend(Damage(offset, len(data), "", data=data))
+    return found[0] if found else None
+
+
+def rubbish(size: int, seed: int = 256) -> bytes:
+    return np.random.default_rng(seed).integers(0, 256, size, np.uint8).tobytes()
+
+
+@given(st.sampled_from(KNOWN), st.binary(max_size=300), st.data())
+def test_any_one_byte_is_put_right(kind: bytes, payload: bytes, data: st.DataObject) -> None:
+    good = pack_chunk(kind, payload)
+    place = data.draw(st.integers(0, len(good) - 1))
+    bad = bytearray(good)
+    bad[place] ^= data.draw(st.integers(1, 255))
+    found = mend(Damage(1000, len(bad), "", data=bytes(bad)))
+    assert found is not None
+    assert found[0] == Chunk(kind, payload, 1000)
+    if 8 <= place < len(good) - 4:
+        assert found[1] == f"byte {1000 + place}"
+    else:
+        assert found[1].split()[0] == ("type" if place < 4 else "length" if place < 8 else "checksum")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_mended_to_a_chunk_with_that_checksum_or_not_at_all(data: bytes) -> None:
+    found = mended(data)
+    if found is not None:
+        again = pack_chunk(found.type, found.payload)
+        assert len(again) == len(data)
+        assert sum(a != b for a, b in zip(again[8:], data[8:], strict=True)) <= 1
+
+
+@pytest.mark.parametrize(("size", "error", "known"), [
+    (MAX_BYTE - 4, 0x5A, True), (MAX_BYTE + 1, 0x5A, False), (MAX_BYTE + 1, 0x10, True), (MAX_BIT, 1, True),
+    (MAX_BIT + 1, 1, False),
+])  # fmt: skip
+def test_large_chunks_are_trusted_less(size: int, error: int, known: bool) -> None:
+    payload = rubbish(size)
+    for place in (8, size // 3, size + 7):
+        bad = bytearray(pack_chunk(b"CLIP", payload))
+        bad[place] ^= error
+        assert mended(bytes(bad)) == (Chunk(b"CLIP", payload, 100) if known else None)
+
+
+def test_more_damage_hardly_ever_passes_for_one_byte() -> None:
+    rng = np.random.default_rng(256)
+    payload, wrong = rubbish(2000), 0
+    for _ in range(2000):
+        bad = bytearray(pack_chunk(b"CLIP", payload))
+        place = rng.integers(8, 2000)
+        bad[place : place + 8] = rng.integers(0, 256, 8, np.uint8).tobytes()
+        wrong += mended(bytes(bad)) is not None
+    assert wrong <= 3  # 2000 × 255 × 2004 / 2^32 is 0.24

@@ -1,0 +1,142 @@
+"""Sources that are not as they should be: packets that do not decode, sizes that change between fields, Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from support import Pipe, flat_model, moving, write_av, write_video
+
+from dfccodec.codec import api
+from dfccodec.container.reader import Packets, StreamReader
+from dfccodec.errors import InputError
+from dfccodec.media.input.source import VideoSource
+from dfccodec.media.time_range import Span
+
+
+def pictures(path: Path, frames: np.ndarray) -> Path:
+    """A video of PNG pictures."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("png", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "rgb24"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def packets(path: Path) -> list[tuple[int, int]]:
+    """Place and size of each packet of pictures."""
+    with av.open(str(path)) as container:
+        return [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+
+
+def spoiled(path: Path, numbers: list[int]) -> Path:
+    """The same file with these packets, of PNG pictures, overwritten."""
+    data = bytearray(path.read_bytes())
+    for place, size in np.array(packets(path))[numbers].tolist():
+        data[place : place + size] = bytes(size)
+    out = path.with_name(f"bad_{path.name}")
+    out.write_bytes(data)
+    return out
+
+
+def test_packets_that_do_not_decode_are_passed_over_and_counted(tmp_path: Path) -> None:
+    frames = moving(10)
+    source = pictures(tmp_path / "a.mov", frames)
+    with VideoSource(spoiled(source, [3, 7])) as video:
+        found = list(video)
+        (note,) = video.notes
+    kept = [0, 1, 2, 4, 5, 6, 8, 9]
+    assert [p.pts * video.info.time_base * 25 for p in found] == kept
+    assert all((p.rgb == frames[n]).all() for p, n in zip(found, kept, strict=True))
+    assert note.startswith("2 packets of the picture do not decode and are passed over: Invalid data")
+
+
+def test_a_frame_that_decodes_with_errors_is_counted(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 96, 128, 3), np.uint8)
+    source = write_video(tmp_path / "a.mp4", noise)
+    data = bytearray(source.read_bytes())
+    place, size = packets(source)[4]
+    data[place + size // 3 : place + size // 2] = bytes(size // 2 - size // 3)
+    (tmp_path / "b.mp4").write_bytes(data)
+    with VideoSource(tmp_path / "b.mp4") as video:
+        assert 10 <= len(list(video)) <= 12
+        assert any("damaged" in note or "not decode" in note for note in video.notes)
+    with VideoSource(source) as video:
+        list(video)
+        assert video.notes == []
+
+
+def test_a_size_that_changes_is_noted(tmp_path: Path) -> None:
+    """As of a WebRTC recording, or a broadcast between programmes."""
+    parts = []
+    for number, size in enumerate(((48, 64), (48, 128))):
+        path = write_video(tmp_path / f"{number}.ts", moving(10, *size))
+        parts.append(path.read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    with VideoSource(tmp_path / "both.ts") as video:
+        assert {p.rgb.shape for p in video} == {(48, 64, 3)}
+        assert "the picture changes its size on the way, to 128×48: scaled to the first one's" in video.notes
+
+
+def test_no_packet_that_decodes_is_an_error_with_the_reason(tmp_path: Path) -> None:
+    source = spoiled(pictures(tmp_path / "a.mov", moving(3)), [0, 1, 2])
+    with pytest.raises(InputError, match=r"no frame of .* decodes: Invalid data"):
+        VideoSource(source)
+
+
+@pytest.mark.parametrize("second", [(96, 128), (32, 48)], ids=["grows", "shrinks"])
+def test_interlaced_video_may_change_its_size(second: tuple[int, int], tmp_path: Path) -> None:
+    """As broadcasts do; the file has one size, the first."""
+    parts = []
+    for number, size in enumerate(((64, 96), second)):
+        path = tmp_path / f"{number}.ts"
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream("libx264", rate=25, options={"x264-params": "tff=1", "crf": "4"})
+            stream.height, stream.width = size
+            for frame in moving(10, *size):
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+        parts.append(path.read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    with VideoSource(tmp_path / "both.ts") as video:
+        found = [p.rgb for p in video]
+        assert "interlaced" in video.notes[0]
+    assert len(found) == 20
+    assert {p.shape for p in found} == {(64, 96, 3)}
+    ground = moving(1, 64, 96)[0].astype(int)[40:]  # below the square, whose place differs
+    assert all(np.abs(p[40:].astype(int) - ground).mean() < 6 for p in found)
+
+
+@pytest.mark.parametrize("when", [0, 20_000])
+def test_an_interrupt_while_ffmpeg_reads_a_pipe_is_one(when: int, tmp_path: Path) -> None:
+    data = write_video(tmp_path / "a.mkv", np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8))
+
+    class Interrupted(Pipe):
+        def read(self, count: int | None = -1, /) -> bytes:
+            if self.tell() >= when:
+                raise KeyboardInterrupt
+            return super().read(min(count or 0, when - self.tell()))
+
+    with pytest.raises(KeyboardInterrupt), VideoSource(Interrupted(data.read_bytes())) as video:
+        list(video)
+
+
+def test_sound_that_comes_after_the_last_picture_wanted_is_heard(tmp_path: Path) -> None:
+    """A transport stream has its sound behind the pictures of the same time."""
+    source, found = write_av(tmp_path / "a.ts", moving(100), ["mp2"]), []
+    for one in (source, Pipe(source.read_bytes())):
+        out = io.BytesIO()
+        api.encode(one, out, model=flat_model(), budget="1", fill="hold", span=Span.parse("0.4", "#50"))
+        out.seek(0)
+        items = [item for item in StreamReader(out) if isinstance(item, Packets)]
+        found.append([p.data for p in itertools.chain.from_iterable(item.packets for item in items)])
+    assert len(found[0]) > 60
+    assert found[0] == found[1]
