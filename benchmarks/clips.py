@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dfccodec.codec.api import load_model
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.media.input.read_frames import read_scaled
 
 EVAL = Path(__file__).resolve().parents[2] / "shared" / "clips" / "eval"
@@ -84,19 +84,19 @@ def is_todays(name: str, found: dict[str, Any]) -> bool:
     return name.startswith("floor_") or found.get("coding") == CODING
 
 
-def weights_id(loaded: Loaded | None = None) -> str:
+def weights_id(loaded: LoadedModel | None = None) -> str:
     """Of a model, the package's `mini` where none is given: the beginning of what `dfc models info` shows."""
     return (loaded or _mini()).identity.fingerprint.hex()[:16]
 
 
-def steps_of(loaded: Loaded) -> np.ndarray:
+def steps_of(loaded: LoadedModel) -> np.ndarray:
     """(C,) the base steps of a model that has its own, as `mini` has."""
     assert loaded.model.steps is not None
     return loaded.model.steps
 
 
 @cache
-def _mini() -> Loaded:
+def _mini() -> LoadedModel:
     return load_model("mini")
 
 

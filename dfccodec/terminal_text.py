@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def shown(text: str) -> str:
+def escape_for_terminal(text: str) -> str:
     """Text with control characters, direction marks and lone surrogates escaped, as `\\x1b` (SPEC.md 12.4)."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

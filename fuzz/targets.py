@@ -26,7 +26,7 @@ from claims import MOST_PIXELS, Limits, TooLarge, affordable, affordable_file, c
 from dfccodec.cli.inspect import inspect as inspect_verb
 from dfccodec.codec import fill
 from dfccodec.codec.choose.budgets import Budget
-from dfccodec.codec.clip.frame_buffer import Canvas, kept_first
+from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer, decode_order
 from dfccodec.codec.decoder import Decoder
 from dfccodec.container import chunks, pack, seek
 from dfccodec.container.reader import Preamble, StreamReader
@@ -39,7 +39,7 @@ from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
 from dfccodec.media.time_range import Span
-from dfccodec.terminal_text import shown
+from dfccodec.terminal_text import escape_for_terminal
 
 sys.path.append(str(seeds.FORMATS))
 import read_dfc
@@ -68,12 +68,12 @@ class Flat:
             mean = slots.reshape(len(slots), -1).mean(axis=1)
         return np.broadcast_to(mean[:, None, None, None], (len(slots), height, width, 3)).astype(np.float32)
 
-    def decode_each(
+    def decode_frames(
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
         show: Callable[[int, np.ndarray], None],
     ) -> None:  # fmt: skip
         """The same, frame by frame."""
-        for number in kept_first(known):
+        for number in decode_order(known):
             show(number, self.decode(slots[number : number + 1], known, height, width, qp)[0])
 
 
@@ -101,10 +101,10 @@ def header(data: bytes) -> None:
 
 def walk(data: bytes) -> str:
     """Chunks and damage, which must cover the file without gap or overlap."""
-    source = chunks.Source(io.BytesIO(data))
+    source = chunks.LookaheadReader(io.BytesIO(data))
     chunks.read_signature(source)
     place, kinds = 8, ""
-    for item in chunks.walk(source):
+    for item in chunks.iter_chunks(source):
         assert item.offset == place, (item.offset, place)
         place += item.size
         kinds += "c" if isinstance(item, chunks.Chunk) else "d"
@@ -148,7 +148,7 @@ def motion(data: bytes) -> str:
     policy.trim(found, header, found.kept & (np.arange(found.frames) % 3 > 0), 0)
     if pixels_of(found, header) > MOST_PIXELS:
         return "large"
-    with Canvas(found, header, threads=1) as canvas:
+    with ClipFrameBuffer(found, header, threads=1) as canvas:
         canvas.show_all(np.zeros((found.frames, header.height, header.width, 3), np.float32))
     return f"{found.frames}"
 
@@ -169,7 +169,7 @@ def tags(data: bytes) -> str:
     found, others = chapters.from_tags(pairs)
     again, _ = chapters.from_tags(chapters.to_tags(found))
     assert len(again) == min(len(found), chapters.MOST)
-    assert all(shown(text).isprintable() for pair in others for text in pair)
+    assert all(escape_for_terminal(text).isprintable() for pair in others for text in pair)
     return f"{len(found)} {len(others)}"
 
 

@@ -19,18 +19,18 @@ import torch
 from support import flat_model
 
 from dfccodec.codec.api import load_model
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def mini() -> Loaded:
+def mini() -> LoadedModel:
     """The embedded model in float32."""
     return load_model("mini", device="cpu", dtype="float32")
 
 
 @pytest.fixture
-def flat() -> Loaded:
+def flat() -> LoadedModel:
     """`FlatModel` for any size."""
     return flat_model()

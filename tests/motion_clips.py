@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dfccodec.codec.motion.blocks import Decisions, Sides, uses
+from dfccodec.codec.motion.blocks import MotionField, References, uses
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Header, Ratio
 
 HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25))  # 4 × 6 blocks
 KEPT = np.array([0, 1, 0, 0, 1, 0, 0], bool)
-SIDES = Sides.of(KEPT)
+SIDES = References.of(KEPT)
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -43,7 +43,7 @@ def cleared(blocks: np.ndarray) -> np.ndarray:
     return out
 
 
-def decisions_of(draw: st.DrawFn, sides: Sides, rows: int, columns: int) -> np.ndarray:
+def decisions_of(draw: st.DrawFn, sides: References, rows: int, columns: int) -> np.ndarray:
     out = draw(arrays(np.int16, (len(sides.dropped), rows, columns, 5)))
     for number, (past, future) in enumerate(zip(sides.past >= 0, sides.future >= 0, strict=True)):
         there = [True, past, future, past and future]
@@ -52,12 +52,12 @@ def decisions_of(draw: st.DrawFn, sides: Sides, rows: int, columns: int) -> np.n
     return out
 
 
-def composed_all(frames: np.ndarray, decisions: Decisions) -> np.ndarray:
+def composed_all(frames: np.ndarray, decisions: MotionField) -> np.ndarray:
     """A clip (T, H, W, 3) float32 with its dropped frames painted."""
     composer, dropped = Composer(decisions), decisions.sides.dropped.tolist()
     for frame in set(range(len(frames))) - set(dropped):
-        composer.know(frame, frames[frame])
-    return np.stack([composer.painted(n, frame) if n in dropped else frame for n, frame in enumerate(frames)])
+        composer.add_reference(frame, frames[frame])
+    return np.stack([composer.reconstruct(n, frame) if n in dropped else frame for n, frame in enumerate(frames)])
 
 
 def header_of(frames: np.ndarray) -> Header:

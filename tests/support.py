@@ -14,11 +14,11 @@ import torch
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import ModelId
-from dfccodec.media.output.conversion import Shape
+from dfccodec.media.output.conversion import OutputConversion
 from dfccodec.media.output.sink import VideoSink
-from dfccodec.models.interface import Encoded, Judge, Show, gradient_at_once, show_each
+from dfccodec.models.interface import DistortionFn, Encoded, FrameCallback, emit_in_decode_order, gradient_whole_clip
 
 DATA = Path(__file__).parent / "data"
 
@@ -33,8 +33,8 @@ class FlatModel:
     channels = 3
     patch = 16
     max_frames = 32
-    gain = None
-    linear_code = None
+    synthesis_gain = None
+    linear_transform = None
 
     def __init__(self, tile: int = 0, with_steps: bool = True) -> None:
         self.tile = tile
@@ -56,28 +56,28 @@ class FlatModel:
         grid = latents.reshape(b, t, height // 16, width // 16, 3)
         return grid.repeat_interleave(16, 2).repeat_interleave(16, 3)
 
-    def decode_each(
+    def decode_frames(
         self,
         latents: torch.Tensor,
         kept: torch.Tensor,
         height: int,
         width: int,
         qp: int,
-        show: Show,
+        show: FrameCallback,
         wanted: torch.Tensor | None = None,
     ) -> None:
-        show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
+        emit_in_decode_order(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
 
     def gradient(
-        self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int, judge: Judge
+        self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int, judge: DistortionFn
     ) -> torch.Tensor:
-        return gradient_at_once(self, latents, kept, height, width, qp, judge)
+        return gradient_whole_clip(self, latents, kept, height, width, qp, judge)
 
 
-def flat_model(tile: int = 0, with_steps: bool = True) -> Loaded:
+def flat_model(tile: int = 0, with_steps: bool = True) -> LoadedModel:
     """`FlatModel`, ready to run."""
     model = FlatModel(tile, with_steps)
-    return Loaded(model, ModelId("flat", bytes(32), model.config_json), torch.device("cpu"))
+    return LoadedModel(model, ModelId("flat", bytes(32), model.config_json), torch.device("cpu"))
 
 
 class Pipe(io.BytesIO):
@@ -176,7 +176,7 @@ def write_av(
 def decoded_into(target: Path, coded: bytes, cfr: Fraction | None = None, **options: Any) -> list[str]:
     """A `.dfc` file of `flat_model` decoded into a video, sound and all; the notes of the sink."""
     decoder = Decoder(io.BytesIO(coded), lambda preamble: flat_model())
-    shape = Shape(decoder.preamble, cfr)
+    shape = OutputConversion(decoder.preamble, cfr)
     with VideoSink(target, shape.header, tags=decoder.tags, **options) as sink:
         decoder.tracks = sink
         for picture in shape.shaped(decoder):

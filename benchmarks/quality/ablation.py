@@ -23,9 +23,9 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, read_json, table, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.metrics.bdrate import bd_rate, pareto
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 QPS = (20, 26, 32, 38)
 BASE = "defaults, but --refine 0"
@@ -46,7 +46,7 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(frames: np.ndarray, loaded: Loaded, kept: int, options: dict[str, Any]) -> list[list[float]]:
+def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, options: dict[str, Any]) -> list[list[float]]:
     """(bits per pixel, PSNR, processor seconds of encoding) at every QP."""
     out = []
     for qp in QPS:
@@ -76,7 +76,7 @@ def main() -> None:
         "--rows", nargs="*", default=list(ROWS), help="only these; in the JSON others stay, on the same clips"
     )
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model("mini")
     clips = list(dfc32_clips(args.clips))[:: args.every]
     curves: dict[str, list[list[list[float]]]] = {name: [] for name in {BASE: 0} | dict.fromkeys(args.rows)}

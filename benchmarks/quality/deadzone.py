@@ -19,7 +19,7 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, table, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 SLACKS = (0.0, 0.1, 0.15, 0.2, 0.3)
 QPS = (20, 24, 28)
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--every", type=int, default=1, help="only every so manyth clip")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model(args.model)
     clips = [frames for _, frames in dfc32_clips(args.clips)][:: args.every]
     rows, record = [], []

@@ -25,9 +25,9 @@ from benchmarks.quality.selection import Clip
 from dfccodec.codec.api import load_model
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import Fill
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 BUDGETS = (32, 16, 8, 6, 4, 2, 1)
 DRAWS = 16
@@ -37,7 +37,7 @@ Measured = tuple[float, int, int]
 """Squared error, bytes, kept frames."""
 
 
-def of_mini(frames: np.ndarray, loaded: Loaded, budget: str, qp: int, **options: object) -> Measured:
+def of_mini(frames: np.ndarray, loaded: LoadedModel, budget: str, qp: int, **options: object) -> Measured:
     """One clip through a real file."""
     coded = io.BytesIO()
     options = {"refine": 0} | options  # the network alone: what refinement adds, floor.py and ablation.py say
@@ -46,7 +46,7 @@ def of_mini(frames: np.ndarray, loaded: Loaded, budget: str, qp: int, **options:
     return mse(back, frames), len(coded.getvalue()), report.kept
 
 
-def budgets(clips: list[np.ndarray], loaded: Loaded, qp: int) -> list[dict[str, object]]:
+def budgets(clips: list[np.ndarray], loaded: LoadedModel, qp: int) -> list[dict[str, object]]:
     """One row for each code and number of kept frames."""
     rows: list[dict[str, object]] = []
     for code in ("mini", "PCA-96, lerp", "PCA-96, hold"):
@@ -62,7 +62,7 @@ def budgets(clips: list[np.ndarray], loaded: Loaded, qp: int) -> list[dict[str, 
     return rows
 
 
-def bernoulli(clips: list[np.ndarray], classes: list[str], loaded: Loaded, qp: int) -> list[dict[str, object]]:
+def bernoulli(clips: list[np.ndarray], classes: list[str], loaded: LoadedModel, qp: int) -> list[dict[str, object]]:
     """The published table: rows by budget and motion class.
 
     Latents are made once a clip; a file's bytes are those of the latents and of everything else in a file of that clip.
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--no-bernoulli", action="store_true", help="leave out the table that takes longest")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model(args.model)
     names, clips = zip(*dfc32_clips(args.clips), strict=True)
     first = budgets(list(clips), loaded, args.qp)

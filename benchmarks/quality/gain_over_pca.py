@@ -28,13 +28,13 @@ from dfccodec.codec.api import load_model
 from dfccodec.codec.clip.quantizer import dequantize, quantize
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.fill import POLICIES
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Fill
 from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers, parse_coding
 from dfccodec.metrics.bdrate import pchip
 from dfccodec.models.mini import Mini
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 BUDGETS = (32, 16, 8, 6, 4)
 MINI_QPS = (8, 16, 24, 32, 40)
@@ -46,7 +46,7 @@ Point = tuple[float, float, float]
 """Bits per pixel, PSNR in dB, squared error; of one clip or in the mean."""
 
 
-def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str, refine: int = 0) -> Point:
+def of_mini(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, coding: str, refine: int = 0) -> Point:
     """One clip through a real file."""
     coded = io.BytesIO()
     dfc.encode(
@@ -71,7 +71,7 @@ def of_mini(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str,
 
 @torch.inference_mode()
 def through_linear(
-    frames: np.ndarray, loaded: Loaded, mask: np.ndarray, qp: int, fill: Fill
+    frames: np.ndarray, loaded: LoadedModel, mask: np.ndarray, qp: int, fill: Fill
 ) -> tuple[np.ndarray, np.ndarray]:
     """A clip through the linear code, frames `mask` (T,) bool kept: integers (K, 1, rows, columns, 96) and
     (T, H, W, 3) uint8 frames.
@@ -87,7 +87,9 @@ def through_linear(
     return values, (back.clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
 
 
-def of_linear(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, coding: str, fill: Fill = Fill.LERP) -> Point:
+def of_linear(
+    frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, coding: str, fill: Fill = Fill.LERP
+) -> Point:
     """One clip through the linear code, kept frames at even distances, dropped ones interpolated or held."""
     values, back = through_linear(frames, loaded, uniform(kept), qp, fill)
     size = _entropy(values) if coding == ORDER0 else len(encode_integers(values, parse_coding(coding))[0])
@@ -124,7 +126,7 @@ def main() -> None:
     parser.add_argument("--qps", type=int, nargs="+", default=list(MINI_QPS), help="of mini")
     parser.add_argument("--every", type=int, default=1, help="only every so manyth clip, for a quick look")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model(args.model)
     mini = partial(of_mini, refine=args.refine)
     clips = [frames for _, frames in dfc32_clips(args.clips)][:: args.every]

@@ -25,7 +25,7 @@ import zstandard
 from benchmarks.clips import EVAL, dfc32_clips, steps_of, table, uniform, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.clip.quantizer import quantize
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
 from dfccodec.entropy.rans import decode_range, encode_range, ideal_bits
 from dfccodec.entropy.zstd_coding import decode_latents, encode_latents
@@ -135,7 +135,7 @@ class Measured:
         return {"bytes": nested, "integers_per_second": speed}
 
 
-def large(path: Path, loaded: Loaded) -> np.ndarray:
+def large(path: Path, loaded: LoadedModel) -> np.ndarray:
     """Integers (8, 1, rows, columns, C) of a clip's first frames at `LINES` lines, QP 24."""
     frames = np.stack(read_scaled(path, LINES, most=8))
     rows, columns = frames.shape[1] // 16, frames.shape[2] // 16

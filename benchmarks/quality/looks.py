@@ -32,11 +32,11 @@ from benchmarks.quality.rd import ROOT, SAMPLED, Cache, Row, source_hash
 from benchmarks.report.rd_report import REFERENCE, points_of
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.metrics.bdrate import Points, bd_rate, pareto
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.metrics.psnr import psnr
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 FAITHFUL = "faithful"
 KEPT, QPS = 8, (16, 24, 32, 40)
@@ -80,20 +80,20 @@ def _changes(frames: np.ndarray) -> torch.Tensor:
     return 0.5 + (_planes(frames[at + 1]) - _planes(frames[at])) / 2
 
 
-def coded(path: Path, frames: np.ndarray, qp: int, loaded: Loaded) -> bytes:
+def coded(path: Path, frames: np.ndarray, qp: int, loaded: LoadedModel) -> bytes:
     """The file of a clip by default settings, made where it is not there."""
     if not path.exists():
         dfc.encode(frames, path, budget=str(KEPT), qp=qp, model=loaded, rate=25)
     return path.read_bytes()
 
 
-def decoded(data: bytes, loaded: Loaded) -> np.ndarray:
+def decoded(data: bytes, loaded: LoadedModel) -> np.ndarray:
     """(T, H, W, 3) uint8 by whichever decoder."""
     return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: loaded)])
 
 
 def measure(
-    args: argparse.Namespace, decoders: Mapping[str, Loaded], cache: Cache
+    args: argparse.Namespace, decoders: Mapping[str, LoadedModel], cache: Cache
 ) -> dict[str, dict[str, dict[str, Row]]]:
     """Decoder -> clip -> point -> row, of the clips asked for."""
     networks = {"lpips": load_lpips(), "vgg": load_lpips(net="vgg")}
@@ -188,7 +188,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     decoders = {FAITHFUL: load_model("mini"), **{path.stem: load_model(str(path)) for path in args.weights}}
     found = measure(args, decoders, Cache(args.files / "rows.json"))
     record: dict[str, Any] = {"decoders": {look: weights_id(loaded) for look, loaded in decoders.items()}}

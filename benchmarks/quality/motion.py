@@ -23,16 +23,16 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, table, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 FILLS = ("token", "motion")
 PIXELS = FRAMES * SIDE * SIDE
 Measured = dict[str, float]
 
 
-def measure(frames: np.ndarray, loaded: Loaded, kept: int, qp: int, fill: str) -> Measured:
+def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, fill: str) -> Measured:
     """Encode and decode one clip."""
     coded = io.BytesIO()
     begun = process_time()
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--qp", default="24,32")
     parser.add_argument("--model", default="mini")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model(args.model)
     results: dict[tuple[int, int, str], list[Measured]] = {}
     names = []

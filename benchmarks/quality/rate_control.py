@@ -23,14 +23,14 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, dfc32_clips, mse, read_json, table, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
-from dfccodec.runtime.resources import free_threads
+from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.runtime.resources import available_cpus
 
 OPTIONS = {"size": "target_size", "psnr": "min_psnr", "bitrate": "bitrate"}
 SECONDS = 32 / 25
 
 
-def coded(frames: np.ndarray, loaded: Loaded, **options: Any) -> tuple[bytes, float]:
+def coded(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[bytes, float]:
     """A file, and its PSNR by decoding it as a user would."""
     out = io.BytesIO()
     dfc.encode(frames, out, model=loaded, rate=25, refine=0, **options)
@@ -38,7 +38,7 @@ def coded(frames: np.ndarray, loaded: Loaded, **options: Any) -> tuple[bytes, fl
     return out.getvalue(), -10 * math.log10(max(mse(back, frames), 1e-10))
 
 
-def measure(frames: np.ndarray, loaded: Loaded, target: str, anchor: tuple[int, float]) -> dict[str, Any]:
+def measure(frames: np.ndarray, loaded: LoadedModel, target: str, anchor: tuple[int, float]) -> dict[str, Any]:
     """One clip to one target: what was wanted, what the file has, how far off it is, and the seconds it took."""
     size, psnr = anchor
     # Aside from the anchor, so that no point that is known beforehand is the answer.
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=EVAL)
     parser.add_argument("--again", action="store_true", help="forget what was measured before")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model("mini")
     rows: dict[str, dict[str, Any]] = {} if args.again else read_json("rate_control").get("clips", {})
     for number, (name, frames) in enumerate(dfc32_clips(args.folder)):

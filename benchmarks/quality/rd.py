@@ -38,12 +38,12 @@ from benchmarks.quality.anchors import ANCHORS, Anchor, code, versions
 from benchmarks.report.rd_report import METRICS, OWN, report
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.metrics.psnr import mse
 from dfccodec.metrics.ssim import ms_ssim
 from dfccodec.metrics.vmaf import vmaf
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLED = slice(1, None, 3)
@@ -78,7 +78,7 @@ class Yardstick:
         if name == "ms_ssim":
             return round(ms_ssim(self._frames[SAMPLED], back[SAMPLED]), 6)
         if name == "vmaf":
-            return round(vmaf(self._frames, back, free_threads()), 3)
+            return round(vmaf(self._frames, back, available_cpus()), 3)
         assert self._network is not None
         with torch.inference_mode():
             return round(float(self._network.distance(self._features, self._network.features(_planes(back))).mean()), 5)
@@ -129,7 +129,7 @@ class Cache:
 
 
 def code_dfc(
-    frames: np.ndarray, loaded: Loaded, qp: int, budgets: Sequence[int], options: Mapping[str, Any]
+    frames: np.ndarray, loaded: LoadedModel, qp: int, budgets: Sequence[int], options: Mapping[str, Any]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """(kept, bytes, decoded frames) at one QP, each budget encoded as a user would."""
     for kept in budgets:
@@ -151,7 +151,7 @@ def source_hash() -> str:
 def measure_dfc(
     rows: dict[str, Row],
     frames: np.ndarray,
-    loaded: Loaded,
+    loaded: LoadedModel,
     options: Mapping[str, Any],
     args: argparse.Namespace,
     ruler: Ruler,
@@ -175,7 +175,7 @@ def _lacks(row: Row | None, metrics: Sequence[str]) -> bool:
     return row is None or any(name not in row for name in metrics)
 
 
-def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded) -> list[str]:
+def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: LoadedModel) -> list[str]:
     """Measure what is missing, clip by clip; gives back the clips' names as they stand in the caches."""
     network = load_lpips() if "lpips" in args.metrics else None
     opened = {
@@ -269,7 +269,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     anchors = Cache(RESULTS / "rd_anchors.json")
     own = Cache((args.out or ROOT / "runs") / "rd_dfc.json")
     loaded = load_model(args.model)

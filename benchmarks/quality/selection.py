@@ -26,19 +26,19 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, dfc32_clips, mse, read_json, steps_of, table, uniform, write_json
 from benchmarks.quality.gain_over_pca import through_linear
 from dfccodec.codec.api import load_model
-from dfccodec.codec.clip.quantizer import SNAP, dequantize, quantize
+from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE, dequantize, quantize
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import Fill
 from dfccodec.entropy.latent_coding import coding_for, encode_integers
-from dfccodec.models.importance import best_choice
-from dfccodec.runtime.resources import free_threads
+from dfccodec.models.importance import optimal_selection
+from dfccodec.runtime.resources import available_cpus
 
 
 class Clip:
     """A clip and its latents; codes any choice of frames."""
 
-    def __init__(self, frames: np.ndarray, loaded: Loaded, qp: int) -> None:
+    def __init__(self, frames: np.ndarray, loaded: LoadedModel, qp: int) -> None:
         self.frames, self.loaded, self.qp = frames, loaded, qp
         self.latents, importance = loaded.encode(frames, qp)
         self.importance = np.rint(importance * 255).astype(np.uint8)
@@ -46,7 +46,7 @@ class Clip:
 
     def code(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """Integers (K, N, 96) of the frames `kept` (T,) bool, and their bytes."""
-        values = quantize(self.latents[kept], self.steps, self.qp, SNAP)
+        values = quantize(self.latents[kept], self.steps, self.qp, DEFAULT_DEADZONE)
         return values, self.size(values.reshape(len(values), 1, self.frames.shape[1] // 16, -1, 96))
 
     def size(self, values: np.ndarray) -> int:
@@ -95,7 +95,7 @@ class WholeFile(Clip):
 
 
 @dataclass(frozen=True)
-class Told(Loaded):
+class Told(LoadedModel):
     """A model that finds the frames `kept` (T,) bool the most important ones."""
 
     kept: np.ndarray = field(kw_only=True)
@@ -109,7 +109,7 @@ class Told(Loaded):
 class LinearClip(Clip):
     """The same with PCA-96 for a model, and interpolation of latents for dropped frames."""
 
-    def __init__(self, frames: np.ndarray, loaded: Loaded, qp: int) -> None:
+    def __init__(self, frames: np.ndarray, loaded: LoadedModel, qp: int) -> None:
         self.frames, self.loaded, self.qp = frames, loaded, qp
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--fill", choices=["token", "motion"], default="token", help="motion: whole files")
     parser.add_argument("--linear", action="store_true", help="the linear code alone; leaves the result as it is")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model(args.model)
     kind = LinearClip if args.linear else WholeFile if args.fill == "motion" else Clip
     found: dict[tuple[int, str], list[tuple[float, int]]] = {}
@@ -154,7 +154,7 @@ def main() -> None:
                 _, importance = loaded.encode(frames, args.qp, kept)
                 choices["importance"] = np.zeros(FRAMES, bool)
                 choices["importance"][np.argsort(-importance, kind="stable")[:kept]] = True
-            choices["measured"] = best_choice(costs, kept)
+            choices["measured"] = optimal_selection(costs, kept)
             for name, mask in choices.items():
                 back, size = clip.decode(mask)
                 found.setdefault((kept, name), []).append((mse(back, frames), size))

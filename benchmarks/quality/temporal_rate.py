@@ -31,11 +31,11 @@ from benchmarks.clips import EVAL, FRAMES, dfc32_clips, mse, table, weights_id, 
 from benchmarks.quality.anchors import ANCHORS, code
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.rate_control.temporal_rate import best_rates
 from dfccodec.metrics.lpips import load_lpips, lpips
 from dfccodec.metrics.ssim import ssim
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 POINTS = Path(__file__).resolve().parents[1] / "runs" / f"mtc_points_{weights_id()}.json"
 KEPT = (2, 3, 4, 6, 8, 12, 16)
@@ -46,7 +46,7 @@ Row = dict[str, float]
 METRICS = ("psnr", "mse", "ssim", "lpips", "bytes")
 
 
-def point(frames: np.ndarray, kept: int, qp: int, loaded: Loaded, network: Any) -> Row:
+def point(frames: np.ndarray, kept: int, qp: int, loaded: LoadedModel, network: Any) -> Row:
     """One segment at one number of frames; without a network PSNR and bytes alone."""
     out = io.BytesIO()
     dfc.encode(frames, out, budget=str(kept), qp=qp, model=loaded, rate=25, refine=0)
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--kept", type=int, nargs="+", default=list(KEPT))
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     segments = Segments(measure(args.clips, args.qp, tuple(args.kept), args.quick))
     found = {f"fixed {c}": segments.result([c] * len(segments.rows)) for c in ALL_RATES}
     found |= selections(segments, RATES, "") | selections(segments, ALL_RATES, ", 2 to 16")

@@ -23,9 +23,9 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, cropped, table, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import StreamReader
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 TILE, SIDE = 256, 480
 
@@ -42,7 +42,7 @@ class Gridded:
         return getattr(self.model, name)
 
 
-def errors(frames: np.ndarray, loaded: Loaded, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+def errors(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean squared error (H, W) over frames and colours, and the pixels (H, W) where tiles overlap."""
     coded = io.BytesIO()
     dfc.encode(frames, coded, model=loaded, rate=25, refine=0, **options)
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, help="only the first so many")
     parser.add_argument("--no-json", action="store_true", help="leave results/tiles.json alone")
     args = parser.parse_args()
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     whole = load_model("mini", device="cpu")
     tiled = dataclasses.replace(whole, model=Gridded(whole.model))
     rows: dict[str, dict[str, float]] = {}

@@ -24,10 +24,10 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, dfc32_clips
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.metrics.psnr import psnr
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = (2, 11, 20, 29)
@@ -63,7 +63,7 @@ def manifest(path: Path) -> dict[str, Entry]:
         return {Path(r["name"]).stem: Entry(r["name"], r["source"], r["licence"]) for r in rows}
 
 
-def block(name: str, frames: np.ndarray, loaded: Loaded, budget: str, qp: int) -> Image.Image:
+def block(name: str, frames: np.ndarray, loaded: LoadedModel, budget: str, qp: int) -> Image.Image:
     """One clip: a line of text, source frames, and below them what was decoded; kept frames underlined."""
     coded = io.BytesIO()
     dfc.encode(frames, coded, budget=budget, qp=qp, model=loaded)
@@ -113,7 +113,7 @@ def main() -> None:
         parser.error(
             f"{args.out} lies in the repository, where only openly licensed clips may be shown: leave out --out"
         )
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(available_cpus())
     loaded = load_model(args.model)
     known = manifest(args.folder.parent / "MANIFEST.tsv")
     blocks, credits, left_out = [], [], []

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.clips import table, write_json
-from dfccodec.cli.main import SPIN
+from dfccodec.cli.main import GOMP_SPINCOUNT
 
 CLIP = Path(__file__).resolve().parents[2] / "examples" / "flower.mp4"
 MOST = 60.0
@@ -60,7 +60,7 @@ def main() -> None:
             "encode": ["encode", str(CLIP), "-o", coded, "--end", "#32"],
             "decode": ["decode", coded, "-o", back],
         }
-        for spin in (SPIN, 300_000):
+        for spin in (GOMP_SPINCOUNT, 300_000):
             for verb, command in commands.items():
                 alone = seconds(command, spin)
                 with subprocess.Popen(BUSY, start_new_session=True) as other:

@@ -31,8 +31,8 @@ from dfccodec.codec import decoder, encoder
 from dfccodec.codec.api import load_model
 from dfccodec.codec.clip import decode as clip_decode
 from dfccodec.codec.clip import encode as clip_encode
-from dfccodec.codec.clip.frame_buffer import Canvas
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.motion_encoder import MotionSearch
 from dfccodec.container.records import Header, Ratio
@@ -41,7 +41,7 @@ from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers
 from dfccodec.media.input.read_frames import read_scaled
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.runtime import prefetch as ahead_module
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 CLIP = "sam2_dog.mp4"
 COLUMNS = 100
@@ -110,7 +110,7 @@ def source(path: Path, height: int, frames: int) -> tuple[int, int]:
     return size
 
 
-def encode(path: Path, out: Path, loaded: Loaded, fill: str, is_ahead: bool) -> Clock:
+def encode(path: Path, out: Path, loaded: LoadedModel, fill: str, is_ahead: bool) -> Clock:
     """Encode with every stage on the clock."""
     clock = Clock()
 
@@ -118,7 +118,7 @@ def encode(path: Path, out: Path, loaded: Loaded, fill: str, is_ahead: bool) -> 
         return clock.steps("read", original(*args))
 
     def handed(items: Iterable[Any], room: int = 1) -> Generator[Any, None, None]:
-        made = ahead_module.ahead(items, room) if is_ahead else (item for item in items)
+        made = ahead_module.prefetch(items, room) if is_ahead else (item for item in items)
         return clock.steps("waits", made) if is_ahead else made
 
     original = encoder._batches
@@ -128,7 +128,7 @@ def encode(path: Path, out: Path, loaded: Loaded, fill: str, is_ahead: bool) -> 
             clip_encode,
             encode_integers=clock.timed("entropy", encode_integers),
         ),
-        clock.methods(Loaded, "network", "encode", "decode_each"),
+        clock.methods(LoadedModel, "network", "encode", "decode_each"),
         clock.methods(MotionSearch, "motion", "__init__", "show", "decisions"),
         mock.patch.object(payload, "write", clock.timed("entropy", payload.write)),
         mock.patch.object(Writer, "clip", clock.timed("write", Writer.clip)),
@@ -137,7 +137,7 @@ def encode(path: Path, out: Path, loaded: Loaded, fill: str, is_ahead: bool) -> 
     return clock
 
 
-def decode(path: Path, out: Path, loaded: Loaded) -> Clock:
+def decode(path: Path, out: Path, loaded: LoadedModel) -> Clock:
     """Decode into a video with every stage on the clock."""
     clock = Clock()
     stream = io.BytesIO(path.read_bytes())
@@ -146,8 +146,8 @@ def decode(path: Path, out: Path, loaded: Loaded) -> Clock:
             clip_decode,
             decode_clip_integers=clock.timed("entropy", decode_clip_integers),
         ),
-        clock.methods(Loaded, "network", "decode_each"),
-        clock.methods(Canvas, "motion", "__init__", "show", "__exit__"),
+        clock.methods(LoadedModel, "network", "decode_each"),
+        clock.methods(ClipFrameBuffer, "motion", "__init__", "show", "__exit__"),
     ):
         pictures = decoder.Decoder(stream, lambda _: loaded)
         with VideoSink(out, pictures.preamble.header) as sink:
@@ -185,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Where the time goes.")
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--clips", type=int, default=2, help="of 32 frames")
-    parser.add_argument("--threads", type=int, default=free_threads())
+    parser.add_argument("--threads", type=int, default=available_cpus())
     parser.add_argument("--fill", default="motion")
     parser.add_argument("--no-json", action="store_true", help="leave results/pipeline.json alone")
     args = parser.parse_args()

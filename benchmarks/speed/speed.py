@@ -34,11 +34,11 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, table, write_json
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import ModelId
 from dfccodec.media.input.read_frames import read_scaled
 from dfccodec.runtime.device import pick_dtype
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 SIZES = ((256, 256), (1280, 720))
 PUBLISHED = "dfc-170m"
@@ -51,7 +51,7 @@ Case = tuple[str, str, int, int]
 """Model, precision, width, height."""
 
 
-class Timed(Loaded):
+class Timed(LoadedModel):
     """A model that adds up the seconds spent inside it."""
 
     spent = 0.0
@@ -68,7 +68,7 @@ class Timed(Loaded):
         Timed.spent += perf_counter() - begun
         return out
 
-    def decode_each(
+    def decode_frames(
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
         show: Callable[[int, np.ndarray], None],
     ) -> None:  # fmt: skip
@@ -78,7 +78,7 @@ class Timed(Loaded):
             Timed.spent -= perf_counter() - shown  # what is done with a picture is no work of the network
 
         begun = perf_counter()
-        super().decode_each(slots, known, height, width, qp, give)
+        super().decode_frames(slots, known, height, width, qp, give)
         Timed.spent += perf_counter() - begun
 
 
@@ -151,7 +151,7 @@ def child(job: dict[str, Any]) -> dict[str, Any]:
     return {**timed(work), "rest": rest, "peak": peak(), "frames": len(frames)}
 
 
-def long_peak(loaded: Loaded, frames: np.ndarray, job: dict[str, Any], path: Path) -> float:
+def long_peak(loaded: LoadedModel, frames: np.ndarray, job: dict[str, Any], path: Path) -> float:
     """Peak memory while a clip played forward and back again and again goes through a file on disk."""
 
     def many() -> Iterator[np.ndarray]:
@@ -260,7 +260,7 @@ def cases(args: argparse.Namespace) -> list[Case]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory.")
-    parser.add_argument("--threads", type=int, default=free_threads())
+    parser.add_argument("--threads", type=int, default=available_cpus())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--published-rounds", type=int, default=1)
     parser.add_argument("--seconds", default="10", help="lengths of video whose peak memory is asked for, with commas")

@@ -158,10 +158,10 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
     worst = 0
     for number, job in enumerate(jobs, 1):
         if job.done:
-            common.say(f"[{number}/{len(jobs)}] {job.output} is there already: passed over", quiet)
+            common.print_stderr(f"[{number}/{len(jobs)}] {job.output} is there already: passed over", quiet)
             records.append({"input": job.source, "output": job.output, "passed_over": True})
             continue
-        common.say(f"[{number}/{len(jobs)}] {job.source} → {job.output}", quiet)
+        common.print_stderr(f"[{number}/{len(jobs)}] {job.source} → {job.output}", quiet)
         records.append({"input": job.source, "output": job.output})
         try:
             _refuse_another_name(job.output, written)
@@ -174,7 +174,9 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
             failed.append(job.source)
             worst = max(worst, records[-1]["exit_code"])
     names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
-    common.say(f"{len(jobs) - len(failed)} of {len(jobs)} done" + (f"; failed: {names}" if failed else ""), quiet)
+    common.print_stderr(
+        f"{len(jobs) - len(failed)} of {len(jobs)} done" + (f"; failed: {names}" if failed else ""), quiet
+    )
     if json:
         common.result(records)
     if worst:
@@ -201,7 +203,7 @@ def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = 
         except Exception as error:
             records[-1] |= _told(source, error)
             codes.append(records[-1]["exit_code"])
-    common.say(f"{len(inputs) - len(codes)} of {len(inputs)} ok", quiet)
+    common.print_stderr(f"{len(inputs) - len(codes)} of {len(inputs)} ok", quiet)
     if json:
         common.result(records)
     if codes:
@@ -213,7 +215,7 @@ def _told(source: str, error: Exception) -> dict[str, Any]:
     failure = _failure(error)
     text = failure["error"]
     named = f" {source} " in f" {text} ".replace(":", " ")
-    common.say(f"dfc: error: {text if named else f'{source}: {text}'}")
+    common.print_stderr(f"dfc: error: {text if named else f'{source}: {text}'}")
     return failure
 
 
@@ -255,7 +257,7 @@ def _place(path: str) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found.st_ino else None  # some network disks number nothing
 
 
-def kept(make: Callable[[A], B], key: Callable[[A], object]) -> Callable[[A], B]:
+def cache_last(make: Callable[[A], B], key: Callable[[A], object]) -> Callable[[A], B]:
     """`make`, which is not called again while it is asked for what has the same key: a batch loads its model once."""
     last: list[tuple[object, B]] = []
 

@@ -15,7 +15,7 @@ import typer
 from dfccodec.cli.names import check_kind
 from dfccodec.cli.terminal import can_show
 from dfccodec.errors import NotDfcError, OutputExistsError, UsageError
-from dfccodec.terminal_text import shown
+from dfccodec.terminal_text import escape_for_terminal
 
 if TYPE_CHECKING:
     from dfccodec.container.chunks import Damage
@@ -40,16 +40,16 @@ Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16."
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn at random.")]
 
 
-def say(text: str, quiet: bool = False) -> None:
+def print_stderr(text: str, quiet: bool = False) -> None:
     """A line on standard error; what a file or a file's name put into it cannot move the cursor."""
     if not quiet:
-        sys.stderr.write(shown(text) + "\n")
+        sys.stderr.write(escape_for_terminal(text) + "\n")
 
 
 def notes(lines: Iterable[str], quiet: bool = False) -> None:
     """What a person should know, a line each."""
     for line in lines:
-        say(f"dfc: note: {line}", quiet)
+        print_stderr(f"dfc: note: {line}", quiet)
 
 
 def result(record: dict[str, Any] | list[dict[str, Any]]) -> None:
@@ -73,14 +73,14 @@ def reading(name: str) -> Iterator[BinaryIO]:
     Raises:
         InputError: it does not open, or what reads it finds that it is no .dfc file: then with its name.
     """
-    from dfccodec.container.streams import named, stream_of
+    from dfccodec.container.streams import open_binary, with_source_name
 
     try:
         if name == "-":
-            with named("standard input"):
+            with with_source_name("standard input"):
                 yield sys.stdin.buffer
             return
-        with stream_of(name) as stream, named(name):
+        with open_binary(name) as stream, with_source_name(name):
             yield stream
     except NotDfcError as error:
         raise NotDfcError(f"{error}; dfc encode makes one of a video") from None
@@ -118,9 +118,9 @@ def check_output(
         raise UsageError(f"output {output} is a folder: name a file")
     if not any_name:
         check_kind(output, kind)
-    from dfccodec.runtime.atomic_output import pictures_of, settled
+    from dfccodec.runtime.atomic_output import pictures_of, resolve_target
 
-    settled(path)
+    resolve_target(path)
     if not force and (there := pictures_of(path)):
         what = (
             f"output {output} exists" if there == [path] else f"output {output} has {there[0].name} and others already"
@@ -169,9 +169,9 @@ def use_free_threads() -> None:
     import torch
 
     from dfccodec.runtime.forks import is_forked
-    from dfccodec.runtime.resources import free_threads
+    from dfccodec.runtime.resources import available_cpus
 
-    torch.set_num_threads(1 if is_forked() else free_threads())
+    torch.set_num_threads(1 if is_forked() else available_cpus())
 
 
 def file_size(name: str) -> int:
@@ -184,7 +184,7 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def human(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes for people, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":

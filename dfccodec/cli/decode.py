@@ -18,9 +18,9 @@ from dfccodec.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from dfccodec.codec.decoder import Decoder
-    from dfccodec.codec.loaded_model import Loaded
+    from dfccodec.codec.loaded_model import LoadedModel
     from dfccodec.container.reader import Preamble
-    from dfccodec.media.output.conversion import Shape
+    from dfccodec.media.output.conversion import OutputConversion
     from dfccodec.media.output.sink import VideoSink
     from dfccodec.media.time_range import Span
 
@@ -95,7 +95,7 @@ def decode(
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
-    load = batch.kept(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
+    load = batch.cache_last(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
     if kind == "image2" and output == "-":
         raise UsageError("pictures do not go into a pipe: name them, as %05d.png")
     choice = Choice(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
@@ -106,7 +106,7 @@ def decode(
     batch.run(jobs, one, json, quiet)
 
 
-def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> Loaded:
+def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> LoadedModel:
     from dfccodec.codec.api import model_for
 
     common.use_free_threads()
@@ -116,7 +116,7 @@ def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> Load
 def _decode(
     source: str,
     output: str,
-    load: Callable[[Preamble], Loaded],
+    load: Callable[[Preamble], LoadedModel],
     conceal: bool,
     span: Span,
     rate: Fraction | None,
@@ -126,28 +126,28 @@ def _decode(
     tell: batch.Tell,
 ) -> None:
     """Decode one file."""
-    from dfccodec.media.output.conversion import Shape
-    from dfccodec.media.output.sink import Some, VideoSink
+    from dfccodec.media.output.conversion import OutputConversion
+    from dfccodec.media.output.sink import TrackFilter, VideoSink
     from dfccodec.runtime.atomic_output import replacing_path, replacing_pictures
 
     with common.reading(source) as stream:
         from dfccodec.codec.decoder import Decoder
 
         decoder = Decoder(stream, load, conceal, span=span)
-        shape = Shape(decoder.preamble, rate, size)
+        shape = OutputConversion(decoder.preamble, rate, size)
         by_name = replacing_pictures if choice.container == "image2" else replacing_path
         how = (choice.container, choice.codec, decoder.tags, choice.audio_codec, choice.pix_fmt)
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(common.writing(output) if output == "-" else by_name(Path(output)))
             name = "standard output" if output == "-" else output
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), shape.header, *how, name))
-            decoder.tracks = Some(sink, choice.audio, choice.subtitles)
+            decoder.tracks = TrackFilter(sink, choice.audio, choice.subtitles)
             frames, told = _pour(decoder, shape, sink, span.whole, quiet)
         common.notes(sink.notes[told:], quiet)  # some are known once the output is closed
     _report(decoder, frames, tell, quiet)
 
 
-def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, whole: bool, quiet: bool) -> tuple[int, int]:
+def _pour(decoder: Decoder, shape: OutputConversion, sink: VideoSink, whole: bool, quiet: bool) -> tuple[int, int]:
     """Write all frames; how many there were, and how many of the sink's notes were said."""
     frames = told = 0
     with common.progress("decode", 0, quiet) as advance:
@@ -167,21 +167,21 @@ def _pour(decoder: Decoder, shape: Shape, sink: VideoSink, whole: bool, quiet: b
 
 
 def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> None:
-    common.say(common.count(frames, "frame"), quiet)
+    common.print_stderr(common.count(frames, "frame"), quiet)
     tell({
         "frames": frames,
-        "concealed": [{"first": a, "count": n} for a, n in decoder.lost],
-        "ended": decoder.ended,
+        "concealed": [{"first": a, "count": n} for a, n in decoder.lost_frames],
+        "ended": decoder.reached_end,
         "lost_tracks": decoder.lost_tracks.record(),
         "damage": [common.fault(d) for d in decoder.damage],
     })  # fmt: skip
     for damage in decoder.damage:
         what = f"; {damage.mended} was put right" if damage.mended else ""
-        common.say(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")
+        common.print_stderr(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")
     if decoder.damage:
         sound = decoder.lost_tracks.notes()
-        lost = ", ".join(f"{a} to {a + n - 1}" for a, n in decoder.lost) or "none known"
+        lost = ", ".join(f"{a} to {a + n - 1}" for a, n in decoder.lost_frames) or "none known"
         rest = "all others were decoded"
-        if not decoder.ended:
+        if not decoder.reached_end:
             rest = f"all others up to where the file ends early, {frames} frames, were decoded"
         raise DamagedError(f"the file is damaged: {'; '.join([f'frames concealed: {lost}', rest, *sound])}")

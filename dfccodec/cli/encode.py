@@ -17,7 +17,7 @@ from dfccodec.codec import presets
 from dfccodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from dfccodec.codec.loaded_model import Loaded
+    from dfccodec.codec.loaded_model import LoadedModel
     from dfccodec.codec.settings import Settings
     from dfccodec.media.time_range import Span
 
@@ -141,7 +141,7 @@ def encode(
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
     span = Span.parse(start, end, duration)
-    loaded = batch.kept(partial(_load, device=device, dtype=dtype), key=str)
+    loaded = batch.cache_last(partial(_load, device=device, dtype=dtype), key=str)
     picked = Picked(not no_audio, not no_subtitles, span, size, video)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
@@ -152,7 +152,7 @@ def encode(
     batch.run(jobs, one, json, quiet)
 
 
-def _load(spec: str, device: str, dtype: str) -> Loaded:
+def _load(spec: str, device: str, dtype: str) -> LoadedModel:
     from dfccodec.codec import api
 
     return api.load_model(spec, device, dtype)
@@ -161,7 +161,7 @@ def _load(spec: str, device: str, dtype: str) -> Loaded:
 def _encode(
     job: batch.Job,
     settings: Settings,
-    load: Callable[[], Loaded],
+    load: Callable[[], LoadedModel],
     picked: Picked,
     resume: bool,
     quiet: bool,
@@ -183,25 +183,25 @@ def _encode(
         begun = perf_counter()
         opened = partial_output.writing(output, settings, loaded, resume, quiet)
         with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
-            look = partial(api.again, name, span=picked.span, size=picked.size, video=picked.video)
+            look = partial(api.reopen_frames, name, span=picked.span, size=picked.size, video=picked.video)
             again = look if api.repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
         common.notes(report.notes[told:], quiet)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
-    common.say(
+    common.print_stderr(
         f"{common.count(report.frames, 'frame')}, {report.kept} kept in {common.count(report.clips, 'clip')}, "
-        f"{common.human(report.size)}, "
+        f"{common.format_bytes(report.size)}, "
         f"{bpp:.4f} bits/pixel, {report.frames / seconds:.1f} frames/s",
         quiet,
     )
-    if report.refined and settings.refine:  # by default nobody asked
-        common.say(f"refinement: {report.refined:.1%} less of error and bits together", quiet)
+    if report.rd_cost_saved and settings.refine:  # by default nobody asked
+        common.print_stderr(f"refinement: {report.rd_cost_saved:.1%} less of error and bits together", quiet)
     if report.outcome:
-        common.say(str(report.outcome), quiet)
+        common.print_stderr(str(report.outcome), quiet)
     tell({
         "frames": report.frames, "kept": report.kept, "clips": report.clips, "bytes": report.size,
         "bits_per_pixel": bpp, "seconds": seconds, "settings": settings.describe(),
-        "refined": report.refined, "target": report.outcome and report.outcome.record(),
+        "refined": report.rd_cost_saved, "target": report.outcome and report.outcome.record(),
         "notes": list(report.notes),
     })  # fmt: skip

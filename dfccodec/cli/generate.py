@@ -11,7 +11,7 @@ import typer
 from dfccodec.cli import common
 
 if TYPE_CHECKING:
-    from dfccodec.codec.loaded_model import Loaded
+    from dfccodec.codec.loaded_model import LoadedModel
 
 
 def generate(
@@ -45,12 +45,14 @@ def generate(
             out.write(coded.getvalue())
     else:
         _to_video(coded, output, loaded)
-    common.say(f"{common.count(report.frames, 'frame')}, {report.kept} kept, {common.human(report.size)}", quiet)
+    common.print_stderr(
+        f"{common.count(report.frames, 'frame')}, {report.kept} kept, {common.format_bytes(report.size)}", quiet
+    )
     if json:
         common.result({"frames": report.frames, "kept": report.kept, "bytes": report.size, "seed": seed})
 
 
-def _to_video(coded: io.BytesIO, output: str, loaded: Loaded) -> None:
+def _to_video(coded: io.BytesIO, output: str, loaded: LoadedModel) -> None:
     from dfccodec.codec.decoder import Decoder
     from dfccodec.media.output.format import check_output
     from dfccodec.media.output.sink import VideoSink

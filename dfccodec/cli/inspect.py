@@ -9,7 +9,7 @@ import typer
 
 from dfccodec.cli import batch, common
 from dfccodec.errors import DamagedError
-from dfccodec.terminal_text import shown
+from dfccodec.terminal_text import escape_for_terminal
 
 if TYPE_CHECKING:
     from dfccodec.container.scan import ClipHead, Summary
@@ -39,13 +39,13 @@ def inspect(
 
 def _inspect_each(sources: list[str], json: bool) -> None:
     """A line or a record each; ends with the highest exit code."""
-    wide = max(len(shown(source)) for source in sources)
+    wide = max(len(escape_for_terminal(source)) for source in sources)
 
     def look(source: str, tell: batch.Tell) -> None:
         summary = _scanned(source)
         tell(record := describe(summary))
         if not json:
-            sys.stdout.write(f"{shown(source):<{wide}} {_line(summary, record)}\n")
+            sys.stdout.write(f"{escape_for_terminal(source):<{wide}} {_line(summary, record)}\n")
         _refuse_damage(summary)
 
     if not json:
@@ -60,7 +60,7 @@ def _line(summary: Summary, record: dict[str, Any]) -> str:
     size, kept = f"{record['width']}×{record['height']}", record["kept"] / max(record["frames"], 1)
     return (
         f"{size:>11} {record['frames']:>7} {record['seconds']:>9.3f} {kept:>6.1%}  {qp:<5}"
-        f"{common.human(summary.size):>9}  {record['bits_per_pixel']:.4f}"
+        f"{common.format_bytes(summary.size):>9}  {record['bits_per_pixel']:.4f}"
     )
 
 
@@ -173,9 +173,9 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
     codings = sorted({_coding(c.clip.coding) for c in summary.clips})
     coded = f", coded by {' and '.join(codings)}" if codings else ""
     to_source, frames = record["ratio_to_source"], common.count(record["frames"], "frame")
-    parts = ", ".join(f"{name.replace('_', ' ')} {common.human(n)}" for name, n in _parts(summary).items() if n)
+    parts = ", ".join(f"{name.replace('_', ' ')} {common.format_bytes(n)}" for name, n in _parts(summary).items() if n)
     rows = [
-        ("file", f"{source}, {common.human(summary.size)}, version {h.version}"),
+        ("file", f"{source}, {common.format_bytes(summary.size)}, version {h.version}"),
         ("picture", f"{h.width}×{h.height}{turned}, {float(h.rate):.3f} frames/s"),
         ("length", f"{frames}, {record['seconds']:.3f} s, {common.count(len(summary.clips), 'clip')}"),
         ("model", f"{p.model.name}, fingerprint {p.model.fingerprint.hex()[:16]}…"),
@@ -193,7 +193,7 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
         *((f"tool: {key}", value) for key, value in p.tool),
         *((f"tag: {key}", value) for key, value in p.tags),
     ]
-    return [f"{shown(key):<19} {shown(value)}" for key, value in rows]
+    return [f"{escape_for_terminal(key):<19} {escape_for_terminal(value)}" for key, value in rows]
 
 
 def _timeline(summary: Summary, clips: list[ClipHead]) -> list[str]:
@@ -206,5 +206,7 @@ def _timeline(summary: Summary, clips: list[ClipHead]) -> list[str]:
         frames, kept = f"{c.first_frame}–{c.first_frame + c.frames - 1}", f"{int(c.kept.sum())}/{c.frames}"
         line = "".join("█" if k else "·" for k in c.kept)
         bpp = head.size * 8 / (c.frames * h.width * h.height)
-        lines.append(f"{frames:>13}  {line:<{wide}}  {kept:>5}  {c.qp:>2} {common.human(head.size):>9}  {bpp:.4f}")
+        lines.append(
+            f"{frames:>13}  {line:<{wide}}  {kept:>5}  {c.qp:>2} {common.format_bytes(head.size):>9}  {bpp:.4f}"
+        )
     return lines

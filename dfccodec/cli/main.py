@@ -17,7 +17,7 @@ import typer
 from dfccodec.cli.names import advice, command_advice, files_not_options
 from dfccodec.cli.terminal import write_plainly
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
-from dfccodec.terminal_text import shown
+from dfccodec.terminal_text import escape_for_terminal
 from dfccodec.version import __version__
 
 VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("interrupted", 130)
     except _COMMAND_LINE_ERROR as error:
         # It repeats arguments, and a shell's * makes them of files' names.
-        error.message = shown(_advised(error, arguments))
+        error.message = escape_for_terminal(_advised(error, arguments))
         error.show()
         return 2
     except DfcError as error:
@@ -165,7 +165,7 @@ def _advised(error: Any, arguments: Sequence[str]) -> str:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"dfc: error: {shown(' '.join(text.split()))}\n")
+    sys.stderr.write(f"dfc: error: {escape_for_terminal(' '.join(text.split()))}\n")
     return code
 
 
@@ -182,23 +182,23 @@ def _open_missing() -> None:
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
 
 
-SPIN = 10_000
+GOMP_SPINCOUNT = 10_000
 """Turns that a thread of torch waits for the others before it sleeps. libgomp's own number, where nobody says, is 30
 times that: as fast on an idle machine, but beside another program on one of two cores an encode took over a minute
 instead of nine seconds, since threads that only wait held the core of the one they waited for
 (benchmarks/speed/cpu_contention.py)."""
 
 
-def give_way() -> None:
+def limit_openmp_spin() -> None:
     """Before torch comes, which brings libgomp; whoever has settled this in the environment knows better."""
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = str(SPIN)
+        os.environ["GOMP_SPINCOUNT"] = str(GOMP_SPINCOUNT)
 
 
 def run() -> None:
     """Entry point of the console script."""
     _open_missing()
     write_plainly()
-    give_way()
+    limit_openmp_spin()
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main())

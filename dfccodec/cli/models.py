@@ -19,7 +19,7 @@ from rich.text import Text
 from dfccodec.errors import OutputExistsError, UsageError
 from dfccodec.models import registry
 from dfccodec.models.config import ModelConfig, config_from_json
-from dfccodec.terminal_text import shown
+from dfccodec.terminal_text import escape_for_terminal
 
 if TYPE_CHECKING:
     from dfccodec.models.registry import ModelInfo
@@ -78,7 +78,7 @@ def info(model: ModelArgument, config: ConfigOption = None, as_json: JsonOption 
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in record.items():
         text = json.dumps(value) if isinstance(value, dict) else f"{value:,}" if isinstance(value, int) else value
-        table.add_row(key, Text(shown(text), overflow="fold"))
+        table.add_row(key, Text(escape_for_terminal(text), overflow="fold"))
     Console().print(table)
 
 
@@ -153,4 +153,4 @@ def _print_json(value: object) -> None:
 
 def _say(message: str) -> None:
     # plain text: names come from files and must not be read as markup
-    Console(stderr=True).print(Text(shown(message)), soft_wrap=True)
+    Console(stderr=True).print(Text(escape_for_terminal(message)), soft_wrap=True)

@@ -47,7 +47,7 @@ def recover(
 def _tell(found: Recovered, quiet: bool) -> None:
     for fault in found.faults:
         what = f"; {fault.mended} was put right" if fault.mended else ""
-        common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}{what}", quiet)
+        common.print_stderr(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}{what}", quiet)
     common.notes(map(_gap, found.lost), quiet)
     if not found.ended:
         common.notes(["the file ends without its index, so what is lost after its last clip is not known"], quiet)
@@ -56,9 +56,9 @@ def _tell(found: Recovered, quiet: bool) -> None:
     elif not found.lost and found.ended:
         common.notes(["no frame is lost"], quiet)
     common.notes(found.lost_tracks.notes(), quiet)
-    size = common.human(found.size)
+    size = common.format_bytes(found.size)
     frames, clips = common.count(found.frames, "frame"), common.count(found.clips, "clip")
-    common.say(f"{frames}, {found.kept} kept in {clips}, {size}", quiet)
+    common.print_stderr(f"{frames}, {found.kept} kept in {clips}, {size}", quiet)
 
 
 def _gap(lost: Lost) -> str:

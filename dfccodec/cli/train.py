@@ -61,7 +61,7 @@ def train(
     )
     with _notices(quiet or os.environ.get("RANK", "0") != "0") as notice:
         ended = run(request, notice)
-    common.say(f"{'weights in' if ended else 'stopped; go on with --resume'} "
+    common.print_stderr(f"{'weights in' if ended else 'stopped; go on with --resume'} "
                f"{out / ('model.safetensors' if ended else 'last.pt')}", quiet)  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def _notices(quiet: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield lambda _: None
         return
     if not sys.stderr.isatty():
-        yield lambda row: None if "part" in row else common.say(_line(row))
+        yield lambda row: None if "part" in row else common.print_stderr(_line(row))
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

@@ -40,8 +40,8 @@ def trim(
     ):
         total, kept = cut(stream, out, rule, start, end, seed, advance)
     sizes = {} if "-" in (source, output) else {"bytes": common.file_size(output), "was": common.file_size(source)}
-    tail = f", {common.human(sizes['bytes'])} of {common.human(sizes['was'])}" if sizes else ""
-    common.say(f"{common.count(total, 'frame')}, {kept} kept{tail}", quiet)
+    tail = f", {common.format_bytes(sizes['bytes'])} of {common.format_bytes(sizes['was'])}" if sizes else ""
+    common.print_stderr(f"{common.count(total, 'frame')}, {kept} kept{tail}", quiet)
     if json:
         common.result({"frames": total, "kept": kept, **sizes})
 

@@ -51,12 +51,12 @@ def _judge(source: str, tell: batch.Tell, quiet: bool) -> None:
     clips, frames = common.count(verdict.clips, "clip"), common.count(verdict.frames, "frame")
     if verdict.faults:
         for fault in verdict.faults:
-            common.say(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}")
+            common.print_stderr(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}")
         whole = f"{clips} with {frames} {'is' if verdict.clips == 1 else 'are'} whole"
         if verdict.faults[0].kind == "unsupported":
             raise UnsupportedError(f"{source} is not for this reader: {verdict.faults[0].reason}; before that {whole}")
         raise DamagedError(f"{source} is damaged: {common.count(len(verdict.faults), 'fault')}; {whole}")
-    common.say(f"{source}: ok, {clips}, {frames}, {verdict.kept} kept", quiet)
+    common.print_stderr(f"{source}: ok, {clips}, {frames}, {verdict.kept} kept", quiet)
 
 
 def _record(verdict: Verdict | None, faults: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,15 +14,15 @@ import numpy as np
 
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.choose.target import Target
-from dfccodec.codec.clip.quantizer import SNAP
+from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.encoder import Progress, Report, encode_pictures
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.encoder import EncodeReport, Progress, encode_pictures
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.options import make_settings
-from dfccodec.codec.resume import opened
+from dfccodec.codec.resume import open_output
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
-from dfccodec.container.streams import Readable, binary, named, readable
+from dfccodec.container.streams import Readable, readable, require_binary, with_source_name
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
@@ -40,7 +40,7 @@ Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.nd
 """A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
 
 
-def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> Loaded:
+def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> LoadedModel:
     """Get a model ready to run.
 
     Args:
@@ -54,10 +54,10 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
     where = pick_device(device)
     model, info = registry.load(spec, device=where)
     identity = ModelId(info.name, info.fingerprint, model.config_json)
-    return Loaded(model, identity, where, pick_dtype(dtype, where))
+    return LoadedModel(model, identity, where, pick_dtype(dtype, where))
 
 
-def named_model(model: str | Path | Loaded | None) -> str | Loaded | None:
+def named_model(model: str | Path | LoadedModel | None) -> str | LoadedModel | None:
     """A model as it was given, a path as its text.
 
     Raises:
@@ -65,14 +65,14 @@ def named_model(model: str | Path | Loaded | None) -> str | Loaded | None:
     """
     if isinstance(model, Path):
         return str(model)
-    if model is None or isinstance(model, str | Loaded):
+    if model is None or isinstance(model, str | LoadedModel):
         return model
     raise UsageError(f"model of type {type(model).__name__}: give a name, a path, or what dfc.load_model returned")
 
 
 def model_for(
-    preamble: Preamble, spec: str | Path | Loaded | None, device: str = "auto", dtype: str = "auto"
-) -> Loaded:
+    preamble: Preamble, spec: str | Path | LoadedModel | None, device: str = "auto", dtype: str = "auto"
+) -> LoadedModel:
     """The model a file needs; `spec` is it, or says where it is when its name alone does not.
 
     Raises:
@@ -80,7 +80,7 @@ def model_for(
     """
     wanted = preamble.model
     spec = named_model(spec)
-    if isinstance(spec, Loaded):
+    if isinstance(spec, LoadedModel):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
     if spec is None and registry.entry_named(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
@@ -91,7 +91,7 @@ def model_for(
         )
     found = registry.load(spec or wanted.name, device=(where := pick_device(device)))
     registry.check_identity(wanted.name, wanted.fingerprint, found[1])
-    return Loaded(found[0], wanted, where, pick_dtype(dtype, where))
+    return LoadedModel(found[0], wanted, where, pick_dtype(dtype, where))
 
 
 def encode(
@@ -101,10 +101,10 @@ def encode(
     budget: str | float | Budget | None = None,
     qp: int | None = None,
     fill: str | None = None,
-    model: str | Path | Loaded = "mini",
+    model: str | Path | LoadedModel = "mini",
     seed: int = 256,
     coding: str | None = None,
-    snap: float = SNAP,
+    snap: float = DEFAULT_DEADZONE,
     select: str | None = None,
     effort: str | None = None,
     refine: int | str | None = None,
@@ -124,7 +124,7 @@ def encode(
     dtype: str = "auto",
     progress: Progress | None = None,
     resume: bool = False,
-) -> Report:
+) -> EncodeReport:
     """Encode a video into a `.dfc` file.
 
     Args:
@@ -178,18 +178,18 @@ def encode(
         select=select, effort=effort, refine=refine,
     )  # fmt: skip
     model = named_model(model) or "mini"
-    loaded = model if isinstance(model, Loaded) else load_model(model, device, dtype)
+    loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         per_second = frame_rate(rate)
         pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size, video)
         tracks = opened_tracks(pictures, stack)
         if not hasattr(out, "write"):
-            stream = stack.enter_context(opened(Path(cast(str, out)), settings, loaded, resume))
+            stream = stack.enter_context(open_output(Path(cast(str, out)), settings, loaded, resume))
         elif resume:
             raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
         else:
             stream = cast(BinaryIO, out)
-        anew = partial(again, source, per_second, span, size, video) if repeatable(source) else None
+        anew = partial(reopen_frames, source, per_second, span, size, video) if repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
 
 
@@ -197,9 +197,9 @@ def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> Non
     """Refuse what would fail late, or cost the source."""
     _check_span(span)
     if hasattr(source, "read"):
-        binary(cast(BinaryIO, source))
+        require_binary(cast(BinaryIO, source))
     if not isinstance(out, str | Path):
-        binary(out, "write")
+        require_binary(out, "write")
         if out is source:
             raise UsageError("the output is the stream that is read: give another")
     if isinstance(out, str | Path) and isinstance(source, str | Path):
@@ -231,7 +231,7 @@ def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource
     return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
 
 
-def again(
+def reopen_frames(
     source: Source,
     rate: Fraction = Fraction(25),
     span: Span = Span(),
@@ -323,7 +323,7 @@ def frame_rate(rate: Fraction | float) -> Fraction:
 def decode(
     source: Readable,
     *,
-    model: str | Path | Loaded | None = None,
+    model: str | Path | LoadedModel | None = None,
     conceal: bool = False,
     device: str = "auto",
     dtype: str = "auto",
@@ -353,14 +353,14 @@ def decode(
     _check_span(span)
     given = named_model(model)
 
-    def chosen(preamble: Preamble) -> Loaded:
+    def chosen(preamble: Preamble) -> LoadedModel:
         return model_for(preamble, given, device, dtype)
 
     stream = readable(source)
     if not isinstance(source, str | Path):
         return Decoder(stream, chosen, conceal, False, tracks, span)
     try:
-        with named(source):
+        with with_source_name(source):
             return Decoder(stream, chosen, conceal, True, tracks, span)  # which closes the file
     except BaseException:
         stream.close()

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from dfccodec.codec.clip.decode import check_memory, decode_clip, shown
-from dfccodec.codec.damage.concealment import Bridge, Stand, nominal
+from dfccodec.codec.clip.decode import check_memory, decode_clip, reconstruct_clip
+from dfccodec.codec.damage.concealment import ClipConcealer, OutputFrame, nominal
 from dfccodec.codec.damage.lost_tracks import LostTracks
 from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
-from dfccodec.container.seek import hop, leads_to_clip, packets_between, read_index
+from dfccodec.container.seek import index_by_scanning, leads_to_clip, packets_between, read_index
 from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError, LimitError, UnsupportedError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
-from dfccodec.media.packet_trim import NO_TIME, SUBTITLES, cut, inside
+from dfccodec.media.packet_trim import NO_TIME, SUBTITLES, trim_and_shift, trim_packet
 from dfccodec.media.picture import PacketSink, Picture
-from dfccodec.media.time_range import Span, Window
-from dfccodec.runtime.resources import free_memory, give_back_memory
+from dfccodec.media.time_range import RangeCursor, Span
+from dfccodec.runtime.resources import available_memory, malloc_trim
 
 if TYPE_CHECKING:
-    from dfccodec.codec.loaded_model import Loaded
+    from dfccodec.codec.loaded_model import LoadedModel
 
 
-MOST_AT_ONCE = 256
+MAX_CARRIED_PACKETS = 256
 """Packets that play on past a clip which is passed by; more, looked at again for every clip, are a trick."""
 
 
@@ -50,10 +50,10 @@ class Decoder:
     Attributes:
         preamble: header, model, steps, tags.
         damage: what was met, with `conceal`; complete once the iteration has ended.
-        lost: (first frame, count) of every stretch of frames that only repeat another. A stretch longer than the
+        lost_frames: (first frame, count) of every stretch of frames that only repeat another. A stretch longer than the
             damaged bytes can have held gets no stand-ins: a number in a file must not make a reader produce four
             billion frames.
-        ended: whether the file's index or the range's end was met; if not, frames may be missing behind the last.
+        reached_end: whether the file's index or the range's end was met; if not, frames may be missing behind the last.
 
     Raises:
         DamagedError: the file is damaged and `conceal` is off.
@@ -64,7 +64,7 @@ class Decoder:
     def __init__(
         self,
         stream: BinaryIO,
-        load: Callable[[Preamble], Loaded],
+        load: Callable[[Preamble], LoadedModel],
         conceal: bool = False,
         close: bool = False,
         tracks: PacketSink | None = None,
@@ -79,19 +79,19 @@ class Decoder:
         self._check_model()
         self._conceal = conceal
         self.tracks = tracks
-        self._span, self._window = span, Window(span)
+        self._span, self._window = span, RangeCursor(span)
         self._streams: dict[int, StreamInfo] = {}
         self._held: list[Packets] = []  # with a range: packets whose clip has not come yet
         self._origin: int | None = None  # timestamp of the file's first frame
         self._zero = 0  # timestamp that is given as 0
         self.damage: list[Damage] = []
-        self.lost: list[tuple[int, int]] = []
-        self.ended = False
+        self.lost_frames: list[tuple[int, int]] = []
+        self.reached_end = False
         self._given: Iterator[Picture] | None = None  # the frames, once somebody has asked for them
         self._spent = False
         self._next = 0  # number of the frame expected next
         self._due: int | None = None  # its timestamp; None before the first clip
-        self._gap = Bridge(self.preamble.header, self._shown)
+        self._gap = ClipConcealer(self.preamble.header, self._shown)
 
     def _check_model(self) -> None:
         """The header's latents are the model's; a file that says otherwise of a model it names is wrong.
@@ -153,12 +153,12 @@ class Decoder:
                 elif isinstance(item, Packets):
                     self._packets(item)
                 elif isinstance(item, IndexAt):
-                    self.ended = True
-                    if item.index.frames > self._next and not self._apart(None):
-                        yield from self._inside(self._next, self._bridge(item.index.frames, None))
-                    self._gap.forget()
+                    self.reached_end = True
+                    if item.index.frames > self._next and not self._gap_outside_range(None):
+                        yield from self._emit_range(self._next, self._bridge(item.index.frames, None))
+                    self._gap.reset()
                 if self._window.over:
-                    self.ended = True
+                    self.reached_end = True
                     break
         finally:
             self.close()
@@ -199,7 +199,7 @@ class Decoder:
         sworn = read_index(stream, self._start)
         if sworn and sworn.clips:
             self._origin = sworn.clips[0].first_pts  # whether or not that clip is whole
-        index = sworn or hop(stream, self._start, header)
+        index = sworn or index_by_scanning(stream, self._start, header)
         number = self._wanted(index)
         if number < 2 or not leads_to_clip(stream, self._start, index.clips[number], header):
             stream.seek(place)
@@ -233,7 +233,7 @@ class Decoder:
         for item in items:
             if info := self._streams.get(item.stream):
                 timed = (p for p in item.packets if max(p.pts, p.dts) != NO_TIME)
-                rest = tuple(p for p in timed if inside(p, info, begin, None) is not None)
+                rest = tuple(p for p in timed if trim_packet(p, info, begin, None) is not None)
                 out += [Packets(item.stream, rest)] if rest else []
         return out
 
@@ -273,14 +273,14 @@ class Decoder:
         """Time since the file's first frame."""
         return (pts - (self._origin or 0)) * self._tick
 
-    def _let_go(self, end: int | None) -> None:
+    def _flush_packets(self, end: int | None) -> None:
         """Give away the packets held, those that play from the first frame given until `end`, as timestamps."""
         held, self._held = self._held, []
         begin, until = self._zero * self._tick, None if end is None else end * self._tick
         for item in held:
             info = self._streams.get(item.stream)
             if info is not None and self.tracks:
-                pieces = (cut(packet, info, begin, until) for packet in item.packets)
+                pieces = (trim_and_shift(packet, info, begin, until) for packet in item.packets)
                 self.tracks.packets(item.stream, [piece for piece in pieces if piece is not None])
 
     def _note(self, damage: Damage) -> None:
@@ -300,14 +300,14 @@ class Decoder:
         if self._origin is None:  # of a file that lost its beginning: about where that was
             self._origin = clip.first_pts - clip.first_frame * nominal(self.preamble.header)
         if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
-            self._passed(clip)
+            self._advance(clip)
             held = self._playing(self._held, clip.timestamps[-1])
-            self._held = held if sum(len(item.packets) for item in held) <= MOST_AT_ONCE else []
+            self._held = held if sum(len(item.packets) for item in held) <= MAX_CARRIED_PACKETS else []
             return
-        missing = clip.first_frame > self._next and not self._apart(clip)
+        missing = clip.first_frame > self._next and not self._gap_outside_range(clip)
         if not missing and self._window.behind(clip.first_frame, self._second(clip.first_pts)):
             return
-        give_back_memory()
+        malloc_trim()
         try:
             frames = decode_clip(clip, self.preamble, self._loaded)
         except (DamagedError, UnsupportedError) as error:
@@ -320,18 +320,18 @@ class Decoder:
         # The last one is remembered, here and by who shows it: a view would hold the clip while the next is decoded.
         pictures[-1] = dataclasses.replace(pictures[-1], rgb=frames[-1].copy())
         if missing:
-            yield from self._inside(self._next, self._bridge(clip.first_frame, pictures[0]))
-        yield from self._inside(clip.first_frame, ((picture, False) for picture in pictures))
-        self._passed(clip)
+            yield from self._emit_range(self._next, self._bridge(clip.first_frame, pictures[0]))
+        yield from self._emit_range(clip.first_frame, ((picture, False) for picture in pictures))
+        self._advance(clip)
         self._gap.last = pictures[-1]
 
-    def _passed(self, clip: Clip) -> None:
+    def _advance(self, clip: Clip) -> None:
         """A whole clip has been gone through."""
         self._next = clip.first_frame + clip.frames
         self._due = clip.timestamps[-1] + clip.durations[-1]
-        self._gap.forget()
+        self._gap.reset()
 
-    def _apart(self, clip: Clip | None) -> bool:
+    def _gap_outside_range(self, clip: Clip | None) -> bool:
         """Whether the frames that are missing before a clip, or the end, lie outside of the range for certain."""
         start = self._span.start
         if clip is not None and self._window.first is None:
@@ -341,7 +341,7 @@ class Decoder:
                 return True
         return self._due is not None and self._window.behind(self._next, self._second(self._due))
 
-    def _inside(self, first: int, pictures: Iterable[Stand]) -> Iterator[Picture]:
+    def _emit_range(self, first: int, pictures: Iterable[OutputFrame]) -> Iterator[Picture]:
         """Those of pictures that follow one another that are in the range, after the packets that play with them.
 
         With each picture comes whether it only stands in for one that is lost.
@@ -349,7 +349,7 @@ class Decoder:
         if self._span.whole:
             for number, (picture, lost) in enumerate(pictures, first):
                 if lost:
-                    self._miss(number)
+                    self._mark_concealed(number)
                 yield picture
             return
         fresh = self._window.first is None
@@ -360,38 +360,38 @@ class Decoder:
         last = chosen[-1][1]
         if fresh:
             self._zero = chosen[0][1].pts
-        self._let_go(last.pts + last.duration if self._window.over else None)
+        self._flush_packets(last.pts + last.duration if self._window.over else None)
         for number, picture, lost in chosen:
             if lost:
-                self._miss(number)
+                self._mark_concealed(number)
             yield Picture(picture.rgb, picture.pts - self._zero, picture.duration)
 
-    def _bridge(self, until: int, after: Picture | None) -> Iterator[Stand]:
+    def _bridge(self, until: int, after: Picture | None) -> Iterator[OutputFrame]:
         """The frames from the one expected to `until`, salvaged or repeated, evenly over the time that is missing."""
         count, first = until - self._next, self._next
         reason = f"frames {first} to {until - 1} are missing"
         if not self._conceal:
             raise DamagedError(f"{reason}; decode --conceal gives back the rest")
-        if not self._gap.room:  # all that is there is whole: somebody left a clip out
+        if not self._gap.damaged_bytes:  # all that is there is whole: somebody left a clip out
             self.damage.append(Damage(self._reader.place[0], 0, reason, chunk=CLIP))
         self._next = until
         start = self._due
         if start is None:
             start = self._origin if self._origin is not None else 0
-        found = self._gap.frames(first, until, start, after) if self._gap.believes(count) else None
+        found = self._gap.frames(first, until, start, after) if self._gap.is_plausible_gap(count) else None
         if found is None:
-            self.lost.append((first, count))
+            self.lost_frames.append((first, count))
             return
         yield from found
 
     def _shown(self, clip: Clip, values: np.ndarray) -> np.ndarray:
         """The frames of a clip (T, H, W, 3) uint8 from integers that are at hand."""
-        check_memory(clip, self.preamble.header, free_memory())
-        return shown(clip, values, self.preamble.header, self.preamble.steps, self._loaded)
+        check_memory(clip, self.preamble.header, available_memory())
+        return reconstruct_clip(clip, values, self.preamble.header, self.preamble.steps, self._loaded)
 
-    def _miss(self, number: int) -> None:
+    def _mark_concealed(self, number: int) -> None:
         """Note a frame that is not shown as it was."""
-        if self.lost and sum(self.lost[-1]) == number:
-            self.lost[-1] = self.lost[-1][0], self.lost[-1][1] + 1
+        if self.lost_frames and sum(self.lost_frames[-1]) == number:
+            self.lost_frames[-1] = self.lost_frames[-1][0], self.lost_frames[-1][1] + 1
         else:
-            self.lost.append((number, 1))
+            self.lost_frames.append((number, 1))

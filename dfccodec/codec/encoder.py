@@ -17,9 +17,9 @@ import numpy as np
 from dfccodec.codec import resume
 from dfccodec.codec.choose.target import Outcome
 from dfccodec.codec.clip.encode import ClipCoder
-from dfccodec.codec.loaded_model import Loaded
-from dfccodec.codec.rate_control.controller import Plan
-from dfccodec.codec.rate_control.temporal_rate import Auto
+from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.rate_control.controller import RateController
+from dfccodec.codec.rate_control.temporal_rate import TemporalRateSelector
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
@@ -28,8 +28,8 @@ from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
 from dfccodec.runtime.atomic_output import Named
-from dfccodec.runtime.prefetch import ahead
-from dfccodec.runtime.resources import give_back_memory
+from dfccodec.runtime.prefetch import prefetch
+from dfccodec.runtime.resources import malloc_trim
 from dfccodec.version import __version__
 
 CLIP_FRAMES = 32
@@ -45,7 +45,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Report:
+class EncodeReport:
     """What an encode did: counts of frames, kept frames and clips, bytes written, and how a target was met.
 
     `refined` is the share of D + λR that latent refinement saved, of kept frames. `notes` are lines for people on what
@@ -57,7 +57,7 @@ class Report:
     clips: int = 0
     size: int = 0
     outcome: Outcome | None = None
-    refined: float = 0.0
+    rd_cost_saved: float = 0.0
     notes: tuple[str, ...] = ()
 
 
@@ -65,12 +65,12 @@ def encode_pictures(
     pictures: Iterable[Picture],
     info: SourceInfo,
     out: BinaryIO,
-    loaded: Loaded,
+    loaded: LoadedModel,
     settings: Settings = Settings(),
     progress: Progress | None = None,
     again: Callable[[], Iterable[Picture]] | None = None,
     tracks: PacketSource | None = None,
-) -> Report:
+) -> EncodeReport:
     """Encode a video.
 
     Args:
@@ -90,7 +90,7 @@ def encode_pictures(
     header = make_header(info, loaded)
     coder = ClipCoder(header, loaded, settings)
     # The source is read in a thread of its own: the network never waits for a frame.
-    with contextlib.closing(ahead(_batches(pictures, header.clip_frames, tracks))) as batches:
+    with contextlib.closing(prefetch(_batches(pictures, header.clip_frames, tracks))) as batches:
         report = _encoded(batches, info, out, coder, progress, again, tracks)
     return dataclasses.replace(report, notes=(*getattr(pictures, "notes", ()), *_lost_tags(info)))
 
@@ -103,17 +103,17 @@ def _encoded(
     progress: Progress | None,
     again: Callable[[], Iterable[Picture]] | None,
     tracks: PacketSource | None,
-) -> Report:
+) -> EncodeReport:
     header, settings = coder.header, coder.settings
     anew = None if again is None else (lambda: _batches(again(), header.clip_frames))
     if settings.target is None and settings.budget.kind == "auto":
-        auto = Auto(coder, settings.budget, progress or (lambda done: None))
+        auto = TemporalRateSelector(coder, settings.budget, progress or (lambda done: None))
         clips = auto.clips(batches, anew)
         return _written(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
         return _written(_clips(iter(batches), coder, out), info, out, coder, tracks, progress)
     overhead = _overhead(info, coder, tracks)
-    plan = Plan(coder, settings.target, settings.fixed, overhead, progress or (lambda done: None))
+    plan = RateController(coder, settings.target, settings.fixed_budget, overhead, progress or (lambda done: None))
     clips = plan.clips(batches, anew)
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
         place = f"{tempfile.gettempdir()} (TMPDIR names another folder for what waits)"
@@ -130,11 +130,11 @@ def _encoded(
 def _clips(batches: Iterator[list[Picture]], coder: ClipCoder, out: BinaryIO) -> Iterator[tuple[Clip, np.ndarray]]:
     """Every clip by the settings alone; those that `out` has from an interrupted run as they are there."""
     first = 0
-    coder.resume(resume.steps_of(out))
-    for clip, values in resume.taken(out, batches):
+    coder.set_base_steps(resume.read_base_steps(out))
+    for clip, values in resume.finished_clips(out, batches):
         yield clip, values
         first += clip.frames
-    for batch in resume.noted(out, batches):
+    for batch in resume.record_digests(out, batches):
         yield coder.code(batch, first)
         first += len(batch)
 
@@ -151,18 +151,18 @@ def _written(
     coder: ClipCoder,
     tracks: PacketSource | None,
     progress: Progress | None,
-) -> Report:
+) -> EncodeReport:
     """Write clips as they come; the file begins with the first, when the steps are known."""
     writer: Writer | None = None
-    report = Report()
+    report = EncodeReport()
     for clip, values in clips:
-        give_back_memory()
+        malloc_trim()
         writer = writer or _writer(out, info, coder, coder.steps, tracks)
         for stream, packets in tracks.until(_end(clip, info)) if tracks else ():
             writer.packets(stream, packets)
         writer.clip(clip, values)
         kept = report.kept + int(clip.kept.sum())
-        report = Report(report.frames + clip.frames, kept, report.clips + 1, writer.offset)
+        report = EncodeReport(report.frames + clip.frames, kept, report.clips + 1, writer.offset)
         if progress:
             progress(report.frames)
     if writer is None:
@@ -170,7 +170,7 @@ def _written(
     for stream, packets in tracks.rest() if tracks else ():
         writer.packets(stream, packets)
     writer.finish()
-    return dataclasses.replace(report, size=writer.offset, refined=coder.refined)
+    return dataclasses.replace(report, size=writer.offset, rd_cost_saved=coder.rd_cost_saved)
 
 
 def _end(clip: Clip, info: SourceInfo) -> Fraction:
@@ -198,7 +198,7 @@ def _overhead(info: SourceInfo, coder: ClipCoder, tracks: PacketSource | None) -
     return writer.offset + (tracks.size() if tracks else 0)
 
 
-def make_header(info: SourceInfo, loaded: Loaded, clip_frames: int = CLIP_FRAMES) -> Header:
+def make_header(info: SourceInfo, loaded: LoadedModel, clip_frames: int = CLIP_FRAMES) -> Header:
     """Geometry and time of the file for a source and a model, with clips of `clip_frames` where both allow it."""
     model = loaded.model
     header = Header(

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dfccodec.codec import fill as fills
 from dfccodec.codec.api import frame_rate, load_model, named_model
-from dfccodec.codec.clip.quantizer import measured_steps, quantize
-from dfccodec.codec.encoder import Report, make_header
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize
+from dfccodec.codec.encoder import EncodeReport, make_header
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.settings import DEFAULT_QP, Settings
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.container.streams import open_output
@@ -34,13 +34,13 @@ def write_latents(
     clips: Latents,
     *,
     size: tuple[int, int],
-    model: str | Path | Loaded = "mini",
+    model: str | Path | LoadedModel = "mini",
     qp: int = DEFAULT_QP,
     fill: str = "token",
     rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
-) -> Report:
+) -> EncodeReport:
     """Write latents as a file that `dfc decode` turns into video.
 
     Kept frames have importance 255 and dropped ones 0, so that the file trims to them.
@@ -68,7 +68,7 @@ def write_latents(
     if policy == Fill.MOTION:
         raise UsageError("fill motion is made from the frames themselves: with latents alone give token, hold or lerp")
     found = named_model(model) or "mini"
-    loaded = found if isinstance(found, Loaded) else load_model(found, device, dtype)
+    loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
     width, height = _checked_size(size)
     every = frame_rate(rate)
     header = make_header(SourceInfo(width, height, every, 1 / every), loaded)
@@ -77,8 +77,8 @@ def write_latents(
 
 
 def write_clips(
-    stream: BinaryIO, clips: Latents, header: Header, loaded: Loaded, settings: Settings, tool: str
-) -> Report:
+    stream: BinaryIO, clips: Latents, header: Header, loaded: LoadedModel, settings: Settings, tool: str
+) -> EncodeReport:
     """The same for a header at hand.
 
     Args:
@@ -99,7 +99,7 @@ def write_clips(
     for pair in clips:
         latents, kept = _checked(pair, header, f"clip {count}")
         if writer is None:
-            steps = measured_steps(latents) if steps is None else steps
+            steps = estimate_base_steps(latents) if steps is None else steps
             made_by = [("encoder", f"dfc {__version__}"), ("settings", tool)]
             writer = Writer(stream, header, loaded.identity, steps, made_by)
         assert steps is not None
@@ -114,7 +114,7 @@ def write_clips(
     if writer is None:
         raise UsageError("there is no clip: nothing to write")
     writer.finish()
-    return Report(frames, total, count, writer.offset)
+    return EncodeReport(frames, total, count, writer.offset)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

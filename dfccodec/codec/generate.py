@@ -8,9 +8,9 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from dfccodec.codec.encoder import Report, make_header
+from dfccodec.codec.encoder import EncodeReport, make_header
 from dfccodec.codec.from_latents import write_clips
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Fill
 from dfccodec.errors import ModelError
@@ -23,13 +23,13 @@ RATE = Fraction(30)
 
 def generate(
     dit: VideoDiT,
-    loaded: Loaded,
+    loaded: LoadedModel,
     out: BinaryIO,
     latent_frames: int = 8,
     steps: int = 100,
     seed: int = 256,
     qp: int = 16,
-) -> Report:
+) -> EncodeReport:
     """Sample one clip and write it as a `.dfc` file.
 
     Kept frames are where the generator puts them; importance is 255 for kept and 0 for dropped frames.

@@ -12,11 +12,11 @@ import torch
 from dfccodec.container.records import ModelId
 from dfccodec.models.interface import LatentModel
 from dfccodec.runtime.forks import survive_forks
-from dfccodec.runtime.resources import give_back_memory
+from dfccodec.runtime.resources import malloc_trim
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model on a device.
 
     Args:
@@ -48,7 +48,7 @@ class Loaded:
         video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
         with torch.inference_mode(), self.precision():
             coded = self.model.encode(video, qp, keep=keep)
-        give_back_memory()
+        malloc_trim()
         return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
 
     def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
@@ -59,7 +59,7 @@ class Loaded:
             video = self.model.decode(latents, mask, height, width, qp)
         return video[0].float().cpu().numpy()
 
-    def decode_each(
+    def decode_frames(
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
         show: Callable[[int, np.ndarray], None],
     ) -> None:  # fmt: skip
@@ -71,9 +71,9 @@ class Loaded:
         def give(number: int, frame: torch.Tensor) -> None:
             nonlocal first
             if first:  # what comes before the first picture is the widest stage, and over
-                give_back_memory()
+                malloc_trim()
                 first = False
             show(number, frame.float().cpu().numpy())
 
         with torch.inference_mode(), self.precision():
-            self.model.decode_each(latents, mask, height, width, qp, give)
+            self.model.decode_frames(latents, mask, height, width, qp, give)

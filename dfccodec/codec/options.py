@@ -6,7 +6,7 @@ from dfccodec.codec import fill as fills
 from dfccodec.codec.choose import frame_selection as selection
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.choose.target import Target
-from dfccodec.codec.clip.quantizer import SNAP
+from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
 from dfccodec.codec.motion.search import Effort
 from dfccodec.codec.presets import DEFAULTS, PRESETS
 from dfccodec.codec.settings import DEFAULT_BUDGET, DEFAULT_QP, Settings
@@ -47,9 +47,9 @@ def make_settings(
         fills.parse(str(options["fill"])),
         seed,
         parse_coding(str(options["coding"])) if "coding" in options else None,
-        SNAP if snap is None else snap,
+        DEFAULT_DEADZONE if snap is None else snap,
         target,
-        free=chosen is None,
+        target_sets_budget=chosen is None,
         select=selection.parse(str(options["select"])),
         effort=Effort.parse(str(options["effort"])),
         refine=_steps(options["refine"]) if "refine" in options else None,

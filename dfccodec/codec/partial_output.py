@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 from dfccodec.container import chunks
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
-from dfccodec.runtime.atomic_output import naming, no_folder, permissions, settled, shortened
+from dfccodec.runtime.atomic_output import naming, no_folder, permissions, resolve_target, shortened
 
 DIGEST_BYTES = 16
 _DIGEST = re.compile(rb"[0-9a-f]{%d}" % (2 * DIGEST_BYTES))
@@ -30,7 +30,7 @@ class BusyError(DfcError):
     """Another process writes this part, or it is another user's."""
 
 
-class Part:
+class PartialOutput:
     """A file that is being written; a binary stream to a `Writer`, which gives it chunk by chunk.
 
     Where it goes on with what an interrupted run has left, bytes written must equal those that are there up to the end
@@ -45,8 +45,8 @@ class Part:
     Attributes:
         path: the file so far.
         clips, frames: what is taken over from an interrupted run.
-        dropped: bytes of an interrupted run that this one does not go on with.
-        left: after an error, whether another run can go on with what there is.
+        discarded_bytes: bytes of an interrupted run that this one does not go on with.
+        resumable: after an error, whether another run can go on with what there is.
 
     Raises:
         DfcError: the folder cannot be written, or the part is in use (`BusyError`).
@@ -54,7 +54,7 @@ class Part:
     """
 
     def __init__(self, target: Path, record: dict[str, str], resume: bool) -> None:
-        target = settled(target)
+        target = resolve_target(target)
         self._target, self._record = target, record
         name = shortened(target.name, len("..part.log"))
         self.path = target.with_name(f".{name}.part")
@@ -63,11 +63,11 @@ class Part:
         self._log: BinaryIO | None = None
         self.clips = self.frames = self._end = self._place = 0
         self._digests: list[str] = []
-        self.left = self._worth = False
+        self.resumable = self._worth = False
         try:
             if resume:
                 self._look()
-            self.dropped = 0 if self.clips else self._stream.seek(0, os.SEEK_END)
+            self.discarded_bytes = 0 if self.clips else self._stream.seek(0, os.SEEK_END)
         except BaseException:
             self._stream.close()
             raise
@@ -120,7 +120,7 @@ class Part:
         """Another stream over the file so far."""
         return cast(BinaryIO, self.path.open("rb"))
 
-    def note(self, digest: str) -> None:
+    def record_digest(self, digest: str) -> None:
         """Remember the digest of the frames of the next clip, before it is coded."""
         if self._log is None:
             self._log = self._opened_log()
@@ -174,12 +174,12 @@ class Part:
     def abandon(self, error: BaseException) -> None:
         """Let go after an error: what dfc refuses leaves nothing new, what came from outside leaves the clips."""
         refused = isinstance(error, DfcError) and not isinstance(error, InputError)
-        untouched = self._log is None and (self._end or self.dropped)  # an old part is as it was
-        self.left = self._worth and not refused
-        if not (self.left or untouched):
+        untouched = self._log is None and (self._end or self.discarded_bytes)  # an old part is as it was
+        self.resumable = self._worth and not refused
+        if not (self.resumable or untouched):
             self.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # what does not fit on a full disk fails once more; the first error counts
-            self._close(keep=bool(self.left or untouched))
+            self._close(keep=bool(self.resumable or untouched))
 
     def _close(self, keep: bool) -> None:
         if self._log is not None:

@@ -20,8 +20,8 @@ from typing import BinaryIO, cast
 import numpy as np
 import torch
 
-from dfccodec.codec.loaded_model import Loaded
-from dfccodec.codec.partial_output import DIGEST_BYTES, BusyError, Part
+from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.partial_output import DIGEST_BYTES, BusyError, PartialOutput
 from dfccodec.codec.settings import Settings
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip
@@ -33,7 +33,7 @@ from dfccodec.version import __version__
 
 
 @contextlib.contextmanager
-def opened(target: Path, settings: Settings, loaded: Loaded, resume: bool = False) -> Iterator[BinaryIO]:
+def open_output(target: Path, settings: Settings, loaded: LoadedModel, resume: bool = False) -> Iterator[BinaryIO]:
     """Where an encode to a path writes: what is done is kept when it is interrupted, and becomes the target at last.
 
     Settings that try clips in many ways before one is final (targets, budget `auto`) would have to do most of that
@@ -51,7 +51,7 @@ def opened(target: Path, settings: Settings, loaded: Loaded, resume: bool = Fals
     several = settings.target or f"--budget {settings.budget}"
     if settings.resumable:
         try:
-            part = Part(target, _record(settings, loaded), resume)
+            part = PartialOutput(target, _record(settings, loaded), resume)
         except BusyError:
             if resume:
                 raise
@@ -71,7 +71,7 @@ def opened(target: Path, settings: Settings, loaded: Loaded, resume: bool = Fals
         yield stream
 
 
-def _record(settings: Settings, loaded: Loaded) -> dict[str, str]:
+def _record(settings: Settings, loaded: LoadedModel) -> dict[str, str]:
     """What the integers of a clip follow from besides its frames."""
     seed = settings.seed if settings.budget.kind == "bernoulli" else 0
     return {
@@ -84,17 +84,17 @@ def _record(settings: Settings, loaded: Loaded) -> dict[str, str]:
     }
 
 
-def taken(out: BinaryIO, batches: Iterator[Sequence[Picture]]) -> Iterator[tuple[Clip, np.ndarray]]:
+def finished_clips(out: BinaryIO, batches: Iterator[Sequence[Picture]]) -> Iterator[tuple[Clip, np.ndarray]]:
     """The clips that `out` has already, with their integers; takes their frames from `batches`.
 
     Args:
-        out: any stream; only a `Part` has something.
+        out: any stream; only a `PartialOutput` has something.
         batches: the frames of the video, clip by clip, from the first on.
 
     Raises:
         UsageError: the frames are not those that were coded.
     """
-    if not isinstance(out, Part) or not out.clips:
+    if not isinstance(out, PartialOutput) or not out.clips:
         return
     with out.reader() as stream:
         reader = StreamReader(stream)
@@ -106,18 +106,18 @@ def taken(out: BinaryIO, batches: Iterator[Sequence[Picture]]) -> Iterator[tuple
             yield clip, decode_clip_integers(clip, reader.preamble.header)
 
 
-def noted(out: BinaryIO, batches: Iterable[list[Picture]]) -> Iterator[list[Picture]]:
-    """The same frames; `out`, if it is a `Part`, learns the digest of each clip's before it is coded."""
+def record_digests(out: BinaryIO, batches: Iterable[list[Picture]]) -> Iterator[list[Picture]]:
+    """The same frames; `out`, if it is a `PartialOutput`, learns the digest of each clip's before it is coded."""
     for batch in batches:
-        if isinstance(out, Part):
-            out.note(_digest(batch))
+        if isinstance(out, PartialOutput):
+            out.record_digest(_digest(batch))
         yield batch
         del batch  # it would live on until the next one comes
 
 
-def steps_of(out: BinaryIO) -> np.ndarray | None:
+def read_base_steps(out: BinaryIO) -> np.ndarray | None:
     """(C,) float32 steps of the file that is gone on with, None where there is none."""
-    if not isinstance(out, Part) or not out.clips:
+    if not isinstance(out, PartialOutput) or not out.clips:
         return None
     with out.reader() as stream:
         return StreamReader(stream).preamble.steps

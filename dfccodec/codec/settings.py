@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dfccodec.codec.choose.budgets import Budget, check_seed, is_number, is_whole
 from dfccodec.codec.choose.target import Target
-from dfccodec.codec.clip.quantizer import SNAP
+from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
 from dfccodec.codec.motion.search import Effort
 from dfccodec.container.records import Coding, Fill
 from dfccodec.errors import UsageError
@@ -34,7 +34,7 @@ class Settings:
         snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
         target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
         select: how frames are chosen: by the model's "importance", by "dp" or "greedy" (`codec.select`).
-        free: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
+        target_sets_budget: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
         effort: how long to search for motion.
         refine: steps of latent refinement, 0 for none; None for `codec.refine.STEPS` with a model that says its gain,
             such as `mini`, and none with others, whose steps would take minutes a clip.
@@ -45,9 +45,9 @@ class Settings:
     fill: Fill = Fill.MOTION
     seed: int = 256
     coding: Coding | None = None
-    snap: float = SNAP
+    snap: float = DEFAULT_DEADZONE
     target: Target | None = None
-    free: bool = True
+    target_sets_budget: bool = True
     select: str = "importance"
     effort: Effort = Effort.NORMAL
     refine: int | None = None
@@ -60,16 +60,16 @@ class Settings:
         if self.refine is not None and not 0 <= self.refine <= MAX_REFINE:
             raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
         check_seed(self.seed)
-        if self.target and not self.free and self.budget.kind not in ("top", "share", "all"):
+        if self.target and not self.target_sets_budget and self.budget.kind not in ("top", "share", "all"):
             raise UsageError(
                 f"--budget {self.budget} and {self.target.option} both choose how many frames to keep: leave out one, "
                 "or fix the number as in --budget 8"
             )
 
     @property
-    def fixed(self) -> Budget | None:
+    def fixed_budget(self) -> Budget | None:
         """The budget that a target has to keep to, if any."""
-        return None if self.free else self.budget
+        return None if self.target_sets_budget else self.budget
 
     @property
     def resumable(self) -> bool:
@@ -79,11 +79,11 @@ class Settings:
     def describe(self) -> str:
         """The command-line options that mean these settings."""
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
-        snap = "" if self.snap == SNAP else f" --snap {self.snap:g}"
+        snap = "" if self.snap == DEFAULT_DEADZONE else f" --snap {self.snap:g}"
         coding = "" if self.coding is None else f" --coding {self.coding.name.lower()}"
         effort = "" if self.effort == Effort.NORMAL else f" --effort {self.effort.name.lower()}"
         refine = "" if self.refine is None else f" --refine {self.refine}"
-        budget = "" if self.target and self.free else f"--budget {self.budget} "
+        budget = "" if self.target and self.target_sets_budget else f"--budget {self.budget} "
         rate = self.target or f"--qp {self.qp}"
         select = "" if self.select == "importance" else f" --select {self.select}"
         return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{effort}{refine}{seed}"

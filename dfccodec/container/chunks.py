@@ -90,7 +90,7 @@ def pack_chunk(kind: bytes, payload: bytes) -> bytes:
     return kind + struct.pack("<I", len(payload)) + payload + struct.pack("<I", checksum)
 
 
-class Source:
+class LookaheadReader:
     """A window over a binary stream that need not seek: look ahead, then move on."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -100,7 +100,7 @@ class Source:
         self._kept, self._most = bytearray(), 0
         self.offset = 0
 
-    def keep(self, most: int) -> None:
+    def record_skipped(self, most: int) -> None:
         """From now on, remember up to `most` of the bytes skipped."""
         self._kept, self._most = bytearray(), most
 
@@ -109,7 +109,7 @@ class Source:
         out, self._kept, self._most = bytes(self._kept), bytearray(), 0
         return out
 
-    def fill(self, count: int) -> int:
+    def ensure(self, count: int) -> int:
         """Look `count` bytes ahead; returns how many there are, fewer at the end of the stream. Copies nothing."""
         while len(self._window) < count and not self._ended:
             piece = self._stream.read(min(_PIECE, count - len(self._window)))
@@ -120,7 +120,7 @@ class Source:
 
     def peek(self, start: int, end: int) -> bytes:
         """Bytes [start, end) ahead, fewer at the end of the stream."""
-        self.fill(end)
+        self.ensure(end)
         return bytes(self._window[start:end])
 
     def crc32(self, start: int, end: int, seed: int) -> int:
@@ -130,7 +130,7 @@ class Source:
 
     def search(self, pattern: re.Pattern[bytes], count: int) -> int:
         """Where a pattern first stands in the next `count` bytes, or -1."""
-        match = pattern.search(self._window, 0, self.fill(count))
+        match = pattern.search(self._window, 0, self.ensure(count))
         return match.start() if match else -1
 
     def jump(self, place: int, offset: int) -> None:
@@ -152,7 +152,7 @@ class Source:
         self.offset += count
 
 
-def read_signature(source: Source) -> None:
+def read_signature(source: LookaheadReader) -> None:
     """Consume the eight bytes every file begins with.
 
     Raises:
@@ -167,7 +167,7 @@ def read_signature(source: Source) -> None:
     source.skip(8)
 
 
-def walk(source: Source, keep: int = 0) -> Iterator[Chunk | Damage]:
+def iter_chunks(source: LookaheadReader, keep: int = 0) -> Iterator[Chunk | Damage]:
     """Chunks in file order after the signature; stretches of bad bytes come as `Damage` and reading goes on.
 
     Stretches of less than `keep` bytes come with their bytes.
@@ -185,7 +185,7 @@ def walk(source: Source, keep: int = 0) -> Iterator[Chunk | Damage]:
             yield found
             continue
         start, reason = source.offset, found.reason
-        source.keep(keep)
+        source.record_skipped(keep)
         if found.size and _plausible_at(source, found.size):
             source.skip(found.size)
             chunk = found.chunk if found.chunk in KNOWN else b""  # of others the type may be what is wrong
@@ -195,7 +195,7 @@ def walk(source: Source, keep: int = 0) -> Iterator[Chunk | Damage]:
         yield Damage(start, source.offset - start, reason, data=source.kept(), chunk=chunk)
 
 
-def _chunk_at(source: Source) -> Chunk | Damage | None:
+def _chunk_at(source: LookaheadReader) -> Chunk | Damage | None:
     """The chunk at the current place; `Damage` (size 0: length unknown) if there is none; None at the end."""
     head = source.peek(0, 8)
     if not head:
@@ -208,7 +208,7 @@ def _chunk_at(source: Source) -> Chunk | Damage | None:
     if length > MAX_CHUNK:
         return Damage(source.offset, 0, f"chunk {name(kind)} claims {length} bytes, the limit is {MAX_CHUNK}")
     size = length + FRAME_BYTES
-    if (there := source.fill(size)) < size:
+    if (there := source.ensure(size)) < size:
         return Damage(source.offset, 0, f"file ends inside chunk {name(kind)}: {size - there} bytes missing")
     (wanted,) = struct.unpack("<I", source.peek(size - 4, size))
     actual = source.crc32(8, size - 4, zlib.crc32(kind))
@@ -218,7 +218,7 @@ def _chunk_at(source: Source) -> Chunk | Damage | None:
     return Chunk(kind, source.peek(8, size - 4), source.offset)
 
 
-def _plausible_at(source: Source, distance: int) -> bool:
+def _plausible_at(source: LookaheadReader, distance: int) -> bool:
     """Whether the end of the file or a known chunk header stands `distance` bytes ahead."""
     ahead = source.peek(distance, distance + 8)
     if not ahead:
@@ -226,13 +226,13 @@ def _plausible_at(source: Source, distance: int) -> bool:
     return len(ahead) == 8 and ahead[:4] in KNOWN and struct.unpack("<I", ahead[4:])[0] <= MAX_CHUNK
 
 
-def _resync(source: Source, budget: int) -> int:
+def _resync(source: LookaheadReader, budget: int) -> int:
     """Move to the next good chunk of a known type, or to the end. Returns what is left of the checksum budget."""
     source.skip(1)
     while budget > 0:
         place = source.search(_CANDIDATE, _PIECE)
         if place < 0:
-            there = source.fill(_PIECE)
+            there = source.ensure(_PIECE)
             if not there:
                 return budget
             source.skip(max(there - 3, 1))  # a type may straddle the edge of the window
@@ -243,6 +243,6 @@ def _resync(source: Source, budget: int) -> int:
             return budget
         budget -= found.size + FRAME_BYTES if found else FRAME_BYTES
         source.skip(1)
-    while rest := source.fill(_PIECE):
+    while rest := source.ensure(_PIECE):
         source.skip(rest)
     return 0

@@ -27,7 +27,7 @@ MAX_BYTE, MAX_BIT = 1 << 16, 1 << 22
 chunks of that size, less often in smaller ones."""
 
 
-def mend(damage: Damage) -> tuple[Chunk, str] | None:
+def repair_chunk(damage: Damage) -> tuple[Chunk, str] | None:
     """The chunk that a stretch of bad bytes was, and what was wrong; None where that cannot be told.
 
     Args:
@@ -48,7 +48,7 @@ def mend(damage: Damage) -> tuple[Chunk, str] | None:
     difference = checksum ^ wanted
     if sum(byte > 0 for byte in struct.pack("<I", difference)) == 1 and length <= MAX_BIT:
         return Chunk(kind, payload, damage.offset), f"checksum of chunk {name(kind)}"
-    found = _errors(difference, length + 4) if length <= MAX_BIT else []
+    found = _single_byte_errors(difference, length + 4) if length <= MAX_BIT else []
     if len(found) != 1 or found[0][0] < 4:  # a wrong type would have been found above
         return None
     place, error = found[0][0] - 4, found[0][1]
@@ -56,7 +56,7 @@ def mend(damage: Damage) -> tuple[Chunk, str] | None:
     return Chunk(kind, fixed, damage.offset), f"byte {damage.offset + 8 + place}"
 
 
-def _errors(difference: int, count: int) -> list[tuple[int, int]]:
+def _single_byte_errors(difference: int, count: int) -> list[tuple[int, int]]:
     """(place, what is to be flipped there) of every single error in `count` bytes that changes their CRC-32 so."""
     table, places = _tables()
     # The way back in `lanes` stretches at once: numpy is quick in width, not in length.

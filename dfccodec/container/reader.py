@@ -12,8 +12,8 @@ from typing import BinaryIO
 import numpy as np
 
 from dfccodec.container import chunks, pack
-from dfccodec.container.chunks import Chunk, Damage, Source
-from dfccodec.container.crc_repair import mend
+from dfccodec.container.chunks import Chunk, Damage, LookaheadReader
+from dfccodec.container.crc_repair import repair_chunk
 from dfccodec.container.records import Clip, Header, Index, ModelId, Packet, StreamInfo
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 
@@ -57,7 +57,7 @@ class IndexAt:
 _KEPT = 1 << 25
 """Bytes of a damaged stretch that are held to be mended: more than any clip of 4K takes."""
 
-AHEAD = 1 << 20
+SIGNATURE_SEARCH_BYTES = 1 << 20
 """Bytes in which the signature of a file to be mended is looked for, where something else stands before it."""
 
 Item = ClipAt | StreamInfo | Packets | IndexAt | Chunk | Damage
@@ -83,7 +83,7 @@ class StreamReader:
     """
 
     def __init__(self, stream: BinaryIO, mending: bool = False) -> None:
-        source = Source(stream)
+        source = LookaheadReader(stream)
         self.bytes_by_type: Counter[str] = Counter()
         self.place = (0, 0)
         self._ahead: list[Chunk | Damage] = []
@@ -95,13 +95,13 @@ class StreamReader:
             if source.peek(8, 12) == chunks.HEAD:
                 source.skip(8)
                 self._ahead.append(Damage(0, 8, str(error), mended="signature"))
-            elif (place := source.search(re.compile(re.escape(chunks.SIGNATURE)), AHEAD)) >= 0:
+            elif (place := source.search(re.compile(re.escape(chunks.SIGNATURE)), SIGNATURE_SEARCH_BYTES)) >= 0:
                 source.skip(place + 8)
                 reason = f"{error}; the signature stands {place} bytes later"
                 self._ahead.append(Damage(0, place, reason, mended="the beginning"))
             else:
                 raise
-        self._walk = self._counted(chunks.walk(source, _KEPT if mending else 0))
+        self._walk = self._counted(chunks.iter_chunks(source, _KEPT if mending else 0))
         self._source = source
         self.preamble = self._read_preamble()
 
@@ -109,7 +109,7 @@ class StreamReader:
         for item in items:
             if isinstance(item, Chunk):
                 self.bytes_by_type[chunks.name(item.type)] += item.size
-            elif found := mend(item) if item.data else None:
+            elif found := repair_chunk(item) if item.data else None:
                 yield dataclasses.replace(item, mended=found[1])
                 yield found[0]
                 continue

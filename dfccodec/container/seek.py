@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 from dfccodec.container import chunks, pack
-from dfccodec.container.chunks import FOOT_BYTES, FRAME_BYTES, Chunk, Source
+from dfccodec.container.chunks import FOOT_BYTES, FRAME_BYTES, Chunk, LookaheadReader
 from dfccodec.container.records import Header, Index, IndexEntry, Packet
 from dfccodec.errors import DfcError
 from dfccodec.limits import MAX_CHUNK
@@ -29,7 +29,7 @@ def read_index(stream: BinaryIO, start: int) -> Index | None:
     return found if found is not None and _orderly(found, where) else None
 
 
-def hop(stream: BinaryIO, start: int, header: Header) -> Index:
+def index_by_scanning(stream: BinaryIO, start: int, header: Header) -> Index:
     """What an index would say, by the heads of chunks alone, up to the first thing that is odd: the file was cut short.
 
     Args:
@@ -118,5 +118,5 @@ def _chunk(stream: BinaryIO, start: int, offset: int, kind: bytes) -> bytes | No
     if offset < len(chunks.SIGNATURE):
         return None
     stream.seek(start + offset)
-    found = next(chunks.walk(Source(stream)), None)
+    found = next(chunks.iter_chunks(LookaheadReader(stream)), None)
     return found.payload if isinstance(found, Chunk) and found.type == kind else None

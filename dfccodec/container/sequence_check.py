@@ -14,7 +14,7 @@ Fault = tuple[str, str]
 """Reason, and class of error (SPEC.md 2.1)."""
 
 
-class Order:
+class SequenceChecker:
     """Judges items as `StreamReader` gives them.
 
     Attributes:
@@ -39,7 +39,7 @@ class Order:
         self.lost |= bool(found)
         return found
 
-    def passed(self, at: ClipAt) -> None:
+    def accept(self, at: ClipAt) -> None:
         """A clip whose place was judged is whole in itself, too."""
         clip, self.lost = at.clip, False
         self._next = clip.first_frame + clip.frames

@@ -15,7 +15,7 @@ Readable = str | Path | BinaryIO | bytes | bytearray | memoryview
 """A path, the bytes themselves, or a binary stream."""
 
 
-def stream_of(path: str | Path) -> BinaryIO:
+def open_binary(path: str | Path) -> BinaryIO:
     """A file, to be read.
 
     Raises:
@@ -38,10 +38,10 @@ def readable(source: Readable) -> BinaryIO:
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
-    return stream_of(source) if isinstance(source, str | Path) else binary(source)
+    return open_binary(source) if isinstance(source, str | Path) else require_binary(source)
 
 
-def binary(stream: BinaryIO, verb: str = "read") -> BinaryIO:
+def require_binary(stream: BinaryIO, verb: str = "read") -> BinaryIO:
     """The stream itself.
 
     Args:
@@ -72,7 +72,7 @@ def seekable(stream: object) -> bool:
 
 
 @contextlib.contextmanager
-def named(name: object) -> Iterator[None]:
+def with_source_name(name: object) -> Iterator[None]:
     """What is found in here to be no `.dfc` file is said to be so by its name.
 
     Raises:
@@ -91,4 +91,4 @@ def open_output(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
         with replacing(Path(out)) as stream:
             yield stream
     else:
-        yield binary(out, "write")
+        yield require_binary(out, "write")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dfccodec.codec.choose.budgets import Budget
-from dfccodec.container.streams import Readable, named, open_output, readable
+from dfccodec.container.streams import Readable, open_output, readable, with_source_name
 from dfccodec.edit import recover as recovering
 from dfccodec.edit import trim as trimming
 from dfccodec.edit import verify as verifying
@@ -72,7 +72,7 @@ def trim(
 @contextlib.contextmanager
 def _reading(source: Readable) -> Iterator[BinaryIO]:
     if isinstance(source, str | Path):
-        with readable(source) as stream, named(source):
+        with readable(source) as stream, with_source_name(source):
             yield stream
     else:
         yield readable(source)

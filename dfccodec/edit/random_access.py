@@ -14,11 +14,11 @@ from typing import BinaryIO
 import numpy as np
 
 from dfccodec.codec.clip.quantizer import dequantize
-from dfccodec.container.chunks import CLIP, Damage, Source, walk
+from dfccodec.container.chunks import CLIP, Damage, LookaheadReader, iter_chunks
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
-from dfccodec.container.streams import Readable, named, readable, seekable
+from dfccodec.container.streams import Readable, readable, seekable, with_source_name
 from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import DamagedError, InputError, UsageError
 
@@ -74,7 +74,7 @@ class DfcFile:
         self._start = self._stream.tell()
         self._reading = threading.Lock()  # seeking and reading is one thing
         try:
-            with named(source) if isinstance(source, str | Path) else contextlib.nullcontext():
+            with with_source_name(source) if isinstance(source, str | Path) else contextlib.nullcontext():
                 self.summary: Summary = scan(self._stream)
         except BaseException:
             self._stream.close()
@@ -126,9 +126,9 @@ class DfcFile:
             if self._stream.closed:
                 raise UsageError("the file is closed: read latents before close(), or inside `with dfc.open(…)`")
             data = _bytes_at(self._stream, self._start + head.offset, head.size)
-        source = Source(io.BytesIO(data))
+        source = LookaheadReader(io.BytesIO(data))
         source.offset = head.offset
-        item = next(walk(source), None)
+        item = next(iter_chunks(source), None)
         if isinstance(item, Damage):
             raise DamagedError(item.reason, item.offset)
         if item is None or item.type != CLIP:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from dfccodec.codec import fill
 from dfccodec.codec.damage.lost_tracks import LostTracks
 from dfccodec.container.chunks import CLIP, FOOT, PACKETS, STREAM, Chunk, Damage
-from dfccodec.container.reader import AHEAD, ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
+from dfccodec.container.reader import SIGNATURE_SEARCH_BYTES, ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import VERSION, Clip, StreamInfo
 from dfccodec.container.writer import Writer
 from dfccodec.entropy.latent_coding import decode_clip_integers
@@ -83,7 +83,8 @@ def recover(stream: BinaryIO, out: BinaryIO, progress: Callable[[int], None] | N
         reader = StreamReader(stream, mending=True)
     except NotDfcError as error:
         raise NotDfcError(
-            f"{error}; no header follows, and no signature in the first {AHEAD >> 20} MiB: there is nothing to recover"
+            f"{error}; no header follows, and no signature in the first {SIGNATURE_SEARCH_BYTES >> 20} MiB: there is "
+            "nothing to recover"
         ) from None
     except DamagedError as error:
         raise DamagedError(

@@ -14,12 +14,12 @@ from dfccodec.codec.choose.budgets import Budget, check_seed, top_k
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import VERSION, Clip, Header, StreamInfo
-from dfccodec.container.sequence_check import Order
+from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
 from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.limits import MAX_PAIRS
-from dfccodec.media.packet_trim import inside
+from dfccodec.media.packet_trim import trim_packet
 from dfccodec.version import __version__
 
 
@@ -65,7 +65,7 @@ def trim(
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
     tracks = _Tracks(writer, old.header, start, end)
     frames = kept = 0
-    order = Order()
+    order = SequenceChecker()
     for item in reader:
         reasons = [item.reason] if isinstance(item, Damage) else [reason for reason, _ in order.faults(item)]
         if reasons:
@@ -83,7 +83,7 @@ def trim(
         if progress:
             progress(item.clip.first_frame + item.clip.frames)
         clip, values = item.clip, decode_clip_integers(item.clip, old.header)
-        order.passed(item)
+        order.accept(item)
         piece = _cut(clip, values, start, end)
         tracks.clip(clip, piece[0] if piece else None)
         if piece is None:
@@ -157,7 +157,7 @@ class _Tracks:
         out = []
         for item in self._held:
             info = self._streams.get(item.stream)
-            pieces = [inside(p, info, begin, self._until) for p in item.packets] if info else []
+            pieces = [trim_packet(p, info, begin, self._until) for p in item.packets] if info else []
             if found := tuple(p for p in pieces if p is not None):
                 out.append(Packets(item.stream, found))
         return out

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from dfccodec.codec import fill
 from dfccodec.container.chunks import Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Preamble, StreamReader
-from dfccodec.container.sequence_check import Order
+from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import LatentHash
 from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import DamagedError, UnsupportedError
@@ -61,7 +61,7 @@ def verify(stream: BinaryIO, progress: Callable[[int], None] | None = None) -> V
 class _Check:
     def __init__(self, verdict: Verdict, reader: StreamReader) -> None:
         self.verdict, self.reader = verdict, reader
-        self.hash, self.order = LatentHash(), Order()
+        self.hash, self.order = LatentHash(), SequenceChecker()
 
     def add(self, damage: Damage) -> None:
         self.verdict.faults.append(damage)
@@ -88,7 +88,7 @@ class _Check:
         except (DamagedError, UnsupportedError) as error:
             self.add(Damage.of(error, at.offset, at.size))
             return
-        self.order.passed(at)
+        self.order.accept(at)
         self.hash.update(values)
         verdict.clips += 1
         verdict.frames += clip.frames

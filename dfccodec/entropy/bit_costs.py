@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.entropy.context_model import Ints, Shape, Shorts, put_back, put_in_order, walk
-from dfccodec.entropy.context_tables import EDGE, PRECISION
-from dfccodec.entropy.inter.coding import Motion, first_counts
-from dfccodec.entropy.rans import Statistics
+from dfccodec.entropy.context_model import Ints, Shape, Shorts, code_latents, to_coding_order, to_raster_order
+from dfccodec.entropy.context_tables import ESCAPE, PRECISION
+from dfccodec.entropy.inter.coding import InterPredictor, first_counts
+from dfccodec.entropy.rans import FrequencyModel
 
 Floats = npt.NDArray[np.float32]
 
 
-def prices(values: Shorts, low: Shorts, vectors: Shorts | None = None) -> Floats:
+def bit_costs(values: Shorts, low: Shorts, vectors: Shorts | None = None) -> Floats:
     """Bits of `low` and of `low + 1` in place of each integer, all others as they are.
 
     Contexts and statistics are the range coder's own at that point; what another integer would do to those that come
@@ -31,9 +31,11 @@ def prices(values: Shorts, low: Shorts, vectors: Shorts | None = None) -> Floats
         return np.zeros((2, *values.shape), np.float32)
     kept, tiles, rows, columns, channels = values.shape
     meter = _Prices((kept, tiles, rows, columns, channels), low)
-    walk(meter.shape, meter, values, meter, None if vectors is None else Motion(meter.shape[1:4], meter, vectors))
+    code_latents(
+        meter.shape, meter, values, meter, None if vectors is None else InterPredictor(meter.shape[1:4], meter, vectors)
+    )
     for part in meter.bits:
-        put_back(part, meter.shape)
+        to_raster_order(part, meter.shape)
     return meter.bits.reshape(2, *values.shape)
 
 
@@ -41,23 +43,23 @@ class _Prices:
     """A coder that writes nothing, and answers."""
 
     def __init__(self, shape: Shape, low: Shorts) -> None:
-        self.shape, self.statistics = shape, Statistics(first_counts())  # those of vectors do no harm
+        self.shape, self.statistics = shape, FrequencyModel(first_counts())  # those of vectors do no harm
         self.low = low.reshape(shape[0], -1, shape[4]).copy()
-        put_in_order(self.low, shape)
+        to_coding_order(self.low, shape)
         self.bits = np.empty((2, *self.low.shape), np.float32)
 
     def code(self, contexts: npt.NDArray[np.uint8], shifts: Ints | None, residuals: Ints | None) -> Ints:
         assert residuals is not None
         quotients = residuals if shifts is None else (residuals + ((1 << shifts) >> 1)) >> shifts
-        self.statistics.learn(contexts, np.clip(quotients, -EDGE, EDGE) + EDGE)
+        self.statistics.update(contexts, np.clip(quotients, -ESCAPE, ESCAPE) + ESCAPE)
         return residuals
 
-    def ask(
+    def observe(
         self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         used = np.flatnonzero(np.bincount(contexts.ravel()))
-        table = np.zeros((int(used[-1]) + 1, 2 * EDGE + 1), np.float32)
+        table = np.zeros((int(used[-1]) + 1, 2 * ESCAPE + 1), np.float32)
         table[used] = PRECISION - np.log2(self.statistics.frequencies(used))
         row = contexts.reshape(guess.shape)
         part = self.low[k, cells, channels].astype(np.int32)
@@ -65,6 +67,6 @@ class _Prices:
             residuals = (part + (more - guess)) * flip
             raw = np.zeros(1, np.int32) if shifts is None else shifts.reshape(guess.shape)
             quotients = (residuals + ((1 << raw) >> 1)) >> raw
-            excess = np.maximum(np.abs(quotients) - (EDGE - 1), 0)
+            excess = np.maximum(np.abs(quotients) - (ESCAPE - 1), 0)
             escape = np.where(excess > 0, 4 + np.floor(np.log2(np.maximum(excess, 1))), 0)
-            out[k, cells, channels] = table[row, np.clip(quotients, -EDGE, EDGE) + EDGE] + raw + escape
+            out[k, cells, channels] = table[row, np.clip(quotients, -ESCAPE, ESCAPE) + ESCAPE] + raw + escape

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy import context_tables as tables
-from dfccodec.entropy.context_tables import MAX_MEAN, MEAN_CONTEXT, MEANS, ONE
+from dfccodec.entropy.context_tables import FIXED_ONE, MAX_MEAN, MEAN_CONTEXT, MEANS
 from dfccodec.errors import DamagedError
 
 Ints = npt.NDArray[np.int32]
@@ -43,10 +43,10 @@ class Coder(Protocol):
         ...
 
 
-class Question(Protocol):
+class PassObserver(Protocol):
     """Somebody who wants to know what other integers would cost; see `entropy.prices`."""
 
-    def ask(
+    def observe(
         self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
@@ -54,10 +54,10 @@ class Question(Protocol):
         ...
 
 
-class Forecast(Protocol):
+class Predictor(Protocol):
     """Somebody who expects other integers than those of the kept frame before; see `entropy.inter`."""
 
-    def frame(self, k: int, before: Shorts) -> Shorts:
+    def predict(self, k: int, before: Shorts) -> Shorts:
         """What is expected of kept frame k, at least 1, from the one `before`: both (cells, C), raster order."""
         ...
 
@@ -113,9 +113,9 @@ def _band(line: int, height: int, rows: int, columns: int) -> Band:
     return Band(line * columns, line * columns + cells, even, order, near, count)
 
 
-def walk(
-    shape: Shape, coder: Coder, values: Shorts | None = None, question: Question | None = None,
-    forecast: Forecast | None = None,
+def code_latents(
+    shape: Shape, coder: Coder, values: Shorts | None = None, question: PassObserver | None = None,
+    forecast: Predictor | None = None,
 ) -> Shorts:  # fmt: skip
     """Visit every integer of a clip once.
 
@@ -136,59 +136,59 @@ def walk(
     flat = (kept, tiles * rows * columns, channels)
     if values is not None:
         y = values.reshape(flat).astype(np.int16)
-        put_in_order(y, shape)
+        to_coding_order(y, shape)
     else:
         y = np.zeros(flat, np.int16)
     means = _Means(y, coder, values is not None)
-    past: Past | None = None
+    past: ReferenceContext | None = None
     for k in range(kept):
         if k:
-            past = Past(y[k - 1], past and past.expected, _expected(y[k - 1], k, shape, forecast))
+            past = ReferenceContext(y[k - 1], past and past.prediction, _expected(y[k - 1], k, shape, forecast))
         for band in bands(tiles, rows, columns):
             _BandWalk(y[k], past, band, means.now, coder, values is not None, question, k).run()
         means.learn(k)
-    put_back(y, shape)
+    to_raster_order(y, shape)
     return y.reshape(shape)
 
 
-def _expected(before: Shorts, k: int, shape: Shape, forecast: Forecast | None) -> Shorts:
+def _expected(before: Shorts, k: int, shape: Shape, forecast: Predictor | None) -> Shorts:
     """Of kept frame k, (cells, C) in coding order."""
     if forecast is None:
         return before
     raster = before[None].copy()
-    put_back(raster, shape)
-    expected = np.array(forecast.frame(k, raster[0])[None])
-    put_in_order(expected, shape)
+    to_raster_order(raster, shape)
+    expected = np.array(forecast.predict(k, raster[0])[None])
+    to_coding_order(expected, shape)
     found: Shorts = expected[0]
     return found
 
 
-def put_in_order(numbers: npt.NDArray[Any], shape: Shape) -> None:
+def to_coding_order(numbers: npt.NDArray[Any], shape: Shape) -> None:
     """Sort the cells of (K, cells, C) from raster into coding order, in place."""
     for band in bands(*shape[1:4]):
         part = numbers[:, band.first : band.last]
         part[:] = part[:, band.order]
 
 
-def put_back(numbers: npt.NDArray[Any], shape: Shape) -> None:
-    """Undo :func:`put_in_order`."""
+def to_raster_order(numbers: npt.NDArray[Any], shape: Shape) -> None:
+    """Undo :func:`to_coding_order`."""
     for band in bands(*shape[1:4]):
         part = numbers[:, band.first : band.last]
         part[:, band.order] = part.copy()
 
 
-class Past(NamedTuple):
+class ReferenceContext(NamedTuple):
     """What is known before a kept frame, each (cells, C) in coding order.
 
     Attributes:
-        before: the kept frame before.
-        foreseen: what was expected of that; None of the first.
-        expected: what is expected now.
+        previous: the kept frame before.
+        previous_prediction: what was expected of that; None of the first.
+        prediction: what is expected now.
     """
 
-    before: Shorts
-    foreseen: Shorts | None
-    expected: Shorts
+    previous: Shorts
+    previous_prediction: Shorts | None
+    prediction: Shorts
 
 
 class _Means:
@@ -216,7 +216,7 @@ class _Means:
         # In pieces, since the whole frame as int32 may be large.
         pieces = (frame[i : i + tables.BAND] for i in range(0, len(frame), tables.BAND))
         total = sum(np.abs(piece.astype(np.int32)).sum(axis=0, dtype=np.int64) for piece in pieces)
-        mean: Longs = np.clip(total * ONE // len(frame), 2, MAX_MEAN)
+        mean: Longs = np.clip(total * FIXED_ONE // len(frame), 2, MAX_MEAN)
         return mean
 
 
@@ -228,8 +228,8 @@ class _BandWalk:
     """
 
     def __init__(
-        self, y: Shorts, past: Past | None, band: Band, means: Longs, coder: Coder, writing: bool,
-        question: Question | None, k: int,
+        self, y: Shorts, past: ReferenceContext | None, band: Band, means: Longs, coder: Coder, writing: bool,
+        question: PassObserver | None, k: int,
     ) -> None:  # fmt: skip
         self.y, self.k, self.band, self.coder, self.writing, self.question = y, k, band, coder, writing, question
         self.means = means.astype(np.int32)
@@ -246,18 +246,18 @@ class _BandWalk:
         """(C, cells)."""
         return frame[self.band.first : self.band.last].T.astype(np.int32, order="C")
 
-    def _look_back(self, past: Past) -> None:
+    def _look_back(self, past: ReferenceContext) -> None:
         """All that the kept frames before say, for every group at once."""
-        self.old = self._lines(past.expected)
+        self.old = self._lines(past.prediction)
         self.own = np.empty((2, *self.old.shape), np.int32)
         np.abs(self.old, out=self.own[0])
-        missed = self._lines(past.before)
-        if past.foreseen is not None:
-            missed -= self._lines(past.foreseen)
+        missed = self._lines(past.previous)
+        if past.previous_prediction is not None:
+            missed -= self._lines(past.previous_prediction)
         np.abs(missed, out=self.own[1])
         self.past = np.add.reduceat(self.own, self.starts[:-1], axis=1, dtype=np.int32)
         self.sign = (self.old >> 31) | 1
-        self.lively = (self.old != 0).view(np.uint8) * np.uint8(tables.BUCKETS)
+        self.nonzero_prediction = (self.old != 0).view(np.uint8) * np.uint8(tables.BUCKETS)
 
     def run(self) -> None:
         for group, (first, last) in enumerate(itertools.pairwise(self.starts)):
@@ -290,12 +290,12 @@ class _BandWalk:
         contexts = tables.bucket_table().take(scale, mode="clip")
         if self.k:
             contexts += static.view(np.uint8) * np.uint8(2 * tables.BUCKETS)
-            contexts += self.lively[place]
+            contexts += self.nonzero_prediction[place]
         large = int(scale.max()) >> (tables.TOP_OCTAVE + 1)
         shifts = tables.shift_table().take(scale, mode="clip").T.ravel() if large else None
         if self.question is not None:
             there = slice(self.band.first + cells.start, self.band.first + cells.stop)
-            self.question.ask(self.k, there, self.channels, guess.T, flip.T, contexts.T, shifts)
+            self.question.observe(self.k, there, self.channels, guess.T, flip.T, contexts.T, shifts)
         residual = None
         if self.writing:
             residual = ((self.now[place] - guess) * flip).T.astype(np.int16, order="C").astype(np.int32).ravel()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ONE = 256
+FIXED_ONE = 256
 """Fixed point of means, scales and weights: 256 stands for 1."""
 
 MAX_MEAN = (1 << 18) - 1
@@ -26,24 +26,24 @@ BAND = 1 << 14
 PHASED = 4
 """Groups that are coded in two phases: where neighbours say something that earlier channels do not."""
 
-EDGE = 16
+ESCAPE = 16
 """Symbols are −EDGE … EDGE; both ends are escapes."""
 
-SYMBOLS = 2 * EDGE + 1
+SYMBOLS = 2 * ESCAPE + 1
 
 PRECISION = 24
 """Bits of a probability; what `constriction` calls so too."""
 
-FLOOR = 256
+MIN_FREQUENCY = 256
 """The least frequency of a symbol, of 2^24. It bounds the largest one, and so how far a file can expand."""
 
-START = 1 << 24
+INITIAL_STATE = 1 << 24
 """State of the coder before the first symbol. From here on every symbol makes the state grow: SPEC.md 12.1."""
 
-WEIGHT = 32
+COUNT_INCREMENT = 32
 """What one coded symbol adds to the statistics; the first ones add up to 4096, so to 128 symbols."""
 
-PRIOR = 4096
+INITIAL_TOTAL = 4096
 
 LOW_OCTAVE, TOP_OCTAVE = 3, 9
 """Scales below 2^3 share a bucket with those from 2^3 on; from 2^10 on the low bits of a residual are coded raw."""
@@ -74,44 +74,56 @@ class Weights(NamedTuple):
 
     Args:
         mean: of the channel.
-        near: activity of the group before, same cell.
-        far: activity of all groups before, each counting half as much as the next.
-        past: activity of this group in the kept frame before, same cell.
-        around: activity of this group in the neighbours already coded.
-        own: magnitude of this channel in the kept frame before, same cell.
-        beside: magnitudes of this channel in the neighbours, their sum.
-        least: constant.
+        previous_group: activity of the group before, same cell.
+        earlier_groups: activity of all groups before, each counting half as much as the next.
+        previous_frame: activity of this group in the kept frame before, same cell.
+        neighbours: activity of this group in the neighbours already coded.
+        colocated: magnitude of this channel in the kept frame before, same cell.
+        same_channel: magnitudes of this channel in the neighbours, their sum.
+        offset: constant.
     """
 
     mean: int
-    near: int = 0
-    far: int = 0
-    past: int = 0
-    around: int = 0
-    own: int = 0
-    beside: int = 0
-    least: int = 1
+    previous_group: int = 0
+    earlier_groups: int = 0
+    previous_frame: int = 0
+    neighbours: int = 0
+    colocated: int = 0
+    same_channel: int = 0
+    offset: int = 1
 
 
 # (first group?, after the first kept frame?, phase): over magnitudes of integers and, after the first kept frame, over
 # those of their change since the kept frame before.
 _ROWS = {
-    (True, False, 0): (Weights(348, least=40),),
-    (True, False, 1): (Weights(16, around=15, beside=7, least=84),),
-    (False, False, 0): (Weights(5, near=320, far=16, least=22),),
-    (False, False, 1): (Weights(3, near=76, far=7, around=67, beside=45, least=12),),
-    (True, True, 0): (Weights(88, past=144, own=79, least=18), Weights(7, past=18, own=82, least=34)),
+    (True, False, 0): (Weights(348, offset=40),),
+    (True, False, 1): (Weights(16, neighbours=15, same_channel=7, offset=84),),
+    (False, False, 0): (Weights(5, previous_group=320, earlier_groups=16, offset=22),),
+    (False, False, 1): (Weights(3, previous_group=76, earlier_groups=7, neighbours=67, same_channel=45, offset=12),),
+    (True, True, 0): (
+        Weights(88, previous_frame=144, colocated=79, offset=18),
+        Weights(7, previous_frame=18, colocated=82, offset=34),
+    ),
     (True, True, 1): (
-        Weights(30, past=12, around=12, own=16, beside=16, least=20),
-        Weights(0, around=130, own=6, beside=38, least=34),
+        Weights(30, previous_frame=12, neighbours=12, colocated=16, same_channel=16, offset=20),
+        Weights(0, neighbours=130, colocated=6, same_channel=38, offset=34),
     ),
     (False, True, 0): (
-        Weights(2, near=224, far=86, past=22, own=34, least=17),
-        Weights(8, near=365, far=102, past=22, own=32, least=22),
+        Weights(2, previous_group=224, earlier_groups=86, previous_frame=22, colocated=34, offset=17),
+        Weights(8, previous_group=365, earlier_groups=102, previous_frame=22, colocated=32, offset=22),
     ),
     (False, True, 1): (
-        Weights(1, near=177, far=12, past=18, around=14, own=23, beside=20, least=6),
-        Weights(2, near=197, far=246, around=32, own=27, beside=17, least=27),
+        Weights(
+            1,
+            previous_group=177,
+            earlier_groups=12,
+            previous_frame=18,
+            neighbours=14,
+            colocated=23,
+            same_channel=20,
+            offset=6,
+        ),
+        Weights(2, previous_group=197, earlier_groups=246, neighbours=32, colocated=27, same_channel=17, offset=27),
     ),
 }
 
@@ -125,7 +137,7 @@ def weights(group: int, again: bool, phase: int) -> tuple[np.ndarray, ...]:
     """
     fields = np.array(_ROWS[group == 0, again, phase], np.int64).T[:, :, None]
     mean, *sums = fields[:5]
-    return mean, *(field * ONE for field in sums), *fields[5:, :, :, None].astype(np.int32)
+    return mean, *(field * FIXED_ONE for field in sums), *fields[5:, :, :, None].astype(np.int32)
 
 
 def groups(channels: int) -> list[int]:
@@ -135,7 +147,7 @@ def groups(channels: int) -> list[int]:
 
 
 @lru_cache(maxsize=1)
-def first_counts() -> np.ndarray:
+def initial_counts() -> np.ndarray:
     """(CONTEXTS, SYMBOLS) int64: the statistics that every clip begins with, each row adds up to 4096."""
     rows = [_first_row(bucket, kind) for kind in range(CLASSES) for bucket in range(BUCKETS)]
     return np.array([*rows, _first_row(BUCKETS - 8, 0)], np.int64)
@@ -144,13 +156,13 @@ def first_counts() -> np.ndarray:
 def _first_row(bucket: int, kind: int) -> list[int]:
     shape = max(bucket - _CLASS_SHIFT[kind], 0)
     row = [0] * SYMBOLS
-    row[EDGE] = _ZERO[shape]
-    rest = PRIOR - _ZERO[shape]
-    for magnitude in range(1, EDGE + 1):
-        here = rest - (rest * _RATIO[shape] >> 8) if magnitude < EDGE else rest
+    row[ESCAPE] = _ZERO[shape]
+    rest = INITIAL_TOTAL - _ZERO[shape]
+    for magnitude in range(1, ESCAPE + 1):
+        here = rest - (rest * _RATIO[shape] >> 8) if magnitude < ESCAPE else rest
         rest -= here
-        row[EDGE + magnitude] = here * _CLASS_RISE[kind] >> 4
-        row[EDGE - magnitude] = here - row[EDGE + magnitude]
+        row[ESCAPE + magnitude] = here * _CLASS_RISE[kind] >> 4
+        row[ESCAPE - magnitude] = here - row[ESCAPE + magnitude]
     return row
 
 

@@ -20,13 +20,13 @@ class Phase:
 
     Attributes:
         cells: (n,) raster numbers.
-        near: (4, n) raster numbers of the neighbours; None in the first phase.
-        close: whether neighbours share a side with their block.
+        neighbours: (4, n) raster numbers of the neighbours; None in the first phase.
+        adjacent: whether neighbours share a side with their block.
     """
 
     cells: Index
-    near: Index | None
-    close: bool
+    neighbours: Index | None
+    adjacent: bool
 
 
 @lru_cache(maxsize=4)

@@ -8,11 +8,11 @@ import numpy as np
 
 from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
-from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH, is_linear_code
+from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH, is_format_transform
 from dfccodec.entropy.rans import decode_range, encode_range
 from dfccodec.entropy.zstd_coding import decode_latents, encode_latents
 from dfccodec.errors import DamagedError, UnsupportedError, UsageError
-from dfccodec.runtime.resources import small_products
+from dfccodec.runtime.resources import single_threaded_blas
 
 if TYPE_CHECKING:
     from dfccodec.models.interface import LatentModel
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def coding_for(model: LatentModel) -> Coding:
     """The coding that is smallest for a model's latents: inter expects those of the format's linear code."""
-    code = model.linear_code
-    return Coding.INTER if code is not None and is_linear_code(code) else Coding.RANGE
+    code = model.linear_transform
+    return Coding.INTER if code is not None and is_format_transform(code) else Coding.RANGE
 
 
 def checked_coding(coding: Coding | None, model: LatentModel) -> Coding:
@@ -50,7 +50,7 @@ def parse_coding(name: str) -> Coding:
     raise UsageError(f"coding {name!r} is unknown: give {', '.join(names)} or {last}")
 
 
-@small_products()
+@single_threaded_blas()
 def encode_integers(values: np.ndarray, coding: int, vectors: np.ndarray | None = None) -> tuple[bytes, int]:
     """Code the integers of a clip's kept frames.
 
@@ -74,7 +74,7 @@ def encode_integers(values: np.ndarray, coding: int, vectors: np.ndarray | None 
     raise UnsupportedError(f"latent coding {coding} is not known to this writer: get a newer dfc")
 
 
-@small_products()
+@single_threaded_blas()
 def decode_clip_integers(clip: Clip, header: Header) -> np.ndarray:
     """The integers of a clip's kept frames, (K, tiles, rows, columns, C) int16. The same on every machine.
 

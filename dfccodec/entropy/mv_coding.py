@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy.context_model import Coder
-from dfccodec.entropy.context_tables import EDGE, SYMBOLS
+from dfccodec.entropy.context_tables import ESCAPE, SYMBOLS
 from dfccodec.errors import DamagedError
 
 Bytes = npt.NDArray[np.uint8]
@@ -25,16 +25,16 @@ Shorts = npt.NDArray[np.int16]
 CHOICES = 6
 """What a vector may be: the median (0), that of a neighbour (1 to 4), or a new one (5)."""
 
-NEW = CHOICES - 1
+NEWMV = CHOICES - 1
 
-SPREADS, SAMES = 4, 4
+SPREAD_CLASSES, AGREEMENT_CLASSES = 4, 4
 """Classes of how far candidates are apart, and of how many of them are the median."""
 
-SIZES = 8
+MVD_CLASSES = 8
 """Classes of how large a difference is to be expected."""
 
-CHOICE_CONTEXTS = 2 * SPREADS * SAMES
-CONTEXTS = CHOICE_CONTEXTS + 2 * SIZES
+CHOICE_CONTEXTS = 2 * SPREAD_CLASSES * AGREEMENT_CLASSES
+CONTEXTS = CHOICE_CONTEXTS + 2 * MVD_CLASSES
 """First those of choices, by whether neighbours are close, spread and sameness; then pairs of those of differences."""
 
 PRIOR = 1024
@@ -61,7 +61,7 @@ def first_counts() -> npt.NDArray[np.int64]:
     out = np.zeros((CONTEXTS, SYMBOLS), np.int64)
     for row, median, new in zip(out, _MEDIAN, _NEW, strict=False):
         rest = PRIOR - median - new
-        row[EDGE : EDGE + 6] = median, rest - 3 * (rest >> 2), rest >> 2, rest >> 2, rest >> 2, new
+        row[ESCAPE : ESCAPE + 6] = median, rest - 3 * (rest >> 2), rest >> 2, rest >> 2, rest >> 2, new
     for number, row in enumerate(out[CHOICE_CONTEXTS:]):
         row[:] = _differences(_ZERO[number // 2], _RATIO[number // 2])
     return out
@@ -69,31 +69,31 @@ def first_counts() -> npt.NDArray[np.int64]:
 
 def _differences(zero: int, ratio: int) -> list[int]:
     row, rest = [0] * SYMBOLS, PRIOR - zero
-    row[EDGE] = zero
-    for size in range(1, EDGE + 1):
-        here = rest * ratio >> 8 if size < EDGE else rest
+    row[ESCAPE] = zero
+    for size in range(1, ESCAPE + 1):
+        here = rest * ratio >> 8 if size < ESCAPE else rest
         rest -= here
-        row[EDGE + size] = here >> 1
-        row[EDGE - size] = here - (here >> 1)
+        row[ESCAPE + size] = here >> 1
+        row[ESCAPE - size] = here - (here >> 1)
     return row
 
 
 @dataclass(frozen=True)
-class Known:
+class MVCandidates:
     """What is known of n vectors before they are coded; more dimensions may follow the n.
 
     Attributes:
         vectors: (5, n, 2) down and right: the median, and those of the neighbours.
         context: (n,) of the choice.
-        size_context: (n,) of a difference down; the context after it is that of one right.
+        mvd_context: (n,) of a difference down; the context after it is that of one right.
     """
 
     vectors: Shorts
     context: Bytes
-    size_context: Bytes
+    mvd_context: Bytes
 
     @classmethod
-    def of(cls, neighbours: Shorts, before: Shorts, close: bool, offset: int) -> Known:
+    def of(cls, neighbours: Shorts, before: Shorts, close: bool, offset: int) -> MVCandidates:
         """From (4, n, 2) and (n, 2), in a phase whose neighbours are `close`; `offset` is the number of context 0."""
         five = np.stack([*neighbours, before])
         low, median, high = np.sort(five, axis=0)[1:4]
@@ -101,18 +101,18 @@ class Known:
         same = (five == median).all(axis=-1).sum(axis=0)
         same = np.where(spread > 0, same, np.maximum(same, 2) - 2)
         apart = np.searchsorted([1, 2, 4], spread, side="right")
-        size = np.minimum(np.searchsorted(1 << np.arange(SIZES - 1), spread, side="right"), SIZES - 1)
+        size = np.minimum(np.searchsorted(1 << np.arange(MVD_CLASSES - 1), spread, side="right"), MVD_CLASSES - 1)
         return cls(
             np.stack([median, *neighbours]),
-            (offset + (close * SPREADS + apart) * SAMES + same).astype(np.uint8),
+            (offset + (close * SPREAD_CLASSES + apart) * AGREEMENT_CLASSES + same).astype(np.uint8),
             (offset + CHOICE_CONTEXTS + 2 * size).astype(np.uint8),
         )
 
-    def at(self, *where: Any) -> Known:
+    def at(self, *where: Any) -> MVCandidates:
         """Some of them, by index of the dimensions from n on."""
-        return Known(self.vectors[(slice(None), *where)], self.context[where], self.size_context[where])
+        return MVCandidates(self.vectors[(slice(None), *where)], self.context[where], self.mvd_context[where])
 
-    def rates(self, own: Shorts, bits: Floats) -> Floats:
+    def bits(self, own: Shorts, bits: Floats) -> Floats:
         """What each choice costs, (CHOICES, n), where a new vector is `own` (n, 2).
 
         Args:
@@ -120,13 +120,13 @@ class Known:
             bits: (contexts, SYMBOLS) of each symbol.
         """
         out = np.empty((CHOICES, len(own)), np.float32)
-        out[:] = bits[self.context, EDGE : EDGE + CHOICES].T
+        out[:] = bits[self.context, ESCAPE : ESCAPE + CHOICES].T
         difference = own.astype(np.int32) - self.vectors[0]
         for axis in (0, 1):
-            symbols = np.clip(difference[:, axis], -EDGE, EDGE) + EDGE
-            out[NEW] += bits[self.size_context.astype(np.intp) + axis, symbols]
-        more = np.maximum(np.abs(difference) - EDGE + 1, 0)
-        out[NEW] += ((more > 0) * (4 + np.floor(np.log2(np.maximum(more, 1))))).sum(axis=1)
+            symbols = np.clip(difference[:, axis], -ESCAPE, ESCAPE) + ESCAPE
+            out[NEWMV] += bits[self.mvd_context.astype(np.intp) + axis, symbols]
+        more = np.maximum(np.abs(difference) - ESCAPE + 1, 0)
+        out[NEWMV] += ((more > 0) * (4 + np.floor(np.log2(np.maximum(more, 1))))).sum(axis=1)
         return out
 
     def code(self, coder: Coder, own: Shorts | None, what: str) -> Shorts:
@@ -138,9 +138,9 @@ class Known:
         choices = coder.code(self.context, None, None if own is None else choose(self.vectors, own))
         if choices.size and not (choices.min() >= 0 and choices.max() < CHOICES):
             raise DamagedError(f"{what}: vector symbol {choices.min()} or {choices.max()}: 0 to {CHOICES - 1}")
-        found = self.vectors[np.minimum(choices, NEW - 1), np.arange(len(choices))]
-        new = np.flatnonzero(choices == NEW)
-        context, median = self.size_context[new], self.vectors[0, new]
+        found = self.vectors[np.minimum(choices, NEWMV - 1), np.arange(len(choices))]
+        new = np.flatnonzero(choices == NEWMV)
+        context, median = self.mvd_context[new], self.vectors[0, new]
         difference = None if own is None else (own[new] - median).T.astype(np.int32).ravel()
         difference = coder.code(np.concatenate([context, context + np.uint8(1)]), None, difference)
         found[new] = median + difference.reshape(2, -1).T.astype(np.int16)
@@ -150,5 +150,5 @@ class Known:
 def choose(known: Shorts, own: Shorts) -> Ints:
     """Which of `known` (5, n, 2) is `own` (n, 2): the first that is, or NEW."""
     same = (known == own).all(axis=-1)
-    out: Ints = np.where(same.any(axis=0), same.argmax(axis=0), NEW).astype(np.int32)
+    out: Ints = np.where(same.any(axis=0), same.argmax(axis=0), NEWMV).astype(np.int32)
     return out

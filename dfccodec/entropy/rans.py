@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy import context_tables as tables
-from dfccodec.entropy.context_model import Ints, walk
-from dfccodec.entropy.context_tables import EDGE, FLOOR, PRECISION, START, SYMBOLS
+from dfccodec.entropy.context_model import Ints, code_latents
+from dfccodec.entropy.context_tables import ESCAPE, INITIAL_STATE, MIN_FREQUENCY, PRECISION, SYMBOLS
 from dfccodec.entropy.zstd_coding import Grid
 from dfccodec.errors import DamagedError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
@@ -36,8 +36,8 @@ def encode_range(values: np.ndarray) -> bytes:
     """
     if values.size == 0:
         return b""
-    writer = RangeWriter(tables.first_counts())
-    walk(values.shape, writer, values)
+    writer = RansEncoder(tables.initial_counts())
+    code_latents(values.shape, writer, values)
     return writer.finish()
 
 
@@ -57,11 +57,11 @@ def decode_range(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
         LimitError: the sizes are over the limits; nothing was allocated.
         DamagedError: the bytes are not what a writer makes of that many integers.
     """
-    check_range_claim(data, kept, grid, channels)
+    check_declared_size(data, kept, grid, channels)
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
-    reader = RangeReader(data, tables.first_counts(), "latents")
-    values = walk((kept, *grid, channels), reader)
+    reader = RansDecoder(data, tables.initial_counts(), "latents")
+    values = code_latents((kept, *grid, channels), reader)
     reader.finish()
     return values
 
@@ -70,22 +70,22 @@ def ideal_bits(values: np.ndarray) -> float:
     """Sum of −log2 p over all that is coded: what a coder without any loss of its own would need."""
     if values.size == 0:
         return 0.0
-    meter = _Meter(tables.first_counts())
-    walk(values.shape, meter, values)
+    meter = _Meter(tables.initial_counts())
+    code_latents(values.shape, meter, values)
     return meter.bits
 
 
-def check_range_claim(data: bytes, kept: int, grid: Grid, channels: int) -> None:
+def check_declared_size(data: bytes, kept: int, grid: Grid, channels: int) -> None:
     """Every check of :func:`decode_range` that needs no decoding; arguments and errors as there."""
     values = kept * channels * int(np.prod(grid, dtype=object))
     if values > MAX_CLIP_VALUES:
         raise LimitError(f"latents: {values} integers declared, over the limit of {MAX_CLIP_VALUES}")
     if not kept and data:
         raise DamagedError(f"latents: {len(data)} bytes for no kept frame")
-    check_words("latents", data, values)
+    check_stream_size("latents", data, values)
 
 
-def check_words(what: str, data: bytes, values: int) -> None:
+def check_stream_size(what: str, data: bytes, values: int) -> None:
     """Raise LimitError or DamagedError unless `data` can be the words of that many integers."""
     if values and not data:
         raise DamagedError(f"{what}: no word for {values} integers")
@@ -97,7 +97,7 @@ def check_words(what: str, data: bytes, values: int) -> None:
         raise DamagedError(f"{what}: the last word is 0")
 
 
-class Statistics:
+class FrequencyModel:
     """How often each symbol came in each context, and the tables that follow."""
 
     def __init__(self, first_counts: npt.NDArray[np.int64]) -> None:
@@ -107,19 +107,19 @@ class Statistics:
     def frequencies(self, contexts: npt.NDArray[np.intp] | slice) -> npt.NDArray[np.int64]:
         """(n, SYMBOLS) frequencies that sum to 2^24, for each context."""
         counts = self.counts[contexts]
-        out = counts * ((1 << PRECISION) - SYMBOLS * FLOOR)
+        out = counts * ((1 << PRECISION) - SYMBOLS * MIN_FREQUENCY)
         out //= counts.sum(axis=1, keepdims=True)
-        out += FLOOR
-        out[:, EDGE] += (1 << PRECISION) - out.sum(axis=1)
+        out += MIN_FREQUENCY
+        out[:, ESCAPE] += (1 << PRECISION) - out.sum(axis=1)
         return out
 
-    def learn(self, contexts: Bytes, symbols: Ints) -> None:
+    def update(self, contexts: Bytes, symbols: Ints) -> None:
         """Count what a pass has coded."""
         place = contexts.astype(np.intp)
         place *= SYMBOLS
         place += symbols
         found = np.bincount(place, minlength=self.counts.size)
-        found *= tables.WEIGHT
+        found *= tables.COUNT_INCREMENT
         self.counts += found.reshape(self.counts.shape)
 
 
@@ -143,7 +143,7 @@ def _half(shifts: Ints) -> Ints:
     return out
 
 
-class RangeWriter:
+class RansEncoder:
     """Collects symbols and tables in order, and codes them from the last to the first: rANS is a stack.
 
     Args:
@@ -151,25 +151,25 @@ class RangeWriter:
     """
 
     def __init__(self, first_counts: npt.NDArray[np.int64]) -> None:
-        self.statistics = Statistics(first_counts)
+        self.statistics = FrequencyModel(first_counts)
         self.jobs: list[tuple[Ints, Any]] = []
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
         """Note the residuals (n,) of a pass in their contexts (n,), `shifts` (n,) low bits apart; gives them back."""
         assert residuals is not None
         quotients = residuals if shifts is None else (residuals + _half(shifts)) >> shifts
-        symbols = np.clip(quotients, -EDGE, EDGE) + EDGE
+        symbols = np.clip(quotients, -ESCAPE, ESCAPE) + ESCAPE
         self._symbols(contexts, symbols)
         if shifts is not None:
             low = (residuals + _half(shifts)) - (quotients << shifts)
             self._raw(low, shifts)
-        escaped = np.flatnonzero((symbols == 0) | (symbols == 2 * EDGE))
+        escaped = np.flatnonzero((symbols == 0) | (symbols == 2 * ESCAPE))
         if escaped.size:
-            excess = np.abs(quotients[escaped]) - EDGE + 1
+            excess = np.abs(quotients[escaped]) - ESCAPE + 1
             bits = (np.searchsorted(_POWERS, excess, side="right") - 1).astype(np.int32)
             self._add(bits, _uniform(LENGTHS))
             self._raw(excess - (1 << bits), bits)
-        self.statistics.learn(contexts, symbols)
+        self.statistics.update(contexts, symbols)
         return residuals
 
     def _symbols(self, contexts: Bytes, symbols: Ints) -> None:
@@ -189,13 +189,13 @@ class RangeWriter:
 
     def finish(self) -> bytes:
         """Code all that was noted: little-endian words of 32 bits, the last of them not 0."""
-        coder = _coder(np.array([START], np.uint32))
+        coder = _coder(np.array([INITIAL_STATE], np.uint32))
         for symbols, model in reversed(self.jobs):
             coder.encode_reverse(symbols, model)
         return bytes(coder.get_compressed().astype("<u4").tobytes())
 
 
-class _Meter(RangeWriter):
+class _Meter(RansEncoder):
     """Adds up what an ideal coder would spend."""
 
     bits = 0.0
@@ -213,17 +213,17 @@ class _Meter(RangeWriter):
         self.bits += symbols.size * np.log2(LENGTHS)
 
 
-class RangeReader:
+class RansDecoder:
     """Takes symbols off the stack in order.
 
     Args:
-        data: words, the last of them not 0 (see :func:`check_words`).
+        data: words, the last of them not 0 (see :func:`check_stream_size`).
         first_counts: (contexts, SYMBOLS) of the statistics.
         what: is read, for messages.
     """
 
     def __init__(self, data: bytes, first_counts: npt.NDArray[np.int64], what: str) -> None:
-        self.statistics, self.what = Statistics(first_counts), what
+        self.statistics, self.what = FrequencyModel(first_counts), what
         self.coder = _coder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
@@ -235,15 +235,15 @@ class RangeReader:
         if not contexts.size:
             return np.zeros(0, np.int32)
         symbols = self._symbols(contexts)
-        out = symbols - np.int32(EDGE)
+        out = symbols - np.int32(ESCAPE)
         low = 0 if shifts is None else self._raw(shifts) - _half(shifts)
-        escaped = (np.abs(out) == EDGE).nonzero()[0]
+        escaped = (np.abs(out) == ESCAPE).nonzero()[0]
         if escaped.size:
             bits = self.coder.decode(_uniform(LENGTHS), escaped.size)
             excess = self._raw(bits) + (1 << bits) - 1
             out[escaped] += np.where(out[escaped] < 0, -excess, excess)
-        self.statistics.learn(contexts, symbols)
-        self._alive()
+        self.statistics.update(contexts, symbols)
+        self._check_underflow()
         return out if shifts is None else (out << shifts) + low
 
     def _symbols(self, contexts: Bytes) -> Ints:
@@ -262,9 +262,9 @@ class RangeReader:
                 out[where] = self.coder.decode(_uniform(1 << count), where.size)
         return out
 
-    def _alive(self) -> None:
+    def _check_underflow(self) -> None:
         """Stop early where the words have run out: no writer's state is ever below the one it began with."""
-        if self.coder.num_words() < 2 and not self._state() >= START:
+        if self.coder.num_words() < 2 and not self._state() >= INITIAL_STATE:
             raise DamagedError(f"{self.what}: the words end before the integers do")
 
     def _state(self) -> int:
@@ -273,7 +273,7 @@ class RangeReader:
 
     def finish(self) -> None:
         """Raises DamagedError where the stack is not empty."""
-        if self.coder.num_words() > 1 or self._state() != START:
+        if self.coder.num_words() > 1 or self._state() != INITIAL_STATE:
             raise DamagedError(f"{self.what}: the words do not end where the integers do")
 
 

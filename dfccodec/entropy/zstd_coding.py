@@ -70,7 +70,7 @@ def decode_latents(data: bytes, kept: int, grid: Grid, channels: int, planes: in
         DamagedError: the bytes are no zstd frame of exactly that content, or name an unknown filter.
     """
     shape = (channels, kept, *grid)
-    size = check_claim(data, kept, grid, channels, planes)
+    size = check_declared_size(data, kept, grid, channels, planes)
     if size == 0:
         return np.zeros((0, *grid, channels), np.int16)
     try:
@@ -91,7 +91,7 @@ def decode_latents(data: bytes, kept: int, grid: Grid, channels: int, planes: in
     return np.ascontiguousarray(np.moveaxis(out.view(np.int16), 0, -1))
 
 
-def check_claim(data: bytes, kept: int, grid: Grid, channels: int, planes: int) -> int:
+def check_declared_size(data: bytes, kept: int, grid: Grid, channels: int, planes: int) -> int:
     """Decompressed size of a clip's latents, after every check that needs no decompression.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Broken:
+class DecodeErrorCounter:
     """What did not decode so far.
 
     Args:

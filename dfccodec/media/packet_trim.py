@@ -13,12 +13,12 @@ SUBTITLES = 1
 """Kind of a stream (SPEC.md 5.6)."""
 
 
-def cut(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
+def trim_and_shift(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
     """A packet with time counted from `begin` (seconds); None for one that plays wholly outside [begin, end).
 
-    Otherwise as :func:`inside`.
+    Otherwise as :func:`trim_packet`.
     """
-    piece = inside(packet, info, begin, end)
+    piece = trim_packet(packet, info, begin, end)
     return None if piece is None else earlier(piece, info, begin)
 
 
@@ -29,7 +29,7 @@ def earlier(packet: Packet, info: StreamInfo, seconds: Fraction) -> Packet:
     return dataclasses.replace(packet, pts=pts, dts=dts)
 
 
-def inside(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
+def trim_packet(packet: Packet, info: StreamInfo, begin: Fraction, end: Fraction | None) -> Packet | None:
     """A packet, its time as it is; None for one that plays wholly outside [begin, end), in seconds.
 
     Its bytes stay as they are. Sound that straddles `begin` keeps its time before it, which is how containers say

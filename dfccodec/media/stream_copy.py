@@ -37,7 +37,7 @@ _CODEC_DELAY = b"\x56\xaa"
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
-def untouched(container: OutputContainer, info: StreamInfo, hidden: int = 0) -> Stream:
+def add_copied_stream(container: OutputContainer, info: StreamInfo, hidden: int = 0) -> Stream:
     """A stream for packets that are coded already.
 
     Args:
@@ -76,7 +76,7 @@ def check_fits(name: str, info: StreamInfo) -> None:
     if name == "mpegts" and info.codec not in _TS_SOUND + _TS_TEXT:  # its muxer writes such as data without a name
         raise ValueError(f"mpegts has no number for {info.codec}")
     scratch = av.open(io.BytesIO(), "w", format=name)
-    untouched(scratch, info)
+    add_copied_stream(scratch, info)
     scratch.start_encoding()
     scratch.close()
 

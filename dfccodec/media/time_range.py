@@ -85,7 +85,7 @@ class Span:
         return self.end is not None or self.duration is not None
 
 
-class Window:
+class RangeCursor:
     """Follows a range frame by frame.
 
     Attributes:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from dfccodec.container.records import StreamInfo
-from dfccodec.terminal_text import shown
+from dfccodec.terminal_text import escape_for_terminal
 
 _KEY = re.compile(r"TRACK([0-9]{3,5})NAME", re.IGNORECASE)
 _KINDS = ("sound", "subtitle", "data")
@@ -30,4 +30,6 @@ def from_tags(tags: Iterable[tuple[str, str]]) -> tuple[dict[int, str], list[tup
 
 def name_of_track(info: StreamInfo) -> str:
     """A track for people: kind, number, codec, language."""
-    return shown(f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})")
+    return escape_for_terminal(
+        f"{_KINDS[info.kind]} track {info.id} ({info.codec}{', ' + info.language if info.language else ''})"
+    )

@@ -19,7 +19,7 @@ from av.packet import Packet as AvPacket
 from av.stream import Stream
 
 from dfccodec.container.records import Packet, StreamInfo
-from dfccodec.media.decode_errors import Broken, reason
+from dfccodec.media.decode_errors import DecodeErrorCounter, reason
 from dfccodec.media.stream_copy import av_packet, decoder_of, layout_of
 
 _LAYOUTS = ("7.1", "5.1", "stereo", "mono")
@@ -132,7 +132,7 @@ class Transcoded:
         ValueError, LookupError, av.error.FFmpegError: the container or the encoder does not take it.
     """
 
-    def __init__(self, container: OutputContainer, info: StreamInfo, codec: str, broken: Broken) -> None:
+    def __init__(self, container: OutputContainer, info: StreamInfo, codec: str, broken: DecodeErrorCounter) -> None:
         self._base, self._broken = Fraction(info.time_base.num, info.time_base.den), broken
         self._decoder = decoder_of(info)
         self._decoder.open()

@@ -28,7 +28,7 @@ def check_pair(reference: Video, distorted: Video) -> None:
         raise UsageError(f"videos of shapes {reference.shape} and {distorted.shape}: metrics compare like with like")
 
 
-def unit(video: Video) -> np.ndarray[Any, np.dtype[np.float32]]:
+def to_float01(video: Video) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The video as float32 in [0, 1].
 
     Raises:
@@ -46,4 +46,4 @@ def bytes_of(video: Video) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The video as contiguous uint8, floats rounded half up."""
     if video.dtype == np.uint8:
         return np.ascontiguousarray(video)
-    return (unit(video) * 255 + 0.5).astype(np.uint8)
+    return (to_float01(video) * 255 + 0.5).astype(np.uint8)

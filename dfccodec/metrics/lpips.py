@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfccodec.errors import DfcError, UsageError
-from dfccodec.metrics.inputs import Video, check_pair, unit
+from dfccodec.metrics.inputs import Video, check_pair, to_float01
 
 WHERE = "DFC_LPIPS"
 """Environment variable with the path of AlexNet's weights, or of the source package that holds those of VGG-16 too."""
@@ -224,6 +224,6 @@ def lpips(reference: Video, distorted: Video, network: Lpips | None = None) -> f
     with torch.inference_mode():
         for start in range(0, len(reference), _CHUNK):
             part = slice(start, start + _CHUNK)
-            a, b = (torch.from_numpy(unit(v[part])).permute(0, 3, 1, 2) for v in (reference, distorted))
+            a, b = (torch.from_numpy(to_float01(v[part])).permute(0, 3, 1, 2) for v in (reference, distorted))
             total += float(net(a, b).double().sum())
     return total / len(reference)

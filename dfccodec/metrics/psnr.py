@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dfccodec.metrics.inputs import Video, check_pair, unit
+from dfccodec.metrics.inputs import Video, check_pair, to_float01
 
 
 def mse(reference: Video, distorted: Video) -> float:
@@ -24,7 +24,7 @@ def mse(reference: Video, distorted: Video) -> float:
     check_pair(reference, distorted)
     total = 0.0
     for a, b in zip(reference, distorted, strict=True):  # frame by frame: float64 sums without float64 videos
-        total += float(np.sum((unit(a) - unit(b)) ** 2, dtype=np.float64))
+        total += float(np.sum((to_float01(a) - to_float01(b)) ** 2, dtype=np.float64))
     return total / reference.size
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfccodec.errors import UsageError
-from dfccodec.metrics.inputs import Video, check_pair, unit
+from dfccodec.metrics.inputs import Video, check_pair, to_float01
 
 WINDOW, SIGMA = 11, 1.5
 """Pixels of the Gaussian window's side, and its standard deviation in pixels."""
@@ -72,7 +72,7 @@ def _over_frames(reference: Video, distorted: Video, scales: int) -> float:
     with torch.inference_mode():
         for start in range(0, len(reference), _CHUNK):
             part = slice(start, start + _CHUNK)
-            a, b = (torch.from_numpy(unit(v[part])).permute(0, 3, 1, 2) for v in (reference, distorted))
+            a, b = (torch.from_numpy(to_float01(v[part])).permute(0, 3, 1, 2) for v in (reference, distorted))
             values = ms_ssim_planes(a, b) if scales > 1 else _terms(a, b)[0]
             total += float(values.double().mean(1).sum())
     return total / len(reference)

@@ -54,7 +54,7 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
     return cost
 
 
-def best_choice(
+def optimal_selection(
     cost: np.ndarray, count: int, having: np.ndarray | None = None, within: np.ndarray | None = None
 ) -> np.ndarray:
     """The choice of `count` frames with the least error, by dynamic programming.
@@ -100,11 +100,11 @@ def removal_order(cost: np.ndarray, anchor: int) -> list[int]:
         anchor: 1…T.
     """
     t = len(cost) - 2
-    choices = [best_choice(cost, anchor)]
+    choices = [optimal_selection(cost, anchor)]
     while (size := int(choices[0].sum())) < t:
-        choices.insert(0, best_choice(cost, min(t, 2 * size), having=choices[0]))
+        choices.insert(0, optimal_selection(cost, min(t, 2 * size), having=choices[0]))
     while (size := int(choices[-1].sum())) > 1:
-        choices.append(best_choice(cost, size // 2, within=choices[-1]))
+        choices.append(optimal_selection(cost, size // 2, within=choices[-1]))
     order: list[int] = []
     for larger, smaller in pairwise(choices):
         order += _drop_one_by_one(cost, larger, smaller)

@@ -32,19 +32,19 @@ class Encoded:
     importance: Tensor
 
 
-Show: TypeAlias = "Callable[[int, Tensor], None]"
+FrameCallback: TypeAlias = "Callable[[int, Tensor], None]"
 """Takes a frame of a clip, its number and (height, width, 3), not clamped."""
 
-Judge: TypeAlias = "Callable[[int, Tensor], Tensor]"
+DistortionFn: TypeAlias = "Callable[[int, Tensor], Tensor]"
 """As `Show`, and says how bad it is: a scalar, through which a gradient passes."""
 
 
-def unit(pixels: Tensor) -> Tensor:
+def to_float01(pixels: Tensor) -> Tensor:
     """Pixels as floats in [0, 1]: bytes are divided by 255, floats pass. Bytes take a quarter of the memory."""
     return pixels if pixels.is_floating_point() else pixels.float() / 255
 
 
-def show_each(video: Tensor, kept: Tensor, show: Show) -> None:
+def emit_in_decode_order(video: Tensor, kept: Tensor, show: FrameCallback) -> None:
     """Show the frames of (T, height, width, 3), those that are `kept` (T,) first."""
     for wanted in (True, False):
         for number, frame in enumerate(video):
@@ -52,8 +52,8 @@ def show_each(video: Tensor, kept: Tensor, show: Show) -> None:
                 show(number, frame)
 
 
-def gradient_at_once(
-    model: LatentModel, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge
+def gradient_whole_clip(
+    model: LatentModel, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn
 ) -> Tensor:
     """`LatentModel.gradient` of a network that makes all frames of a clip at once."""
     slots = latents.detach().requires_grad_()
@@ -106,12 +106,12 @@ class LatentModel(Protocol):
         ...
 
     @property
-    def gain(self) -> float | None:
+    def synthesis_gain(self) -> float | None:
         """About what a squared unit of latent makes in squared error of pixels in [0, 1]; None where nobody knows."""
         ...
 
     @property
-    def linear_code(self) -> np.ndarray | None:
+    def linear_transform(self) -> np.ndarray | None:
         """(C, patch · patch · 3) the orthonormal code of patches, samples in order row, column, colour, that latents
         are near to; None where they are near none. That of SPEC.md 7.5.2 gives smaller files.
         """
@@ -154,8 +154,15 @@ class LatentModel(Protocol):
         """
         ...
 
-    def decode_each(
-        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
+    def decode_frames(
+        self,
+        latents: Tensor,
+        kept: Tensor,
+        height: int,
+        width: int,
+        qp: int,
+        show: FrameCallback,
+        wanted: Tensor | None = None,
     ) -> None:
         """As :meth:`decode`, of one clip: latents (T, N, C), kept (T,). Its frames are shown one by one, kept ones
         first, so that a network that makes one at a time need not hold them all.
@@ -166,7 +173,7 @@ class LatentModel(Protocol):
         """
         ...
 
-    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge) -> Tensor:
+    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn) -> Tensor:
         """How the latents of one clip would have to change for its kept frames to be worse; what `decode` takes.
 
         Args:

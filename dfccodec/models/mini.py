@@ -24,26 +24,26 @@ from torch import Tensor, nn
 
 from dfccodec.models.config import JsonConfig
 from dfccodec.models.importance import clip_importance
-from dfccodec.models.interface import Encoded, Judge, Show, unit
+from dfccodec.models.interface import DistortionFn, Encoded, FrameCallback, to_float01
 from dfccodec.models.mini_layers import (
     CHANNELS,
     MAX_FRAMES,
     PATCH,
-    LinearCode,
+    CallStrategy,
+    PCATransform,
     Stage,
-    Step,
     TimeAttention,
+    call_checkpointed,
+    call_directly,
     channels_last,
-    leanly,
-    plainly,
     qp_features,
-    start_at_zero,
+    zero_init,
 )
 
-_FEW = 8
+_CHUNK_FRAMES = 8
 """Frames that a block of the trunk works on at once."""
 
-_AT_ONCE = 1 << 13
+_CHECKPOINT_ABOVE_TOKENS = 1 << 13
 """Tokens of a clip up to which the trunk's insides are held for a gradient, about 100 MB, and not made again for it."""
 
 BASE_STEP = 0.02
@@ -91,7 +91,7 @@ class FrameEncoder(nn.Module):
         self.down = nn.Conv2d(config.width8 * 4, config.width, 1)
         self.stage16 = Stage(config.width, config.encoder_blocks[1])
         self.head = nn.Conv2d(config.width, CHANNELS, 1)
-        start_at_zero(self.head)
+        zero_init(self.head)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
         """Frames in [0, 1] and their `qp_features` (B, 4) -> correction."""
@@ -114,9 +114,11 @@ class Trunk(nn.Module):
         self.place = nn.Linear(4, config.width, bias=False)
         self.blocks = Stage(config.width, config.decoder_blocks[0]).blocks
         self.time = nn.ModuleList([TimeAttention(config.width, config.heads) for _ in self.blocks])
-        start_at_zero(self.place)
+        zero_init(self.place)
 
-    def forward(self, z: Tensor, at: Tensor, place: Tensor, keys: int, q: Tensor, step: Step = plainly) -> Tensor:
+    def forward(
+        self, z: Tensor, at: Tensor, place: Tensor, keys: int, q: Tensor, step: CallStrategy = call_directly
+    ) -> Tensor:
         """Normalised latents (B, S, 96, h, w) of frames `at` (S,) and their `place` (S, 4) -> (B, S, width, h, w).
 
         `step`: see `blocks.Step`.
@@ -128,7 +130,7 @@ class Trunk(nn.Module):
         for block, time in zip(self.blocks, self.time, strict=True):
             h = time(h.reshape(b, s, *h.shape[1:]), at, keys, step).flatten(0, 1)
             # A few frames at a time where memory counts: what is made on the way is wider than what is kept.
-            few = len(h) if torch.is_grad_enabled() and step is plainly else _FEW
+            few = len(h) if torch.is_grad_enabled() and step is call_directly else _CHUNK_FRAMES
             parts = zip(torch.split(h, few), torch.split(q, few), strict=True)
             h = torch.cat([step(block, channels_last(part), rate) for part, rate in parts])
         out: Tensor = h.reshape(b, s, *h.shape[1:])
@@ -146,7 +148,7 @@ class FrameDecoder(nn.Module):
         self.merge = nn.Conv2d(config.width4 + 48, config.width4, 3, padding=1)
         self.stage4 = Stage(config.width4, config.decoder_blocks[2])
         self.head = nn.Conv2d(config.width4, 48, 3, padding=1)
-        start_at_zero(self.head)
+        zero_init(self.head)
 
     def forward(self, h: Tensor, linear: Tensor, q: Tensor) -> Tensor:
         """Features (B, width, h, w), linear synthesis (B, 3, 16 h, 16 w), `qp_features` (B, 4) -> its correction."""
@@ -162,18 +164,18 @@ class Slots:
     """Which frames of a clip go into the decoder, kept ones first, and where the others stand between them.
 
     Args:
-        at: (S,) frames of the clip.
-        keys: how many of them are kept; 0 only where a clip has no kept frame.
+        frame_index: (S,) frames of the clip.
+        num_kept: how many of them are kept; 0 only where a clip has no kept frame.
         past, future: (S,) slots of the kept neighbours; a kept frame is its own.
-        place: (S, 4) float32: 1 for a dropped frame, the fraction of the way from past to future, and the distances
-            to both in units of 8 frames; all zero for a kept frame.
+        position_features: (S, 4) float32: 1 for a dropped frame, the fraction of the way from past to future, and the
+            distances to both in units of 8 frames; all zero for a kept frame.
     """
 
-    at: Tensor
-    keys: int
+    frame_index: Tensor
+    num_kept: int
     past: Tensor
     future: Tensor
-    place: Tensor
+    position_features: Tensor
 
     @classmethod
     def of(cls, kept: np.ndarray, wanted: np.ndarray | None = None) -> Slots:
@@ -194,13 +196,17 @@ class Slots:
     @property
     def kept(self) -> Slots:
         """Those of the kept frames alone."""
-        at, past, future, place = (x[: self.keys] for x in (self.at, self.past, self.future, self.place))
-        return Slots(at, self.keys, past, future, place)
+        at, past, future, place = (
+            x[: self.num_kept] for x in (self.frame_index, self.past, self.future, self.position_features)
+        )
+        return Slots(at, self.num_kept, past, future, place)
 
     def to(self, device: torch.device) -> Slots:
         """The same on a device."""
-        at, past, future, place = (x.to(device) for x in (self.at, self.past, self.future, self.place))
-        return Slots(at, self.keys, past, future, place)
+        at, past, future, place = (
+            x.to(device) for x in (self.frame_index, self.past, self.future, self.position_features)
+        )
+        return Slots(at, self.num_kept, past, future, place)
 
 
 def neighbours(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -232,13 +238,13 @@ class Mini(nn.Module):
     patch = PATCH
     tile = 0
     max_frames = MAX_FRAMES
-    gain = 1.0
+    synthesis_gain = 1.0
     """The linear code is orthonormal, and the branches around it are small."""
 
     def __init__(self, config: MiniConfig | None = None) -> None:
         super().__init__()
         self.config = config or MiniConfig()
-        self.linear = LinearCode()
+        self.linear = PCATransform()
         self.encoder = FrameEncoder(self.config)
         self.trunk = Trunk(self.config)
         self.decoder = FrameDecoder(self.config)
@@ -255,7 +261,7 @@ class Mini(nn.Module):
         return np.full(CHANNELS, BASE_STEP, dtype=np.float32)
 
     @property
-    def linear_code(self) -> np.ndarray | None:
+    def linear_transform(self) -> np.ndarray | None:
         """See `contract.LatentModel`."""
         code: np.ndarray = self.linear.basis.detach().float().cpu().numpy()
         return code
@@ -278,16 +284,18 @@ class Mini(nn.Module):
 
         Without a kept frame every slot is the mean patch: latents of zero.
         """
-        if slots.keys == 0:
-            return z.new_zeros(z.shape[0], len(slots.at), *z.shape[2:])
-        fraction = slots.place[:, 1, None, None, None]
+        if slots.num_kept == 0:
+            return z.new_zeros(z.shape[0], len(slots.frame_index), *z.shape[2:])
+        fraction = slots.position_features[:, 1, None, None, None]
         return torch.lerp(z[:, slots.past], z[:, slots.future], fraction)
 
-    def features(self, filled: Tensor, slots: Slots, qp: Tensor, step: Step = plainly) -> Tensor:
+    def features(self, filled: Tensor, slots: Slots, qp: Tensor, step: CallStrategy = call_directly) -> Tensor:
         """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w); `step`: see `Step`."""
-        token = self.token[:, None, None] * slots.place[:, 0, None, None, None]
+        token = self.token[:, None, None] * slots.position_features[:, 0, None, None, None]
         normal = filled / self.linear.scale[:, None, None] + token
-        out: Tensor = self.trunk(normal, slots.at, slots.place, slots.keys, qp_features(qp), step)
+        out: Tensor = self.trunk(
+            normal, slots.frame_index, slots.position_features, slots.num_kept, qp_features(qp), step
+        )
         return out
 
     def picture(self, filled: Tensor, features: Tensor, qp: Tensor) -> Tensor:
@@ -312,10 +320,10 @@ class Mini(nn.Module):
             # One frame at a time: convolutions on two cores gain nothing from batches, and memory stays flat.
             z = torch.empty(len(clip), CHANNELS, clip.shape[2] // PATCH, clip.shape[3] // PATCH, device=clip.device)
             for frame, pixels in enumerate(clip):
-                z[frame] = self.linear.analyse(unit(pixels)[None])[0]
+                z[frame] = self.linear.analyse(to_float01(pixels)[None])[0]
             score = clip_importance(z.flatten(1).cpu().numpy(), step, keep)
             for frame in np.argsort(-score, kind="stable")[:keep].tolist():
-                z[frame] += self._correction(unit(clip[frame])[None], index)[0]
+                z[frame] += self._correction(to_float01(clip[frame])[None], index)[0]
             latents.append(rearrange(z, "t c h w -> t (h w) c"))
             scores.append(torch.from_numpy(score))
         return Encoded(torch.stack(latents), torch.stack(scores).to(video.device))
@@ -333,8 +341,15 @@ class Mini(nn.Module):
             clips.append(torch.stack([made[frame] for frame in range(len(every))]))
         return torch.stack(clips)
 
-    def decode_each(
-        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
+    def decode_frames(
+        self,
+        latents: Tensor,
+        kept: Tensor,
+        height: int,
+        width: int,
+        qp: int,
+        show: FrameCallback,
+        wanted: Tensor | None = None,
     ) -> None:
         """See `contract.LatentModel.decode_each`."""
         rows, columns = height // PATCH, width // PATCH
@@ -345,19 +360,19 @@ class Mini(nn.Module):
         for frame, picture in self._pictures(z, mask, asked, index):
             show(frame, picture)
 
-    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge) -> Tensor:
+    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn) -> Tensor:
         """See `contract.LatentModel.gradient`. Frames are gone through one by one, so that one's insides are held."""
         z = rearrange(latents.detach(), "t (h w) c -> t c h w", h=height // PATCH, w=width // PATCH).requires_grad_()
         index = torch.full((1,), qp, device=z.device)
         slots = Slots.of(kept.cpu().numpy(), np.zeros(0, np.int64)).to(z.device)
         with torch.enable_grad():
-            filled = self.fill(z[None, slots.at], slots)
-            small = filled[0, :, 0].numel() <= _AT_ONCE
-            features = self.features(filled, slots, index, plainly if small else leanly)
+            filled = self.fill(z[None, slots.frame_index], slots)
+            small = filled[0, :, 0].numel() <= _CHECKPOINT_ABOVE_TOKENS
+            features = self.features(filled, slots, index, call_directly if small else call_checkpointed)
             ends = [part for whole in (filled, features) for part in whole.unbind(1)]
             leaves = [end.detach().requires_grad_() for end in ends]
-            for slot, frame in enumerate(slots.at.tolist()):
-                picture = self.picture(leaves[slot], leaves[slots.keys + slot], index)
+            for slot, frame in enumerate(slots.frame_index.tolist()):
+                picture = self.picture(leaves[slot], leaves[slots.num_kept + slot], index)
                 torch.autograd.backward(judge(frame, rearrange(picture[0], "c h w -> h w c")))
             torch.autograd.backward(ends, [leaf.grad for leaf in leaves])
         assert z.grad is not None
@@ -368,9 +383,9 @@ class Mini(nn.Module):
     ) -> Iterator[tuple[int, Tensor]]:  # fmt: skip
         """Latents of a clip (T, 96, h, w) at QP (1,) -> number and picture (16h, 16w, 3) of frames `asked` (T,)."""
         slots = Slots.of(kept, np.flatnonzero(asked & ~kept)).to(clip.device)
-        filled = self.fill(clip[None, slots.at[: slots.keys]], slots)
-        features = self.features(filled, slots, qp, leanly)
-        for slot, frame in enumerate(slots.at.tolist()):
+        filled = self.fill(clip[None, slots.frame_index[: slots.num_kept]], slots)
+        features = self.features(filled, slots, qp, call_checkpointed)
+        for slot, frame in enumerate(slots.frame_index.tolist()):
             if asked[frame]:
-                picture = leanly(self.picture, filled[:, slot], features[:, slot], qp)
+                picture = call_checkpointed(self.picture, filled[:, slot], features[:, slot], qp)
                 yield frame, rearrange(picture[0], "c h w -> h w c")

@@ -34,22 +34,22 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def start_at_zero(layer: nn.Module) -> None:
+def zero_init(layer: nn.Module) -> None:
     """Zero a layer's weight and bias: the residual branch that ends in it starts as nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
 
 
-Step = Callable[..., Tensor]
+CallStrategy = Callable[..., Tensor]
 """Calls what it is given first with the rest: `plainly`, or `leanly` where memory is dearer than time."""
 
 
-def plainly(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
+def call_directly(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
     """Call it."""
     return part(*inputs)
 
 
-def leanly(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
+def call_checkpointed(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
     """Call it; what a gradient needs of its insides is made again for it rather than held."""
     if not torch.is_grad_enabled():
         return part(*inputs)
@@ -65,8 +65,8 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.rate = nn.Linear(4, channels, bias=False)
-        start_at_zero(self.conv2)
-        start_at_zero(self.rate)
+        zero_init(self.conv2)
+        zero_init(self.rate)
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
         """(B, C, h, w) and `qp_features` (B, 4) -> (B, C, h, w)."""
@@ -103,13 +103,13 @@ class TimeAttention(nn.Module):
         self.out = nn.Conv2d(channels, channels, 1)
         self.sharpness = nn.Parameter(torch.full((heads, 1, 1), 2.0))
         self.bias = nn.Parameter(torch.zeros(heads, 2 * MAX_FRAMES - 1))
-        start_at_zero(self.out)
+        zero_init(self.out)
 
-    def forward(self, x: Tensor, at: Tensor, keys: int, step: Step = plainly) -> Tensor:
+    def forward(self, x: Tensor, at: Tensor, keys: int, step: CallStrategy = call_directly) -> Tensor:
         """Slots (B, S, C, h, w), the first `keys` of them kept, at frames (S,) of the clip -> the same shape."""
         if keys == 0:
             return x
-        whole = torch.is_grad_enabled() and step is plainly
+        whole = torch.is_grad_enabled() and step is call_directly
         if whole or x[0, :, 0].numel() <= _BAND:
             return step(self._attend, x, at, keys)
         rows = max(1, _BAND // (x.shape[1] * x.shape[4]))
@@ -130,7 +130,7 @@ class TimeAttention(nn.Module):
         return out
 
 
-class LinearCode(nn.Module):
+class PCATransform(nn.Module):
     """The PCA floor: (B, 3, H, W) <-> (B, 96, H/16, W/16), orthonormal rows, patch order (row, column, channel)."""
 
     def __init__(self) -> None:

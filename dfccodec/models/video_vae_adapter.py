@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from dfccodec.errors import ModelError, UsageError
-from dfccodec.models.interface import Encoded, Judge, Show, gradient_at_once, show_each, unit
+from dfccodec.models.interface import (
+    DistortionFn,
+    Encoded,
+    FrameCallback,
+    emit_in_decode_order,
+    gradient_whole_clip,
+    to_float01,
+)
 from dfccodec.models.vae import VideoVAE
 
 
@@ -25,8 +32,8 @@ class PublishedCodec:
     """
 
     steps: np.ndarray | None = None
-    gain: float | None = None
-    linear_code: np.ndarray | None = None
+    synthesis_gain: float | None = None
+    linear_transform: np.ndarray | None = None
 
     def __init__(self, vae: VideoVAE) -> None:
         config = vae.config
@@ -52,7 +59,7 @@ class PublishedCodec:
         with torch.inference_mode():
             if video.dtype == torch.uint8:
                 video = video.float() / 255
-            posterior = self.vae.encode(unit(video).to(self.vae.fill_token), valid)
+            posterior = self.vae.encode(to_float01(video).to(self.vae.fill_token), valid)
             importance = posterior.importance.float()
             if valid is not None:
                 importance = importance * valid
@@ -70,12 +77,19 @@ class PublishedCodec:
         filled = self.vae.fill(latents.to(like), kept.to(like.device))
         return self.vae.decode(filled).float()
 
-    def decode_each(
-        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, show: Show, wanted: Tensor | None = None
+    def decode_frames(
+        self,
+        latents: Tensor,
+        kept: Tensor,
+        height: int,
+        width: int,
+        qp: int,
+        show: FrameCallback,
+        wanted: Tensor | None = None,
     ) -> None:
         """See `contract.LatentModel.decode_each`; the network makes all frames at once."""
-        show_each(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
+        emit_in_decode_order(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
 
-    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: Judge) -> Tensor:
+    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn) -> Tensor:
         """See `contract.LatentModel.gradient`."""
-        return gradient_at_once(self, latents, kept, height, width, qp, judge)
+        return gradient_whole_clip(self, latents, kept, height, width, qp, judge)

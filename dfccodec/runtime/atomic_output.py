@@ -42,7 +42,7 @@ def misnamed(target: Path, coded: bool) -> str:
     return f"output {target} would be {what}: name it {better}"
 
 
-def settled(target: Path) -> Path:
+def resolve_target(target: Path) -> Path:
     """The file that a path stands for, behind links.
 
     Raises:
@@ -90,7 +90,7 @@ def replacing_path(target: Path) -> Iterator[Path]:
         DfcError: the folder cannot be written.
         UsageError: the target is no file.
     """
-    target = settled(target)
+    target = resolve_target(target)
     try:
         prefix = f".{shortened(target.name, 32)}."
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=target.parent)

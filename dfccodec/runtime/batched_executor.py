@@ -6,12 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-AT_ONCE = 1 << 25
+MAX_PENDING_BYTES = 1 << 25
 """Bytes that may wait. The model's threads go on turning for a while when it pauses, so every pause costs: with two
 cores and 256×256 pixels, an encode of a few long ones takes a fifth less time than one of many short ones."""
 
 
-class Together:
+class BatchedExecutor:
     """Jobs that are done once enough wait, and when the context is left without error.
 
     Args:
@@ -23,11 +23,11 @@ class Together:
     """
 
     def __init__(self, threads: int, size: int) -> None:
-        self._enough = max(threads, AT_ONCE // size)
+        self._enough = max(threads, MAX_PENDING_BYTES // size)
         self._waiting: list[Callable[[], object]] = []
         self.pool = ThreadPoolExecutor(threads)  # starts a thread only once there is work for it
 
-    def __enter__(self) -> Together:
+    def __enter__(self) -> BatchedExecutor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

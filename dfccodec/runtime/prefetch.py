@@ -21,7 +21,7 @@ class _End:
     error: BaseException | None = None
 
 
-def ahead(items: Iterable[Item], room: int = 1) -> Generator[Item, None, None]:
+def prefetch(items: Iterable[Item], room: int = 1) -> Generator[Item, None, None]:
     """The same items in the same order, each made in a thread while the one before is in use.
 
     Args:

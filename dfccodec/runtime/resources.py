@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-def free_memory() -> int | None:
+def available_memory() -> int | None:
     """Bytes this process can still have: what the system and the cgroup leave; None where neither says."""
     left = []
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -35,7 +35,7 @@ def _trim() -> Callable[[int], int] | None:
     return found
 
 
-def give_back_memory() -> None:
+def malloc_trim() -> None:
     """Between clips, and between stages of one: hand memory that has been freed back to the system.
 
     glibc keeps it, in pieces that what comes next may not fit into: at 640×360 up to 100 MB of 760 were such
@@ -46,7 +46,7 @@ def give_back_memory() -> None:
         trim(0)
 
 
-def free_threads() -> int:
+def available_cpus() -> int:
     """Cores this process may really use: affinity and the cgroup's quota, not what the machine prints.
 
     More threads than free cores make torch 30 times slower, so a container's quota must count.
@@ -77,7 +77,7 @@ def _numpy_blas() -> Any:
 
 
 @contextlib.contextmanager
-def small_products() -> Iterator[None]:
+def single_threaded_blas() -> Iterator[None]:
     """Within, as a context or a decorator, NumPy's products of matrices take one thread each, in every thread.
 
     Ours are small, and many threads make them. OpenBLAS would split each among all cores, and its threads wait for the

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def undivided() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Hold back SIGINT and SIGTERM until the block has ended.
 
     Outside the main thread, where Python lets no signals be handled, it does nothing.

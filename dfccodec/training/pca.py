@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from einops import rearrange
 
-from dfccodec.entropy.inter.motion_compensation import linear_code
+from dfccodec.entropy.inter.motion_compensation import linear_transform
 from dfccodec.models.mini_layers import CHANNELS, PATCH, PIXELS
 
 
@@ -14,7 +14,7 @@ def format_code(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.nd
 
     It is :func:`fit_pca` of the clips that `mini` was first trained on. Arguments and result as there.
     """
-    total, square, count, basis = np.zeros(PIXELS), np.zeros(CHANNELS), 0, linear_code()
+    total, square, count, basis = np.zeros(PIXELS), np.zeros(CHANNELS), 0, linear_transform()
     for frame in frames:
         x = _patches(frame)
         total += x.sum(axis=0, dtype=np.float64)

@@ -19,7 +19,7 @@ from dfccodec.models import registry
 from dfccodec.models.mini import Mini
 from dfccodec.models.vae import VideoVAE
 from dfccodec.runtime.device import pick_device, pick_dtype
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 from dfccodec.training.data.coded import load_coded
 from dfccodec.training.data.dataset import is_held_out, load_scenes, split_scenes
 from dfccodec.training.export import export
@@ -27,7 +27,7 @@ from dfccodec.training.recipe import Recipe, load_recipe
 from dfccodec.training.tasks.mini import MiniTask
 from dfccodec.training.tasks.sharp import SharpTask
 from dfccodec.training.tasks.video_vae import PublishedTask
-from dfccodec.training.trainer import Loop, Notice, Plan, Task, load_checkpoint
+from dfccodec.training.trainer import Loop, Notice, RunOptions, Task, load_checkpoint
 
 TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
     "mini": (MiniTask, Mini),
@@ -111,7 +111,7 @@ def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notic
     if len({is_held_out(scene.source) for scene in scenes}) == 1:
         notice({"note": "no source is held out: the best weights will be chosen by clips that are trained on"})
     task = make_task(recipe, scenes, device, autocast, start)
-    plan = Plan(
+    plan = RunOptions(
         request.out, request.minutes, request.steps, request.stop_after, request.report, request.seed, device, autocast
     )
     loop = Loop(task, recipe, plan, notice)
@@ -177,7 +177,7 @@ def _join(request: Request) -> torch.device:
     device = pick_device(request.device)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    torch.set_num_threads(request.threads or max(1, free_threads() // ranks))
+    torch.set_num_threads(request.threads or max(1, available_cpus() // ranks))
     if ranks > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     if device.type == "cuda":

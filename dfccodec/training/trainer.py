@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from dfccodec.errors import InputError
-from dfccodec.runtime.signals import undivided
+from dfccodec.runtime.signals import defer_signals
 from dfccodec.training.recipe import Recipe, Stage
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ WARM_UP = 100
 """Steps from a learning rate of nothing to the full one, at the start of every stage."""
 
 
-class System(nn.Module):
+class LossModule(nn.Module):
     """A module whose call is the loss of one step, and which says what that step cost in absolute terms.
 
     `cost` is that of the last step in dB, for the log: the loss itself may be scaled to whatever descends best.
@@ -46,7 +46,7 @@ class System(nn.Module):
 class Task(Protocol):
     """What is trained, the batches for it, and a judge."""
 
-    system: System
+    system: LossModule
     model: nn.Module
     """The part of `system` that is averaged and shipped."""
     config_json: str
@@ -62,7 +62,7 @@ class Task(Protocol):
 
 
 @dataclass
-class Progress:
+class RunState:
     """Where a run is. `done` counts within the stage what the run is measured in: minutes or steps."""
 
     stage: int = 0
@@ -73,7 +73,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunOptions:
     """How long and where.
 
     Args:
@@ -102,10 +102,10 @@ Notice = Callable[[dict[str, Any]], None]
 class Loop:
     """One training run of a task by a recipe."""
 
-    def __init__(self, task: Task, recipe: Recipe, plan: Plan, notice: Notice = lambda _: None) -> None:
+    def __init__(self, task: Task, recipe: Recipe, plan: RunOptions, notice: Notice = lambda _: None) -> None:
         self.task, self.recipe, self.plan, self.notice = task, recipe, plan, notice
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        self.at = Progress()
+        self.at = RunState()
         self.average = {k: v.detach().clone().float() for k, v in task.model.state_dict().items()}
         self.optimizer: torch.optim.Adam | None = None
         self._pending: dict[str, Any] | None = None
@@ -139,7 +139,7 @@ class Loop:
                 if not self._run_stage(self.recipe.stages[self.at.stage]):
                     self.save()
                     return False
-                with undivided():
+                with defer_signals():
                     self.at = dataclasses.replace(
                         self.at, stage=self.at.stage + 1, stage_step=0, done=0.0, best=-math.inf
                     )
@@ -151,7 +151,7 @@ class Loop:
         return True
 
     def _run_stage(self, stage: Stage) -> bool:
-        with undivided():
+        with defer_signals():
             system = self._enter(stage)
         length = self._length(stage)
         seen: list[float] = []
@@ -161,7 +161,7 @@ class Loop:
         while self.at.done < length:
             if self.plan.stop_after is not None and self.at.step >= self.plan.stop_after:
                 return False
-            with undivided():
+            with defer_signals():
                 seen.append(self._step(system, stage, self.at.done / length))
                 now = time.monotonic()
                 self.at.done += 1 if self.plan.minutes is None else self._agreed((now - tick) / 60)
@@ -302,10 +302,10 @@ class Loop:
                 "give the recipe it was made by, or --start with its weights"
             ) from None
         self.average = {k: v.to(self.plan.device) for k, v in state["average"].items()}
-        self.at = Progress(**state["progress"])
+        self.at = RunState(**state["progress"])
         stages = [stage.name for stage in self.recipe.stages]
         if self.at.stage >= len(state["stages"]):
-            self.at = Progress(step=self.at.step)
+            self.at = RunState(step=self.at.step)
             return
         for what, option, was, now in (
             ("stages", "--stage", " and ".join(state["stages"]), " and ".join(stages)),

@@ -10,7 +10,7 @@ import typer
 from support import moving, write_video
 
 from dfccodec.cli import batch
-from dfccodec.cli.batch import Job, kept, plan
+from dfccodec.cli.batch import Job, cache_last, plan
 from dfccodec.cli.main import main
 from dfccodec.codec import api
 from dfccodec.errors import OutputExistsError, UsageError
@@ -82,7 +82,7 @@ def test_an_output_that_is_there_stops_all_before_the_first(tmp_path: Path) -> N
 
 def test_what_is_made_is_kept_while_it_is_the_same() -> None:
     made: list[str] = []
-    get = kept(lambda word: made.append(word) or len(word), key=str.lower)
+    get = cache_last(lambda word: made.append(word) or len(word), key=str.lower)
     assert [get(word) for word in ("one", "ONE", "three", "one")] == [3, 3, 5, 3]
     assert made == ["one", "three", "one"]
 

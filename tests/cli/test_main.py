@@ -10,11 +10,11 @@ from dfccodec.cli import main as main_module
 def test_threads_give_way_unless_the_environment_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "7")
-        main_module.give_way()
+        main_module.limit_openmp_spin()
         assert os.environ["GOMP_SPINCOUNT" if name[0] == "G" else name] == "7"
         monkeypatch.delenv(name)
         assert "GOMP_SPINCOUNT" not in os.environ
     monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that it is as it was afterwards
     monkeypatch.delenv("GOMP_SPINCOUNT")
-    main_module.give_way()
-    assert os.environ["GOMP_SPINCOUNT"] == str(main_module.SPIN)
+    main_module.limit_openmp_spin()
+    assert os.environ["GOMP_SPINCOUNT"] == str(main_module.GOMP_SPINCOUNT)

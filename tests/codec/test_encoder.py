@@ -7,7 +7,7 @@ from support import flat_model
 
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.encoder import CLIP_PIXELS, make_header
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.media.picture import SourceInfo
 
 BUDGET = Budget.parse("8")
@@ -18,7 +18,7 @@ BUDGET = Budget.parse("8")
     [(640, 360, 32, 8), (1920, 1080, 32, 8), (3840, 2160, 16, 4), (7680, 4320, 4, 1), (16384, 8192, 1, 1)],
 )
 def test_clips_of_large_pictures_are_shorter_and_keep_the_same_share(
-    width: int, height: int, frames: int, kept: int, mini: Loaded
+    width: int, height: int, frames: int, kept: int, mini: LoadedModel
 ) -> None:
     header = make_header(SourceInfo(width, height, Fraction(25), Fraction(1, 25)), mini)
     assert header.clip_frames == frames

@@ -12,7 +12,7 @@ import torch
 from support import flat_model, moving
 
 import dfccodec as dfc
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.errors import UsageError
 
 
@@ -22,7 +22,7 @@ def written(clips: Any, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def test_the_latents_of_a_file_make_a_file_of_the_same_pictures(mini: Loaded) -> None:
+def test_the_latents_of_a_file_make_a_file_of_the_same_pictures(mini: LoadedModel) -> None:
     out = io.BytesIO()
     dfc.encode(moving(40, 48, 80), out, model=mini, budget="8", fill="token", refine=0)
     with dfc.open(out.getvalue()) as file:

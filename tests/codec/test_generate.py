@@ -17,7 +17,7 @@ from dfccodec.codec.api import load_model
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.generate import generate
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.errors import ModelError
 from dfccodec.media.input.source import VideoSource
 from dfccodec.models import registry
@@ -45,17 +45,17 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def pair(weights: tuple[Path, Path]) -> tuple[Loaded, VideoDiT]:
+def pair(weights: tuple[Path, Path]) -> tuple[LoadedModel, VideoDiT]:
     return load_model(str(weights[0]), "cpu", "float32"), registry.load_dit(str(weights[1]))[0]
 
 
-def generated(pair: tuple[Loaded, VideoDiT], **options: int) -> bytes:
+def generated(pair: tuple[LoadedModel, VideoDiT], **options: int) -> bytes:
     out = io.BytesIO()
     generate(pair[1], pair[0], out, **{"latent_frames": 4, "steps": 7, "seed": 256, **options})
     return out.getvalue()
 
 
-def test_the_file_holds_what_the_sampler_made(pair: tuple[Loaded, VideoDiT], tmp_path: Path) -> None:
+def test_the_file_holds_what_the_sampler_made(pair: tuple[LoadedModel, VideoDiT], tmp_path: Path) -> None:
     (tmp_path / "a.dfc").write_bytes(generated(pair, qp=0))
     noise = torch.randn(1, 4, 16, 96, generator=torch.Generator().manual_seed(256))
     flow = pair[1].sample(noise, 7)
@@ -68,7 +68,7 @@ def test_the_file_holds_what_the_sampler_made(pair: tuple[Loaded, VideoDiT], tmp
         assert (error <= file.steps / 2 * 1.001).all()
 
 
-def test_it_verifies_trims_and_decodes_like_any_other(pair: tuple[Loaded, VideoDiT]) -> None:
+def test_it_verifies_trims_and_decodes_like_any_other(pair: tuple[LoadedModel, VideoDiT]) -> None:
     data = generated(pair)
     assert not dfc.verify(io.BytesIO(data)).faults
     small = io.BytesIO()
@@ -79,12 +79,12 @@ def test_it_verifies_trims_and_decodes_like_any_other(pair: tuple[Loaded, VideoD
     assert pictures[0].shape == (64, 64, 3)
 
 
-def test_the_seed_decides(pair: tuple[Loaded, VideoDiT]) -> None:
+def test_the_seed_decides(pair: tuple[LoadedModel, VideoDiT]) -> None:
     assert generated(pair) == generated(pair)
     assert generated(pair) != generated(pair, seed=257)
 
 
-def test_a_codec_of_another_grid_is_refused(pair: tuple[Loaded, VideoDiT], mini: Loaded) -> None:
+def test_a_codec_of_another_grid_is_refused(pair: tuple[LoadedModel, VideoDiT], mini: LoadedModel) -> None:
     with pytest.raises(ModelError, match="dfc-170m"):
         generate(pair[1], mini, io.BytesIO())
 
@@ -102,7 +102,7 @@ def test_command_line(name: str, weights: tuple[Path, Path], tmp_path: Path) -> 
             assert sum(1 for _ in video) >= 4
 
 
-def test_the_tiny_codec_encodes_video_of_any_size(pair: tuple[Loaded, VideoDiT]) -> None:
+def test_the_tiny_codec_encodes_video_of_any_size(pair: tuple[LoadedModel, VideoDiT]) -> None:
     frames = moving(9, 80, 100)
     out = io.BytesIO()
     dfc.encode(frames, out, budget="3", model=pair[0])

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from support import flat_model, moving, write_av
 
 import dfccodec as dfc
-from dfccodec.codec.loaded_model import Loaded
-from dfccodec.codec.partial_output import Part
+from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.partial_output import PartialOutput
 from dfccodec.errors import DfcError, UsageError
 
 FRAMES = moving(150, 16, 32)  # five clips, the last of 22 frames
@@ -33,19 +33,19 @@ def until(frames: np.ndarray, count: int) -> Iterator[np.ndarray]:
     raise Stop
 
 
-def interrupted(target: Path, loaded: Loaded, count: int, frames: np.ndarray = FRAMES, **more: object) -> None:
+def interrupted(target: Path, loaded: LoadedModel, count: int, frames: np.ndarray = FRAMES, **more: object) -> None:
     with pytest.raises(Stop):
         dfc.encode(until(frames, count), target, model=loaded, **{**QUICK, **more})  # type: ignore[arg-type]
 
 
-def resumed(target: Path, loaded: Loaded, frames: object = FRAMES, **more: object) -> bytes:
+def resumed(target: Path, loaded: LoadedModel, frames: object = FRAMES, **more: object) -> bytes:
     dfc.encode(frames, target, model=loaded, resume=True, **{**QUICK, **more})  # type: ignore[arg-type]
     assert [p.name for p in target.parent.iterdir() if p.name.startswith(f".{target.name}")] == []
     return target.read_bytes()
 
 
 @pytest.fixture
-def whole(tmp_path: Path, flat: Loaded) -> bytes:
+def whole(tmp_path: Path, flat: LoadedModel) -> bytes:
     dfc.encode(FRAMES, tmp_path / "whole.dfc", model=flat, **QUICK)  # type: ignore[arg-type]
     return (tmp_path / "whole.dfc").read_bytes()
 
@@ -64,7 +64,7 @@ class Counting:
         self.loaded.model.encode = counted  # type: ignore[method-assign,assignment]
 
 
-def test_it_goes_on_at_the_next_clip_to_the_same_bytes(tmp_path: Path, flat: Loaded, whole: bytes) -> None:
+def test_it_goes_on_at_the_next_clip_to_the_same_bytes(tmp_path: Path, flat: LoadedModel, whole: bytes) -> None:
     target = tmp_path / "a.dfc"
     interrupted(target, flat, 100)
     assert not target.exists()
@@ -74,7 +74,7 @@ def test_it_goes_on_at_the_next_clip_to_the_same_bytes(tmp_path: Path, flat: Loa
 
 
 def test_nothing_left_is_no_error_and_an_old_target_stays_until_the_end(
-    tmp_path: Path, flat: Loaded, whole: bytes
+    tmp_path: Path, flat: LoadedModel, whole: bytes
 ) -> None:
     target = tmp_path / "a.dfc"
     target.write_bytes(b"old")
@@ -86,7 +86,7 @@ def test_nothing_left_is_no_error_and_an_old_target_stays_until_the_end(
     assert resumed(tmp_path / "b.dfc", flat) == whole
 
 
-def test_it_can_be_interrupted_again_and_again(tmp_path: Path, flat: Loaded, whole: bytes) -> None:
+def test_it_can_be_interrupted_again_and_again(tmp_path: Path, flat: LoadedModel, whole: bytes) -> None:
     target = tmp_path / "a.dfc"
     for count in (40, 70, 70, 20, 149):
         interrupted(target, flat, count, resume=True)
@@ -137,7 +137,7 @@ def test_steps_measured_on_the_first_clip_are_those_of_the_part(tmp_path: Path) 
     ],
 )
 def test_another_source_or_option_is_refused_and_loses_nothing(
-    more: dict[str, object], says: str, tmp_path: Path, flat: Loaded, whole: bytes
+    more: dict[str, object], says: str, tmp_path: Path, flat: LoadedModel, whole: bytes
 ) -> None:
     target = tmp_path / "a.dfc"
     interrupted(target, flat, 100)
@@ -149,7 +149,9 @@ def test_another_source_or_option_is_refused_and_loses_nothing(
     assert resumed(target, flat) == whole
 
 
-def test_without_resume_it_begins_anew_but_not_before_it_has_a_clip(tmp_path: Path, flat: Loaded, whole: bytes) -> None:
+def test_without_resume_it_begins_anew_but_not_before_it_has_a_clip(
+    tmp_path: Path, flat: LoadedModel, whole: bytes
+) -> None:
     target = tmp_path / "a.dfc"
     interrupted(target, flat, 130)
     left = (tmp_path / ".a.dfc.part").read_bytes()
@@ -163,7 +165,7 @@ def test_without_resume_it_begins_anew_but_not_before_it_has_a_clip(tmp_path: Pa
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_two_at_a_time(tmp_path: Path, flat: Loaded, whole: bytes) -> None:
+def test_two_at_a_time(tmp_path: Path, flat: LoadedModel, whole: bytes) -> None:
     target = tmp_path / "a.dfc"
 
     def meanwhile() -> Iterator[np.ndarray]:
@@ -176,7 +178,7 @@ def test_two_at_a_time(tmp_path: Path, flat: Loaded, whole: bytes) -> None:
     assert resumed(target, flat, meanwhile()) == whole  # the last to end has the target
 
 
-def test_what_dfc_refuses_leaves_nothing(tmp_path: Path, flat: Loaded) -> None:
+def test_what_dfc_refuses_leaves_nothing(tmp_path: Path, flat: LoadedModel) -> None:
     odd = itertools.chain(FRAMES[:70], [np.zeros((8, 8, 3), np.uint8)])
     with pytest.raises(UsageError, match="all of one size"):
         dfc.encode(odd, tmp_path / "a.dfc", model=flat, **QUICK)  # type: ignore[arg-type]
@@ -186,7 +188,7 @@ def test_what_dfc_refuses_leaves_nothing(tmp_path: Path, flat: Loaded) -> None:
 @pytest.mark.parametrize(
     ("more", "says"), [({"budget": "auto"}, "--budget auto"), ({"budget": None, "min_psnr": 30}, "--min-psnr 30")]
 )
-def test_what_cannot_be_resumed_says_so(more: dict[str, object], says: str, tmp_path: Path, flat: Loaded) -> None:
+def test_what_cannot_be_resumed_says_so(more: dict[str, object], says: str, tmp_path: Path, flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="--resume does not go with") as caught:
         resumed(tmp_path / "a.dfc", flat, **more)
     assert says in str(caught.value)
@@ -194,7 +196,7 @@ def test_what_cannot_be_resumed_says_so(more: dict[str, object], says: str, tmp_
         dfc.encode(FRAMES, stream, model=flat, resume=True)
 
 
-def test_sound_and_subtitles_stay_in_step(tmp_path: Path, flat: Loaded) -> None:
+def test_sound_and_subtitles_stay_in_step(tmp_path: Path, flat: LoadedModel) -> None:
     source = write_av(
         tmp_path / "in.mkv", moving(150, 16, 32), ["aac", "libopus"], "subrip", Fraction(25), {"title": "T"}
     )
@@ -215,7 +217,7 @@ def test_sound_and_subtitles_stay_in_step(tmp_path: Path, flat: Loaded) -> None:
         assert resumed(target, flat, source) == whole
 
 
-def test_a_link_in_the_place_of_the_part_is_not_followed(tmp_path: Path, flat: Loaded) -> None:
+def test_a_link_in_the_place_of_the_part_is_not_followed(tmp_path: Path, flat: LoadedModel) -> None:
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / ".a.dfc.part").symlink_to(tmp_path / "precious")
     with pytest.raises(DfcError, match="cannot write into"):
@@ -224,10 +226,10 @@ def test_a_link_in_the_place_of_the_part_is_not_followed(tmp_path: Path, flat: L
 
 
 def test_the_name_that_a_part_replaces_is_locked_until_the_end(tmp_path: Path) -> None:
-    first = Part(tmp_path / "a.dfc", {}, False)
+    first = PartialOutput(tmp_path / "a.dfc", {}, False)
     with pytest.raises(DfcError, match="another dfc"):
-        Part(tmp_path / "a.dfc", {}, False)
+        PartialOutput(tmp_path / "a.dfc", {}, False)
     first.finish()
-    second = Part(tmp_path / "a.dfc", {}, False)
+    second = PartialOutput(tmp_path / "a.dfc", {}, False)
     second.abandon(Stop())
     assert [p.name for p in tmp_path.iterdir()] == ["a.dfc"]

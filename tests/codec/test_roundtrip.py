@@ -12,24 +12,24 @@ from support import flat_model, moving
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
 
 
-def coded(frames: np.ndarray, loaded: Loaded, **options: object) -> bytes:
+def coded(frames: np.ndarray, loaded: LoadedModel, **options: object) -> bytes:
     out = io.BytesIO()
     dfc.encode(frames, out, model=loaded, **options)  # type: ignore[arg-type]
     return out.getvalue()
 
 
-def decoded(data: bytes, loaded: Loaded) -> np.ndarray:
+def decoded(data: bytes, loaded: LoadedModel) -> np.ndarray:
     return np.stack([p.rgb for p in Decoder(io.BytesIO(data), lambda _: loaded)])
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 70])
 @pytest.mark.parametrize("size", [(16, 16), (1, 1), (15, 17), (55, 101)])
-def test_every_frame_comes_back_in_its_size(count: int, size: tuple[int, int], flat: Loaded) -> None:
+def test_every_frame_comes_back_in_its_size(count: int, size: tuple[int, int], flat: LoadedModel) -> None:
     # Faults: only the first 32 frames read; any size squashed to 256×256; trailing dropped frames lost.
     frames = moving(count, *size)
     back = decoded(coded(frames, flat, budget="2"), flat)
@@ -37,47 +37,47 @@ def test_every_frame_comes_back_in_its_size(count: int, size: tuple[int, int], f
 
 
 @pytest.mark.parametrize("fill", ["token", "hold", "lerp"])
-def test_trailing_dropped_frames_come_back(fill: str, flat: Loaded) -> None:
+def test_trailing_dropped_frames_come_back(fill: str, flat: LoadedModel) -> None:
     class First(type(flat.model)):  # type: ignore[misc]
         def encode(self, video, qp, valid=None, keep=None):  # type: ignore[no-untyped-def]
             out = super().encode(video, qp, valid)
             return type(out)(out.latents, out.importance.flip(1))  # the first frame matters most, the last least
 
-    loaded = Loaded(First(), flat.identity, flat.device)
+    loaded = LoadedModel(First(), flat.identity, flat.device)
     frames = moving(10)
     data = coded(frames, loaded, budget="1", fill=fill)
     assert decoded(data, loaded).shape == frames.shape
 
 
-def test_mini_is_close_to_the_source(mini: Loaded) -> None:
+def test_mini_is_close_to_the_source(mini: LoadedModel) -> None:
     frames = moving(40)
     back = decoded(coded(frames, mini, budget="all", qp=8), mini)
     error = np.mean((back.astype(float) - frames) ** 2)
     assert -10 * np.log10(error / 255**2) > 30
 
 
-def test_dropped_frames_of_mini_follow_the_source(mini: Loaded) -> None:
+def test_dropped_frames_of_mini_follow_the_source(mini: LoadedModel) -> None:
     frames = moving(32)
     back = decoded(coded(frames, mini, budget="8", qp=16), mini)
     held = np.repeat(frames[:1], 32, axis=0)
     assert np.mean((back.astype(float) - frames) ** 2) < np.mean((held.astype(float) - frames) ** 2)
 
 
-def test_the_same_input_gives_the_same_bytes(mini: Loaded) -> None:
+def test_the_same_input_gives_the_same_bytes(mini: LoadedModel) -> None:
     frames = moving(35)
     for budget, refine in (("8", None), ("bernoulli", 0), ("threshold", 0)):
         options = {"budget": budget, "refine": refine}
         assert coded(frames, mini, **options) == coded(frames, mini, **options)
 
 
-def test_size_depends_on_what_is_kept(mini: Loaded) -> None:
+def test_size_depends_on_what_is_kept(mini: LoadedModel) -> None:
     frames = moving(32)
     sizes = [len(coded(frames, mini, budget=b, refine=0)) for b in ("2", "8", "all")]
     assert sizes == sorted(sizes)
     assert sizes[0] * 1.5 < sizes[2], "all frames: what has moved is expected, and cheap"
 
 
-def test_pixels_are_rounded_not_cut(flat: Loaded) -> None:
+def test_pixels_are_rounded_not_cut(flat: LoadedModel) -> None:
     grey = np.full((1, 16, 16, 3), 200, np.uint8)  # decodes to 803/1024 · 255 = 199.96: truncation would give 199
     assert decoded(coded(grey, flat, budget="all", qp=0), flat).mean() == 200
 
@@ -102,34 +102,34 @@ def test_a_model_without_steps_gets_measured_ones() -> None:
     assert decoded(data, loaded).shape == frames.shape
 
 
-def test_rates_are_kept_exactly(flat: Loaded) -> None:
+def test_rates_are_kept_exactly(flat: LoadedModel) -> None:
     # Fault: rates always 30 frames/s.
     data = coded(moving(3), flat, rate=24000 / 1001)
     decoder = Decoder(io.BytesIO(data), lambda _: flat)
     assert (decoder.preamble.header.rate.num, decoder.preamble.header.rate.den) == (24000, 1001)
 
 
-def test_a_model_that_is_not_known_is_asked_for_by_name(flat: Loaded) -> None:
+def test_a_model_that_is_not_known_is_asked_for_by_name(flat: LoadedModel) -> None:
     with pytest.raises(ModelError, match=r"needs model 'flat'.*--model FILE"):
         list(dfc.decode(coded(moving(2), flat)))
 
 
-def test_one_loaded_model_decodes_many_files_of_its_own(flat: Loaded, mini: Loaded) -> None:
+def test_one_loaded_model_decodes_many_files_of_its_own(flat: LoadedModel, mini: LoadedModel) -> None:
     for count in (2, 3):
         assert len(list(dfc.decode(coded(moving(count), flat), model=flat))) == count
     with pytest.raises(ModelError, match=r"needs model 'flat'.*but 'mini'"):
         dfc.decode(coded(moving(2), flat), model=mini)
 
 
-def test_a_name_in_a_file_is_never_opened_as_a_path(flat: Loaded, tmp_path: Path) -> None:
+def test_a_name_in_a_file_is_never_opened_as_a_path(flat: LoadedModel, tmp_path: Path) -> None:
     (tmp_path / "evil.pt").write_bytes(b"not a model")
-    named = Loaded(flat.model, ModelId(str(tmp_path / "evil.pt"), bytes(32)), flat.device)
+    named = LoadedModel(flat.model, ModelId(str(tmp_path / "evil.pt"), bytes(32)), flat.device)
     with pytest.raises(ModelError, match="does not know by name"):
         dfc.decode(coded(moving(2), named))
 
 
-def test_another_fingerprint_is_refused(mini: Loaded) -> None:
-    other = Loaded(mini.model, ModelId("mini", bytes(32), mini.identity.config), mini.device)
+def test_another_fingerprint_is_refused(mini: LoadedModel) -> None:
+    other = LoadedModel(mini.model, ModelId("mini", bytes(32), mini.identity.config), mini.device)
     with pytest.raises(ModelError, match="other weights of the same name"):
         dfc.decode(coded(moving(2), other))
 
@@ -144,17 +144,17 @@ def test_another_fingerprint_is_refused(mini: Loaded) -> None:
         [],
     ],
 )
-def test_arrays_of_another_form_are_refused(frames: object, flat: Loaded) -> None:
+def test_arrays_of_another_form_are_refused(frames: object, flat: LoadedModel) -> None:
     with pytest.raises(UsageError):
         dfc.encode(frames, io.BytesIO(), model=flat)  # type: ignore[arg-type]
 
 
-def test_qp_out_of_range_is_refused(flat: Loaded) -> None:
+def test_qp_out_of_range_is_refused(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="63"):
         coded(moving(1), flat, qp=64)
 
 
-def test_absurd_steps_give_pixels_without_a_warning(flat: Loaded, recwarn: pytest.WarningsRecorder) -> None:
+def test_absurd_steps_give_pixels_without_a_warning(flat: LoadedModel, recwarn: pytest.WarningsRecorder) -> None:
     class Absurd(type(flat.model)):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -164,13 +164,13 @@ def test_absurd_steps_give_pixels_without_a_warning(flat: Loaded, recwarn: pytes
             out = super().encode(video, qp, valid)
             return type(out)(out.latents * 3e38, out.importance)
 
-    loaded = Loaded(Absurd(), flat.identity, flat.device)
+    loaded = LoadedModel(Absurd(), flat.identity, flat.device)
     assert decoded(coded(moving(2), loaded, qp=40), loaded).shape == (2, 48, 64, 3)
     assert not recwarn.list
 
 
 @pytest.mark.parametrize("rate", [0, -25, float("nan"), float("inf"), 1e-10, 1e12, "fast"])
-def test_a_rate_that_is_none_is_refused(rate: float, flat: Loaded) -> None:
+def test_a_rate_that_is_none_is_refused(rate: float, flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="out of range: give frames per second"):
         coded(moving(2), flat, rate=rate)
 
@@ -184,12 +184,12 @@ def test_a_rate_that_is_none_is_refused(rate: float, flat: Loaded) -> None:
         (None, "source of type NoneType"),
     ],
 )
-def test_what_is_no_picture_is_refused(source: Any, says: str, flat: Loaded) -> None:
+def test_what_is_no_picture_is_refused(source: Any, says: str, flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match=says):
         coded(source, flat)
 
 
-def test_a_decoder_gives_its_frames_once(flat: Loaded, tmp_path: Path) -> None:
+def test_a_decoder_gives_its_frames_once(flat: LoadedModel, tmp_path: Path) -> None:
     (tmp_path / "a.dfc").write_bytes(coded(moving(3), flat))
     with (tmp_path / "a.dfc").open("rb") as stream:
         decoder = Decoder(stream, lambda _: flat, close=True)

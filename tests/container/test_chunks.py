@@ -13,7 +13,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dfccodec.container import chunks
-from dfccodec.container.chunks import KNOWN, SIGNATURE, Chunk, Damage, Source, pack_chunk, read_signature, walk
+from dfccodec.container.chunks import (
+    KNOWN,
+    SIGNATURE,
+    Chunk,
+    Damage,
+    LookaheadReader,
+    iter_chunks,
+    pack_chunk,
+    read_signature,
+)
 from dfccodec.errors import DamagedError, NotDfcError
 from dfccodec.limits import MAX_CHUNK
 
@@ -33,7 +42,7 @@ class Dribble(io.RawIOBase):
 
 
 def walked(data: bytes) -> list[Chunk | Damage]:
-    return list(walk(Source(io.BytesIO(data))))
+    return list(iter_chunks(LookaheadReader(io.BytesIO(data))))
 
 
 def whole(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -43,7 +52,7 @@ def whole(data: bytes) -> list[tuple[bytes, bytes]]:
 @given(FILES, st.integers(1, 50))
 def test_chunks_come_back_from_a_pipe(rows: list[tuple[bytes, bytes]], piece: int) -> None:
     data = b"".join(pack_chunk(*row) for row in rows)
-    items = list(walk(Source(Dribble(data, piece))))  # type: ignore[arg-type]
+    items = list(iter_chunks(LookaheadReader(Dribble(data, piece))))  # type: ignore[arg-type]
     assert [(i.type, i.payload) for i in items if isinstance(i, Chunk)] == rows
     assert [item.offset for item in items] == [sum(len(r[1]) + 12 for r in rows[:n]) for n in range(len(rows))]
     assert sum(item.size for item in items) == len(data)
@@ -69,7 +78,7 @@ def test_too_long_a_payload_is_not_written() -> None:
 
 
 def test_signature_is_consumed() -> None:
-    source = Source(io.BytesIO(SIGNATURE + b"HEAD"))
+    source = LookaheadReader(io.BytesIO(SIGNATURE + b"HEAD"))
     read_signature(source)
     assert (source.offset, source.peek(0, 4)) == (8, b"HEAD")
 
@@ -86,7 +95,7 @@ def test_signature_is_consumed() -> None:
 )
 def test_other_signatures_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(NotDfcError, match=message):
-        read_signature(Source(io.BytesIO(data)))
+        read_signature(LookaheadReader(io.BytesIO(data)))
 
 
 @given(FILES, st.data())
@@ -171,7 +180,7 @@ def test_a_false_length_allocates_what_is_there() -> None:
             Counting.most = max(Counting.most, count or 0)
             return super().read(count)
 
-    (item,) = walk(Source(Counting(b"CLIP" + struct.pack("<I", MAX_CHUNK) + bytes(100))))
+    (item,) = iter_chunks(LookaheadReader(Counting(b"CLIP" + struct.pack("<I", MAX_CHUNK) + bytes(100))))
     assert isinstance(item, Damage)
     assert Counting.most <= 1 << 20
 

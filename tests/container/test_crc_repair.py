@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfccodec.container.chunks import KNOWN, Chunk, Damage, pack_chunk
-from dfccodec.container.crc_repair import MAX_BIT, MAX_BYTE, mend
+from dfccodec.container.crc_repair import MAX_BIT, MAX_BYTE, repair_chunk
 
 
 def mended(data: bytes, offset: int = 100) -> Chunk | None:
-    found = mend(Damage(offset, len(data), "", data=data))
+    found = repair_chunk(Damage(offset, len(data), "", data=data))
     return found[0] if found else None
 
 
@@ -26,7 +26,7 @@ def test_any_one_byte_is_put_right(kind: bytes, payload: bytes, data: st.DataObj
     place = data.draw(st.integers(0, len(good) - 1))
     bad = bytearray(good)
     bad[place] ^= data.draw(st.integers(1, 255))
-    found = mend(Damage(1000, len(bad), "", data=bytes(bad)))
+    found = repair_chunk(Damage(1000, len(bad), "", data=bytes(bad)))
     assert found is not None
     assert found[0] == Chunk(kind, payload, 1000)
     if 8 <= place < len(good) - 4:

@@ -14,12 +14,12 @@ import pytest
 from support import moving
 
 import dfccodec as dfc
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.errors import DamagedError, InputError, NotDfcError, UsageError
 
 
 @pytest.fixture
-def path(tmp_path: Path, flat: Loaded) -> Path:
+def path(tmp_path: Path, flat: LoadedModel) -> Path:
     target = tmp_path / "a.dfc"
     dfc.encode(moving(70), target, budget="4", model=flat)
     return target

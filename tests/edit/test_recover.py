@@ -13,7 +13,7 @@ from support import flat_model, moving, write_av
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.chunks import pack_chunk
 from dfccodec.container.pack import pack_clip
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
@@ -60,7 +60,7 @@ def test_a_sound_file_comes_out_whole() -> None:
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_a_lost_clip_is_a_gap_in_time(number: int, flat: Loaded) -> None:
+def test_a_lost_clip_is_a_gap_in_time(number: int, flat: LoadedModel) -> None:
     data, found = recovered(destroyed(SOUND, number))
     lost = CLIPS[number].clip
     assert [(p.first, p.count) for p in found.lost] == [(lost.first_frame, lost.frames)]
@@ -135,7 +135,7 @@ def test_integers_that_do_not_decode_cost_their_clip() -> None:
     assert found.faults[0].offset == CLIPS[1].offset
 
 
-def test_sound_stays_in_step_and_unknown_chunks_stay(tmp_path: object, flat: Loaded) -> None:
+def test_sound_stays_in_step_and_unknown_chunks_stay(tmp_path: object, flat: LoadedModel) -> None:
     source, out = write_av(tmp_path / "in.mkv", moving(100, 16, 32), ["aac", "libopus"], "subrip"), io.BytesIO()  # type: ignore[operator]
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     old = list(StreamReader(io.BytesIO(out.getvalue())))
@@ -151,7 +151,7 @@ def test_sound_stays_in_step_and_unknown_chunks_stay(tmp_path: object, flat: Loa
     assert b"note" in recovered(kept)[0]
 
 
-def test_packets_without_their_stream_are_named_and_left_out(tmp_path: object, flat: Loaded) -> None:
+def test_packets_without_their_stream_are_named_and_left_out(tmp_path: object, flat: LoadedModel) -> None:
     source, out = write_av(tmp_path / "in.mkv", moving(40, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     place = out.getvalue().index(b"strm")
@@ -202,7 +202,7 @@ def test_motion_and_range_coding_survive() -> None:
     assert [c.fill_payload for c in clips(data)] == [places[n].clip.fill_payload for n in (0, 2)]
 
 
-def test_lost_sound_is_counted(tmp_path: object, flat: Loaded) -> None:
+def test_lost_sound_is_counted(tmp_path: object, flat: LoadedModel) -> None:
     source, out = write_av(tmp_path / "in.mkv", moving(60, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     data = out.getvalue()
@@ -217,8 +217,8 @@ def test_lost_sound_is_counted(tmp_path: object, flat: Loaded) -> None:
         decoder = Decoder(io.BytesIO(bad), lambda _: flat, conceal=True)
         list(decoder)
         assert decoder.lost_tracks == found.lost_tracks
-        assert decoder.ended
-        return found.lost_tracks.bytes, found.lost_tracks.maybe
+        assert decoder.reached_end
+        return found.lost_tracks.bytes, found.lost_tracks.unattributed
 
     assert lost(place + 100, 2000) == (size, 0)
     assert lost(clip + 40, 30) == (0, 0)
@@ -228,7 +228,7 @@ def test_lost_sound_is_counted(tmp_path: object, flat: Loaded) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"junk", b"\xdfDFC" + bytes(10), bytes(70000)])
-def test_a_file_that_begins_later_is_recovered(junk: bytes, flat: Loaded) -> None:
+def test_a_file_that_begins_later_is_recovered(junk: bytes, flat: LoadedModel) -> None:
     data, found = recovered(junk + SOUND)
     assert data == recovered(SOUND)[0]
     assert (found.faults[0].offset, found.faults[0].size, found.lost) == (0, len(junk), [])

@@ -11,7 +11,7 @@ from support import flat_model, moving, write_av
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import Coding, Packet, StreamInfo
 from dfccodec.entropy.latent_coding import decode_clip_integers
@@ -29,7 +29,7 @@ def clips(data: bytes) -> list[tuple[list[int], np.ndarray]]:
     ]
 
 
-def encoded(frames: np.ndarray, loaded: Loaded, budget: str) -> bytes:
+def encoded(frames: np.ndarray, loaded: LoadedModel, budget: str) -> bytes:
     out = io.BytesIO()
     dfc.encode(frames, out, budget=budget, model=loaded, refine=0)
     return out.getvalue()
@@ -42,7 +42,7 @@ def trimmed(data: bytes, **options: object) -> bytes:
     return out.getvalue()
 
 
-def test_trimming_a_whole_file_to_a_quarter_equals_encoding_to_it(mini: Loaded) -> None:
+def test_trimming_a_whole_file_to_a_quarter_equals_encoding_to_it(mini: LoadedModel) -> None:
     frames = moving(70)
     small = trimmed(encoded(frames, mini, "all"), budget=Budget.parse("8"))
     for (a, x), (b, y) in zip(clips(small), clips(encoded(frames, mini, "8")), strict=True):
@@ -52,7 +52,7 @@ def test_trimming_a_whole_file_to_a_quarter_equals_encoding_to_it(mini: Loaded) 
 
 
 @pytest.mark.parametrize("budget", ["4", "1", "10%"])
-def test_trimming_keeps_the_latents_of_what_stays(budget: str, mini: Loaded) -> None:
+def test_trimming_keeps_the_latents_of_what_stays(budget: str, mini: LoadedModel) -> None:
     frames = moving(70)
     data = encoded(frames, mini, "16")
     whole, small = clips(data), clips(trimmed(data, budget=Budget.parse(budget)))
@@ -64,14 +64,14 @@ def test_trimming_keeps_the_latents_of_what_stays(budget: str, mini: Loaded) -> 
 
 
 @pytest.mark.parametrize("coding", ["range", "zstd"])
-def test_the_coding_of_the_file_is_kept(coding: str, flat: Loaded) -> None:
+def test_the_coding_of_the_file_is_kept(coding: str, flat: LoadedModel) -> None:
     out = io.BytesIO()
     dfc.encode(moving(40), out, budget="8", model=flat, coding=coding)
     small = StreamReader(io.BytesIO(trimmed(out.getvalue(), budget=Budget.parse("2"))))
     assert {Coding(i.clip.coding).name for i in small if isinstance(i, ClipAt)} == {coding.upper()}
 
 
-def test_the_inter_coding_is_searched_anew_for_what_stays(mini: Loaded) -> None:
+def test_the_inter_coding_is_searched_anew_for_what_stays(mini: LoadedModel) -> None:
     out = io.BytesIO()
     dfc.encode(moving(20), out, budget="16", model=mini, fill="token", refine=0)
     small = trimmed(out.getvalue(), budget=Budget.parse("4"))
@@ -80,14 +80,14 @@ def test_the_inter_coding_is_searched_anew_for_what_stays(mini: Loaded) -> None:
     assert (same == values[[kept.index(frame) for frame in left]]).all()
 
 
-def test_a_larger_budget_changes_nothing_but_the_tool(flat: Loaded) -> None:
+def test_a_larger_budget_changes_nothing_but_the_tool(flat: LoadedModel) -> None:
     data = encoded(moving(40), flat, "4")
     same = trimmed(data, budget=Budget.parse("all"))
     assert [a for a, _ in clips(same)] == [a for a, _ in clips(data)]
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 5), (10, 40), (31, 33), (64, None), (69, 70), (5, 6)])
-def test_a_range_decodes_to_its_frames(start: int, end: int | None, flat: Loaded) -> None:
+def test_a_range_decodes_to_its_frames(start: int, end: int | None, flat: LoadedModel) -> None:
     data = encoded(moving(70), flat, "3")
     part = trimmed(data, start=start, end=end)
     decoder = Decoder(io.BytesIO(part), lambda _: flat)
@@ -96,12 +96,12 @@ def test_a_range_decodes_to_its_frames(start: int, end: int | None, flat: Loaded
     assert all(kept for kept, _ in clips(part))
 
 
-def test_an_empty_range_is_refused(flat: Loaded) -> None:
+def test_an_empty_range_is_refused(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="range"):
         dfc.trim(io.BytesIO(encoded(moving(5), flat, "2")), io.BytesIO(), start=5)
 
 
-def test_a_damaged_file_is_refused(flat: Loaded) -> None:
+def test_a_damaged_file_is_refused(flat: LoadedModel) -> None:
     data = bytearray(encoded(moving(5), flat, "2"))
     data[-60] ^= 1
     with pytest.raises(DamagedError):
@@ -156,7 +156,7 @@ def test_a_subtitle_that_straddles_the_range_begins_with_it(sounding: bytes) -> 
     assert packets(trimmed(sounding, start=40))[1] == []
 
 
-def test_a_range_of_a_trimmed_file_sounds_as_the_range_decoded(sounding: bytes, flat: Loaded) -> None:
+def test_a_range_of_a_trimmed_file_sounds_as_the_range_decoded(sounding: bytes, flat: LoadedModel) -> None:
     class Heard:
         def __init__(self) -> None:
             self.found: list[bytes] = []

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dfccodec.entropy.bit_costs import prices
+from dfccodec.entropy.bit_costs import bit_costs
 from dfccodec.entropy.rans import encode_range, ideal_bits
 
 
@@ -13,7 +13,7 @@ def some(scale: float, shape: tuple[int, ...] = (3, 1, 6, 7, 20)) -> np.ndarray:
 def test_the_price_of_what_stands_there_is_what_it_costs() -> None:
     for scale in (0.3, 3.0, 400.0):
         values = some(scale)
-        whole = float(prices(values, values)[0].sum())
+        whole = float(bit_costs(values, values)[0].sum())
         means = ideal_bits(values) - whole  # of the 20 channels, at the head of a clip
         assert 0 < means < 20 * 12
         assert abs(8 * len(encode_range(values)) - whole) < 64 + 20 * 12
@@ -21,15 +21,22 @@ def test_the_price_of_what_stands_there_is_what_it_costs() -> None:
 
 def test_the_upper_price_is_that_of_one_more() -> None:
     values, low = some(2.0), some(2.0) - 1
-    assert np.array_equal(prices(values, low)[1], prices(values, low + 1)[0])
+    assert np.array_equal(bit_costs(values, low)[1], bit_costs(values, low + 1)[0])
 
 
 def test_common_integers_are_cheap() -> None:
     values = np.zeros((2, 1, 8, 8, 12), np.int16)
-    zero, one = prices(values, values)
+    zero, one = bit_costs(values, values)
     assert zero[1].mean() < 0.1
     assert one[1].mean() > 3
 
 
 def test_nothing_costs_nothing() -> None:
-    assert prices(np.zeros((0, 1, 2, 2, 4), np.int16), np.zeros((0, 1, 2, 2, 4), np.int16)).shape == (2, 0, 1, 2, 2, 4)
+    assert bit_costs(np.zeros((0, 1, 2, 2, 4), np.int16), np.zeros((0, 1, 2, 2, 4), np.int16)).shape == (
+        2,
+        0,
+        1,
+        2,
+        2,
+        4,
+    )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dfccodec.entropy import context_model, context_tables, rans
-from dfccodec.entropy.rans import check_range_claim, decode_range, encode_range, ideal_bits
+from dfccodec.entropy.rans import check_declared_size, decode_range, encode_range, ideal_bits
 from dfccodec.entropy.zstd_coding import encode_latents
 from dfccodec.errors import DamagedError, DfcError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
@@ -108,17 +108,17 @@ def test_constriction_codes_with_exactly_the_frequencies_it_is_given(draw: st.Da
     """Frequencies of any skew that sum to 2^24; symbols rare and common; words equal to plain Python's."""
     weights = draw.draw(hnp.arrays(np.int64, 33, elements=st.integers(0, 3) | st.integers(0, 1 << 34)))
     weights[16] += 1
-    spare = (1 << 24) - 33 * context_tables.FLOOR
-    frequencies = weights * spare // weights.sum() + context_tables.FLOOR
+    spare = (1 << 24) - 33 * context_tables.MIN_FREQUENCY
+    frequencies = weights * spare // weights.sum() + context_tables.MIN_FREQUENCY
     frequencies[16] += (1 << 24) - frequencies.sum()
     symbols = draw.draw(hnp.arrays(np.int32, st.integers(1, 60), elements=st.integers(0, 32)))
     bits = draw.draw(st.integers(1, 15))
     raw = symbols % (1 << bits)
 
-    ours = rans._coder(np.array([context_tables.START], np.uint32))
+    ours = rans._coder(np.array([context_tables.INITIAL_STATE], np.uint32))
     ours.encode_reverse(raw, rans._uniform(1 << bits))
     ours.encode_reverse(symbols, rans._tables(frequencies[None])[0])
-    plain = PlainCoder(context_tables.START)
+    plain = PlainCoder(context_tables.INITIAL_STATE)
     left = np.cumsum(frequencies) - frequencies
     for value in raw[::-1].tolist():
         plain.put(value << 24 - bits, 1 << 24 - bits)
@@ -128,14 +128,14 @@ def test_constriction_codes_with_exactly_the_frequencies_it_is_given(draw: st.Da
 
 
 def test_frequencies_are_positive_and_complete_whatever_was_counted() -> None:
-    statistics = rans.Statistics(context_tables.first_counts())
-    assert (statistics.counts.sum(axis=1) == context_tables.PRIOR).all()
+    statistics = rans.FrequencyModel(context_tables.initial_counts())
+    assert (statistics.counts.sum(axis=1) == context_tables.INITIAL_TOTAL).all()
     statistics.counts[5] = 0
-    statistics.counts[5, 0] = 32 * MAX_CLIP_VALUES + context_tables.PRIOR
+    statistics.counts[5, 0] = 32 * MAX_CLIP_VALUES + context_tables.INITIAL_TOTAL
     frequencies = statistics.frequencies(np.arange(context_tables.CONTEXTS))
     assert (frequencies.sum(axis=1) == 1 << 24).all()
-    assert frequencies.min() >= context_tables.FLOOR
-    assert frequencies.max() <= (1 << 24) - 32 * context_tables.FLOOR
+    assert frequencies.min() >= context_tables.MIN_FREQUENCY
+    assert frequencies.max() <= (1 << 24) - 32 * context_tables.MIN_FREQUENCY
 
 
 def test_nothing_is_left_to_the_coder_beyond_a_thousandth() -> None:
@@ -160,16 +160,16 @@ def test_no_content_expands_beyond_the_limit() -> None:
         values = np.full((1, *cells, 1), value, np.int16)
         data = encode_range(values)
         assert 2 * values.size <= MAX_EXPANSION * len(data), (value, cells)
-        check_range_claim(data, 1, cells, 1)
+        check_declared_size(data, 1, cells, 1)
     zeros = np.zeros((8, 1, 700, 700, 1), np.int16)
     assert 5000 < zeros.size / len(encode_range(zeros)) < MAX_EXPANSION / 2
 
 
 def test_the_state_grows_with_every_symbol() -> None:
     """The proof of SPEC.md 12.1 in numbers: the likeliest symbol, wherever it stands in its table."""
-    most = (1 << 24) - 32 * context_tables.FLOOR
-    for left in (0, 32 * context_tables.FLOOR):
-        coder, count = PlainCoder(context_tables.START), 0
+    most = (1 << 24) - 32 * context_tables.MIN_FREQUENCY
+    for left in (0, 32 * context_tables.MIN_FREQUENCY):
+        coder, count = PlainCoder(context_tables.INITIAL_STATE), 0
         while len(coder.words) < 3:
             before, words = coder.state, len(coder.words)
             coder.put(left, most)
@@ -201,10 +201,10 @@ def test_what_no_writer_makes_is_damage(edit: object, message: str) -> None:
 
 def test_claims_over_the_limits_are_refused_unread() -> None:
     with pytest.raises(LimitError, match="over the limit of 268435456"):
-        check_range_claim(b"\1\1\1\1", 1, (1, MAX_CLIP_VALUES, 1), 2)
+        check_declared_size(b"\1\1\1\1", 1, (1, MAX_CLIP_VALUES, 1), 2)
     with pytest.raises(LimitError, match="more than a coder can make"):
-        check_range_claim(b"\1\1\1\1", 1, (1, 65537, 1), 1)
-    check_range_claim(b"\1\1\1\1", 1, (1, 65536, 1), 1)
+        check_declared_size(b"\1\1\1\1", 1, (1, 65537, 1), 1)
+    check_declared_size(b"\1\1\1\1", 1, (1, 65536, 1), 1)
 
 
 @settings(max_examples=300, deadline=None)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dfccodec.entropy import zstd_coding
-from dfccodec.entropy.zstd_coding import check_claim, decode_latents, encode_latents, raw_size
+from dfccodec.entropy.zstd_coding import check_declared_size, decode_latents, encode_latents, raw_size
 from dfccodec.errors import DamagedError, DfcError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
 
@@ -36,7 +36,7 @@ def test_any_integers_come_back(values: np.ndarray, level: int) -> None:
     back = decoded(data, values, planes)
     assert back.dtype == np.int16
     np.testing.assert_array_equal(back, values)
-    assert check_claim(data, values.shape[0], values.shape[1:4], values.shape[4], planes) == raw_size(
+    assert check_declared_size(data, values.shape[0], values.shape[1:4], values.shape[4], planes) == raw_size(
         values.shape[0], values.shape[1:4], values.shape[4], planes
     )
 
@@ -132,13 +132,13 @@ def test_a_window_over_the_limit_is_refused() -> None:
 
 def test_claims_over_the_limits_are_refused_unread() -> None:
     with pytest.raises(LimitError, match="over the limit of 268435456 integers"):
-        check_claim(b"", 1, (1, MAX_CLIP_VALUES, 1), 2, 1)
+        check_declared_size(b"", 1, (1, MAX_CLIP_VALUES, 1), 2, 1)
     data = coded(RAW)
     most = MAX_EXPANSION * len(data) - 1
     with pytest.raises(LimitError, match="more than 32768 times"):
-        check_claim(data, 1, (1, 1, most + 1), 1, 1)
+        check_declared_size(data, 1, (1, 1, most + 1), 1, 1)
     with pytest.raises(DamagedError, match="declares 4 bytes"):  # inside the limit: judged by the frame
-        check_claim(data, 1, (1, 1, most), 1, 1)
+        check_declared_size(data, 1, (1, 1, most), 1, 1)
 
 
 def test_the_figure_of_the_security_section() -> None:
@@ -149,7 +149,7 @@ def test_the_figure_of_the_security_section() -> None:
     assert len(frame) == 841
     assert len(zstandard.ZstdDecompressor().decompress(frame)) == blocks << 17
     assert (blocks << 17) / len(frame) < MAX_EXPANSION
-    assert check_claim(frame, 1, (1, 1, (blocks << 17) - 1), 1, 1) == blocks << 17
+    assert check_declared_size(frame, 1, (1, 1, (blocks << 17) - 1), 1, 1) == blocks << 17
 
 
 @settings(max_examples=300, deadline=None)

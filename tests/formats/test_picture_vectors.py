@@ -11,7 +11,7 @@ from vectors import VECTORS
 
 from dfccodec.codec import fill
 from dfccodec.codec.clip.tiles import join
-from dfccodec.codec.motion.blocks import Decisions, Sides
+from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Fill, Header, Ratio
 
@@ -50,8 +50,8 @@ def test_motion() -> None:
     samples = np.array(v["samples"], np.float32).reshape(v["frames"], v["height"], v["width"], 3).clip(0, 256) / 256
     kept = np.isin(np.arange(v["frames"]), v["kept"])
     blocks = np.array(v["decisions"], np.int16).reshape(v["frames"] - len(v["kept"]), 2, 3, 5)
-    composer = Composer(Decisions(Sides.of(kept), blocks))
+    composer = Composer(MotionField(References.of(kept), blocks))
     for frame in v["kept"]:
-        composer.know(frame, samples[frame])
-    made = [composer.painted(int(frame), samples[frame]) for frame in np.flatnonzero(~kept)]
+        composer.add_reference(frame, samples[frame])
+    made = [composer.reconstruct(int(frame), samples[frame]) for frame in np.flatnonzero(~kept)]
     assert np.abs(to_bytes(np.stack(made)).ravel() - v["pictures"]).max() <= 1

@@ -17,7 +17,7 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.container.records import Header, Ratio
 from dfccodec.errors import UsageError
 from dfccodec.media.input.source import VideoSource
-from dfccodec.media.output.conversion import Shape
+from dfccodec.media.output.conversion import OutputConversion
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.media.scale import aspect_after, fitted, parse_size
 
@@ -161,6 +161,6 @@ def test_scaled_before_and_back_after(tmp_path: Path) -> None:
     decoder = Decoder(out, lambda p: flat_model())
     assert dict(decoder.preamble.tool)["source_size"] == "128x96"
     assert decoder.preamble.header.pixel_aspect == Ratio(4, 3)
-    shape = Shape(decoder.preamble, size="source")
+    shape = OutputConversion(decoder.preamble, size="source")
     assert (shape.header.width, shape.header.height, shape.header.pixel_aspect) == (128, 96, Ratio(1, 1))
     assert [p.rgb.shape for p in shape.shaped(decoder)] == [(96, 128, 3)] * 3

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfccodec.models.importance import best_choice, clip_importance, gap_costs, removal_costs, removal_order
+from dfccodec.models.importance import clip_importance, gap_costs, optimal_selection, removal_costs, removal_order
 
 
 def brute(latents: np.ndarray, a: int, b: int) -> float:
@@ -51,7 +51,7 @@ def test_the_best_choice_is_the_best_of_all(frames: int, seed: int, data: st.Dat
     having[data.draw(st.lists(st.integers(0, frames - 1), max_size=count))] = True
     within = having.copy()
     within[data.draw(st.permutations(range(frames)))[: data.draw(st.integers(count, frames))]] = True
-    chosen = best_choice(cost, count, having, within)
+    chosen = optimal_selection(cost, count, having, within)
     assert chosen.sum() == count
     assert not (having & ~chosen).any()
     assert not (chosen & ~within).any()
@@ -71,7 +71,7 @@ def test_the_order_goes_through_the_best_choice(frames: int, seed: int, data: st
     assert sorted(order) == list(range(frames))
     top = np.zeros(frames, bool)
     top[order[frames - anchor :]] = True
-    assert (top == best_choice(cost, anchor)).all()
+    assert (top == optimal_selection(cost, anchor)).all()
     price = removal_costs(cost, order)
     assert (np.diff(price[order]) >= 0).all()
 

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.entropy.zstd_coding import encode_latents
 from dfccodec.errors import ModelError
-from dfccodec.models.interface import LatentModel, gradient_at_once
+from dfccodec.models.interface import LatentModel, gradient_whole_clip
 from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
 
 
-def test_satisfies_the_contract(mini: Loaded) -> None:
+def test_satisfies_the_contract(mini: LoadedModel) -> None:
     assert isinstance(mini.model, LatentModel)
     assert (mini.model.channels, mini.model.patch, mini.model.tile) == (96, 16, 0)
 
@@ -82,8 +82,8 @@ def test_a_dropped_frame_does_not_depend_on_which_others_are_decoded() -> None:
     with torch.inference_mode():
         every = Slots.of(kept)
         one = Slots.of(kept, wanted=np.array([2]))
-        a = model.features(model.fill(z, every), every, qp)[:, every.at == 2]
-        b = model.features(model.fill(z, one), one, qp)[:, one.at == 2]
+        a = model.features(model.fill(z, every), every, qp)[:, every.frame_index == 2]
+        b = model.features(model.fill(z, one), one, qp)[:, one.frame_index == 2]
     assert torch.allclose(a, b, atol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_time_attention_in_bands_is_time_attention(monkeypatch: pytest.MonkeyPat
         assert torch.equal(attention(x, at, 0), x)
 
 
-def test_never_below_its_linear_code(mini: Loaded) -> None:
+def test_never_below_its_linear_code(mini: LoadedModel) -> None:
     # The floor: a trained branch that hurts is a broken model (see shared/floor.md, first attempt).
     from support import DATA
 
@@ -129,7 +129,7 @@ def _cost(values: torch.Tensor, error: torch.Tensor, step: float) -> float:
     return float(error.square().sum()) + np.log(2) / 6 * step**2 * 8 * len(data)
 
 
-def test_any_size_and_length(mini: Loaded) -> None:
+def test_any_size_and_length(mini: LoadedModel) -> None:
     video = np.random.default_rng(0).integers(0, 256, (3, 32, 80, 3)).astype(np.uint8)
     latents, importance = mini.encode(video, 24)
     assert latents.shape == (3, 10, 96)
@@ -139,7 +139,7 @@ def test_any_size_and_length(mini: Loaded) -> None:
     assert mini.decode(latents, np.zeros(3, bool), 32, 80, 24).shape == video.shape  # readers accept zero kept
 
 
-def test_frames_that_will_be_kept_are_finished(mini: Loaded) -> None:
+def test_frames_that_will_be_kept_are_finished(mini: LoadedModel) -> None:
     video = np.random.default_rng(0).integers(0, 256, (6, 32, 48, 3)).astype(np.uint8)
     every, _ = mini.encode(video, 24)
     some, importance = mini.encode(video, 24, keep=2)
@@ -148,7 +148,7 @@ def test_frames_that_will_be_kept_are_finished(mini: Loaded) -> None:
     assert not np.allclose(some, every)
 
 
-def test_what_stands_in_dropped_slots_is_ignored(mini: Loaded) -> None:
+def test_what_stands_in_dropped_slots_is_ignored(mini: LoadedModel) -> None:
     latents = np.random.default_rng(0).normal(size=(4, 4, 96)).astype(np.float32)
     kept = np.array([True, False, False, True])
     other = latents.copy()
@@ -159,12 +159,12 @@ def test_what_stands_in_dropped_slots_is_ignored(mini: Loaded) -> None:
 
 @pytest.mark.parametrize("at_once", [0, 1 << 13])
 def test_the_gradient_frame_by_frame_is_that_of_the_clip(
-    at_once: int, mini: Loaded, monkeypatch: pytest.MonkeyPatch
+    at_once: int, mini: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is made again for a gradient, a band or a few frames at a time, rather than held, is the same."""
-    monkeypatch.setattr("dfccodec.models.mini._AT_ONCE", at_once)
+    monkeypatch.setattr("dfccodec.models.mini._CHECKPOINT_ABOVE_TOKENS", at_once)
     monkeypatch.setattr("dfccodec.models.mini_layers._BAND", 9)
-    monkeypatch.setattr("dfccodec.models.mini._FEW", 2)
+    monkeypatch.setattr("dfccodec.models.mini._CHUNK_FRAMES", 2)
     latents = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32))
     kept = torch.tensor([True, False, True, True])
     shown = []
@@ -177,7 +177,7 @@ def test_the_gradient_frame_by_frame_is_that_of_the_clip(
     assert shown == [0, 2, 3]
     assert not latents.requires_grad
     assert torch.equal(each[1], torch.zeros(6, 96))
-    assert torch.allclose(gradient_at_once(mini.model, latents, kept, 32, 48, 24, judge), each, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(gradient_whole_clip(mini.model, latents, kept, 32, 48, 24, judge), each, rtol=1e-4, atol=1e-5)
     # Of a plain graph, with nothing made again.
     plain = latents.clone().requires_grad_()
     slots, qp = Slots.of(kept.numpy(), np.zeros(0, np.int64)), torch.tensor([24])

@@ -12,7 +12,7 @@ from support import flat_model, moving
 
 import dfccodec as dfc
 from dfccodec.errors import UsageError
-from dfccodec.runtime.atomic_output import replacing, settled
+from dfccodec.runtime.atomic_output import replacing, resolve_target
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, pipes and modes are those of POSIX")
 
@@ -80,7 +80,7 @@ def test_a_pipe_is_not_replaced(make: object, tmp_path: Path) -> None:
 
 def test_a_device_is_not_replaced() -> None:
     with pytest.raises(UsageError, match="device"):
-        settled(Path(os.devnull))
+        resolve_target(Path(os.devnull))
 
 
 @WAYS

@@ -4,13 +4,13 @@ import threading
 
 import pytest
 
-from dfccodec.runtime.batched_executor import AT_ONCE, Together
+from dfccodec.runtime.batched_executor import MAX_PENDING_BYTES, BatchedExecutor
 
 
-@pytest.mark.parametrize("size", [AT_ONCE, AT_ONCE // 3])
+@pytest.mark.parametrize("size", [MAX_PENDING_BYTES, MAX_PENDING_BYTES // 3])
 def test_jobs_wait_until_there_are_enough(size: int) -> None:
     done: list[int] = []
-    with Together(3 if size == AT_ONCE else 1, size) as jobs:
+    with BatchedExecutor(3 if size == MAX_PENDING_BYTES else 1, size) as jobs:
         for number in range(7):
             jobs.add(lambda number=number: done.append(number))  # type: ignore[misc]
             assert len(done) == (number + 1) // 3 * 3
@@ -19,14 +19,14 @@ def test_jobs_wait_until_there_are_enough(size: int) -> None:
 
 def test_jobs_run_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=20)  # nobody passes it alone
-    with Together(2, AT_ONCE) as jobs:
+    with BatchedExecutor(2, MAX_PENDING_BYTES) as jobs:
         jobs.add(meeting.wait)
         jobs.add(meeting.wait)
 
 
 def test_an_error_of_a_job_is_raised_and_the_threads_end() -> None:
     before = threading.active_count()
-    with Together(2, AT_ONCE) as jobs:
+    with BatchedExecutor(2, MAX_PENDING_BYTES) as jobs:
         jobs.add(lambda: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             jobs.add(lambda: None)
@@ -37,7 +37,7 @@ def test_an_error_elsewhere_leaves_what_waits_undone() -> None:
     done: list[int] = []
 
     def interrupted() -> None:
-        with Together(9, AT_ONCE) as jobs:
+        with BatchedExecutor(9, MAX_PENDING_BYTES) as jobs:
             jobs.add(lambda: done.append(1))
             raise KeyboardInterrupt
 

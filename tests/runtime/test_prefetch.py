@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dfccodec.runtime.prefetch import ahead
+from dfccodec.runtime.prefetch import prefetch
 
 
 @pytest.mark.parametrize("room", [1, 3])
@@ -20,7 +20,7 @@ def test_the_same_items_and_never_more_than_there_is_room_for(room: int) -> None
             yield number
 
     found: list[int] = []
-    for item in ahead(items(), room):
+    for item in prefetch(items(), room):
         time.sleep(0.001)
         most = max(most, made - len(found))
         found.append(item)
@@ -34,7 +34,7 @@ def test_an_error_comes_after_the_items_before_it() -> None:
         yield 2
         raise ValueError("three")
 
-    reader = ahead(items())
+    reader = prefetch(items())
     assert [next(reader), next(reader)] == [1, 2]
     with pytest.raises(ValueError, match="three"):
         next(reader)
@@ -50,7 +50,7 @@ def test_the_thread_ends_with_its_reader_and_closes_what_it_reads() -> None:
             closed.set()
 
     before = threading.active_count()
-    reader = ahead(items())
+    reader = prefetch(items())
     assert next(reader) == 0
     reader.close()
     assert closed.wait(5)
@@ -65,7 +65,7 @@ def test_items_that_never_come_do_not_hold_the_end_up(monkeypatch: pytest.Monkey
         yield 1
         gate.wait(30)
 
-    reader = ahead(items())
+    reader = prefetch(items())
     assert next(reader) == 1
     begun = time.monotonic()
     reader.close()

@@ -13,7 +13,7 @@ from support import moving
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.runtime import resources
 
 
@@ -23,7 +23,7 @@ def test_threads_are_those_of_the_affinity_not_of_the_machine(monkeypatch: pytes
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
-        assert resources.free_threads() == 1
+        assert resources.available_cpus() == 1
     finally:
         os.sched_setaffinity(0, before)
 
@@ -33,7 +33,7 @@ def test_threads_are_those_of_the_cgroup(quota: str, threads: int | None, monkey
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(Path, "read_text", lambda self: quota)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    assert resources.free_threads() == (threads or cores)
+    assert resources.available_cpus() == (threads or cores)
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError, TypeError])
@@ -43,14 +43,14 @@ def test_memory_is_given_back_where_the_c_library_can(error: type[Exception], mo
 
     resources._trim.cache_clear()
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    resources.give_back_memory()
+    resources.malloc_trim()
     assert resources._trim() is None
     monkeypatch.undo()
     resources._trim.cache_clear()
-    resources.give_back_memory()
+    resources.malloc_trim()
 
 
-def test_the_frame_remembered_does_not_hold_its_clip(flat: Loaded) -> None:
+def test_the_frame_remembered_does_not_hold_its_clip(flat: LoadedModel) -> None:
     out = io.BytesIO()
     dfc.encode(moving(40), out, model=flat, rate=25)
     decoder = Decoder(io.BytesIO(out.getvalue()), lambda _: flat)
@@ -68,7 +68,7 @@ def test_numpys_products_take_one_thread_until_the_last_to_ask_is_done() -> None
     if not threads():
         pytest.skip("this NumPy has no OpenBLAS of its own")
     with threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=2):
-        first, second = resources.small_products(), resources.small_products()
+        first, second = resources.single_threaded_blas(), resources.single_threaded_blas()
         first.__enter__()
         assert threads() == {1}
         second.__enter__()
@@ -76,6 +76,6 @@ def test_numpys_products_take_one_thread_until_the_last_to_ask_is_done() -> None
         assert threads() == {1}  # the other is still at work, as when clips are coded in threads
         second.__exit__(None, None, None)
         assert threads() == {2}
-        with pytest.raises(ZeroDivisionError), resources.small_products():
+        with pytest.raises(ZeroDivisionError), resources.single_threaded_blas():
             raise ZeroDivisionError
         assert threads() == {2}

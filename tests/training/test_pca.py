@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dfccodec.entropy.inter.motion_compensation import is_linear_code
+from dfccodec.entropy.inter.motion_compensation import is_format_transform
 from dfccodec.training.pca import fit_pca, format_code
 
 
@@ -21,8 +21,8 @@ def test_the_code_of_the_format_has_mean_and_scale_of_the_footage() -> None:
     frames = [rng.integers(0, 255, (64, 80, 3)).astype(np.uint8) for _ in range(40)]
     basis, mean, scale = format_code(frames)
     assert np.allclose(basis @ basis.T, np.eye(96), atol=1e-5)
-    assert is_linear_code(basis)
-    assert not is_linear_code(fit_pca(frames)[0])
+    assert is_format_transform(basis)
+    assert not is_format_transform(fit_pca(frames)[0])
     assert mean == pytest.approx(127 / 255, abs=0.25)
     assert scale == pytest.approx(np.full(96, np.std(np.arange(255)) / 255), rel=0.15), (
         "noise is alike in all directions"

@@ -14,7 +14,7 @@ from dfccodec.limits import MAX_CLIP_FRAMES
 _FORMS = "8 (of 32) | 25% | all | bernoulli | bernoulli:0.185 | threshold | threshold:0.5 | auto | auto:1.5:2,4,8"
 
 
-OF = 32
+BUDGET_FRAMES = 32
 """Frames that a top-K budget counts by."""
 
 AUTO_RATES, AUTO_WEIGHT = (4, 8, 16), 1.5
@@ -50,7 +50,7 @@ class Budget:
             return cls("bernoulli")
         if text == "threshold":
             return cls("threshold", 0.5)
-        if re.fullmatch(r"\d{1,9}", text) and 0 < int(text) <= OF:
+        if re.fullmatch(r"\d{1,9}", text) and 0 < int(text) <= BUDGET_FRAMES:
             return cls("top", int(text))
         if (m := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text)) and 0 < float(m[1]) <= 100:
             return cls("share", float(m[1]) / 100)
@@ -61,7 +61,9 @@ class Budget:
             if rates[0] >= 1 and rates[-1] <= MAX_CLIP_FRAMES:
                 return cls("auto", float(m[1]) if m[1] else AUTO_WEIGHT, rates)
         if re.fullmatch(r"\d+", text):
-            raise UsageError(f"budget {text} is out of range, it counts frames kept of {OF}: give one of {_FORMS}")
+            raise UsageError(
+                f"budget {text} is out of range, it counts frames kept of {BUDGET_FRAMES}: give one of {_FORMS}"
+            )
         raise UsageError(f"budget {text!r} is not understood; give one of: {_FORMS}")
 
     @classmethod
@@ -90,7 +92,7 @@ class Budget:
     def count(self, frames: int, clip_frames: int) -> int | None:
         """How many frames of a clip will be kept, where that does not depend on their importance."""
         if self.kind == "top":
-            whole = max(clip_frames, OF)  # large pictures have shorter clips: 8 are 8 of 32 there, too
+            whole = max(clip_frames, BUDGET_FRAMES)  # large pictures have shorter clips: 8 are 8 of 32 there, too
             return max(1, min(frames, _round_half_up(min(self.value, whole) * frames / whole)))
         return max(1, _round_half_up(self.value * frames)) if self.kind == "share" else None
 

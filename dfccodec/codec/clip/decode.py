@@ -9,24 +9,24 @@ import numpy as np
 
 from dfccodec.codec import fill
 from dfccodec.codec.clip import tiles
-from dfccodec.codec.clip.frame_buffer import MADE_BYTES, SHOWN_BYTES, Canvas, kept_first
+from dfccodec.codec.clip.frame_buffer import MADE_BYTES, SHOWN_BYTES, ClipFrameBuffer, decode_order
 from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip, Header
 from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import LimitError
-from dfccodec.runtime.resources import free_memory, free_threads
+from dfccodec.runtime.resources import available_cpus, available_memory
 
 if TYPE_CHECKING:
-    from dfccodec.codec.loaded_model import Loaded
+    from dfccodec.codec.loaded_model import LoadedModel
 
 
-def decode_clip(clip: Clip, preamble: Preamble, loaded: Loaded) -> np.ndarray:
+def decode_clip(clip: Clip, preamble: Preamble, loaded: LoadedModel) -> np.ndarray:
     """All frames of a clip, kept and dropped: (T, H, W, 3) uint8, rounded half up."""
     header = preamble.header
     fill.policy(clip.fill)  # an unknown one is refused before the work
-    check_memory(clip, header, free_memory())
-    return shown(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
+    check_memory(clip, header, available_memory())
+    return reconstruct_clip(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
 
 
 def check_memory(clip: Clip, header: Header, free: int | None) -> None:
@@ -48,15 +48,17 @@ def check_memory(clip: Clip, header: Header, free: int | None) -> None:
         )
 
 
-def shown(clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: Loaded) -> np.ndarray:
+def reconstruct_clip(
+    clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel
+) -> np.ndarray:
     """The frames of a clip from its integers: (T, H, W, 3) uint8."""
-    with Canvas(clip, header, free_threads()) as canvas:
-        model_frames(clip, values, header, steps, loaded, canvas.show)
+    with ClipFrameBuffer(clip, header, available_cpus()) as canvas:
+        run_decoder_network(clip, values, header, steps, loaded, canvas.add_frame)
     return canvas.frames
 
 
-def model_frames(
-    clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: Loaded,
+def run_decoder_network(
+    clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel,
     show: Callable[[int, np.ndarray], None],
 ) -> None:  # fmt: skip
     """What the model makes of a clip's integers: each frame, (H, W, 3) float32, not clamped, kept ones first."""
@@ -72,11 +74,11 @@ def model_frames(
         side = header.tile
         made = [loaded.decode(*slots(tile), side, side, clip.qp) for tile in range(values.shape[1])]
         frames = tiles.join(made, header)
-        for number in kept_first(clip.kept):
+        for number in decode_order(clip.kept):
             show(number, frames[number])
     else:
 
         def cropped(number: int, frame: np.ndarray) -> None:
             show(number, frame[: header.height, : header.width])
 
-        loaded.decode_each(*slots(0), *tiles.padded_size(header), clip.qp, cropped)
+        loaded.decode_frames(*slots(0), *tiles.padded_size(header), clip.qp, cropped)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 
-def squared_error(a: Iterable[np.ndarray], b: Iterable[np.ndarray]) -> float:
+def sse(a: Iterable[np.ndarray], b: Iterable[np.ndarray]) -> float:
     """Of two videos (T, H, W, 3) uint8: squared differences of samples in 0…1, added up."""
     total = 0
     for one, other in zip(a, b, strict=True):  # frame by frame: exact sums without wide copies of a clip

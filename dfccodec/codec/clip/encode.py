@@ -11,21 +11,21 @@ import numpy as np
 from dfccodec.codec.choose import frame_selection
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.clip import tiles
-from dfccodec.codec.clip.decode import model_frames, shown
-from dfccodec.codec.clip.distortion import squared_error
-from dfccodec.codec.clip.frame_buffer import Canvas, clamped
-from dfccodec.codec.clip.quantizer import measured_steps, quantized
-from dfccodec.codec.clip.refine import Kept, refine, steps_of
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.clip.decode import reconstruct_clip, run_decoder_network
+from dfccodec.codec.clip.distortion import sse
+from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer, clamped
+from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter
+from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.motion_encoder import MotionSearch, slope_of
-from dfccodec.codec.motion.payload import Sides
+from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy.latent_coding import checked_coding, encode_integers
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
-from dfccodec.runtime.resources import free_threads
+from dfccodec.runtime.resources import available_cpus
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,19 @@ class ClipCoder:
         steps: (C,) float32 base steps: the model's, or where it has none, measured on the first clip that is coded.
     """
 
-    def __init__(self, header: Header, loaded: Loaded, settings: Settings) -> None:
+    def __init__(self, header: Header, loaded: LoadedModel, settings: Settings) -> None:
         self.header, self.loaded, self.settings = header, loaded, settings
         self._steps = loaded.model.steps
         self._costs = np.zeros(2)
         self._coding = checked_coding(settings.coding, loaded.model)
 
     @property
-    def refined(self) -> float:
+    def rd_cost_saved(self) -> float:
         """Share of D + λR that refinement has saved so far, 0…1."""
         before, after = self._costs.tolist()
         return 1 - after / before if before else 0.0
 
-    def resume(self, steps: np.ndarray | None) -> None:
+    def set_base_steps(self, steps: np.ndarray | None) -> None:
         """Go on in a file that has these steps, (C,) float32, which the model may not have; None is no such file."""
         self._steps = self._steps if steps is None else steps
 
@@ -93,7 +93,7 @@ class ClipCoder:
         coded = self._trial(batch, first_frame, budget, qp, hold=False)
         return coded.clip, coded.values
 
-    def trial(
+    def code_with_reconstruction(
         self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
     ) -> Coded:
         """As :meth:`code`, with what a decoder would show where the motion search needed it."""
@@ -107,7 +107,7 @@ class ClipCoder:
         frames = np.stack([p.rgb for p in batch])
         latents, importance = self._analyse(frames, budget, qp)
         if self._steps is None:
-            self._steps = measured_steps(latents)
+            self._steps = estimate_base_steps(latents)
 
         def coded(kept: np.ndarray, refining: int = 0, hold: bool = True) -> Coded:
             return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp, refining, hold)
@@ -116,7 +116,7 @@ class ClipCoder:
             importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded clip by clip, so that a clip's choice does not hang on those before it.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
-        return coded(kept, steps_of(self.loaded) if settings.refine is None else settings.refine, hold)
+        return coded(kept, default_iterations(self.loaded) if settings.refine is None else settings.refine, hold)
 
     def _code(
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
@@ -125,9 +125,9 @@ class ClipCoder:
         """Code the `kept` frames, whose latents (K, …, C) these are."""
         settings = self.settings
         moving = self._coding == Coding.INTER
-        now = quantized(latents, self.steps, qp, settings.snap, moving)
+        now = quantize_inter(latents, self.steps, qp, settings.snap, moving)
         if refining:
-            target = Kept(frames, kept, qp, moving)
+            target = RefinementTarget(frames, kept, qp, moving)
             found = refine(latents, now, target, self.header, self.steps, self.loaded, refining, settings.snap)
             now = found.now
             self._costs += found.before, found.after
@@ -141,11 +141,11 @@ class ClipCoder:
             return self._with_motion(clip, now.values, frames, hold)
         return Coded(clip, now.values)
 
-    def shown(self, coded: Coded) -> np.ndarray:
+    def reconstruct_clip(self, coded: Coded) -> np.ndarray:
         """What a decoder shows of a clip, (T, H, W, 3) uint8."""
         if coded.frames is None:
-            return shown(coded.clip, coded.values, self.header, self.steps, self.loaded)
-        with Canvas(coded.clip, self.header, free_threads()) as canvas:
+            return reconstruct_clip(coded.clip, coded.values, self.header, self.steps, self.loaded)
+        with ClipFrameBuffer(coded.clip, self.header, available_cpus()) as canvas:
             canvas.show_all(coded.frames)
         return canvas.frames
 
@@ -178,17 +178,17 @@ class ClipCoder:
         def price(kept: np.ndarray) -> float:
             tried = coded(kept)
             bits = 8 * (len(tried.clip.latents) + len(tried.clip.fill_payload))
-            return squared_error(frames, self.shown(tried)) + slope_of(qp) * bits
+            return sse(frames, self.reconstruct_clip(tried)) + lambda_for_qp(qp) * bits
 
         return frame_selection.greedy([importance, planned], costs, keep, price)
 
     def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray, hold: bool) -> Coded:
         """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
-        sides = Sides.of(clip.kept)
+        sides = References.of(clip.kept)
         if len(sides.dropped) in (0, clip.frames):
             return Coded(clip, values)
         held = np.empty(frames.shape, np.float32) if hold else None
-        with MotionSearch(frames, sides, slope_of(clip.qp), free_threads(), self.settings.effort) as search:
+        with MotionSearch(frames, sides, lambda_for_qp(clip.qp), available_cpus(), self.settings.effort) as search:
 
             def show(number: int, picture: np.ndarray) -> None:
                 picture = clamped(picture)
@@ -196,6 +196,6 @@ class ClipCoder:
                 if held is not None:
                     held[number] = picture
 
-            model_frames(clip, values, self.header, self.steps, self.loaded, show)
+            run_decoder_network(clip, values, self.header, self.steps, self.loaded, show)
             found = payload.write(search.decisions())
         return Coded(dataclasses.replace(clip, fill_payload=found), values, held)

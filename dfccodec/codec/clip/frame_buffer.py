@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec import fill
-from dfccodec.codec.fill.postprocess import Painter
+from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.container.records import Clip, Header
-from dfccodec.runtime.batched_executor import Together
+from dfccodec.runtime.batched_executor import BatchedExecutor
 
 Floats = npt.NDArray[np.float32]
 
@@ -19,7 +19,7 @@ SHOWN_BYTES, MADE_BYTES = 3, 3 * 4
 """Of a pixel as it is shown, and as the model makes it."""
 
 
-class Canvas:
+class ClipFrameBuffer:
     """The frames of a clip on their way to bytes.
 
     Kept frames are shown before dropped ones, which are painted from them.
@@ -38,34 +38,34 @@ class Canvas:
     """
 
     def __init__(self, clip: Clip, header: Header, threads: int) -> None:
-        self._painter = fill.policy(clip.fill).painter(clip, header)
-        self._kept, self._jobs = clip.kept, Together(threads, header.height * header.width * MADE_BYTES)
+        self._painter = fill.policy(clip.fill).postprocessor(clip, header)
+        self._kept, self._jobs = clip.kept, BatchedExecutor(threads, header.height * header.width * MADE_BYTES)
         self.frames = np.empty((clip.frames, header.height, header.width, 3), np.uint8)
 
-    def __enter__(self) -> Canvas:
+    def __enter__(self) -> ClipFrameBuffer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._jobs.__exit__(kind, error, at)
 
-    def show(self, number: int, picture: Floats) -> None:
+    def add_frame(self, number: int, picture: Floats) -> None:
         """Frame `number` of the clip as the model made it, (H, W, 3), not clamped."""
         picture = clamped(picture)
         if self._painter is None:
             self._round(number, picture)
         elif self._kept[number]:
-            self._painter.know(number, picture)
+            self._painter.add_reference(number, picture)
             self._round(number, picture)
         else:
             self._jobs.add(partial(self._paint, self._painter, number, picture))
 
     def show_all(self, frames: Floats) -> None:
         """All frames of the clip, (T, H, W, 3), not clamped."""
-        for number in kept_first(self._kept):
-            self.show(number, frames[number])
+        for number in decode_order(self._kept):
+            self.add_frame(number, frames[number])
 
-    def _paint(self, painter: Painter, number: int, picture: Floats) -> None:
-        self._round(number, painter.painted(number, picture))
+    def _paint(self, postprocessor: FramePostprocessor, number: int, picture: Floats) -> None:
+        self._round(number, postprocessor.reconstruct(number, picture))
 
     def _round(self, number: int, picture: Floats) -> None:
         scaled = picture * np.float32(255)
@@ -79,7 +79,7 @@ def clamped(picture: Floats) -> Floats:
     return np.fmin(out, np.float32(1), out=out)
 
 
-def kept_first(kept: npt.NDArray[np.bool_]) -> list[int]:
-    """Frames of a clip, kept (T,) ones before dropped ones: the order a :class:`Canvas` wants."""
+def decode_order(kept: npt.NDArray[np.bool_]) -> list[int]:
+    """Frames of a clip, kept (T,) ones before dropped ones: the order a :class:`ClipFrameBuffer` wants."""
     order: list[int] = np.argsort(~kept, kind="stable").tolist()
     return order

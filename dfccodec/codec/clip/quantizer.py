@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfccodec.entropy.inter.motion_compensation import moved
-from dfccodec.entropy.inter.motion_estimation import search
-from dfccodec.runtime.resources import free_threads, small_products
+from dfccodec.entropy.inter.motion_compensation import motion_compensate
+from dfccodec.entropy.inter.motion_estimation import estimate_motion
+from dfccodec.runtime.resources import available_cpus, single_threaded_blas
 
 # 2^(k/8) correctly rounded, as SPEC.md 6.2 lists them: not every C library's pow() would give these.
 _EIGHTHS = [
@@ -26,7 +26,7 @@ def step_sizes(steps: np.ndarray, qp: int) -> np.ndarray:
     return out
 
 
-SNAP = 0.15
+DEFAULT_DEADZONE = 0.15
 """Slack of an encoder's rounding, in steps: 0.1 and 0.2 serve as well (benchmarks/quality/deadzone.py)."""
 
 
@@ -54,7 +54,7 @@ def quantize(
         expected = out[k - 1]
         if vectors is not None:
             flat = expected.reshape(-1, out.shape[-1])
-            expected = moved(flat, vectors[k], out.shape[1:4]).reshape(expected.shape)
+            expected = motion_compensate(flat, vectors[k], out.shape[1:4]).reshape(expected.shape)
         np.copyto(out[k], expected, where=np.abs(scaled[k] - expected) < 0.5 + snap)
     return out
 
@@ -72,13 +72,13 @@ class Quantized:
     vectors: np.ndarray | None = None
 
 
-@small_products()
-def quantized(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float, moving: bool) -> Quantized:
+@single_threaded_blas()
+def quantize_inter(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float, moving: bool) -> Quantized:
     """As :func:`quantize`; where integers are `moving`, with vectors searched for and snapped to what they expect."""
     values = quantize(latents, steps, qp, snap)
     if not moving or len(values) < 2:
         return Quantized(values)
-    vectors = search(values, free_threads())
+    vectors = estimate_motion(values, available_cpus())
     return Quantized(quantize(latents, steps, qp, snap, vectors), vectors)
 
 
@@ -89,7 +89,7 @@ def dequantize(values: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:
     return out
 
 
-def measured_steps(latents: np.ndarray) -> np.ndarray:
+def estimate_base_steps(latents: np.ndarray) -> np.ndarray:
     """Base steps for a model that brings none: 1/32 of each channel's standard deviation on this video.
 
     Args:

@@ -23,28 +23,28 @@ import torch
 from torch import Tensor
 
 from dfccodec.codec.clip import tiles
-from dfccodec.codec.clip.quantizer import Quantized, quantized, step_sizes
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.clip.quantizer import Quantized, quantize_inter, step_sizes
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import Header
-from dfccodec.entropy.bit_costs import prices
+from dfccodec.entropy.bit_costs import bit_costs
 from dfccodec.errors import UsageError
-from dfccodec.models.interface import Judge
-from dfccodec.runtime.resources import small_products
+from dfccodec.models.interface import DistortionFn
+from dfccodec.runtime.resources import single_threaded_blas
 
-CURVED = 4.0
+INITIAL_CURVATURE = 4.0
 """Curvature that the first step of a model with a `gain` expects, in units of that gain: twice that of the linear code
 alone, since what stands around it sharpens."""
 
-RATE = 0.25
+INITIAL_STEP_RMS = 0.25
 """Root mean square of the first step of any other model in a channel, in quantizer steps."""
 
-FARTHEST = 1.0
+MAX_STEP = 1.0
 """What one step changes at the most, in quantizer steps."""
 
-APART = 4.0
+MAX_CURVATURE_RATIO = 4.0
 """Times that a channel's curvature may be that of all channels, or that a fraction of it."""
 
-PULL = 0.35
+RATE_WEIGHT = 0.35
 """Share of λ that the bits weigh on the way: between integers a straight line promises more than rounding saves."""
 
 LARGEST = 32766
@@ -52,13 +52,13 @@ LARGEST = 32766
 STEPS = 2
 """By default."""
 
-EVERY = 4
+EVAL_STRIDE = 4
 """One in so many kept frames is looked at to see whether a clip has gained."""
 
 
-def steps_of(loaded: Loaded) -> int:
+def default_iterations(loaded: LoadedModel) -> int:
     """How many steps to take where nobody says."""
-    return 0 if loaded.model.gain is None else STEPS
+    return 0 if loaded.model.synthesis_gain is None else STEPS
 
 
 def descend(
@@ -80,9 +80,9 @@ def descend(
         return y
     slope = gradient(y)
     if curvature is None:
-        curvature = slope.square().mean(over, keepdim=True).sqrt() / RATE
+        curvature = slope.square().mean(over, keepdim=True).sqrt() / INITIAL_STEP_RMS
     for step in range(count):
-        move = -(slope / curvature.clamp(min=1e-30)).clamp(-FARTHEST, FARTHEST)
+        move = -(slope / curvature.clamp(min=1e-30)).clamp(-MAX_STEP, MAX_STEP)
         y = y + move
         if step + 1 < count:
             before, slope = slope, gradient(y)
@@ -95,7 +95,9 @@ def _curvature(move: Tensor, change: Tensor, over: tuple[int, ...]) -> Tensor:
     along = (move * change).sum(over, keepdim=True)
     length = move.square().sum(over, keepdim=True)
     every = (along.sum() / length.sum().clamp(min=1e-30)).clamp(min=1e-30)
-    return torch.minimum(torch.maximum(along / length.clamp(min=1e-30), every / APART), every * APART)
+    return torch.minimum(
+        torch.maximum(along / length.clamp(min=1e-30), every / MAX_CURVATURE_RATIO), every * MAX_CURVATURE_RATIO
+    )
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Refined:
 
 
 @dataclass(frozen=True)
-class Kept:
+class RefinementTarget:
     """The kept frames of a clip, as the decoder meets them.
 
     Args:
@@ -130,10 +132,10 @@ class Kept:
     moving: bool = False
 
 
-@small_products()
+@single_threaded_blas()
 def refine(
-    latents: np.ndarray, now: Quantized, clip: Kept, header: Header, steps: np.ndarray, loaded: Loaded, count: int,
-    snap: float = 0.0,
+    latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
+    loaded: LoadedModel, count: int, snap: float = 0.0,
 ) -> Refined:  # fmt: skip
     """Better integers for the kept frames of a clip; those it had, where none are found.
 
@@ -157,14 +159,14 @@ def refine(
 
 
 def _refined(
-    latents: np.ndarray, now: Quantized, clip: Kept, header: Header, steps: np.ndarray, loaded: Loaded, count: int,
-    snap: float,
+    latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
+    loaded: LoadedModel, count: int, snap: float,
 ) -> Refined:  # fmt: skip
     sizes = step_sizes(steps, clip.qp)
     descent = _Descent(clip, header, loaded, sizes, now.vectors)
     y = torch.from_numpy((latents / sizes).astype(np.float32))
     y = descend(y, descent.gradient, count, descent.curvature, tuple(range(y.ndim - 1)))
-    found = quantized(y.numpy() * sizes, steps, clip.qp, snap, clip.moving)
+    found = quantize_inter(y.numpy() * sizes, steps, clip.qp, snap, clip.moving)
     before, after = descent.cost(now), descent.cost(found)
     return Refined(found, before, after) if after < before else Refined(now, before, before)
 
@@ -173,20 +175,20 @@ class _Descent:
     """D + λR of one clip and its gradient."""
 
     def __init__(
-        self, clip: Kept, header: Header, loaded: Loaded, sizes: np.ndarray, vectors: np.ndarray | None
+        self, clip: RefinementTarget, header: Header, loaded: LoadedModel, sizes: np.ndarray, vectors: np.ndarray | None
     ) -> None:
         self.clip, self.header, self.loaded, self.vectors = clip, header, loaded, vectors
         self.sizes = torch.from_numpy(sizes.astype(np.float32))
         self.slope = math.log(2) / 6 * float(np.mean(sizes**2))  # λ: of the high-rate curve
         self.truth = tiles.split(clip.frames[clip.kept], header)
         kept = np.flatnonzero(clip.kept)
-        self.judged = kept[len(kept) // 2 % EVERY :: EVERY]
+        self.judged = kept[len(kept) // 2 % EVAL_STRIDE :: EVAL_STRIDE]
 
     @property
     def curvature(self) -> Tensor | None:
         """(C,) of D + λR, about; None where the model does not say."""
-        gain = self.loaded.model.gain
-        return None if gain is None else CURVED * gain * self.sizes**2
+        synthesis_gain = self.loaded.model.synthesis_gain
+        return None if synthesis_gain is None else INITIAL_CURVATURE * synthesis_gain * self.sizes**2
 
     def gradient(self, y: Tensor) -> Tensor:
         """Slope of D + λR at `y` (K, tiles, rows, columns, C), in squared error per quantizer step.
@@ -195,10 +197,10 @@ class _Descent:
             UsageError: no gradient comes through the model's decoder.
         """
         now, low = (to(y).clamp(-LARGEST, LARGEST).numpy().astype(np.int16) for to in (torch.round, torch.floor))
-        bits = torch.from_numpy(prices(now, low, self.vectors))
+        bits = torch.from_numpy(bit_costs(now, low, self.vectors))
         made = y * self.sizes
         slopes = [self._slope(made[:, number], truth) for number, truth in enumerate(self.truth)]
-        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + PULL * self.slope * (bits[1] - bits[0])
+        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + RATE_WEIGHT * self.slope * (bits[1] - bits[0])
 
     def cost(self, now: Quantized) -> float:
         """D + λR of integers, in λ."""
@@ -206,7 +208,7 @@ class _Descent:
         latents = torch.from_numpy(values.astype(np.float32)) * self.sizes
         error = sum(self._error(latents[:, number], truth) for number, truth in enumerate(self.truth))
         error *= len(values) / len(self.judged)
-        return error / self.slope + float(prices(values, values, now.vectors)[0].sum())
+        return error / self.slope + float(bit_costs(values, values, now.vectors)[0].sum())
 
     def _slope(self, latents: Tensor, truth: np.ndarray) -> Tensor:
         """Gradient of the error of one tile, as its latents (K, rows, columns, C), at a time: one tile's insides."""
@@ -227,7 +229,7 @@ class _Descent:
                 errors.append(float(judge(number, made)))
 
         with torch.inference_mode(), self.loaded.precision():
-            self.loaded.model.decode_each(*self._slots(latents, truth), show, torch.from_numpy(wanted))
+            self.loaded.model.decode_frames(*self._slots(latents, truth), show, torch.from_numpy(wanted))
         return sum(errors)
 
     def _slots(self, latents: Tensor, truth: np.ndarray) -> tuple[Tensor, Tensor, int, int, int]:
@@ -238,7 +240,7 @@ class _Descent:
         device = self.loaded.device
         return slots.to(device), kept.to(device), truth.shape[1], truth.shape[2], self.clip.qp
 
-    def _judge(self, truth: np.ndarray) -> Judge:
+    def _judge(self, truth: np.ndarray) -> DistortionFn:
         """Squared error of a kept frame of a tile, whose kept frames are `truth` (K, height, width, 3) uint8."""
         true = dict(zip(np.flatnonzero(self.clip.kept).tolist(), truth, strict=True))
 

@@ -11,17 +11,17 @@ from dfccodec.container.chunks import FRAME_BYTES, Damage
 from dfccodec.container.records import Clip, Header
 from dfccodec.media.picture import Picture
 
-MAX_WRECKS = 1 << 26
+MAX_SALVAGE_BYTES = 1 << 26
 """Bytes of damaged stretches, between two good clips, that are looked at for kept frames."""
 
 MIN_CLIP_BYTES = FRAME_BYTES + 34
 """Bytes of the smallest clip chunk: framing, head, one byte of kept bits, one of importance, one duration."""
 
-Stand = tuple[Picture, bool]
+OutputFrame = tuple[Picture, bool]
 """A picture, and whether it only stands in for one that is lost."""
 
 
-class Bridge:
+class ClipConcealer:
     """What is known of the damage since the last good clip, and the frames made of it.
 
     Args:
@@ -29,33 +29,33 @@ class Bridge:
         show: a clip and its integers -> its frames (T, H, W, 3) uint8.
 
     Attributes:
-        room: damaged bytes since the last good clip.
+        damaged_bytes: damaged bytes since the last good clip.
         last: the last picture of that clip.
     """
 
     def __init__(self, header: Header, show: Callable[[Clip, np.ndarray], np.ndarray]) -> None:
         self._header, self._show = header, show
         self._wrecks: list[bytes] = []
-        self.room = 0
+        self.damaged_bytes = 0
         self.last: Picture | None = None
 
     def note(self, damage: Damage) -> None:
         """Damage, with its bytes where they are at hand."""
-        self.room += damage.size
-        if damage.data and not damage.mended and len(damage.data) + sum(map(len, self._wrecks)) <= MAX_WRECKS:
+        self.damaged_bytes += damage.size
+        if damage.data and not damage.mended and len(damage.data) + sum(map(len, self._wrecks)) <= MAX_SALVAGE_BYTES:
             self._wrecks.append(damage.data)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """A good clip was met."""
-        self.room = 0
+        self.damaged_bytes = 0
         self._wrecks.clear()
 
-    def believes(self, count: int) -> bool:
+    def is_plausible_gap(self, count: int) -> bool:
         """Whether so many frames can be missing. A frame's number is only a claim: no more stand-ins than the damaged
         bytes can have held frames."""
-        return count <= self._header.clip_frames * (self.room // MIN_CLIP_BYTES + 1)
+        return count <= self._header.clip_frames * (self.damaged_bytes // MIN_CLIP_BYTES + 1)
 
-    def frames(self, first: int, until: int, start: int, after: Picture | None) -> Iterator[Stand] | None:
+    def frames(self, first: int, until: int, start: int, after: Picture | None) -> Iterator[OutputFrame] | None:
         """Frames from `first` to `until`, salvaged or repeated, evenly over the time that is missing.
 
         Args:
@@ -66,7 +66,7 @@ class Bridge:
         Returns:
             them; None where no picture of the file is known.
         """
-        saved = partial_decode.pictures(self._wrecks, self._header, self._show, first, until)
+        saved = partial_decode.salvaged_frames(self._wrecks, self._header, self._show, first, until)
         number, rgb = next(saved, (until, None))
         known = self.last or after
         held = known.rgb if known else rgb
@@ -75,7 +75,7 @@ class Bridge:
         count = until - first
         end = after.pts if after else start + count * nominal(self._header)
 
-        def made(held: np.ndarray, number: int, rgb: np.ndarray | None) -> Iterator[Stand]:
+        def made(held: np.ndarray, number: int, rgb: np.ndarray | None) -> Iterator[OutputFrame]:
             for i in range(count):
                 good = None
                 if first + i == number:

@@ -14,11 +14,11 @@ class LostTracks:
 
     Args:
         bytes: of chunks that held packets or declared a track, for certain.
-        maybe: of stretches of which nobody can say what they held.
+        unattributed: of stretches of which nobody can say what they held.
     """
 
     bytes: int = 0
-    maybe: int = 0
+    unattributed: int = 0
 
     @classmethod
     def of(cls, damage: Iterable[Damage], tracks: bool) -> LostTracks:
@@ -30,8 +30,10 @@ class LostTracks:
     def notes(self) -> list[str]:
         """Lines for people."""
         sure = [f"{self.bytes} bytes of sound or subtitles are lost"] if self.bytes else []
-        return sure + ([f"{self.maybe} damaged bytes may have held sound or subtitles"] if self.maybe else [])
+        return sure + (
+            [f"{self.unattributed} damaged bytes may have held sound or subtitles"] if self.unattributed else []
+        )
 
     def record(self) -> dict[str, int]:
         """For JSON."""
-        return {"bytes": self.bytes, "maybe": self.maybe}
+        return {"bytes": self.bytes, "maybe": self.unattributed}

@@ -21,17 +21,17 @@ import numpy.typing as npt
 from dfccodec.container import chunks, pack
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy import context_tables
-from dfccodec.entropy.context_model import Ints, walk
-from dfccodec.entropy.inter.coding import Motion
+from dfccodec.entropy.context_model import Ints, code_latents
+from dfccodec.entropy.inter.coding import InterPredictor
 from dfccodec.entropy.inter.coding import first_counts as inter_counts
 from dfccodec.entropy.latent_coding import decode_clip_integers
-from dfccodec.entropy.rans import RangeReader, check_range_claim
+from dfccodec.entropy.rans import RansDecoder, check_declared_size
 from dfccodec.errors import DamagedError
 
-_HOLE = re.compile(rb"(.)\1{15,}", re.DOTALL)
+_CONSTANT_RUN = re.compile(rb"(.)\1{15,}", re.DOTALL)
 
 
-def survivors(data: bytes, header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
+def decode_partial_clips(data: bytes, header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
     """Clips in a damaged stretch, with the integers (K', tiles, rows, columns, C) of their first K' ≥ 1 kept frames."""
     place = 0
     while data[place : place + 4] == chunks.CLIP and len(data) - place >= chunks.FRAME_BYTES:
@@ -48,7 +48,7 @@ def survivors(data: bytes, header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
         place += length + chunks.FRAME_BYTES
 
 
-def pictures(
+def salvaged_frames(
     stretches: Iterable[bytes], header: Header, show: Callable[[Clip, np.ndarray], np.ndarray], first: int, until: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The frames from `first` to `until` that can be had of damaged stretches.
@@ -63,7 +63,7 @@ def pictures(
         number and picture (H, W, 3) of each, in order.
     """
     for data in stretches:
-        for clip, values in survivors(data, header):
+        for clip, values in decode_partial_clips(data, header):
             if clip.first_frame < first or clip.first_frame + clip.frames > until:
                 continue
             index = np.flatnonzero(clip.kept)[: len(values)]
@@ -82,45 +82,45 @@ def _integers(clip: Clip, header: Header) -> np.ndarray | None:
     try:
         return decode_clip_integers(clip, header)
     except DamagedError:
-        hole = max((match.end() for match in _HOLE.finditer(clip.latents)), default=None)
+        hole = max((match.end() for match in _CONSTANT_RUN.finditer(clip.latents)), default=None)
     if hole is None or not kept:
         return None
-    check_range_claim(clip.latents, kept, header.grid, header.channels)
+    check_declared_size(clip.latents, kept, header.grid, header.channels)
     shape = *header.grid, header.channels
     reader, forecast = _reader(clip, header)
-    watch = _Watch(reader, -(-hole // 4))
+    watch = _DamageGuard(reader, -(-hole // 4))
     try:
-        walk((kept, *shape), reader, question=watch, forecast=forecast)
-    except _Reached:
+        code_latents((kept, *shape), reader, question=watch, forecast=forecast)
+    except _ReachedDamage:
         if not watch.whole:
             return None
         reader, forecast = _reader(clip, header)
-        return walk((watch.whole, *shape), reader, forecast=forecast)
+        return code_latents((watch.whole, *shape), reader, forecast=forecast)
     return None  # the words never came to the hole, and yet ended wrong: they are damaged before it as well
 
 
-def _reader(clip: Clip, header: Header) -> tuple[RangeReader, Motion | None]:
+def _reader(clip: Clip, header: Header) -> tuple[RansDecoder, InterPredictor | None]:
     if clip.coding == Coding.RANGE:
-        return RangeReader(clip.latents, context_tables.first_counts(), "latents"), None
-    reader = RangeReader(clip.latents, inter_counts(), "latents")
-    return reader, Motion(header.grid, reader, None)
+        return RansDecoder(clip.latents, context_tables.initial_counts(), "latents"), None
+    reader = RansDecoder(clip.latents, inter_counts(), "latents")
+    return reader, InterPredictor(header.grid, reader, None)
 
 
-class _Reached(Exception):
+class _ReachedDamage(Exception):
     """The words have come to the hole."""
 
 
-class _Watch:
+class _DamageGuard:
     """Asked before each pass: how many kept frames are whole, while all words come from behind the hole."""
 
-    def __init__(self, reader: RangeReader, floor: int) -> None:
+    def __init__(self, reader: RansDecoder, floor: int) -> None:
         self._reader, self._floor = reader, floor
         self.whole = 0
 
-    def ask(
+    def observe(
         self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         if self._reader.coder.num_words() - 2 < self._floor:  # two words are the state
-            raise _Reached
+            raise _ReachedDamage
         self.whole = k

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from dfccodec.codec.fill.latent_fills import Hold, Lerp, Token
-from dfccodec.codec.fill.motion import Motion
-from dfccodec.codec.fill.postprocess import Painter
+from dfccodec.codec.fill.motion import MotionFill
+from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.errors import UnsupportedError, UsageError
 
@@ -31,7 +31,7 @@ class FillPolicy(Protocol):
         """
         ...
 
-    def painter(self, clip: Clip, header: Header) -> Painter | None:
+    def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
         """What is to change the pictures of a clip's dropped frames; None for nothing.
 
         Raises:
@@ -44,7 +44,7 @@ class FillPolicy(Protocol):
         ...
 
 
-POLICIES: dict[int, FillPolicy] = {Fill.TOKEN: Token(), Fill.HOLD: Hold(), Fill.LERP: Lerp(), Fill.MOTION: Motion()}
+POLICIES: dict[int, FillPolicy] = {Fill.TOKEN: Token(), Fill.HOLD: Hold(), Fill.LERP: Lerp(), Fill.MOTION: MotionFill()}
 
 
 def policy(number: int) -> FillPolicy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dfccodec.codec.fill.postprocess import Painter
+from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.container.records import Clip, Header
 
 
@@ -14,7 +14,7 @@ class LatentPart:
     def check(self, clip: Clip, header: Header) -> None:
         """Nothing to check: a payload is refused where a clip is read."""
 
-    def painter(self, clip: Clip, header: Header) -> Painter | None:
+    def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
         """Nothing to paint."""
         return None
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
-class Painter(Protocol):
+class FramePostprocessor(Protocol):
     """Changes the dropped frames of one clip, with its kept frames at hand. Pictures are (H, W, 3) in 0…1."""
 
-    def know(self, frame: int, picture: Floats) -> None:
+    def add_reference(self, frame: int, picture: Floats) -> None:
         """A kept frame; all are told before the first dropped one is painted."""
         ...
 
-    def painted(self, frame: int, estimate: Floats) -> Floats:
+    def reconstruct(self, frame: int, estimate: Floats) -> Floats:
         """A dropped frame, from what the model made of it; called from several threads at once."""
         ...

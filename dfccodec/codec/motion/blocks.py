@@ -10,7 +10,7 @@ import numpy.typing as npt
 BLOCK = 8
 """Side of a block in pixels: whatever the model's patch is, the payload is read the same."""
 
-SUB = 2
+SUBPEL = 2
 """Vectors count half pixels. Quarters cost 9 % more bits and gain nothing."""
 
 MODES = 4
@@ -22,7 +22,7 @@ FIELDS = 5
 
 
 @dataclass(frozen=True)
-class Sides:
+class References:
     """The dropped frames of a clip and the kept frames beside each.
 
     Attributes:
@@ -35,7 +35,7 @@ class Sides:
     future: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, kept: npt.NDArray[np.bool_]) -> Sides:
+    def of(cls, kept: npt.NDArray[np.bool_]) -> References:
         """Those of a clip whose kept frames are `kept` (T,)."""
         index, dropped = np.flatnonzero(kept), np.flatnonzero(~kept)
         place = np.searchsorted(index, dropped)
@@ -44,7 +44,7 @@ class Sides:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class MotionField:
     """What the encoder chose for the dropped frames of a clip.
 
     Attributes:
@@ -52,7 +52,7 @@ class Decisions:
         blocks: (D, rows, columns, 5) int16; vectors that a block does not use are 0.
     """
 
-    sides: Sides
+    sides: References
     blocks: npt.NDArray[np.int16]
 
 

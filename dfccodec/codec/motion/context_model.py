@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blocks import FIELDS, MODES, Decisions, Sides, uses
+from dfccodec.codec.motion.blocks import FIELDS, MODES, MotionField, References, uses
 from dfccodec.codec.motion.tables import MODE_CONTEXT, VECTOR_CONTEXT, VOTES
 from dfccodec.entropy.hierarchical_scan import Phase, phases
-from dfccodec.entropy.mv_coding import Known
+from dfccodec.entropy.mv_coding import MVCandidates
 
 Index = npt.NDArray[np.intp]
 Ints = npt.NDArray[np.int32]
@@ -28,7 +28,7 @@ memory."""
 
 
 @dataclass(frozen=True)
-class Level:
+class CodingLayer:
     """Dropped frames that are coded together: the first of every run of them, then the second of every run, …
 
     Where a level holds too many blocks, this is a part of it.
@@ -46,7 +46,7 @@ class Level:
     earlier: Ints
 
 
-def levels(sides: Sides, blocks: int) -> Iterator[Level]:
+def levels(sides: References, blocks: int) -> Iterator[CodingLayer]:
     """The levels of a clip in order, in parts of as many frames of `blocks` blocks each as PART allows."""
     dropped, index = sides.dropped, np.arange(len(sides.dropped))
     depth = index - np.maximum.accumulate(np.where(np.diff(dropped, prepend=-2) > 1, index, 0))
@@ -59,7 +59,7 @@ def levels(sides: Sides, blocks: int) -> Iterator[Level]:
         for first in range(0, len(whole), most):
             frames = whole[first : first + most]
             before = frames - 1
-            yield Level(frames, before if number else None, distance[frames], np.maximum(distance[before], 1))
+            yield CodingLayer(frames, before if number else None, distance[frames], np.maximum(distance[before], 1))
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Pass:
     cells: Index
     close: bool
     modes: Bytes
-    known: Known
+    known: MVCandidates
     mode_context: Bytes
 
 
-class Walk:
+class BlockContexts:
     """The decisions known so far. Here every block has both vectors: one that it does not use is the median."""
 
-    def __init__(self, sides: Sides, rows: int, columns: int) -> None:
+    def __init__(self, sides: References, rows: int, columns: int) -> None:
         self.sides, self.rows, self.columns = sides, rows, columns
         self.modes = np.zeros((len(sides.dropped), rows * columns), np.uint8)
         self.vectors = np.zeros((len(sides.dropped), rows * columns, 2, 2), np.int16)
@@ -101,21 +101,21 @@ class Walk:
         self.modes[step.frames, step.cells] = modes
         self.vectors[step.frames, step.cells] = np.where(uses(modes)[..., None], vectors, step.known.vectors[0])
 
-    def decisions(self) -> Decisions:
+    def decisions(self) -> MotionField:
         """All of them, unused vectors 0."""
         out = np.empty((*self.modes.shape, FIELDS), np.int16)
         out[..., 0] = self.modes
         out[..., 1:] = (self.vectors * uses(self.modes)[..., None]).reshape(*self.modes.shape, FIELDS - 1)
-        return Decisions(self.sides, out.reshape(-1, self.rows, self.columns, FIELDS))
+        return MotionField(self.sides, out.reshape(-1, self.rows, self.columns, FIELDS))
 
-    def _pass(self, level: Level, phase: Phase) -> Pass:
+    def _pass(self, level: CodingLayer, phase: Phase) -> Pass:
         frames, cells = np.repeat(level.frames, phase.cells.size), np.tile(phase.cells, level.frames.size)
         mode, vector = self._before(level, phase)
-        if phase.near is None:
+        if phase.neighbours is None:
             around = np.zeros((4, cells.size), np.uint8) if mode is None else np.stack([mode] * 4)
             vectors = np.stack([vector] * 4)
         else:
-            there = frames, np.tile(phase.near, level.frames.size)
+            there = frames, np.tile(phase.neighbours, level.frames.size)
             around, vectors = self.modes[there], self.vectors[there]
             vector = vectors[0] if mode is None else vector
         votes = 2 * (around[..., None] == np.arange(MODES)).sum(axis=0, dtype=np.int8)
@@ -123,12 +123,12 @@ class Walk:
             votes += mode[:, None] == np.arange(MODES)
         sure = np.maximum(votes.max(axis=1), 10 - VOTES) - (10 - VOTES)
         return Pass(
-            frames, cells, phase.close, np.argsort(-votes, axis=1, kind="stable").astype(np.uint8),
-            Known.of(vectors, vector, phase.close, VECTOR_CONTEXT),
-            (MODE_CONTEXT + phase.close * VOTES + sure).astype(np.uint8),
+            frames, cells, phase.adjacent, np.argsort(-votes, axis=1, kind="stable").astype(np.uint8),
+            MVCandidates.of(vectors, vector, phase.adjacent, VECTOR_CONTEXT),
+            (MODE_CONTEXT + phase.adjacent * VOTES + sure).astype(np.uint8),
         )  # fmt: skip
 
-    def _before(self, level: Level, phase: Phase) -> tuple[Bytes | None, Shorts]:
+    def _before(self, level: CodingLayer, phase: Phase) -> tuple[Bytes | None, Shorts]:
         """Mode and vectors of the same blocks in the frames before, the vectors scaled to what is farther or nearer."""
         count = level.frames.size * phase.cells.size
         if level.before is None:

@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import BOTH, MODEL, MODES, PAST, Decisions, Sides
-from dfccodec.codec.motion.context_model import Pass, Walk
-from dfccodec.codec.motion.search import Level
+from dfccodec.codec.motion.blocks import BOTH, MODEL, MODES, PAST, MotionField, References
+from dfccodec.codec.motion.context_model import BlockContexts, Pass
+from dfccodec.codec.motion.search import PyramidLevel
 from dfccodec.codec.motion.tables import first_counts
-from dfccodec.entropy.context_tables import EDGE, PRECISION
-from dfccodec.entropy.rans import Statistics
+from dfccodec.entropy.context_tables import ESCAPE, PRECISION
+from dfccodec.entropy.rans import FrequencyModel
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
 
-COARSE_SLOPE = 0.7
+COARSE_LAMBDA_SCALE = 0.7
 """Of λ, in phases that others are predicted from: what is right there pays twice."""
 
 
@@ -30,12 +30,12 @@ class _Learner:
     """Statistics as coding would leave them, without any bytes."""
 
     def __init__(self) -> None:
-        self.statistics = Statistics(first_counts())
+        self.statistics = FrequencyModel(first_counts())
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
         assert residuals is not None
         if contexts.size:
-            self.statistics.learn(contexts, np.clip(residuals, -EDGE, EDGE) + EDGE)
+            self.statistics.update(contexts, np.clip(residuals, -ESCAPE, ESCAPE) + ESCAPE)
         return residuals
 
     def bits(self) -> Floats:
@@ -55,15 +55,15 @@ class Pictures:
         searched: (D, rows · columns, 2, 2) vectors found for every block.
     """
 
-    target: Callable[[int], Level]
-    kept: dict[int, Level]
+    target: Callable[[int], PyramidLevel]
+    kept: dict[int, PyramidLevel]
     estimate: Floats
     searched: Shorts
 
 
-def choose(pictures: Pictures, sides: Sides, rows: int, columns: int, slope: float, pool: Executor) -> Decisions:
+def choose(pictures: Pictures, sides: References, rows: int, columns: int, slope: float, pool: Executor) -> MotionField:
     """Decisions of all dropped frames; λ = `slope`, squared error per bit."""
-    walk, learner = Walk(sides, rows, columns), _Learner()
+    walk, learner = BlockContexts(sides, rows, columns), _Learner()
     for step in walk.passes():
         modes, vectors = _choices(pictures, sides, step, learner.bits(), slope, pool)
         payload.code(step, learner, modes, vectors)
@@ -72,12 +72,12 @@ def choose(pictures: Pictures, sides: Sides, rows: int, columns: int, slope: flo
 
 
 def _choices(
-    pictures: Pictures, sides: Sides, step: Pass, bits: Floats, slope: float, pool: Executor
+    pictures: Pictures, sides: References, step: Pass, bits: Floats, slope: float, pool: Executor
 ) -> tuple[Bytes, Shorts]:  # fmt: skip
     """Those of one pass, its frames shared out among threads."""
     starts = np.flatnonzero(np.diff(step.frames, prepend=-1))
     parts = [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step.cells)], strict=True)]
-    here = slope if step.close else slope * COARSE_SLOPE
+    here = slope if step.close else slope * COARSE_LAMBDA_SCALE
     found = list(pool.map(lambda part: _Frame(pictures, sides, step, part, bits, here).choose(), parts))
     return np.concatenate([modes for modes, _ in found]), np.concatenate([vectors for _, vectors in found])
 
@@ -86,7 +86,7 @@ class _Frame:
     """The blocks of one pass in one frame, n of them."""
 
     def __init__(
-        self, pictures: Pictures, sides: Sides, step: Pass, part: slice, bits: Floats, slope: float
+        self, pictures: Pictures, sides: References, step: Pass, part: slice, bits: Floats, slope: float
     ) -> None:  # fmt: skip
         self.step, self.part, self.bits, self.slope = step, part, bits, slope
         number = int(step.frames[part.start])
@@ -100,7 +100,7 @@ class _Frame:
         """Modes (n,) and vectors (n, 2, 2)."""
         count = np.arange(len(self.cells))
         costs = np.full((MODES, len(count)), np.inf, np.float32)
-        rank_bits = self.bits[self.step.mode_context[self.part], EDGE : EDGE + MODES]
+        rank_bits = self.bits[self.step.mode_context[self.part], ESCAPE : ESCAPE + MODES]
         mode_bits = np.empty_like(rank_bits)
         np.put_along_axis(mode_bits, self.step.modes[self.part].astype(np.intp), rank_bits, axis=1)
         costs[MODEL] = self.estimate
@@ -118,16 +118,16 @@ class _Frame:
         if past is not None and future is not None:
             moved = [past.windows(self.cells, vectors[:, 0].astype(np.int32))]
             moved += [future.windows(self.cells, vectors[:, 1].astype(np.int32))]
-            error = past.apart((moved[0] + moved[1]) >> 1, self.wanted)
+            error = past.ssd((moved[0] + moved[1]) >> 1, self.wanted)
             costs[BOTH] = error + self.slope * (mode_bits[:, BOTH] + rates.sum(axis=0))
         return costs.argmin(axis=0).astype(np.uint8), vectors
 
     def _candidates(self, side: int) -> tuple[Shorts, Floats]:
         """Vectors (6, n, 2): median, neighbours, found; and the bits (6, n) of each."""
         known, own = self.step.known.at(self.part, side), self.searched[:, side]
-        return np.concatenate([known.vectors, own[None]]), known.rates(own, self.bits)
+        return np.concatenate([known.vectors, own[None]]), known.bits(own, self.bits)
 
-    def _errors(self, source: Level, vectors: Shorts) -> Floats:
+    def _errors(self, source: PyramidLevel, vectors: Shorts) -> Floats:
         """Squared errors (k, n) of vectors (k, n, 2), each vector looked at once."""
         found = np.full(vectors.shape[:2], np.inf, np.float32)
         for number, own in enumerate(vectors):

@@ -11,18 +11,18 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blocks import BLOCK, SUB, Decisions, Sides
+from dfccodec.codec.motion.blocks import BLOCK, SUBPEL, MotionField, References
 from dfccodec.codec.motion.mode_decision import Pictures, choose
-from dfccodec.codec.motion.search import GOOD, Effort, Pyramid, in_place, vectors_between
-from dfccodec.runtime.batched_executor import Together
-from dfccodec.runtime.resources import small_products
+from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, Pyramid, estimate_motion, in_place
+from dfccodec.runtime.batched_executor import BatchedExecutor
+from dfccodec.runtime.resources import single_threaded_blas
 
-__all__ = ["Effort", "MotionSearch", "slope_of"]
+__all__ = ["Effort", "MotionSearch", "lambda_for_qp"]
 
 Floats = npt.NDArray[np.float32]
 Shorts = npt.NDArray[np.int16]
 
-SLOPE = 4.0
+LAMBDA_SCALE = 4.0
 """Squared error a bit must save, in units of ln 2 / 6 · step². At high rates it would be 1; at those of use a bit of
 the latents saves several times as much (measured on four training clips at QP 24 to 27, 6 of 32 kept: with 8 or with 2
 the same quality takes about 2 % more bits in all)."""
@@ -36,9 +36,9 @@ interpreter more than they work. Eight clips of 256×256 took 0.87 s each with o
 gain."""
 
 
-def slope_of(qp: int) -> float:
+def lambda_for_qp(qp: int) -> float:
     """λ: squared error, of samples in 0…1 added up, that one bit must save."""
-    return SLOPE * math.log(2) / 6 * (STEP * 2 ** (qp / 8)) ** 2
+    return LAMBDA_SCALE * math.log(2) / 6 * (STEP * 2 ** (qp / 8)) ** 2
 
 
 class MotionSearch:
@@ -57,7 +57,7 @@ class MotionSearch:
     def __init__(
         self,
         frames: npt.NDArray[np.uint8],
-        sides: Sides,
+        sides: References,
         slope: float,
         threads: int = 1,
         effort: Effort = Effort.NORMAL,
@@ -70,8 +70,8 @@ class MotionSearch:
         self._wanted: dict[int, Pyramid] = {}
         self._estimate = np.empty((len(sides.dropped), self._rows * self._columns), np.float32)
         alone = frames.shape[1] * frames.shape[2] < ALONE
-        self._jobs = Together(1 if alone else threads, 4 * frames[0].size)
-        self._alone = small_products()
+        self._jobs = BatchedExecutor(1 if alone else threads, 4 * frames[0].size)
+        self._alone = single_threaded_blas()
 
     def __enter__(self) -> MotionSearch:
         self._alone.__enter__()
@@ -87,19 +87,19 @@ class MotionSearch:
 
     def _look_at(self, frame: int, picture: Floats) -> None:
         if frame in self._around:
-            self._kept[frame] = Pyramid(picture, SUB)
+            self._kept[frame] = Pyramid(picture, SUBPEL)
         elif frame in self._numbers:
             number = self._numbers[frame]
             self._wanted[number] = Pyramid(_unit(self._frames[frame]))
-            self._estimate[number] = _apart(self._wanted[number], picture)
+            self._estimate[number] = _ssd(self._wanted[number], picture)
 
-    def decisions(self) -> Decisions:
+    def decisions(self) -> MotionField:
         """What was found, once all frames have been shown."""
         self._jobs.finish()
         pool, sides, slope, estimate = self._jobs.pool, self._sides, self._slope, self._estimate
         wanted = [self._wanted[number] for number in range(len(estimate))]
         kept = {frame: self._kept[frame] for frame in sorted(self._around)}
-        searched = _search(wanted, kept, sides, estimate > GOOD * slope, slope, pool, self._effort)
+        searched = _search(wanted, kept, sides, estimate > MIN_SAVING_BITS * slope, slope, pool, self._effort)
         pictures = Pictures(
             lambda number: wanted[number].whole, {frame: kept[frame].whole for frame in kept}, estimate,
             searched.reshape(*estimate.shape, 2, 2),
@@ -107,14 +107,14 @@ class MotionSearch:
         return choose(pictures, sides, self._rows, self._columns, slope, pool)
 
 
-def _apart(wanted: Pyramid, estimate: Floats) -> Floats:
+def _ssd(wanted: Pyramid, estimate: Floats) -> Floats:
     """Squared errors (rows · columns,) of the model's estimate."""
     cells = np.arange(wanted.rows * wanted.columns)
-    return wanted.whole.apart(wanted.whole.windows(cells), in_place(estimate).windows(cells))
+    return wanted.whole.ssd(wanted.whole.windows(cells), in_place(estimate).windows(cells))
 
 
 def _search(
-    wanted: list[Pyramid], kept: dict[int, Pyramid], sides: Sides, poor: npt.NDArray[np.bool_], slope: float,
+    wanted: list[Pyramid], kept: dict[int, Pyramid], sides: References, poor: npt.NDArray[np.bool_], slope: float,
     pool: Executor, effort: Effort,
 ) -> Shorts:  # fmt: skip
     """The best vectors (D, rows, columns, 2, 2) of blocks that the model does not know well enough.
@@ -128,7 +128,7 @@ def _search(
         hint = None
         for number in numbers:
             distance = abs(int(sides.dropped[number]) - frame)
-            found = vectors_between(
+            found = estimate_motion(
                 wanted[number], kept[frame], slope, hint, effort, poor[number].reshape(out.shape[1:3])
             )  # fmt: skip
             out[number, :, :, side] = found

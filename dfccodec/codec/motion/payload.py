@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, Decisions, Sides, uses
-from dfccodec.codec.motion.context_model import Pass, Walk
+from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, MotionField, References, uses
+from dfccodec.codec.motion.context_model import BlockContexts, Pass
 from dfccodec.codec.motion.tables import first_counts
 from dfccodec.container.records import Header
 from dfccodec.entropy.context_model import Coder
-from dfccodec.entropy.rans import RangeReader, RangeWriter, check_words
+from dfccodec.entropy.rans import RansDecoder, RansEncoder, check_stream_size
 from dfccodec.errors import DamagedError
 
-__all__ = ["Decisions", "Sides", "code", "grid", "read", "trimmed", "write"]
+__all__ = ["MotionField", "References", "code", "grid", "read", "trimmed", "write"]
 
 Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
@@ -25,13 +25,13 @@ def grid(header: Header) -> tuple[int, int]:
     return -(-header.height // BLOCK), -(-header.width // BLOCK)
 
 
-def write(decisions: Decisions) -> bytes:
+def write(decisions: MotionField) -> bytes:
     """Code the decisions of a clip: no byte where the model's estimate stands everywhere."""
     if not decisions.blocks[..., 0].any():
         return b""
     count, rows, columns, _ = decisions.blocks.shape
     flat = decisions.blocks.reshape(count, rows * columns, FIELDS)
-    walk, writer = Walk(decisions.sides, rows, columns), RangeWriter(first_counts())
+    walk, writer = BlockContexts(decisions.sides, rows, columns), RansEncoder(first_counts())
     for step in walk.passes():
         own = flat[step.frames, step.cells]
         modes, vectors = own[:, 0].astype(np.uint8), own[:, 1:].reshape(-1, 2, 2)
@@ -40,7 +40,7 @@ def write(decisions: Decisions) -> bytes:
     return writer.finish()
 
 
-def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> Decisions:
+def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionField:
     """Undo :func:`write`.
 
     Args:
@@ -52,15 +52,15 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> Decisio
         LimitError: more decisions than so many bytes can hold; nothing was allocated.
         DamagedError: the bytes are not the decisions of that many frames, or name a source that is not there.
     """
-    sides, (rows, columns) = Sides.of(kept), grid(header)
+    sides, (rows, columns) = References.of(kept), grid(header)
     count = len(sides.dropped)
     if not payload:
         # A view of one number: frames without decisions take no memory, however many there are.
-        return Decisions(sides, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
+        return MotionField(sides, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
     if count in (0, len(kept)):
         raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
-    check_words("fill payload", payload, count * rows * columns)
-    walk, reader = Walk(sides, rows, columns), RangeReader(payload, first_counts(), "fill payload")
+    check_stream_size("fill payload", payload, count * rows * columns)
+    walk, reader = BlockContexts(sides, rows, columns), RansDecoder(payload, first_counts(), "fill payload")
     for step in walk.passes():
         modes, vectors = code(step, reader)
         _check_modes(modes, step, sides)
@@ -92,7 +92,7 @@ def _check(symbols: Ints, count: int, what: str) -> None:
         raise DamagedError(f"fill payload: {what} symbol {symbols.min()} or {symbols.max()}: 0 to {count - 1}")
 
 
-def _check_modes(modes: Bytes, step: Pass, sides: Sides) -> None:
+def _check_modes(modes: Bytes, step: Pass, sides: References) -> None:
     there = np.stack([sides.past >= 0, sides.future >= 0], axis=1)[step.frames]
     wrong = np.flatnonzero((uses(modes) & ~there).any(axis=1))
     if wrong.size:
@@ -117,7 +117,7 @@ def trimmed(
     if not payload:  # nor does a payload of none stand for decisions that would have to be held
         return b""
     decisions = read(payload, old, header)
-    before, after = decisions.sides, Sides.of(new)
+    before, after = decisions.sides, References.of(new)
     out = np.zeros((len(after.dropped), *decisions.blocks.shape[1:]), np.int16)
     at = {int(frame): number for number, frame in enumerate(before.dropped)}
     for number, frame in enumerate((after.dropped + first).tolist()):
@@ -130,4 +130,4 @@ def trimmed(
         ]
         if all(same):
             out[number] = decisions.blocks[was]
-    return write(Decisions(after, out))
+    return write(MotionField(after, out))

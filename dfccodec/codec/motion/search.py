@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from dfccodec.codec.motion.blocks import BLOCK, SUB
-from dfccodec.codec.motion.obmc import WIDE, window
+from dfccodec.codec.motion.blocks import BLOCK, SUBPEL
+from dfccodec.codec.motion.obmc import WINDOW_SIZE, window
 from dfccodec.errors import UsageError
 
 Floats = npt.NDArray[np.float32]
@@ -54,18 +54,18 @@ the time; of the sum alone they are blind to edges of the same brightness."""
 COARSE = 4
 RANGES = {Effort.FAST: 8, Effort.NORMAL: 12}
 """Pixels at a quarter of the size that the first search goes in each direction: 32 and 48 of the picture's."""
-FAR = 64
+MAX_OVERHANG = 64
 """Pixels from the picture that this encoder can look."""
-GOOD = 10
+MIN_SAVING_BITS = 10
 """Bits that a block must be able to save to be searched."""
 STRIP = 16
 """Blocks that are looked for at a time: more of them look at more places in vain."""
-AROUND = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x], np.int32)
-CROSS = AROUND[[1, 3, 4, 6]]
+SQUARE_PATTERN = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x], np.int32)
+CROSS_PATTERN = SQUARE_PATTERN[[1, 3, 4, 6]]
 
 
 @dataclass(frozen=True)
-class Level:
+class PyramidLevel:
     """A picture at one scale, with `edge` pixels repeated around it, and its phases between pixels.
 
     Attributes:
@@ -91,7 +91,7 @@ class Level:
     @cached_property
     def weights(self) -> Floats:
         """(wide · wide · channels,) of squared differences: those of the window."""
-        side = window().reshape(-1, WIDE // self.wide).mean(axis=1) / UNIT
+        side = window().reshape(-1, WINDOW_SIZE // self.wide).mean(axis=1) / UNIT
         out: Floats = np.repeat((side[:, None] * side).ravel(), self.phases.shape[-1])
         return out
 
@@ -106,7 +106,7 @@ class Level:
             whole = np.maximum(np.minimum(whole, limit - 1), -limit)
             y, x = y + whole[:, 0], x + whole[:, 1]
             if count > 1:
-                number = (vectors[:, 0] & 1) * SUB + (vectors[:, 1] & 1)
+                number = (vectors[:, 0] & 1) * SUBPEL + (vectors[:, 1] & 1)
         a, b, c, d = self.phases.strides
         shape = (count, height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
         view = as_strided(self.phases, shape, (a, b, c, b, d), writeable=False)
@@ -115,9 +115,9 @@ class Level:
 
     def error(self, wanted: Shorts, cells: Index, vectors: Ints) -> Floats:
         """Squared differences (n,) between windows that are wanted and those that vectors lead to."""
-        return self.apart(self.windows(cells, vectors), wanted)
+        return self.ssd(self.windows(cells, vectors), wanted)
 
-    def apart(self, one: Shorts, other: Shorts) -> Floats:
+    def ssd(self, one: Shorts, other: Shorts) -> Floats:
         """Squared differences (n,) of windows, weighted."""
         difference = np.subtract(one, other).astype(np.float32)
         difference *= difference
@@ -138,16 +138,16 @@ class Pyramid:
         """`frame` (H, W, 3) in 0…1. `per` positions from one pixel to the next at whole size: SUB of a picture that is
         searched, 1 of one that is looked for, which needs no edge to move beyond."""
         planes = _planes(frame)
-        edge = WIDE if per == 1 else FAR + WIDE
+        edge = WINDOW_SIZE if per == 1 else MAX_OVERHANG + WINDOW_SIZE
         self.whole = _level(planes, 1, per, edge)
         self.half = _level(_smaller(planes, 2), 2, 1, edge)
         self.quarter: Floats = _smaller(planes[:1], COARSE)[0] / np.float32(UNIT)
         self.rows, self.columns = self.whole.rows, self.whole.columns
 
 
-def in_place(frame: Floats) -> Level:
+def in_place(frame: Floats) -> PyramidLevel:
     """A picture (H, W, 3) in 0…1 whose blocks are looked at where they are."""
-    return _level(_planes(frame), 1, 1, WIDE)
+    return _level(_planes(frame), 1, 1, WINDOW_SIZE)
 
 
 def _planes(frame: Floats) -> Floats:
@@ -157,7 +157,7 @@ def _planes(frame: Floats) -> Floats:
     return np.pad(np.moveaxis(frame @ (CHANNELS * np.float32(UNIT)), -1, 0), pad, mode="edge")
 
 
-def _level(planes: Floats, scale: int, per: int, edge: int) -> Level:
+def _level(planes: Floats, scale: int, per: int, edge: int) -> PyramidLevel:
     """Planes (channels, height, width) at 1 / scale; `edge` in pixels of the whole size."""
     edge //= scale
     padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
@@ -166,7 +166,7 @@ def _level(planes: Floats, scale: int, per: int, edge: int) -> Level:
         moved = _moved(padded, number // per / per, number % per / per)
         phases[number] = np.moveaxis(np.rint(moved), 0, -1)
     block = BLOCK // scale
-    return Level(phases, block, WIDE // scale, edge, planes.shape[1] // block, planes.shape[2] // block)
+    return PyramidLevel(phases, block, WINDOW_SIZE // scale, edge, planes.shape[1] // block, planes.shape[2] // block)
 
 
 def _smaller(planes: Floats, scale: int) -> Floats:
@@ -193,7 +193,7 @@ ZERO, FIRST, EACH = 0.1, 2.0, 1.5
 """About the bits of a difference d: ZERO for none, else FIRST and EACH times log2(1 + |d|) on top."""
 
 
-def bits_of(differences: Ints) -> Floats:
+def mvd_bits(differences: Ints) -> Floats:
     """About the bits of vectors' differences (…, 2) to what is expected."""
     size = np.abs(differences).astype(np.float32)
     out: Floats = (ZERO + FIRST * (size > 0) + EACH * np.log2(1 + size)).sum(axis=-1)
@@ -203,7 +203,7 @@ def bits_of(differences: Ints) -> Floats:
 class _Field:
     """The best vectors so far at one scale, of all blocks; only some of them are searched."""
 
-    def __init__(self, now: Level, then: Level, slope: float, start: Ints, cells: Index) -> None:
+    def __init__(self, now: PyramidLevel, then: PyramidLevel, slope: float, start: Ints, cells: Index) -> None:
         """`start` (rows · columns, 2), to be searched at the raster numbers `cells` (n,)."""
         self.then, self.slope, self.cells, self.vectors = then, slope, cells, start.copy()
         self.target = now.windows(cells)
@@ -215,7 +215,7 @@ class _Field:
 
     def _expect(self) -> None:
         self.guess = np.sort([self.vectors[near] for near in self.near[:3]], axis=0)[1]
-        self.cost = self.error + self.slope * bits_of(self.vectors[self.cells] - self.guess)
+        self.cost = self.error + self.slope * mvd_bits(self.vectors[self.cells] - self.guess)
 
     def offer(self, vectors: Ints) -> None:
         """Take those of vectors (n, 2), one for each block searched, that are better."""
@@ -223,7 +223,7 @@ class _Field:
         if not new.size:
             return
         error = self.then.error(self.target[new], self.cells[new], vectors[new])
-        cost = error + self.slope * bits_of(vectors[new] - self.guess[new])
+        cost = error + self.slope * mvd_bits(vectors[new] - self.guess[new])
         better = cost < self.cost[new]
         new = new[better]
         self.vectors[self.cells[new]] = vectors[new]
@@ -242,7 +242,7 @@ class _Field:
             self.offer(self.vectors[near])
 
 
-def vectors_between(
+def estimate_motion(
     now: Pyramid, then: Pyramid, slope: float, hint: Ints | None = None, effort: Effort = Effort.NORMAL,
     wanted: npt.NDArray[np.bool_] | None = None,
 ) -> Ints:  # fmt: skip
@@ -262,7 +262,7 @@ def vectors_between(
     shape = now.rows, now.columns, 2
     still = np.zeros((now.rows * now.columns, 2), np.int32)
     cells = np.arange(len(still)) if wanted is None else np.flatnonzero(wanted)
-    cells = cells[then.whole.error(now.whole.windows(cells), cells, still[cells]) > GOOD * slope]
+    cells = cells[then.whole.error(now.whole.windows(cells), cells, still[cells]) > MIN_SAVING_BITS * slope]
     if not cells.size:
         return still.reshape(shape)
     known = None if hint is None else hint.reshape(-1, 2)
@@ -274,17 +274,17 @@ def vectors_between(
     field.offer(alone[cells] * 2)
     field.offer(still[cells])
     if known is not None:
-        field.offer((known[cells] + SUB) // (2 * SUB))
-    field.around(AROUND if effort > Effort.FAST else CROSS)
+        field.offer((known[cells] + SUBPEL) // (2 * SUBPEL))
+    field.around(SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN)
     field.spread()
-    field = _Field(now.whole, then.whole, slope, field.vectors * 2 * SUB, cells)
+    field = _Field(now.whole, then.whole, slope, field.vectors * 2 * SUBPEL, cells)
     if known is not None:
         field.offer(known[cells])
     field.offer(still[cells])
     if effort > Effort.FAST:
         field.spread()
-    field.around(AROUND * SUB)
-    field.around(AROUND if effort > Effort.FAST else CROSS)
+    field.around(SQUARE_PATTERN * SUBPEL)
+    field.around(SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN)
     return field.vectors.reshape(shape)
 
 
@@ -335,7 +335,7 @@ class _Errors:
         self, now: Pyramid, then: Pyramid, reach: int, wanted: npt.NDArray[np.bool_], more: Floats
     ) -> None:  # fmt: skip
         """`wanted` (rows, columns): others' are not computed; `more` (span²,) is added to all."""
-        wide, self.block, self.span = WIDE // COARSE, BLOCK // COARSE, 2 * reach + 1
+        wide, self.block, self.span = WINDOW_SIZE // COARSE, BLOCK // COARSE, 2 * reach + 1
         beyond = (wide - self.block) // 2
         target = sliding_window_view(np.pad(now.quarter, beyond, mode="edge"), (wide, wide))
         self.target = target[:: self.block, :: self.block].reshape(now.rows, now.columns, wide * wide)

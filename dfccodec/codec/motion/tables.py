@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy import mv_coding
-from dfccodec.entropy.context_tables import EDGE, SYMBOLS
+from dfccodec.entropy.context_tables import ESCAPE, SYMBOLS
 from dfccodec.entropy.mv_coding import PRIOR
 
 VOTES = 6
@@ -31,6 +31,6 @@ def first_counts() -> npt.NDArray[np.int64]:
     out = np.zeros((CONTEXTS, SYMBOLS), np.int64)
     for row, first in zip(out[MODE_CONTEXT:], _FIRST_MODE, strict=False):
         rest = PRIOR - first
-        row[EDGE : EDGE + 4] = first, rest - (rest >> 2), (rest >> 2) - (rest >> 3), rest >> 3
+        row[ESCAPE : ESCAPE + 4] = first, rest - (rest >> 2), (rest >> 2) - (rest >> 3), rest >> 3
     out[VECTOR_CONTEXT:] = mv_coding.first_counts()
     return out

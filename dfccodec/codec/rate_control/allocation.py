@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfccodec.codec.rate_control.rd_model import Choice, Surface
+from dfccodec.codec.rate_control.rd_model import OperatingPoint, RDModel
 
 _CHEAPEST, _DEAREST = 1e-9, 1e6
 """Prices of a bit, in squared error of samples in 0…1, between which every choice lies."""
@@ -20,7 +20,7 @@ _NEAR_QP, _NEAR_KEPT = 3, 1.5
 
 
 @dataclass(frozen=True)
-class Goal:
+class TargetInterval:
     """A total to reach: of bytes (`of` 0) or of squared error (`of` 1), at `aim`, good from `low` to `high`."""
 
     of: int
@@ -34,19 +34,19 @@ class Goal:
         return missed + _WORST if self.of == 1 and total > self.high else missed
 
 
-def at_price(surface: Surface, price: float) -> int:
+def best_at_lambda(surface: RDModel, price: float) -> int:
     """Number of the choice that is best when one bit must save `price`."""
-    front = surface.front()
+    front = surface.convex_hull()
     return int(front.numbers[np.argmin(front.errors + price * 8 * front.sizes)])
 
 
-def totals(surfaces: Sequence[Surface], numbers: Sequence[int]) -> tuple[float, float]:
+def totals(surfaces: Sequence[RDModel], numbers: Sequence[int]) -> tuple[float, float]:
     """Bytes and squared error of a choice for every clip."""
     costs = [(s.predicted()[0][n], s.predicted()[1][n]) for s, n in zip(surfaces, numbers, strict=True)]
     return sum(float(c[0]) for c in costs), sum(float(c[1]) for c in costs)
 
 
-def price_for(surfaces: Sequence[Surface], goal: Goal) -> float:
+def solve_lambda(surfaces: Sequence[RDModel], goal: TargetInterval) -> float:
     """The price at which the total of all clips is nearest to the aim, by bisection."""
     low, high = math.log(_CHEAPEST), math.log(_DEAREST)
     for _ in range(_HALVINGS):
@@ -57,13 +57,15 @@ def price_for(surfaces: Sequence[Surface], goal: Goal) -> float:
     return math.exp((low + high) / 2)
 
 
-def _at_price(surface: Surface, price: float) -> tuple[float, float]:
-    front = surface.front()
+def _at_price(surface: RDModel, price: float) -> tuple[float, float]:
+    front = surface.convex_hull()
     best = np.argmin(front.errors + price * 8 * front.sizes)
     return float(front.sizes[best]), float(front.errors[best])
 
 
-def exchanged(surfaces: Sequence[Surface], numbers: Sequence[int], goal: Goal, price: float) -> list[int]:
+def swap_one_point(
+    surfaces: Sequence[RDModel], numbers: Sequence[int], goal: TargetInterval, price: float
+) -> list[int]:
     """The choices after one exchange that brings the total to the aim, where one does.
 
     Of all points near those chosen, the cheapest (error + price · bits) that ends in the middle half of what the goal
@@ -89,7 +91,7 @@ def exchanged(surfaces: Sequence[Surface], numbers: Sequence[int], goal: Goal, p
     return out
 
 
-def _near(surface: Surface, choice: Choice) -> np.ndarray:
+def _near(surface: RDModel, choice: OperatingPoint) -> np.ndarray:
     """Numbers of the choices near one."""
     kept = surface.kept
     near = (kept <= max(choice.kept * _NEAR_KEPT, choice.kept + 1)) & (kept >= choice.kept / _NEAR_KEPT - 1)

@@ -13,10 +13,10 @@ from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.choose.target import PSNR_TOLERANCE, SIZE_TOLERANCE, Outcome, Target
 from dfccodec.codec.clip.encode import ClipCoder
 from dfccodec.codec.rate_control import allocation
-from dfccodec.codec.rate_control.allocation import Goal
-from dfccodec.codec.rate_control.lookahead import Batch, anew, window_clips
-from dfccodec.codec.rate_control.rd_model import Choice, Surface
-from dfccodec.codec.rate_control.trial_encodes import Meter
+from dfccodec.codec.rate_control.allocation import TargetInterval
+from dfccodec.codec.rate_control.lookahead import Batch, second_pass, window_clips
+from dfccodec.codec.rate_control.rd_model import OperatingPoint, RDModel
+from dfccodec.codec.rate_control.trial_encodes import ClipTrials
 from dfccodec.container.records import Clip
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_QP
@@ -47,7 +47,7 @@ class _Sums:
         self.ticks += sum(p.duration for p in batch)
 
 
-class Plan:
+class RateController:
     """Gives the clips of a video, coded so that it meets a target.
 
     A video that can be read again is looked at twice: every clip's first points, then all clips with one price of a
@@ -85,14 +85,14 @@ class Plan:
         if not window:
             return
         if self._target.kind == "lambda":
-            yield from self._priced(itertools.chain(window, [ahead] if ahead else [], rest))
+            yield from self._fixed_lambda(itertools.chain(window, [ahead] if ahead else [], rest))
         elif ahead is None:
-            yield from self._settled(self._meters(window, 0), [], True, self._summed(window))
+            yield from self._code_window(self._meters(window, 0), [], True, self._summed(window))
             self._progress(sum(map(len, window)))
         elif again is not None:
-            yield from self._twice(itertools.chain(window, [ahead], rest), again)
+            yield from self._two_pass(itertools.chain(window, [ahead], rest), again)
         else:
-            yield from self._piped(window, ahead, rest)
+            yield from self._one_pass(window, ahead, rest)
 
     def outcome(self) -> Outcome:
         """How it ended; known when all clips were given."""
@@ -102,10 +102,10 @@ class Plan:
         reached = {"size": done.size, "bitrate": rate, "psnr": psnr, "lambda": self._target.value}
         return Outcome(self._target, reached[self._target.kind], psnr)
 
-    def _meters(self, window: Sequence[Batch], first: int) -> list[Meter]:
+    def _meters(self, window: Sequence[Batch], first: int) -> list[ClipTrials]:
         out = []
         for batch in window:
-            out.append(Meter(self._coder, batch, first, self._budget))
+            out.append(ClipTrials(self._coder, batch, first, self._budget))
             first += len(batch)
         return out
 
@@ -115,14 +115,14 @@ class Plan:
             out.add(batch)
         return out
 
-    def _priced(self, batches: Iterable[Batch]) -> Iterator[Clip]:
+    def _fixed_lambda(self, batches: Iterable[Batch]) -> Iterator[Clip]:
         """Every clip by itself at a given price."""
         first = 0
         for batch in batches:
             (meter,) = self._meters([batch], first)
-            meter.survey()
+            meter.probe()
             for _ in range(LAST_ROUNDS):
-                choice = meter.surface.choices[allocation.at_price(meter.surface, self._target.value)]
+                choice = meter.surface.choices[allocation.best_at_lambda(meter.surface, self._target.value)]
                 if choice in meter.surface.measured:
                     break
                 meter.measure(choice)
@@ -131,20 +131,20 @@ class Plan:
             first += len(batch)
             self._progress(first)
 
-    def _twice(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
+    def _two_pass(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
         """Survey everything, then code it window by window."""
-        surfaces: list[Surface] = []
+        surfaces: list[RDModel] = []
         sizes: list[int] = []
         whole = _Sums()
         for batch in batches:
             (meter,) = self._meters([batch], sum(sizes))
-            meter.survey()
+            meter.probe()
             surfaces.append(meter.surface)
             whole.add(batch)
             sizes.append(len(batch))
             self._progress(sum(sizes) // 2)
         first, frames = 0, sum(sizes)
-        second = anew(again, sizes)
+        second = second_pass(again, sizes)
         while surfaces:
             window = list(itertools.islice(second, self._window))
             meters = self._meters(window, first)
@@ -152,11 +152,11 @@ class Plan:
                 meter.surface = surface
             del surfaces[: len(window)]
             first += sum(map(len, window))
-            for clip in self._settled(meters, surfaces, not surfaces, whole):
+            for clip in self._code_window(meters, surfaces, not surfaces, whole):
                 yield clip
                 self._progress((frames + clip.first_frame + clip.frames) // 2)
 
-    def _piped(self, window: list[Batch], ahead: Batch | None, rest: Iterator[Batch]) -> Iterator[Clip]:
+    def _one_pass(self, window: list[Batch], ahead: Batch | None, rest: Iterator[Batch]) -> Iterator[Clip]:
         """Windows one after another, each to what is left of the time until its end."""
         if self._target.kind == "size":
             raise UsageError(
@@ -167,13 +167,13 @@ class Plan:
         while window:
             for batch in window:
                 until.add(batch)
-            yield from self._settled(self._meters(window, first), [], True, until)
+            yield from self._code_window(self._meters(window, first), [], True, until)
             first += sum(map(len, window))
             self._progress(first)
             window = list(itertools.islice(itertools.chain([ahead] if ahead else [], rest), self._window))
             ahead = None
 
-    def _goal(self, whole: _Sums) -> Goal:
+    def _goal(self, whole: _Sums) -> TargetInterval:
         """What is left of the target when `whole` is done after what has been done."""
         done = self._done
         if self._target.kind == "psnr":
@@ -181,32 +181,36 @@ class Plan:
             least = _LEAST * allowed * (1 - done.samples / whole.samples)
             aim = allowed * 10 ** (-_AIM_ABOVE / 10) - done.error
             low = allowed * 10 ** (-PSNR_TOLERANCE / 10) - done.error
-            return Goal(1, max(aim, least), max(low, 0.0), max(allowed - done.error, least))
+            return TargetInterval(1, max(aim, least), max(low, 0.0), max(allowed - done.error, least))
         wanted = self._target.value
         if self._target.kind == "bitrate":
             wanted *= whole.ticks * self._tick / 8
         least = _LEAST * wanted * (1 - done.samples / whole.samples)
         low, high = (wanted * (1 + sign * SIZE_TOLERANCE) - done.size for sign in (-1, 1))
-        return Goal(0, max(wanted - done.size, least), max(low, 0.0), max(high, least))
+        return TargetInterval(0, max(wanted - done.size, least), max(low, 0.0), max(high, least))
 
-    def _settled(self, meters: Sequence[Meter], later: Sequence[Surface], last: bool, whole: _Sums) -> Iterator[Clip]:
+    def _code_window(
+        self, meters: Sequence[ClipTrials], later: Sequence[RDModel], last: bool, whole: _Sums
+    ) -> Iterator[Clip]:
         """Choose for a window, with the clips that come later in view, and code it."""
         for meter in meters:
             if not meter.surface.measured:
-                meter.survey()
-        best = self._searched(meters, later, self._goal(whole), last)
+                meter.probe()
+        best = self._search_window(meters, later, self._goal(whole), last)
         for meter, number in zip(meters, best, strict=True):
             yield self._give(meter, meter.surface.choices[number])
 
-    def _searched(self, meters: Sequence[Meter], later: Sequence[Surface], goal: Goal, last: bool) -> tuple[int, ...]:
+    def _search_window(
+        self, meters: Sequence[ClipTrials], later: Sequence[RDModel], goal: TargetInterval, last: bool
+    ) -> tuple[int, ...]:
         """Numbers of the choices of a window: chosen by what is known, measured, and again by what that shows."""
         own = [m.surface for m in meters]
         tried: dict[tuple[int, ...], tuple[float, float]] = {}
         for turn in range(MOST_ROUNDS):
-            price = allocation.price_for([*own, *later], goal)
-            numbers = tuple(allocation.at_price(s, price) for s in own)
+            price = allocation.solve_lambda([*own, *later], goal)
+            numbers = tuple(allocation.best_at_lambda(s, price) for s in own)
             if last:
-                numbers = tuple(allocation.exchanged(own, numbers, goal, price))
+                numbers = tuple(allocation.swap_one_point(own, numbers, goal, price))
             known, expected = numbers in tried, allocation.totals(own, numbers)
             for meter, number in zip(meters, numbers, strict=True):
                 meter.measure(meter.surface.choices[number])
@@ -221,9 +225,9 @@ class Plan:
         if not last:
             return numbers
         best = min(tried, key=lambda n: tried[n])
-        return best if tried[best][0] == 0 else _nudged(meters, best, goal)
+        return best if tried[best][0] == 0 else _tune_qp(meters, best, goal)
 
-    def _give(self, meter: Meter, choice: Choice) -> Clip:
+    def _give(self, meter: ClipTrials, choice: OperatingPoint) -> Clip:
         cost = meter.measure(choice)
         self._done.size += cost.size
         self._done.error += cost.error
@@ -231,20 +235,20 @@ class Plan:
         return meter.clip(choice)
 
 
-def _explore(meters: Sequence[Meter], numbers: Sequence[int], goal: Goal) -> bool:
+def _explore(meters: Sequence[ClipTrials], numbers: Sequence[int], goal: TargetInterval) -> bool:
     """Measure where predictions see nothing to gain but the goal needs it; False when that has been done."""
     new = False
     more = allocation.totals([m.surface for m in meters], numbers)[goal.of] > goal.aim
     for meter, number in zip(meters, numbers, strict=True):
         now = meter.surface.choices[number]
         step = _STRIDE if more == (goal.of == 0) else -_STRIDE
-        there = Choice(now.kept, min(max(now.qp + step, 0), MAX_QP))
+        there = OperatingPoint(now.kept, min(max(now.qp + step, 0), MAX_QP))
         new |= there not in meter.surface.measured
         meter.measure(there)
     return new
 
 
-def _nudged(meters: Sequence[Meter], numbers: tuple[int, ...], goal: Goal) -> tuple[int, ...]:
+def _tune_qp(meters: Sequence[ClipTrials], numbers: tuple[int, ...], goal: TargetInterval) -> tuple[int, ...]:
     """The same with the QP of one clip a little further on the way to the goal, where that comes nearer to it.
 
     All points of `numbers` are measured. Of a short video there is little to exchange, and a QP is a step past what
@@ -258,7 +262,7 @@ def _nudged(meters: Sequence[Meter], numbers: tuple[int, ...], goal: Goal) -> tu
     for step in range(1, _NUDGES + 1):
         for clip in np.argsort(sizes)[::-1][:_NUDGED].tolist():
             now = surfaces[clip].choices[numbers[clip]]
-            there = Choice(now.kept, min(max(now.qp + way * step, 0), MAX_QP))
+            there = OperatingPoint(now.kept, min(max(now.qp + way * step, 0), MAX_QP))
             meters[clip].measure(there)
             found = (*numbers[:clip], surfaces[clip].lattice.numbers[there], *numbers[clip + 1 :])
             miss = goal.miss(allocation.totals(surfaces, found)[goal.of])
@@ -269,7 +273,7 @@ def _nudged(meters: Sequence[Meter], numbers: tuple[int, ...], goal: Goal) -> tu
     return best
 
 
-def _best_measured(surface: Surface, price: float) -> int:
+def _best_measured(surface: RDModel, price: float) -> int:
     """Number of the measured choice with the least error plus price times bits."""
     numbers = surface.lattice.numbers
     costs = {numbers[c]: cost.error + price * 8 * cost.size for c, cost in surface.measured.items() if c in numbers}

@@ -8,7 +8,7 @@ from dfccodec.container.records import Header
 from dfccodec.errors import InputError
 from dfccodec.media.picture import Picture
 
-WINDOW_CLIPS = 8
+LOOKAHEAD_CLIPS = 8
 """Clips that stand in memory together: what an encoder that reads a pipe can see ahead."""
 WINDOW_BYTES = 512 << 20
 """Bytes of their pictures at the most; one clip always stands."""
@@ -18,10 +18,10 @@ Batch = list[Picture]
 
 def window_clips(header: Header) -> int:
     """Clips of a window for pictures of this size."""
-    return max(1, min(WINDOW_CLIPS, WINDOW_BYTES // (header.width * header.height * 3 * header.clip_frames)))
+    return max(1, min(LOOKAHEAD_CLIPS, WINDOW_BYTES // (header.width * header.height * 3 * header.clip_frames)))
 
 
-def anew(again: Callable[[], Iterable[Batch]], sizes: Iterable[int]) -> Iterator[Batch]:
+def second_pass(again: Callable[[], Iterable[Batch]], sizes: Iterable[int]) -> Iterator[Batch]:
     """Clips a second time, as many and as long as they were the first time.
 
     Raises:

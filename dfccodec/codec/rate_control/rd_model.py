@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Choice:
+class OperatingPoint:
     """An operating point of a clip: `kept` of its frames, at `qp`."""
 
     kept: int
@@ -22,7 +22,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Cost:
+class RDCost:
     """What a point costs: `size` in bytes of the file, `error` squared, of samples in 0…1 added up."""
 
     size: float
@@ -44,7 +44,7 @@ _MIDDLE = 30
 
 
 @dataclass(frozen=True)
-class Front:
+class RDHull:
     """Points that are best for some price of a bit: their numbers, sizes ascending, and errors falling."""
 
     numbers: npt.NDArray[np.intp]
@@ -55,8 +55,8 @@ class Front:
 @dataclass(frozen=True)
 class _Lattice:
     kept: npt.NDArray[np.int64]
-    choices: list[Choice]
-    numbers: dict[Choice, int]
+    choices: list[OperatingPoint]
+    numbers: dict[OperatingPoint, int]
     places: Floats
 
 
@@ -64,11 +64,11 @@ class _Lattice:
 def _lattice(kept: tuple[int, ...]) -> _Lattice:
     """All points of clips that may keep these numbers of frames; shared by such clips."""
     grid = np.stack(np.meshgrid(np.array(kept), np.arange(MAX_QP + 1), indexing="ij"), axis=-1).reshape(-1, 2)
-    choices = [Choice(int(k), int(q)) for k, q in grid]
+    choices = [OperatingPoint(int(k), int(q)) for k, q in grid]
     return _Lattice(np.array(kept), choices, {choice: n for n, choice in enumerate(choices)}, _place(grid))
 
 
-class Surface:
+class RDModel:
     """Sizes and errors of a clip over all its operating points.
 
     In logarithms both bend little over the QP and the logarithm of frames kept. A quadratic is fitted to the measured
@@ -83,9 +83,9 @@ class Surface:
 
     def __init__(self, frames: int, kept: list[int] | None = None) -> None:
         self.lattice = _lattice(tuple(kept or range(1, frames + 1)))
-        self.measured: dict[Choice, Cost] = {}
+        self.measured: dict[OperatingPoint, RDCost] = {}
         self._predicted: tuple[Floats, Floats] | None = None
-        self._front: Front | None = None
+        self._front: RDHull | None = None
 
     @property
     def kept(self) -> npt.NDArray[np.int64]:
@@ -93,11 +93,11 @@ class Surface:
         return self.lattice.kept
 
     @property
-    def choices(self) -> list[Choice]:
+    def choices(self) -> list[OperatingPoint]:
         """All points, by kept frames and then by QP."""
         return self.lattice.choices
 
-    def add(self, choice: Choice, cost: Cost) -> None:
+    def add(self, choice: OperatingPoint, cost: RDCost) -> None:
         """A point that was really coded."""
         self.measured[choice] = cost
         self._predicted = self._front = None
@@ -130,7 +130,7 @@ class Surface:
         out: Floats = sign * grid.ravel()
         return out
 
-    def front(self) -> Front:
+    def convex_hull(self) -> RDHull:
         """The `choices` on the lower convex hull of error over size, of those not far from a measured point.
 
         Small, where `predicted` is not: an hour of video has thousands of surfaces.
@@ -140,7 +140,7 @@ class Surface:
             away = _distance(self.lattice.places, self._points()).min(axis=1)
             there = np.flatnonzero(away <= _TRUSTED)
             hull = there[lower_hull(sizes[there], errors[there])]
-            self._front = Front(hull, sizes[hull], errors[hull])
+            self._front = RDHull(hull, sizes[hull], errors[hull])
         return self._front
 
 

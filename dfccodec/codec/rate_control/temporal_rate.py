@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.clip.encode import ClipCoder
-from dfccodec.codec.rate_control.lookahead import Batch, anew, window_clips
-from dfccodec.codec.rate_control.rd_model import Choice
-from dfccodec.codec.rate_control.trial_encodes import Meter
+from dfccodec.codec.rate_control.lookahead import Batch, second_pass, window_clips
+from dfccodec.codec.rate_control.rd_model import OperatingPoint
+from dfccodec.codec.rate_control.trial_encodes import ClipTrials
 from dfccodec.container.records import Clip
 
 _LEAST_ERROR = 1e-9
@@ -49,7 +49,7 @@ def best_rates(quality: npt.NDArray[np.float64], rates: Sequence[int], weight: f
     return out
 
 
-class Auto:
+class TemporalRateSelector:
     """Gives the clips of a video, each at the temporal rate the rule finds for it.
 
     A video that can be read again is looked at twice and normalised as a whole; a pipe is normalised over the clips
@@ -75,7 +75,7 @@ class Auto:
             return
         first = 0
         while window:
-            meters = [Meter(self._coder, b, f) for b, f in zip(window, _starts(window, first), strict=True)]
+            meters = [ClipTrials(self._coder, b, f) for b, f in zip(window, _starts(window, first), strict=True)]
             chosen = self._choose([self._measured(meter) for meter in meters])
             for meter, rate in zip(meters, chosen, strict=True):
                 yield meter.clip(self._choice(len(meter.batch), rate))
@@ -88,16 +88,16 @@ class Auto:
         found: list[list[float]] = []
         sizes: list[int] = []
         for batch in batches:
-            found.append(self._measured(Meter(self._coder, batch, sum(sizes))))
+            found.append(self._measured(ClipTrials(self._coder, batch, sum(sizes))))
             sizes.append(len(batch))
             self._progress(sum(sizes) // 2)
         first, frames = 0, sum(sizes)
-        for batch, rate in zip(anew(again, sizes), self._choose(found), strict=True):
-            yield Meter(self._coder, batch, first).clip(self._choice(len(batch), rate))
+        for batch, rate in zip(second_pass(again, sizes), self._choose(found), strict=True):
+            yield ClipTrials(self._coder, batch, first).clip(self._choice(len(batch), rate))
             first += len(batch)
             self._progress((frames + first) // 2)
 
-    def _measured(self, meter: Meter) -> list[float]:
+    def _measured(self, meter: ClipTrials) -> list[float]:
         """PSNR of a clip in dB at every rate."""
         errors = [meter.measure(self._choice(len(meter.batch), rate)).error for rate in self._budget.rates]
         return [-10 * math.log10(max(error / meter.samples, _LEAST_ERROR)) for error in errors]
@@ -106,8 +106,8 @@ class Auto:
         rates = self._budget.rates
         return [rates[n] for n in best_rates(np.array(quality), rates, self._budget.value)]
 
-    def _choice(self, frames: int, rate: int) -> Choice:
-        return Choice(max(1, int(frames / rate + 0.5)), self._coder.settings.qp)
+    def _choice(self, frames: int, rate: int) -> OperatingPoint:
+        return OperatingPoint(max(1, int(frames / rate + 0.5)), self._coder.settings.qp)
 
 
 def _starts(window: Sequence[Batch], first: int) -> list[int]:

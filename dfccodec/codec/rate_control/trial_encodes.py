@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dfccodec.codec.choose.budgets import Budget
-from dfccodec.codec.clip.distortion import squared_error
+from dfccodec.codec.clip.distortion import sse
 from dfccodec.codec.clip.encode import ClipCoder
-from dfccodec.codec.rate_control.rd_model import Choice, Cost, Surface
+from dfccodec.codec.rate_control.rd_model import OperatingPoint, RDCost, RDModel
 from dfccodec.container import chunks, pack
 from dfccodec.container.records import Clip, Index, IndexEntry
 from dfccodec.media.picture import Picture
 
-GRID = ((8, 24), (8, 40), (2, 32), (32, 32), (16, 16), (4, 24))
+INITIAL_POINTS = ((8, 24), (8, 40), (2, 32), (32, 32), (16, 16), (4, 24))
 """Kept frames of 32 and QPs of the first points of a clip; five of them need motion."""
-FIXED_GRID = (16, 24, 32, 40)
+INITIAL_QPS = (16, 24, 32, 40)
 """QPs of the first points where the number of frames is fixed."""
 
 _ENTRY_BYTES = len(pack.pack_index(Index((IndexEntry(0, 0, 0, 0, 0, 0),), bytes(32)))) - len(
@@ -27,7 +27,7 @@ def clip_bytes(clip: Clip, coder: ClipCoder) -> int:
     return chunks.FRAME_BYTES + len(pack.pack_clip(clip, coder.header)) + _ENTRY_BYTES
 
 
-class Meter:
+class ClipTrials:
     """One clip's points.
 
     Args:
@@ -47,40 +47,40 @@ class Meter:
         self._coder, self.batch, self.first_frame = coder, batch, first_frame
         count = len(batch)
         fixed = _fixed_count(budget, count, coder.header.clip_frames)
-        self.surface = Surface(count, None if fixed is None else [fixed])
+        self.surface = RDModel(count, None if fixed is None else [fixed])
         self.samples = count * batch[0].rgb.size
-        self.coded: dict[Choice, Clip] = {}
+        self.coded: dict[OperatingPoint, Clip] = {}
 
-    def survey(self) -> None:
+    def probe(self) -> None:
         """Measure the first points."""
         count = len(self.batch)
         if len(self.surface.kept) == 1:
-            points = [Choice(int(self.surface.kept[0]), qp) for qp in FIXED_GRID]
+            points = [OperatingPoint(int(self.surface.kept[0]), qp) for qp in INITIAL_QPS]
         else:
-            points = [Choice(max(1, kept * count // 32), qp) for kept, qp in GRID]
+            points = [OperatingPoint(max(1, kept * count // 32), qp) for kept, qp in INITIAL_POINTS]
         for choice in points:
             self.measure(choice)
         self.coded.clear()  # seldom the points that are chosen in the end
 
-    def measure(self, choice: Choice) -> Cost:
+    def measure(self, choice: OperatingPoint) -> RDCost:
         """What a point really costs."""
         if choice in self.surface.measured:
             return self.surface.measured[choice]
-        coded = self._coder.trial(self.batch, self.first_frame, self._budget(choice), choice.qp)
-        shown = self._coder.shown(coded)
-        error = squared_error([p.rgb for p in self.batch], shown)
-        cost = Cost(clip_bytes(coded.clip, self._coder), error)
+        coded = self._coder.code_with_reconstruction(self.batch, self.first_frame, self._budget(choice), choice.qp)
+        shown = self._coder.reconstruct_clip(coded)
+        error = sse([p.rgb for p in self.batch], shown)
+        cost = RDCost(clip_bytes(coded.clip, self._coder), error)
         self.surface.add(choice, cost)
         self.coded[choice] = coded.clip
         return cost
 
-    def clip(self, choice: Choice) -> Clip:
+    def clip(self, choice: OperatingPoint) -> Clip:
         """The clip coded at a point, as it was when it was measured."""
         if choice not in self.coded:
             self.coded[choice], _ = self._coder.code(self.batch, self.first_frame, self._budget(choice), choice.qp)
         return self.coded[choice]
 
-    def _budget(self, choice: Choice) -> Budget:
+    def _budget(self, choice: OperatingPoint) -> Budget:
         return Budget("share", choice.kept / len(self.batch))
 
 

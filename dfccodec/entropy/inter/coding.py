@@ -8,22 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy import context_tables, mv_coding
-from dfccodec.entropy.context_model import Coder, Shorts, walk
+from dfccodec.entropy.context_model import Coder, Shorts, code_latents
 from dfccodec.entropy.hierarchical_scan import phases
-from dfccodec.entropy.inter.motion_compensation import moved
-from dfccodec.entropy.inter.motion_estimation import search
-from dfccodec.entropy.mv_coding import Known
-from dfccodec.entropy.rans import RangeReader, RangeWriter, check_range_claim
+from dfccodec.entropy.inter.motion_compensation import motion_compensate
+from dfccodec.entropy.inter.motion_estimation import estimate_motion
+from dfccodec.entropy.mv_coding import MVCandidates
+from dfccodec.entropy.rans import RansDecoder, RansEncoder, check_declared_size
 from dfccodec.entropy.zstd_coding import Grid
 
 
 @lru_cache(maxsize=1)
 def first_counts() -> npt.NDArray[np.int64]:
     """(contexts, SYMBOLS): those of the range coding, then those of vectors."""
-    return np.concatenate([context_tables.first_counts(), mv_coding.first_counts()])
+    return np.concatenate([context_tables.initial_counts(), mv_coding.first_counts()])
 
 
-class Motion:
+class InterPredictor:
     """Expects each kept frame to be the one before, its cells moved; codes by how much.
 
     Args:
@@ -36,7 +36,7 @@ class Motion:
         self.grid, self.coder, self.own = grid, coder, own
         self.vectors = np.zeros((int(np.prod(grid)), 2), np.int16)
 
-    def frame(self, k: int, before: Shorts) -> Shorts:
+    def predict(self, k: int, before: Shorts) -> Shorts:
         """As `Forecast.frame`.
 
         Raises:
@@ -46,15 +46,15 @@ class Motion:
         for first in range(0, len(before), cells):
             part = slice(first, first + cells)
             self._code(self.vectors[part], None if self.own is None else self.own[k, part])
-        return moved(before, self.vectors, self.grid)
+        return motion_compensate(before, self.vectors, self.grid)
 
     def _code(self, now: Shorts, own: Shorts | None) -> None:
         """Code the vectors of a tile; `now` (cells, 2) is those of the kept frame before, and becomes these."""
         before = now.copy()
         for phase in phases(*self.grid[1:]):
             old = before[phase.cells]
-            near = np.stack([old] * 4) if phase.near is None else now[phase.near]
-            known = Known.of(near, old, phase.close, context_tables.CONTEXTS)
+            near = np.stack([old] * 4) if phase.neighbours is None else now[phase.neighbours]
+            known = MVCandidates.of(near, old, phase.adjacent, context_tables.CONTEXTS)
             now[phase.cells] = known.code(self.coder, None if own is None else own[phase.cells], "latents")
 
 
@@ -67,18 +67,18 @@ def encode_inter(values: np.ndarray, own: np.ndarray | None = None) -> bytes:
     """
     if values.size == 0:
         return b""
-    writer = RangeWriter(first_counts())
-    motion = Motion(values.shape[1:4], writer, search(values) if own is None else own)
-    walk(values.shape, writer, values, forecast=motion)
+    writer = RansEncoder(first_counts())
+    motion = InterPredictor(values.shape[1:4], writer, estimate_motion(values) if own is None else own)
+    code_latents(values.shape, writer, values, forecast=motion)
     return writer.finish()
 
 
 def decode_inter(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarray:
     """Undo :func:`encode_inter`; arguments, result and errors as of `range_coding.decode_range`."""
-    check_range_claim(data, kept, grid, channels)
+    check_declared_size(data, kept, grid, channels)
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
-    reader = RangeReader(data, first_counts(), "latents")
-    values = walk((kept, *grid, channels), reader, forecast=Motion(grid, reader, None))
+    reader = RansDecoder(data, first_counts(), "latents")
+    values = code_latents((kept, *grid, channels), reader, forecast=InterPredictor(grid, reader, None))
     reader.finish()
     return values

@@ -21,7 +21,7 @@ PATCH = 16
 """Side of a cell in pixels."""
 
 CHANNELS = 96
-SUB = 4
+SUBPEL = 4
 """Vectors count quarters of a pixel."""
 
 TAPS = np.array([(0, 16, 0, 0), (-1, 13, 5, -1), (-1, 9, 9, -1), (-1, 5, 13, -1)], np.int32)
@@ -52,14 +52,14 @@ def basis() -> npt.NDArray[np.float64]:
     return data.reshape(CHANNELS, -1).astype(np.float64)
 
 
-def linear_code() -> npt.NDArray[np.float32]:
+def linear_transform() -> npt.NDArray[np.float32]:
     """(96, 768): the table as the nearest code with orthonormal rows."""
     left, _, right = np.linalg.svd(basis(), full_matrices=False)
     code: npt.NDArray[np.float32] = (left @ right).astype(np.float32)
     return code
 
 
-def is_linear_code(code: np.ndarray) -> bool:
+def is_format_transform(code: np.ndarray) -> bool:
     """Whether a code (C, n) is the table's but for rounding."""
     return code.shape == basis().shape and bool(np.abs(code * ONE - basis()).max() < _NEAR)
 
@@ -69,7 +69,7 @@ def _transposed() -> npt.NDArray[np.float64]:
     return np.ascontiguousarray(basis().T)
 
 
-class Picture:
+class LatentReconstruction:
     """A tile as it looks by the integers of its cells.
 
     Attributes:
@@ -96,7 +96,7 @@ class Picture:
         """(16 rows, 16 columns, 3) int32, a view."""
         return self.samples[_EDGE:-_EDGE, _EDGE:-_EDGE]
 
-    def moved(self, cells: npt.NDArray[np.intp], vectors: Shorts) -> Shorts:
+    def motion_compensate(self, cells: npt.NDArray[np.intp], vectors: Shorts) -> Shorts:
         """What cells would be if they showed another place.
 
         Args:
@@ -116,7 +116,7 @@ class Picture:
 
     def shifted(self, cells: npt.NDArray[np.intp], vectors: Shorts) -> Ints:
         """Samples of the places that cells show, times 256: (n, 16, 16, 3)."""
-        whole, part = vectors >> 2, vectors & (SUB - 1)
+        whole, part = vectors >> 2, vectors & (SUBPEL - 1)
         windows = self._windows(cells, whole)
         down, right = TAPS[part[:, 0]], TAPS[part[:, 1]]
         return _filtered(_filtered(windows, down, 1), right, 2)
@@ -132,7 +132,7 @@ class Picture:
         return found
 
 
-def moved(values: Shorts, vectors: Shorts, grid: tuple[int, int, int]) -> Shorts:
+def motion_compensate(values: Shorts, vectors: Shorts, grid: tuple[int, int, int]) -> Shorts:
     """What a frame's cells would be if each showed another place of its tile.
 
     Args:
@@ -149,7 +149,9 @@ def moved(values: Shorts, vectors: Shorts, grid: tuple[int, int, int]) -> Shorts
         part = slice(tile * rows * columns, (tile + 1) * rows * columns)
         moving = np.flatnonzero(vectors[part].any(axis=1))
         if moving.size:
-            out[part][moving] = Picture(values[part], rows, columns).moved(moving, vectors[part][moving])
+            out[part][moving] = LatentReconstruction(values[part], rows, columns).motion_compensate(
+                moving, vectors[part][moving]
+            )
     return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from dfccodec.entropy.inter.motion_compensation import PATCH, SUB, TAPS, Picture, Shorts
+from dfccodec.entropy.inter.motion_compensation import PATCH, SUBPEL, TAPS, LatentReconstruction, Shorts
 
 Floats = npt.NDArray[np.float32]
 Index = npt.NDArray[np.intp]
@@ -18,7 +18,7 @@ _COARSE = 4
 """Pixels of one at the scale where all vectors are tried."""
 _FAR = 8
 """How far they go there."""
-_STEPS = ((SUB, 3), (2, 1), (1, 1))
+_STEPS = ((SUBPEL, 3), (2, 1), (1, 1))
 """Quarter pixels, and how many of them all around, that are tried next: what is best is the middle of the next."""
 _HELD, _REACH = 960, 40
 """Cells whose subpixels are held at once, in whole lines, and pixels beyond them that vectors reach."""
@@ -30,7 +30,7 @@ _NEW, _SAME = np.float32(10), np.float32(1.5)
 """Bits of a vector of its own, and of one that a neighbour has."""
 
 
-def search(values: np.ndarray, workers: int = 1) -> Shorts:
+def estimate_motion(values: np.ndarray, workers: int = 1) -> Shorts:
     """Vectors for each cell of each kept frame.
 
     Args:
@@ -65,7 +65,7 @@ class _Frame:
     """A tile of a kept frame: its integers, what they look like, and that in grey."""
 
     def __init__(self, values: Shorts, rows: int, columns: int) -> None:
-        self.values, self.picture = values, Picture(values, rows, columns)
+        self.values, self.picture = values, LatentReconstruction(values, rows, columns)
         self.edge = (self.picture.samples.shape[0] - rows * PATCH) // 2
         red, green, blue = np.moveaxis(self.picture.samples, 2, 0)
         self.grey: Floats = (red + green + blue).astype(np.float32, order="C")
@@ -113,7 +113,7 @@ class _Pair:
 
     def _fine(self, cells: Index, vectors: Index) -> Shorts:
         """(n, 2) in quarter pixels: the best around these of some cells, in whole pixels, halves, quarters."""
-        now = vectors * SUB
+        now = vectors * SUBPEL
         blocks = self.target.reshape(self.rows, PATCH, self.columns, PATCH).swapaxes(1, 2)
         lines = max(_HELD // self.columns, 1)
         for first in range(0, self.rows, lines):
@@ -164,7 +164,7 @@ class _Pair:
         return out
 
     def _moved_bits(self, cells: Index, vectors: Shorts) -> Floats:
-        return self._bits(self.before.moved(cells, vectors), cells)
+        return self._bits(self.before.motion_compensate(cells, vectors), cells)
 
     def _bits(self, expected: Shorts, cells: Index | slice = slice(None)) -> Floats:
         """About what the integers of cells cost (n,), where these are expected (n, 96), or nothing if that is less."""
@@ -180,16 +180,16 @@ class _Stripe:
         self.corner = np.array([down - 1, right - 1])
         height, width = source.shape[0] - 3, source.shape[1]
         taps = (TAPS / TAPS[0].sum()).astype(np.float32)
-        weights = np.einsum("yi,xj->yxij", taps, taps).reshape(SUB * SUB, -1)
+        weights = np.einsum("yi,xj->yxij", taps, taps).reshape(SUBPEL * SUBPEL, -1)
         # Lines run on into the next: the last three places of each are of both, and never asked for.
         places = height * width - 3
         around = as_strided(source, (4, 4, places), (*source.strides, source.itemsize), writeable=False)
-        planes = np.empty((SUB * SUB, places), np.float32)
+        planes = np.empty((SUBPEL * SUBPEL, places), np.float32)
         for first in range(0, places, _PLACES):
             part = slice(first, first + _PLACES)
             np.matmul(weights, around[:, :, part].reshape(-1, planes[:, part].shape[1]), out=planes[:, part])
-        shape = (SUB, SUB, height - PATCH + 1, width - PATCH - 2, PATCH, PATCH)
-        strides = (SUB * planes.strides[0], planes.strides[0], *source.strides, *source.strides)
+        shape = (SUBPEL, SUBPEL, height - PATCH + 1, width - PATCH - 2, PATCH, PATCH)
+        strides = (SUBPEL * planes.strides[0], planes.strides[0], *source.strides, *source.strides)
         self.windows = as_strided(planes, shape, strides, writeable=False)
 
     def nearest(self, places: Index, wanted: Floats, vectors: Index, moves: Index) -> Index:
@@ -198,7 +198,7 @@ class _Stripe:
         out, last = vectors.copy(), np.array(self.windows.shape[2:4]) - 1
         for move in moves[np.argsort(np.abs(moves).sum(axis=1), kind="stable")]:
             here = vectors + move
-            whole, part = np.clip(places + self.corner + (here >> 2), 0, last), here & (SUB - 1)
+            whole, part = np.clip(places + self.corner + (here >> 2), 0, last), here & (SUBPEL - 1)
             found = self.windows[part[:, 0], part[:, 1], whole[:, 0], whole[:, 1]]
             found -= wanted
             error = np.abs(found, out=found).reshape(len(found), -1).sum(axis=1)

@@ -23,7 +23,7 @@ _SHARED = threading.Lock()
 """Seeking and reading of a shared stream is one thing: pictures and sound are read in threads of their own."""
 
 
-class View(io.RawIOBase):
+class IndependentReader(io.RawIOBase):
     """A seekable stream read at a place of this object's own, so that two readers of one stream do not disturb."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -54,7 +54,7 @@ class View(io.RawIOBase):
         return len(data)
 
 
-class Feed:
+class PipeInput:
     """A pipe as ffmpeg is given it: what goes wrong in Python while ffmpeg reads is kept, and to ffmpeg is the end.
 
     PyAV drops exceptions out of a callback, Ctrl-C among them, and ffmpeg would ask again.
@@ -121,17 +121,17 @@ def open_once(source: Path) -> BinaryIO:
         raise InputError(f"cannot open {source}: {error.strerror}") from None
 
 
-def name_of(source: Path | BinaryIO | Feed) -> str:
+def name_of(source: Path | BinaryIO | PipeInput) -> str:
     """A source for people."""
     if isinstance(source, Path):
         return str(source)
     name = getattr(source, "name", None)
     if name in (0, "<stdin>"):
         return "standard input"
-    return name if isinstance(name, str) and isinstance(source, Feed) else "the stream"
+    return name if isinstance(name, str) and isinstance(source, PipeInput) else "the stream"
 
 
-def open_input(source: Path | BinaryIO | Feed) -> InputContainer:
+def open_input(source: Path | BinaryIO | PipeInput) -> InputContainer:
     """Open a source with ffmpeg.
 
     Args:
@@ -146,13 +146,13 @@ def open_input(source: Path | BinaryIO | Feed) -> InputContainer:
             return open_series(source)
         # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
         place: object = f"file:{source}" if isinstance(source, Path) else source
-        place = place if isinstance(source, Path | Feed) else View(source)
+        place = place if isinstance(source, Path | PipeInput) else IndependentReader(source)
         return av.open(place, "r", metadata_errors="replace")  # tags of old files are in any encoding
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if isinstance(source, Feed):
+        if isinstance(source, PipeInput):
             source.check()
         raise InputError(diagnosis(source, name_of(source)) or _plain(source, error)) from None
 
 
-def _plain(source: Path | BinaryIO | Feed, error: Exception) -> str:
+def _plain(source: Path | BinaryIO | PipeInput, error: Exception) -> str:
     return f"cannot open {name_of(source)}: {reason(error)}"

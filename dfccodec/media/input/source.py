@@ -21,11 +21,11 @@ from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, track_titles
 from dfccodec.media.colour import CONVERT, SCALE
-from dfccodec.media.decode_errors import Broken, reason
+from dfccodec.media.decode_errors import DecodeErrorCounter, reason
 from dfccodec.media.input.completeness import missing_bytes
 from dfccodec.media.input.deinterlace import deinterlaced
 from dfccodec.media.input.diagnosis import INDEX_LAST, diagnosis
-from dfccodec.media.input.open_input import Feed, View, name_of, open_input, open_once, read_once
+from dfccodec.media.input.open_input import IndependentReader, PipeInput, name_of, open_input, open_once, read_once
 from dfccodec.media.input.probe import MATRICES, UNSPECIFIED, clock, described, left_out, picture_notes, scaled_info
 from dfccodec.media.input.timestamps import RisingTimes
 from dfccodec.media.input.tracks import Tracks, choose, title_of
@@ -33,7 +33,7 @@ from dfccodec.media.input.video_stream import choose_picture, ended_early, last_
 from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture
 from dfccodec.media.scale import fitted, parse_size
-from dfccodec.media.time_range import Span, Window
+from dfccodec.media.time_range import RangeCursor, Span
 
 _SEEK_FROM = 5
 """Seconds from which on it pays to seek to the beginning of a range."""
@@ -77,7 +77,7 @@ class VideoSource:
         # Sound of a pipe has to be taken as it passes; of anything else it is read on its own, when it is wanted.
         self._owned = open_once(source) if isinstance(source, Path) and read_once(source) else None
         once = self._owned or (source if not isinstance(source, Path) and read_once(source) else None)
-        self._feed = Feed(once) if once else None
+        self._feed = PipeInput(once) if once else None
         self._container = open_input(self._feed or source)
         try:
             self._stream = choose_picture(self._container, video, self._name)
@@ -89,7 +89,7 @@ class VideoSource:
         self.notes = left_out(self._container, self._stream, audio, subtitles, video is None)
         self._taken = partial(Tracks, notes=self.notes, picture=self._stream.index)
         self._passing = self._taken(self._container, audio, subtitles) if self._feed else None
-        self._broken = Broken(self.notes)
+        self._broken = DecodeErrorCounter(self.notes)
         self._span, self._seen, self._packets_seen = span, 0, 0
         self._short = False  # whether the source ends before its container says
         self._window_over = False  # whether the range ends before the source does
@@ -239,7 +239,7 @@ class VideoSource:
             return self._feed.missing_bytes
         with contextlib.suppress(OSError):
             if not isinstance(self._source, Path):
-                return missing_bytes(cast(BinaryIO, View(self._source)))
+                return missing_bytes(cast(BinaryIO, IndependentReader(self._source)))
             if self._source.is_file():
                 with self._source.open("rb") as stream:
                     return missing_bytes(stream)
@@ -253,7 +253,7 @@ class VideoSource:
 
     def _choose(self) -> Iterator[tuple[VideoFrame, int]]:
         """The frames of the range."""
-        window = Window(self._span)
+        window = RangeCursor(self._span)
         origin = self._origin
         for frame, pts in self._times.rising(self._whole()):
             origin = pts if origin is None else origin
@@ -262,10 +262,10 @@ class VideoSource:
                 yield frame, pts
             elif window.over:
                 self._window_over = True
-                self._hear_out(pts * self._time_base)
+                self._drain_audio(pts * self._time_base)
                 return
 
-    def _hear_out(self, end: Fraction) -> None:
+    def _drain_audio(self, end: Fraction) -> None:
         """Take the sound of a pipe up to `end` seconds: it may stand behind pictures of that time."""
         passing = self._passing
         waiting = {s.index for s in passing.chosen if s.type == "audio"} if passing else set()

@@ -19,7 +19,7 @@ from av.packet import Packet as AvPacket
 from av.stream import Stream
 
 from dfccodec.container.records import Packet, Ratio, StreamInfo
-from dfccodec.media.decode_errors import Broken, reason
+from dfccodec.media.decode_errors import DecodeErrorCounter, reason
 from dfccodec.media.stream_copy import layout_of, needs_container
 from dfccodec.media.track_titles import name_of_track
 from dfccodec.media.transcode import Conformed, fitting_layout
@@ -52,7 +52,7 @@ class FlacTrack:
         encoder.open()
         self._encoder = encoder
         self._conformed = Conformed(encoder, Fraction(stream.time_base or Fraction(1, rate)))
-        self._broken = Broken(notes, f"{name_of_track(info)}")
+        self._broken = DecodeErrorCounter(notes, f"{name_of_track(info)}")
         self.info = replace(
             info, time_base=Ratio(1, rate), codec=_CODEC, sample_rate=rate, layout=layout,
             channels=encoder.channels, extradata=encoder.extradata or b"",

@@ -22,7 +22,7 @@ from dfccodec.media.decode_errors import reason
 from dfccodec.media.input.open_input import name_of, open_input
 from dfccodec.media.input.stored_audio import stored_as_flac
 from dfccodec.media.input.timestamps import FollowingTimes, Splice
-from dfccodec.media.packet_trim import NO_TIME, cut
+from dfccodec.media.packet_trim import NO_TIME, trim_and_shift
 from dfccodec.media.stream_copy import samples_of
 
 _KINDS = {"audio": 0, "subtitle": 1}
@@ -254,4 +254,4 @@ class Tracks:
         return max(1, round(Fraction(whole - padding, info.sample_rate) / Fraction(packet.time_base)))
 
     def _cut_in(self, record: Packet, ident: int) -> Packet | None:
-        return cut(record, self._infos[ident], self._begin, None) if self._begin else record
+        return trim_and_shift(record, self._infos[ident], self._begin, None) if self._begin else record

@@ -14,7 +14,7 @@ from dfccodec.media.picture import SOURCE_SIZE, Picture
 from dfccodec.media.scale import aspect_after, fitted, parse_size, scaled
 
 
-class Shape:
+class OutputConversion:
     """The form of the output.
 
     Args:

@@ -17,10 +17,17 @@ from av.stream import Stream
 
 from dfccodec.container.records import Packet, StreamInfo
 from dfccodec.errors import DfcError, UsageError
-from dfccodec.media.decode_errors import Broken, reason
+from dfccodec.media.decode_errors import DecodeErrorCounter, reason
 from dfccodec.media.output.text_subtitles import HEADS, Cue, OneAtATime, kind_for, read, write
 from dfccodec.media.packet_trim import NO_TIME
-from dfccodec.media.stream_copy import av_packet, check_fits, hidden_samples, needs_container, samples_of, untouched
+from dfccodec.media.stream_copy import (
+    add_copied_stream,
+    av_packet,
+    check_fits,
+    hidden_samples,
+    needs_container,
+    samples_of,
+)
 from dfccodec.media.track_titles import name_of_track
 from dfccodec.media.transcode import Transcoded
 
@@ -58,7 +65,7 @@ class _Copied:
         self._sound, self._hides, self._counts = info.kind == 0, name in ("mp4", "mov"), name == "avi"
         first = next((packet for packet in known if self._heard(packet)), None)
         hidden = hidden_samples(info, first) if name in ("matroska", "webm") else 0
-        self.stream = untouched(container, info, hidden)
+        self.stream = add_copied_stream(container, info, hidden)
         self._ends = name in ("matroska", "webm")  # these say how much of a packet's end is not to be heard
         self._gap = b"\0\0" if info.codec == "mov_text" else None  # mp4 muxers fill gaps in text themselves
         self._rising = self._sound and not container.format.flags & _EQUAL_TIMES
@@ -103,7 +110,7 @@ class _Text:
     def __init__(self, container: OutputContainer, info: StreamInfo, kind: str) -> None:
         self._base = Fraction(info.time_base.num, info.time_base.den)
         self._codec, self._kind, self._count = info.codec, kind, 0
-        self.stream = untouched(container, replace(info, codec=kind, extradata=HEADS[kind]))
+        self.stream = add_copied_stream(container, replace(info, codec=kind, extradata=HEADS[kind]))
         self._queue = OneAtATime() if kind == "mov_text" else None
 
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
@@ -175,7 +182,7 @@ class TrackMuxer:
             )
 
     def _coded_anew(self, info: StreamInfo, codec: str) -> _Track:
-        track = Transcoded(self._container, info, codec, Broken(self.notes, f"{name_of_track(info)}"))
+        track = Transcoded(self._container, info, codec, DecodeErrorCounter(self.notes, f"{name_of_track(info)}"))
         if AudioLayout(track.layout).nb_channels < info.channels:
             self.notes.append(f"{name_of_track(info)} becomes {track.layout}: {codec} has no more")
         return track

@@ -343,7 +343,7 @@ class VideoSink:
                 self._file.close()
 
 
-class Some:
+class TrackFilter:
     """A sink's tracks, those of some kinds only."""
 
     def __init__(self, sink: VideoSink, audio: bool = True, subtitles: bool = True) -> None:

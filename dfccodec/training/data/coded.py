@@ -17,7 +17,7 @@ import numpy as np
 from einops import rearrange
 
 from dfccodec.codec.api import encode, load_model
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.edit.random_access import open_file
 from dfccodec.errors import DfcError, InputError
 from dfccodec.training.data.dataset import PACKED, Scene, load_scenes, source_of
@@ -62,7 +62,7 @@ def draw_clip(scene: Scene, rng: np.random.Generator, side: int = SIDE) -> np.nd
     return np.ascontiguousarray(clip[:, :, ::-1] if rng.random() < 0.5 else clip)
 
 
-def write_coded(scene: Scene, target: Path, loaded: Loaded, rng: np.random.Generator, side: int = SIDE) -> None:
+def write_coded(scene: Scene, target: Path, loaded: LoadedModel, rng: np.random.Generator, side: int = SIDE) -> None:
     """Encode a clip of a scene by default settings: `target` with ending .dfc, its kept frames beside it.
 
     Dropped frames have nothing to teach: motion paints them from kept ones.
@@ -76,7 +76,7 @@ def write_coded(scene: Scene, target: Path, loaded: Loaded, rng: np.random.Gener
         np.save(target.with_name(target.stem + PACKED), clip[file[0].kept])
 
 
-def code_footage(folder: Path, out: Path, variants: int, loaded: Loaded, most: int = 96, side: int = SIDE) -> int:
+def code_footage(folder: Path, out: Path, variants: int, loaded: LoadedModel, most: int = 96, side: int = SIDE) -> int:
     """Encode every scene of a folder `variants` times, each time another clip at another QP; the number written.
 
     What is there already is left as it is: an interrupted run goes on.

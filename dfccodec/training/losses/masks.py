@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dfccodec.models.importance import best_choice
+from dfccodec.models.importance import optimal_selection
 
-CHOSEN = 0.5
+OPTIMAL_MASK_SHARE = 0.5
 """Share of good choices among masks that drop frames: what files hold, where importance chooses. The rest is for
 thresholds, coin flips and files that were trimmed."""
 
@@ -35,8 +35,8 @@ def draw_mask(rng: np.random.Generator, frames: int, all_kept: float, costs: np.
         return np.ones(frames, bool)
     most = max(2, 3 * frames // 4)
     count = 1 if rng.random() < 0.05 else min(frames - 1, int(np.exp(rng.uniform(np.log(2), np.log(most + 1)))))
-    if costs is not None and rng.random() < CHOSEN:
-        return best_choice(costs, count)
+    if costs is not None and rng.random() < OPTIMAL_MASK_SHARE:
+        return optimal_selection(costs, count)
     kind = rng.integers(3)
     mask = np.zeros(frames, bool)
     if kind == 0:

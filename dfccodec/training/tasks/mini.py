@@ -19,26 +19,26 @@ from dfccodec.container.records import Coding
 from dfccodec.entropy.latent_coding import coding_for, encode_integers
 from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
-from dfccodec.models.importance import best_choice, gap_costs
+from dfccodec.models.importance import gap_costs, optimal_selection
 from dfccodec.models.mini import BASE_STEP, Mini, MiniConfig, Slots
 from dfccodec.models.mini_layers import PATCH
 from dfccodec.training.data.dataset import Clips, Scene, held_out_clips
 from dfccodec.training.losses.masks import draw_mask, uniform_mask
-from dfccodec.training.losses.quantization import expected, snap, vectors_of
+from dfccodec.training.losses.quantization import estimate_latent_motion, predict, snap
 from dfccodec.training.losses.rate_model import ContextRate
 from dfccodec.training.losses.texture_mask import split
 from dfccodec.training.pca import fit_pca, format_code
 from dfccodec.training.recipe import Stage
-from dfccodec.training.trainer import System, noise_like
+from dfccodec.training.trainer import LossModule, noise_like
 
-JUDGED_QPS = (16, 26, 36)
+EVAL_QPS = (16, 26, 36)
 LINEAR_QPS = (10, 18, 26, 34, 42, 50)
 JUDGED_CLIPS = 10
 
 WEIGHTS = {"dropped_weight": 0.3, "perceptual": 0.0}
 """Of the terms of the loss beside the cost of kept frames, each over its running mean, where a recipe has none."""
 
-WORTH = 2.0
+SCORE_SCALE = 2.0
 """What a term of the loss counts in the score, times its weight: the loss weighs it against D + λR, of which the error
 that the score is made of is about half."""
 
@@ -51,12 +51,12 @@ def step_of(qp: Tensor) -> Tensor:
     return BASE_STEP * 2.0 ** (qp.float() / 8)
 
 
-def slope_of(qp: Tensor) -> Tensor:
+def high_rate_lambda(qp: Tensor) -> Tensor:
     """λ in squared error per bit: minus the slope of the high-rate curve at this step, ln 2 / 6 · step²."""
     return math.log(2) / 6 * step_of(qp) ** 2
 
 
-class MiniSystem(System):
+class MiniSystem(LossModule):
     """`mini`, its rate model and the running means its loss is divided by; a call is one step's loss.
 
     Args:
@@ -87,7 +87,7 @@ class MiniSystem(System):
         With `refined` steps of descent on the latents before they are rounded, nothing reaches the encoder.
         """
         error, apart, bits, is_kept = self.errors(clips, qp, kept, shown, seed, refined)
-        own = error[:, is_kept].mean(dim=1) + slope_of(qp) * bits.mean(dim=1)
+        own = error[:, is_kept].mean(dim=1) + high_rate_lambda(qp) * bits.mean(dim=1)
         # What is minimised hovers around one by construction; what is logged is the objective in units of step².
         self.cost = (own.detach() / step_of(qp) ** 2).log10().mean() * 10
         total = (own / self._norm(0, qp, own)).mean()
@@ -112,23 +112,23 @@ class MiniSystem(System):
         slots = Slots.of(kept, np.flatnonzero(shown & ~kept)).to(clips.device)
         step = step_of(qp)[:, None, None, None, None]
         with torch.autocast(clips.device.type, self.autocast, enabled=self.autocast != torch.float32):
-            frames = clips[:, slots.at[: slots.keys]]
+            frames = clips[:, slots.frame_index[: slots.num_kept]]
             with torch.set_grad_enabled(torch.is_grad_enabled() and not refined):
-                z = model.analyse(frames.flatten(0, 1), qp.repeat_interleave(slots.keys)).float()
-            y = z.reshape(b, slots.keys, *z.shape[1:]) / step
+                z = model.analyse(frames.flatten(0, 1), qp.repeat_interleave(slots.num_kept)).float()
+            y = z.reshape(b, slots.num_kept, *z.shape[1:]) / step
             if refined:
                 y = self.refine(y, frames, slots, qp, refined)
             values, wanted = snap(y.detach(), self.vectors(y))
             rounded = y + (values - y.detach())  # straight through
             filled = model.fill(rounded * step, slots)
             features = model.features(filled, slots, qp)
-            mask = torch.from_numpy(shown).to(clips.device)[slots.at]
+            mask = torch.from_numpy(shown).to(clips.device)[slots.frame_index]
             pictures = model.picture(
                 filled[:, mask].flatten(0, 1), features[:, mask].flatten(0, 1), qp.repeat_interleave(int(mask.sum()))
             )
         bits = self.rate(y + noise_like(y, seed), rounded, wanted, qp)
         patches = y.shape[3] * y.shape[4]
-        truth = clips[:, slots.at[mask]].flatten(0, 1)
+        truth = clips[:, slots.frame_index[mask]].flatten(0, 1)
         error = (pictures.float() - truth).square().sum(dim=(1, 2, 3)).reshape(b, -1) / patches
         apart = []
         # The judge looks at every fourth pixel first, and the decoder makes four by four at once: were both always in
@@ -138,7 +138,7 @@ class MiniSystem(System):
             textured, smooth = split(pictures.float(), truth)
             near = judge.to(clips.device)(*(part[..., down:, right:] for part in (textured, truth)))
             apart = [term.reshape(b, -1).mean(dim=1) for term in (near, smooth)]
-        is_kept = torch.arange(len(slots.at), device=clips.device)[mask] < slots.keys
+        is_kept = torch.arange(len(slots.frame_index), device=clips.device)[mask] < slots.num_kept
         return error, apart, bits.sum(dim=(2, 3, 4)) / patches, is_kept
 
     @torch.enable_grad()
@@ -154,7 +154,7 @@ class MiniSystem(System):
         """
         own, vectors = slots.kept, self.vectors(y)
         step = step_of(qp)[:, None, None, None, None]
-        rates = qp.repeat_interleave(slots.keys)
+        rates = qp.repeat_interleave(slots.num_kept)
 
         def gradient(y: Tensor) -> Tensor:
             y = y.detach().requires_grad_()
@@ -162,16 +162,16 @@ class MiniSystem(System):
             made = self.model.picture((y * step).flatten(0, 1), features.flatten(0, 1), rates)
             error = (made.float() - frames.flatten(0, 1)).square().sum(dim=(1, 2, 3)).reshape(y.shape[:2]).sum(dim=1)
             now = torch.round(y.detach())
-            bits = self.rate(y, now, expected(now, vectors), qp).sum(dim=(1, 2, 3, 4))
-            (slope,) = torch.autograd.grad((error + refine.PULL * slope_of(qp) * bits).sum(), y)
+            bits = self.rate(y, now, predict(now, vectors), qp).sum(dim=(1, 2, 3, 4))
+            (slope,) = torch.autograd.grad((error + refine.RATE_WEIGHT * high_rate_lambda(qp) * bits).sum(), y)
             return slope / step**2  # so that clips of different QPs are alike
 
-        curvature = y.new_full((), refine.CURVED * self.model.gain)
+        curvature = y.new_full((), refine.INITIAL_CURVATURE * self.model.synthesis_gain)
         return refine.descend(y.detach(), gradient, count, curvature, (1, 3, 4))
 
     def vectors(self, y: Tensor) -> np.ndarray | None:
         """Those of the inter coding (K, B·h·w, 2) for latents in steps (B, K, 96, h, w); None where nothing moves."""
-        return vectors_of(y.detach()) if self.moving and y.shape[1] > 1 else None
+        return estimate_latent_motion(y.detach()) if self.moving and y.shape[1] > 1 else None
 
     @torch.no_grad()
     def _norm(self, kind: int, qp: Tensor, value: Tensor) -> Tensor:
@@ -252,13 +252,13 @@ class MiniTask:
             if not self._linear.get(budget):
                 self._linear[budget] = [self._point(clips, budget, qp, linear=True) for qp in LINEAR_QPS]
             bits, psnr, near = (np.array(v)[::-1] for v in zip(*self._linear[budget], strict=True))
-            for qp in JUDGED_QPS:
+            for qp in EVAL_QPS:
                 bpp, quality, nearness = self._point(clips, budget, qp)
                 gain, nearer = (
                     now - float(np.interp(math.log(bpp), np.log(bits), then))
                     for now, then in ((quality, psnr), (nearness, near))
                 )
-                gains.append(gain + WORTH * self.system.perceptual * nearer)
+                gains.append(gain + SCORE_SCALE * self.system.perceptual * nearer)
                 figures[f"gain_{budget}_qp{qp}"] = round(gain, 3)
                 figures[f"psnr_{budget}_qp{qp}"] = round(quality, 3)
                 if self.system.judge:
@@ -276,7 +276,7 @@ class MiniTask:
             if linear or count == len(clip):
                 kept = uniform_mask(len(clip), count)
             else:
-                kept = best_choice(self._costs(clip.to(self.device).float()[None] / 255), count)
+                kept = optimal_selection(self._costs(clip.to(self.device).float()[None] / 255), count)
             values, back = self._code(clip, kept, qp, linear)
             rows = values.permute(0, 2, 3, 1)[:, None].to(torch.int16).cpu().numpy()
             sizes.append(len(encode_integers(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
@@ -292,7 +292,9 @@ class MiniTask:
         step = float(step_of(index))
         slots = Slots.of(kept).to(self.device)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
-            frames = (clip[i : i + 1].to(self.device).float() / 255 for i in slots.at[: slots.keys].tolist())
+            frames = (
+                clip[i : i + 1].to(self.device).float() / 255 for i in slots.frame_index[: slots.num_kept].tolist()
+            )
             z = torch.cat([model.linear.analyse(f) if linear else model.analyse(f, index) for f in frames])
             y = (z.float() / step)[None]
             values = (torch.round(y) if linear else snap(y, self.system.vectors(y))[0])[0]
@@ -301,9 +303,9 @@ class MiniTask:
                 back = model.linear.synthesise(filled[0])
             else:
                 features = model.features(filled, slots, index)
-                slot = range(len(slots.at))
+                slot = range(len(slots.frame_index))
                 back = torch.cat([model.picture(filled[:, i], features[:, i], index) for i in slot])
-        return values, back[torch.argsort(slots.at)]
+        return values, back[torch.argsort(slots.frame_index)]
 
 
 def _decibels(distance: Tensor | float | np.floating[Any]) -> float:

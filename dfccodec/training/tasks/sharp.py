@@ -27,7 +27,7 @@ from dfccodec.training.data.coded import CodedClip
 from dfccodec.training.losses.discriminator import Discriminator
 from dfccodec.training.losses.texture_mask import detail
 from dfccodec.training.recipe import Stage
-from dfccodec.training.trainer import System, noise_like
+from dfccodec.training.trainer import LossModule, noise_like
 
 JUDGED_CLIPS = 16
 
@@ -70,7 +70,7 @@ class Part:
         return cls(latents, slots, torch.from_numpy(shown).to(device), truth, clip.qp)
 
 
-class SharpSystem(System):
+class SharpSystem(LossModule):
     """The decoder and its judge; a call is one step's loss.
 
     Args:

@@ -22,7 +22,7 @@ from dfccodec.models.config import PUBLISHED_VAE, VAEConfig
 from dfccodec.models.vae import Posterior, VideoVAE
 from dfccodec.training.data.dataset import Clips, Scene, held_out_clips
 from dfccodec.training.recipe import Stage
-from dfccodec.training.trainer import System
+from dfccodec.training.trainer import LossModule
 
 LOGIT_LIMIT = 4.0
 """Logits beyond this are pulled back: a frame that is always kept or never is no longer explored."""
@@ -37,7 +37,7 @@ needs its weights on this machine, see `metrics.lpips`.
 """
 
 
-class PublishedSystem(System):
+class PublishedSystem(LossModule):
     """A `VideoVAE` and its losses; a call is one step's loss."""
 
     def __init__(self, model: VideoVAE, weights: Mapping[str, float], autocast: torch.dtype) -> None:

@@ -10,7 +10,7 @@ from support import moving
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget, scale_to_mean, top_k
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.errors import UsageError
 
 IMPORTANCE = st.lists(st.integers(0, 255), min_size=1, max_size=64).map(lambda v: np.array(v, np.uint8))
@@ -102,7 +102,7 @@ def test_scaling_reaches_the_mean_and_keeps_the_order(importance: np.ndarray, ra
     assert (np.diff(p[order]) >= 0).all()
 
 
-def test_a_negative_seed_is_refused(flat: Loaded) -> None:
+def test_a_negative_seed_is_refused(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="seed -1 is out of range"):
         dfc.encode(moving(2), io.BytesIO(), budget="bernoulli", seed=-1, model=flat)
     with pytest.raises(UsageError, match="seed -1 is out of range"):

@@ -15,7 +15,7 @@ from dfccodec.codec.choose.frame_selection import choice_cost, greedy, motion_co
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip
 from dfccodec.errors import UsageError
-from dfccodec.models.importance import best_choice
+from dfccodec.models.importance import optimal_selection
 
 
 def sliding(frames: int, step: int = 4, height: int = 64, width: int = 64) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_costs_of_gaps_know_motion() -> None:
 
 def test_a_cut_is_not_bridged() -> None:
     video = np.concatenate([np.repeat(sliding(1), 8, axis=0), 255 - np.repeat(sliding(1), 8, axis=0)])
-    kept = best_choice(motion_costs(video), 2)
+    kept = optimal_selection(motion_costs(video), 2)
     assert kept[:8].sum() == kept[8:].sum() == 1
 
 
@@ -54,10 +54,10 @@ def test_importance_follows_the_best_choice_and_trims_in_order() -> None:
     costs = motion_costs(sliding(12, 3))
     importance = rearranged(np.full(12, 254, np.uint8), costs, 4)
     assert len(set(importance.tolist())) == 12
-    assert (top_k(importance, 4) == best_choice(costs, 4)).all()
+    assert (top_k(importance, 4) == optimal_selection(costs, 4)).all()
     assert importance.max() <= 255
     few = top_k(rearranged(np.zeros(12, np.uint8), costs, None), 3)
-    assert (few == best_choice(costs, 3)).all()
+    assert (few == optimal_selection(costs, 3)).all()
 
 
 def test_greedy_keeps_what_really_pays_and_only_that() -> None:

@@ -7,9 +7,9 @@ import weakref
 import numpy as np
 import pytest
 
-from dfccodec.codec.clip.frame_buffer import Canvas, kept_first
+from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer, decode_order
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import FUTURE, Decisions, Sides
+from dfccodec.codec.motion.blocks import FUTURE, MotionField, References
 from dfccodec.container.records import Clip, Fill, Header, Ratio
 from dfccodec.errors import DamagedError
 
@@ -18,7 +18,7 @@ KEPT = np.array([0, 1, 0, 0, 1, 0], bool)
 
 
 def clip(fill: Fill = Fill.TOKEN, decisions: np.ndarray | None = None, kept: np.ndarray = KEPT) -> Clip:
-    data = b"" if decisions is None else payload.write(Decisions(Sides.of(kept), decisions))
+    data = b"" if decisions is None else payload.write(MotionField(References.of(kept), decisions))
     return Clip(0, kept, np.zeros(len(kept), np.uint8), 24, 0, (1,), b"", fill=fill, fill_payload=data)
 
 
@@ -27,14 +27,14 @@ def frames() -> np.ndarray:
 
 
 def test_order() -> None:
-    assert kept_first(KEPT) == [1, 4, 0, 2, 3, 5]
+    assert decode_order(KEPT) == [1, 4, 0, 2, 3, 5]
 
 
 def test_frames_are_clamped_and_rounded_half_up() -> None:
     made = frames()
     made[0, 0, 0] = (np.nan, 2, -2)
     made[0, 0, 1] = np.array([0.5, 1.5, 1.4999]) / 255
-    with Canvas(clip(), HEADER, threads=2) as canvas:
+    with ClipFrameBuffer(clip(), HEADER, threads=2) as canvas:
         canvas.show_all(made)
     assert canvas.frames[0, 0, :2].tolist() == [[0, 255, 0], [1, 2, 1]]
     np.testing.assert_array_equal(canvas.frames[1:], (np.clip(made[1:], 0, 1) * 255 + 0.5).astype(np.uint8))
@@ -44,7 +44,7 @@ def test_frames_are_clamped_and_rounded_half_up() -> None:
 def test_dropped_frames_are_painted_from_kept_ones(threads: int) -> None:
     made, decisions = frames(), np.zeros((4, 3, 5, 5), np.int16)
     decisions[1:3, ..., 0] = FUTURE  # frames 2 and 3 are frame 4, not moved
-    with Canvas(clip(Fill.MOTION, decisions), HEADER, threads) as canvas:
+    with ClipFrameBuffer(clip(Fill.MOTION, decisions), HEADER, threads) as canvas:
         canvas.show_all(made)
     rounded = (np.clip(made, 0, 1) * 255 + 0.5).astype(np.uint8)
     np.testing.assert_array_equal(canvas.frames[[0, 1, 4, 5]], rounded[[0, 1, 4, 5]])
@@ -56,9 +56,9 @@ def test_no_clip_of_floats_is_held() -> None:
     floats = 4 * 240 * 320 * 3
     tracemalloc.start()
     try:
-        with Canvas(clip(kept=np.arange(32) % 4 == 0), header, threads=2) as canvas:
+        with ClipFrameBuffer(clip(kept=np.arange(32) % 4 == 0), header, threads=2) as canvas:
             for number in range(32):
-                canvas.show(number, np.full((240, 320, 3), number / 255, np.float32))
+                canvas.add_frame(number, np.full((240, 320, 3), number / 255, np.float32))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -69,7 +69,7 @@ def test_a_canvas_goes_with_its_last_name() -> None:
     """It holds pictures: one that waits for the garbage collector would be held beside the next."""
     gc.disable()
     try:
-        with Canvas(clip(Fill.MOTION), HEADER, threads=2) as canvas:
+        with ClipFrameBuffer(clip(Fill.MOTION), HEADER, threads=2) as canvas:
             canvas.show_all(frames())
         gone = weakref.ref(canvas)
         del canvas
@@ -81,4 +81,4 @@ def test_a_canvas_goes_with_its_last_name() -> None:
 def test_a_payload_that_is_none_is_refused_before_the_work() -> None:
     broken = Clip(0, KEPT, np.zeros(6, np.uint8), 24, 0, (1,), b"", fill=Fill.MOTION, fill_payload=b"\1\2\3")
     with pytest.raises(DamagedError):
-        Canvas(broken, HEADER, threads=1)
+        ClipFrameBuffer(broken, HEADER, threads=1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfccodec.codec.clip.quantizer import dequantize, measured_steps, quantize, step_sizes
+from dfccodec.codec.clip.quantizer import dequantize, estimate_base_steps, quantize, step_sizes
 
 STEPS = np.array([0.02, 0.5, 3.0], np.float32)
 
@@ -36,7 +36,7 @@ def test_integers_survive() -> None:
 
 def test_measured_steps_follow_the_spread_and_are_never_zero() -> None:
     latents = np.random.default_rng(0).normal(size=(1000, 3)) * [1, 8, 0]
-    steps = measured_steps(latents)
+    steps = estimate_base_steps(latents)
     assert steps[:2] * 32 == pytest.approx([1, 8], rel=0.1)
     assert steps[2] > 0
 

@@ -14,7 +14,7 @@ from dfccodec.codec.api import load_model
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.clip.decode import decode_clip
 from dfccodec.codec.clip.encode import ClipCoder
-from dfccodec.codec.clip.refine import FARTHEST, descend, steps_of
+from dfccodec.codec.clip.refine import MAX_STEP, default_iterations, descend
 from dfccodec.codec.encoder import encode_pictures, make_header
 from dfccodec.codec.settings import Settings
 from dfccodec.container.reader import Preamble
@@ -72,7 +72,7 @@ def test_two_steps_find_most_of_what_there_is() -> None:
 
 def test_by_default_a_model_that_says_its_gain_is_refined_twice() -> None:
     assert coded(replace(PLAIN, refine=None)) == coded(replace(PLAIN, refine=2)) != coded(PLAIN)
-    assert steps_of(flat_model()) == 0
+    assert default_iterations(flat_model()) == 0
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -93,7 +93,7 @@ def test_descent_on_a_parabola_finds_its_bottom(known: bool) -> None:
 
 def test_no_step_goes_farther_than_it_may() -> None:
     y = torch.zeros(4, 2)
-    assert descend(y, lambda _: torch.full_like(y, -1e9), 1, torch.full((), 1.0), (0,)).max() == FARTHEST
+    assert descend(y, lambda _: torch.full_like(y, -1e9), 1, torch.full((), 1.0), (0,)).max() == MAX_STEP
     assert torch.equal(descend(y, torch.zeros_like, 3, None, (0,)), y)
 
 

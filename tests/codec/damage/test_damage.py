@@ -13,7 +13,7 @@ from support import moving
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.chunks import pack_chunk
 from dfccodec.container.pack import pack_clip
 from dfccodec.container.reader import ClipAt, StreamReader
@@ -22,19 +22,19 @@ from dfccodec.errors import DfcError
 
 
 @pytest.fixture
-def sound(flat: Loaded) -> bytes:
+def sound(flat: LoadedModel) -> bytes:
     """Three clips, under 3 kB; coded by zstd, which reads clips this small ten times as fast."""
     return encoded("zstd", flat)
 
 
-def encoded(coding: str, flat: Loaded) -> bytes:
+def encoded(coding: str, flat: LoadedModel) -> bytes:
     out = io.BytesIO()
     # Motion lies under the range coder, whose reader takes too long for ten thousand files; see test_motion_payload.py.
     dfc.encode(moving(70, 16, 32), out, budget="4", model=flat, coding=coding, fill="token")
     return out.getvalue()
 
 
-def survivors(data: bytes, flat: Loaded) -> int:
+def survivors(data: bytes, flat: LoadedModel) -> int:
     """Read a file in every way; the number of frames that decode with concealment."""
     frames = 0
     try:
@@ -47,7 +47,7 @@ def survivors(data: bytes, flat: Loaded) -> int:
     return frames
 
 
-def test_truncation_at_every_byte(sound: bytes, flat: Loaded) -> None:
+def test_truncation_at_every_byte(sound: bytes, flat: LoadedModel) -> None:
     for length in range(len(sound)):
         data = sound[:length]
         with pytest.raises(DfcError):
@@ -58,7 +58,7 @@ def test_truncation_at_every_byte(sound: bytes, flat: Loaded) -> None:
 
 # In parts, so that workers can share them.
 @pytest.mark.parametrize(("coding", "times", "seed"), [*(("zstd", 1000, n) for n in range(10)), ("range", 200, 256)])
-def test_ten_thousand_flips(coding: str, times: int, seed: int, flat: Loaded) -> None:
+def test_ten_thousand_flips(coding: str, times: int, seed: int, flat: LoadedModel) -> None:
     sound = encoded(coding, flat)
     rng = np.random.default_rng(seed)
     survivors(sound, flat)
@@ -80,7 +80,7 @@ def test_ten_thousand_flips(coding: str, times: int, seed: int, flat: Loaded) ->
     assert peak < 64 << 20
 
 
-def test_one_wrong_bit_is_put_right(sound: bytes, flat: Loaded) -> None:
+def test_one_wrong_bit_is_put_right(sound: bytes, flat: LoadedModel) -> None:
     clips = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)]
     whole = [p.rgb for p in Decoder(io.BytesIO(sound), lambda _: flat)]
     for at in clips:
@@ -89,12 +89,12 @@ def test_one_wrong_bit_is_put_right(sound: bytes, flat: Loaded) -> None:
             data[place] ^= 0x40
             decoder = Decoder(io.BytesIO(bytes(data)), lambda _: flat, conceal=True)
             assert all((p.rgb == q).all() for p, q in zip(decoder, whole, strict=True))
-            assert decoder.lost == []
+            assert decoder.lost_frames == []
             assert [bool(d.mended) for d in decoder.damage] == [True]
             assert decoder.damage[0].offset == at.offset
 
 
-def test_damage_in_one_clip_leaves_the_others(sound: bytes, flat: Loaded) -> None:
+def test_damage_in_one_clip_leaves_the_others(sound: bytes, flat: LoadedModel) -> None:
     clips = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)]
     whole = [p.rgb for p in Decoder(io.BytesIO(sound), lambda _: flat)]
     for at in clips:
@@ -104,29 +104,29 @@ def test_damage_in_one_clip_leaves_the_others(sound: bytes, flat: Loaded) -> Non
             decoder = Decoder(io.BytesIO(bytes(data)), lambda _: flat, conceal=True)
             pictures = list(decoder)
             assert len(pictures) == 70
-            assert decoder.lost == [(at.clip.first_frame, at.clip.frames)]
+            assert decoder.lost_frames == [(at.clip.first_frame, at.clip.frames)]
             lost = range(at.clip.first_frame, at.clip.first_frame + at.clip.frames)
             assert all((p.rgb == whole[n]).all() for n, p in enumerate(pictures) if n not in lost)
             assert [p.pts for p in pictures] == list(range(70))
 
 
-def test_garbage_between_chunks_is_skipped(sound: bytes, flat: Loaded) -> None:
+def test_garbage_between_chunks_is_skipped(sound: bytes, flat: LoadedModel) -> None:
     second = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)][1]
     data = sound[: second.offset] + b"CLIPCLIP\xff\xff\xff\x0f garbage" + sound[second.offset :]
     decoder = Decoder(io.BytesIO(data), lambda _: flat, conceal=True)
     assert len(list(decoder)) == 70
-    assert decoder.lost == []
+    assert decoder.lost_frames == []
     assert decoder.damage[0].offset == second.offset
 
 
-def test_a_claim_of_four_billion_missing_frames_produces_none(sound: bytes, flat: Loaded) -> None:
+def test_a_claim_of_four_billion_missing_frames_produces_none(sound: bytes, flat: LoadedModel) -> None:
     reader = StreamReader(io.BytesIO(sound))
     clips = [i for i in reader if isinstance(i, ClipAt)]
     far = dataclasses.replace(clips[1].clip, first_frame=2**32 - 100)
     data = sound[: clips[1].offset] + pack_chunk(b"CLIP", pack_clip(far)) + sound[clips[2].offset :]
     decoder = Decoder(io.BytesIO(data), lambda _: flat, conceal=True)
     assert sum(1 for _ in decoder) == 64
-    assert decoder.lost[0] == (32, 2**32 - 132)
+    assert decoder.lost_frames[0] == (32, 2**32 - 132)
 
 
 def test_a_file_of_false_chunks_is_given_up_in_time() -> None:

@@ -14,8 +14,18 @@ from support import flat_model, moving
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
-from dfccodec.container.chunks import CLIP, FOOT, INDEX, TOOL, Chunk, Source, pack_chunk, read_signature, walk
+from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.container.chunks import (
+    CLIP,
+    FOOT,
+    INDEX,
+    TOOL,
+    Chunk,
+    LookaheadReader,
+    iter_chunks,
+    pack_chunk,
+    read_signature,
+)
 from dfccodec.container.pack import pack_index, unpack_index
 from dfccodec.container.records import Header, Index, Ratio
 from dfccodec.edit.recover import recover
@@ -40,9 +50,9 @@ def sound() -> bytes:
 
 
 def pieces(data: bytes) -> Pieces:
-    source = Source(io.BytesIO(data))
+    source = LookaheadReader(io.BytesIO(data))
     read_signature(source)
-    found = [c for c in walk(source) if isinstance(c, Chunk)]
+    found = [c for c in iter_chunks(source) if isinstance(c, Chunk)]
     return [(c.type, data[c.offset : c.offset + c.size]) for c in found]
 
 
@@ -91,7 +101,7 @@ def test_a_range_that_meets_a_lost_clip_is_whole_and_says_so(
         last = int(Fraction(end) * 25) if end[0] != "#" else int(end[1:])
         assert len(numbers) == last - first
         assert all(n in (first + i, 31, 64) for i, n in enumerate(numbers))
-        assert decoder.lost == [lost]
+        assert decoder.lost_frames == [lost]
         assert decoder.damage
 
 
@@ -103,7 +113,7 @@ def test_seconds_count_from_the_beginning_even_where_that_is_lost(
     for seek in (True, False):
         assert shown(data, Span.parse("1.6", "2.0"), seek)[0] == list(range(40, 50))
         assert shown(data, Span.parse("0.4", "0.8"), seek)[0] == [32] * 10
-        assert shown(data, Span.parse(None, "0.4"), seek)[1].lost == [(0, 10)]
+        assert shown(data, Span.parse(None, "0.4"), seek)[1].lost_frames == [(0, 10)]
 
 
 def test_a_range_beside_a_lost_clip_needs_no_concealment(sound: bytes) -> None:
@@ -169,7 +179,7 @@ def test_an_index_that_lies_is_not_followed(sound: bytes) -> None:
             assert [round(float(p.rgb.mean()) / 3) for p in decoder] == list(range(wanted, FRAMES))
 
 
-def test_a_header_that_does_not_fit_its_model_is_damage(sound: bytes, flat: Loaded) -> None:
+def test_a_header_that_does_not_fit_its_model_is_damage(sound: bytes, flat: LoadedModel) -> None:
     out = io.BytesIO()
     dfc.encode(moving(3, 16, 16), out, model=flat, fill="token")
     other = dataclasses.replace(flat, model=_Other())

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support import flat_model, moving
 
 import dfccodec as dfc
-from dfccodec.codec.damage.partial_decode import survivors
+from dfccodec.codec.damage.partial_decode import decode_partial_clips
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Coding
 from dfccodec.entropy.latent_coding import decode_clip_integers
@@ -56,7 +56,7 @@ def concealed(data: bytes) -> tuple[list[Picture], Decoder]:
 
 def shown(decoder: Decoder) -> set[int]:
     """Numbers of the frames that are not reported as repeated."""
-    return set(range(70)) - {n for first, count in decoder.lost for n in range(first, first + count)}
+    return set(range(70)) - {n for first, count in decoder.lost_frames for n in range(first, first + count)}
 
 
 @pytest.mark.parametrize("what", [b"\0", b"\xa5\x5a\x33"])
@@ -84,12 +84,12 @@ def test_a_hole_leaves_the_frames_behind_it(data: st.DataObject) -> None:
     size = data.draw(st.integers(20, (end - latents) // 2))
     place = data.draw(st.integers(latents, end - size))
     values = decode_clip_integers(at.clip, HEADER)
-    for _, found in survivors(ruined(at, place, size)[at.offset : at.offset + at.size], HEADER):
+    for _, found in decode_partial_clips(ruined(at, place, size)[at.offset : at.offset + at.size], HEADER):
         assert (found == values[: len(found)]).all()
         assert place > latents or len(found) < len(values)
 
 
-def test_a_hole_in_the_inter_coding_leaves_the_frames_behind_it(mini: Loaded) -> None:
+def test_a_hole_in_the_inter_coding_leaves_the_frames_behind_it(mini: LoadedModel) -> None:
     """Vectors stand among the words: they have to be read on the way."""
     out = io.BytesIO()
     dfc.encode(FRAMES[:32], out, model=mini, budget="8", fill="token", refine=0, qp=16)
@@ -102,7 +102,7 @@ def test_a_hole_in_the_inter_coding_leaves_the_frames_behind_it(mini: Loaded) ->
     for share in (0.3, 0.6, 0.8):
         place = end - int(len(at.clip.latents) * share)
         data = out.getvalue()[:place] + bytes(64) + out.getvalue()[place + 64 :]
-        found = [values for _, values in survivors(data[at.offset : at.offset + at.size], header)]
+        found = [values for _, values in decode_partial_clips(data[at.offset : at.offset + at.size], header)]
         assert all((values == whole[: len(values)]).all() for values in found)
         counts.append(sum(map(len, found)))
     assert counts == sorted(counts)
@@ -115,7 +115,7 @@ def test_how_many_frames_a_hole_costs() -> None:
     counts = []
     for share in (0.0, 0.3, 0.6, 0.95):
         place = latents + int((end - latents - 24) * share)
-        found = list(survivors(ruined(at, place, 24)[at.offset : at.offset + at.size], HEADER))
+        found = list(decode_partial_clips(ruined(at, place, 24)[at.offset : at.offset + at.size], HEADER))
         counts.append(len(found[0][1]) if found else 0)
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == 7  # the words read last, so the last frame alone is lost
@@ -133,14 +133,14 @@ def test_rubbish_among_the_latents_is_never_shown(what: bytes) -> None:
     _, latents, end = parts(at)
     for place in range(latents, end - 40, (end - latents) // 7):
         _, decoder = concealed(ruined(at, place, 40, what))
-        assert decoder.lost == [(32, 32)]
+        assert decoder.lost_frames == [(32, 32)]
 
 
 def test_zstd_proves_nothing() -> None:
     sound = encoded("zstd", "token")
     at = [i for i in StreamReader(io.BytesIO(sound)) if isinstance(i, ClipAt)][1]
     bad = sound[: at.offset + 12] + b"\x7f" * 8 + sound[at.offset + 20 :]
-    assert list(survivors(bad[at.offset : at.offset + at.size], HEADER)) == []
+    assert list(decode_partial_clips(bad[at.offset : at.offset + at.size], HEADER)) == []
 
 
 def test_a_clip_that_claims_other_places_is_not_believed() -> None:
@@ -149,7 +149,7 @@ def test_a_clip_that_claims_other_places_is_not_believed() -> None:
     bad[at.offset + 8 : at.offset + 12] = (40).to_bytes(4, "little")
     bad[at.offset + 20 : at.offset + 22] = b"\x01\x02"  # so that no single byte is at fault
     _, decoder = concealed(bytes(bad))
-    assert decoder.lost == [(32, 32)]
+    assert decoder.lost_frames == [(32, 32)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -159,6 +159,6 @@ def test_any_stretch_gives_clips_within_limits_or_none(data: st.DataObject) -> N
     bad = bytearray(SOUND[at.offset : at.offset + at.size])
     for _ in range(data.draw(st.integers(1, 5))):
         bad[data.draw(st.integers(8, len(bad) - 1))] = data.draw(st.integers(0, 255))
-    for clip, values in survivors(bytes(bad), HEADER):
+    for clip, values in decode_partial_clips(bytes(bad), HEADER):
         assert values.shape[1:] == (1, 4, 6, 3)
         assert 1 <= len(values) <= int(clip.kept.sum())

@@ -14,8 +14,8 @@ from read_motion import read_motion
 
 from dfccodec.codec import fill
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import BOTH, FUTURE, MODEL, PAST, Decisions, Sides
-from dfccodec.codec.motion.context_model import Walk, levels, phases
+from dfccodec.codec.motion.blocks import BOTH, FUTURE, MODEL, PAST, MotionField, References
+from dfccodec.codec.motion.context_model import BlockContexts, levels, phases
 from dfccodec.codec.motion.tables import CONTEXTS, first_counts
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.entropy.mv_coding import PRIOR
@@ -28,21 +28,21 @@ def coded_clips(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Header]:
     kept = np.array(draw(st.lists(st.booleans(), min_size=frames, max_size=frames)))
     kept[draw(st.integers(0, frames - 1))] = True
     header = dataclasses.replace(HEADER, width=draw(st.integers(1, 40)), height=draw(st.integers(1, 40)))
-    return kept, decisions_of(draw, Sides.of(kept), *payload.grid(header)), header
+    return kept, decisions_of(draw, References.of(kept), *payload.grid(header)), header
 
 
 def test_sides() -> None:
     assert SIDES.dropped.tolist() == [0, 2, 3, 5, 6]
     assert SIDES.past.tolist() == [-1, 1, 1, 4, 4]
     assert SIDES.future.tolist() == [1, 4, 4, -1, -1]
-    assert Sides.of(np.zeros(2, bool)).past.tolist() == [-1, -1]
+    assert References.of(np.zeros(2, bool)).past.tolist() == [-1, -1]
 
 
 @settings(max_examples=40, deadline=None)
 @given(coded_clips())
 def test_payloads_come_back_but_for_unused_vectors(case: tuple[np.ndarray, np.ndarray, Header]) -> None:
     kept, blocks, header = case
-    data = payload.write(Decisions(Sides.of(kept), blocks))
+    data = payload.write(MotionField(References.of(kept), blocks))
     back = payload.read(data, kept, header)
     assert (back.blocks == cleared(blocks)).all()
     assert payload.write(back) == data
@@ -51,9 +51,9 @@ def test_payloads_come_back_but_for_unused_vectors(case: tuple[np.ndarray, np.nd
 def test_smooth_decisions_cost_next_to_nothing() -> None:
     blocks = np.zeros((5, 32, 32, 5), np.int16)
     blocks[1:3] = [BOTH, 3, -8, -3, 8]
-    assert len(payload.write(Decisions(SIDES, blocks))) < 220
+    assert len(payload.write(MotionField(SIDES, blocks))) < 220
     blocks[1, 7, 9, 1:3] = 40, 50
-    assert len(payload.write(Decisions(SIDES, blocks))) < 260
+    assert len(payload.write(MotionField(SIDES, blocks))) < 260
 
 
 @settings(max_examples=30, deadline=None)
@@ -62,8 +62,8 @@ def test_every_block_is_in_one_phase_and_its_neighbours_in_an_earlier_one(rows: 
     known = np.zeros(rows * columns, bool)
     for phase in phases(rows, columns):
         assert not known[phase.cells].any()
-        if phase.near is not None:
-            assert (known[phase.near] | (phase.near == phase.cells)).all()
+        if phase.neighbours is not None:
+            assert (known[phase.neighbours] | (phase.neighbours == phase.cells)).all()
         known[phase.cells] = True
     assert known.all()
 
@@ -71,7 +71,7 @@ def test_every_block_is_in_one_phase_and_its_neighbours_in_an_earlier_one(rows: 
 @given(st.lists(st.booleans(), min_size=2, max_size=40))
 def test_every_frame_is_in_one_level_and_the_one_before_in_an_earlier_one(kept: list[bool]) -> None:
     kept[len(kept) // 2] = False
-    sides, done = Sides.of(np.array(kept)), set[int]()
+    sides, done = References.of(np.array(kept)), set[int]()
     for level in levels(sides, 1 << 18):  # two frames at a time
         before = level.frames - 1 if level.before is None else level.before
         for number, then in zip(level.frames.tolist(), before.tolist(), strict=True):
@@ -93,7 +93,7 @@ def test_levels_of_many_blocks_come_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     for part in (1, 2 * 24, 1 << 19):
         monkeypatch.setattr("dfccodec.codec.motion.context_model.PART", part)
         monkeypatch.setattr("read_motion.PART", part)
-        data = payload.write(Decisions(SIDES, blocks))
+        data = payload.write(MotionField(SIDES, blocks))
         found = payload.read(data, KEPT, HEADER).blocks
         assert np.array_equal(found, cleared(blocks))
         again = read_motion(data, len(KEPT), np.flatnonzero(KEPT).tolist(), {"height": 28, "width": 44}, need)
@@ -101,8 +101,8 @@ def test_levels_of_many_blocks_come_in_parts(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_vectors_of_the_frame_before_are_scaled_to_the_distance() -> None:
-    sides = Sides.of(np.array([1, 0, 0, 0, 1], bool))
-    walk, seen = Walk(sides, 1, 1), []
+    sides = References.of(np.array([1, 0, 0, 0, 1], bool))
+    walk, seen = BlockContexts(sides, 1, 1), []
     for step in walk.passes():
         seen.append(step.known.vectors[0, 0].tolist())
         walk.put(step, np.array([BOTH], np.uint8), np.array([[[10, -5], [9, 32767]]], np.int16))
@@ -131,7 +131,7 @@ def test_modes_without_a_source_are_damaged(frame: int, mode: int) -> None:
     blocks = np.zeros((5, 4, 6, 5), np.int16)
     blocks[frame, 3, 2, 0] = mode
     with pytest.raises(DamagedError, match=f"mode {mode} in frame {SIDES.dropped[frame]}"):
-        payload.read(payload.write(Decisions(SIDES, blocks)), KEPT, HEADER)
+        payload.read(payload.write(MotionField(SIDES, blocks)), KEPT, HEADER)
 
 
 def test_payloads_of_nothing_and_claims_are_refused() -> None:

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from motion_clips import KEPT, SIDES, composed_all, decisions_of, texture
 
-from dfccodec.codec.motion.blocks import BLOCK, PAST, Decisions, Sides
-from dfccodec.codec.motion.obmc import composed, fetch, framed, quarters, window
+from dfccodec.codec.motion.blocks import BLOCK, PAST, MotionField, References
+from dfccodec.codec.motion.obmc import compensate_frame, interpolate, obmc_weights, pad_edges, window
 
 
 def test_windows_add_up_to_one() -> None:
     assert window()[:BLOCK] + window()[BLOCK:] == pytest.approx(1)
-    np.testing.assert_allclose(quarters().sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(obmc_weights().sum(axis=0), 1, atol=1e-6)
 
 
-def by_the_specification(frames: np.ndarray, sides: Sides, number: int, decisions: np.ndarray) -> np.ndarray:
+def by_the_specification(frames: np.ndarray, sides: References, number: int, decisions: np.ndarray) -> np.ndarray:
     """SPEC.md 6.7 sample by sample, in binary64."""
     _, height, width, _ = frames.shape
     total, weights = np.zeros((height, width, 3)), np.zeros((height, width, 1))
@@ -61,7 +61,7 @@ def test_pictures_are_those_of_the_specification(draw: st.DataObject) -> None:
     decisions[..., 1:] %= 21 if small else 32767
     decisions[..., 1:] -= 10
     want = [by_the_specification(frames, SIDES, n, decisions[n]) for n in range(len(decisions))]
-    made = composed_all(frames, Decisions(SIDES, decisions))
+    made = composed_all(frames, MotionField(SIDES, decisions))
     np.testing.assert_allclose(made[SIDES.dropped], want, atol=2e-6)
     np.testing.assert_array_equal(made[KEPT], frames[KEPT])
 
@@ -69,7 +69,7 @@ def test_pictures_are_those_of_the_specification(draw: st.DataObject) -> None:
 def test_vectors_far_outside_are_the_nearest_pixel() -> None:
     picture = texture(16, 16)
     vectors = np.array([[-32768, -32768], [32767, 32767]], np.int32)
-    corner = fetch(framed(picture), np.zeros((2, 2), np.int32), vectors)
+    corner = interpolate(pad_edges(picture), np.zeros((2, 2), np.int32), vectors)
     np.testing.assert_array_equal(corner[0], np.broadcast_to(picture[0, 0], (BLOCK, BLOCK, 3)))
     np.testing.assert_array_equal(corner[1], np.broadcast_to(picture[-1, -1], (BLOCK, BLOCK, 3)))
 
@@ -77,8 +77,8 @@ def test_vectors_far_outside_are_the_nearest_pixel() -> None:
 def test_any_order_in_memory_is_framed_alike() -> None:
     picture = np.random.default_rng(0).random((1, 20, 3), np.float32)
     other = np.asfortranarray(picture)
-    assert framed(other).flags.c_contiguous
-    assert (framed(other) == framed(picture)).all()
+    assert pad_edges(other).flags.c_contiguous
+    assert (pad_edges(other) == pad_edges(picture)).all()
 
 
 def test_a_missing_neighbour_is_never_looked_at() -> None:
@@ -86,4 +86,4 @@ def test_a_missing_neighbour_is_never_looked_at() -> None:
     decisions = np.zeros((2, 2, 5), np.int16)
     decisions[..., 0] = PAST
     decisions[..., 3:] = 99
-    np.testing.assert_allclose(composed(estimate, framed(past), None, decisions), past, atol=1e-6)
+    np.testing.assert_allclose(compensate_frame(estimate, pad_edges(past), None, decisions), past, atol=1e-6)

@@ -7,9 +7,9 @@ import pytest
 from motion_clips import composed_all, header_of, sliding, texture
 
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import SUB, Decisions, Sides
-from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, slope_of
-from dfccodec.codec.motion.search import Pyramid, vectors_between
+from dfccodec.codec.motion.blocks import SUBPEL, MotionField, References
+from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
+from dfccodec.codec.motion.search import Pyramid, estimate_motion
 
 
 @pytest.mark.parametrize("effort", list(Effort))
@@ -18,18 +18,18 @@ def test_the_search_finds_a_translation(move: tuple[int, int], effort: Effort) -
     whole = texture(260, 280)
     y, x = 70, 80
     now, then = whole[y : y + 128, x : x + 128], whole[y - move[0] : y - move[0] + 128, x - move[1] : x - move[1] + 128]
-    found = vectors_between(Pyramid(now), Pyramid(then, SUB), slope_of(0), effort=effort)
+    found = estimate_motion(Pyramid(now), Pyramid(then, SUBPEL), lambda_for_qp(0), effort=effort)
     inner = found[6:-6, 6:-6]
-    assert (inner == np.array(move) * SUB).mean() > 0.9
+    assert (inner == np.array(move) * SUBPEL).mean() > 0.9
 
 
 @pytest.mark.parametrize("effort", list(Effort))
 def test_a_translating_picture_is_recovered(effort: Effort) -> None:
     frames = sliding(9)
     kept = np.isin(np.arange(9), [2, 6])
-    sides, decoded = Sides.of(kept), np.full((9, 64, 80, 3), 0.5, np.float32)
+    sides, decoded = References.of(kept), np.full((9, 64, 80, 3), 0.5, np.float32)
     decoded[kept] = frames[kept] / np.float32(255)
-    made = decided(MotionSearch(frames, sides, slope_of(8), threads=2, effort=effort), decoded)
+    made = decided(MotionSearch(frames, sides, lambda_for_qp(8), threads=2, effort=effort), decoded)
     decisions = payload.read(payload.write(made), kept, header_of(frames))
     np.testing.assert_array_equal(decisions.blocks, made.blocks)
     error = ((composed_all(decoded, decisions) - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
@@ -40,11 +40,11 @@ def test_a_translating_picture_is_recovered(effort: Effort) -> None:
 def test_what_the_model_knows_is_not_searched() -> None:
     frames = sliding(5)
     decoded = (frames / np.float32(255)).astype(np.float32)
-    search = MotionSearch(frames, Sides.of(np.isin(np.arange(5), [2])), slope_of(8))
+    search = MotionSearch(frames, References.of(np.isin(np.arange(5), [2])), lambda_for_qp(8))
     assert payload.write(decided(search, decoded)) == b""
 
 
-def decided(search: MotionSearch, decoded: np.ndarray) -> Decisions:
+def decided(search: MotionSearch, decoded: np.ndarray) -> MotionField:
     """What is found for a clip of which the model makes `decoded` (T, H, W, 3)."""
     with search:
         for number, frame in enumerate(decoded):

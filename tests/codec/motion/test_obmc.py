@@ -14,22 +14,22 @@ import dfccodec as dfc
 from dfccodec.codec import fill
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import MODEL, Sides
+from dfccodec.codec.motion.blocks import MODEL, References
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip, Fill
 from dfccodec.errors import DamagedError
 
 
-def coded(frames: np.ndarray, loaded: Loaded, **options: object) -> bytes:
+def coded(frames: np.ndarray, loaded: LoadedModel, **options: object) -> bytes:
     out = io.BytesIO()
     dfc.encode(frames, out, model=loaded, **{"budget": "2", "fill": "motion", **options})  # type: ignore[arg-type]
     assert dfc.verify(io.BytesIO(out.getvalue())).faults == []
     return out.getvalue()
 
 
-def decoded(data: bytes, loaded: Loaded) -> np.ndarray:
+def decoded(data: bytes, loaded: LoadedModel) -> np.ndarray:
     return np.stack([p.rgb for p in Decoder(io.BytesIO(data), lambda _: loaded)])
 
 
@@ -38,7 +38,7 @@ def clip_of(data: bytes) -> Clip:
 
 
 @pytest.mark.parametrize("options", [{}, {"budget": "4", "qp": 40}, {"budget": "all"}])
-def test_motion_is_no_worse_than_the_token(options: dict[str, object], mini: Loaded) -> None:
+def test_motion_is_no_worse_than_the_token(options: dict[str, object], mini: LoadedModel) -> None:
     frames = sliding(12)
     token, motion = (decoded(coded(frames, mini, **options, fill=f), mini) for f in ("token", "motion"))
     errors = [((x.astype(float) - frames) ** 2).mean() for x in (token, motion)]
@@ -56,13 +56,13 @@ def test_any_size_and_tiles(tile: int, size: tuple[int, int]) -> None:
     assert decoded(data, loaded).shape == frames.shape
 
 
-def test_clips_of_one_frame_and_short_last_clips(mini: Loaded) -> None:
+def test_clips_of_one_frame_and_short_last_clips(mini: LoadedModel) -> None:
     for count in (1, 33):
         frames = moving(count, 32, 32)
         assert len(decoded(coded(frames, mini, budget="1"), mini)) == count
 
 
-def test_trimming_keeps_the_motion_of_frames_whose_neighbours_stay(mini: Loaded) -> None:
+def test_trimming_keeps_the_motion_of_frames_whose_neighbours_stay(mini: LoadedModel) -> None:
     frames = sliding(16)
     whole = coded(frames, mini, budget="all")
     data = io.BytesIO()
@@ -75,14 +75,14 @@ def test_trimming_keeps_the_motion_of_frames_whose_neighbours_stay(mini: Loaded)
     after = clip_of(small.getvalue())
     assert dfc.verify(io.BytesIO(small.getvalue())).faults == []
     old, new = (payload.read(c.fill_payload, c.kept, header_of(frames)).blocks for c in (before, after))
-    a, b = Sides.of(before.kept), Sides.of(after.kept)
+    a, b = References.of(before.kept), References.of(after.kept)
     for number, frame in enumerate(b.dropped.tolist()):
         was = np.flatnonzero(a.dropped == frame)
         same = len(was) and (a.past[was[0]], a.future[was[0]]) == (b.past[number], b.future[number])
         assert (new[number, ..., 0] == (old[was[0], ..., 0] if same else MODEL)).all()
 
 
-def test_trimming_to_a_range(mini: Loaded) -> None:
+def test_trimming_to_a_range(mini: LoadedModel) -> None:
     frames = sliding(16)
     data = coded(frames, mini, budget="6")
     part = io.BytesIO()
@@ -94,11 +94,11 @@ def test_trimming_to_a_range(mini: Loaded) -> None:
     old, new = (
         payload.read(c.fill_payload, c.kept, header_of(frames)).blocks for c in (before, clip_of(part.getvalue()))
     )
-    inside = (Sides.of(before.kept).dropped > first) & (Sides.of(before.kept).dropped < last)
+    inside = (References.of(before.kept).dropped > first) & (References.of(before.kept).dropped < last)
     assert (old[inside][..., 0] == new[..., 0]).all()
 
 
-def test_a_broken_payload_costs_its_clip(mini: Loaded) -> None:
+def test_a_broken_payload_costs_its_clip(mini: LoadedModel) -> None:
     data = coded(sliding(40), mini)
     clip = clip_of(data)
     assert clip.fill_payload
@@ -108,7 +108,7 @@ def test_a_broken_payload_costs_its_clip(mini: Loaded) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 64), (64, 1), (2, 40)])
-def test_pictures_a_pixel_high_or_wide(size: tuple[int, int], mini: Loaded) -> None:
+def test_pictures_a_pixel_high_or_wide(size: tuple[int, int], mini: LoadedModel) -> None:
     # Fault: such a picture lies otherwise in memory, and what was fetched of it came from beyond it.
     wave = 127 + 100 * np.sin((np.arange(max(size)) + 2 * np.arange(6)[:, None]) / 7)
     frames = np.repeat(wave.astype(np.uint8).reshape(6, -1, 1, 1), min(size), axis=2).repeat(3, axis=3)

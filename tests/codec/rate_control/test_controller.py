@@ -13,8 +13,8 @@ from support import flat_model, moving
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
-from dfccodec.codec.encoder import Report
-from dfccodec.codec.loaded_model import Loaded
+from dfccodec.codec.encoder import EncodeReport
+from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.metrics.psnr import psnr
@@ -31,7 +31,7 @@ def noisy(frames: int, seed: int = 0) -> np.ndarray:
     return np.clip(blocks + rng.normal(size=blocks.shape), 0, 255).astype(np.uint8)
 
 
-def encoded(frames: Any, model: Loaded = FLAT, **options: Any) -> tuple[bytes, Report]:
+def encoded(frames: Any, model: LoadedModel = FLAT, **options: Any) -> tuple[bytes, EncodeReport]:
     out = io.BytesIO()
     report = dfc.encode(frames, out, model=model, fill="lerp", **options)
     return out.getvalue(), report

@@ -8,23 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfccodec.codec.choose.target import Outcome, Target, parse_rate, parse_size
-from dfccodec.codec.rate_control.allocation import Goal, at_price, exchanged, price_for, totals
-from dfccodec.codec.rate_control.rd_model import Choice, Cost, Surface, lower_hull
+from dfccodec.codec.rate_control.allocation import TargetInterval, best_at_lambda, solve_lambda, swap_one_point, totals
+from dfccodec.codec.rate_control.rd_model import OperatingPoint, RDCost, RDModel, lower_hull
 from dfccodec.errors import DfcError, UsageError
 
 GRID = ((8, 24), (8, 40), (2, 32), (32, 32), (16, 16), (4, 24))
 
 
-def true_cost(choice: Choice, scale: float = 1.0) -> Cost:
+def true_cost(choice: OperatingPoint, scale: float = 1.0) -> RDCost:
     """A clip as they are: bytes fall with the QP and rise with frames kept, error the other way, both bending."""
     size = scale * 30000 * 2 ** (-(choice.qp - 24) / 9) * (choice.kept / 8) ** 0.5 + 300
-    return Cost(size, scale * (3000 * 2 ** ((choice.qp - 24) / 8) + 40000 / choice.kept))
+    return RDCost(size, scale * (3000 * 2 ** ((choice.qp - 24) / 8) + 40000 / choice.kept))
 
 
-def surveyed(scale: float = 1.0, kept: list[int] | None = None) -> Surface:
-    surface = Surface(32, kept)
+def surveyed(scale: float = 1.0, kept: list[int] | None = None) -> RDModel:
+    surface = RDModel(32, kept)
     for k, qp in GRID:
-        surface.add(Choice(k, qp), true_cost(Choice(k, qp), scale))
+        surface.add(OperatingPoint(k, qp), true_cost(OperatingPoint(k, qp), scale))
     return surface
 
 
@@ -83,10 +83,10 @@ def test_a_surface_goes_through_its_points_and_near_the_others() -> None:
 
 
 def test_far_from_its_points_a_surface_still_falls_and_rises() -> None:
-    surface = Surface(32)
+    surface = RDModel(32)
     for k, qp in GRID:  # curved so that the quadratics turn
-        surface.add(Choice(k, qp), Cost(1000 + (50 - qp) ** 2 * k, (qp - 5) ** 4 / k + 1))
-    surface.measured.pop(Choice(8, 24))
+        surface.add(OperatingPoint(k, qp), RDCost(1000 + (50 - qp) ** 2 * k, (qp - 5) ** 4 / k + 1))
+    surface.measured.pop(OperatingPoint(8, 24))
     sizes, errors = (v.reshape(32, 64) for v in surface.predicted())
     free = np.ones((32, 64), bool)
     for choice in surface.measured:
@@ -105,27 +105,29 @@ def test_the_hull_holds_the_best_point_of_every_price(points: list[tuple[int, in
     assert (errors[hull] + price * sizes[hull]).min() == pytest.approx((errors + price * sizes).min())
 
 
-@pytest.mark.parametrize("goal", [Goal(0, 100_000, 97_000, 103_000), Goal(1, 59_300, 57_300, 60_000)])
-def test_one_price_shares_out_what_all_clips_may_take(goal: Goal) -> None:
+@pytest.mark.parametrize(
+    "goal", [TargetInterval(0, 100_000, 97_000, 103_000), TargetInterval(1, 59_300, 57_300, 60_000)]
+)
+def test_one_price_shares_out_what_all_clips_may_take(goal: TargetInterval) -> None:
     surfaces = [surveyed(scale) for scale in (0.5, 1.0, 2.0)]
-    price = price_for(surfaces, goal)
-    numbers = exchanged(surfaces, [at_price(s, price) for s in surfaces], goal, price)
+    price = solve_lambda(surfaces, goal)
+    numbers = swap_one_point(surfaces, [best_at_lambda(s, price) for s in surfaces], goal, price)
     assert goal.miss(totals(surfaces, numbers)[goal.of]) == 0
 
 
 @pytest.mark.parametrize("aim", [3000, 9000, 21_000, 40_000, 90_000])
 def test_a_single_clip_lands_in_three_percent(aim: float) -> None:
     surface = surveyed()
-    goal = Goal(0, aim, 0.97 * aim, 1.03 * aim)
-    price = price_for([surface], goal)
-    (number,) = exchanged([surface], [at_price(surface, price)], goal, price)
+    goal = TargetInterval(0, aim, 0.97 * aim, 1.03 * aim)
+    price = solve_lambda([surface], goal)
+    (number,) = swap_one_point([surface], [best_at_lambda(surface, price)], goal, price)
     assert abs(surface.predicted()[0][number] / aim - 1) < 0.03
 
 
 def test_a_fixed_number_of_frames_stays() -> None:
-    surface = Surface(32, [8])
+    surface = RDModel(32, [8])
     for qp in (16, 24, 32, 40):
-        surface.add(Choice(8, qp), true_cost(Choice(8, qp)))
+        surface.add(OperatingPoint(8, qp), true_cost(OperatingPoint(8, qp)))
     assert {c.kept for c in surface.choices} == {8}
-    number = at_price(surface, price_for([surface], Goal(0, 30_000, 29_000, 31_000)))
+    number = best_at_lambda(surface, solve_lambda([surface], TargetInterval(0, 30_000, 29_000, 31_000)))
     assert abs(surface.choices[number].qp - 24) <= 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
-from dfccodec.entropy.inter.motion_estimation import search
+from dfccodec.entropy.inter.motion_estimation import estimate_motion
 from dfccodec.entropy.rans import encode_range
 from dfccodec.errors import DamagedError, DfcError, LimitError
 
@@ -74,7 +74,7 @@ def test_what_has_moved_costs_little() -> None:
 
 def test_nothing_that_moves_costs_a_few_bytes() -> None:
     values = np.repeat(panned(1, 4, 5, 0, 0), 6, axis=0)
-    assert not search(values).any()
+    assert not estimate_motion(values).any()
     assert len(encode_inter(values)) <= len(encode_range(values)) + 16
 
 

@@ -16,7 +16,7 @@ from vectors import FORMATS, SPEC
 from dfccodec.codec.api import load_model
 from dfccodec.container.records import Coding
 from dfccodec.entropy.inter import motion_compensation
-from dfccodec.entropy.inter.motion_compensation import Picture, basis, moved
+from dfccodec.entropy.inter.motion_compensation import LatentReconstruction, basis, motion_compensate
 from dfccodec.entropy.latent_coding import coding_for
 from dfccodec.models.mini import Mini
 
@@ -50,9 +50,9 @@ def test_the_coding_goes_by_the_models_linear_code() -> None:
     assert coding_for(model) == Coding.INTER
     other = Mini()
     with torch.no_grad():
-        other.linear.basis.copy_(torch.from_numpy(motion_compensation.linear_code()))
+        other.linear.basis.copy_(torch.from_numpy(motion_compensation.linear_transform()))
         assert coding_for(other) == Coding.INTER
-        other.linear.basis.copy_(torch.from_numpy(motion_compensation.linear_code()[::-1].copy()))
+        other.linear.basis.copy_(torch.from_numpy(motion_compensation.linear_transform()[::-1].copy()))
         assert coding_for(other) == Coding.RANGE, "what it knows of motion would be wrong"
 
 
@@ -64,10 +64,10 @@ def test_the_coding_goes_by_the_models_linear_code() -> None:
 def test_it_agrees_with_plain_words(rows: int, columns: int, size: float, seed: int, vector: tuple[int, int]) -> None:
     values = integers(rows, columns, size, seed)
     samples = read_inter.pictured(values.astype(np.int64), rows, columns)
-    own = Picture(values, rows, columns)
+    own = LatentReconstruction(values, rows, columns)
     np.testing.assert_array_equal(own.inner, samples)
     cells = np.arange(rows * columns)
-    found = own.moved(cells, np.tile(np.array(vector, np.int16), (len(cells), 1)))
+    found = own.motion_compensate(cells, np.tile(np.array(vector, np.int16), (len(cells), 1)))
     for cell in cells.tolist():
         wanted = read_inter.moved(samples, 16 * (cell // columns), 16 * (cell % columns), vector)
         assert found[cell].tolist() == wanted
@@ -75,7 +75,7 @@ def test_it_agrees_with_plain_words(rows: int, columns: int, size: float, seed: 
 
 def test_where_it_does_not_move_it_stays_itself() -> None:
     values = integers(3, 4, 30)
-    nearly = Picture(values, 3, 4).moved(np.arange(12), np.zeros((12, 2), np.int16))
+    nearly = LatentReconstruction(values, 3, 4).motion_compensate(np.arange(12), np.zeros((12, 2), np.int16))
     assert np.abs(nearly.astype(int) - values).max() <= 1
 
 
@@ -83,7 +83,7 @@ def test_where_it_does_not_move_it_stays_itself() -> None:
 def test_by_whole_cells_it_is_its_neighbour(down: int, right: int) -> None:
     values = integers(5, 5, 30)
     vectors = np.tile(np.array([down, right], np.int16), (25, 1))
-    found = moved(values, vectors, (1, 5, 5)).reshape(5, 5, 96)[1:4, 1:4]
+    found = motion_compensate(values, vectors, (1, 5, 5)).reshape(5, 5, 96)[1:4, 1:4]
     wanted = values.reshape(5, 5, 96)[1 + down // 64 : 4 + down // 64, 1 + right // 64 : 4 + right // 64]
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
@@ -91,7 +91,7 @@ def test_by_whole_cells_it_is_its_neighbour(down: int, right: int) -> None:
 def test_tiles_do_not_see_each_other() -> None:
     values = integers(2, 6, 30)
     vectors = np.tile(np.array([30, 64], np.int16), (12, 1))
-    both = moved(values, vectors, (2, 2, 3))
+    both = motion_compensate(values, vectors, (2, 2, 3))
     for part in (slice(6), slice(6, 12)):
-        np.testing.assert_array_equal(both[part], moved(values[part], vectors[part], (1, 2, 3)))
-    assert (both != moved(values, vectors, (1, 2, 6))).any()
+        np.testing.assert_array_equal(both[part], motion_compensate(values[part], vectors[part], (1, 2, 3)))
+    assert (both != motion_compensate(values, vectors, (1, 2, 6))).any()

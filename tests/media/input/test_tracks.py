@@ -21,7 +21,7 @@ from dfccodec.errors import DamagedError, UsageError
 from dfccodec.media.chapters import Chapter, from_tags, moved, to_tags
 from dfccodec.media.input.source import VideoSource
 from dfccodec.media.input.tracks import title_of
-from dfccodec.media.output.sink import Some, VideoSink
+from dfccodec.media.output.sink import TrackFilter, VideoSink
 
 
 class Row(NamedTuple):
@@ -66,7 +66,7 @@ def back(file: io.BytesIO, target: Path, **options: Any) -> list[str]:
     decoder = Decoder(file, lambda preamble: flat_model())
     kinds = options.pop("kinds", (True, True))
     with VideoSink(target, decoder.preamble.header, tags=decoder.preamble.tags, **options) as sink:
-        decoder.tracks = Some(sink, *kinds)
+        decoder.tracks = TrackFilter(sink, *kinds)
         for picture in decoder:
             sink.write(picture.rgb, picture.pts, picture.duration)
     return sink.notes

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfccodec.models.importance import best_choice, gap_costs
-from dfccodec.training.losses.masks import CHOSEN, draw_mask, uniform_mask
+from dfccodec.models.importance import gap_costs, optimal_selection
+from dfccodec.training.losses.masks import OPTIMAL_MASK_SHARE, draw_mask, uniform_mask
 
 
 @settings(max_examples=200)
@@ -33,5 +33,5 @@ def test_half_of_the_masks_are_the_best_choice_where_costs_are_known() -> None:
     rng = np.random.default_rng(0)
     costs = gap_costs(rng.normal(size=(16, 40)).cumsum(axis=0))
     masks = [draw_mask(rng, 16, 0.0, costs) for _ in range(600)]
-    best = [np.array_equal(mask, best_choice(costs, int(mask.sum()))) for mask in masks]
-    assert np.mean(best) == pytest.approx(CHOSEN, abs=0.1)  # a few others hit it by chance
+    best = [np.array_equal(mask, optimal_selection(costs, int(mask.sum()))) for mask in masks]
+    assert np.mean(best) == pytest.approx(OPTIMAL_MASK_SHARE, abs=0.1)  # a few others hit it by chance

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfccodec.training.losses.quantization import expected
+from dfccodec.training.losses.quantization import predict
 from dfccodec.training.losses.rate_model import ContextRate, _laplace
 
 
@@ -36,14 +36,14 @@ def test_a_still_place_becomes_cheap_once_learned() -> None:
     rate = ContextRate(torch.ones(4), base_step=0.1)
     y = torch.round(torch.randn(1, 1, 4, 3, 3) * 5).expand(1, 6, 4, 3, 3)
     qp = torch.tensor([8])
-    before = float(rate(y, y, expected(y, None), qp)[:, 1:].mean().detach())
+    before = float(rate(y, y, predict(y, None), qp)[:, 1:].mean().detach())
     optimizer = torch.optim.Adam(rate.parameters(), 0.1)
     for _ in range(60):
         optimizer.zero_grad()
-        rate(y, y, expected(y, None), qp).mean().backward()
+        rate(y, y, predict(y, None), qp).mean().backward()
         optimizer.step()
     with torch.no_grad():
-        bits = rate(y, y, expected(y, None), qp)
+        bits = rate(y, y, predict(y, None), qp)
     assert float(bits[:, 1:].mean()) < 0.3 * before
     assert float(bits[:, 0].mean()) > 2  # the first frame has nothing to lean on
 
@@ -58,6 +58,6 @@ def test_bits_never_look_ahead() -> None:
     later[:, 2, 2] -= 4
     qp = torch.tensor([20])
     with torch.no_grad():
-        a, b = rate(y, y, expected(y, None), qp), rate(later, later, expected(later, None), qp)
+        a, b = rate(y, y, predict(y, None), qp), rate(later, later, predict(later, None), qp)
     assert torch.equal(a[:, :2], b[:, :2])
     assert torch.equal(a[:, 2, :2], b[:, 2, :2])

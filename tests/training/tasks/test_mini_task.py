@@ -21,7 +21,7 @@ from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.training.data.dataset import load_scenes
 from dfccodec.training.recipe import Stage, load_recipe
 from dfccodec.training.run import Request, load_start, make_task, train
-from dfccodec.training.tasks.mini import REFINE_STEPS, WORTH, MiniTask
+from dfccodec.training.tasks.mini import REFINE_STEPS, SCORE_SCALE, MiniTask
 from dfccodec.training.trainer import CPU
 
 RECIPE = """
@@ -183,7 +183,7 @@ def test_a_perceptual_term_reaches_the_decoder_and_stays_out_of_checkpoints(
     plain, judged = rows
     assert not any(key.startswith("lpips") for key in plain)
     gains = [sum(value for key, value in judged.items() if key.startswith(start)) / 3 for start in ("gain", "lpips")]
-    assert judged["score"] == pytest.approx(gains[0] + WORTH * 0.5 * gains[1], abs=2e-3)
+    assert judged["score"] == pytest.approx(gains[0] + SCORE_SCALE * 0.5 * gains[1], abs=2e-3)
     assert gains[1] != 0
     assert any(not torch.allclose(a, b) for a, b in zip(*grads, strict=True))
 
