@@ -62,6 +62,15 @@ def rows(command: Any) -> Iterator[tuple[str, str]]:
             yield ", ".join(sorted(option.opts, key=len)) + value, " ".join(option.help.split()) + shown
 
 
+def panels(command: Any) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The panels of a verb's help in order, each with its rows; the name of the first one is empty."""
+    found: dict[str, list[tuple[str, str]]] = {"": []}
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help" and not p.hidden]
+    for option, row in zip(options, rows(command), strict=True):
+        found.setdefault(getattr(option, "rich_help_panel", None) or "", []).append(row)
+    return [(name, listed) for name, listed in found.items() if listed]
+
+
 def usage(name: str, command: Any) -> str:
     """The synopsis of a verb."""
     arguments = [_argument(p) for p in command.params if p.param_type_name == "argument"]
@@ -88,8 +97,11 @@ def man() -> str:
     out += [".SH COMMANDS"]
     for name, command in commands().items():
         out += [f".SS {_roff('dfc ' + name)}", _roff(text_of(command))]
-        for option, what in rows(command):
-            out += [".TP", r"\fB" + _roff(option) + r"\fR", _roff(what)]
+        for panel, listed in panels(command):
+            out += [".PP", r"\fI" + _roff(panel) + r"\fR"] if panel else []
+            for option, what in listed:
+                out += [".TP", r"\fB" + _roff(option) + r"\fR", _roff(what)]
+        out += [".PP", _roff(command.epilog)] if command.epilog else []
     for title, table in (("EXIT STATUS", EXITS), ("ENVIRONMENT", VARIABLES)):
         out.append(f".SH {title}")
         for key, what in table:
@@ -103,8 +115,10 @@ def table(names: list[str]) -> str:
     out = []
     for name in names:
         out += ["```text", usage(name, found[name]), "```", ""]
-        listed = [f"| `{option}` | {what.replace('|', '&#124;')} |" for option, what in rows(found[name])]
-        out += ["| option | |", "| --- | --- |", *listed, ""] if listed else []
+        for panel, options in panels(found[name]):
+            listed = [f"| `{option}` | {what.replace('|', '&#124;')} |" for option, what in options]
+            out += [f"| {panel or 'option'} | |", "| --- | --- |", *listed, ""]
+        out += [found[name].epilog, ""] if found[name].epilog else []
     return "\n".join(out)
 
 

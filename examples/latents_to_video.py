@@ -17,7 +17,7 @@ report = dfc.write_latents(
     "latents.dfc",
     clips,
     size=(header.width, header.height),
-    rate=Fraction(header.rate.num or 25, header.rate.den),  # 0 where the source did not say
+    frame_rate=Fraction(header.rate.num or 25, header.rate.den),  # 0 where the source did not say
     qp=8,
 )
 print(f"latents.dfc: {report.frames} frames from latents of {report.kept}, {report.size} bytes")

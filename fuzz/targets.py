@@ -149,7 +149,7 @@ def motion(data: bytes) -> str:
     if pixels_of(found, header) > MOST_PIXELS:
         return "large"
     with ClipFrameBuffer(found, header, threads=1) as canvas:
-        canvas.show_all(np.zeros((found.frames, header.height, header.width, 3), np.float32))
+        canvas.add_all(np.zeros((found.frames, header.height, header.width, 3), np.float32))
     return f"{found.frames}"
 
 

@@ -35,10 +35,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "--fill lerp": {"fill": "lerp"},
     "--coding range": {"coding": "range"},
     "--coding zstd": {"coding": "zstd"},
-    "--snap 0": {"snap": 0.0},
+    "--deadzone 0": {"deadzone": 0.0},
     "--effort fast": {"effort": "fast"},
-    "--select dp": {"select": "dp"},
-    "--select greedy": {"select": "greedy"},
+    "--frame-selection dp": {"frame_selection": "dp"},
+    "--frame-selection greedy": {"frame_selection": "greedy"},
     "--refine 1": {"refine": 1},
     "--refine 2": {"refine": 2},
     "--refine 4": {"refine": 4},
@@ -52,7 +52,7 @@ def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, options: dict[st
     for qp in QPS:
         coded = io.BytesIO()
         begun = process_time()
-        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, rate=25, **({"refine": 0} | options))
+        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, frame_rate=25, **({"refine": 0} | options))
         seconds = process_time() - begun
         back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
         bits = len(coded.getvalue()) * 8 / (FRAMES * SIDE * SIDE)

@@ -43,7 +43,9 @@ def main() -> None:
                 points = []
                 for frames in clips:
                     coded = io.BytesIO()
-                    dfc.encode(frames, coded, budget=str(kept), qp=qp, snap=slack, model=loaded, rate=25, refine=0)
+                    dfc.encode(
+                        frames, coded, budget=str(kept), qp=qp, deadzone=slack, model=loaded, frame_rate=25, refine=0
+                    )
                     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
                     bits = len(coded.getvalue()) * 8 / (FRAMES * SIDE * SIDE)
                     points.append((bits, -10 * math.log10(max(mse(back, frames), 1e-10))))

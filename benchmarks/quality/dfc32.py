@@ -41,7 +41,7 @@ def of_mini(frames: np.ndarray, loaded: LoadedModel, budget: str, qp: int, **opt
     """One clip through a real file."""
     coded = io.BytesIO()
     options = {"refine": 0} | options  # the network alone: what refinement adds, floor.py and ablation.py say
-    report = dfc.encode(frames, coded, budget=budget, qp=qp, model=loaded, rate=25, **options)  # type: ignore[arg-type]
+    report = dfc.encode(frames, coded, budget=budget, qp=qp, model=loaded, frame_rate=25, **options)  # type: ignore[arg-type]
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     return mse(back, frames), len(coded.getvalue()), report.kept
 

@@ -57,7 +57,7 @@ def of_mini(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, coding:
         qp=qp,
         coding="range" if coding == ORDER0 else coding,
         model=loaded,
-        rate=25,
+        frame_rate=25,
         refine=refine,
     )
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])

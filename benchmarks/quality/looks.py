@@ -83,7 +83,7 @@ def _changes(frames: np.ndarray) -> torch.Tensor:
 def coded(path: Path, frames: np.ndarray, qp: int, loaded: LoadedModel) -> bytes:
     """The file of a clip by default settings, made where it is not there."""
     if not path.exists():
-        dfc.encode(frames, path, budget=str(KEPT), qp=qp, model=loaded, rate=25)
+        dfc.encode(frames, path, budget=str(KEPT), qp=qp, model=loaded, frame_rate=25)
     return path.read_bytes()
 
 

@@ -36,7 +36,7 @@ def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, fill: s
     """Encode and decode one clip."""
     coded = io.BytesIO()
     begun = process_time()
-    dfc.encode(frames, coded, budget=str(kept), qp=qp, fill=fill, model=loaded, rate=25, refine=0)
+    dfc.encode(frames, coded, budget=str(kept), qp=qp, fill=fill, model=loaded, frame_rate=25, refine=0)
     encoded = process_time()
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     decoded = process_time()

@@ -33,7 +33,7 @@ SECONDS = 32 / 25
 def coded(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[bytes, float]:
     """A file, and its PSNR by decoding it as a user would."""
     out = io.BytesIO()
-    dfc.encode(frames, out, model=loaded, rate=25, refine=0, **options)
+    dfc.encode(frames, out, model=loaded, frame_rate=25, refine=0, **options)
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(out.getvalue()), lambda _: loaded)])
     return out.getvalue(), -10 * math.log10(max(mse(back, frames), 1e-10))
 

@@ -134,7 +134,7 @@ def code_dfc(
     """(kept, bytes, decoded frames) at one QP, each budget encoded as a user would."""
     for kept in budgets:
         coded = io.BytesIO()
-        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, rate=25, **options)
+        dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, frame_rate=25, **options)
         back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
         yield kept, len(coded.getvalue()), back
 

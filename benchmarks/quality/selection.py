@@ -87,7 +87,7 @@ class WholeFile(Clip):
         """As of `Clip`, but bytes are of the file."""
         out = io.BytesIO()
         told = Told(**vars(self.loaded), kept=kept)
-        dfc.encode(self.frames, out, model=told, qp=self.qp, budget=str(int(kept.sum())), rate=25)
+        dfc.encode(self.frames, out, model=told, qp=self.qp, budget=str(int(kept.sum())), frame_rate=25)
         if not np.array_equal(dfc.open(io.BytesIO(out.getvalue()))[0].kept_indices, np.flatnonzero(kept)):
             raise RuntimeError("other frames were kept than were asked for")
         back = np.stack([picture.rgb for picture in Decoder(io.BytesIO(out.getvalue()), lambda _: self.loaded)])

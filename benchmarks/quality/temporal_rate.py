@@ -49,7 +49,7 @@ METRICS = ("psnr", "mse", "ssim", "lpips", "bytes")
 def point(frames: np.ndarray, kept: int, qp: int, loaded: LoadedModel, network: Any) -> Row:
     """One segment at one number of frames; without a network PSNR and bytes alone."""
     out = io.BytesIO()
-    dfc.encode(frames, out, budget=str(kept), qp=qp, model=loaded, rate=25, refine=0)
+    dfc.encode(frames, out, budget=str(kept), qp=qp, model=loaded, frame_rate=25, refine=0)
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(out.getvalue()), lambda _: loaded)])
     error = mse(back, frames)
     row = {"bytes": len(out.getvalue()), "mse": error, "psnr": -10 * math.log10(max(error, 1e-10))}

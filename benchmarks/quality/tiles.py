@@ -45,7 +45,7 @@ class Gridded:
 def errors(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean squared error (H, W) over frames and colours, and the pixels (H, W) where tiles overlap."""
     coded = io.BytesIO()
-    dfc.encode(frames, coded, model=loaded, rate=25, refine=0, **options)
+    dfc.encode(frames, coded, model=loaded, frame_rate=25, refine=0, **options)
     shown = np.stack([picture.rgb for picture in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     header = StreamReader(io.BytesIO(coded.getvalue())).preamble.header
     times = np.zeros(SIDE, int)

@@ -123,13 +123,13 @@ def encode(path: Path, out: Path, loaded: LoadedModel, fill: str, is_ahead: bool
 
     original = encoder._batches
     with (
-        mock.patch.multiple(encoder, _batches=batches, ahead=handed),
+        mock.patch.multiple(encoder, _batches=batches, prefetch=handed),
         mock.patch.multiple(
             clip_encode,
             encode_integers=clock.timed("entropy", encode_integers),
         ),
-        clock.methods(LoadedModel, "network", "encode", "decode_each"),
-        clock.methods(MotionSearch, "motion", "__init__", "show", "decisions"),
+        clock.methods(LoadedModel, "network", "encode", "decode_frames"),
+        clock.methods(MotionSearch, "motion", "__init__", "add_frame", "decisions"),
         mock.patch.object(payload, "write", clock.timed("entropy", payload.write)),
         mock.patch.object(Writer, "clip", clock.timed("write", Writer.clip)),
     ):
@@ -146,8 +146,8 @@ def decode(path: Path, out: Path, loaded: LoadedModel) -> Clock:
             clip_decode,
             decode_clip_integers=clock.timed("entropy", decode_clip_integers),
         ),
-        clock.methods(LoadedModel, "network", "decode_each"),
-        clock.methods(ClipFrameBuffer, "motion", "__init__", "show", "__exit__"),
+        clock.methods(LoadedModel, "network", "decode_frames"),
+        clock.methods(ClipFrameBuffer, "motion", "__init__", "add_frame", "__exit__"),
     ):
         pictures = decoder.Decoder(stream, lambda _: loaded)
         with VideoSink(out, pictures.preamble.header) as sink:

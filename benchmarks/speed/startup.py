@@ -27,7 +27,7 @@ def sample(folder: Path) -> Path:
     """A minute of moving gradients as a `.dfc` file."""
     ground = np.mgrid[:128, :192].sum(axis=0).astype(np.uint8)
     frames = (np.repeat(np.roll(ground, t, axis=1)[..., None], 3, axis=2) for t in range(1500))
-    dfc.encode(frames, folder / "minute.dfc", rate=25)
+    dfc.encode(frames, folder / "minute.dfc", frame_rate=25)
     return folder / "minute.dfc"
 
 

@@ -19,8 +19,13 @@ Output = Annotated[
 OutputDir = Annotated[
     str, typer.Option("--output-dir", help="Folder for the outputs of one or more inputs.", show_default=False)
 ]
-Mirror = Annotated[
-    bool, typer.Option("--mirror", help="Keep the inputs' folders, from the one they share on, in --output-dir.")
+KeepTree = Annotated[
+    bool,
+    typer.Option(
+        "--keep-tree",
+        rich_help_panel=common.ADVANCED,
+        help="Recreate the inputs' folder tree, relative to their common parent, in --output-dir.",
+    ),
 ]
 A = TypeVar("A")
 B = TypeVar("B")
@@ -42,9 +47,9 @@ def plan(
     inputs: Sequence[str],
     output: str,
     folder: str,
-    mirror: bool,
+    keep_tree: bool,
     suffix: str,
-    force: bool = False,
+    overwrite: bool = False,
     json_result: bool = False,
     resume: bool = False,
     any_name: bool = False,
@@ -55,10 +60,10 @@ def plan(
         inputs: at least one; a folder is no input.
         output: of `-o`, for one input; empty for none.
         folder: of `--output-dir`; empty for none.
-        mirror: of `--mirror`.
+        keep_tree: of `--keep-tree`.
         suffix: of the outputs in the folder, as `.dfc`.
-        force, json_result, any_name: see :func:`common.check_output`.
-        resume: outputs in the folder that are there are those of an earlier run, and done; unless `force`.
+        overwrite, json_result, any_name: see :func:`common.check_output`.
+        resume: outputs in the folder that are there are those of an earlier run, and done; unless `overwrite`.
 
     Raises:
         UsageError: neither or both say where to write, or two inputs become the same output, or an output is an input.
@@ -66,14 +71,18 @@ def plan(
     """
     for source in inputs:
         _check_name(source)
-    found = _in_folder(inputs, output, folder, mirror, suffix) if folder else [_alone(inputs, output, mirror, suffix)]
+    found = (
+        _in_folder(inputs, output, folder, keep_tree, suffix) if folder else [_alone(inputs, output, keep_tree, suffix)]
+    )
     sources = {os.path.realpath(job.source): job.source for job in found if job.source != "-"}
     for job in found:
         same = sources.get(os.path.realpath(job.output)) if job.output != "-" else None
         past = resume and job.many and same is None
         kind = suffix if suffix == ".dfc" else ""
-        common.check_output(job.output, force or past, same or job.source, json_result and not folder, kind, any_name)
-    if not resume or force:
+        common.check_output(
+            job.output, overwrite or past, same or job.source, json_result and not folder, kind, any_name
+        )
+    if not resume or overwrite:
         return found
     return [replace(job, done=job.many and Path(job.output).is_file()) for job in found]
 
@@ -87,9 +96,9 @@ def _check_name(source: str) -> None:
         )
 
 
-def _alone(inputs: Sequence[str], output: str, mirror: bool, suffix: str) -> Job:
-    if mirror:
-        raise UsageError("--mirror keeps folders inside --output-dir: give --output-dir FOLDER too")
+def _alone(inputs: Sequence[str], output: str, keep_tree: bool, suffix: str) -> Job:
+    if keep_tree:
+        raise UsageError("--keep-tree keeps folders inside --output-dir: give --output-dir FOLDER too")
     meant = len(inputs) == 2 and not output and (Path(inputs[1]).suffix == suffix or not Path(inputs[1]).exists())
     if meant:
         raise UsageError(f"{inputs[1]} stands where a second input would: write -o {inputs[1]} to name the output")
@@ -101,7 +110,7 @@ def _alone(inputs: Sequence[str], output: str, mirror: bool, suffix: str) -> Job
     return Job(inputs[0], output)
 
 
-def _in_folder(inputs: Sequence[str], output: str, folder: str, mirror: bool, suffix: str) -> list[Job]:
+def _in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: bool, suffix: str) -> list[Job]:
     if output:
         raise UsageError(f"-o {output} and --output-dir {folder} both say where to write: give one of them")
     _check_folder(folder)
@@ -110,15 +119,15 @@ def _in_folder(inputs: Sequence[str], output: str, folder: str, mirror: bool, su
     for source in inputs:
         if Path(source).is_dir():
             raise UsageError(f"input {source} is a folder: name its files, as {source.rstrip('/')}/*")
-    root = _shared_folder(inputs) if mirror else ""
+    root = _shared_folder(inputs) if keep_tree else ""
     found: dict[str, str] = {}
     for source in inputs:
-        inside = Path(os.path.relpath(source, root)) if mirror else Path(Path(source).name)
+        inside = Path(os.path.relpath(source, root)) if keep_tree else Path(Path(source).name)
         target = str(Path(folder) / inside.with_suffix(suffix))
         if target in found:
             if os.path.realpath(source) == os.path.realpath(found[target]):
                 raise UsageError(f"input {source} is given twice: name it once")
-            fix = "rename one" if mirror else "rename one, or give --mirror where their folders differ"
+            fix = "rename one" if keep_tree else "rename one, or give --keep-tree where their folders differ"
             raise UsageError(f"{found[target]} and {source} would both become {target}: {fix}")
         found[target] = source
     return [Job(source, target, True) for target, source in found.items()]
@@ -134,7 +143,7 @@ def _shared_folder(inputs: Sequence[str]) -> str:
     try:
         return os.path.commonpath([os.path.dirname(os.path.abspath(source)) for source in inputs])
     except ValueError:  # two drives of Windows
-        raise UsageError("--mirror needs inputs that share a folder: run it once for each drive") from None
+        raise UsageError("--keep-tree needs inputs that share a folder: run it once for each drive") from None
 
 
 def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = False, quiet: bool = False) -> None:
@@ -158,8 +167,8 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
     worst = 0
     for number, job in enumerate(jobs, 1):
         if job.done:
-            common.print_stderr(f"[{number}/{len(jobs)}] {job.output} is there already: passed over", quiet)
-            records.append({"input": job.source, "output": job.output, "passed_over": True})
+            common.print_stderr(f"[{number}/{len(jobs)}] {job.output} exists already: skipped", quiet)
+            records.append({"input": job.source, "output": job.output, "skipped": True, "passed_over": True})
             continue
         common.print_stderr(f"[{number}/{len(jobs)}] {job.source} → {job.output}", quiet)
         records.append({"input": job.source, "output": job.output})
@@ -245,7 +254,9 @@ def _refuse_another_name(output: str, written: dict[tuple[int, int], str]) -> No
     """Of a file of this run: where names differ in case alone, many systems see one file."""
     other = written.get(_place(output) or (-1, -1))
     if other is not None:
-        raise UsageError(f"output {output} is {other}, which this run has written: rename an input, or give --mirror")
+        raise UsageError(
+            f"output {output} is {other}, which this run has written: rename an input, or give --keep-tree"
+        )
 
 
 def _place(path: str) -> tuple[int, int] | None:

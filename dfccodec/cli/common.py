@@ -20,24 +20,38 @@ from dfccodec.terminal_text import escape_for_terminal
 if TYPE_CHECKING:
     from dfccodec.container.chunks import Damage
 
+RANGE, TRACKS, MODEL, ADVANCED = "Range and size", "Audio and subtitles", "Model and machine", "Advanced"
+"""Panels that `dfc encode --help` and `dfc decode --help` have in common."""
+
 Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is standard output.")]
 Force = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")]
 AnyName = Annotated[
-    bool, typer.Option("-f", "--force", help="Write under the output's name even if that is the name of another kind.")
+    bool,
+    typer.Option(
+        "-f", "--force", help="Accept an output name that belongs to another kind of file.", rich_help_panel=ADVANCED
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave sound out.")]
-NoSubtitles = Annotated[bool, typer.Option("--no-subtitles", help="Leave subtitles out.")]
+NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave audio out.", rich_help_panel=TRACKS)]
+NoSubtitles = Annotated[bool, typer.Option("--no-subtitles", help="Leave subtitles out.", rich_help_panel=TRACKS)]
 Start = Annotated[
-    str | None, typer.Option("--start", help="Begin here: seconds, hh:mm:ss.ms or #frame, from the first frame on.")
+    str | None,
+    typer.Option(
+        "--start", help="Begin here: seconds, hh:mm:ss.ms or #frame, from the first frame on.", rich_help_panel=RANGE
+    ),
 ]
-End = Annotated[str | None, typer.Option("--end", help="Stop before this, as in --start.")]
-Duration = Annotated[str | None, typer.Option("--duration", help="Take so much, as in --start.")]
-Model = Annotated[str, typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo[@rev]/file.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn at random.")]
+End = Annotated[str | None, typer.Option("--end", help="Stop before this, as in --start.", rich_help_panel=RANGE)]
+Duration = Annotated[
+    str | None, typer.Option("--duration", help="Length of the range, as in --start.", rich_help_panel=RANGE)
+]
+Model = Annotated[
+    str,
+    typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo@revision/file.", rich_help_panel=MODEL),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.", rich_help_panel=MODEL)]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.", rich_help_panel=MODEL)]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", rich_help_panel=ADVANCED)]
 
 
 def print_stderr(text: str, quiet: bool = False) -> None:
@@ -61,9 +75,10 @@ def result(record: dict[str, Any] | list[dict[str, Any]]) -> None:
 
 
 def fault(damage: Damage, kind: str | None = None) -> dict[str, Any]:
-    """A fault of a file for JSON: its place and size in bytes, why, its class (SPEC.md 2.1), what was put right."""
+    """A fault of a file for JSON: its place and size in bytes, why, its class (SPEC.md 2.1), what was repaired."""
     record = {"offset": damage.offset, "bytes": damage.size, "class": kind or damage.kind, "reason": damage.reason}
-    return record | ({"mended": damage.mended} if damage.mended else {})
+    # "mended" is the first name of "repaired".
+    return record | ({"repaired": damage.repaired, "mended": damage.repaired} if damage.repaired else {})
 
 
 @contextlib.contextmanager
@@ -87,13 +102,13 @@ def reading(name: str) -> Iterator[BinaryIO]:
 
 
 def check_output(
-    output: str, force: bool, source: str, json_result: bool = False, kind: str = ".dfc", any_name: bool = False
+    output: str, overwrite: bool, source: str, json_result: bool = False, kind: str = ".dfc", any_name: bool = False
 ) -> None:
     """Refuse an output that would lose or garble something, before any work is done.
 
     Args:
         output, source: names on the command line.
-        force: whether what is there may be replaced.
+        overwrite: whether what is there may be replaced.
         json_result: whether standard output is wanted for a result.
         kind: `.dfc`, or empty for a video.
         any_name: whether the name may be that of another kind.
@@ -121,7 +136,7 @@ def check_output(
     from dfccodec.runtime.atomic_output import pictures_of, resolve_target
 
     resolve_target(path)
-    if not force and (there := pictures_of(path)):
+    if not overwrite and (there := pictures_of(path)):
         what = (
             f"output {output} exists" if there == [path] else f"output {output} has {there[0].name} and others already"
         )

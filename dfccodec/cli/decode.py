@@ -28,6 +28,10 @@ _ENDINGS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
 """Of containers whose name is not the ending of their files."""
 
 
+FORMAT = "Output format"
+"""Panel of `dfc decode --help`."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a video is written as: container, encoders, kind of pixels, and which tracks it carries."""
@@ -44,47 +48,77 @@ def decode(
     source: Annotated[list[str], typer.Argument(metavar="INPUT…", help="A .dfc file; - is standard input.")],
     output: batch.Output = "",
     output_dir: batch.OutputDir = "",
-    mirror: batch.Mirror = False,
+    conceal: Annotated[
+        bool,
+        typer.Option("--conceal", help="Continue after damage: repair it, or repeat the last good frame."),
+    ] = False,
+    yes: common.Force = False,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
     format: Annotated[
         str,
-        typer.Option("--format", help="Container, where the output's name does not say: y4m for -, mp4 in a folder."),
+        typer.Option(
+            "--format",
+            help="Container, if the output's name does not say: y4m for -, mp4 in a folder.",
+            rich_help_panel=FORMAT,
+        ),
     ] = "",
-    codec: Annotated[str, typer.Option("--codec", help="ffmpeg's name of the encoder of the output.")] = "",
+    codec: Annotated[
+        str, typer.Option("--codec", help="Video encoder of the output, by ffmpeg's name.", rich_help_panel=FORMAT)
+    ] = "",
     pix_fmt: Annotated[
-        str, typer.Option("--pix-fmt", help="ffmpeg's name of a kind of pixels, as yuv444p.", show_default="yuv420p")
+        str,
+        typer.Option(
+            "--pix-fmt",
+            help="Pixel format, by ffmpeg's name, as yuv444p.",
+            show_default="yuv420p",
+            rich_help_panel=FORMAT,
+        ),
     ] = "",
+    cfr: Annotated[
+        str | None,
+        typer.Option(
+            "--cfr", help="Constant frame rate, as 25 or 30000/1001: repeat and skip frames.", rich_help_panel=FORMAT
+        ),
+    ] = None,
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
     size: Annotated[
-        str | None, typer.Option("--size", help="Scale: source (as before encode --size), the short side, or WxH.")
-    ] = None,
-    cfr: Annotated[
-        str | None, typer.Option("--cfr", help="Repeat and leave out frames for a constant rate, as 25 or 30000/1001.")
+        str | None,
+        typer.Option(
+            "--size",
+            help="Scale: source (as before encode --size), the short side, or WxH.",
+            rich_help_panel=common.RANGE,
+        ),
     ] = None,
     audio_codec: Annotated[
-        str, typer.Option("--audio-codec", help="Code sound anew with this encoder of ffmpeg's, as aac, libopus.")
+        str,
+        typer.Option(
+            "--audio-codec",
+            help="Re-encode audio, by ffmpeg's name of the encoder, as aac, libopus.",
+            rich_help_panel=common.TRACKS,
+        ),
     ] = "",
     no_audio: common.NoAudio = False,
     no_subtitles: common.NoSubtitles = False,
-    conceal: Annotated[
-        bool,
-        typer.Option("--conceal", help="Go on after damage: repair what can be, else repeat the last good frame."),
-    ] = False,
-    model: Annotated[str, typer.Option("--model", help="Where the file's model is, if its name does not say.")] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="Location of the file's model, if its name does not say.", rich_help_panel=common.MODEL
+        ),
+    ] = "",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
-    json: common.Json = False,
-    yes: common.Force = False,
+    keep_tree: batch.KeepTree = False,
     any_name: common.AnyName = False,
-    quiet: common.Quiet = False,
 ) -> None:
     """Decode a .dfc file into a video, or several into --output-dir."""
     if format and not format.replace("_", "").isalnum():
         raise UsageError(f"--format {format!r} is no container: give one, as mp4, matroska or y4m")
     format = {ending: name for name, ending in _ENDINGS.items()}.get(format, format)
     suffix = "." + _ENDINGS.get(format, format or "mp4")
-    jobs = batch.plan(source, output, output_dir, mirror, suffix, yes, json, any_name=any_name)
+    jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # What loads torch, seconds, is imported once options have been found right and the source is there.
     from dfccodec.media.output.cfr import parse_rate
     from dfccodec.media.output.format import check_output
@@ -119,7 +153,7 @@ def _decode(
     load: Callable[[Preamble], LoadedModel],
     conceal: bool,
     span: Span,
-    rate: Fraction | None,
+    frame_rate: Fraction | None,
     size: str | None,
     choice: Choice,
     quiet: bool,
@@ -134,7 +168,7 @@ def _decode(
         from dfccodec.codec.decoder import Decoder
 
         decoder = Decoder(stream, load, conceal, span=span)
-        shape = OutputConversion(decoder.preamble, rate, size)
+        shape = OutputConversion(decoder.preamble, frame_rate, size)
         by_name = replacing_pictures if choice.container == "image2" else replacing_path
         how = (choice.container, choice.codec, decoder.tags, choice.audio_codec, choice.pix_fmt)
         with contextlib.ExitStack() as stack:
@@ -176,7 +210,7 @@ def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> Non
         "damage": [common.fault(d) for d in decoder.damage],
     })  # fmt: skip
     for damage in decoder.damage:
-        what = f"; {damage.mended} was put right" if damage.mended else ""
+        what = f"; {damage.repaired} was repaired" if damage.repaired else ""
         common.print_stderr(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")
     if decoder.damage:
         sound = decoder.lost_tracks.notes()

@@ -33,101 +33,130 @@ class Picked:
     video: int | None
 
 
+QUALITY = "Rate and quality targets"
+"""Panel of `dfc encode --help`, after the first one, which has what most people need."""
+
+
+EPILOG = (
+    "Forms of --budget: 8 (of 32), 25%, all, bernoulli:0.185 (random, with this share), threshold:0.5 (frames of this "
+    "importance or more), auto:1.5:2,4,8,16 (by content: weight of a higher rate, then the rates to choose from, in "
+    f"frames per kept frame). Presets: {presets.table()}. Options on the command line take precedence over a preset."
+)
+
+
 def encode(
-    source: Annotated[list[str], typer.Argument(metavar="INPUT…", help="Any video PyAV reads; - is standard input.")],
+    source: Annotated[list[str], typer.Argument(metavar="INPUT…", help="Videos that PyAV reads; - is standard input.")],
     output: batch.Output = "",
     output_dir: batch.OutputDir = "",
-    mirror: batch.Mirror = False,
     budget: Annotated[
         str | None,
-        typer.Option(
-            help="Frames kept: 8 (of 32), 25%, all, bernoulli, bernoulli:0.185, threshold, threshold:0.5, auto, "
-            "auto:1.5, auto:1.5:2,4,8,16 (by content; weight of a higher rate; frames per kept frame).",
-            show_default="8; with a target, what serves it best",
-        ),
+        typer.Option(help="Frames kept: 8 (of 32), 25%, all or auto.", show_default="8"),
     ] = None,
     qp: Annotated[
-        int | None,
-        typer.Option(
-            help="Quantizer index, 0 (finest) to 63 (coarsest).", show_default="24; with a target, what serves it best"
-        ),
+        int | None, typer.Option(help="Quantizer index, 0 (finest) to 63 (coarsest).", show_default="24")
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help=f"Options by name; those given beside it win: {presets.table()}.")
-    ] = None,
-    fill: Annotated[
-        str | None,
-        typer.Option(help="What stands where a frame was dropped: token, motion, hold, lerp.", show_default="motion"),
-    ] = None,
-    coding: Annotated[
-        str | None,
-        typer.Option(
-            help="How integers are coded: inter (smallest: expects what has moved), range, zstd.",
-            show_default="inter; range with models other than mini",
-        ),
-    ] = None,
-    snap: Annotated[
-        float | None,
-        typer.Option(help="Slack in steps to repeat the kept frame before, 0 to 0.5.", show_default="0.15"),
-    ] = None,
-    select: Annotated[
-        str | None,
-        typer.Option(
-            help="How frames are chosen: importance (the model's), dp (by what gaps cost), greedy (dp, then tries).",
-            show_default="importance",
-        ),
-    ] = None,
-    effort: Annotated[
-        str | None, typer.Option(help="How long to search for motion: fast, normal.", show_default="normal")
-    ] = None,
-    refine: Annotated[
-        int | None,
-        typer.Option(
-            help="Steps of descent on the latents themselves: more take longer, files get smaller.",
-            show_default="2; 0 with models other than mini",
-        ),
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help=f"Speed preset: {', '.join(presets.PRESETS)}.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted encode or batch.")] = False,
+    yes: common.Force = False,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
     target_size: Annotated[
-        str | None, typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; hit within 3 %.")
+        str | None,
+        typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; within 3 %.", rich_help_panel=QUALITY),
     ] = None,
     bitrate: Annotated[
-        str | None, typer.Option(help="Bits a second of video, the whole file, as 300k; hit within 3 %.")
+        str | None,
+        typer.Option(help="Bits per second of the whole file, as 300k; within 3 %.", rich_help_panel=QUALITY),
     ] = None,
     min_psnr: Annotated[
-        float | None, typer.Option(help="RGB-PSNR of the whole video in dB; reached from there to 0.2 dB above.")
-    ] = None,
-    price: Annotated[
         float | None,
-        typer.Option("--lambda", help="Squared error one bit must save, of samples in 0…1; about 0.02 is QP 24."),
+        typer.Option(help="RGB-PSNR of the whole video in dB; exceeded by 0.2 dB at most.", rich_help_panel=QUALITY),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail and write nothing when a target is missed.")] = False,
-    size: Annotated[str | None, typer.Option("--size", help="Scale first: the short side, as 480, or 640x360.")] = None,
+    rd_lambda: Annotated[
+        float | None,
+        typer.Option(
+            "--lambda",
+            help="Rate–distortion slope: squared error per bit, of samples in 0…1; about 0.02 is QP 24.",
+            rich_help_panel=QUALITY,
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Fail and write nothing when a target is missed.", rich_help_panel=QUALITY),
+    ] = False,
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="Scale first: the short side, as 480, or 640x360.", rich_help_panel=common.RANGE),
+    ] = None,
     video: Annotated[
         int | None,
-        typer.Option("--video", min=0, help="Which video stream, from 0, where there are several or it is a cover."),
+        typer.Option("--video", min=0, help="Which video stream, counted from 0.", rich_help_panel=common.RANGE),
     ] = None,
     no_audio: common.NoAudio = False,
     no_subtitles: common.NoSubtitles = False,
     model: common.Model = "mini",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
-    seed: common.Seed = 256,
-    resume: Annotated[
-        bool,
+    fill: Annotated[
+        str | None,
         typer.Option(
-            "--resume", help="Go on with what an interrupted run has left; a batch passes over outputs that are there."
+            help="Fill policy, how dropped frames are reconstructed: token, motion, hold, lerp.",
+            show_default="motion",
+            rich_help_panel=common.ADVANCED,
         ),
-    ] = False,
-    json: common.Json = False,
-    yes: common.Force = False,
+    ] = None,
+    coding: Annotated[
+        str | None,
+        typer.Option(
+            help="Entropy coding of the latents: inter (rANS with motion-compensated prediction, smallest), range "
+            "(rANS), zstd (fastest to read).",
+            show_default="inter; range with models other than mini",
+            rich_help_panel=common.ADVANCED,
+        ),
+    ] = None,
+    frame_selection: Annotated[
+        str | None,
+        typer.Option(
+            help="How the kept frames are chosen: importance (by the model), dp (dynamic programming on the estimated "
+            "distortion), greedy (dp, then trial encodes).",
+            show_default="importance",
+            rich_help_panel=common.ADVANCED,
+        ),
+    ] = None,
+    deadzone: Annotated[
+        float | None,
+        typer.Option(
+            help="Dead zone, in quantizer steps: a latent within 0.5 + X of its prediction takes the predicted value. "
+            "0 to 0.5.",
+            show_default="0.15",
+            rich_help_panel=common.ADVANCED,
+        ),
+    ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            help="Motion search: fast (±32 px, fewer refinement steps) or normal (±48 px).",
+            show_default="normal",
+            rich_help_panel=common.ADVANCED,
+        ),
+    ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(
+            help="Iterations of latent refinement: more take longer and give smaller files.",
+            show_default="2; 0 with models other than mini",
+            rich_help_panel=common.ADVANCED,
+        ),
+    ] = None,
+    seed: common.Seed = 256,
+    keep_tree: batch.KeepTree = False,
     any_name: common.AnyName = False,
-    quiet: common.Quiet = False,
 ) -> None:
     """Encode a video into a .dfc file, or several into --output-dir."""
-    jobs = batch.plan(source, output, output_dir, mirror, ".dfc", yes, json, resume, any_name)
+    jobs = batch.plan(source, output, output_dir, keep_tree, ".dfc", yes, json, resume, any_name)
     if resume and any(job.output == "-" for job in jobs):
         raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
     # What loads torch, seconds, is imported once options and the source have been found right.
@@ -135,10 +164,10 @@ def encode(
     from dfccodec.codec.options import make_settings
     from dfccodec.media.time_range import Span
 
-    target = Target.of(target_size, bitrate, min_psnr, price, strict)
+    target = Target.of(target_size, bitrate, min_psnr, rd_lambda, strict)
     settings = make_settings(
-        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
-        select=select, effort=effort, refine=refine,
+        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, deadzone=deadzone, target=target,
+        frame_selection=frame_selection, effort=effort, refine=refine,
     )  # fmt: skip
     span = Span.parse(start, end, duration)
     loaded = batch.cache_last(partial(_load, device=device, dtype=dtype), key=str)

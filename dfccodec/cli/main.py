@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dfccodec.cli.names import advice, command_advice, files_not_options
+from dfccodec.cli.names import advice, command_advice, files_not_options, with_current_names
 from dfccodec.cli.terminal import write_plainly
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
 from dfccodec.terminal_text import escape_for_terminal
@@ -53,7 +53,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         if verb == "models":
             app.add_typer(module.app, name=verb, help="The models on this machine and how to get others.")
         else:
-            app.command(verb)(getattr(module, verb))
+            app.command(verb, epilog=getattr(module, "EPILOG", None))(getattr(module, verb))
     return app
 
 
@@ -86,7 +86,7 @@ def _typed() -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (design, section 4) and never raises."""
-    arguments = files_not_options(sys.argv[1:] if arguments is None else arguments)
+    arguments = with_current_names(files_not_options(sys.argv[1:] if arguments is None else arguments))
     try:
         app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
         code = app(arguments, prog_name="dfc", standalone_mode=False)

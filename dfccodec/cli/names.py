@@ -78,3 +78,17 @@ def advice(option: str, known: Sequence[str]) -> str:
         return "there is nothing like it here"
     close = difflib.get_close_matches("--" + option.lstrip("-"), known, 2)
     return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+_OLD_OPTIONS = {"--snap": "--deadzone", "--select": "--frame-selection", "--mirror": "--keep-tree"}
+"""Old name -> new name. Old names are accepted and not shown."""
+
+
+def with_current_names(arguments: Sequence[str]) -> list[str]:
+    """Replace the old names of options. Arguments after `--` are file names and stay unchanged."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    found = []
+    for argument in arguments[:end]:
+        name, equals, value = argument.partition("=")
+        found.append(_OLD_OPTIONS.get(name, name) + equals + value)
+    return [*found, *arguments[end:]]

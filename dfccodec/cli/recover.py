@@ -46,7 +46,7 @@ def recover(
 
 def _tell(found: Recovered, quiet: bool) -> None:
     for fault in found.faults:
-        what = f"; {fault.mended} was put right" if fault.mended else ""
+        what = f"; {fault.repaired} was repaired" if fault.repaired else ""
         common.print_stderr(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}{what}", quiet)
     common.notes(map(_gap, found.lost), quiet)
     if not found.ended:

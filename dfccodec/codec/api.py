@@ -30,6 +30,7 @@ from dfccodec.media.time_range import Span
 from dfccodec.models import hub, registry
 from dfccodec.runtime.atomic_output import misnamed
 from dfccodec.runtime.device import pick_device, pick_dtype
+from dfccodec.runtime.renamed import accept_old_names
 
 _FASTEST = 1_000_000
 """Frames per second at the most."""
@@ -94,6 +95,7 @@ def model_for(
     return LoadedModel(found[0], wanted, where, pick_dtype(dtype, where))
 
 
+@accept_old_names(snap="deadzone", price="rd_lambda", rate="frame_rate", select="frame_selection")
 def encode(
     source: Source,
     out: str | Path | BinaryIO,
@@ -104,22 +106,22 @@ def encode(
     model: str | Path | LoadedModel = "mini",
     seed: int = 256,
     coding: str | None = None,
-    snap: float = DEFAULT_DEADZONE,
-    select: str | None = None,
+    deadzone: float = DEFAULT_DEADZONE,
+    frame_selection: str | None = None,
     effort: str | None = None,
     refine: int | str | None = None,
     preset: str | None = None,
     target_size: str | int | None = None,
     bitrate: str | float | None = None,
     min_psnr: float | None = None,
-    price: float | None = None,
+    rd_lambda: float | None = None,
     strict: bool = False,
     audio: bool = True,
     subtitles: bool = True,
     span: Span = Span(),
     size: str | None = None,
     video: int | None = None,
-    rate: Fraction | float = 25,
+    frame_rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
     progress: Progress | None = None,
@@ -139,9 +141,9 @@ def encode(
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: of Bernoulli budgets.
         coding: of the integers: `inter` (the default with `mini`, the smallest), `range` (with other models) or `zstd`.
-        snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
-        select: how frames are chosen: `importance` (the model's, the default), `dp` (by what gaps between them cost),
-            `greedy` (`dp`, then by really coding moves; a dozen times slower).
+        deadzone: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        frame_selection: how the kept frames are chosen: `importance` (the model's, the default), `dp` (by what gaps
+            between them cost), `greedy` (`dp`, then by really coding moves; a dozen times slower).
         effort: how long to search for motion: `fast` or `normal` (the default).
         refine: steps of latent refinement (`codec.refine`), by default 2 with `mini` and 0 with other models; more than
             8 hardly help.
@@ -149,13 +151,13 @@ def encode(
         target_size: bytes of the file, as a number or as `2MiB`, `300kB`; hit within 3 %.
         bitrate: bits a second of video, as a number or as `300k`; hit within 3 %.
         min_psnr: RGB-PSNR of the whole video in dB, reached from there to 0.2 dB above.
-        price: λ, squared error (of samples in 0…1, added up) that one bit must save; each clip by itself.
+        rd_lambda: λ, squared error (of samples in 0…1, added up) that one bit must save; each clip by itself.
         strict: missing a target is an error, and nothing is written.
         audio, subtitles: carry the source's tracks of that kind, packet by packet, untouched.
         span: part of the source to encode, as `Span.parse("1:30", duration="10")`; not of arrays.
         size: scale to this first: `480`, the short side, or `640x360`; not of arrays.
         video: which of several video streams, from 0; None takes the first that is no cover picture.
-        rate: frames per second, for arrays only.
+        frame_rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
         resume: go on with what an interrupted encode of the same source to the same path, with the same options, has
@@ -172,15 +174,15 @@ def encode(
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
     _check_places(source, out, span)
-    target = Target.of(target_size, bitrate, min_psnr, price, strict)
+    target = Target.of(target_size, bitrate, min_psnr, rd_lambda, strict)
     settings = make_settings(
-        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, snap=snap, target=target,
-        select=select, effort=effort, refine=refine,
+        preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, deadzone=deadzone, target=target,
+        frame_selection=frame_selection, effort=effort, refine=refine,
     )  # fmt: skip
     model = named_model(model) or "mini"
     loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
-        per_second = frame_rate(rate)
+        per_second = checked_frame_rate(frame_rate)
         pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size, video)
         tracks = opened_tracks(pictures, stack)
         if not hasattr(out, "write"):
@@ -297,7 +299,7 @@ def _checked(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndar
     return frame
 
 
-def frame_rate(rate: Fraction | float) -> Fraction:
+def checked_frame_rate(rate: Fraction | float) -> Fraction:
     """Frames per second as a fraction that the format holds.
 
     Raises:

@@ -72,7 +72,7 @@ class Decoder:
     ) -> None:
         self._stream, self._start = stream, stream.tell() if seekable(stream) else None
         self._owned = stream if close else None
-        self._reader = StreamReader(stream, mending=conceal)
+        self._reader = StreamReader(stream, repair=conceal)
         self.preamble = self._reader.preamble
         self._tick = Fraction(self.preamble.header.time_base.num, self.preamble.header.time_base.den)
         self._loaded = load(self.preamble)

@@ -68,7 +68,7 @@ def encode_pictures(
     loaded: LoadedModel,
     settings: Settings = Settings(),
     progress: Progress | None = None,
-    again: Callable[[], Iterable[Picture]] | None = None,
+    reopen: Callable[[], Iterable[Picture]] | None = None,
     tracks: PacketSource | None = None,
 ) -> EncodeReport:
     """Encode a video.
@@ -80,7 +80,7 @@ def encode_pictures(
         loaded: the model.
         settings: budget, QP, fill policy, seed, target.
         progress: told the number of frames done.
-        again: gives the same frames anew, where that is possible: settings that look at a whole video need two looks.
+        reopen: gives the same frames anew, where that is possible: settings that look at a whole video need two looks.
         tracks: sound and subtitles, written before the clip they begin to play with.
 
     Raises:
@@ -91,7 +91,7 @@ def encode_pictures(
     coder = ClipCoder(header, loaded, settings)
     # The source is read in a thread of its own: the network never waits for a frame.
     with contextlib.closing(prefetch(_batches(pictures, header.clip_frames, tracks))) as batches:
-        report = _encoded(batches, info, out, coder, progress, again, tracks)
+        report = _encoded(batches, info, out, coder, progress, reopen, tracks)
     return dataclasses.replace(report, notes=(*getattr(pictures, "notes", ()), *_lost_tags(info)))
 
 
@@ -101,11 +101,11 @@ def _encoded(
     out: BinaryIO,
     coder: ClipCoder,
     progress: Progress | None,
-    again: Callable[[], Iterable[Picture]] | None,
+    reopen: Callable[[], Iterable[Picture]] | None,
     tracks: PacketSource | None,
 ) -> EncodeReport:
     header, settings = coder.header, coder.settings
-    anew = None if again is None else (lambda: _batches(again(), header.clip_frames))
+    anew = None if reopen is None else (lambda: _batches(reopen(), header.clip_frames))
     if settings.target is None and settings.budget.kind == "auto":
         auto = TemporalRateSelector(coder, settings.budget, progress or (lambda done: None))
         clips = auto.clips(batches, anew)

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from dfccodec.codec import fill as fills
-from dfccodec.codec.api import frame_rate, load_model, named_model
+from dfccodec.codec.api import checked_frame_rate, load_model, named_model
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize
 from dfccodec.codec.encoder import EncodeReport, make_header
 from dfccodec.codec.loaded_model import LoadedModel
@@ -23,12 +23,14 @@ from dfccodec.entropy.latent_coding import coding_for, encode_integers
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import SourceInfo
+from dfccodec.runtime.renamed import accept_old_names
 from dfccodec.version import __version__
 
 Latents = Iterable[tuple[np.ndarray | Tensor, np.ndarray | Tensor]]
 """Clip by clip: latents of its kept frames, and which frames those are."""
 
 
+@accept_old_names(rate="frame_rate")
 def write_latents(
     out: str | Path | BinaryIO,
     clips: Latents,
@@ -37,7 +39,7 @@ def write_latents(
     model: str | Path | LoadedModel = "mini",
     qp: int = DEFAULT_QP,
     fill: str = "token",
-    rate: Fraction | float = 25,
+    frame_rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
 ) -> EncodeReport:
@@ -54,7 +56,7 @@ def write_latents(
         model: whose latents these are.
         qp: quantizer index, 0 … 63; at 0 hardly anything is lost.
         fill: what stands where a frame was dropped: `token`, `hold` or `lerp`.
-        rate: frames per second.
+        frame_rate: frames per second.
         device, dtype: see :func:`load_model`.
 
     Returns:
@@ -70,7 +72,7 @@ def write_latents(
     found = named_model(model) or "mini"
     loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
     width, height = _checked_size(size)
-    every = frame_rate(rate)
+    every = checked_frame_rate(frame_rate)
     header = make_header(SourceInfo(width, height, every, 1 / every), loaded)
     with open_output(out) as stream:
         return write_clips(stream, clips, header, loaded, Settings(qp=qp, fill=policy), "write_latents")

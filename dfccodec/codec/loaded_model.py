@@ -61,7 +61,7 @@ class LoadedModel:
 
     def decode_frames(
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
-        show: Callable[[int, np.ndarray], None],
+        on_frame: Callable[[int, np.ndarray], None],
     ) -> None:  # fmt: skip
         """As :meth:`decode`, each frame (height, width, 3) shown with its number as it is made, known ones first."""
         latents = torch.from_numpy(np.ascontiguousarray(slots)).to(self.device)
@@ -73,7 +73,7 @@ class LoadedModel:
             if first:  # what comes before the first picture is the widest stage, and over
                 malloc_trim()
                 first = False
-            show(number, frame.float().cpu().numpy())
+            on_frame(number, frame.float().cpu().numpy())
 
         with torch.inference_mode(), self.precision():
             self.model.decode_frames(latents, mask, height, width, qp, give)

@@ -22,9 +22,9 @@ def make_settings(
     fill: str | None = None,
     seed: int = 256,
     coding: str | None = None,
-    snap: float | None = None,
+    deadzone: float | None = None,
     target: Target | None = None,
-    select: str | None = None,
+    frame_selection: str | None = None,
     effort: str | None = None,
     refine: int | str | None = None,
 ) -> Settings:
@@ -37,7 +37,7 @@ def make_settings(
         raise UsageError(f"preset {preset!r} is unknown; give one of: {', '.join(PRESETS)}")
     if target is not None and qp is not None:
         raise UsageError(f"--qp {qp} and {target.option} are given: a target chooses the QPs; leave out one of them")
-    named = {"fill": fill, "coding": coding, "select": select, "effort": effort, "refine": refine}
+    named = {"fill": fill, "coding": coding, "frame_selection": frame_selection, "effort": effort, "refine": refine}
     given: dict[str, str | int] = {name: value for name, value in named.items() if value is not None}
     options = DEFAULTS | (PRESETS[preset] if preset else {}) | given
     chosen = None if budget is None else Budget.of(budget)
@@ -47,10 +47,10 @@ def make_settings(
         fills.parse(str(options["fill"])),
         seed,
         parse_coding(str(options["coding"])) if "coding" in options else None,
-        DEFAULT_DEADZONE if snap is None else snap,
+        DEFAULT_DEADZONE if deadzone is None else deadzone,
         target,
         target_sets_budget=chosen is None,
-        select=selection.parse(str(options["select"])),
+        frame_selection=selection.parse(str(options["frame_selection"])),
         effort=Effort.parse(str(options["effort"])),
         refine=_steps(options["refine"]) if "refine" in options else None,
     )

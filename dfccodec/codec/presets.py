@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 PRESETS: dict[str, dict[str, str]] = {
-    "fast": {"select": "importance", "effort": "fast", "refine": "0"},
-    "balanced": {"select": "importance", "effort": "normal"},
-    "best": {"select": "importance", "effort": "normal", "refine": "4"},
-    "archive": {"select": "greedy", "effort": "normal", "refine": "8"},
+    "fast": {"frame_selection": "importance", "effort": "fast", "refine": "0"},
+    "balanced": {"frame_selection": "importance", "effort": "normal"},
+    "best": {"frame_selection": "importance", "effort": "normal", "refine": "4"},
+    "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "8"},
 }
 """Name -> option -> value, as on the command line. An option that is given beside a preset wins.
 
@@ -14,13 +14,13 @@ PRESETS: dict[str, dict[str, str]] = {
 often more as less, and about a second of search.
 """
 
-DEFAULTS = {"select": "importance", "fill": "motion", "effort": "normal"}
+DEFAULTS = {"frame_selection": "importance", "fill": "motion", "effort": "normal"}
 """What holds where neither an option nor a preset says otherwise; how far to refine and how to code, the model says."""
 
 
 def options_of(preset: str) -> str:
     """The long options a preset stands for."""
-    return " ".join(f"--{name} {value}" for name, value in PRESETS[preset].items())
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in PRESETS[preset].items())
 
 
 def table() -> str:

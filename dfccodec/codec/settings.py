@@ -31,9 +31,10 @@ class Settings:
         coding: how integers become bytes: `INTER` expects what has moved, `RANGE` is larger and faster, `ZSTD` needs
             nothing but zstd to read. None for `INTER` with a model whose latents are near the linear code's, such as
             `mini`, and `RANGE` with others.
-        snap: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        deadzone: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
         target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
-        select: how frames are chosen: by the model's "importance", by "dp" or "greedy" (`codec.select`).
+        frame_selection: how the kept frames are chosen: by the model's "importance", by "dp" or "greedy"
+            (`codec.select`).
         target_sets_budget: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
         effort: how long to search for motion.
         refine: steps of latent refinement, 0 for none; None for `codec.refine.STEPS` with a model that says its gain,
@@ -45,18 +46,18 @@ class Settings:
     fill: Fill = Fill.MOTION
     seed: int = 256
     coding: Coding | None = None
-    snap: float = DEFAULT_DEADZONE
+    deadzone: float = DEFAULT_DEADZONE
     target: Target | None = None
     target_sets_budget: bool = True
-    select: str = "importance"
+    frame_selection: str = "importance"
     effort: Effort = Effort.NORMAL
     refine: int | None = None
 
     def __post_init__(self) -> None:
         if not is_whole(self.qp) or not 0 <= self.qp <= MAX_QP:
             raise UsageError(f"QP {self.qp!r} is out of range: give a whole number, 0 (finest) to {MAX_QP} (coarsest)")
-        if not is_number(self.snap) or not 0 <= self.snap <= 0.5:
-            raise UsageError(f"snap {self.snap!r} is out of range: give 0 (round every frame alone) to 0.5")
+        if not is_number(self.deadzone) or not 0 <= self.deadzone <= 0.5:
+            raise UsageError(f"deadzone {self.deadzone!r} is out of range: give 0 (round every frame alone) to 0.5")
         if self.refine is not None and not 0 <= self.refine <= MAX_REFINE:
             raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
         check_seed(self.seed)
@@ -77,13 +78,17 @@ class Settings:
         return self.target is None and self.budget.kind != "auto"
 
     def describe(self) -> str:
-        """The command-line options that mean these settings."""
+        """The command-line options that give these settings, as files record them.
+
+        `--snap` and `--select` are the first names of `--deadzone` and `--frame-selection`, which are still accepted:
+        files with the same settings keep the same bytes.
+        """
         seed = f" --seed {self.seed}" if self.budget.kind == "bernoulli" else ""
-        snap = "" if self.snap == DEFAULT_DEADZONE else f" --snap {self.snap:g}"
+        snap = "" if self.deadzone == DEFAULT_DEADZONE else f" --snap {self.deadzone:g}"
         coding = "" if self.coding is None else f" --coding {self.coding.name.lower()}"
         effort = "" if self.effort == Effort.NORMAL else f" --effort {self.effort.name.lower()}"
         refine = "" if self.refine is None else f" --refine {self.refine}"
         budget = "" if self.target and self.target_sets_budget else f"--budget {self.budget} "
         rate = self.target or f"--qp {self.qp}"
-        select = "" if self.select == "importance" else f" --select {self.select}"
+        select = "" if self.frame_selection == "importance" else f" --select {self.frame_selection}"
         return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{effort}{refine}{seed}"

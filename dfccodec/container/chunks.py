@@ -55,7 +55,7 @@ class Damage:
     """Class of error (SPEC.md 2.1): `damaged`, `limit` or `unsupported`."""
     data: bytes = field(default=b"", compare=False, repr=False)
     """The bytes themselves, where `walk` was to keep them."""
-    mended: str = ""
+    repaired: str = ""
     """What was put right, where the chunk follows all the same (`container.mend`)."""
     chunk: bytes = field(default=b"", compare=False)
     """Type of the one chunk that these bytes are; empty where that is not known."""

@@ -82,7 +82,7 @@ class StreamReader:
         DamagedError: header, model or steps are damaged, missing, doubled or out of order.
     """
 
-    def __init__(self, stream: BinaryIO, mending: bool = False) -> None:
+    def __init__(self, stream: BinaryIO, repair: bool = False) -> None:
         source = LookaheadReader(stream)
         self.bytes_by_type: Counter[str] = Counter()
         self.place = (0, 0)
@@ -90,18 +90,18 @@ class StreamReader:
         try:
             chunks.read_signature(source)
         except NotDfcError as error:
-            if not mending:
+            if not repair:
                 raise
             if source.peek(8, 12) == chunks.HEAD:
                 source.skip(8)
-                self._ahead.append(Damage(0, 8, str(error), mended="signature"))
+                self._ahead.append(Damage(0, 8, str(error), repaired="signature"))
             elif (place := source.search(re.compile(re.escape(chunks.SIGNATURE)), SIGNATURE_SEARCH_BYTES)) >= 0:
                 source.skip(place + 8)
                 reason = f"{error}; the signature stands {place} bytes later"
-                self._ahead.append(Damage(0, place, reason, mended="the beginning"))
+                self._ahead.append(Damage(0, place, reason, repaired="the beginning"))
             else:
                 raise
-        self._walk = self._counted(chunks.iter_chunks(source, _KEPT if mending else 0))
+        self._walk = self._counted(chunks.iter_chunks(source, _KEPT if repair else 0))
         self._source = source
         self.preamble = self._read_preamble()
 
@@ -110,7 +110,7 @@ class StreamReader:
             if isinstance(item, Chunk):
                 self.bytes_by_type[chunks.name(item.type)] += item.size
             elif found := repair_chunk(item) if item.data else None:
-                yield dataclasses.replace(item, mended=found[1])
+                yield dataclasses.replace(item, repaired=found[1])
                 yield found[0]
                 continue
             yield item

@@ -80,7 +80,7 @@ def recover(stream: BinaryIO, out: BinaryIO, progress: Callable[[int], None] | N
         UnsupportedError: the file needs a newer reader.
     """
     try:
-        reader = StreamReader(stream, mending=True)
+        reader = StreamReader(stream, repair=True)
     except NotDfcError as error:
         raise NotDfcError(
             f"{error}; no header follows, and no signature in the first {SIGNATURE_SEARCH_BYTES >> 20} MiB: there is "

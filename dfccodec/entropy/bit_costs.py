@@ -13,15 +13,15 @@ from dfccodec.entropy.rans import FrequencyModel
 Floats = npt.NDArray[np.float32]
 
 
-def bit_costs(values: Shorts, low: Shorts, vectors: Shorts | None = None) -> Floats:
-    """Bits of `low` and of `low + 1` in place of each integer, all others as they are.
+def bit_costs(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> Floats:
+    """Bits of `lower` and of `low + 1` in place of each integer, all others as they are.
 
     Contexts and statistics are the range coder's own at that point; what another integer would do to those that come
     later is left out.
 
     Args:
         values: (K, tiles, rows, columns, C) int16, what stands there now.
-        low: the same shape, below 32767.
+        lower: the same shape, below 32767.
         vectors: (K, cells, 2) of the inter coding; None for the range coding.
 
     Returns:
@@ -30,7 +30,7 @@ def bit_costs(values: Shorts, low: Shorts, vectors: Shorts | None = None) -> Flo
     if not values.size:
         return np.zeros((2, *values.shape), np.float32)
     kept, tiles, rows, columns, channels = values.shape
-    meter = _Prices((kept, tiles, rows, columns, channels), low)
+    meter = _Prices((kept, tiles, rows, columns, channels), lower)
     code_latents(
         meter.shape, meter, values, meter, None if vectors is None else InterPredictor(meter.shape[1:4], meter, vectors)
     )
@@ -42,9 +42,9 @@ def bit_costs(values: Shorts, low: Shorts, vectors: Shorts | None = None) -> Flo
 class _Prices:
     """A coder that writes nothing, and answers."""
 
-    def __init__(self, shape: Shape, low: Shorts) -> None:
+    def __init__(self, shape: Shape, lower: Shorts) -> None:
         self.shape, self.statistics = shape, FrequencyModel(first_counts())  # those of vectors do no harm
-        self.low = low.reshape(shape[0], -1, shape[4]).copy()
+        self.low = lower.reshape(shape[0], -1, shape[4]).copy()
         to_coding_order(self.low, shape)
         self.bits = np.empty((2, *self.low.shape), np.float32)
 
@@ -55,17 +55,17 @@ class _Prices:
         return residuals
 
     def observe(
-        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
+        self, k: int, cells: slice, channels: slice, prediction: Ints, sign: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         used = np.flatnonzero(np.bincount(contexts.ravel()))
         table = np.zeros((int(used[-1]) + 1, 2 * ESCAPE + 1), np.float32)
         table[used] = PRECISION - np.log2(self.statistics.frequencies(used))
-        row = contexts.reshape(guess.shape)
+        row = contexts.reshape(prediction.shape)
         part = self.low[k, cells, channels].astype(np.int32)
         for more, out in enumerate(self.bits):
-            residuals = (part + (more - guess)) * flip
-            raw = np.zeros(1, np.int32) if shifts is None else shifts.reshape(guess.shape)
+            residuals = (part + (more - prediction)) * sign
+            raw = np.zeros(1, np.int32) if shifts is None else shifts.reshape(prediction.shape)
             quotients = (residuals + ((1 << raw) >> 1)) >> raw
             excess = np.maximum(np.abs(quotients) - (ESCAPE - 1), 0)
             escape = np.where(excess > 0, 4 + np.floor(np.log2(np.maximum(excess, 1))), 0)

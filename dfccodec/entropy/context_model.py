@@ -47,7 +47,7 @@ class PassObserver(Protocol):
     """Somebody who wants to know what other integers would cost; see `entropy.prices`."""
 
     def observe(
-        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
+        self, k: int, cells: slice, channels: slice, prediction: Ints, sign: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         """Before a pass is coded: its place, how residuals come from integers, and all a coder knows."""
@@ -114,8 +114,8 @@ def _band(line: int, height: int, rows: int, columns: int) -> Band:
 
 
 def code_latents(
-    shape: Shape, coder: Coder, values: Shorts | None = None, question: PassObserver | None = None,
-    forecast: Predictor | None = None,
+    shape: Shape, coder: Coder, values: Shorts | None = None, observer: PassObserver | None = None,
+    predictor: Predictor | None = None,
 ) -> Shorts:  # fmt: skip
     """Visit every integer of a clip once.
 
@@ -123,8 +123,8 @@ def code_latents(
         shape: (K, tiles, rows, columns, C), K at least 1.
         coder: takes or gives residuals.
         values: the integers to write; None to read.
-        question: asked before each pass.
-        forecast: asked before each kept frame but the first; None where each is expected to be like the one before.
+        observer: asked before each pass.
+        predictor: asked before each kept frame but the first; None where each is expected to be like the one before.
 
     Returns:
         the integers, int16 of that shape.
@@ -143,21 +143,21 @@ def code_latents(
     past: ReferenceContext | None = None
     for k in range(kept):
         if k:
-            past = ReferenceContext(y[k - 1], past and past.prediction, _expected(y[k - 1], k, shape, forecast))
+            past = ReferenceContext(y[k - 1], past and past.prediction, _expected(y[k - 1], k, shape, predictor))
         for band in bands(tiles, rows, columns):
-            _BandWalk(y[k], past, band, means.now, coder, values is not None, question, k).run()
+            _BandWalk(y[k], past, band, means.now, coder, values is not None, observer, k).run()
         means.learn(k)
     to_raster_order(y, shape)
     return y.reshape(shape)
 
 
-def _expected(before: Shorts, k: int, shape: Shape, forecast: Predictor | None) -> Shorts:
+def _expected(before: Shorts, k: int, shape: Shape, predictor: Predictor | None) -> Shorts:
     """Of kept frame k, (cells, C) in coding order."""
-    if forecast is None:
+    if predictor is None:
         return before
     raster = before[None].copy()
     to_raster_order(raster, shape)
-    expected = np.array(forecast.predict(k, raster[0])[None])
+    expected = np.array(predictor.predict(k, raster[0])[None])
     to_coding_order(expected, shape)
     found: Shorts = expected[0]
     return found
@@ -229,9 +229,9 @@ class _BandWalk:
 
     def __init__(
         self, y: Shorts, past: ReferenceContext | None, band: Band, means: Longs, coder: Coder, writing: bool,
-        question: PassObserver | None, k: int,
+        observer: PassObserver | None, k: int,
     ) -> None:  # fmt: skip
-        self.y, self.k, self.band, self.coder, self.writing, self.question = y, k, band, coder, writing, question
+        self.y, self.k, self.band, self.coder, self.writing, self.question = y, k, band, coder, writing, observer
         self.means = means.astype(np.int32)
         self.starts = tables.groups(y.shape[1])
         self.kinds = 2 if past else 1

@@ -129,13 +129,13 @@ _ROWS = {
 
 
 @lru_cache(maxsize=len(_ROWS))
-def weights(group: int, again: bool, phase: int) -> tuple[np.ndarray, ...]:
-    """The weights of a pass, fields as in `Weights`, `again` after the first kept frame.
+def weights(group: int, inter: bool, phase: int) -> tuple[np.ndarray, ...]:
+    """The weights of a pass, fields as in `Weights`, `inter` after the first kept frame.
 
     Those of sums over channels are (kinds, 1) int64, 256 times as large but for the first; those of single channels
     (kinds, 1, 1) int32.
     """
-    fields = np.array(_ROWS[group == 0, again, phase], np.int64).T[:, :, None]
+    fields = np.array(_ROWS[group == 0, inter, phase], np.int64).T[:, :, None]
     mean, *sums = fields[:5]
     return mean, *(field * FIXED_ONE for field in sums), *fields[5:, :, :, None].astype(np.int32)
 

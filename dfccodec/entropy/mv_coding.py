@@ -112,16 +112,16 @@ class MVCandidates:
         """Some of them, by index of the dimensions from n on."""
         return MVCandidates(self.vectors[(slice(None), *where)], self.context[where], self.mvd_context[where])
 
-    def bits(self, own: Shorts, bits: Floats) -> Floats:
-        """What each choice costs, (CHOICES, n), where a new vector is `own` (n, 2).
+    def bits(self, mvs: Shorts, bits: Floats) -> Floats:
+        """What each choice costs, (CHOICES, n), where a new vector is `mvs` (n, 2).
 
         Args:
-            own: the new ones.
+            mvs: the new ones.
             bits: (contexts, SYMBOLS) of each symbol.
         """
-        out = np.empty((CHOICES, len(own)), np.float32)
+        out = np.empty((CHOICES, len(mvs)), np.float32)
         out[:] = bits[self.context, ESCAPE : ESCAPE + CHOICES].T
-        difference = own.astype(np.int32) - self.vectors[0]
+        difference = mvs.astype(np.int32) - self.vectors[0]
         for axis in (0, 1):
             symbols = np.clip(difference[:, axis], -ESCAPE, ESCAPE) + ESCAPE
             out[NEWMV] += bits[self.mvd_context.astype(np.intp) + axis, symbols]
@@ -129,26 +129,26 @@ class MVCandidates:
         out[NEWMV] += ((more > 0) * (4 + np.floor(np.log2(np.maximum(more, 1))))).sum(axis=1)
         return out
 
-    def code(self, coder: Coder, own: Shorts | None, what: str) -> Shorts:
+    def code(self, coder: Coder, mvs: Shorts | None, what: str) -> Shorts:
         """Hand vectors (n, 2) to a coder, or take them from it.
 
         Raises:
             DamagedError: a symbol that no writer makes; `what` is read.
         """
-        choices = coder.code(self.context, None, None if own is None else choose(self.vectors, own))
+        choices = coder.code(self.context, None, None if mvs is None else choose(self.vectors, mvs))
         if choices.size and not (choices.min() >= 0 and choices.max() < CHOICES):
             raise DamagedError(f"{what}: vector symbol {choices.min()} or {choices.max()}: 0 to {CHOICES - 1}")
         found = self.vectors[np.minimum(choices, NEWMV - 1), np.arange(len(choices))]
         new = np.flatnonzero(choices == NEWMV)
         context, median = self.mvd_context[new], self.vectors[0, new]
-        difference = None if own is None else (own[new] - median).T.astype(np.int32).ravel()
+        difference = None if mvs is None else (mvs[new] - median).T.astype(np.int32).ravel()
         difference = coder.code(np.concatenate([context, context + np.uint8(1)]), None, difference)
         found[new] = median + difference.reshape(2, -1).T.astype(np.int16)
         return found
 
 
-def choose(known: Shorts, own: Shorts) -> Ints:
-    """Which of `known` (5, n, 2) is `own` (n, 2): the first that is, or NEW."""
-    same = (known == own).all(axis=-1)
+def choose(known: Shorts, mvs: Shorts) -> Ints:
+    """Which of `known` (5, n, 2) is `mvs` (n, 2): the first that is, or NEW."""
+    same = (known == mvs).all(axis=-1)
     out: Ints = np.where(same.any(axis=0), same.argmax(axis=0), NEWMV).astype(np.int32)
     return out

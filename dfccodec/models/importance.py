@@ -55,25 +55,25 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
 
 
 def optimal_selection(
-    cost: np.ndarray, count: int, having: np.ndarray | None = None, within: np.ndarray | None = None
+    cost: np.ndarray, count: int, required: np.ndarray | None = None, allowed: np.ndarray | None = None
 ) -> np.ndarray:
     """The choice of `count` frames with the least error, by dynamic programming.
 
     Args:
         cost: what :func:`gap_costs` returns, (T + 2, T + 2).
         count: 1…T.
-        having: (T,) bool, frames that must be in the choice; at most `count`.
-        within: (T,) bool, frames that may be; at least `count`.
+        required: (T,) bool, frames that must be in the choice; at most `count`.
+        allowed: (T,) bool, frames that may be; at least `count`.
 
     Returns:
         (T,) bool with `count` set.
     """
     t = len(cost) - 2
     step = np.where(np.tri(t + 2, dtype=bool), np.inf, cost)  # only forward
-    for frame in np.flatnonzero(having) if having is not None else ():
+    for frame in np.flatnonzero(required) if required is not None else ():
         step[: frame + 1, frame + 2 :] = np.inf  # no gap jumps over it
-    if within is not None:
-        outside = np.flatnonzero(~within) + 1
+    if allowed is not None:
+        outside = np.flatnonzero(~allowed) + 1
         step[outside] = np.inf
         step[:, outside] = np.inf
     reached = step[0]
@@ -102,9 +102,9 @@ def removal_order(cost: np.ndarray, anchor: int) -> list[int]:
     t = len(cost) - 2
     choices = [optimal_selection(cost, anchor)]
     while (size := int(choices[0].sum())) < t:
-        choices.insert(0, optimal_selection(cost, min(t, 2 * size), having=choices[0]))
+        choices.insert(0, optimal_selection(cost, min(t, 2 * size), required=choices[0]))
     while (size := int(choices[-1].sum())) > 1:
-        choices.append(optimal_selection(cost, size // 2, within=choices[-1]))
+        choices.append(optimal_selection(cost, size // 2, allowed=choices[-1]))
     order: list[int] = []
     for larger, smaller in pairwise(choices):
         order += _drop_one_by_one(cost, larger, smaller)

@@ -44,23 +44,23 @@ def to_float01(pixels: Tensor) -> Tensor:
     return pixels if pixels.is_floating_point() else pixels.float() / 255
 
 
-def emit_in_decode_order(video: Tensor, kept: Tensor, show: FrameCallback) -> None:
+def emit_in_decode_order(video: Tensor, kept: Tensor, on_frame: FrameCallback) -> None:
     """Show the frames of (T, height, width, 3), those that are `kept` (T,) first."""
     for wanted in (True, False):
         for number, frame in enumerate(video):
             if kept[number].item() is wanted:
-                show(number, frame)
+                on_frame(number, frame)
 
 
 def gradient_whole_clip(
-    model: LatentModel, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn
+    model: LatentModel, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
 ) -> Tensor:
     """`LatentModel.gradient` of a network that makes all frames of a clip at once."""
     slots = latents.detach().requires_grad_()
     made = model.decode(slots[None], kept[None], height, width, qp)[0]
     error = made.new_zeros(())
     for number in kept.nonzero().flatten().tolist():
-        error = error + judge(number, made[number])
+        error = error + distortion(number, made[number])
     if not error.requires_grad:
         raise UsageError("no gradient comes through its decoder")
     error.backward()  # type: ignore[no-untyped-call]
@@ -161,28 +161,30 @@ class LatentModel(Protocol):
         height: int,
         width: int,
         qp: int,
-        show: FrameCallback,
+        on_frame: FrameCallback,
         wanted: Tensor | None = None,
     ) -> None:
         """As :meth:`decode`, of one clip: latents (T, N, C), kept (T,). Its frames are shown one by one, kept ones
         first, so that a network that makes one at a time need not hold them all.
 
         Args:
-            show: told the number of a frame and the frame, (height, width, 3) float32, not clamped.
+            on_frame: told the number of a frame and the frame, (height, width, 3) float32, not clamped.
             wanted: (T,) bool, frames the caller will look at; a network may leave out the others. None for all.
         """
         ...
 
-    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn) -> Tensor:
+    def gradient(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
+    ) -> Tensor:
         """How the latents of one clip would have to change for its kept frames to be worse; what `decode` takes.
 
         Args:
             latents: (T, N, C).
             kept: (T,) bool.
-            judge: told the number of a kept frame and the frame, (height, width, 3) float32, not clamped.
+            distortion: told the number of a kept frame and the frame, (height, width, 3) float32, not clamped.
 
         Returns:
-            (T, N, C) float32, the gradient of the sum of what `judge` says; 0 in dropped slots.
+            (T, N, C) float32, the gradient of the sum of what `distortion` says; 0 in dropped slots.
 
         Raises:
             UsageError: no gradient comes through the network.

@@ -117,22 +117,29 @@ class Trunk(nn.Module):
         zero_init(self.place)
 
     def forward(
-        self, z: Tensor, at: Tensor, place: Tensor, keys: int, q: Tensor, step: CallStrategy = call_directly
+        self,
+        z: Tensor,
+        frame_index: Tensor,
+        position_features: Tensor,
+        num_kept: int,
+        q: Tensor,
+        call: CallStrategy = call_directly,
     ) -> Tensor:
-        """Normalised latents (B, S, 96, h, w) of frames `at` (S,) and their `place` (S, 4) -> (B, S, width, h, w).
+        """Normalised latents (B, S, 96, h, w) of frames `frame_index` (S,) and their `position_features` (S, 4) -> (B,
+        S, width, h, w).
 
-        `step`: see `blocks.Step`.
+        `call`: see `blocks.Step`.
         """
         b, s = z.shape[:2]
         q = q.repeat_interleave(s, dim=0)
         h = self.stem(channels_last(z.flatten(0, 1)))
-        h = h + self.place(place).to(h.dtype).repeat(b, 1)[:, :, None, None]
+        h = h + self.place(position_features).to(h.dtype).repeat(b, 1)[:, :, None, None]
         for block, time in zip(self.blocks, self.time, strict=True):
-            h = time(h.reshape(b, s, *h.shape[1:]), at, keys, step).flatten(0, 1)
+            h = time(h.reshape(b, s, *h.shape[1:]), frame_index, num_kept, call).flatten(0, 1)
             # A few frames at a time where memory counts: what is made on the way is wider than what is kept.
-            few = len(h) if torch.is_grad_enabled() and step is call_directly else _CHUNK_FRAMES
+            few = len(h) if torch.is_grad_enabled() and call is call_directly else _CHUNK_FRAMES
             parts = zip(torch.split(h, few), torch.split(q, few), strict=True)
-            h = torch.cat([step(block, channels_last(part), rate) for part, rate in parts])
+            h = torch.cat([call(block, channels_last(part), rate) for part, rate in parts])
         out: Tensor = h.reshape(b, s, *h.shape[1:])
         return out
 
@@ -289,12 +296,12 @@ class Mini(nn.Module):
         fraction = slots.position_features[:, 1, None, None, None]
         return torch.lerp(z[:, slots.past], z[:, slots.future], fraction)
 
-    def features(self, filled: Tensor, slots: Slots, qp: Tensor, step: CallStrategy = call_directly) -> Tensor:
-        """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w); `step`: see `Step`."""
+    def features(self, filled: Tensor, slots: Slots, qp: Tensor, call: CallStrategy = call_directly) -> Tensor:
+        """Latents of all slots (B, S, 96, h, w) at QP (B,) -> features (B, S, width, h, w); `call`: see `Step`."""
         token = self.token[:, None, None] * slots.position_features[:, 0, None, None, None]
         normal = filled / self.linear.scale[:, None, None] + token
         out: Tensor = self.trunk(
-            normal, slots.frame_index, slots.position_features, slots.num_kept, qp_features(qp), step
+            normal, slots.frame_index, slots.position_features, slots.num_kept, qp_features(qp), call
         )
         return out
 
@@ -348,7 +355,7 @@ class Mini(nn.Module):
         height: int,
         width: int,
         qp: int,
-        show: FrameCallback,
+        on_frame: FrameCallback,
         wanted: Tensor | None = None,
     ) -> None:
         """See `contract.LatentModel.decode_each`."""
@@ -358,9 +365,11 @@ class Mini(nn.Module):
         index = torch.full((1,), qp, device=z.device)
         asked = np.ones(len(mask), bool) if wanted is None else wanted.cpu().numpy()
         for frame, picture in self._pictures(z, mask, asked, index):
-            show(frame, picture)
+            on_frame(frame, picture)
 
-    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn) -> Tensor:
+    def gradient(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
+    ) -> Tensor:
         """See `contract.LatentModel.gradient`. Frames are gone through one by one, so that one's insides are held."""
         z = rearrange(latents.detach(), "t (h w) c -> t c h w", h=height // PATCH, w=width // PATCH).requires_grad_()
         index = torch.full((1,), qp, device=z.device)
@@ -373,7 +382,7 @@ class Mini(nn.Module):
             leaves = [end.detach().requires_grad_() for end in ends]
             for slot, frame in enumerate(slots.frame_index.tolist()):
                 picture = self.picture(leaves[slot], leaves[slots.num_kept + slot], index)
-                torch.autograd.backward(judge(frame, rearrange(picture[0], "c h w -> h w c")))
+                torch.autograd.backward(distortion(frame, rearrange(picture[0], "c h w -> h w c")))
             torch.autograd.backward(ends, [leaf.grad for leaf in leaves])
         assert z.grad is not None
         return rearrange(z.grad, "t c h w -> t (h w) c")

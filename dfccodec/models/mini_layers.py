@@ -105,26 +105,28 @@ class TimeAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads, 2 * MAX_FRAMES - 1))
         zero_init(self.out)
 
-    def forward(self, x: Tensor, at: Tensor, keys: int, step: CallStrategy = call_directly) -> Tensor:
-        """Slots (B, S, C, h, w), the first `keys` of them kept, at frames (S,) of the clip -> the same shape."""
-        if keys == 0:
+    def forward(self, x: Tensor, frame_index: Tensor, num_kept: int, call: CallStrategy = call_directly) -> Tensor:
+        """Slots (B, S, C, h, w), the first `num_kept` of them kept, at frames (S,) of the clip -> the same shape."""
+        if num_kept == 0:
             return x
-        whole = torch.is_grad_enabled() and step is call_directly
+        whole = torch.is_grad_enabled() and call is call_directly
         if whole or x[0, :, 0].numel() <= _BAND:
-            return step(self._attend, x, at, keys)
+            return call(self._attend, x, frame_index, num_kept)
         rows = max(1, _BAND // (x.shape[1] * x.shape[4]))
-        return torch.cat([step(self._attend, band, at, keys) for band in torch.split(x, rows, dim=3)], dim=3)
+        return torch.cat(
+            [call(self._attend, band, frame_index, num_kept) for band in torch.split(x, rows, dim=3)], dim=3
+        )
 
-    def _attend(self, x: Tensor, at: Tensor, keys: int) -> Tensor:
+    def _attend(self, x: Tensor, frame_index: Tensor, num_kept: int) -> Tensor:
         b, s, _, h, w = x.shape
         flat = rearrange(x, "b s c h w -> (b s) c h w")
         query, key, value = rearrange(
             self.qkv(flat), "(b s) (n e d) h w -> n (b h w) e s d", b=b, n=3, e=self.heads
         ).unbind(0)
-        distance = at[:, None] - at[None, :keys] + MAX_FRAMES - 1
+        distance = frame_index[:, None] - frame_index[None, :num_kept] + MAX_FRAMES - 1
         query = F.normalize(query.float(), dim=-1) * self.sharpness.exp()
-        score = query @ F.normalize(key[:, :, :keys].float(), dim=-1).mT + self.bias[:, distance]
-        mixed = score.softmax(-1).to(value.dtype) @ value[:, :, :keys]
+        score = query @ F.normalize(key[:, :, :num_kept].float(), dim=-1).mT + self.bias[:, distance]
+        mixed = score.softmax(-1).to(value.dtype) @ value[:, :, :num_kept]
         mixed = rearrange(mixed, "(b h w) e s d -> (b s) (e d) h w", b=b, h=h, w=w)
         out: Tensor = x + self.out(channels_last(mixed)).reshape(b, s, -1, h, w)
         return out

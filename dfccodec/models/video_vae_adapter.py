@@ -84,12 +84,14 @@ class PublishedCodec:
         height: int,
         width: int,
         qp: int,
-        show: FrameCallback,
+        on_frame: FrameCallback,
         wanted: Tensor | None = None,
     ) -> None:
         """See `contract.LatentModel.decode_each`; the network makes all frames at once."""
-        emit_in_decode_order(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
+        emit_in_decode_order(self.decode(latents[None], kept[None], height, width, qp)[0], kept, on_frame)
 
-    def gradient(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, judge: DistortionFn) -> Tensor:
+    def gradient(
+        self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
+    ) -> Tensor:
         """See `contract.LatentModel.gradient`."""
-        return gradient_whole_clip(self, latents, kept, height, width, qp, judge)
+        return gradient_whole_clip(self, latents, kept, height, width, qp, distortion)

@@ -64,13 +64,14 @@ def no_folder(folder: Path, error: OSError) -> DfcError:
     return DfcError(f"cannot write into {folder}: {error.strerror}; {fix}")
 
 
-def shortened(name: str, room: int) -> str:
-    """A file's name that has `room` for so many bytes more: file systems take 255. A digest stands for what is cut."""
+def shortened(name: str, max_bytes: int) -> str:
+    """A file's name that has `max_bytes` for so many bytes more: file systems take 255. A digest stands for what is
+    cut."""
     raw = os.fsencode(name)
-    if len(raw) + room <= _LONGEST:
+    if len(raw) + max_bytes <= _LONGEST:
         return name
     digest = hashlib.sha256(raw).hexdigest()[:16]
-    return raw[: _LONGEST - room - len(digest)].decode(errors="ignore") + digest
+    return raw[: _LONGEST - max_bytes - len(digest)].decode(errors="ignore") + digest
 
 
 def permissions(target: Path) -> int:

@@ -21,12 +21,12 @@ class _End:
     error: BaseException | None = None
 
 
-def prefetch(items: Iterable[Item], room: int = 1) -> Generator[Item, None, None]:
+def prefetch(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, None]:
     """The same items in the same order, each made in a thread while the one before is in use.
 
     Args:
         items: iterated over in that thread only, and closed there too, if it is a generator.
-        room: how many may be made before they are asked for.
+        depth: how many may be made before they are asked for.
 
     Raises:
         whatever the iteration raises, after the items before it. When this generator is closed early, the thread
@@ -34,7 +34,7 @@ def prefetch(items: Iterable[Item], room: int = 1) -> Generator[Item, None, None
         reads has to bear that it does not.
     """
     ready: queue.SimpleQueue[Item | _End] = queue.SimpleQueue()
-    free, left = threading.Semaphore(room), threading.Event()
+    free, left = threading.Semaphore(depth), threading.Event()
 
     def work() -> None:
         error: BaseException | None = None

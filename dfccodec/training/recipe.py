@@ -11,6 +11,9 @@ from typing import Any
 
 from dfccodec.errors import InputError, UsageError
 
+OLD_NAMES = {"mini-seen": "mini-perceptual"}
+"""Names that recipes had at first."""
+
 FOLDER = Path(__file__).with_name("recipes")
 
 
@@ -26,9 +29,10 @@ class Stage:
         batch: clips a step.
         learning_rate: at the top of the cosine.
         frozen: prefixes of parameter names that stay as they are.
-        kept_shown, dropped_shown: frames of a clip that go through the decoder's costly end in one step.
-        refined: share of the steps in which the decoder learns from latents refined as by `dfc encode --refine`, and
-            the encoder stands still.
+        loss_kept_frames, loss_dropped_frames: frames of a clip that the loss is computed on in one step; only these go
+            through the costly end of the decoder.
+        refined_share: share of the steps in which the decoder learns from latents refined as by `dfc encode --refine`;
+            in these the encoder is frozen.
     """
 
     name: str
@@ -38,9 +42,9 @@ class Stage:
     batch: int
     learning_rate: float
     frozen: tuple[str, ...] = ()
-    kept_shown: int = 6
-    dropped_shown: int = 4
-    refined: float = 0.0
+    loss_kept_frames: int = 6
+    loss_dropped_frames: int = 4
+    refined_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def load_recipe(name: str) -> Recipe:
         UsageError: there is no such recipe.
         InputError: it is not TOML, or has a key or value that means nothing here.
     """
+    name = OLD_NAMES.get(name, name)
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists() or (path.parent == FOLDER and path.stem not in names()):
         raise UsageError(f"recipe {name!r} is unknown; give one of {', '.join(names())}, or the path of a .toml file")
@@ -107,13 +112,13 @@ def parse_recipe(name: str, text: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name}: not TOML ({error})") from None
     rows = values.pop("stage", [])
+    options = _renamed(values.pop("options", {}))
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"recipe {name}: stage is no table; write [[stage]]")
-    stages = tuple(_build(Stage, row, f"recipe {name}, stage {n}") for n, row in enumerate(rows))
+    stages = tuple(_build(Stage, _renamed(row), f"recipe {name}, stage {n}") for n, row in enumerate(rows))
     if not stages:
         raise InputError(f"recipe {name}: no [[stage]]; add one")
     _check(name, stages)
-    options = values.pop("options", {})
     whole: Recipe = _build(
         Recipe, {"name": name, "stages": stages, "options": options, "text": text, **values}, f"recipe {name}"
     )
@@ -124,13 +129,24 @@ def parse_recipe(name: str, text: str) -> Recipe:
     return whole
 
 
+_OLD_KEYS = {
+    "kept_shown": "loss_kept_frames", "dropped_shown": "loss_dropped_frames", "refined": "refined_share",
+    "moving": "inter", "fitted": "fit_pca", "pooled": "pooled_mse",
+}  # fmt: skip
+"""Names that keys had at first; recipes inside old checkpoints use them."""
+
+
+def _renamed(row: Any) -> Any:
+    return {_OLD_KEYS.get(key, key): value for key, value in row.items()} if isinstance(row, Mapping) else row
+
+
 def _check(name: str, stages: tuple[Stage, ...]) -> None:
     for stage in stages:
-        for key in ("share", "frames", "crop", "batch", "learning_rate", "kept_shown"):
+        for key in ("share", "frames", "crop", "batch", "learning_rate", "loss_kept_frames"):
             if not getattr(stage, key) > 0:
                 raise InputError(f"recipe {name}, stage {stage.name}: {key} is {getattr(stage, key)}; give more than 0")
-        if not 0 <= stage.refined <= 1:
-            raise InputError(f"recipe {name}, stage {stage.name}: refined is {stage.refined}; give 0 to 1")
+        if not 0 <= stage.refined_share <= 1:
+            raise InputError(f"recipe {name}, stage {stage.name}: refined_share is {stage.refined_share}; give 0 to 1")
         if stage.crop % 16:
             raise InputError(f"recipe {name}, stage {stage.name}: crop is {stage.crop}; give a multiple of 16")
     if len({stage.name for stage in stages}) < len(stages):

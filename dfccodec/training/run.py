@@ -130,7 +130,7 @@ def _footage(request: Request, recipe: Recipe, notice: Notice) -> Iterator[Any]:
     """What the recipe's task learns from: scenes, or clips of coded footage."""
     if recipe.task == "sharp":
         return load_coded(request.data)
-    return load_scenes(request.data, most=request.frames, passed_over=lambda text: notice({"note": text}))
+    return load_scenes(request.data, most=request.frames, on_skip=lambda text: notice({"note": text}))
 
 
 def make_task(

@@ -38,10 +38,10 @@ def test_names_in_the_folder(tmp_path: Path) -> None:
         (["a.mp4", "b.mp4"], "c.dfc", "", False, "2 inputs do not go into one output: give --output-dir"),
         (["a.mp4"], "", "", False, "nowhere to write a.mp4: give -o a.dfc, or"),
         (["a.mp4"], "c.dfc", "out", False, "-o c.dfc and --output-dir out both"),
-        (["a.mp4"], "c.dfc", "", True, "--mirror keeps folders inside --output-dir"),
+        (["a.mp4"], "c.dfc", "", True, "--keep-tree keeps folders inside --output-dir"),
         (["a.mp4", "-"], "", "out", False, "standard input has no name"),
         (["a.mp4", "a.mov"], "", "out", False, "a.mp4 and a.mov would both become out/a.dfc: rename one"),
-        (["x/a.mp4", "y/a.mp4"], "", "out", False, "or give --mirror"),
+        (["x/a.mp4", "y/a.mp4"], "", "out", False, "or give --keep-tree"),
         (["x/a.mp4", "x/a.mov"], "", "out", True, "x/a.mp4 and x/a.mov would both become out/a.dfc: rename one"),
         (["a.mp4", "./a.mp4"], "", "out", False, "input ./a.mp4 is given twice"),
         (["a.dfc", "b.mp4"], "", ".", False, "output a.dfc is the input"),
@@ -69,7 +69,7 @@ def test_plans_that_are_refused(
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
     with pytest.raises(UsageError) as caught:
-        plan(inputs, output, folder, mirror, ".dfc", force=True)
+        plan(inputs, output, folder, mirror, ".dfc", overwrite=True)
     assert says in str(caught.value)
 
 
@@ -77,7 +77,7 @@ def test_an_output_that_is_there_stops_all_before_the_first(tmp_path: Path) -> N
     (tmp_path / "b.dfc").touch()
     with pytest.raises(OutputExistsError, match=r"b\.dfc exists: give -y"):
         plan(["a.mp4", "b.mp4"], "", str(tmp_path), False, ".dfc")
-    assert len(plan(["a.mp4", "b.mp4"], "", str(tmp_path), False, ".dfc", force=True)) == 2
+    assert len(plan(["a.mp4", "b.mp4"], "", str(tmp_path), False, ".dfc", overwrite=True)) == 2
 
 
 def test_what_is_made_is_kept_while_it_is_the_same() -> None:
@@ -107,7 +107,7 @@ def test_there_and_back_past_a_bad_file(
     real = api.registry.load
     monkeypatch.setattr(api.registry, "load", lambda spec, **more: loads.append(spec) or real(spec, **more))
     coded, back = tmp_path / "coded", tmp_path / "back"
-    options = ["--output-dir", str(coded), "--mirror", "--fill", "token", "--refine", "0", "--json"]
+    options = ["--output-dir", str(coded), "--keep-tree", "--fill", "token", "--refine", "0", "--json"]
     assert main(["encode", *map(str, videos), *options]) == 3
     assert loads == ["mini"]
     printed = capsys.readouterr()
@@ -174,7 +174,7 @@ def test_a_batch_is_resumed_at_the_first_output_that_is_missing(
     assert "exists: give -y" in capsys.readouterr().err
     assert main(["encode", *good, *options, "--resume"]) == 0
     printed = capsys.readouterr()
-    assert f"[1/2] {coded / 'one.dfc'} is there already: passed over" in printed.err
+    assert f"[1/2] {coded / 'one.dfc'} exists already: skipped" in printed.err
     assert [record.get("passed_over", False) for record in json.loads(printed.out)] == [True, False]
     assert (coded / "one.dfc").stat() == before
     assert (coded / "two.dfc").is_file()

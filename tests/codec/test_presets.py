@@ -31,10 +31,10 @@ def test_a_preset_is_its_options_byte_for_byte(name: str) -> None:
 
 
 def test_an_option_beside_a_preset_wins() -> None:
-    assert make_settings(preset="archive", fill="token", select="dp", refine=0) == make_settings(
-        fill="token", select="dp", refine=0
+    assert make_settings(preset="archive", fill="token", frame_selection="dp", refine=0) == make_settings(
+        fill="token", frame_selection="dp", refine=0
     )
-    assert make_settings(preset="archive").select == "greedy"
+    assert make_settings(preset="archive").frame_selection == "greedy"
     assert make_settings(preset="balanced") == make_settings()
 
 

@@ -129,7 +129,7 @@ def test_steps_measured_on_the_first_clip_are_those_of_the_part(tmp_path: Path) 
         ({"qp": 30}, "options was '--budget bernoulli:0.3 --qp 24"),
         ({"refine": 1}, "--refine 1"),
         ({"seed": 1}, "--seed 256"),
-        ({"snap": 0.1500001}, "--snap 0.15 --seed 256"),
+        ({"deadzone": 0.1500001}, "--snap 0.15 --seed 256"),
         ({"frames": FRAMES[::-1]}, "frames 0 to 31 of the source"),
         ({"frames": FRAMES[:40]}, "frames 32 to 63 of the source"),
         ({"frames": np.concatenate([FRAMES[:95], FRAMES[:50]])}, "frames 64 to 95 of the source"),

@@ -104,7 +104,7 @@ def test_a_model_without_steps_gets_measured_ones() -> None:
 
 def test_rates_are_kept_exactly(flat: LoadedModel) -> None:
     # Fault: rates always 30 frames/s.
-    data = coded(moving(3), flat, rate=24000 / 1001)
+    data = coded(moving(3), flat, frame_rate=24000 / 1001)
     decoder = Decoder(io.BytesIO(data), lambda _: flat)
     assert (decoder.preamble.header.rate.num, decoder.preamble.header.rate.den) == (24000, 1001)
 
@@ -172,7 +172,7 @@ def test_absurd_steps_give_pixels_without_a_warning(flat: LoadedModel, recwarn: 
 @pytest.mark.parametrize("rate", [0, -25, float("nan"), float("inf"), 1e-10, 1e12, "fast"])
 def test_a_rate_that_is_none_is_refused(rate: float, flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="out of range: give frames per second"):
-        coded(moving(2), flat, rate=rate)
+        coded(moving(2), flat, frame_rate=rate)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_budgets_are_numbers_too(data: bytes) -> None:
         ({"qp": 24.5}, "QP 24.5 is out of range: give a whole number"),
         ({"qp": "24"}, "QP '24' is out of range"),
         ({"seed": 1.5}, "seed 1.5 is out of range"),
-        ({"snap": "x"}, "snap 'x' is out of range"),
+        ({"deadzone": "x"}, "deadzone 'x' is out of range"),
         ({"size": "48"}, "span, size and video are for files"),
         ({"span": ("1", "2")}, r"give dfc\.Span\.parse"),
         ({"refine": "abc"}, "refine 'abc' is no number of steps"),

@@ -93,7 +93,7 @@ def test_one_wrong_byte_anywhere_costs_nothing(place: int, error: int) -> None:
     data, found = recovered(bytes(bad))
     assert data == recovered(SOUND)[0]
     assert found.lost == []
-    assert len([f for f in found.faults if f.mended]) == 1
+    assert len([f for f in found.faults if f.repaired]) == 1
     assert min(f.offset for f in found.faults) <= place
 
 
@@ -189,7 +189,7 @@ def test_nothing_is_written_where_nothing_is_whole() -> None:
 def test_a_mangled_signature_does_not_matter_where_the_header_follows() -> None:
     data, found = recovered(b"\xdfDFC\n\x1a\n?" + SOUND[8:])
     assert data == recovered(SOUND)[0]
-    assert (found.faults[0].offset, found.faults[0].mended) == (0, "signature")
+    assert (found.faults[0].offset, found.faults[0].repaired) == (0, "signature")
 
 
 def test_motion_and_range_coding_survive() -> None:

@@ -52,7 +52,7 @@ def test_memory_is_given_back_where_the_c_library_can(error: type[Exception], mo
 
 def test_the_frame_remembered_does_not_hold_its_clip(flat: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(40), out, model=flat, rate=25)
+    dfc.encode(moving(40), out, model=flat, frame_rate=25)
     decoder = Decoder(io.BytesIO(out.getvalue()), lambda _: flat)
     pictures = list(decoder)
     assert decoder._gap.last is pictures[-1]

@@ -7,6 +7,7 @@ import pytest
 from dfccodec.errors import InputError, UsageError
 from dfccodec.training.recipe import load_recipe, names, parse_recipe
 
+KEYS = (("kept_shown", "moving"), ("loss_kept_frames", "inter"))
 STAGE = '[[stage]]\nname = "a"\nshare = 1.0\nframes = 4\ncrop = 32\nbatch = 2\nlearning_rate = 1e-3\n'
 
 
@@ -33,7 +34,7 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
         ('task = "mini"\n' + STAGE.replace("crop = 32", "crop = 30"), "multiple of 16"),
         ('task = "mini"\n' + STAGE.replace("share = 1.0", "share = 0.5"), "add up to 0.5"),
         ('task = "mini"\n' + STAGE.replace("batch = 2", "batch = 0"), "batch is 0"),
-        (f'task = "mini"\n{STAGE}refined = 2\n', "refined is 2; give 0 to 1"),
+        (f'task = "mini"\n{STAGE}refined = 2\n', "refined_share is 2; give 0 to 1"),
         ('task = "mini"\n' + STAGE.replace("batch = 2", 'batch = "2"'), "batch is '2'; give a whole number"),
         ('task = "mini"\n' + STAGE.replace("batch = 2", "batch = 1.5"), "batch is 1.5; give a whole number"),
         ('task = "mini"\n' + STAGE.replace("share = 1.0", 'share = "a"'), "share is 'a'; give a number"),
@@ -49,8 +50,15 @@ def test_a_faulty_recipe_is_named(text: str, word: str) -> None:
         parse_recipe("x", text)
 
 
+def test_keys_have_their_old_names_too() -> None:
+    old, new = (f'task = "mini"\n{STAGE}{key} = 3\n[options]\n{option} = true\n' for key, option in KEYS)
+    assert parse_recipe("x", old).stages == parse_recipe("x", new).stages
+    assert parse_recipe("x", old).options == parse_recipe("x", new).options == {"inter": True}
+
+
 def test_unknown_names_say_which_there_are() -> None:
-    with pytest.raises(UsageError, match="mini, mini-gpu, mini-seen, mini-sharp, published"):
+    with pytest.raises(UsageError, match="mini, mini-gpu, mini-perceptual, mini-sharp, published"):
         load_recipe("maxi")
+    assert load_recipe("mini-seen") == load_recipe("mini-perceptual")
     with pytest.raises(UsageError, match="frames, time"):
         load_recipe("mini").only("space")

@@ -41,7 +41,7 @@ class Target:
         size: str | int | None = None,
         bitrate: str | float | None = None,
         min_psnr: float | None = None,
-        price: float | None = None,
+        rd_lambda: float | None = None,
         strict: bool = False,
     ) -> Target | None:
         """The target of a command line or a call, None where there is none.
@@ -53,7 +53,7 @@ class Target:
             "size": None if size is None else float(parse_size(size)),
             "bitrate": None if bitrate is None else parse_rate(bitrate),
             "psnr": min_psnr,
-            "lambda": price,
+            "lambda": rd_lambda,
         }
         found = {kind: value for kind, value in given.items() if value is not None}
         if len(found) > 1:

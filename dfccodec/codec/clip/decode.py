@@ -59,7 +59,7 @@ def reconstruct_clip(
 
 def run_decoder_network(
     clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel,
-    show: Callable[[int, np.ndarray], None],
+    on_frame: Callable[[int, np.ndarray], None],
 ) -> None:  # fmt: skip
     """What the model makes of a clip's integers: each frame, (H, W, 3) float32, not clamped, kept ones first."""
     latents = dequantize(values, steps, clip.qp)
@@ -75,10 +75,10 @@ def run_decoder_network(
         made = [loaded.decode(*slots(tile), side, side, clip.qp) for tile in range(values.shape[1])]
         frames = tiles.join(made, header)
         for number in decode_order(clip.kept):
-            show(number, frames[number])
+            on_frame(number, frames[number])
     else:
 
         def cropped(number: int, frame: np.ndarray) -> None:
-            show(number, frame[: header.height, : header.width])
+            on_frame(number, frame[: header.height, : header.width])
 
         loaded.decode_frames(*slots(0), *tiles.padded_size(header), clip.qp, cropped)

@@ -112,7 +112,7 @@ class ClipCoder:
         def coded(kept: np.ndarray, refining: int = 0, hold: bool = True) -> Coded:
             return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp, refining, hold)
 
-        if settings.select != "importance":
+        if settings.frame_selection != "importance":
             importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded clip by clip, so that a clip's choice does not hang on those before it.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
@@ -125,10 +125,10 @@ class ClipCoder:
         """Code the `kept` frames, whose latents (K, …, C) these are."""
         settings = self.settings
         moving = self._coding == Coding.INTER
-        now = quantize_inter(latents, self.steps, qp, settings.snap, moving)
+        now = quantize_inter(latents, self.steps, qp, settings.deadzone, moving)
         if refining:
             target = RefinementTarget(frames, kept, qp, moving)
-            found = refine(latents, now, target, self.header, self.steps, self.loaded, refining, settings.snap)
+            found = refine(latents, now, target, self.header, self.steps, self.loaded, refining, settings.deadzone)
             now = found.now
             self._costs += found.before, found.after
         data, planes = encode_integers(now.values, self._coding, now.vectors)
@@ -146,7 +146,7 @@ class ClipCoder:
         if coded.frames is None:
             return reconstruct_clip(coded.clip, coded.values, self.header, self.steps, self.loaded)
         with ClipFrameBuffer(coded.clip, self.header, available_cpus()) as canvas:
-            canvas.show_all(coded.frames)
+            canvas.add_all(coded.frames)
         return canvas.frames
 
     def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +154,7 @@ class ClipCoder:
         header = self.header
         split = tiles.split(frames, header)
         # Another choice than the model's needs the latents of all frames.
-        known = self.settings.select == "importance"
+        known = self.settings.frame_selection == "importance"
         keep = budget.count(len(frames), header.clip_frames) if known else None
         coded = [self.loaded.encode(tile, qp, keep) for tile in split]
         _, rows, columns = header.grid
@@ -172,7 +172,7 @@ class ClipCoder:
         costs = frame_selection.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
         keep = budget.count(len(frames), self.header.clip_frames)
         planned = frame_selection.rearranged(importance, costs, keep)
-        if self.settings.select == "dp" or keep is None:
+        if self.settings.frame_selection == "dp" or keep is None:
             return planned
 
         def price(kept: np.ndarray) -> float:
@@ -192,7 +192,7 @@ class ClipCoder:
 
             def show(number: int, picture: np.ndarray) -> None:
                 picture = clamped(picture)
-                search.show(number, picture)
+                search.add_frame(number, picture)
                 if held is not None:
                     held[number] = picture
 

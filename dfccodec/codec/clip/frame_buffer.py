@@ -59,7 +59,7 @@ class ClipFrameBuffer:
         else:
             self._jobs.add(partial(self._paint, self._painter, number, picture))
 
-    def show_all(self, frames: Floats) -> None:
+    def add_all(self, frames: Floats) -> None:
         """All frames of the clip, (T, H, W, 3), not clamped."""
         for number in decode_order(self._kept):
             self.add_frame(number, frames[number])

@@ -31,7 +31,7 @@ DEFAULT_DEADZONE = 0.15
 
 
 def quantize(
-    latents: np.ndarray, steps: np.ndarray, qp: int, snap: float = 0.0, vectors: np.ndarray | None = None
+    latents: np.ndarray, steps: np.ndarray, qp: int, deadzone: float = 0.0, vectors: np.ndarray | None = None
 ) -> np.ndarray:
     """Latents -> integers; what leaves 16 bits is clipped.
 
@@ -39,7 +39,8 @@ def quantize(
         latents: (K, …, C) float of a clip's kept frames in order.
         steps: (C,) float32 base steps.
         qp: quantizer index.
-        snap: slack in steps, 0…0.5. An integer of the kept frame before stays as long as the latent is within ½ + snap
+        deadzone: slack in steps, 0…0.5. An integer of the kept frame before stays as long as the latent is within ½ +
+            snap
             of it: noise that would flip it back and forth costs many bits and is worth nothing. The encoder's choice
             alone; a reader knows nothing of it.
         vectors: (K, cells, 2) of the inter coding, which expects the frame before moved by them; then latents are
@@ -50,12 +51,12 @@ def quantize(
     """
     scaled = latents.astype(np.float64) / step_sizes(steps, qp)
     out: np.ndarray = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
-    for k in range(1, len(out) if snap else 0):
+    for k in range(1, len(out) if deadzone else 0):
         expected = out[k - 1]
         if vectors is not None:
             flat = expected.reshape(-1, out.shape[-1])
             expected = motion_compensate(flat, vectors[k], out.shape[1:4]).reshape(expected.shape)
-        np.copyto(out[k], expected, where=np.abs(scaled[k] - expected) < 0.5 + snap)
+        np.copyto(out[k], expected, where=np.abs(scaled[k] - expected) < 0.5 + deadzone)
     return out
 
 
@@ -73,13 +74,13 @@ class Quantized:
 
 
 @single_threaded_blas()
-def quantize_inter(latents: np.ndarray, steps: np.ndarray, qp: int, snap: float, moving: bool) -> Quantized:
-    """As :func:`quantize`; where integers are `moving`, with vectors searched for and snapped to what they expect."""
-    values = quantize(latents, steps, qp, snap)
-    if not moving or len(values) < 2:
+def quantize_inter(latents: np.ndarray, steps: np.ndarray, qp: int, deadzone: float, inter: bool) -> Quantized:
+    """As :func:`quantize`; where integers are `inter`, with vectors searched for and snapped to what they expect."""
+    values = quantize(latents, steps, qp, deadzone)
+    if not inter or len(values) < 2:
         return Quantized(values)
     vectors = estimate_motion(values, available_cpus())
-    return Quantized(quantize(latents, steps, qp, snap, vectors), vectors)
+    return Quantized(quantize(latents, steps, qp, deadzone, vectors), vectors)
 
 
 def dequantize(values: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:

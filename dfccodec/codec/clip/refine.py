@@ -123,19 +123,19 @@ class RefinementTarget:
         frames: (T, H, W, 3) uint8, the whole clip.
         kept: (T,) bool.
         qp: quantizer index.
-        moving: whether the coding is the inter coding.
+        inter: whether the coding is the inter coding.
     """
 
     frames: np.ndarray
     kept: np.ndarray
     qp: int
-    moving: bool = False
+    inter: bool = False
 
 
 @single_threaded_blas()
 def refine(
     latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
-    loaded: LoadedModel, count: int, snap: float = 0.0,
+    loaded: LoadedModel, count: int, deadzone: float = 0.0,
 ) -> Refined:  # fmt: skip
     """Better integers for the kept frames of a clip; those it had, where none are found.
 
@@ -147,7 +147,7 @@ def refine(
         steps: (C,) base steps.
         loaded: the model.
         count: steps of descent.
-        snap: slack of rounding, as in `now`.
+        deadzone: slack of rounding, as in `now`.
 
     Raises:
         UsageError: no gradient comes through the model's decoder.
@@ -155,18 +155,18 @@ def refine(
     if not now.values.size:
         return Refined(now, 0.0, 0.0)
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched off
-        return _refined(latents, now, clip, header, steps, loaded, count, snap)
+        return _refined(latents, now, clip, header, steps, loaded, count, deadzone)
 
 
 def _refined(
     latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
-    loaded: LoadedModel, count: int, snap: float,
+    loaded: LoadedModel, count: int, deadzone: float,
 ) -> Refined:  # fmt: skip
     sizes = step_sizes(steps, clip.qp)
     descent = _Descent(clip, header, loaded, sizes, now.vectors)
     y = torch.from_numpy((latents / sizes).astype(np.float32))
     y = descend(y, descent.gradient, count, descent.curvature, tuple(range(y.ndim - 1)))
-    found = quantize_inter(y.numpy() * sizes, steps, clip.qp, snap, clip.moving)
+    found = quantize_inter(y.numpy() * sizes, steps, clip.qp, deadzone, clip.inter)
     before, after = descent.cost(now), descent.cost(found)
     return Refined(found, before, after) if after < before else Refined(now, before, before)
 

@@ -33,8 +33,8 @@ class ClipConcealer:
         last: the last picture of that clip.
     """
 
-    def __init__(self, header: Header, show: Callable[[Clip, np.ndarray], np.ndarray]) -> None:
-        self._header, self._show = header, show
+    def __init__(self, header: Header, reconstruct: Callable[[Clip, np.ndarray], np.ndarray]) -> None:
+        self._header, self._show = header, reconstruct
         self._wrecks: list[bytes] = []
         self.damaged_bytes = 0
         self.last: Picture | None = None
@@ -42,7 +42,7 @@ class ClipConcealer:
     def note(self, damage: Damage) -> None:
         """Damage, with its bytes where they are at hand."""
         self.damaged_bytes += damage.size
-        if damage.data and not damage.mended and len(damage.data) + sum(map(len, self._wrecks)) <= MAX_SALVAGE_BYTES:
+        if damage.data and not damage.repaired and len(damage.data) + sum(map(len, self._wrecks)) <= MAX_SALVAGE_BYTES:
             self._wrecks.append(damage.data)
 
     def reset(self) -> None:

@@ -23,7 +23,7 @@ class LostTracks:
     @classmethod
     def of(cls, damage: Iterable[Damage], tracks: bool) -> LostTracks:
         """From the faults of a file; `tracks`: whether it is known to have any."""
-        bad = [d for d in damage if not d.mended]
+        bad = [d for d in damage if not d.repaired]
         sure = sum(d.size for d in bad if d.chunk in (PACKETS, STREAM))
         return cls(sure, sum(d.size for d in bad if not d.chunk) if tracks or sure else 0)
 

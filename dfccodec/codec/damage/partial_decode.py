@@ -49,14 +49,18 @@ def decode_partial_clips(data: bytes, header: Header) -> Iterator[tuple[Clip, np
 
 
 def salvaged_frames(
-    stretches: Iterable[bytes], header: Header, show: Callable[[Clip, np.ndarray], np.ndarray], first: int, until: int
+    stretches: Iterable[bytes],
+    header: Header,
+    reconstruct: Callable[[Clip, np.ndarray], np.ndarray],
+    first: int,
+    until: int,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The frames from `first` to `until` that can be had of damaged stretches.
 
     Args:
         stretches: bytes of each, in file order.
         header: of the file.
-        show: a clip and its integers -> its frames (T, H, W, 3) uint8.
+        reconstruct: a clip and its integers -> its frames (T, H, W, 3) uint8.
         first, until: numbers of frames; clips that are not inside are not believed.
 
     Yields:
@@ -70,7 +74,7 @@ def salvaged_frames(
             kept = np.zeros_like(clip.kept)
             kept[index] = True
             alone = dataclasses.replace(clip, kept=kept, fill=Fill.HOLD, fill_payload=b"")
-            shown = show(alone, values)
+            shown = reconstruct(alone, values)
             for frame in index.tolist():
                 yield clip.first_frame + frame, shown[frame]
             first = clip.first_frame + clip.frames
@@ -90,12 +94,12 @@ def _integers(clip: Clip, header: Header) -> np.ndarray | None:
     reader, forecast = _reader(clip, header)
     watch = _DamageGuard(reader, -(-hole // 4))
     try:
-        code_latents((kept, *shape), reader, question=watch, forecast=forecast)
+        code_latents((kept, *shape), reader, observer=watch, predictor=forecast)
     except _ReachedDamage:
         if not watch.whole:
             return None
         reader, forecast = _reader(clip, header)
-        return code_latents((watch.whole, *shape), reader, forecast=forecast)
+        return code_latents((watch.whole, *shape), reader, predictor=forecast)
     return None  # the words never came to the hole, and yet ended wrong: they are damaged before it as well
 
 
@@ -118,7 +122,7 @@ class _DamageGuard:
         self.whole = 0
 
     def observe(
-        self, k: int, cells: slice, channels: slice, guess: Ints, flip: Ints,
+        self, k: int, cells: slice, channels: slice, prediction: Ints, sign: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
         if self._reader.coder.num_words() - 2 < self._floor:  # two words are the state

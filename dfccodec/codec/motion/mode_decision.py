@@ -61,23 +61,25 @@ class Pictures:
     searched: Shorts
 
 
-def choose(pictures: Pictures, sides: References, rows: int, columns: int, slope: float, pool: Executor) -> MotionField:
-    """Decisions of all dropped frames; λ = `slope`, squared error per bit."""
+def choose(
+    pictures: Pictures, sides: References, rows: int, columns: int, rd_lambda: float, pool: Executor
+) -> MotionField:
+    """Decisions of all dropped frames; λ = `rd_lambda`, squared error per bit."""
     walk, learner = BlockContexts(sides, rows, columns), _Learner()
     for step in walk.passes():
-        modes, vectors = _choices(pictures, sides, step, learner.bits(), slope, pool)
+        modes, vectors = _choices(pictures, sides, step, learner.bits(), rd_lambda, pool)
         payload.code(step, learner, modes, vectors)
         walk.put(step, modes, vectors)
     return walk.decisions()
 
 
 def _choices(
-    pictures: Pictures, sides: References, step: Pass, bits: Floats, slope: float, pool: Executor
+    pictures: Pictures, sides: References, step: Pass, bits: Floats, rd_lambda: float, pool: Executor
 ) -> tuple[Bytes, Shorts]:  # fmt: skip
     """Those of one pass, its frames shared out among threads."""
     starts = np.flatnonzero(np.diff(step.frames, prepend=-1))
     parts = [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step.cells)], strict=True)]
-    here = slope if step.close else slope * COARSE_LAMBDA_SCALE
+    here = rd_lambda if step.close else rd_lambda * COARSE_LAMBDA_SCALE
     found = list(pool.map(lambda part: _Frame(pictures, sides, step, part, bits, here).choose(), parts))
     return np.concatenate([modes for modes, _ in found]), np.concatenate([vectors for _, vectors in found])
 
@@ -86,9 +88,9 @@ class _Frame:
     """The blocks of one pass in one frame, n of them."""
 
     def __init__(
-        self, pictures: Pictures, sides: References, step: Pass, part: slice, bits: Floats, slope: float
+        self, pictures: Pictures, sides: References, step: Pass, part: slice, bits: Floats, rd_lambda: float
     ) -> None:  # fmt: skip
-        self.step, self.part, self.bits, self.slope = step, part, bits, slope
+        self.step, self.part, self.bits, self.slope = step, part, bits, rd_lambda
         number = int(step.frames[part.start])
         self.cells = step.cells[part]
         self.wanted = pictures.target(number).windows(self.cells)

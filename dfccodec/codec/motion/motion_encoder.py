@@ -58,11 +58,11 @@ class MotionSearch:
         self,
         frames: npt.NDArray[np.uint8],
         sides: References,
-        slope: float,
+        rd_lambda: float,
         threads: int = 1,
         effort: Effort = Effort.NORMAL,
     ) -> None:
-        self._frames, self._sides, self._slope, self._effort = frames, sides, slope, effort
+        self._frames, self._sides, self._slope, self._effort = frames, sides, rd_lambda, effort
         self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
         self._numbers = {frame: number for number, frame in enumerate(sides.dropped.tolist())}
         self._around = {*sides.past.tolist(), *sides.future.tolist()} - {-1}
@@ -81,7 +81,7 @@ class MotionSearch:
         self._jobs.__exit__(kind, error, at)
         self._alone.__exit__(kind, error, at)
 
-    def show(self, frame: int, picture: Floats) -> None:
+    def add_frame(self, frame: int, picture: Floats) -> None:
         """What the model makes of a frame of the clip: (H, W, 3) in 0…1."""
         self._jobs.add(partial(self._look_at, frame, picture))
 
@@ -107,21 +107,21 @@ class MotionSearch:
         return choose(pictures, sides, self._rows, self._columns, slope, pool)
 
 
-def _ssd(wanted: Pyramid, estimate: Floats) -> Floats:
+def _ssd(target: Pyramid, estimate: Floats) -> Floats:
     """Squared errors (rows · columns,) of the model's estimate."""
-    cells = np.arange(wanted.rows * wanted.columns)
-    return wanted.whole.ssd(wanted.whole.windows(cells), in_place(estimate).windows(cells))
+    cells = np.arange(target.rows * target.columns)
+    return target.whole.ssd(target.whole.windows(cells), in_place(estimate).windows(cells))
 
 
 def _search(
-    wanted: list[Pyramid], kept: dict[int, Pyramid], sides: References, poor: npt.NDArray[np.bool_], slope: float,
-    pool: Executor, effort: Effort,
+    targets: list[Pyramid], kept: dict[int, Pyramid], sides: References, needs_search: npt.NDArray[np.bool_],
+    rd_lambda: float, pool: Executor, effort: Effort,
 ) -> Shorts:  # fmt: skip
     """The best vectors (D, rows, columns, 2, 2) of blocks that the model does not know well enough.
 
     Outwards from each kept frame: every field is a hint for the next.
     """
-    out = np.zeros((len(wanted), wanted[0].rows, wanted[0].columns, 2, 2), np.int16)
+    out = np.zeros((len(targets), targets[0].rows, targets[0].columns, 2, 2), np.int16)
 
     def chain(job: tuple[int, Iterable[int], int]) -> None:
         frame, numbers, side = job
@@ -129,7 +129,7 @@ def _search(
         for number in numbers:
             distance = abs(int(sides.dropped[number]) - frame)
             found = estimate_motion(
-                wanted[number], kept[frame], slope, hint, effort, poor[number].reshape(out.shape[1:3])
+                targets[number], kept[frame], rd_lambda, hint, effort, needs_search[number].reshape(out.shape[1:3])
             )  # fmt: skip
             out[number, :, :, side] = found
             hint = np.rint(found * ((distance + 1) / distance)).astype(np.int32)

@@ -113,9 +113,9 @@ class PyramidLevel:
         out: Shorts = view[number, y, x].reshape(len(cells), self.wide * self.wide * channels)
         return out
 
-    def error(self, wanted: Shorts, cells: Index, vectors: Ints) -> Floats:
+    def error(self, target: Shorts, cells: Index, vectors: Ints) -> Floats:
         """Squared differences (n,) between windows that are wanted and those that vectors lead to."""
-        return self.ssd(self.windows(cells, vectors), wanted)
+        return self.ssd(self.windows(cells, vectors), target)
 
     def ssd(self, one: Shorts, other: Shorts) -> Floats:
         """Squared differences (n,) of windows, weighted."""
@@ -203,9 +203,9 @@ def mvd_bits(differences: Ints) -> Floats:
 class _Field:
     """The best vectors so far at one scale, of all blocks; only some of them are searched."""
 
-    def __init__(self, now: PyramidLevel, then: PyramidLevel, slope: float, start: Ints, cells: Index) -> None:
+    def __init__(self, now: PyramidLevel, then: PyramidLevel, rd_lambda: float, start: Ints, cells: Index) -> None:
         """`start` (rows · columns, 2), to be searched at the raster numbers `cells` (n,)."""
-        self.then, self.slope, self.cells, self.vectors = then, slope, cells, start.copy()
+        self.then, self.slope, self.cells, self.vectors = then, rd_lambda, cells, start.copy()
         self.target = now.windows(cells)
         y, x = np.divmod(cells, then.columns)
         sides = [(y, np.maximum(x - 1, 0)), (y, np.minimum(x + 1, then.columns - 1)), (np.maximum(y - 1, 0), x)]
@@ -243,41 +243,41 @@ class _Field:
 
 
 def estimate_motion(
-    now: Pyramid, then: Pyramid, slope: float, hint: Ints | None = None, effort: Effort = Effort.NORMAL,
-    wanted: npt.NDArray[np.bool_] | None = None,
+    now: Pyramid, then: Pyramid, rd_lambda: float, predictors: Ints | None = None, effort: Effort = Effort.NORMAL,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> Ints:  # fmt: skip
     """Where in `then` each block of `now` is found.
 
     Args:
         now: the picture to predict.
         then: the picture to predict it from, of phases SUB.
-        slope: λ, squared error per bit.
-        hint: vectors (rows, columns, 2) to try first.
+        rd_lambda: λ, squared error per bit.
+        predictors: vectors (rows, columns, 2) to try first.
         effort: how long to search.
-        wanted: (rows, columns) blocks to search; all by default. Others stand still.
+        mask: (rows, columns) blocks to search; all by default. Others stand still.
 
     Returns:
         (rows, columns, 2) int32 in units of 1 / SUB pixel.
     """
     shape = now.rows, now.columns, 2
     still = np.zeros((now.rows * now.columns, 2), np.int32)
-    cells = np.arange(len(still)) if wanted is None else np.flatnonzero(wanted)
-    cells = cells[then.whole.error(now.whole.windows(cells), cells, still[cells]) > MIN_SAVING_BITS * slope]
+    cells = np.arange(len(still)) if mask is None else np.flatnonzero(mask)
+    cells = cells[then.whole.error(now.whole.windows(cells), cells, still[cells]) > MIN_SAVING_BITS * rd_lambda]
     if not cells.size:
         return still.reshape(shape)
-    known = None if hint is None else hint.reshape(-1, 2)
+    known = None if predictors is None else predictors.reshape(-1, 2)
     poor = np.zeros(len(still), bool)
     poor[cells] = True
     poor = poor.reshape(shape[:2])
-    alone, smooth = (found.reshape(-1, 2) for found in _everywhere(now, then, slope, RANGES[effort], poor))
-    field = _Field(now.half, then.half, slope / 4, smooth * 2, cells)
+    alone, smooth = (found.reshape(-1, 2) for found in _everywhere(now, then, rd_lambda, RANGES[effort], poor))
+    field = _Field(now.half, then.half, rd_lambda / 4, smooth * 2, cells)
     field.offer(alone[cells] * 2)
     field.offer(still[cells])
     if known is not None:
         field.offer((known[cells] + SUBPEL) // (2 * SUBPEL))
     field.around(SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN)
     field.spread()
-    field = _Field(now.whole, then.whole, slope, field.vectors * 2 * SUBPEL, cells)
+    field = _Field(now.whole, then.whole, rd_lambda, field.vectors * 2 * SUBPEL, cells)
     if known is not None:
         field.offer(known[cells])
     field.offer(still[cells])
@@ -289,21 +289,21 @@ def estimate_motion(
 
 
 def _everywhere(
-    now: Pyramid, then: Pyramid, slope: float, reach: int, wanted: npt.NDArray[np.bool_]
+    now: Pyramid, then: Pyramid, rd_lambda: float, reach: int, mask: npt.NDArray[np.bool_]
 ) -> tuple[Ints, Ints]:  # fmt: skip
     """The best whole vectors at a quarter of the size: by the block alone, and by its neighbourhood.
 
-    Both (rows, columns, 2): the first of blocks `wanted` (rows, columns), the second of them and of their neighbours.
+    Both (rows, columns, 2): the first of blocks `mask` (rows, columns), the second of them and of their neighbours.
     """
     span = 2 * reach + 1
     distance = np.log2(1 + np.abs(np.arange(-reach, reach + 1, dtype=np.float32)))
-    bits = slope / 16 * (distance[:, None] + distance).ravel()
-    near = _wider(wanted)
+    bits = rd_lambda / 16 * (distance[:, None] + distance).ravel()
+    near = _wider(mask)
     errors = _Errors(now, then, reach, _wider(near), bits)
     alone, smooth = (np.full((now.rows, now.columns), len(bits) // 2, np.intp) for _ in range(2))
     for row in np.flatnonzero(near.any(axis=1)).tolist():
         here = errors[row]
-        column = np.flatnonzero(wanted[row])
+        column = np.flatnonzero(mask[row])
         alone[row, column] = here[column].argmin(axis=1)
         # Line by line, all of it stays in the cache.
         tall = errors[max(row - 1, 0)] + errors[min(row + 1, now.rows - 1)]
@@ -332,9 +332,9 @@ class _Errors:
     """
 
     def __init__(
-        self, now: Pyramid, then: Pyramid, reach: int, wanted: npt.NDArray[np.bool_], more: Floats
+        self, now: Pyramid, then: Pyramid, reach: int, mask: npt.NDArray[np.bool_], more: Floats
     ) -> None:  # fmt: skip
-        """`wanted` (rows, columns): others' are not computed; `more` (span²,) is added to all."""
+        """`mask` (rows, columns): others' are not computed; `more` (span²,) is added to all."""
         wide, self.block, self.span = WINDOW_SIZE // COARSE, BLOCK // COARSE, 2 * reach + 1
         beyond = (wide - self.block) // 2
         target = sliding_window_view(np.pad(now.quarter, beyond, mode="edge"), (wide, wide))
@@ -342,7 +342,7 @@ class _Errors:
         places = sliding_window_view(np.pad(then.quarter, beyond + reach, mode="edge"), (wide, wide))
         self.places = places.reshape(*places.shape[:2], wide * wide)
         self.size = np.einsum("yxi,yxi->yx", self.places, self.places)
-        self.wanted, self.more = wanted, more
+        self.wanted, self.more = mask, more
         self.rows: dict[int, Floats] = {}
 
     def __getitem__(self, row: int) -> Floats:

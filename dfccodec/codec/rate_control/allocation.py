@@ -34,37 +34,37 @@ class TargetInterval:
         return missed + _WORST if self.of == 1 and total > self.high else missed
 
 
-def best_at_lambda(surface: RDModel, price: float) -> int:
-    """Number of the choice that is best when one bit must save `price`."""
+def best_at_lambda(surface: RDModel, rd_lambda: float) -> int:
+    """Number of the choice that is best when one bit must save `rd_lambda`."""
     front = surface.convex_hull()
-    return int(front.numbers[np.argmin(front.errors + price * 8 * front.sizes)])
+    return int(front.numbers[np.argmin(front.errors + rd_lambda * 8 * front.sizes)])
 
 
-def totals(surfaces: Sequence[RDModel], numbers: Sequence[int]) -> tuple[float, float]:
+def totals(rd_models: Sequence[RDModel], numbers: Sequence[int]) -> tuple[float, float]:
     """Bytes and squared error of a choice for every clip."""
-    costs = [(s.predicted()[0][n], s.predicted()[1][n]) for s, n in zip(surfaces, numbers, strict=True)]
+    costs = [(s.predicted()[0][n], s.predicted()[1][n]) for s, n in zip(rd_models, numbers, strict=True)]
     return sum(float(c[0]) for c in costs), sum(float(c[1]) for c in costs)
 
 
-def solve_lambda(surfaces: Sequence[RDModel], goal: TargetInterval) -> float:
+def solve_lambda(rd_models: Sequence[RDModel], goal: TargetInterval) -> float:
     """The price at which the total of all clips is nearest to the aim, by bisection."""
     low, high = math.log(_CHEAPEST), math.log(_DEAREST)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        total = sum(_at_price(s, math.exp(middle))[goal.of] for s in surfaces)
+        total = sum(_at_price(s, math.exp(middle))[goal.of] for s in rd_models)
         dearer = total > goal.aim if goal.of == 0 else total < goal.aim
         low, high = (middle, high) if dearer else (low, middle)
     return math.exp((low + high) / 2)
 
 
-def _at_price(surface: RDModel, price: float) -> tuple[float, float]:
+def _at_price(surface: RDModel, rd_lambda: float) -> tuple[float, float]:
     front = surface.convex_hull()
-    best = np.argmin(front.errors + price * 8 * front.sizes)
+    best = np.argmin(front.errors + rd_lambda * 8 * front.sizes)
     return float(front.sizes[best]), float(front.errors[best])
 
 
 def swap_one_point(
-    surfaces: Sequence[RDModel], numbers: Sequence[int], goal: TargetInterval, price: float
+    rd_models: Sequence[RDModel], numbers: Sequence[int], goal: TargetInterval, rd_lambda: float
 ) -> list[int]:
     """The choices after one exchange that brings the total to the aim, where one does.
 
@@ -72,15 +72,15 @@ def swap_one_point(
     allows; where none does, the one that ends nearest to the aim. A single clip's hull has gaps of a tenth and more,
     and a QP is 5 % of the bytes: only numbers of frames and QPs together are fine enough.
     """
-    gap = goal.aim - totals(surfaces, numbers)[goal.of]
+    gap = goal.aim - totals(rd_models, numbers)[goal.of]
     slack = (goal.high - goal.low) / 4
     best: tuple[bool, float] = (abs(gap) > slack, 0.0 if abs(gap) <= slack else abs(gap))
     out = list(numbers)
-    for clip, (surface, now) in enumerate(zip(surfaces, numbers, strict=True)):
+    for clip, (surface, now) in enumerate(zip(rd_models, numbers, strict=True)):
         there = _near(surface, surface.choices[now])
         sizes, errors = surface.predicted()
         rise = (sizes, errors)[goal.of][there] - (sizes, errors)[goal.of][now]
-        worse = errors[there] - errors[now] + price * 8 * (sizes[there] - sizes[now])
+        worse = errors[there] - errors[now] + rd_lambda * 8 * (sizes[there] - sizes[now])
         off = np.abs(gap - rise)
         score = np.where(off <= slack, worse, off)
         order = np.lexsort((score, off > slack))[0]

@@ -69,12 +69,12 @@ class RateController:
         self._tick = float(coder.header.time_base)
         self._window = window_clips(coder.header)
 
-    def clips(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]] | None) -> Iterator[Clip]:
+    def clips(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]] | None) -> Iterator[Clip]:
         """Clips in order.
 
         Args:
             batches: frames, clip by clip.
-            again: reads them anew, where that can be done.
+            reopen: reads them anew, where that can be done.
 
         Raises:
             UsageError: a size is wanted of a pipe that is longer than what can be seen ahead.
@@ -89,8 +89,8 @@ class RateController:
         elif ahead is None:
             yield from self._code_window(self._meters(window, 0), [], True, self._summed(window))
             self._progress(sum(map(len, window)))
-        elif again is not None:
-            yield from self._two_pass(itertools.chain(window, [ahead], rest), again)
+        elif reopen is not None:
+            yield from self._two_pass(itertools.chain(window, [ahead], rest), reopen)
         else:
             yield from self._one_pass(window, ahead, rest)
 
@@ -131,7 +131,7 @@ class RateController:
             first += len(batch)
             self._progress(first)
 
-    def _two_pass(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
+    def _two_pass(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
         """Survey everything, then code it window by window."""
         surfaces: list[RDModel] = []
         sizes: list[int] = []
@@ -144,7 +144,7 @@ class RateController:
             sizes.append(len(batch))
             self._progress(sum(sizes) // 2)
         first, frames = 0, sum(sizes)
-        second = second_pass(again, sizes)
+        second = second_pass(reopen, sizes)
         while surfaces:
             window = list(itertools.islice(second, self._window))
             meters = self._meters(window, first)
@@ -190,21 +190,21 @@ class RateController:
         return TargetInterval(0, max(wanted - done.size, least), max(low, 0.0), max(high, least))
 
     def _code_window(
-        self, meters: Sequence[ClipTrials], later: Sequence[RDModel], last: bool, whole: _Sums
+        self, trials: Sequence[ClipTrials], later: Sequence[RDModel], last: bool, whole: _Sums
     ) -> Iterator[Clip]:
         """Choose for a window, with the clips that come later in view, and code it."""
-        for meter in meters:
+        for meter in trials:
             if not meter.surface.measured:
                 meter.probe()
-        best = self._search_window(meters, later, self._goal(whole), last)
-        for meter, number in zip(meters, best, strict=True):
+        best = self._search_window(trials, later, self._goal(whole), last)
+        for meter, number in zip(trials, best, strict=True):
             yield self._give(meter, meter.surface.choices[number])
 
     def _search_window(
-        self, meters: Sequence[ClipTrials], later: Sequence[RDModel], goal: TargetInterval, last: bool
+        self, trials: Sequence[ClipTrials], later: Sequence[RDModel], goal: TargetInterval, last: bool
     ) -> tuple[int, ...]:
         """Numbers of the choices of a window: chosen by what is known, measured, and again by what that shows."""
-        own = [m.surface for m in meters]
+        own = [m.surface for m in trials]
         tried: dict[tuple[int, ...], tuple[float, float]] = {}
         for turn in range(MOST_ROUNDS):
             price = allocation.solve_lambda([*own, *later], goal)
@@ -212,7 +212,7 @@ class RateController:
             if last:
                 numbers = tuple(allocation.swap_one_point(own, numbers, goal, price))
             known, expected = numbers in tried, allocation.totals(own, numbers)
-            for meter, number in zip(meters, numbers, strict=True):
+            for meter, number in zip(trials, numbers, strict=True):
                 meter.measure(meter.surface.choices[number])
             found = allocation.totals(own, numbers)
             tried[numbers] = goal.miss(found[goal.of]) if last else 0.0, found[1] + price * 8 * found[0]
@@ -220,12 +220,12 @@ class RateController:
             if not last:
                 if turn + 1 >= ROUNDS and abs(found[goal.of] - expected[goal.of]) <= SIZE_TOLERANCE * found[goal.of]:
                     return numbers
-            elif (met and (known or turn + 1 >= LAST_ROUNDS)) or (known and not _explore(meters, numbers, goal)):
+            elif (met and (known or turn + 1 >= LAST_ROUNDS)) or (known and not _explore(trials, numbers, goal)):
                 break
         if not last:
             return numbers
         best = min(tried, key=lambda n: tried[n])
-        return best if tried[best][0] == 0 else _tune_qp(meters, best, goal)
+        return best if tried[best][0] == 0 else _tune_qp(trials, best, goal)
 
     def _give(self, meter: ClipTrials, choice: OperatingPoint) -> Clip:
         cost = meter.measure(choice)
@@ -235,11 +235,11 @@ class RateController:
         return meter.clip(choice)
 
 
-def _explore(meters: Sequence[ClipTrials], numbers: Sequence[int], goal: TargetInterval) -> bool:
+def _explore(trials: Sequence[ClipTrials], numbers: Sequence[int], goal: TargetInterval) -> bool:
     """Measure where predictions see nothing to gain but the goal needs it; False when that has been done."""
     new = False
-    more = allocation.totals([m.surface for m in meters], numbers)[goal.of] > goal.aim
-    for meter, number in zip(meters, numbers, strict=True):
+    more = allocation.totals([m.surface for m in trials], numbers)[goal.of] > goal.aim
+    for meter, number in zip(trials, numbers, strict=True):
         now = meter.surface.choices[number]
         step = _STRIDE if more == (goal.of == 0) else -_STRIDE
         there = OperatingPoint(now.kept, min(max(now.qp + step, 0), MAX_QP))
@@ -248,13 +248,13 @@ def _explore(meters: Sequence[ClipTrials], numbers: Sequence[int], goal: TargetI
     return new
 
 
-def _tune_qp(meters: Sequence[ClipTrials], numbers: tuple[int, ...], goal: TargetInterval) -> tuple[int, ...]:
+def _tune_qp(trials: Sequence[ClipTrials], numbers: tuple[int, ...], goal: TargetInterval) -> tuple[int, ...]:
     """The same with the QP of one clip a little further on the way to the goal, where that comes nearer to it.
 
     All points of `numbers` are measured. Of a short video there is little to exchange, and a QP is a step past what
     predictions can tell.
     """
-    surfaces = [m.surface for m in meters]
+    surfaces = [m.surface for m in trials]
     total = allocation.totals(surfaces, numbers)[goal.of]
     way = 1 if (total > goal.high) == (goal.of == 0) else -1
     best, least = numbers, goal.miss(total)
@@ -263,7 +263,7 @@ def _tune_qp(meters: Sequence[ClipTrials], numbers: tuple[int, ...], goal: Targe
         for clip in np.argsort(sizes)[::-1][:_NUDGED].tolist():
             now = surfaces[clip].choices[numbers[clip]]
             there = OperatingPoint(now.kept, min(max(now.qp + way * step, 0), MAX_QP))
-            meters[clip].measure(there)
+            trials[clip].measure(there)
             found = (*numbers[:clip], surfaces[clip].lattice.numbers[there], *numbers[clip + 1 :])
             miss = goal.miss(allocation.totals(surfaces, found)[goal.of])
             if miss < least:
@@ -273,8 +273,8 @@ def _tune_qp(meters: Sequence[ClipTrials], numbers: tuple[int, ...], goal: Targe
     return best
 
 
-def _best_measured(surface: RDModel, price: float) -> int:
+def _best_measured(surface: RDModel, rd_lambda: float) -> int:
     """Number of the measured choice with the least error plus price times bits."""
     numbers = surface.lattice.numbers
-    costs = {numbers[c]: cost.error + price * 8 * cost.size for c, cost in surface.measured.items() if c in numbers}
+    costs = {numbers[c]: cost.error + rd_lambda * 8 * cost.size for c, cost in surface.measured.items() if c in numbers}
     return min(costs, key=lambda n: costs[n])

@@ -21,13 +21,13 @@ def window_clips(header: Header) -> int:
     return max(1, min(LOOKAHEAD_CLIPS, WINDOW_BYTES // (header.width * header.height * 3 * header.clip_frames)))
 
 
-def second_pass(again: Callable[[], Iterable[Batch]], sizes: Iterable[int]) -> Iterator[Batch]:
+def second_pass(reopen: Callable[[], Iterable[Batch]], sizes: Iterable[int]) -> Iterator[Batch]:
     """Clips a second time, as many and as long as they were the first time.
 
     Raises:
         InputError: they are not.
     """
-    second = iter(again())
+    second = iter(reopen())
     for size in sizes:
         batch = next(second, [])
         if len(batch) != size:

@@ -65,13 +65,13 @@ class TemporalRateSelector:
         self._coder, self._budget, self._progress = coder, budget, progress
         self._window = window_clips(coder.header)
 
-    def clips(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]] | None) -> Iterator[Clip]:
-        """Clips in order; frames come clip by clip, anew from `again` where that can be done."""
+    def clips(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]] | None) -> Iterator[Clip]:
+        """Clips in order; frames come clip by clip, anew from `reopen` where that can be done."""
         rest = iter(batches)
         window = list(itertools.islice(rest, self._window))
         ahead = next(rest, None)
-        if ahead is not None and again is not None:
-            yield from self._twice(itertools.chain(window, [ahead], rest), again)
+        if ahead is not None and reopen is not None:
+            yield from self._twice(itertools.chain(window, [ahead], rest), reopen)
             return
         first = 0
         while window:
@@ -84,7 +84,7 @@ class TemporalRateSelector:
             window = list(itertools.islice(itertools.chain([ahead] if ahead else [], rest), self._window))
             ahead = None
 
-    def _twice(self, batches: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
+    def _twice(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
         found: list[list[float]] = []
         sizes: list[int] = []
         for batch in batches:
@@ -92,7 +92,7 @@ class TemporalRateSelector:
             sizes.append(len(batch))
             self._progress(sum(sizes) // 2)
         first, frames = 0, sum(sizes)
-        for batch, rate in zip(second_pass(again, sizes), self._choose(found), strict=True):
+        for batch, rate in zip(second_pass(reopen, sizes), self._choose(found), strict=True):
             yield ClipTrials(self._coder, batch, first).clip(self._choice(len(batch), rate))
             first += len(batch)
             self._progress((frames + first) // 2)
@@ -106,8 +106,8 @@ class TemporalRateSelector:
         rates = self._budget.rates
         return [rates[n] for n in best_rates(np.array(quality), rates, self._budget.value)]
 
-    def _choice(self, frames: int, rate: int) -> OperatingPoint:
-        return OperatingPoint(max(1, int(frames / rate + 0.5)), self._coder.settings.qp)
+    def _choice(self, frames: int, temporal_rate: int) -> OperatingPoint:
+        return OperatingPoint(max(1, int(frames / temporal_rate + 0.5)), self._coder.settings.qp)
 
 
 def _starts(window: Sequence[Batch], first: int) -> list[int]:

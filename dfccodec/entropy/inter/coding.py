@@ -32,8 +32,8 @@ class InterPredictor:
         own: (K, cells, 2) what to write, raster order; None to read.
     """
 
-    def __init__(self, grid: Grid, coder: Coder, own: Shorts | None) -> None:
-        self.grid, self.coder, self.own = grid, coder, own
+    def __init__(self, grid: Grid, coder: Coder, mvs: Shorts | None) -> None:
+        self.grid, self.coder, self.own = grid, coder, mvs
         self.vectors = np.zeros((int(np.prod(grid)), 2), np.int16)
 
     def predict(self, k: int, before: Shorts) -> Shorts:
@@ -48,28 +48,28 @@ class InterPredictor:
             self._code(self.vectors[part], None if self.own is None else self.own[k, part])
         return motion_compensate(before, self.vectors, self.grid)
 
-    def _code(self, now: Shorts, own: Shorts | None) -> None:
+    def _code(self, now: Shorts, mvs: Shorts | None) -> None:
         """Code the vectors of a tile; `now` (cells, 2) is those of the kept frame before, and becomes these."""
         before = now.copy()
         for phase in phases(*self.grid[1:]):
             old = before[phase.cells]
             near = np.stack([old] * 4) if phase.neighbours is None else now[phase.neighbours]
             known = MVCandidates.of(near, old, phase.adjacent, context_tables.CONTEXTS)
-            now[phase.cells] = known.code(self.coder, None if own is None else own[phase.cells], "latents")
+            now[phase.cells] = known.code(self.coder, None if mvs is None else mvs[phase.cells], "latents")
 
 
-def encode_inter(values: np.ndarray, own: np.ndarray | None = None) -> bytes:
+def encode_inter(values: np.ndarray, mvs: np.ndarray | None = None) -> bytes:
     """Code the integers of a clip's kept frames.
 
     Args:
         values: (K, tiles, rows, columns, 96) int16.
-        own: (K, cells, 2) vectors; None to search for them.
+        mvs: (K, cells, 2) vectors; None to search for them.
     """
     if values.size == 0:
         return b""
     writer = RansEncoder(first_counts())
-    motion = InterPredictor(values.shape[1:4], writer, estimate_motion(values) if own is None else own)
-    code_latents(values.shape, writer, values, forecast=motion)
+    motion = InterPredictor(values.shape[1:4], writer, estimate_motion(values) if mvs is None else mvs)
+    code_latents(values.shape, writer, values, predictor=motion)
     return writer.finish()
 
 
@@ -79,6 +79,6 @@ def decode_inter(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
     reader = RansDecoder(data, first_counts(), "latents")
-    values = code_latents((kept, *grid, channels), reader, forecast=InterPredictor(grid, reader, None))
+    values = code_latents((kept, *grid, channels), reader, predictor=InterPredictor(grid, reader, None))
     reader.finish()
     return values

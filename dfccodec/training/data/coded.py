@@ -87,7 +87,7 @@ def code_footage(folder: Path, out: Path, variants: int, loaded: LoadedModel, mo
     out.mkdir(parents=True, exist_ok=True)
     count = 0
     for variant in range(variants):
-        for number, scene in enumerate(load_scenes(folder, side, most=most, passed_over=lambda _: None)):
+        for number, scene in enumerate(load_scenes(folder, side, most=most, on_skip=lambda _: None)):
             target = out / f"{scene.source}_{number:03d}-{variant}.dfc"
             if not target.with_name(target.stem + PACKED).exists():
                 target.unlink(missing_ok=True)

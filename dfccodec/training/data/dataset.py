@@ -51,7 +51,7 @@ def is_held_out(source: str, share: float = 0.08) -> bool:
 
 def load_scenes(
     folder: Path, short_side: int = 256, every: int = 1, most: int | None = None,
-    passed_over: Callable[[str], None] | None = None,
+    on_skip: Callable[[str], None] | None = None,
 ) -> Iterator[Scene]:  # fmt: skip
     """Decode every video in a folder, scaled so that its short side is `short_side` pixels (Lanczos).
 
@@ -60,7 +60,7 @@ def load_scenes(
         short_side: pixels.
         every: keep one frame in so many.
         most: frames kept per file at the most.
-        passed_over: told of each file that cannot be read; None to raise.
+        on_skip: told of each file that cannot be read; None to raise.
 
     Raises:
         InputError: the folder is none, or holds no video that can be read.
@@ -75,9 +75,9 @@ def load_scenes(
         try:
             scene = _scene(path, short_side, every, most)
         except InputError as error:
-            if passed_over is None:
+            if on_skip is None:
                 raise
-            passed_over(f"passed over: {error}")
+            on_skip(f"passed over: {error}")
             continue
         if len(scene.frames):
             found = True

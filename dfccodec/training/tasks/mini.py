@@ -65,14 +65,14 @@ class MiniSystem(LossModule):
         autocast: number format of the networks.
         perceptual: of the LPIPS of shown frames where they have texture, and of their error where they have none,
             beside that cost; above 0, the weights of LPIPS must be on the machine.
-        moving: whether the bits of a kept frame are those of the inter coding, where the model can have it.
+        inter: whether the bits of a kept frame are those of the inter coding, where the model can have it.
     """
 
     def __init__(
-        self, model: Mini, dropped_weight: float, autocast: torch.dtype, perceptual: float = 0.0, moving: bool = True
+        self, model: Mini, dropped_weight: float, autocast: torch.dtype, perceptual: float = 0.0, inter: bool = True
     ) -> None:
         super().__init__()
-        self.model, self.moving = model, moving and coding_for(model) == Coding.INTER
+        self.model, self.inter = model, inter and coding_for(model) == Coding.INTER
         self.rate = ContextRate(model.linear.scale.detach(), BASE_STEP)
         self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
         # In a list, which hides it from state_dict(): these weights are not ours to store in checkpoints.
@@ -80,13 +80,13 @@ class MiniSystem(LossModule):
         self.register_buffer("mean", torch.zeros(4 if perceptual else 2, 64))
 
     def forward(
-        self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
+        self, clips: Tensor, qp: Tensor, kept: np.ndarray, loss_mask: np.ndarray, seed: int, refine_steps: int = 0
     ) -> Tensor:
-        """Loss of clips (B, T, 3, S, S) at QP (B,), kept frames `kept` (T,) bool, errors judged at `shown` (T,).
+        """Loss of clips (B, T, 3, S, S) at QP (B,), kept frames `kept` (T,) bool, errors judged at `loss_mask` (T,).
 
-        With `refined` steps of descent on the latents before they are rounded, nothing reaches the encoder.
+        With `refine_steps` steps of descent on the latents before they are rounded, nothing reaches the encoder.
         """
-        error, apart, bits, is_kept = self.errors(clips, qp, kept, shown, seed, refined)
+        error, apart, bits, is_kept = self.errors(clips, qp, kept, loss_mask, seed, refine_steps)
         own = error[:, is_kept].mean(dim=1) + high_rate_lambda(qp) * bits.mean(dim=1)
         # What is minimised hovers around one by construction; what is logged is the objective in units of step².
         self.cost = (own.detach() / step_of(qp) ** 2).log10().mean() * 10
@@ -99,7 +99,7 @@ class MiniSystem(LossModule):
         return total
 
     def errors(
-        self, clips: Tensor, qp: Tensor, kept: np.ndarray, shown: np.ndarray, seed: int, refined: int = 0
+        self, clips: Tensor, qp: Tensor, kept: np.ndarray, loss_mask: np.ndarray, seed: int, refine_steps: int = 0
     ) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
         """What one batch comes to.
 
@@ -109,20 +109,20 @@ class MiniSystem(LossModule):
             are kept (N,).
         """
         model, b = self.model, len(clips)
-        slots = Slots.of(kept, np.flatnonzero(shown & ~kept)).to(clips.device)
+        slots = Slots.of(kept, np.flatnonzero(loss_mask & ~kept)).to(clips.device)
         step = step_of(qp)[:, None, None, None, None]
         with torch.autocast(clips.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = clips[:, slots.frame_index[: slots.num_kept]]
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not refined):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not refine_steps):
                 z = model.analyse(frames.flatten(0, 1), qp.repeat_interleave(slots.num_kept)).float()
             y = z.reshape(b, slots.num_kept, *z.shape[1:]) / step
-            if refined:
-                y = self.refine(y, frames, slots, qp, refined)
+            if refine_steps:
+                y = self.refine(y, frames, slots, qp, refine_steps)
             values, wanted = snap(y.detach(), self.vectors(y))
             rounded = y + (values - y.detach())  # straight through
             filled = model.fill(rounded * step, slots)
             features = model.features(filled, slots, qp)
-            mask = torch.from_numpy(shown).to(clips.device)[slots.frame_index]
+            mask = torch.from_numpy(loss_mask).to(clips.device)[slots.frame_index]
             pictures = model.picture(
                 filled[:, mask].flatten(0, 1), features[:, mask].flatten(0, 1), qp.repeat_interleave(int(mask.sum()))
             )
@@ -171,7 +171,7 @@ class MiniSystem(LossModule):
 
     def vectors(self, y: Tensor) -> np.ndarray | None:
         """Those of the inter coding (K, B·h·w, 2) for latents in steps (B, K, 96, h, w); None where nothing moves."""
-        return estimate_latent_motion(y.detach()) if self.moving and y.shape[1] > 1 else None
+        return estimate_latent_motion(y.detach()) if self.inter and y.shape[1] > 1 else None
 
     @torch.no_grad()
     def _norm(self, kind: int, qp: Tensor, value: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class MiniTask:
         autocast: torch.dtype,
         start: Mini | None = None,
     ) -> None:
-        known = {"qps", "all_kept", "dropped_weight", "perceptual", "moving", "fitted", "pooled", "config"}
+        known = {"qps", "all_kept", "dropped_weight", "perceptual", "inter", "fit_pca", "pooled_mse", "config"}
         if unknown := set(options) - known:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are {', '.join(sorted(known))}")
         self.qps = _qps(options.get("qps", [8, 48]))
@@ -202,13 +202,13 @@ class MiniTask:
             if not isinstance(options[name], int | float) or not options[name] >= 0:
                 raise InputError(f"recipe: {name} is {options[name]!r}; give a number, 0 or more")
         self.all_kept = float(options.get("all_kept", 0.35))
-        self.pooled = bool(options.get("pooled", False))
+        self.pooled = bool(options.get("pooled_mse", False))
         asked = options.get("config")
         config = MiniConfig.changed(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
-        model = _grown(start, config) if start else _from_linear(config, train, bool(options.get("fitted", False)))
+        model = _grown(start, config) if start else _from_linear(config, train, bool(options.get("fit_pca", False)))
         weights = {name: float(options.get(name, by_default)) for name, by_default in WEIGHTS.items()}
-        moving = bool(options.get("moving", True))
-        self.system = MiniSystem(model, autocast=autocast, moving=moving, **weights).to(device)
+        inter = bool(options.get("inter", True))
+        self.system = MiniSystem(model, autocast=autocast, inter=inter, **weights).to(device)
         self.model = self.system.model
         self.config_json, self.coding = self.model.config_json, coding_for(self.model)
         self.device, self.autocast, self.max_frames = device, autocast, Mini.max_frames
@@ -220,15 +220,25 @@ class MiniTask:
         """Arguments of `MiniSystem.forward` for one step."""
         clips = self.clips.batch(rng, stage.batch, stage.frames, stage.crop)
         kept = draw_mask(rng, stage.frames, self.all_kept, self._costs(clips) if stage.frames > 1 else None)
-        shown = np.zeros(stage.frames, bool)
-        for frames, count in ((np.flatnonzero(kept), stage.kept_shown), (np.flatnonzero(~kept), stage.dropped_shown)):
+        loss_mask = np.zeros(stage.frames, bool)
+        for frames, count in (
+            (np.flatnonzero(kept), stage.loss_kept_frames),
+            (np.flatnonzero(~kept), stage.loss_dropped_frames),
+        ):
             if kept.all():
-                count = stage.kept_shown + stage.dropped_shown
-            shown[rng.permutation(frames)[:count]] = True
+                count = stage.loss_kept_frames + stage.loss_dropped_frames
+            loss_mask[rng.permutation(frames)[:count]] = True
         qp = torch.from_numpy(rng.integers(self.qps[0], self.qps[1] + 1, stage.batch)).to(self.device)
         seed = int(rng.integers(1 << 62))
-        refined = int(rng.choice(REFINE_STEPS)) if rng.random() < stage.refined else 0
-        return {"clips": clips, "qp": qp, "kept": kept, "shown": shown, "seed": seed, "refined": refined}
+        refine_steps = int(rng.choice(REFINE_STEPS)) if rng.random() < stage.refined_share else 0
+        return {
+            "clips": clips,
+            "qp": qp,
+            "kept": kept,
+            "loss_mask": loss_mask,
+            "seed": seed,
+            "refine_steps": refine_steps,
+        }
 
     @torch.inference_mode()
     def _costs(self, clips: Tensor) -> np.ndarray:
@@ -241,9 +251,9 @@ class MiniTask:
         """Gain in dB over the linear code with interpolation at equal bytes, all frames kept and 8 of 32.
 
         The linear code keeps frames at even distances, the model those that importance chooses, as files have it. With
-        `pooled`, decibels are those of the squared error of all clips together, which fast ones decide; else the mean
-        of the clips' PSNR. In the stage `frames` the middle frame of every clip stands alone, as one frame of one. With
-        a perceptual term, the gain in LPIPS, in dB as well, counts by twice its weight.
+        `pooled_mse`, decibels are those of the squared error of all clips together, which fast ones decide; else the
+        mean of the clips' PSNR. In the stage `frames` the middle frame of every clip stands alone, as one frame of one.
+        With a perceptual term, the gain in LPIPS, in dB as well, counts by twice its weight.
         """
         clips = [clip[len(clip) // 2 :][:1] for clip in self.held_out] if stage.frames == 1 else self.held_out
         figures: dict[str, Any] = {}
@@ -314,7 +324,8 @@ def _decibels(distance: Tensor | float | np.floating[Any]) -> float:
 
 
 def _from_linear(config: MiniConfig, scenes: Sequence[Scene], fitted: bool) -> Mini:
-    """A model that is its linear code: the format's, or one `fitted`; measured on every fourth frame of the scenes."""
+    """A model that is its linear code: the format's, or one fitted to the scenes if `fitted`; measured on every fourth
+    frame of the scenes."""
     model = Mini(config)
     basis, mean, scale = (fit_pca if fitted else format_code)([f for scene in scenes for f in scene.frames[::4]])
     code = {"basis": basis, "mean": mean, "scale": scale}

@@ -49,25 +49,25 @@ class Part:
     Args:
         latents: (1, K, 96, h, w) of its kept frames.
         slots: of these frames.
-        shown: (N,) which of them are decoded to pictures.
+        loss_mask: (N,) which of them are decoded to pictures.
         truth: (N, 3, 16 h, 16 w) in [0, 1].
         qp: quantizer index.
     """
 
     latents: Tensor
     slots: Slots
-    shown: Tensor
+    loss_mask: Tensor
     truth: Tensor
     qp: int
 
     @classmethod
-    def of(cls, clip: CodedClip, shown: np.ndarray, rows: slice, columns: slice, device: torch.device) -> Part:
-        """The tokens `rows` and `columns` of a clip, with frames `shown` (N,) of its kept ones."""
+    def of(cls, clip: CodedClip, loss_mask: np.ndarray, rows: slice, columns: slice, device: torch.device) -> Part:
+        """The tokens `rows` and `columns` of a clip, with frames `loss_mask` (N,) of its kept ones."""
         y, x = (slice(PATCH * side.start, PATCH * side.stop) for side in (rows, columns))
         latents = torch.from_numpy(clip.latents[None, :, :, rows, columns]).to(device)
-        truth = torch.from_numpy(clip.frames[shown, y, x]).to(device).permute(0, 3, 1, 2).float() / 255
+        truth = torch.from_numpy(clip.frames[loss_mask, y, x]).to(device).permute(0, 3, 1, 2).float() / 255
         slots = Slots.of(clip.kept, np.zeros(0, np.int64)).to(device)
-        return cls(latents, slots, torch.from_numpy(shown).to(device), truth, clip.qp)
+        return cls(latents, slots, torch.from_numpy(loss_mask).to(device), truth, clip.qp)
 
 
 class SharpSystem(LossModule):
@@ -112,7 +112,7 @@ class SharpSystem(LossModule):
     ) -> tuple[Tensor, Tensor]:
         """The losses of `Discriminator.losses` at one place of every picture."""
         assert self.discriminator is not None
-        linear = self.model.linear.synthesise(torch.cat([part.latents[0, part.shown] for part in parts]))
+        linear = self.model.linear.synthesise(torch.cat([part.latents[0, part.loss_mask] for part in parts]))
         y, x = (int(rng.integers(side - SEEN + 1)) for side in truth.shape[2:])
         made, real, base = (picture[..., y : y + SEEN, x : x + SEEN] for picture in (rough, truth, linear))
         with self._precision(truth.device):
@@ -124,9 +124,9 @@ class SharpSystem(LossModule):
         with self._precision(parts[0].truth.device):
             for part in parts:
                 qp = torch.full((1,), part.qp, device=part.truth.device)
-                features.append(self.model.features(part.latents, part.slots, qp)[0, part.shown])
-                latents.append(part.latents[0, part.shown])
-                rates.append(qp.expand(len(part.shown)))
+                features.append(self.model.features(part.latents, part.slots, qp)[0, part.loss_mask])
+                latents.append(part.latents[0, part.loss_mask])
+                rates.append(qp.expand(len(part.loss_mask)))
             return self.model.picture(torch.cat(latents), torch.cat(features), torch.cat(rates)).float()
 
     def near(self, made: Tensor, truth: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class SharpSystem(LossModule):
 
 def _usual(part: Part) -> Tensor:
     """How large errors are at a part's QP, about, beside those at QP 32: (N,); else coarse quantizers decide alone."""
-    return torch.full((len(part.shown),), 2.0 ** ((part.qp - 32) / 16), device=part.truth.device)
+    return torch.full((len(part.loss_mask),), 2.0 ** ((part.qp - 32) / 16), device=part.truth.device)
 
 
 def view(rng: np.random.Generator, *pictures: Tensor) -> list[Tensor]:
@@ -198,7 +198,7 @@ class SharpTask:
         parts = []
         for number in rng.integers(len(self.train), size=stage.batch):
             clip = self.train[number]
-            shown = rng.permutation(len(clip.frames))[: stage.kept_shown]
+            shown = rng.permutation(len(clip.frames))[: stage.loss_kept_frames]
             rows, columns = (_range(rng, side, stage.crop // PATCH) for side in clip.latents.shape[2:])
             parts.append(Part.of(clip, shown, rows, columns, self.device))
         return {"parts": parts, "seed": int(rng.integers(1 << 62))}

@@ -80,14 +80,14 @@ def test_greedy_keeps_what_really_pays_and_only_that() -> None:
 
 @pytest.mark.parametrize("select", ["dp", "greedy"])
 def test_files_hold_the_choice_and_importance_agrees(select: str) -> None:
-    (clip,) = clips_of(sliding(8), budget="50%", select=select)
+    (clip,) = clips_of(sliding(8), budget="50%", frame_selection=select)
     assert clip.kept.sum() == 4
     assert (top_k(clip.importance, 4) == clip.kept).all()
 
 
 def test_without_motion_gaps_are_interpolated_latents() -> None:
     flat = flat_model()
-    (clip,) = clips_of(moving(32), budget="6", select="dp", fill="lerp", model=flat)
+    (clip,) = clips_of(moving(32), budget="6", frame_selection="dp", fill="lerp", model=flat)
     (as_model,) = clips_of(moving(32), budget="6", fill="lerp", model=flat)
     assert as_model.kept[-6:].all()  # FlatModel likes late frames
     assert not (clip.kept == as_model.kept).all()

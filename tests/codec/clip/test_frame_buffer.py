@@ -35,7 +35,7 @@ def test_frames_are_clamped_and_rounded_half_up() -> None:
     made[0, 0, 0] = (np.nan, 2, -2)
     made[0, 0, 1] = np.array([0.5, 1.5, 1.4999]) / 255
     with ClipFrameBuffer(clip(), HEADER, threads=2) as canvas:
-        canvas.show_all(made)
+        canvas.add_all(made)
     assert canvas.frames[0, 0, :2].tolist() == [[0, 255, 0], [1, 2, 1]]
     np.testing.assert_array_equal(canvas.frames[1:], (np.clip(made[1:], 0, 1) * 255 + 0.5).astype(np.uint8))
 
@@ -45,7 +45,7 @@ def test_dropped_frames_are_painted_from_kept_ones(threads: int) -> None:
     made, decisions = frames(), np.zeros((4, 3, 5, 5), np.int16)
     decisions[1:3, ..., 0] = FUTURE  # frames 2 and 3 are frame 4, not moved
     with ClipFrameBuffer(clip(Fill.MOTION, decisions), HEADER, threads) as canvas:
-        canvas.show_all(made)
+        canvas.add_all(made)
     rounded = (np.clip(made, 0, 1) * 255 + 0.5).astype(np.uint8)
     np.testing.assert_array_equal(canvas.frames[[0, 1, 4, 5]], rounded[[0, 1, 4, 5]])
     assert np.abs(canvas.frames[2:4].astype(int) - rounded[4]).max() <= 1  # overlapping windows add up to nearly 1
@@ -70,7 +70,7 @@ def test_a_canvas_goes_with_its_last_name() -> None:
     gc.disable()
     try:
         with ClipFrameBuffer(clip(Fill.MOTION), HEADER, threads=2) as canvas:
-            canvas.show_all(frames())
+            canvas.add_all(frames())
         gone = weakref.ref(canvas)
         del canvas
         assert gone() is None

@@ -46,7 +46,7 @@ def test_snapping_repeats_what_is_near_and_moves_nothing_far(seed: int, slack: f
     rng = np.random.default_rng(seed)
     latents = rng.normal(size=(6, 3, 4)).cumsum(axis=0)
     steps = np.full(4, 0.5, np.float32)
-    values = quantize(latents, steps, 0, snap=slack)
+    values = quantize(latents, steps, 0, deadzone=slack)
     off = np.abs(values - latents / 0.5)
     assert off.max() < 0.5 + slack + 1e-9
     changed = values[1:] != values[:-1]

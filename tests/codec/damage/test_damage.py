@@ -90,7 +90,7 @@ def test_one_wrong_bit_is_put_right(sound: bytes, flat: LoadedModel) -> None:
             decoder = Decoder(io.BytesIO(bytes(data)), lambda _: flat, conceal=True)
             assert all((p.rgb == q).all() for p, q in zip(decoder, whole, strict=True))
             assert decoder.lost_frames == []
-            assert [bool(d.mended) for d in decoder.damage] == [True]
+            assert [bool(d.repaired) for d in decoder.damage] == [True]
             assert decoder.damage[0].offset == at.offset
 
 

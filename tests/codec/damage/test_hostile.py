@@ -191,7 +191,7 @@ def test_a_clip_that_memory_cannot_hold_is_refused_before_it_is_decoded(monkeypa
         check_memory(clip(32, kept=2, fill_payload=b"x"), header, need)
     with pytest.raises(LimitError, match="takes"):  # tiles are put together of all frames at once
         check_memory(clip(32), dataclasses.replace(header, tile=256, overlap=32), need)
-    monkeypatch.setattr("dfccodec.codec.clip.decode.free_memory", lambda: 1000)
+    monkeypatch.setattr("dfccodec.codec.clip.decode.available_memory", lambda: 1000)
     with pytest.raises(LimitError, match="are free"):
         list(Decoder(io.BytesIO(RAW), lambda _: flat_model()))
 

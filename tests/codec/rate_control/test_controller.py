@@ -108,7 +108,7 @@ def test_a_fixed_budget_leaves_only_the_qp() -> None:
 
 def test_a_price_is_obeyed_clip_by_clip() -> None:
     video = noisy(96)
-    sizes = [len(encoded(source, price=price)[0]) for price in (0.1, 10) for source in (video, iter(video))]
+    sizes = [len(encoded(source, rd_lambda=price)[0]) for price in (0.1, 10) for source in (video, iter(video))]
     assert sizes[0] == sizes[1] > sizes[2] == sizes[3]
 
 

@@ -58,7 +58,7 @@ def test_one_video_has_one_target() -> None:
     with pytest.raises(UsageError, match="--min-psnr 200"):
         Target.of(min_psnr=200)
     with pytest.raises(UsageError, match="--lambda 0"):
-        Target.of(price=0)
+        Target.of(rd_lambda=0)
 
 
 def test_an_outcome_knows_what_is_tolerable() -> None:

@@ -49,9 +49,9 @@ crop = 32
 batch = 2
 learning_rate = 2e-3
 frozen = ["linear"]
-kept_shown = 2
-dropped_shown = 2
-refined = 0.4
+loss_kept_frames = 2
+loss_dropped_frames = 2
+refined_share = 0.4
 """
 
 
@@ -241,15 +241,15 @@ def test_two_processes_train_as_one(recipe: str, footage: Path, tmp_path: Path) 
 def test_steps_on_refined_latents_cost_less_and_leave_the_encoder_alone(footage: Path) -> None:
     mini = load_recipe("mini")
     task = make_task(mini, list(load_scenes(footage)), CPU, torch.float32, load_start("mini", mini))
-    stage = Stage("time", share=1, frames=6, crop=64, batch=2, learning_rate=1e-4, refined=1)
+    stage = Stage("time", share=1, frames=6, crop=64, batch=2, learning_rate=1e-4, refined_share=1)
     batch = task.batch(stage, np.random.default_rng(3))
     batch["qp"][:] = 20
-    count = batch.pop("refined")
+    count = batch.pop("refine_steps")
     assert count in REFINE_STEPS
     costs = []
     for steps in (0, count):
         task.system.zero_grad()
-        task.system(**batch, refined=steps).backward()
+        task.system(**batch, refine_steps=steps).backward()
         costs.append(float(task.system.cost))
         reached = {name.split(".")[0] for name, p in task.model.named_parameters() if p.grad is not None}
         assert ("encoder" in reached) == (steps == 0)
