@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from dfccodec.version import __version__
+from dfccodec.working_folder import import_torch
 
 if TYPE_CHECKING:
     from dfccodec.codec.api import decode as decode
@@ -44,6 +45,8 @@ _WHERE = {
     "DfcError": ("dfccodec.errors", "DfcError"),
 }
 
+_WITH_TORCH = ("load_model", "encode", "decode", "write_latents")
+
 __all__ = [
     "DfcError", "DfcFile", "Span", "__version__", "decode", "encode", "load_model", "open", "recover", "trim", "verify",
     "write_latents",
@@ -58,4 +61,6 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'dfccodec' has no attribute {name!r}")
     module, attribute = _WHERE[name]
+    if name in _WITH_TORCH:
+        import_torch()
     return getattr(importlib.import_module(module), attribute)
