@@ -14,8 +14,9 @@ from av.container import InputContainer
 
 from dfccodec.container.named import seekable
 from dfccodec.errors import InputError
-from dfccodec.media.completeness import HEAD, stated_length
+from dfccodec.media.completeness import stated_length
 from dfccodec.media.diagnosis import diagnosis
+from dfccodec.media.loops import HEAD
 from dfccodec.media.picture_series import is_series, open_series
 
 _SHARED = threading.Lock()

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
-from dfccodec.media import chapters, titles
+from dfccodec.media import chapters, loops, titles
 from dfccodec.media.broken import Broken
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.completeness import missing_bytes
@@ -105,6 +105,7 @@ class VideoSource:
         self._start = self._zero * self._time_base
         carried = choose(self._container, audio, subtitles, self._stream.index)
         named = [*chapters.to_tags(self._chapters()), *titles.to_tags({s.index: title_of(s) for s in carried})]
+        named += loops.to_tags(self._head()) if self._container.format.name in ("gif", "apng") else []
         self.info = described(self._container, self._stream, first, bytes_, (self._rate, self._time_base), named)
         if self._passing:
             self._passing.follow(self._start, span.ends, self._times.splices)
@@ -237,13 +238,27 @@ class VideoSource:
     def _missing_bytes(self) -> int:
         if self._feed:
             return self._feed.missing_bytes
-        with contextlib.suppress(OSError):
-            if not isinstance(self._source, Path):
-                return missing_bytes(cast(BinaryIO, View(self._source)))
-            if self._source.is_file():
-                with self._source.open("rb") as stream:
-                    return missing_bytes(stream)
+        with contextlib.suppress(OSError), self._reread() as stream:
+            return missing_bytes(stream) if stream else 0
         return 0
+
+    def _head(self) -> bytes:
+        if self._feed:
+            return self._feed.head
+        with contextlib.suppress(OSError), self._reread() as stream:
+            return stream.read(loops.HEAD) if stream else b""
+        return b""
+
+    @contextlib.contextmanager
+    def _reread(self) -> Iterator[BinaryIO | None]:
+        """The source's bytes from the beginning; None for a series of pictures."""
+        if not isinstance(self._source, Path):
+            yield cast(BinaryIO, View(self._source))
+        elif self._source.is_file():
+            with self._source.open("rb") as stream:
+                yield stream
+        else:
+            yield None
 
     def _whole(self) -> Iterator[VideoFrame]:
         try:
