@@ -23,6 +23,7 @@ from dfccodec.media import chapters, loops, titles
 from dfccodec.media.broken import Broken
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.completeness import missing_bytes
+from dfccodec.media.container_crop import cropped, margins
 from dfccodec.media.deinterlace import deinterlaced
 from dfccodec.media.describe import MATRICES, UNSPECIFIED, clock, described, left_out, picture_notes, scaled_info
 from dfccodec.media.diagnosis import INDEX_LAST, diagnosis
@@ -96,6 +97,7 @@ class VideoSource:
         self._rate, self._time_base = clock(self._container, self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._times = RisingTimes(self._time_base, self._nominal, self._name, self.notes.append)
+        self._margins = margins(self._container, self._stream, self.notes)
         self._origin = self._sought()
         self._chosen = self._choose()
         first, begin = self._begin()
@@ -262,9 +264,10 @@ class VideoSource:
 
     def _whole(self) -> Iterator[VideoFrame]:
         try:
-            yield from deinterlaced(self._decode(), self._time_base, self.notes.append)
+            whole = deinterlaced(self._decode(), self._time_base, self.notes.append)
+            yield from cropped(whole, self._margins, self._time_base)
         except av.error.FFmpegError as error:
-            raise InputError(f"cannot deinterlace {self._name}: {reason(error)}") from None
+            raise InputError(f"cannot deinterlace or crop {self._name}: {reason(error)}") from None
 
     def _choose(self) -> Iterator[tuple[VideoFrame, int]]:
         """The frames of the range."""
