@@ -27,6 +27,7 @@ from dfccodec.media.container_crop import cropped, margins
 from dfccodec.media.deinterlace import deinterlaced
 from dfccodec.media.describe import MATRICES, UNSPECIFIED, clock, described, left_out, picture_notes, scaled_info
 from dfccodec.media.diagnosis import INDEX_LAST, diagnosis
+from dfccodec.media.gaps import Gaps
 from dfccodec.media.opening import Feed, View, name_of, open_input, open_once, read_once, reason
 from dfccodec.media.orientation import orientation
 from dfccodec.media.picture import Picture
@@ -91,6 +92,8 @@ class VideoSource:
         self._taken = partial(Tracks, notes=self.notes, picture=self._stream.index)
         self._passing = self._taken(self._container, audio, subtitles) if self._feed else None
         self._broken = Broken(self.notes)
+        rereads = "matroska" in self._container.format.name.split(",") and not self._feed
+        self._gaps = Gaps(self._broken, self._stream.start_time, self._reread if rereads else None)
         self._span, self._seen, self._packets_seen = span, 0, 0
         self._short = False  # whether the source ends before its container says
         self._window_over = False  # whether the range ends before the source does
@@ -196,6 +199,8 @@ class VideoSource:
     def _next(self) -> AvPacket[Any] | None:
         try:
             packet = next(self._packets, None)
+        except IndexError:  # of PyAV 18, at the end of a source in which ffmpeg has found one more stream on the way
+            packet = None
         except av.error.FFmpegError as error:
             self._check()
             raise InputError(f"cannot read {self._name}: {reason(error)}{self._hint()}") from None
@@ -214,17 +219,22 @@ class VideoSource:
     def _decoded(self, packet: AvPacket[Any]) -> list[VideoFrame]:
         """The frames of a packet; one that does not decode is passed over and noted, as players do."""
         self._packets_seen += bool(packet.size)
+        if packet.size:
+            self._gaps.add(packet)
         if packet.is_corrupt:
             self._broken.cut()
+            self._gaps.damage()
         try:
             frames = self._stream.decode(packet)
             for frame in frames:
                 if frame.is_corrupt:
                     self._broken.damaged()
+                    self._gaps.damage()
             return frames
         except av.error.FFmpegError as error:
             if packet.size:
                 self._broken.add(reason(error))
+                self._gaps.damage()
             return []
 
     def _ended(self) -> None:

@@ -226,6 +226,8 @@ class Tracks:
             for packet in container.demux(chosen):
                 if packet.size:
                     yield packet
+        except IndexError:  # of PyAV 18, at the end of a source in which ffmpeg has found one more stream on the way
+            return
         except av.error.FFmpegError as error:
             name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
             raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
