@@ -23,7 +23,15 @@ from dfccodec.media.opening import reason
 from dfccodec.media.text_subtitles import HEADS, Cue, OneAtATime, kind_for, read, write
 from dfccodec.media.titles import name_of_track
 from dfccodec.media.transcode import Transcoded
-from dfccodec.media.untouched import av_packet, check_fits, hidden_samples, needs_container, samples_of, untouched
+from dfccodec.media.untouched import (
+    av_packet,
+    check_fits,
+    hidden_samples,
+    needs_container,
+    samples_of,
+    ticks_of,
+    untouched,
+)
 
 _EQUAL_TIMES = 0x20000
 """ffmpeg's flag of containers in which the times of packets need not rise."""
@@ -76,6 +84,8 @@ class _Copied:
         for packet in packets:
             if packet.data != self._gap and self._heard(packet):
                 made = av_packet(packet, self._base, self.stream)
+                if self._sound and not made.duration:  # an mp4 would not play the last one
+                    made.duration = ticks_of(self._info, packet.data, self._base)
                 if self._rising and made.dts is not None:
                     # Where videos were joined, sound has equal times, which such a container refuses.
                     made.dts = made.dts if self._last is None else max(made.dts, self._last + 1)

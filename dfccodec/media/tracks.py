@@ -22,7 +22,7 @@ from dfccodec.media.cut import NO_TIME, cut
 from dfccodec.media.opening import name_of, open_input, reason
 from dfccodec.media.stored_sound import stored_as_flac
 from dfccodec.media.timestamps import FollowingTimes, Splice
-from dfccodec.media.untouched import samples_of
+from dfccodec.media.untouched import samples_of, ticks_of
 
 _KINDS = {"audio": 0, "subtitle": 1}
 _DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
@@ -246,6 +246,8 @@ class Tracks:
 
     def _length(self, packet: AvPacket[Stream], info: StreamInfo) -> int:
         """Ticks that a packet lasts, without the padding at the end of a stream."""
+        if not packet.duration:  # as of ALAC in Matroska
+            return ticks_of(info, bytes(packet), Fraction(packet.time_base))
         whole = samples_of(info, bytes(packet))
         if not whole or not packet.has_sidedata("skip_samples"):
             return packet.duration or 0
