@@ -54,6 +54,7 @@ class Gaps:
         self._places: deque[int] = deque(maxlen=_NEAR)  # of the packets before; of some, times come late
         self._last: int | None = None
         self._delay = 0  # ticks from decoding to showing
+        self._row = 0  # gaps without a usual step between them
         self._count, self._damaged = 0, -_NEAR  # packets so far, and the last one that is damaged
         self._waiting: list[tuple[int, Fraction, int]] = []  # packet, second and frames of gaps without a reason yet
 
@@ -79,20 +80,25 @@ class Gaps:
 
     def _step(self, packet: AvPacket[Any], step: int) -> None:
         steps = self._steps
-        if step <= 0:  # time begins anew
-            steps.clear()
-        elif len(steps) < _FEWEST or step <= _MORE * max(steps):
-            steps.append(step)
+        if len(steps) >= _FEWEST and step > _MORE * max(steps):
+            self._gap(packet, step)
+            self._row += 1
         else:
-            frames = max(1, round(Fraction(step * len(steps), sum(steps))) - 1)
-            start = self._last if self._start is None else (self._last or 0) + self._delay - self._start
-            second = (start or 0) * Fraction(packet.time_base)
-            if self._torn(packet.pos):
-                self._broken.missing(second, frames)
-            elif max(steps) <= _MORE * min(steps):
-                self._waiting.append((self._count, second, frames))
-                if self._count - self._damaged <= _NEAR:
-                    self.damage()
+            steps.append(step)
+            self._row = 0
+        if step <= 0 or self._row == _FEWEST:  # time begins anew, or the rate is another
+            steps.clear()
+
+    def _gap(self, packet: AvPacket[Any], step: int) -> None:
+        steps = self._steps
+        frames = max(1, round(Fraction(step * len(steps), sum(steps))) - 1)
+        start = 0 if self._start is None else self._start - self._delay
+        second = ((self._last or 0) - start) * Fraction(packet.time_base)
+        near = self._count - self._damaged <= _NEAR and max(steps) <= _MORE * min(steps)
+        if near or self._torn(packet.pos):
+            self._broken.missing(second, frames)
+        elif max(steps) <= _MORE * min(steps):
+            self._waiting.append((self._count, second, frames))
 
     def _torn(self, end: int | None) -> bool:
         """Whether the bytes from the packets before to one that begins at `end` are not what Matroska has there."""
