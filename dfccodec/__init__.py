@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dfccodec.runtime.working_folder import import_torch
 from dfccodec.version import __version__
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _WHERE = {
     "DfcError": ("dfccodec.errors", "DfcError"),
 }
 
+_WITH_TORCH = ("load_model", "encode", "decode", "write_latents")
+
 __all__ = [
     "DfcError", "DfcFile", "Span", "__version__", "decode", "encode", "load_model", "open", "recover", "trim", "verify",
     "write_latents",
@@ -58,4 +61,6 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'dfccodec' has no attribute {name!r}")
     module, attribute = _WHERE[name]
+    if name in _WITH_TORCH:
+        import_torch()
     return getattr(importlib.import_module(module), attribute)

@@ -17,11 +17,14 @@ import typer
 from dfccodec.cli.names import advice, command_advice, files_not_options, with_current_names
 from dfccodec.cli.terminal import write_plainly
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
+from dfccodec.runtime.working_folder import DELETED, exists, import_torch
 from dfccodec.terminal_text import escape_for_terminal
 from dfccodec.version import __version__
 
 VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
 
+WITH_TORCH = ("encode", "decode", "generate", "train", "models")
+"""Verbs that may load torch."""
 
 EXAMPLES = {
     "encode": "in.mp4 -o out.dfc",
@@ -88,6 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (design, section 4) and never raises."""
     arguments = with_current_names(files_not_options(sys.argv[1:] if arguments is None else arguments))
     try:
+        if arguments and arguments[0] in WITH_TORCH:
+            import_torch()
         app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
         code = app(arguments, prog_name="dfc", standalone_mode=False)
         if code == 130:  # what typer makes of Ctrl-C, without a word
@@ -139,6 +144,8 @@ def _unloaded(error: ImportError | RuntimeError) -> str:
 
 def _system(error: OSError) -> str:
     """An error of the system's, with its place and what to do."""
+    if error.errno == errno.ENOENT and not error.filename and not exists():
+        return DELETED
     text = f"{error.filename or 'system'}: {error.strerror or error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"cannot write {text}; free some space there, or name another output"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 
 class DecodeErrorCounter:
     """What did not decode so far.
@@ -18,6 +20,7 @@ class DecodeErrorCounter:
         self._notes, self._whose = notes, whose
         self._places: dict[str, int] = {}
         self._lost = self._cut = self._damaged = 0
+        self._gaps: list[tuple[Fraction, int]] = []
         self.why = ""
 
     def add(self, why: str) -> None:
@@ -39,6 +42,14 @@ class DecodeErrorCounter:
         self._damaged += 1
         what = "frames are damaged and shown as they" if self._damaged > 1 else "frame is damaged and shown as it"
         self._say("damaged", f"{self._damaged} {what} decode{'' if self._damaged > 1 else 's'}")
+
+    def missing(self, second: Fraction, frames: int) -> None:
+        """A number of frames, about, is lost where the source is damaged, at a second of it."""
+        self._gaps.append((second, frames))
+        places, total = len(self._gaps), sum(frames for _, frames in self._gaps)
+        where = f"in {places} places, the first at" if places > 1 else "at"
+        what = f"about {total} frames are" if total > 1 else "about 1 frame is"
+        self._say("missing", f"the source is damaged {where} {float(self._gaps[0][0]):.2f} s: {what} missing")
 
     def _say(self, kind: str, line: str) -> None:
         if kind not in self._places:

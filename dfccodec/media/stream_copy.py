@@ -32,6 +32,8 @@ _BLOCKS = (
 """Other codecs whose packets are blocks of a length that stands in the container alone."""
 _PADDED = {"aac": ("aac", 1024), "mp3": ("libmp3lame", 1105), "opus": ("libopus", 312)}
 """Codecs whose first samples are none of the source's: an encoder of each, and how many that has."""
+_ALAC_HEAD, _ALAC_MOST = 7, 1 << 20
+"""Bytes of a packet of ALAC that have the number of its samples, and the most that are believed."""
 _CODEC_DELAY = b"\x56\xaa"
 """Of Matroska: the number of the element that has the time hidden, in nanoseconds."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -117,7 +119,18 @@ def samples_of(info: StreamInfo, data: bytes) -> int:
             (480, 960, 1920, 2880)[mode & 3] if mode < 12 else (480, 960)[mode & 1] if mode < 16 else 120 << (mode & 3)
         )
         return frames * size * info.sample_rate // 48000
+    if info.codec == "alac" and len(data) >= _ALAC_HEAD:
+        head = int.from_bytes(data[:_ALAC_HEAD], "big")
+        if head >> 36 & 1:  # it says how many, as the last one does
+            return min(head >> 1 & 0xFFFFFFFF, _ALAC_MOST)
+        cookie = info.extradata[12:] if info.extradata[4:8] == b"alac" else info.extradata
+        return min(int.from_bytes(cookie[:4], "big"), _ALAC_MOST)
     return (1152 if info.sample_rate >= 32000 else 576) if info.codec == "mp3" else 0
+
+
+def ticks_of(info: StreamInfo, data: bytes, base: Fraction) -> int:
+    """Ticks that a packet of sound lasts whose container did not say; 0 where nobody knows without decoding it."""
+    return round(Fraction(samples_of(info, data), info.sample_rate) / base) if info.sample_rate else 0
 
 
 def _hiding(info: StreamInfo, samples: int) -> Stream:

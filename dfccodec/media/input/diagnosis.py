@@ -54,7 +54,7 @@ def diagnosis(source: Path | BinaryIO | Pipe, name: str) -> str:
 def _pipe(head: bytes, size: int, name: str) -> str:
     if not size:
         return f"{name} is empty: nothing came through the pipe; did the program before it fail?"
-    return f"{name} does not open: {INDEX_LAST}" if is_mp4(head) else _head(head, name)
+    return f"{name} does not open: {INDEX_LAST}" if is_mp4(head) else _head(head[:HEAD], name)
 
 
 def _seekable(stream: BinaryIO, name: str) -> str:

@@ -15,9 +15,10 @@ from av.container import InputContainer
 from dfccodec.container.streams import seekable
 from dfccodec.errors import InputError
 from dfccodec.media.decode_errors import reason
-from dfccodec.media.input.completeness import HEAD, stated_length
+from dfccodec.media.input.completeness import stated_length
 from dfccodec.media.input.diagnosis import diagnosis
 from dfccodec.media.input.image_sequence import is_series, open_series
+from dfccodec.media.loops import HEAD
 
 _SHARED = threading.Lock()
 """Seeking and reading of a shared stream is one thing: pictures and sound are read in threads of their own."""
@@ -135,7 +136,8 @@ def open_input(source: Path | BinaryIO | PipeInput) -> InputContainer:
     """Open a source with ffmpeg.
 
     Args:
-        source: a path; a stream that seeks; another stream in a `Feed`; or a path that does not exist but describes
+        source: a path; a stream that seeks; another stream in a `PipeInput`; or a path that does not exist but
+            describes
             pictures: `%04d.png`, `*.png`.
 
     Raises:

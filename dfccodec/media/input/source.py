@@ -19,12 +19,14 @@ from av.video.frame import VideoFrame
 
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
-from dfccodec.media import chapters, track_titles
+from dfccodec.media import chapters, loops, track_titles
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.decode_errors import DecodeErrorCounter, reason
 from dfccodec.media.input.completeness import missing_bytes
+from dfccodec.media.input.container_crop import cropped, margins
 from dfccodec.media.input.deinterlace import deinterlaced
 from dfccodec.media.input.diagnosis import INDEX_LAST, diagnosis
+from dfccodec.media.input.gaps import Gaps
 from dfccodec.media.input.open_input import IndependentReader, PipeInput, name_of, open_input, open_once, read_once
 from dfccodec.media.input.probe import MATRICES, UNSPECIFIED, clock, described, left_out, picture_notes, scaled_info
 from dfccodec.media.input.timestamps import RisingTimes
@@ -90,12 +92,15 @@ class VideoSource:
         self._taken = partial(Tracks, notes=self.notes, picture=self._stream.index)
         self._passing = self._taken(self._container, audio, subtitles) if self._feed else None
         self._broken = DecodeErrorCounter(self.notes)
+        rereads = "matroska" in self._container.format.name.split(",") and not self._feed
+        self._gaps = Gaps(self._broken, self._stream.start_time, self._reread if rereads else None)
         self._span, self._seen, self._packets_seen = span, 0, 0
         self._short = False  # whether the source ends before its container says
         self._window_over = False  # whether the range ends before the source does
         self._rate, self._time_base = clock(self._container, self._stream)
         self._nominal = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._times = RisingTimes(self._time_base, self._nominal, self._name, self.notes.append)
+        self._margins = margins(self._container, self._stream, self.notes)
         self._origin = self._sought()
         self._chosen = self._choose()
         first, begin = self._begin()
@@ -105,6 +110,7 @@ class VideoSource:
         self._start = self._zero * self._time_base
         carried = choose(self._container, audio, subtitles, self._stream.index)
         named = [*chapters.to_tags(self._chapters()), *track_titles.to_tags({s.index: title_of(s) for s in carried})]
+        named += loops.to_tags(self._head()) if self._container.format.name in ("gif", "apng") else []
         self.info = described(self._container, self._stream, first, bytes_, (self._rate, self._time_base), named)
         if self._passing:
             self._passing.follow(self._start, span.ends, self._times.splices)
@@ -193,6 +199,8 @@ class VideoSource:
     def _next(self) -> AvPacket[Any] | None:
         try:
             packet = next(self._packets, None)
+        except IndexError:  # of PyAV 18, at the end of a source in which ffmpeg has found one more stream on the way
+            packet = None
         except av.error.FFmpegError as error:
             self._check()
             raise InputError(f"cannot read {self._name}: {reason(error)}{self._hint()}") from None
@@ -211,17 +219,22 @@ class VideoSource:
     def _decoded(self, packet: AvPacket[Any]) -> list[VideoFrame]:
         """The frames of a packet; one that does not decode is passed over and noted, as players do."""
         self._packets_seen += bool(packet.size)
+        if packet.size:
+            self._gaps.add(packet)
         if packet.is_corrupt:
             self._broken.cut()
+            self._gaps.damage()
         try:
             frames = self._stream.decode(packet)
             for frame in frames:
                 if frame.is_corrupt:
                     self._broken.damaged()
+                    self._gaps.damage()
             return frames
         except av.error.FFmpegError as error:
             if packet.size:
                 self._broken.add(reason(error))
+                self._gaps.damage()
             return []
 
     def _ended(self) -> None:
@@ -237,19 +250,34 @@ class VideoSource:
     def _missing_bytes(self) -> int:
         if self._feed:
             return self._feed.missing_bytes
-        with contextlib.suppress(OSError):
-            if not isinstance(self._source, Path):
-                return missing_bytes(cast(BinaryIO, IndependentReader(self._source)))
-            if self._source.is_file():
-                with self._source.open("rb") as stream:
-                    return missing_bytes(stream)
+        with contextlib.suppress(OSError), self._reread() as stream:
+            return missing_bytes(stream) if stream else 0
         return 0
+
+    def _head(self) -> bytes:
+        if self._feed:
+            return self._feed.head
+        with contextlib.suppress(OSError), self._reread() as stream:
+            return stream.read(loops.HEAD) if stream else b""
+        return b""
+
+    @contextlib.contextmanager
+    def _reread(self) -> Iterator[BinaryIO | None]:
+        """The source's bytes from the beginning; None for a series of pictures."""
+        if not isinstance(self._source, Path):
+            yield cast(BinaryIO, IndependentReader(self._source))
+        elif self._source.is_file():
+            with self._source.open("rb") as stream:
+                yield stream
+        else:
+            yield None
 
     def _whole(self) -> Iterator[VideoFrame]:
         try:
-            yield from deinterlaced(self._decode(), self._time_base, self.notes.append)
+            whole = deinterlaced(self._decode(), self._time_base, self.notes.append)
+            yield from cropped(whole, self._margins, self._time_base)
         except av.error.FFmpegError as error:
-            raise InputError(f"cannot deinterlace {self._name}: {reason(error)}") from None
+            raise InputError(f"cannot deinterlace or crop {self._name}: {reason(error)}") from None
 
     def _choose(self) -> Iterator[tuple[VideoFrame, int]]:
         """The frames of the range."""

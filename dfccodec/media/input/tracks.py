@@ -23,7 +23,7 @@ from dfccodec.media.input.open_input import name_of, open_input
 from dfccodec.media.input.stored_audio import stored_as_flac
 from dfccodec.media.input.timestamps import FollowingTimes, Splice
 from dfccodec.media.packet_trim import NO_TIME, trim_and_shift
-from dfccodec.media.stream_copy import samples_of
+from dfccodec.media.stream_copy import samples_of, ticks_of
 
 _KINDS = {"audio": 0, "subtitle": 1}
 _DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
@@ -227,6 +227,8 @@ class Tracks:
             for packet in container.demux(chosen):
                 if packet.size:
                     yield packet
+        except IndexError:  # of PyAV 18, at the end of a source in which ffmpeg has found one more stream on the way
+            return
         except av.error.FFmpegError as error:
             name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
             raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
@@ -245,6 +247,8 @@ class Tracks:
 
     def _length(self, packet: AvPacket[Stream], info: StreamInfo) -> int:
         """Ticks that a packet lasts, without the padding at the end of a stream."""
+        if not packet.duration:  # as of ALAC in Matroska
+            return ticks_of(info, bytes(packet), Fraction(packet.time_base))
         whole = samples_of(info, bytes(packet))
         if not whole or not packet.has_sidedata("skip_samples"):
             return packet.duration or 0

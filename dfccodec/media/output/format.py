@@ -11,7 +11,7 @@ import av
 
 from dfccodec.container.records import Ratio
 from dfccodec.errors import UsageError
-from dfccodec.media import chapters, track_titles
+from dfccodec.media import chapters, loops, track_titles
 from dfccodec.media.output.encoders import PICTURES
 
 _SUFFIXES = {".y4m": "yuv4mpegpipe", ".m4v": "mp4"}
@@ -65,20 +65,35 @@ def nominal_rate(rate: Ratio) -> Fraction:
 
 
 def muxer_options(container: str, tags: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Options of ffmpeg's muxer: in mp4, tags that iTunes does not know, those of phones, get a list of their own."""
+    """Options of ffmpeg's muxer.
+
+    In mp4, tags that iTunes does not know, those of phones, get a list of their own. A GIF states how often it plays.
+    """
+    if container == "gif":
+        return {"loop": loops.gif_option(tags)}
     others = chapters.from_tags(track_titles.from_tags(tags)[1])[1]
-    unknown = any(key.lower() not in _ITUNES and key.lower() != "timecode" for key, _ in others)
+    left_out = ("timecode", loops.KEY.lower())
+    unknown = any(key.lower() not in _ITUNES and key.lower() not in left_out for key, _ in others)
     return {"movflags": "use_metadata_tags"} if container in ("mp4", "mov") and unknown else {}
 
 
 def fitting_tags(tags: Iterable[tuple[str, str]], container: str, rate: Fraction) -> tuple[list[tuple[str, str]], str]:
     """The tags that a container takes, and a note on one it does not.
 
-    In mp4 and QuickTime a timecode is a track, which is counted in whole frames of a few rates.
+    In mp4 and QuickTime a timecode is a track, which is counted in whole frames of a few rates. Only Matroska keeps the
+    number of times that an animation plays, as a tag like any other.
     """
-    kept = list(tags)
-    if container not in ("mp4", "mov") or round(rate) in _TIMECODE_RATES:
-        return kept, ""
-    lost = [value for key, value in kept if key.lower() == "timecode"]
-    note = f"timecode {lost[0]} is left out: {container} has none at {float(rate):g} frames/s" if lost else ""
-    return [(key, value) for key, value in kept if key.lower() != "timecode"], note
+    kept, notes = list(tags), []
+    if container not in ("matroska", "webm"):
+        if (count := loops.from_tags(kept)) > 1:
+            notes = [
+                f"the animation plays {count} times, which {container} cannot say: name a .gif or .mkv to keep that"
+            ]
+        kept = [pair for pair in kept if pair[0].upper() != loops.KEY]
+    if container in ("mp4", "mov") and round(rate) not in _TIMECODE_RATES:
+        lost = [value for key, value in kept if key.lower() == "timecode"]
+        notes += [
+            f"timecode {value} is left out: {container} has none at {float(rate):g} frames/s" for value in lost[:1]
+        ]
+        kept = [(key, value) for key, value in kept if key.lower() != "timecode"]
+    return kept, "; ".join(notes)

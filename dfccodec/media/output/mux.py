@@ -27,6 +27,7 @@ from dfccodec.media.stream_copy import (
     hidden_samples,
     needs_container,
     samples_of,
+    ticks_of,
 )
 from dfccodec.media.track_titles import name_of_track
 from dfccodec.media.transcode import Transcoded
@@ -82,6 +83,8 @@ class _Copied:
         for packet in packets:
             if packet.data != self._gap and self._heard(packet):
                 made = av_packet(packet, self._base, self.stream)
+                if self._sound and not made.duration:  # an mp4 would not play the last one
+                    made.duration = ticks_of(self._info, packet.data, self._base)
                 if self._rising and made.dts is not None:
                     # Where videos were joined, sound has equal times, which such a container refuses.
                     made.dts = made.dts if self._last is None else max(made.dts, self._last + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 from sounds import RATE, beats, film, heard, onsets, tones
 from support import decoded_into, encoded
+
+from dfccodec.media.input.tracks import describe
+from dfccodec.media.stream_copy import samples_of, ticks_of
 
 
 def played(path: Path) -> tuple[float, float]:
@@ -45,6 +49,29 @@ def test_padding_is_not_heard(codec: str, suffix: str, tmp_path: Path) -> None:
     decoded_into(out, encoded(path))
     assert played(path)[1] == 2
     assert played(out)[1] == pytest.approx(2, abs=0.001)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_the_last_packet_of_alac_is_heard(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matroska does not say how long its packets last."""
+    monkeypatch.setattr("sounds.PADDING", ("alac",))  # the last packet is a short one
+    path, out = film(tmp_path / "in.mkv", "alac", tones(2, [0.3, 1.97])), tmp_path / f"out{suffix}"
+    decoded_into(out, encoded(path))
+    assert played(path)[1] == played(out)[1] == 2
+    assert beats(out) == pytest.approx(beats(path), abs=0.001)
+
+
+def test_alac_says_how_long_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sounds.PADDING", ("alac",))
+    for layout, channels in (("mono", 1), ("stereo", 2), ("5.1", 6)):
+        path = film(tmp_path / "in.mp4", "alac", tones(1, [0.3], channels), layout)
+        with av.open(str(path)) as container:
+            info = describe(container.streams.audio[0])
+            assert info is not None
+            packets = [packet for packet in container.demux(audio=0) if packet.size]
+            assert [samples_of(info, bytes(packet)) for packet in packets] == [4096] * 11 + [48000 - 11 * 4096]
+            assert [ticks_of(info, bytes(packet), Fraction(1, 48000)) for packet in packets][-1] == 2944
+            assert samples_of(info, b"\x20\0\x12") == 0
 
 
 def edited(source: Path, target: Path, samples: int) -> Path:
