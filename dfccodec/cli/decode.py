@@ -171,6 +171,7 @@ def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> Non
     tell({
         "frames": frames,
         "concealed": [{"first": a, "count": n} for a, n in decoder.lost],
+        "salvaged": [{"first": a, "count": n} for a, n in decoder.salvaged],
         "ended": decoder.ended,
         "lost_tracks": decoder.lost_tracks.record(),
         "damage": [common.fault(d) for d in decoder.damage],
@@ -180,8 +181,15 @@ def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> Non
         common.say(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")
     if decoder.damage:
         sound = decoder.lost_tracks.notes()
-        lost = ", ".join(f"{a} to {a + n - 1}" for a, n in decoder.lost) or "none known"
+        parts = [f"frames concealed: {_ranges(decoder.lost) or 'none known'}"]
+        if decoder.salvaged:
+            parts.append(f"frames probably right, from damaged clips: {_ranges(decoder.salvaged)}")
         rest = "all others were decoded"
         if not decoder.ended:
             rest = f"all others up to where the file ends early, {frames} frames, were decoded"
-        raise DamagedError(f"the file is damaged: {'; '.join([f'frames concealed: {lost}', rest, *sound])}")
+        raise DamagedError(f"the file is damaged: {'; '.join([*parts, rest, *sound])}")
+
+
+def _ranges(stretches: list[tuple[int, int]]) -> str:
+    """(first frame, count) of stretches as text."""
+    return ", ".join(f"{first} to {first + count - 1}" for first, count in stretches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,8 +18,20 @@ MAX_WRECKS = 1 << 26
 MIN_CLIP_BYTES = FRAME_BYTES + 34
 """Bytes of the smallest clip chunk: framing, head, one byte of kept bits, one of importance, one duration."""
 
-Stand = tuple[Picture, bool]
-"""A picture, and whether it only stands in for one that is lost."""
+
+class Origin(enum.IntEnum):
+    """Where the picture of a frame comes from."""
+
+    DECODED = 0
+    """An intact clip."""
+    REPEATED = 1
+    """Another frame: its own is lost."""
+    SALVAGED = 2
+    """A damaged clip: the frame is probably right (`codec.salvage`)."""
+
+
+Stand = tuple[Picture, Origin]
+"""A picture and its origin."""
 
 
 class Bridge:
@@ -82,7 +95,7 @@ class Bridge:
                     good, (number, rgb) = rgb, next(saved, (until, None))
                     held = held if good is None else good
                 a, b = start + (end - start) * i // count, start + (end - start) * (i + 1) // count
-                yield Picture(held, a, max(b - a, 1)), good is None
+                yield Picture(held, a, max(b - a, 1)), Origin.REPEATED if good is None else Origin.SALVAGED
 
         return made(held, number, rgb)
 

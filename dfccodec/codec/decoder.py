@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from dfccodec.codec.bridge import Bridge, Stand, nominal
+from dfccodec.codec.bridge import Bridge, Origin, Stand, nominal
 from dfccodec.codec.clip_decoder import check_memory, decode_clip, shown
 from dfccodec.codec.lost_tracks import LostTracks
 from dfccodec.codec.runtime import free_memory, give_back_memory
@@ -41,8 +41,8 @@ class Decoder:
         stream: a binary stream; need not seek.
         load: called with the preamble to get the model the file needs.
         conceal: go on after damage: what a checksum can put right is put right (`container.mend`), of other clips those
-            kept frames are shown that are good for certain (`codec.salvage`), and all other frames of a lost clip
-            repeat the last good frame, or the first good one.
+            kept frames are shown that are probably right (`codec.salvage`), and all other frames of a lost clip repeat
+            the last good frame, or the first good one.
         close: close the stream when the iteration ends.
         tracks: where sound and subtitles go, as they come; may be set until the iteration begins.
         span: the part wanted. A stream that can seek is read there only; times then count from its first frame.
@@ -53,6 +53,7 @@ class Decoder:
         lost: (first frame, count) of every stretch of frames that only repeat another. A stretch longer than the
             damaged bytes can have held gets no stand-ins: a number in a file must not make a reader produce four
             billion frames.
+        salvaged: (first frame, count) of every stretch of frames from a damaged clip. They are probably right.
         ended: whether the file's index or the range's end was met; if not, frames may be missing behind the last.
 
     Raises:
@@ -86,6 +87,7 @@ class Decoder:
         self._zero = 0  # timestamp that is given as 0
         self.damage: list[Damage] = []
         self.lost: list[tuple[int, int]] = []
+        self.salvaged: list[tuple[int, int]] = []
         self.ended = False
         self._given: Iterator[Picture] | None = None  # the frames, once somebody has asked for them
         self._spent = False
@@ -321,7 +323,7 @@ class Decoder:
         pictures[-1] = dataclasses.replace(pictures[-1], rgb=frames[-1].copy())
         if missing:
             yield from self._inside(self._next, self._bridge(clip.first_frame, pictures[0]))
-        yield from self._inside(clip.first_frame, ((picture, False) for picture in pictures))
+        yield from self._inside(clip.first_frame, ((picture, Origin.DECODED) for picture in pictures))
         self._passed(clip)
         self._gap.last = pictures[-1]
 
@@ -344,16 +346,15 @@ class Decoder:
     def _inside(self, first: int, pictures: Iterable[Stand]) -> Iterator[Picture]:
         """Those of pictures that follow one another that are in the range, after the packets that play with them.
 
-        With each picture comes whether it only stands in for one that is lost.
+        With each picture comes its origin.
         """
         if self._span.whole:
-            for number, (picture, lost) in enumerate(pictures, first):
-                if lost:
-                    self._miss(number)
+            for number, (picture, origin) in enumerate(pictures, first):
+                self._miss(number, origin)
                 yield picture
             return
         fresh = self._window.first is None
-        numbered = ((n, p, lost) for n, (p, lost) in enumerate(pictures, first))
+        numbered = ((n, p, origin) for n, (p, origin) in enumerate(pictures, first))
         chosen = [row for row in numbered if self._window.holds(row[0], self._second(row[1].pts))]
         if not chosen:
             return
@@ -361,9 +362,8 @@ class Decoder:
         if fresh:
             self._zero = chosen[0][1].pts
         self._let_go(last.pts + last.duration if self._window.over else None)
-        for number, picture, lost in chosen:
-            if lost:
-                self._miss(number)
+        for number, picture, origin in chosen:
+            self._miss(number, origin)
             yield Picture(picture.rgb, picture.pts - self._zero, picture.duration)
 
     def _bridge(self, until: int, after: Picture | None) -> Iterator[Stand]:
@@ -389,9 +389,12 @@ class Decoder:
         check_memory(clip, self.preamble.header, free_memory())
         return shown(clip, values, self.preamble.header, self.preamble.steps, self._loaded)
 
-    def _miss(self, number: int) -> None:
-        """Note a frame that is not shown as it was."""
-        if self.lost and sum(self.lost[-1]) == number:
-            self.lost[-1] = self.lost[-1][0], self.lost[-1][1] + 1
+    def _miss(self, number: int, origin: Origin) -> None:
+        """Note a frame that does not come from an intact clip."""
+        if origin == Origin.DECODED:
+            return
+        stretches = self.lost if origin == Origin.REPEATED else self.salvaged
+        if stretches and sum(stretches[-1]) == number:
+            stretches[-1] = stretches[-1][0], stretches[-1][1] + 1
         else:
-            self.lost.append((number, 1))
+            stretches.append((number, 1))

@@ -1,11 +1,18 @@
-"""Kept frames that are still good in a clip whose chunk is damaged beyond mending (`container.mend`).
+"""Kept frames that are probably right, out of a clip whose chunk is damaged beyond repair (`container.mend`).
 
-A checksum says that a clip is damaged, not where. Two things can still be known of integers in the range coding. Its
-state must end where it began, which 2^32 to 1 it does not behind an error: integers that end right are right, and the
-damage is elsewhere in the chunk. And what a disk cannot read comes back as a hole of equal bytes, which no coder
-writes: frames are coded one after another from the last word to the first, so those that were complete before the
-words reach the hole are right. Nothing else is believed. The fields before the latents are believed so far as the
-frames they name are missing; times come from the clips beside.
+A checksum tells that a clip is damaged, not where. A correct final state of the rANS decoder (SPEC.md 7.4.1) does not
+prove that the integers are right: a wrong bit among the bypass-coded bits changes an integer and leaves the state as it
+was. So the frames are used only if the damage is located somewhere else:
+
+- The latents decode to the correct final state, and the fill payload of the same clip is the damaged part: it does not
+  decode, or it holds a run of identical bytes.
+- The latents hold a run of identical bytes, as an unreadable disk sector leaves and no encoder writes. Frames are coded
+  one after another from the last word to the first, so the frames that are complete before the decoder reaches the run
+  are used.
+
+A second fault, of bypass-coded bits, can still hide in those latents. Hence the frames are reported as probably right,
+apart from intact ones and from repeated ones (`Decoder.salvaged`). The fields before the latents are used only if the
+frames they name are missing. Timestamps come from the neighbouring clips.
 """
 
 from __future__ import annotations
@@ -18,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.codec import fill
 from dfccodec.codec.integers import decode_clip_integers
 from dfccodec.container import chunks, pack
 from dfccodec.container.records import Clip, Coding, Fill, Header
@@ -26,9 +34,10 @@ from dfccodec.entropy.inter.coding import Motion
 from dfccodec.entropy.inter.coding import first_counts as inter_counts
 from dfccodec.entropy.range_coding import RangeReader, check_range_claim
 from dfccodec.entropy.range_model import Ints, walk
-from dfccodec.errors import DamagedError
+from dfccodec.errors import DamagedError, UnsupportedError
 
 _HOLE = re.compile(rb"(.)\1{15,}", re.DOTALL)
+"""A run of at least 16 identical bytes, as an unreadable disk sector leaves."""
 
 
 def survivors(data: bytes, header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
@@ -51,7 +60,7 @@ def survivors(data: bytes, header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
 def pictures(
     stretches: Iterable[bytes], header: Header, show: Callable[[Clip, np.ndarray], np.ndarray], first: int, until: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The frames from `first` to `until` that can be had of damaged stretches.
+    """The frames from `first` to `until` that can be decoded from damaged stretches; they are probably right.
 
     Args:
         stretches: bytes of each, in file order.
@@ -77,10 +86,11 @@ def pictures(
 
 
 def _integers(clip: Clip, header: Header) -> np.ndarray | None:
-    """The integers of kept frames that can be relied on; None for none."""
+    """The integers of the kept frames that are probably right; None for none."""
     kept = int(clip.kept.sum())
     try:
-        return decode_clip_integers(clip, header)
+        values = decode_clip_integers(clip, header)
+        return values if _fill_is_damaged(clip, header) else None
     except DamagedError:
         hole = max((match.end() for match in _HOLE.finditer(clip.latents)), default=None)
     if hole is None or not kept:
@@ -97,6 +107,17 @@ def _integers(clip: Clip, header: Header) -> np.ndarray | None:
         reader, forecast = _reader(clip, header)
         return walk((watch.whole, *shape), reader, forecast=forecast)
     return None  # the words never came to the hole, and yet ended wrong: they are damaged before it as well
+
+
+def _fill_is_damaged(clip: Clip, header: Header) -> bool:
+    """Whether the fill policy or its payload is found to be the damaged part of the clip."""
+    if _HOLE.search(clip.fill_payload):
+        return True
+    try:
+        fill.policy(clip.fill).check(clip, header)
+    except (DamagedError, UnsupportedError):
+        return True
+    return False
 
 
 def _reader(clip: Clip, header: Header) -> tuple[RangeReader, Motion | None]:
