@@ -205,17 +205,24 @@ def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> Non
     tell({
         "frames": frames,
         "concealed": [{"first": a, "count": n} for a, n in decoder.lost_frames],
+        "salvaged": [{"first": a, "count": n} for a, n in decoder.salvaged],
         "ended": decoder.reached_end,
         "lost_tracks": decoder.lost_tracks.record(),
         "damage": [common.fault(d) for d in decoder.damage],
     })  # fmt: skip
     for damage in decoder.damage:
-        what = f"; {damage.repaired} was repaired" if damage.repaired else ""
-        common.print_stderr(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{what}")
+        repaired = f"; {damage.repaired} was repaired" if damage.repaired else ""
+        common.print_stderr(f"dfc: damage at byte {damage.offset}, {damage.size} bytes: {damage.reason}{repaired}")
     if decoder.damage:
-        sound = decoder.lost_tracks.notes()
-        lost = ", ".join(f"{a} to {a + n - 1}" for a, n in decoder.lost_frames) or "none known"
+        parts = [f"frames concealed: {_ranges(decoder.lost_frames) or 'none known'}"]
+        if decoder.salvaged:
+            parts.append(f"frames probably right, from damaged clips: {_ranges(decoder.salvaged)}")
         rest = "all others were decoded"
         if not decoder.reached_end:
             rest = f"all others up to where the file ends early, {frames} frames, were decoded"
-        raise DamagedError(f"the file is damaged: {'; '.join([f'frames concealed: {lost}', rest, *sound])}")
+        raise DamagedError(f"the file is damaged: {'; '.join([*parts, rest, *decoder.lost_tracks.notes()])}")
+
+
+def _ranges(runs: list[tuple[int, int]]) -> str:
+    """Text of (first frame, count) runs."""
+    return ", ".join(f"{first} to {first + count - 1}" for first, count in runs)

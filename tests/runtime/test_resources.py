@@ -55,7 +55,7 @@ def test_the_frame_remembered_does_not_hold_its_clip(flat: LoadedModel) -> None:
     dfc.encode(moving(40), out, model=flat, frame_rate=25)
     decoder = Decoder(io.BytesIO(out.getvalue()), lambda _: flat)
     pictures = list(decoder)
-    assert decoder._gap.last is pictures[-1]
+    assert decoder._concealer.last is pictures[-1]
     assert pictures[-1].rgb.base is None
     assert pictures[-2].rgb.base is not None
     assert len(pictures) == 40

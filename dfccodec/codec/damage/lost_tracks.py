@@ -1,4 +1,4 @@
-"""What damage cost of sound and subtitles, as far as the bytes tell. Imports no torch."""
+"""Bytes of audio and subtitles that damage has cost. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dfccodec.container.chunks import PACKETS, STREAM, Damage
 
 @dataclass(frozen=True)
 class LostTracks:
-    """Bytes of sound and subtitles that are gone.
+    """Lost bytes of audio and subtitles.
 
     Args:
-        bytes: of chunks that held packets or declared a track, for certain.
-        unattributed: of stretches of which nobody can say what they held.
+        bytes: bytes of damaged chunks that held packets or declared a track.
+        unattributed: damaged bytes of unknown content.
     """
 
     bytes: int = 0
@@ -22,18 +22,18 @@ class LostTracks:
 
     @classmethod
     def of(cls, damage: Iterable[Damage], tracks: bool) -> LostTracks:
-        """From the faults of a file; `tracks`: whether it is known to have any."""
+        """Count the lost bytes in the damage of a file; `tracks` is whether the file is known to have tracks."""
         bad = [d for d in damage if not d.repaired]
-        sure = sum(d.size for d in bad if d.chunk in (PACKETS, STREAM))
-        return cls(sure, sum(d.size for d in bad if not d.chunk) if tracks or sure else 0)
+        certain = sum(d.size for d in bad if d.chunk in (PACKETS, STREAM))
+        return cls(certain, sum(d.size for d in bad if not d.chunk) if tracks or certain else 0)
 
     def notes(self) -> list[str]:
-        """Lines for people."""
-        sure = [f"{self.bytes} bytes of sound or subtitles are lost"] if self.bytes else []
-        return sure + (
-            [f"{self.unattributed} damaged bytes may have held sound or subtitles"] if self.unattributed else []
-        )
+        """Messages for users."""
+        lines = [f"{self.bytes} bytes of audio or subtitles are lost"] if self.bytes else []
+        if self.unattributed:
+            lines.append(f"{self.unattributed} damaged bytes may have held audio or subtitles")
+        return lines
 
     def record(self) -> dict[str, int]:
-        """For JSON."""
-        return {"bytes": self.bytes, "maybe": self.unattributed}
+        """The JSON form; `maybe` is the first name of `unattributed`."""
+        return {"bytes": self.bytes, "unattributed": self.unattributed, "maybe": self.unattributed}

@@ -1,11 +1,17 @@
-"""Kept frames that are still good in a clip whose chunk is damaged beyond mending (`container.mend`).
+"""Decode the kept frames of a damaged clip that are probably right.
 
-A checksum says that a clip is damaged, not where. Two things can still be known of integers in the range coding. Its
-state must end where it began, which 2^32 to 1 it does not behind an error: integers that end right are right, and the
-damage is elsewhere in the chunk. And what a disk cannot read comes back as a hole of equal bytes, which no coder
-writes: frames are coded one after another from the last word to the first, so those that were complete before the
-words reach the hole are right. Nothing else is believed. The fields before the latents are believed so far as the
-frames they name are missing; times come from the clips beside.
+A chunk's checksum shows that a clip is damaged, not where. A correct final state of the rANS decoder (SPEC.md, rANS)
+does not prove that the integers are right: a wrong bypass-coded bit changes an integer and leaves the state unchanged.
+So frames are used only if the damage is located somewhere else in the chunk:
+
+- The latents decode to the correct final state, and the fill payload of the same clip is damaged: it does not decode,
+  or it holds a run of identical bytes.
+- The latents hold a run of identical bytes, as an unreadable disk sector leaves and no encoder writes. Frames are
+  decoded from the last word backwards, so every frame that is complete before the decoder reaches the run is used.
+
+A second fault, in bypass-coded bits, can still hide in those latents. Hence these frames are reported apart from intact
+and from repeated ones (`Decoder.salvaged`). The fields before the latents are used only if the frames they name are
+missing. Timestamps come from the neighbouring clips.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.codec import fill
 from dfccodec.container import chunks, pack
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy import context_tables
@@ -26,13 +33,15 @@ from dfccodec.entropy.inter.coding import InterPredictor
 from dfccodec.entropy.inter.coding import first_counts as inter_counts
 from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.entropy.rans import RansDecoder, check_declared_size
-from dfccodec.errors import DamagedError
+from dfccodec.errors import DamagedError, UnsupportedError
 
 _CONSTANT_RUN = re.compile(rb"(.)\1{15,}", re.DOTALL)
+"""A run of at least 16 identical bytes, as an unreadable disk sector leaves."""
 
 
 def decode_partial_clips(data: bytes, header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Clips in a damaged stretch, with the integers (K', tiles, rows, columns, C) of their first K' ≥ 1 kept frames."""
+    """Yield the clips in damaged bytes, each with the integers (K', tiles, rows, columns, C) of its first K' ≥ 1 kept
+    frames."""
     place = 0
     while data[place : place + 4] == chunks.CLIP and len(data) - place >= chunks.FRAME_BYTES:
         (length,) = struct.unpack_from("<I", data, place + 4)
@@ -53,57 +62,69 @@ def salvaged_frames(
     header: Header,
     reconstruct: Callable[[Clip, np.ndarray], np.ndarray],
     first: int,
-    until: int,
+    end: int,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The frames from `first` to `until` that can be had of damaged stretches.
+    """Yield the frames `first` to `end` (exclusive) that can be decoded from damaged bytes; they are probably right.
 
     Args:
-        stretches: bytes of each, in file order.
-        header: of the file.
-        reconstruct: a clip and its integers -> its frames (T, H, W, 3) uint8.
-        first, until: numbers of frames; clips that are not inside are not believed.
+        stretches: damaged bytes, one item per damaged place, in file order.
+        header: header of the file.
+        reconstruct: decodes a clip and its integers to frames (T, H, W, 3) uint8.
+        first, end: frame numbers; clips outside this range are ignored.
 
     Yields:
-        number and picture (H, W, 3) of each, in order.
+        frame number and picture (H, W, 3) uint8, in display order.
     """
     for data in stretches:
         for clip, values in decode_partial_clips(data, header):
-            if clip.first_frame < first or clip.first_frame + clip.frames > until:
+            if clip.first_frame < first or clip.first_frame + clip.frames > end:
                 continue
             index = np.flatnonzero(clip.kept)[: len(values)]
             kept = np.zeros_like(clip.kept)
             kept[index] = True
             alone = dataclasses.replace(clip, kept=kept, fill=Fill.HOLD, fill_payload=b"")
-            shown = reconstruct(alone, values)
+            frames = reconstruct(alone, values)
             for frame in index.tolist():
-                yield clip.first_frame + frame, shown[frame]
+                yield clip.first_frame + frame, frames[frame]
             first = clip.first_frame + clip.frames
 
 
 def _integers(clip: Clip, header: Header) -> np.ndarray | None:
-    """The integers of kept frames that can be relied on; None for none."""
+    """The integers of the kept frames that are probably right; None if there are none."""
     kept = int(clip.kept.sum())
     try:
-        return decode_clip_integers(clip, header)
+        values = decode_clip_integers(clip, header)
+        return values if _fill_is_damaged(clip, header) else None
     except DamagedError:
-        hole = max((match.end() for match in _CONSTANT_RUN.finditer(clip.latents)), default=None)
-    if hole is None or not kept:
+        run_end = max((match.end() for match in _CONSTANT_RUN.finditer(clip.latents)), default=None)
+    if run_end is None or not kept:
         return None
     check_declared_size(clip.latents, kept, header.grid, header.channels)
     shape = *header.grid, header.channels
-    reader, forecast = _reader(clip, header)
-    watch = _DamageGuard(reader, -(-hole // 4))
+    reader, predictor = _decoder(clip, header)
+    guard = _DamageGuard(reader, -(-run_end // 4))
     try:
-        code_latents((kept, *shape), reader, observer=watch, predictor=forecast)
+        code_latents((kept, *shape), reader, observer=guard, predictor=predictor)
     except _ReachedDamage:
-        if not watch.whole:
+        if not guard.complete:
             return None
-        reader, forecast = _reader(clip, header)
-        return code_latents((watch.whole, *shape), reader, predictor=forecast)
-    return None  # the words never came to the hole, and yet ended wrong: they are damaged before it as well
+        reader, predictor = _decoder(clip, header)
+        return code_latents((guard.complete, *shape), reader, predictor=predictor)
+    return None  # the decoder did not reach the run and yet ended in a wrong state: there is damage before it too
 
 
-def _reader(clip: Clip, header: Header) -> tuple[RansDecoder, InterPredictor | None]:
+def _fill_is_damaged(clip: Clip, header: Header) -> bool:
+    """Whether the fill policy or its payload is the damaged part of the clip."""
+    if _CONSTANT_RUN.search(clip.fill_payload):
+        return True
+    try:
+        fill.policy(clip.fill).check(clip, header)
+    except (DamagedError, UnsupportedError):
+        return True
+    return False
+
+
+def _decoder(clip: Clip, header: Header) -> tuple[RansDecoder, InterPredictor | None]:
     if clip.coding == Coding.RANGE:
         return RansDecoder(clip.latents, context_tables.initial_counts(), "latents"), None
     reader = RansDecoder(clip.latents, inter_counts(), "latents")
@@ -111,15 +132,23 @@ def _reader(clip: Clip, header: Header) -> tuple[RansDecoder, InterPredictor | N
 
 
 class _ReachedDamage(Exception):
-    """The words have come to the hole."""
+    """The decoder has reached the run of identical bytes."""
 
 
 class _DamageGuard:
-    """Asked before each pass: how many kept frames are whole, while all words come from behind the hole."""
+    """Observes the coding passes and counts the kept frames that are complete before the decoder reaches the run.
+
+    Args:
+        reader: the rANS decoder, which reads from the last word backwards.
+        floor: number of the first word after the run.
+
+    Attributes:
+        complete: number of complete kept frames.
+    """
 
     def __init__(self, reader: RansDecoder, floor: int) -> None:
         self._reader, self._floor = reader, floor
-        self.whole = 0
+        self.complete = 0
 
     def observe(
         self, k: int, cells: slice, channels: slice, prediction: Ints, sign: Ints,
@@ -127,4 +156,4 @@ class _DamageGuard:
     ) -> None:  # fmt: skip
         if self._reader.coder.num_words() - 2 < self._floor:  # two words are the state
             raise _ReachedDamage
-        self.whole = k
+        self.complete = k

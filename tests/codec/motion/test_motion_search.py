@@ -48,5 +48,5 @@ def decided(search: MotionSearch, decoded: np.ndarray) -> MotionField:
     """What is found for a clip of which the model makes `decoded` (T, H, W, 3)."""
     with search:
         for number, frame in enumerate(decoded):
-            search.show(number, frame)
+            search.add_frame(number, frame)
         return search.decisions()
