@@ -1,13 +1,13 @@
-"""Every error dfc raises on purpose.
+"""All errors that dfc raises on purpose.
 
-One tree below :class:`DfcError`. Each class carries the exit code of the command line, and each message is one
-line that names the thing, the value and the fix. Anything else that escapes is a bug of ours.
+They derive from :class:`DfcError`. Each class has the exit code of the command line. Each message is one line that
+names the thing, the value and the fix. Any other exception is a bug.
 """
 
 from __future__ import annotations
 
-OUT_OF_MEMORY = "out of memory: make the picture smaller with --size, or give dfc more of it"
-"""What people are told of a `MemoryError`."""
+OUT_OF_MEMORY = "out of memory: make the picture smaller with --size, or give dfc more memory"
+"""Message for a `MemoryError`."""
 
 
 class DfcError(Exception):
@@ -17,13 +17,13 @@ class DfcError(Exception):
 
 
 class UsageError(DfcError, ValueError):
-    """An argument or option is wrong; exit code 2."""
+    """An argument or option is invalid; exit code 2."""
 
     exit_code = 2
 
 
 class InputError(DfcError):
-    """The input cannot be opened, read or understood; exit code 3."""
+    """The input cannot be opened, read or decoded; exit code 3."""
 
     exit_code = 3
 
@@ -37,11 +37,11 @@ class UnsupportedError(InputError):
 
 
 class DamagedError(DfcError):
-    """The file breaks the format: truncated, flipped bits or impossible values; exit code 4.
+    """The file violates the format: truncated, flipped bits or invalid values; exit code 4.
 
     Args:
-        message: what is wrong, in one line.
-        offset: byte offset in the file of the chunk or field at fault, where known.
+        message: the fault in one line.
+        offset: byte offset of the faulty chunk or field, if known.
     """
 
     exit_code = 4
@@ -52,16 +52,16 @@ class DamagedError(DfcError):
 
 
 class LimitError(DamagedError):
-    """A declared size or count is beyond a limit of `dfccodec.limits`; nothing was allocated for it; exit code 4."""
+    """A declared size or count exceeds a limit of `dfccodec.limits`; nothing was allocated; exit code 4."""
 
 
 class ModelError(DfcError):
-    """A model is missing, does not load, or is not the one the file was made with; exit code 5."""
+    """A model is missing, does not load, or differs from the model of the file; exit code 5."""
 
     exit_code = 5
 
 
 class OutputExistsError(DfcError):
-    """The output is there already and `-y` was not given; exit code 6."""
+    """The output exists and `-y` was not given; exit code 6."""
 
     exit_code = 6

@@ -133,10 +133,10 @@ def check_output(
         raise UsageError(f"output {output} is a folder: name a file")
     if not any_name:
         check_kind(output, kind)
-    from dfccodec.runtime.atomic_output import pictures_of, resolve_target
+    from dfccodec.runtime.atomic_output import existing_images, resolve_target
 
     resolve_target(path)
-    if not overwrite and (there := pictures_of(path)):
+    if not overwrite and (there := existing_images(path)):
         what = (
             f"output {output} exists" if there == [path] else f"output {output} has {there[0].name} and others already"
         )

@@ -162,14 +162,14 @@ def _decode(
     """Decode one file."""
     from dfccodec.media.output.conversion import OutputConversion
     from dfccodec.media.output.sink import TrackFilter, VideoSink
-    from dfccodec.runtime.atomic_output import replacing_path, replacing_pictures
+    from dfccodec.runtime.atomic_output import replacing_images, replacing_path
 
     with common.reading(source) as stream:
         from dfccodec.codec.decoder import Decoder
 
         decoder = Decoder(stream, load, conceal, span=span)
         shape = OutputConversion(decoder.preamble, frame_rate, size)
-        by_name = replacing_pictures if choice.container == "image2" else replacing_path
+        by_name = replacing_images if choice.container == "image2" else replacing_path
         how = (choice.container, choice.codec, decoder.tags, choice.audio_codec, choice.pix_fmt)
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(common.writing(output) if output == "-" else by_name(Path(output)))

@@ -38,8 +38,8 @@ QUALITY = "Rate and quality targets"
 
 
 EPILOG = (
-    "Forms of --budget: 8 (of 32), 25%, all, bernoulli:0.185 (random, with this share), threshold:0.5 (frames of this "
-    "importance or more), auto:1.5:2,4,8,16 (by content: weight of a higher rate, then the rates to choose from, in "
+    "Forms of --budget: 8 (of 32), 25%, all, bernoulli:0.185 (random, with this share), threshold:0.5 (frames "
+    "above this importance), auto:1.5:2,4,8,16 (by content: weight of a higher rate, then the rates to choose from, in "
     f"frames per kept frame). Presets: {presets.table()}. Options on the command line take precedence over a preset."
 )
 

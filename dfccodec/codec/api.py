@@ -1,4 +1,4 @@
-"""The library's front door: `encode` and `decode` on paths, file objects and arrays."""
+"""Public `encode`, `decode` and `load_model`, on paths, bytes, streams and arrays."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.renamed import accept_old_names
 
 _FASTEST = 1_000_000
-"""Frames per second at the most."""
+"""Maximum frame rate in frames per second."""
 _NEAR = Fraction(1, 10_000)
-"""Share by which a rate given as a floating-point number may be off what was meant."""
+"""Maximum relative error of a frame rate given as a float; 29.97 means 30000/1001."""
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.ndarray]
 """A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
 
 
 def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> LoadedModel:
-    """Get a model ready to run.
+    """Load a model.
 
     Args:
         spec: `mini`, `dfc-170m`, a path, or `hf://owner/repo[@rev]/file`.
@@ -50,7 +50,7 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
         dtype: `auto`, `float32` or `bfloat16`: precision of convolutions and attention.
 
     Raises:
-        ModelError: it is not on this machine or does not load; the message has the command that gets it.
+        ModelError: the model is not on this machine or does not load; the message names the command that gets it.
     """
     where = pick_device(device)
     model, info = registry.load(spec, device=where)
@@ -59,10 +59,10 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
 
 
 def named_model(model: str | Path | LoadedModel | None) -> str | LoadedModel | None:
-    """A model as it was given, a path as its text.
+    """Check the type of a `model` argument, and turn a path into text.
 
     Raises:
-        UsageError: it is of another type.
+        UsageError: it has another type.
     """
     if isinstance(model, Path):
         return str(model)
@@ -74,10 +74,15 @@ def named_model(model: str | Path | LoadedModel | None) -> str | LoadedModel | N
 def model_for(
     preamble: Preamble, spec: str | Path | LoadedModel | None, device: str = "auto", dtype: str = "auto"
 ) -> LoadedModel:
-    """The model a file needs; `spec` is it, or says where it is when its name alone does not.
+    """Load the model that a file needs.
+
+    Args:
+        preamble: of the file.
+        spec: the model, or its location if its name is not enough; None to look up the name.
+        device, dtype: see :func:`load_model`.
 
     Raises:
-        ModelError: it is missing, or it is another model than the file was made with.
+        ModelError: the model is missing, or the file was made with another one.
     """
     wanted = preamble.model
     spec = named_model(spec)
@@ -85,10 +90,10 @@ def model_for(
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
     if spec is None and registry.entry_named(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
-        # The name comes out of an untrusted file: it may be looked up, never opened as a path.
+        # The name comes from an untrusted file: look it up, never open it as a path.
         raise ModelError(
             f"the file needs model {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), "
-            "which dfc does not know by name; say where it is with --model FILE"
+            "which dfc does not know by name; give its location with --model FILE"
         )
     found = registry.load(spec or wanted.name, device=(where := pick_device(device)))
     registry.check_identity(wanted.name, wanted.fingerprint, found[1])
@@ -130,46 +135,48 @@ def encode(
     """Encode a video into a `.dfc` file.
 
     Args:
-        source: a path, bytes or a binary stream of any container PyAV reads, or an iterable of (H, W, 3) uint8 arrays;
-            what makes them as they are asked for may fill the same array anew every time. A stream that seeks is read
-            from its first byte.
-        out: a path (written beside and renamed when complete) or a binary stream (written front to back).
+        source: a path, bytes or a binary stream of any container that PyAV reads, or an iterable of (H, W, 3) uint8
+            arrays. An iterator may reuse one array for all frames. A seekable stream is read from its first byte.
+        out: a path (written to a temporary file, which is renamed when complete) or a binary stream (written front to
+            back).
         budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
-            `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.control.auto`).
-        qp: quantizer index, 0 (finest) … 63 (coarsest); 24 by default, not to be given with a target.
-        fill: what stands where a frame was dropped: `token`, `motion` (the default), `hold`, `lerp`.
+            `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.rate_control.temporal_rate`).
+        qp: quantizer index, 0 (finest) … 63 (coarsest); 24 by default; not allowed with a target.
+        fill: fill policy, how dropped frames are reconstructed: `token`, `motion` (the default), `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
-        seed: of Bernoulli budgets.
-        coding: of the integers: `inter` (the default with `mini`, the smallest), `range` (with other models) or `zstd`.
-        deadzone: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
+        seed: random seed of Bernoulli budgets.
+        coding: entropy coding of the latents: `inter` (smallest, the default with `mini`), `range` (the default with
+            other models) or `zstd`.
+        deadzone: dead zone, 0…0.5 quantizer steps: a latent within 0.5 + `deadzone` of its prediction takes the
+            predicted value.
         frame_selection: how the kept frames are chosen: `importance` (the model's, the default), `dp` (by what gaps
             between them cost), `greedy` (`dp`, then by really coding moves; a dozen times slower).
-        effort: how long to search for motion: `fast` or `normal` (the default).
+        effort: effort of the motion search: `fast` or `normal` (the default).
         refine: steps of latent refinement (`codec.refine`), by default 2 with `mini` and 0 with other models; more than
             8 hardly help.
         preset: `fast`, `balanced`, `best` or `archive`: synonyms of options (`codec.presets`); those given beside win.
-        target_size: bytes of the file, as a number or as `2MiB`, `300kB`; hit within 3 %.
-        bitrate: bits a second of video, as a number or as `300k`; hit within 3 %.
-        min_psnr: RGB-PSNR of the whole video in dB, reached from there to 0.2 dB above.
-        rd_lambda: λ, squared error (of samples in 0…1, added up) that one bit must save; each clip by itself.
-        strict: missing a target is an error, and nothing is written.
-        audio, subtitles: carry the source's tracks of that kind, packet by packet, untouched.
-        span: part of the source to encode, as `Span.parse("1:30", duration="10")`; not of arrays.
-        size: scale to this first: `480`, the short side, or `640x360`; not of arrays.
-        video: which of several video streams, from 0; None takes the first that is no cover picture.
+        target_size: size of the file in bytes, or as `2MiB`, `300kB`; met within 3 %.
+        bitrate: bits per second of video, or as `300k`; met within 3 %.
+        min_psnr: RGB-PSNR of the whole video in dB; exceeded by 0.2 dB at most.
+        rd_lambda: λ, the rate–distortion slope in squared error (sum over samples in 0…1) per bit, for each clip.
+        strict: treat a missed target as an error and write nothing.
+        audio, subtitles: copy the tracks of that kind without re-encoding.
+        span: range of the source to encode, as `Span.parse("1:30", duration="10")`; not for arrays.
+        size: scale the frames first: `480` (the short side) or `640x360`; not for arrays.
+        video: number of the video stream, from 0; None takes the first one that is no cover art.
         frame_rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
         progress: called with the number of frames done.
-        resume: go on with what an interrupted encode of the same source to the same path, with the same options, has
-            left beside it, to the same bytes; without it, and without anything left, begin at the first frame.
+        resume: resume an interrupted encode of the same source to the same path with the same options; the result has
+            the same bytes. If there is nothing to resume, begin at the first frame.
 
     Returns:
-        counts of frames, kept frames and clips, the size in bytes, and notes on what of the source is not in the file.
+        counts of frames, kept frames and clips, the size in bytes, and notes on what the file does not carry.
 
     Raises:
         InputError: the source cannot be read.
         ModelError: the model is missing.
-        UsageError: an option is wrong, or an array has another shape or type.
+        UsageError: an option is invalid, or an array has another shape or type.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
@@ -196,7 +203,7 @@ def encode(
 
 
 def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> None:
-    """Refuse what would fail late, or cost the source."""
+    """Reject arguments that would fail late or overwrite the source."""
     _check_span(span)
     if hasattr(source, "read"):
         require_binary(cast(BinaryIO, source))
@@ -205,7 +212,7 @@ def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> Non
         if out is source:
             raise UsageError("the output is the stream that is read: give another")
     if isinstance(out, str | Path) and isinstance(source, str | Path):
-        with contextlib.suppress(OSError):  # one of them is not there
+        with contextlib.suppress(OSError):  # one of them does not exist
             if Path(out).samefile(source):
                 raise UsageError(f"output {out} is the input: name another output")
     if isinstance(out, str | Path) and (wrong := misnamed(Path(out), coded=True)):
@@ -227,7 +234,7 @@ def repeatable(source: Source) -> bool:
 
 
 def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource | None:
-    """Sound and subtitles that go with a source's pictures, closed with the stack; arrays have none."""
+    """Audio and subtitle packets of a source, closed with the stack; None for arrays."""
     from dfccodec.media.input.source import VideoSource
 
     return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
@@ -240,7 +247,7 @@ def reopen_frames(
     size: str | None = None,
     video: int | None = None,
 ) -> Iterator[Picture]:
-    """The frames of a source anew."""
+    """Read the frames of a source again."""
     with contextlib.ExitStack() as stack:
         if hasattr(source, "read"):
             cast(BinaryIO, source).seek(0)
@@ -266,7 +273,7 @@ def _open_source(
     if not isinstance(source, Iterable):
         raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
     if size or video is not None or not span.whole:
-        raise UsageError("span, size and video are for files: cut and scale arrays before they are given")
+        raise UsageError("span, size and video are for files: cut and scale arrays beforehand")
     arrays = iter(cast(Iterable[np.ndarray], source))
     if not isinstance(source, list | tuple | np.ndarray):
         arrays = map(_copied, arrays)
@@ -286,7 +293,7 @@ def _pictures(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[Picture
 
 
 def _copied(frame: np.ndarray) -> np.ndarray:
-    """What makes frames as they are asked for may fill the same array again, as `cv2.VideoCapture.read` does."""
+    """Copy a frame: an iterator may reuse its array, as `cv2.VideoCapture.read` does."""
     return frame.copy() if isinstance(frame, np.ndarray) else frame
 
 
@@ -300,14 +307,14 @@ def _checked(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndar
 
 
 def checked_frame_rate(rate: Fraction | float) -> Fraction:
-    """Frames per second as a fraction that the format holds.
+    """Convert frames per second to a fraction that the format can store.
 
     Raises:
-        UsageError: it is no positive number.
+        UsageError: it is not a positive number in range.
     """
     try:
         exact = Fraction(rate)
-    except (TypeError, ValueError, ArithmeticError):  # no number, NaN, infinite
+    except (TypeError, ValueError, ArithmeticError):  # not a number, NaN, infinite
         exact = Fraction(0)
     if not 0 < exact <= _FASTEST or 1 / exact >= 2**31:
         raise UsageError(
@@ -332,16 +339,16 @@ def decode(
     tracks: PacketSink | None = None,
     span: Span = Span(),
 ) -> Decoder:
-    """Decode a `.dfc` file: an iterable of :class:`Picture`, all frames, kept and dropped.
+    """Decode a `.dfc` file: an iterator over all frames, kept and dropped, as :class:`Picture`.
 
     Args:
         source: a path, bytes, or a binary stream that need not seek.
-        model: where the file's model is, when its name alone does not say; or what :func:`load_model` returned, which
-            many files can share, with device and dtype of its own.
-        conceal: go on after damage; see :class:`Decoder`.
+        model: location of the file's model if its name is not enough; or the result of :func:`load_model`, which many
+            files can share and which has its own device and dtype.
+        conceal: continue after damage; see :class:`Decoder`.
         device, dtype: see :func:`load_model`.
-        tracks: where packets of sound and subtitles go, such as a :class:`dfccodec.media.output.sink.VideoSink`.
-        span: the part wanted, as `Span.parse("#100", "#200")`; time then counts from its first frame.
+        tracks: receives audio and subtitle packets, such as a :class:`dfccodec.media.output.sink.VideoSink`.
+        span: range to decode, as `Span.parse("#100", "#200")`; timestamps then count from its first frame.
 
     Returns:
         a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
@@ -349,7 +356,7 @@ def decode(
     Raises:
         InputError: the source cannot be opened.
         DamagedError, ModelError: as :class:`Decoder`, also while iterating.
-        UsageError: while iterating, no frame is in the span.
+        UsageError: while iterating, if the range contains no frame.
     """
 
     _check_span(span)
@@ -363,7 +370,7 @@ def decode(
         return Decoder(stream, chosen, conceal, False, tracks, span)
     try:
         with with_source_name(source):
-            return Decoder(stream, chosen, conceal, True, tracks, span)  # which closes the file
+            return Decoder(stream, chosen, conceal, True, tracks, span)
     except BaseException:
         stream.close()
         raise

@@ -1,4 +1,4 @@
-"""The streaming encoder: pictures in, a `.dfc` file out, one clip at a time."""
+"""Streaming encoder: writes frames to a `.dfc` file, one clip at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
-from dfccodec.runtime.atomic_output import Named
+from dfccodec.runtime.atomic_output import NamedStream
 from dfccodec.runtime.prefetch import prefetch
 from dfccodec.runtime.resources import malloc_trim
 from dfccodec.version import __version__
@@ -35,10 +35,12 @@ from dfccodec.version import __version__
 CLIP_FRAMES = 32
 TILE_OVERLAP = 32
 CLIP_PIXELS = 1 << 27
-"""Pixels of a clip: an encode needs about 60 bytes for each (`benchmarks/speed/memory.py`), so 8 GB at most."""
-_SPOOL = 64 << 20  # bytes of a strict encode that wait in memory, not on disk, for their target to be met
+"""Maximum pixels of a clip. An encode needs about 60 bytes per pixel (`benchmarks/speed/memory.py`), so at most 8
+GB."""
+_SPOOL = 64 << 20
+"""Bytes of a strict encode that are held in memory, not on disk, until the target is met."""
 _LOST_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id")
-"""Tags that describe the source's container, not the work."""
+"""Tags that describe the source's container, not the content."""
 
 Progress = Callable[[int], None]
 """Called with the number of frames done so far."""
@@ -46,10 +48,15 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What an encode did: counts of frames, kept frames and clips, bytes written, and how a target was met.
+    """Result of an encode.
 
-    `refined` is the share of D + λR that latent refinement saved, of kept frames. `notes` are lines for people on what
-    of the source is not in the file: streams, bits, frames that did not decode, an end that is missing.
+    Args:
+        frames, kept, clips: numbers of frames, kept frames and clips.
+        size: bytes of the file.
+        outcome: outcome of a target, if one was given.
+        rd_cost_saved: share of the RD cost of the kept frames that latent refinement saved, 0…1.
+        notes: messages for users about parts of the source that are not in the file: streams, bit depth, undecodable
+            frames, a missing end.
     """
 
     frames: int = 0
@@ -75,21 +82,22 @@ def encode_pictures(
 
     Args:
         pictures: frames in order of display.
-        info: what the source says of itself.
-        out: a binary stream; written front to back, never sought. What `resume.opened` gives may hold clips already.
+        info: metadata of the source.
+        out: a binary stream; written front to back without seeking. A `PartialOutput` may already hold clips.
         loaded: the model.
         settings: budget, QP, fill policy, seed, target.
-        progress: told the number of frames done.
-        reopen: gives the same frames anew, where that is possible: settings that look at a whole video need two looks.
-        tracks: sound and subtitles, written before the clip they begin to play with.
+        progress: called with the number of frames done.
+        reopen: reads the same frames again; None if that is impossible. Targets and budget `auto` need it for two
+            passes.
+        tracks: audio and subtitles, written before the clip in which they begin to play.
 
     Raises:
-        UsageError: the video has no frame, or a target cannot be aimed at in a pipe.
+        UsageError: the video has no frame, or the target is impossible in a pipe.
         DfcError: a strict target was missed.
     """
     header = make_header(info, loaded)
     coder = ClipCoder(header, loaded, settings)
-    # The source is read in a thread of its own: the network never waits for a frame.
+    # A thread reads the source ahead, so that the network never waits for a frame.
     with contextlib.closing(prefetch(_batches(pictures, header.clip_frames, tracks))) as batches:
         report = _encoded(batches, info, out, coder, progress, reopen, tracks)
     return dataclasses.replace(report, notes=(*getattr(pictures, "notes", ()), *_lost_tags(info)))
@@ -105,21 +113,23 @@ def _encoded(
     tracks: PacketSource | None,
 ) -> EncodeReport:
     header, settings = coder.header, coder.settings
-    anew = None if reopen is None else (lambda: _batches(reopen(), header.clip_frames))
+    second = None if reopen is None else (lambda: _batches(reopen(), header.clip_frames))
     if settings.target is None and settings.budget.kind == "auto":
         auto = TemporalRateSelector(coder, settings.budget, progress or (lambda done: None))
-        clips = auto.clips(batches, anew)
+        clips = auto.clips(batches, second)
         return _written(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
         return _written(_clips(iter(batches), coder, out), info, out, coder, tracks, progress)
     overhead = _overhead(info, coder, tracks)
-    plan = RateController(coder, settings.target, settings.fixed_budget, overhead, progress or (lambda done: None))
-    clips = plan.clips(batches, anew)
+    controller = RateController(
+        coder, settings.target, settings.fixed_budget, overhead, progress or (lambda done: None)
+    )
+    clips = controller.clips(batches, second)
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
-        place = f"{tempfile.gettempdir()} (TMPDIR names another folder for what waits)"
-        spool = cast(BinaryIO, Named(cast(BinaryIO, stream), place)) if settings.target.strict else out
+        place = f"{tempfile.gettempdir()} (TMPDIR names another folder for temporary files)"
+        spool = cast(BinaryIO, NamedStream(cast(BinaryIO, stream), place)) if settings.target.strict else out
         report = _written(_with_integers(clips, header), info, spool, coder, tracks, None)
-        outcome = plan.outcome()
+        outcome = controller.outcome()
         if settings.target.strict:
             outcome.require()
             stream.seek(0)
@@ -128,7 +138,7 @@ def _encoded(
 
 
 def _clips(batches: Iterator[list[Picture]], coder: ClipCoder, out: BinaryIO) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Every clip by the settings alone; those that `out` has from an interrupted run as they are there."""
+    """Encode every clip by the settings; clips that `out` holds from an interrupted run are reused."""
     first = 0
     coder.set_base_steps(resume.read_base_steps(out))
     for clip, values in resume.finished_clips(out, batches):
@@ -152,7 +162,7 @@ def _written(
     tracks: PacketSource | None,
     progress: Progress | None,
 ) -> EncodeReport:
-    """Write clips as they come; the file begins with the first, when the steps are known."""
+    """Write clips as they arrive. The file begins with the first clip, when the base steps are known."""
     writer: Writer | None = None
     report = EncodeReport()
     for clip, values in clips:
@@ -174,14 +184,14 @@ def _written(
 
 
 def _end(clip: Clip, info: SourceInfo) -> Fraction:
-    """Second at which a clip ends."""
+    """End of a clip in seconds."""
     return (clip.timestamps[-1] + clip.durations[-1]) * info.time_base
 
 
 def _writer(
     out: BinaryIO, info: SourceInfo, coder: ClipCoder, steps: np.ndarray, tracks: PacketSource | None
 ) -> Writer:
-    """A file with all that stands before its first packet or clip."""
+    """Begin a file: write everything before the first packet or clip."""
     writer = Writer(out, coder.header, coder.loaded.identity, steps, _tool(info, coder.settings), _tags(info))
     for stream in tracks.streams if tracks else ():
         writer.stream(stream)
@@ -189,9 +199,10 @@ def _writer(
 
 
 def _overhead(info: SourceInfo, coder: ClipCoder, tracks: PacketSource | None) -> int:
-    """Bytes of the file beside its clips and their entries in the index: of packets what can be known beforehand."""
+    """Bytes of the file outside its clips and their index entries; packets count as far as they are known
+    beforehand."""
     steps = coder.loaded.model.steps
-    if steps is None:  # measured on the first clip: one for each channel, as these are
+    if steps is None:  # measured on the first clip; placeholders of the same size
         steps = np.arange(1, coder.header.channels + 1, dtype=np.float32)
     writer = _writer(io.BytesIO(), info, coder, steps, tracks)
     writer.finish()
@@ -199,7 +210,7 @@ def _overhead(info: SourceInfo, coder: ClipCoder, tracks: PacketSource | None) -
 
 
 def make_header(info: SourceInfo, loaded: LoadedModel, clip_frames: int = CLIP_FRAMES) -> Header:
-    """Geometry and time of the file for a source and a model, with clips of `clip_frames` where both allow it."""
+    """Header of a file for a source and a model, with clips of `clip_frames` frames if both allow it."""
     model = loaded.model
     header = Header(
         info.width, info.height, _ratio(info.rate), _ratio(info.time_base), model.patch, model.channels,
@@ -208,7 +219,7 @@ def make_header(info: SourceInfo, loaded: LoadedModel, clip_frames: int = CLIP_F
     )  # fmt: skip
     if model.tile and model.tile < 2 * TILE_OVERLAP:
         header = dataclasses.replace(header, overlap=model.tile // 4 // model.patch * model.patch)
-    # Very large pictures take shorter clips, so that a clip fits into memory and the format's limits.
+    # Very large pictures get shorter clips, so that a clip fits into memory and the limits of the format.
     fits = min(MAX_CLIP_VALUES // header.frame_values, CLIP_PIXELS // (header.width * header.height))
     return dataclasses.replace(header, clip_frames=max(1, min(header.clip_frames, fits)))
 
@@ -226,23 +237,23 @@ def _tool(info: SourceInfo, settings: Settings) -> list[tuple[str, str]]:
 
 def _tags(info: SourceInfo) -> list[tuple[str, str]]:
     """The tags that go into the file."""
-    return [pair for pair in _work(info) if len(pair[1].encode()) <= MAX_TEXT][:MAX_PAIRS]
+    return [pair for pair in _content_tags(info) if len(pair[1].encode()) <= MAX_TEXT][:MAX_PAIRS]
 
 
-def _work(info: SourceInfo) -> list[tuple[str, str]]:
-    """Tags that describe the work, not the source's container."""
+def _content_tags(info: SourceInfo) -> list[tuple[str, str]]:
+    """Tags that describe the content, not the source's container."""
     return [(key, value) for key, value in info.tags if key.lower() not in _LOST_TAGS]
 
 
 def _lost_tags(info: SourceInfo) -> list[str]:
-    """A note on tags that do not go into the file, if there are any."""
-    lost = len(_work(info)) - len(_tags(info))
+    """A note about discarded tags, if there are any."""
+    lost = len(_content_tags(info)) - len(_tags(info))
     limits = f"at most {MAX_PAIRS} of {MAX_TEXT} bytes each are carried"
     return [f"{lost} of the source's tags {'are' if lost > 1 else 'is'} left out: {limits}"] if lost else []
 
 
 def _batches(pictures: Iterable[Picture], count: int, tracks: PacketSource | None = None) -> Iterator[list[Picture]]:
-    """The frames of one clip after the other; sound is told where one ends."""
+    """Group frames into clips; the tracks are notified where a clip ends."""
     batch: list[Picture] = []
     for picture in pictures:
         batch.append(picture)

@@ -1,4 +1,4 @@
-"""Latents that no encoder made, such as a generator's, as a `.dfc` file."""
+"""Write latents from another source, such as a generator, as a `.dfc` file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dfccodec.runtime.renamed import accept_old_names
 from dfccodec.version import __version__
 
 Latents = Iterable[tuple[np.ndarray | Tensor, np.ndarray | Tensor]]
-"""Clip by clip: latents of its kept frames, and which frames those are."""
+"""One pair per clip: latents of the kept frames, and a mask of the kept frames."""
 
 
 @accept_old_names(rate="frame_rate")
@@ -43,19 +43,19 @@ def write_latents(
     device: str = "auto",
     dtype: str = "auto",
 ) -> EncodeReport:
-    """Write latents as a file that `dfc decode` turns into video.
+    """Write latents as a `.dfc` file.
 
-    Kept frames have importance 255 and dropped ones 0, so that the file trims to them.
+    Kept frames get importance 255 and dropped frames 0, so that `trim` prefers them.
 
     Args:
         out: a path (written beside and renamed when complete) or a binary stream.
-        clips: of each clip latents (K, N, C) or (K, tiles, rows, columns, C), numbers in the model's units as
-            `ClipView.dequantized` gives them, and kept frames (T,) bool of which K are True; T is 1 to 32. Arrays, or
-            tensors of any device.
+        clips: for each clip the latents (K, N, C) or (K, tiles, rows, columns, C) in the model's units, as
+            `ClipView.dequantized` gives them, and a mask (T,) bool with K True; T is 1 to 32. Arrays, or tensors on any
+            device.
         size: (width, height) of the picture in pixels; N is its number of patches.
-        model: whose latents these are.
-        qp: quantizer index, 0 … 63; at 0 hardly anything is lost.
-        fill: what stands where a frame was dropped: `token`, `hold` or `lerp`.
+        model: model of the latents.
+        qp: quantizer index, 0 … 63; at 0 the loss is negligible.
+        fill: fill policy: `token`, `hold` or `lerp`.
         frame_rate: frames per second.
         device, dtype: see :func:`load_model`.
 
@@ -63,12 +63,13 @@ def write_latents(
         counts of frames, kept frames and clips, and the size in bytes.
 
     Raises:
-        UsageError: no clip; latents of another shape or not finite; a size, QP or fill policy that cannot be.
+        UsageError: there is no clip, the latents have another shape or are not finite, or size, QP or fill policy is
+            invalid.
         ModelError: the model is missing.
     """
     policy = fills.parse(fill)
     if policy == Fill.MOTION:
-        raise UsageError("fill motion is made from the frames themselves: with latents alone give token, hold or lerp")
+        raise UsageError("fill motion needs the frames themselves: give token, hold or lerp")
     found = named_model(model) or "mini"
     loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
     width, height = _checked_size(size)
@@ -81,18 +82,18 @@ def write_latents(
 def write_clips(
     stream: BinaryIO, clips: Latents, header: Header, loaded: LoadedModel, settings: Settings, tool: str
 ) -> EncodeReport:
-    """The same for a header at hand.
+    """As :func:`write_latents`, with a given header.
 
     Args:
         stream: to write to.
         clips: see :func:`write_latents`.
-        header: of the file.
+        header: header of the file.
         loaded: the model.
         settings: QP and fill policy.
-        tool: how the file came about.
+        tool: name of the writing function, for the tool chunk.
 
     Raises:
-        UsageError: as of :func:`write_latents`.
+        UsageError: as :func:`write_latents`.
     """
     writer: Writer | None = None
     frames = total = count = 0
@@ -122,7 +123,7 @@ def write_clips(
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     good = isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(s, int | np.integer) for s in size)
     if not good or not 1 <= min(size) <= max(size) <= MAX_SIDE:
-        raise UsageError(f"size {size!r} is none: give (width, height) in pixels, each 1 to {MAX_SIDE}")
+        raise UsageError(f"size {size!r} is invalid: give (width, height) in pixels, each 1 to {MAX_SIDE}")
     return int(size[0]), int(size[1])
 
 
@@ -144,7 +145,7 @@ def _checked(pair: object, header: Header, what: str) -> tuple[np.ndarray, np.nd
             f"{what}: latents are {latents.shape}; for {shape[0]} kept frames of {header.width}×{header.height} "
             f"give {flat} or {shape}"
         )
-    with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected
         latents = latents.astype(np.float32)
     if not np.isfinite(latents).all():
         raise UsageError(f"{what}: latents hold numbers that are not finite")
@@ -152,7 +153,7 @@ def _checked(pair: object, header: Header, what: str) -> tuple[np.ndarray, np.nd
 
 
 def _array(part: object, what: str) -> np.ndarray:
-    """An array of anything that holds numbers; a tensor may have a gradient, lie on a GPU or be bfloat16."""
+    """Convert numbers to an array. Tensors may have a gradient, be on a GPU or be bfloat16."""
     if isinstance(part, Tensor):
         part = part.detach().cpu()
         part = part.float() if part.is_floating_point() else part

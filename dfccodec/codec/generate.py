@@ -1,4 +1,4 @@
-"""Generation: noise -> Euler steps -> latents and gaps -> positions, which is what a `.dfc` file holds."""
+"""Generate a clip: noise, Euler steps, latents and gaps, positions of the kept frames, `.dfc` file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dfccodec.media.picture import SourceInfo
 from dfccodec.models.dit import VideoDiT, positions_from_gaps
 
 RATE = Fraction(30)
-"""Frames per second of a generated clip; the published generator is trained on footage of about that rate."""
+"""Frame rate of a generated clip in frames per second; the published generator is trained on about this rate."""
 
 
 def generate(
@@ -32,19 +32,19 @@ def generate(
 ) -> EncodeReport:
     """Sample one clip and write it as a `.dfc` file.
 
-    Kept frames are where the generator puts them; importance is 255 for kept and 0 for dropped frames.
+    The generator chooses the positions of the kept frames. Importance is 255 for kept and 0 for dropped frames.
 
     Args:
         dit: the generator.
-        loaded: the codec model whose latents it makes; gives grid and fill token.
+        loaded: the codec model of the latents; has the grid and the fill token.
         out: a binary stream.
-        latent_frames: kept frames K, 1 … the generator's limit.
+        latent_frames: number of kept frames K, 1 … the generator's limit.
         steps: Euler steps from noise to latents.
-        seed: of the noise, drawn on the CPU so that every device starts from the same.
-        qp: quantizer index of the stored latents.
+        seed: random seed of the noise, which is drawn on the CPU so that every device starts from the same.
+        qp: quantizer index of the latents.
 
     Raises:
-        ModelError: generator and codec model do not belong together, or the clip they make is too long.
+        ModelError: generator and codec model do not match, or the clip is too long.
     """
     config = dit.config
     tokens = (loaded.model.tile // loaded.model.patch) ** 2
@@ -62,7 +62,7 @@ def generate(
     frames = int(totals[0])
     if frames > loaded.model.max_frames:
         raise ModelError(
-            f"the clip sampled has {frames} frames, the model takes {loaded.model.max_frames}: use another seed"
+            f"the generated clip has {frames} frames, the model takes {loaded.model.max_frames}: use another seed"
         )
     kept = np.zeros(frames, bool)
     kept[positions[0].cpu().numpy()] = True

@@ -1,4 +1,4 @@
-"""A model ready to run: the network, its identity, its device and precision."""
+"""A loaded model: network, identity, device and precision."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class LoadedModel:
 
     Args:
         model: the network, in evaluation mode on `device`.
-        identity: name, fingerprint and configuration, as they stand in a file.
-        device: where it runs.
-        dtype: precision of its convolutions and attention; latents and pixels stay float32.
+        identity: name, fingerprint and configuration, as stored in a file.
+        device: device of the network.
+        dtype: precision of convolutions and attention; latents and pixels are float32.
     """
 
     model: LatentModel
@@ -35,15 +35,15 @@ class LoadedModel:
         survive_forks()
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
-        """The context in which convolutions and attention run in `dtype`."""
+        """Context in which convolutions and attention run in `dtype`."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
     def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """One tile (T, h, w, 3) uint8 -> latents (T, N, C) float32 and importance (T,) float32.
+        """Encode one tile (T, h, w, 3) uint8 to latents (T, N, C) float32 and importance (T,) float32.
 
-        Where `keep` is given, just so many latents are good, those of the most important frames.
+        If `keep` is given, only the latents of the `keep` most important frames are valid.
         """
         video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
         with torch.inference_mode(), self.precision():
@@ -52,7 +52,10 @@ class LoadedModel:
         return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
 
     def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
-        """Slots (T, N, C) float32, known (T,) bool -> tile (T, height, width, 3) float32, not clamped."""
+        """Decode slots (T, N, C) float32 to a tile (T, height, width, 3) float32, not clamped.
+
+        `known` (T,) bool tells which slots hold latents of kept frames.
+        """
         latents = torch.from_numpy(np.ascontiguousarray(slots))[None].to(self.device)
         mask = torch.from_numpy(known)[None].to(self.device)
         with torch.inference_mode(), self.precision():
@@ -63,17 +66,18 @@ class LoadedModel:
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
         on_frame: Callable[[int, np.ndarray], None],
     ) -> None:  # fmt: skip
-        """As :meth:`decode`, each frame (height, width, 3) shown with its number as it is made, known ones first."""
+        """As :meth:`decode`, frame by frame in decode order: `on_frame` gets the number and the picture (height, width,
+        3)."""
         latents = torch.from_numpy(np.ascontiguousarray(slots)).to(self.device)
         mask = torch.from_numpy(known).to(self.device)
         first = True
 
-        def give(number: int, frame: torch.Tensor) -> None:
+        def emit(number: int, frame: torch.Tensor) -> None:
             nonlocal first
-            if first:  # what comes before the first picture is the widest stage, and over
+            if first:  # the stage before the first picture needs the most memory
                 malloc_trim()
                 first = False
             on_frame(number, frame.float().cpu().numpy())
 
         with torch.inference_mode(), self.precision():
-            self.model.decode_frames(latents, mask, height, width, qp, give)
+            self.model.decode_frames(latents, mask, height, width, qp, emit)

@@ -1,4 +1,4 @@
-"""Options of an encode, as the command line and the library take them, into settings: one place for both."""
+"""Convert the options of an encode, from the command line or the library, to settings."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def make_settings(
     effort: str | None = None,
     refine: int | str | None = None,
 ) -> Settings:
-    """Settings from what was given; None stands for what was not, and leaves it to the preset or the default.
+    """Make settings from options. None means not given: the preset or the default decides.
 
     Raises:
-        UsageError: a value is wrong, or two options contradict each other.
+        UsageError: a value is invalid, or two options contradict each other.
     """
     if preset is not None and not (isinstance(preset, str) and preset in PRESETS):
         raise UsageError(f"preset {preset!r} is unknown; give one of: {', '.join(PRESETS)}")
@@ -52,11 +52,11 @@ def make_settings(
         target_sets_budget=chosen is None,
         frame_selection=selection.parse(str(options["frame_selection"])),
         effort=Effort.parse(str(options["effort"])),
-        refine=_steps(options["refine"]) if "refine" in options else None,
+        refine=_iterations(options["refine"]) if "refine" in options else None,
     )
 
 
-def _steps(value: str | int) -> int:
+def _iterations(value: str | int) -> int:
     if isinstance(value, int) or (isinstance(value, str) and value.removeprefix("-").isdecimal()):
         return int(value)
-    raise UsageError(f"refine {value!r} is no number of steps: give a whole number, 0 or more")
+    raise UsageError(f"refine {value!r} is not a number of iterations: give a whole number, 0 or more")

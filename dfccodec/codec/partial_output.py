@@ -1,8 +1,8 @@
-"""What an encode has done so far, beside its target: kept when it is interrupted, found again, added to, renamed.
+"""The partial output of an encode: kept if the encode is interrupted, and resumed by the next run.
 
-For `out.dfc` these are `.out.dfc.part`, the file so far, and `.out.dfc.part.log`: a line of JSON on the run that wrote
-it, then for each clip a digest of the frames it was coded from, written before the clip is. A part is one process's own
-while that process lives; the lock goes with it, so what a killed one leaves can be taken over at once.
+For `out.dfc` there are two files: `.out.dfc.part`, the output so far, and `.out.dfc.part.log`, one line of JSON about
+the run, then one digest per clip of the frames it was coded from, written before the clip. A process locks its partial
+output while it lives, so the next run can take over the files of a killed process at once.
 """
 
 from __future__ import annotations
@@ -27,30 +27,29 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_
 
 
 class BusyError(DfcError):
-    """Another process writes this part, or it is another user's."""
+    """Another process is writing this partial output, or it belongs to another user."""
 
 
 class PartialOutput:
-    """A file that is being written; a binary stream to a `Writer`, which gives it chunk by chunk.
+    """A file that is being written: a binary stream for a `Writer`, which writes chunk by chunk.
 
-    Where it goes on with what an interrupted run has left, bytes written must equal those that are there up to the end
-    of the last whole clip, and replace what is behind that. Of an old part nothing is touched until this run has frames
-    to code that are not in it.
+    When an interrupted run is resumed, the bytes written must equal the existing ones up to the end of the last
+    complete clip, and replace everything after it. The existing files stay unchanged until this run codes a new frame.
 
     Args:
-        target: where the finished file goes.
-        record: what the bytes of the file follow from besides the source, by name.
-        resume: go on with what is there; otherwise it is dropped.
+        target: path of the finished file.
+        record: everything besides the source that determines the bytes of the file, by name.
+        resume: resume the existing partial output; otherwise it is discarded.
 
     Attributes:
-        path: the file so far.
-        clips, frames: what is taken over from an interrupted run.
-        discarded_bytes: bytes of an interrupted run that this one does not go on with.
-        resumable: after an error, whether another run can go on with what there is.
+        path: the output so far.
+        clips, frames: numbers of clips and frames taken from the interrupted run.
+        discarded_bytes: bytes of an interrupted run that are not resumed.
+        resumable: after an error, whether another run can resume.
 
     Raises:
-        DfcError: the folder cannot be written, or the part is in use (`BusyError`).
-        UsageError: what is there was made with other options, or the target is no file.
+        DfcError: the folder cannot be written, or the partial output is in use (`BusyError`).
+        UsageError: the partial output was made with other options, or the target is not a file.
     """
 
     def __init__(self, target: Path, record: dict[str, str], resume: bool) -> None:
@@ -59,21 +58,21 @@ class PartialOutput:
         name = shortened(target.name, len("..part.log"))
         self.path = target.with_name(f".{name}.part")
         self._log_path = target.with_name(f".{name}.part.log")
-        self._stream = _own(self.path)
+        self._stream = _open_locked(self.path)
         self._log: BinaryIO | None = None
         self.clips = self.frames = self._end = self._place = 0
         self._digests: list[str] = []
         self.resumable = self._worth = False
         try:
             if resume:
-                self._look()
+                self._find_clips()
             self.discarded_bytes = 0 if self.clips else self._stream.seek(0, os.SEEK_END)
         except BaseException:
             self._stream.close()
             raise
 
-    def _look(self) -> None:
-        """Find the whole clips whose frames are known, in a part that was made as this one would be."""
+    def _find_clips(self) -> None:
+        """Find the complete clips that have a digest, in a partial output made with the same options."""
         ends, frames = [0], [0]
         try:
             self._stream.seek(0)
@@ -84,7 +83,7 @@ class PartialOutput:
                     ends.append(item.offset + item.size)
                     frames.append(frames[-1] + item.clip.frames)
         except DfcError:
-            pass  # cut short before its first clip: nothing to go on with
+            pass  # it ends before its first clip: nothing to resume
         if len(ends) == 1:
             return
         lines = self._log_path.read_bytes().split(b"\n")[:-1] if self._log_path.exists() else []
@@ -95,41 +94,42 @@ class PartialOutput:
         self._worth = self.clips > 0
 
     def _compare(self, line: bytes) -> None:
-        """Refuse a part that another run than this one would have made."""
+        """Reject a partial output made with other options."""
         try:
             old = json.loads(line)
             if not isinstance(old, dict):
                 raise ValueError
         except ValueError:
-            raise self.refusal(f"{self._log_path.name}, which says how it was made, cannot be read") from None
+            raise self.refusal(f"{self._log_path.name}, the record of its options, cannot be read") from None
         for name, value in self._record.items():
             if old.get(name) != value:
                 raise self.refusal(f"{name} was {str(old.get(name))[:300]!r}, is {value!r}")
 
     def refusal(self, why: str) -> UsageError:
-        """The error of a run that cannot go on with this part."""
+        """The error of a run that cannot resume this partial output."""
         return UsageError(
-            f"cannot resume {self.path}: {why}; give the same source and options, or leave out --resume to begin anew"
+            f"cannot resume {self.path}: {why}; give the same source and options, or leave out --resume to start from "
+            "the beginning"
         )
 
     def digest(self, clip: int) -> str:
-        """Digest of the frames that a clip taken over was coded from."""
+        """Digest of the frames from which an existing clip was coded."""
         return self._digests[clip]
 
     def reader(self) -> BinaryIO:
-        """Another stream over the file so far."""
+        """A second stream over the output so far."""
         return cast(BinaryIO, self.path.open("rb"))
 
     def record_digest(self, digest: str) -> None:
-        """Remember the digest of the frames of the next clip, before it is coded."""
+        """Record the digest of the frames of the next clip, before it is coded."""
         if self._log is None:
-            self._log = self._opened_log()
+            self._log = self._open_log()
         with naming(self._log_path):
             self._log.write(digest.encode() + b"\n")
             self._log.flush()
 
-    def _opened_log(self) -> BinaryIO:
-        """The log, cut behind the digests that are of use; an old part that is of no use goes first."""
+    def _open_log(self) -> BinaryIO:
+        """Open the log and truncate it after the digests in use. If no clip is resumed, discard the existing output."""
         log = cast(BinaryIO, os.fdopen(os.open(self._log_path, _FLAGS, 0o666), "r+b"))
         if self.clips:
             log.seek(len(log.readline()) + self.clips * (2 * DIGEST_BYTES + 1))
@@ -140,45 +140,51 @@ class PartialOutput:
         return log
 
     def write(self, data: bytes) -> int:
-        """Add a chunk, or compare it with the one that is there.
+        """Write a chunk, or compare it with the existing one.
 
         Raises:
-            UsageError: what is there is another.
+            UsageError: the existing chunk differs.
         """
         if self._place < self._end:
             self._stream.seek(self._place)
             if self._stream.read(len(data)) != data:
                 what = f"chunk {chunks.name(data[:4])}" if self._place else "the signature"
-                raise self.refusal(f"{what} at byte {self._place} would be another with this source")
+                raise self.refusal(f"{what} at byte {self._place} differs with this source")
         else:
             if self._place == self._end:
                 self._stream.seek(self._end)
                 self._stream.truncate()
             with naming(self._target):
                 self._stream.write(data)
-                self._stream.flush()  # what is complete outlives this process, however it ends
+                self._stream.flush()  # complete chunks survive the process, however it ends
             self._worth |= data[:4] == chunks.CLIP
         self._place += len(data)
         return len(data)
 
     def finish(self) -> None:
-        """Make it the target."""
+        """Rename it to the target."""
         with naming(self._target):
             os.fsync(self._stream.fileno())
         if sys.platform == "win32":
-            self._stream.close()  # no open file is renamed there; elsewhere the lock must outlast the renaming
+            self._stream.close()  # Windows cannot rename an open file; elsewhere the lock must outlast the renaming
         self.path.chmod(permissions(self._target))
         self.path.replace(self._target)
         self._close(keep=False)
 
     def abandon(self, error: BaseException) -> None:
-        """Let go after an error: what dfc refuses leaves nothing new, what came from outside leaves the clips."""
+        """Close after an error.
+
+        If dfc rejected the encode, delete what this run has written. After an external failure (interrupt, full disk,
+        unreadable input), keep the finished clips for `--resume`.
+        """
         refused = isinstance(error, DfcError) and not isinstance(error, InputError)
-        untouched = self._log is None and (self._end or self.discarded_bytes)  # an old part is as it was
+        untouched = self._log is None and (
+            self._end or self.discarded_bytes
+        )  # an earlier partial output, still unchanged
         self.resumable = self._worth and not refused
         if not (self.resumable or untouched):
             self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # what does not fit on a full disk fails once more; the first error counts
+        with contextlib.suppress(OSError):  # on a full disk closing fails again; report the first error
             self._close(keep=bool(self.resumable or untouched))
 
     def _close(self, keep: bool) -> None:
@@ -189,8 +195,8 @@ class PartialOutput:
         self._stream.close()
 
 
-def _own(path: Path) -> BinaryIO:
-    """Open a file, made where it is missing, and lock it."""
+def _open_locked(path: Path) -> BinaryIO:
+    """Open or create a file and lock it."""
     while True:
         try:
             handle = os.open(path, _FLAGS, 0o666)
@@ -203,11 +209,11 @@ def _own(path: Path) -> BinaryIO:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # whoever held it has just renamed or removed it: make another
+        os.close(handle)  # its owner has just renamed or removed it: create another
 
 
 def _lock(handle: int, path: Path) -> None:
-    """Lock an open file for this process, where the system and the file system have locks."""
+    """Lock an open file for this process, if the file system has locks."""
     if sys.platform == "win32":
         return
     import fcntl
@@ -219,4 +225,4 @@ def _lock(handle: int, path: Path) -> None:
     except BlockingIOError:
         raise BusyError(f"{path} is being written by another dfc: wait for it, or name another output") from None
     except OSError:
-        pass  # a network without locks: two encodes of one target at a time are the user's to avoid
+        pass  # a network file system without locks: the user has to avoid two encodes to one target

@@ -1,4 +1,4 @@
-"""Presets: names for sets of options, exact synonyms of them. Imports nothing: the command line shows them."""
+"""Speed presets: each is a set of options. Imports nothing, because `--help` shows them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ PRESETS: dict[str, dict[str, str]] = {
     "best": {"frame_selection": "importance", "effort": "normal", "refine": "4"},
     "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "8"},
 }
-"""Name -> option -> value, as on the command line. An option that is given beside a preset wins.
+"""Name -> option -> value, as on the command line. Options on the command line take precedence over a preset.
 
-`dp` stands in none: on four eval clips at 4 and 8 of 32 kept its choices cost within 2 % of those by importance, as
-often more as less, and about a second of search.
+No preset uses `dp`: on four eval clips at 4 and 8 of 32 kept frames its files were within 2 % of the size of those by
+importance, as often larger as smaller, and it takes about a second per clip.
 """
 
 DEFAULTS = {"frame_selection": "importance", "fill": "motion", "effort": "normal"}
-"""What holds where neither an option nor a preset says otherwise; how far to refine and how to code, the model says."""
+"""Defaults if neither an option nor a preset is given. The model decides on refinement and coding."""
 
 
 def options_of(preset: str) -> str:
-    """The long options a preset stands for."""
+    """The command-line options of a preset."""
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in PRESETS[preset].items())
 
 
 def table() -> str:
-    """All presets in one line."""
+    """All presets in one line of text."""
     return "; ".join(f"{name} is {options_of(name)}" for name in PRESETS)

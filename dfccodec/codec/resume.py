@@ -1,9 +1,9 @@
-"""Going on with an interrupted encode at its next clip, to the very bytes of one that was not interrupted.
+"""Resume an interrupted encode at its next clip. The result has the bytes of an uninterrupted encode.
 
-Clips are coded each alone, so the whole ones of a part can be taken as they are. The run that goes on does all that a
-run from the front does, but for those clips it takes records and integers from the part instead of asking the model;
-everything it writes up to the end of the last of them is compared with the part, byte by byte. Frames are compared by
-the digests that the interrupted run has noted (`codec.part`), packets of sound and tags by the bytes they make.
+Clips are coded independently, so the complete clips of a partial output can be reused. A resumed run does everything a
+new run does, but for these clips it takes records and integers from the partial output instead of running the model.
+Everything it writes up to the end of the last complete clip is compared with the partial output, byte by byte. Frames
+are compared by the digests in the log (`codec.partial_output`), audio packets and tags by the bytes they make.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from dfccodec.version import __version__
 
 @contextlib.contextmanager
 def open_output(target: Path, settings: Settings, loaded: LoadedModel, resume: bool = False) -> Iterator[BinaryIO]:
-    """Where an encode to a path writes: what is done is kept when it is interrupted, and becomes the target at last.
+    """Open the output of an encode to a path. An interrupted encode leaves a partial output that can be resumed.
 
-    Settings that try clips in many ways before one is final (targets, budget `auto`) would have to do most of that
-    again: they write as every other verb does, and leave nothing.
+    Encodes with a target or budget `auto` encode each clip several times before the result is final. They cannot be
+    resumed and leave nothing.
 
     Args:
-        target: the finished file.
-        settings, loaded: of the encode.
-        resume: go on with what an interrupted run has left, if anything.
+        target: path of the finished file.
+        settings, loaded: settings and model of the encode.
+        resume: resume an interrupted run, if there is one.
 
     Raises:
         DfcError: the folder cannot be written; with `resume`, another process is writing this target.
-        UsageError: `resume` with such settings, or what is there was made with other options.
+        UsageError: `resume` with settings that cannot be resumed, or the partial output was made with other options.
     """
     several = settings.target or f"--budget {settings.budget}"
     if settings.resumable:
@@ -65,18 +65,19 @@ def open_output(target: Path, settings: Settings, loaded: LoadedModel, resume: b
             return
     elif resume:
         raise UsageError(
-            f"--resume does not go with {several}, which tries clips in many ways before one is final: leave out one"
+            f"--resume does not go with {several}, which encodes each clip several times before one is final: leave "
+            "one of them out"
         )
     with replacing(target) as stream:
         yield stream
 
 
 def _record(settings: Settings, loaded: LoadedModel) -> dict[str, str]:
-    """What the integers of a clip follow from besides its frames."""
+    """Everything besides the frames that determines the integers of a clip."""
     seed = settings.seed if settings.budget.kind == "bernoulli" else 0
     return {
         "options": settings.describe(),
-        "settings": repr(dataclasses.replace(settings, seed=seed)),  # options round some of them
+        "settings": repr(dataclasses.replace(settings, seed=seed)),  # the options round some values
         "model": f"{loaded.identity.name} {loaded.identity.fingerprint.hex()}",
         "device": f"{loaded.device.type} in {loaded.dtype}",
         "dfc": __version__,
@@ -85,14 +86,14 @@ def _record(settings: Settings, loaded: LoadedModel) -> dict[str, str]:
 
 
 def finished_clips(out: BinaryIO, batches: Iterator[Sequence[Picture]]) -> Iterator[tuple[Clip, np.ndarray]]:
-    """The clips that `out` has already, with their integers; takes their frames from `batches`.
+    """Yield the clips that `out` already holds, with their integers; consumes their frames from `batches`.
 
     Args:
-        out: any stream; only a `PartialOutput` has something.
-        batches: the frames of the video, clip by clip, from the first on.
+        out: any stream; only a `PartialOutput` holds clips.
+        batches: the frames of the video, clip by clip, from the first one.
 
     Raises:
-        UsageError: the frames are not those that were coded.
+        UsageError: the frames differ from those that were coded.
     """
     if not isinstance(out, PartialOutput) or not out.clips:
         return
@@ -102,21 +103,23 @@ def finished_clips(out: BinaryIO, batches: Iterator[Sequence[Picture]]) -> Itera
         for number, clip in enumerate(itertools.islice(clips, out.clips)):
             if _digest(next(batches, ())) != out.digest(number):
                 last = clip.first_frame + clip.frames - 1
-                raise out.refusal(f"frames {clip.first_frame} to {last} of the source are not those that were coded")
+                raise out.refusal(
+                    f"frames {clip.first_frame} to {last} of the source differ from those that were coded"
+                )
             yield clip, decode_clip_integers(clip, reader.preamble.header)
 
 
 def record_digests(out: BinaryIO, batches: Iterable[list[Picture]]) -> Iterator[list[Picture]]:
-    """The same frames; `out`, if it is a `PartialOutput`, learns the digest of each clip's before it is coded."""
+    """Pass frames on; a `PartialOutput` records the digest of each clip before the clip is coded."""
     for batch in batches:
         if isinstance(out, PartialOutput):
             out.record_digest(_digest(batch))
         yield batch
-        del batch  # it would live on until the next one comes
+        del batch  # otherwise it stays in memory until the next one arrives
 
 
 def read_base_steps(out: BinaryIO) -> np.ndarray | None:
-    """(C,) float32 steps of the file that is gone on with, None where there is none."""
+    """Base steps (C,) float32 of the file that is resumed; None if nothing is resumed."""
     if not isinstance(out, PartialOutput) or not out.clips:
         return None
     with out.reader() as stream:
@@ -124,7 +127,7 @@ def read_base_steps(out: BinaryIO) -> np.ndarray | None:
 
 
 def _digest(pictures: Sequence[Picture]) -> str:
-    """Of the pixels and times of frames that follow one another."""
+    """Digest of the pixels and timestamps of consecutive frames."""
     found = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for picture in pictures:
         found.update(struct.pack("<qq", picture.pts, picture.duration))

@@ -1,4 +1,4 @@
-"""What an encode may choose."""
+"""Settings of an encode."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ DEFAULT_BUDGET = Budget("top", 8)
 DEFAULT_QP = 24
 
 MAX_REFINE = 10_000
-"""Steps: far beyond where anything changes, so that a slip of the finger does not take days."""
+"""Maximum iterations of latent refinement: far more than useful, so that a typing error does not take days."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an encode may choose.
+    """Settings of an encode.
 
     Args:
-        budget: which frames to keep.
+        budget: rule that chooses the kept frames.
         qp: quantizer index, 0 (finest) … 63.
         fill: fill policy of dropped frames.
-        seed: of Bernoulli budgets.
-        coding: how integers become bytes: `INTER` expects what has moved, `RANGE` is larger and faster, `ZSTD` needs
-            nothing but zstd to read. None for `INTER` with a model whose latents are near the linear code's, such as
-            `mini`, and `RANGE` with others.
-        deadzone: slack in quantizer steps within which a latent repeats that of the kept frame before, 0…0.5.
-        target: what the whole video is to reach; QPs follow from it, and the number of frames kept where that is free.
+        seed: random seed of Bernoulli budgets.
+        coding: entropy coding of the latents: `INTER` (rANS with motion-compensated prediction), `RANGE` (rANS, larger
+            and faster) or `ZSTD` (needs only zstd to read). None is `INTER` for models whose latents are near those of
+            the format's linear transform, such as `mini`, and `RANGE` for others.
+        deadzone: 0…0.5 quantizer steps: a latent within 0.5 + `deadzone` of its prediction takes the predicted value.
+        target: target of the whole video. It determines the QPs and, if `target_sets_budget`, the number of kept
+            frames.
         frame_selection: how the kept frames are chosen: by the model's "importance", by "dp" or "greedy"
             (`codec.select`).
-        target_sets_budget: with a target, whether it chooses how many frames to keep, too; `budget` says otherwise.
-        effort: how long to search for motion.
-        refine: steps of latent refinement, 0 for none; None for `codec.refine.STEPS` with a model that says its gain,
-            such as `mini`, and none with others, whose steps would take minutes a clip.
+        target_sets_budget: whether a target chooses the number of kept frames too; False if `budget` was given.
+        effort: effort of the motion search.
+        refine: iterations of latent refinement, 0 for none. None is `codec.clip.refine.DEFAULT_ITERATIONS` for models
+            that state their synthesis gain, such as `mini`, and 0 for others, where refinement takes minutes per clip.
     """
 
     budget: Budget = DEFAULT_BUDGET
@@ -57,9 +58,9 @@ class Settings:
         if not is_whole(self.qp) or not 0 <= self.qp <= MAX_QP:
             raise UsageError(f"QP {self.qp!r} is out of range: give a whole number, 0 (finest) to {MAX_QP} (coarsest)")
         if not is_number(self.deadzone) or not 0 <= self.deadzone <= 0.5:
-            raise UsageError(f"deadzone {self.deadzone!r} is out of range: give 0 (round every frame alone) to 0.5")
+            raise UsageError(f"deadzone {self.deadzone!r} is out of range: give 0 (no dead zone) to 0.5")
         if self.refine is not None and not 0 <= self.refine <= MAX_REFINE:
-            raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} steps")
+            raise UsageError(f"refine {self.refine} is out of range: give 0 (none) to {MAX_REFINE} iterations")
         check_seed(self.seed)
         if self.target and not self.target_sets_budget and self.budget.kind not in ("top", "share", "all"):
             raise UsageError(
@@ -69,12 +70,12 @@ class Settings:
 
     @property
     def fixed_budget(self) -> Budget | None:
-        """The budget that a target has to keep to, if any."""
+        """The budget that a target must keep; None if it may choose."""
         return None if self.target_sets_budget else self.budget
 
     @property
     def resumable(self) -> bool:
-        """Whether an interrupted encode leaves a part to go on with; see :mod:`dfccodec.codec.resume`."""
+        """Whether an interrupted encode can be resumed; see :mod:`dfccodec.codec.resume`."""
         return self.target is None and self.budget.kind != "auto"
 
     def describe(self) -> str:

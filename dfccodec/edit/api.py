@@ -1,4 +1,4 @@
-"""`verify`, `recover` and `trim` as the library has them: on paths, bytes and streams. Imports no torch."""
+"""Public `verify`, `recover` and `trim`, on paths, bytes and streams. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dfccodec.errors import UsageError
 
 
 def verify(source: Readable, progress: Callable[[int], None] | None = None) -> verifying.Verdict:
-    """Judge a file as a strict reader; see :func:`dfccodec.edit.verify.verify`.
+    """Check a file as a strict reader; see :func:`dfccodec.edit.verify.verify`.
 
     Raises:
-        InputError: it cannot be opened.
-        DfcError: as there.
+        InputError: the file cannot be opened.
+        DfcError: see there.
     """
     with _reading(source) as stream:
         return verifying.verify(stream, progress)
@@ -31,11 +31,11 @@ def recover(
 ) -> recovering.Recovered:
     """Rewrite a truncated or damaged file into a valid one; see :func:`dfccodec.edit.recover.recover`.
 
-    A path `out` is written beside and renamed when it is complete.
+    A path `out` is written to a temporary file, which is renamed when complete.
 
     Raises:
         InputError: the file cannot be opened.
-        DfcError: as there.
+        DfcError: see there.
     """
     _check_apart(source, out)
     with _reading(source) as stream, open_output(out) as to:
@@ -53,17 +53,17 @@ def trim(
 ) -> tuple[int, int]:
     """Cut a file to a smaller budget, to frames [start, end), or both; see :func:`dfccodec.edit.trim.trim`.
 
-    A path `out` is written beside and renamed when it is complete; it may be the file itself.
+    A path `out` is written to a temporary file, which is renamed when complete; it may be the input itself.
 
     Raises:
         InputError: the file cannot be opened.
-        UsageError: start or end is no number of a frame.
-        DfcError: as there.
+        UsageError: start or end is not a frame number.
+        DfcError: see there.
     """
     chosen = budget if budget is None else Budget.of(budget)
     for name, frame in (("start", start), ("end", end)):
         if frame is not None and (not isinstance(frame, int) or frame < 0):
-            raise UsageError(f"{name} {frame!r} is no number of a frame: give a whole number from 0")
+            raise UsageError(f"{name} {frame!r} is not a frame number: give a whole number from 0")
     _check_apart(source, out)
     with _reading(source) as stream, open_output(out) as to:
         return trimming.trim(stream, to, chosen, start, end, seed, progress)
@@ -80,4 +80,4 @@ def _reading(source: Readable) -> Iterator[BinaryIO]:
 
 def _check_apart(source: Readable, out: str | Path | BinaryIO) -> None:
     if source is out and not isinstance(out, str | Path):
-        raise UsageError("the output is the stream that is read: give another, or a path, which is replaced at the end")
+        raise UsageError("the output is the input stream: give another one, or a path, which is replaced at the end")

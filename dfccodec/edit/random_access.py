@@ -27,9 +27,9 @@ class ClipView:
     """One clip of an open file.
 
     Attributes:
-        record: everything but payloads: `qp`, `fill`, `importance` (T,) uint8, `durations`, `first_frame`…
+        record: all fields except payloads: `qp`, `fill`, `importance` (T,) uint8, `durations`, `first_frame`…
         kept: (T,) bool.
-        kept_indices: (K,) positions inside the clip.
+        kept_indices: (K,) frame numbers within the clip.
     """
 
     def __init__(self, file: DfcFile, head: ClipHead) -> None:
@@ -45,34 +45,34 @@ class ClipView:
 
     @property
     def latents(self) -> np.ndarray:
-        """(K, tiles, rows, columns, C) int16, read and checked now.
+        """Integers (K, tiles, rows, columns, C) int16, read and checked at each access.
 
         Raises:
-            DamagedError: the chunk's checksum or content is wrong.
+            DamagedError: the checksum or the content of the chunk is wrong.
             UsageError: the file is closed.
         """
         return decode_clip_integers(self._file._read(self._head), self._file.header)
 
     def dequantized(self) -> np.ndarray:
-        """(K, tiles, rows, columns, C) float32: latents in the model's units."""
+        """Latents (K, tiles, rows, columns, C) float32 in the model's units."""
         return dequantize(self.latents, self._file.steps, self.record.qp)
 
 
 class DfcFile:
     """An open file; a sequence of :class:`ClipView`. Use as a context manager, or call :meth:`close`.
 
-    Several threads may read clips of one file, and processes that were forked after it was opened.
+    Threads, and processes forked after it was opened, may read clips of one file concurrently.
 
     Attributes:
         header, model, steps, tags: see SPEC.md 5.
         frames, kept: totals.
-        summary: sizes per chunk type and damage.
+        summary: sizes by chunk type, and damage.
     """
 
     def __init__(self, source: Readable) -> None:
-        self._source, self._stream = source, _opened(source)
+        self._source, self._stream = source, _open_seekable(source)
         self._start = self._stream.tell()
-        self._reading = threading.Lock()  # seeking and reading is one thing
+        self._reading = threading.Lock()  # seek and read must not be interleaved
         try:
             with with_source_name(source) if isinstance(source, str | Path) else contextlib.nullcontext():
                 self.summary: Summary = scan(self._stream)
@@ -92,13 +92,13 @@ class DfcFile:
         return f"<DfcFile {h.width}×{h.height}, {self.frames} frames, {self.kept} kept, in {len(self)} clips>"
 
     def __reduce__(self) -> tuple[Callable[[Readable], DfcFile], tuple[Readable]]:
-        """A process that gets a pickle of this opens the file itself, as the workers of a data loader do.
+        """Pickle the path: another process, such as a data loader worker, opens the file again.
 
         Raises:
-            UsageError: it was opened from a stream.
+            UsageError: the file was opened from a stream.
         """
         if not isinstance(self._source, str | Path | bytes):
-            raise UsageError("a file opened from a stream cannot go to another process: open it by its path")
+            raise UsageError("a file opened from a stream cannot be passed to another process: open it by its path")
         return open_file, (self._source,)
 
     def __len__(self) -> int:
@@ -132,7 +132,7 @@ class DfcFile:
         if isinstance(item, Damage):
             raise DamagedError(item.reason, item.offset)
         if item is None or item.type != CLIP:
-            raise DamagedError("the clip that stood here when the file was opened is gone", head.offset)
+            raise DamagedError("the clip that was here when the file was opened is gone", head.offset)
         return unpack_clip(item.payload, self.header, head.offset + 8)
 
 
@@ -140,20 +140,20 @@ def open_file(source: Readable) -> DfcFile:
     """Open a file for reading without a model.
 
     Args:
-        source: a path, bytes, or a binary stream that can seek; it is closed with the file.
+        source: a path, bytes, or a seekable binary stream; a stream is closed with the file.
 
     Raises:
-        InputError: it cannot be opened, cannot seek or is no `.dfc` file.
+        InputError: the source cannot be opened, is not seekable, or is not a `.dfc` file.
         DamagedError: header, model or steps are unreadable.
     """
     return DfcFile(source)
 
 
 def _bytes_at(stream: BinaryIO, place: int, size: int) -> bytes:
-    """As many bytes from a place of the stream as are there.
+    """Read up to `size` bytes at an offset.
 
-    Of a file without moving in it where the system can: processes that came of a fork share the place they are at, as
-    the workers of a data loader do, and would read one another's clips.
+    Files are read with `pread` if possible, because forked processes, such as data loader workers, share the file
+    position and would read each other's clips.
     """
     raw = stream.raw if isinstance(stream, io.BufferedReader) else stream
     if isinstance(raw, io.FileIO) and hasattr(os, "pread"):
@@ -166,8 +166,8 @@ def _bytes_at(stream: BinaryIO, place: int, size: int) -> bytes:
     return stream.read(size)
 
 
-def _opened(source: Readable) -> BinaryIO:
+def _open_seekable(source: Readable) -> BinaryIO:
     stream = readable(source)
     if not seekable(stream):
-        raise InputError("dfc.open needs a stream that can seek: read it into memory, or iterate with dfc.decode")
+        raise InputError("dfc.open needs a seekable stream: read it into memory, or iterate with dfc.decode")
     return stream

@@ -1,4 +1,4 @@
-"""Make a valid file of what is whole in a damaged one, without a model: clips, sound, tags, a new index."""
+"""Recover the intact parts of a damaged file as a valid file, without a model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from dfccodec.version import __version__
 
 @dataclass(frozen=True)
 class Lost:
-    """Frames that are not in the new file.
+    """A run of frames that are not in the new file.
 
     Args:
-        first, count: their numbers in the damaged one.
-        start, end: seconds from where to where the new file has a gap; `end` is None where nothing comes after it.
+        first, count: first frame number in the damaged file, and number of frames.
+        start, end: the gap in the new file in seconds; `end` is None if nothing follows.
     """
 
     first: int
@@ -37,15 +37,15 @@ class Lost:
 
 @dataclass
 class Recovered:
-    """What `recover` saved, and what it did not.
+    """Result of `recover`.
 
     Attributes:
-        preamble: of the damaged file.
-        clips, frames, kept, packets: counts of what is in the new one.
-        lost: stretches of frames that were there once, by numbers and an index that may be wrong themselves.
-        lost_tracks: what is known of lost sound and subtitles.
-        ended: whether the damaged file said how many frames it had; if not, more than `lost` may be missing at its end.
-        faults: everything that was wrong, with its place; `mended` says what was put right.
+        preamble: header, model, steps and tags of the damaged file.
+        clips, frames, kept, packets: counts in the new file.
+        lost: runs of lost frames, according to frame numbers and an index that may be wrong themselves.
+        lost_tracks: lost bytes of audio and subtitles.
+        ended: whether the index was intact; if not, more frames than `lost` may be missing at the end.
+        faults: all faults with their offsets; `repaired` tells what was repaired.
         size: bytes of the new file.
     """
 
@@ -64,19 +64,19 @@ class Recovered:
 def recover(stream: BinaryIO, out: BinaryIO, progress: Callable[[int], None] | None = None) -> Recovered:
     """Rewrite a truncated or damaged file into a valid one.
 
-    Clips, packets and ancillary chunks that are whole are copied as they are; chunks with one wrong byte are put right
-    first (`container.mend`). Frames are numbered anew from 0, as the format wants it; timestamps stay, so that sound
-    stays in step and lost clips leave a gap in time, in which a player shows the frame before it longer. Index, latent
-    hash and footer are made anew.
+    Intact clips, packets and ancillary chunks are copied unchanged; chunks with one wrong byte are repaired first
+    (`container.crc_repair`). Frames are renumbered from 0, as the format requires. Timestamps stay, so audio stays in
+    sync, and a lost clip leaves a gap in time during which players show the previous frame. Index, latent hash and
+    footer are rewritten.
 
     Args:
-        stream: the file; need not seek.
-        out: where the new one goes; need not seek. Nothing is written before a clip is found whole.
-        progress: told the number of frames read.
+        stream: the file; need not be seekable.
+        out: output stream; need not be seekable. Nothing is written before the first intact clip.
+        progress: called with the number of frames read.
 
     Raises:
-        NotDfcError: the signature is missing: no header follows where it should be, and it does not stand later.
-        DamagedError: header, model or steps are lost, without which no clip can be read; or no clip is whole.
+        NotDfcError: the signature is missing, no header follows it, and it is not found later.
+        DamagedError: header, model or steps are lost, without which no clip can be read; or no clip is intact.
         UnsupportedError: the file needs a newer reader.
     """
     try:
@@ -91,23 +91,25 @@ def recover(stream: BinaryIO, out: BinaryIO, progress: Callable[[int], None] | N
             f"{error}; without header, model and steps no clip can be read, and no other chunk repeats them: nothing "
             "can be recovered"
         ) from None
-    work = _Work(reader, out)
+    recovery = _Recovery(reader, out)
     for item in reader:
-        work.item(item)
+        recovery.item(item)
         if progress:
-            progress(work.next)
-    return work.finish()
+            progress(recovery.next)
+    return recovery.finish()
 
 
-class _Work:
+class _Recovery:
+    """State of one recovery: items in, a new file out."""
+
     def __init__(self, reader: StreamReader, out: BinaryIO) -> None:
         self.reader, self.out = reader, out
         self.found = Recovered(reader.preamble)
         self.writer: Writer | None = None
-        self.waiting: list[StreamInfo | Packets | Chunk] = []  # what stands before the first whole clip
+        self.waiting: list[StreamInfo | Packets | Chunk] = []  # items before the first intact clip
         self.streams: set[int] = set()
-        self.next = 0  # number of the frame expected next, in the damaged file
-        self.known = 0  # faults before the last whole clip
+        self.next = 0  # number of the next frame in the damaged file
+        self.known = 0  # number of faults before the last intact clip
         self.last: Clip | None = None
         header = reader.preamble.header
         self.tick = Fraction(header.time_base.num, header.time_base.den)
@@ -141,7 +143,7 @@ class _Work:
             self.pass_on(item)
 
     def pass_on(self, item: StreamInfo | Packets | Chunk) -> None:
-        """Copy what is no clip; before the first clip it waits, since without one there is to be no file."""
+        """Copy an item that is not a clip. It waits for the first clip, because without a clip no file is written."""
         if self.writer is None:
             self.waiting.append(item)
         elif isinstance(item, StreamInfo):
@@ -184,28 +186,28 @@ class _Work:
             self.pass_on(item)
         self.waiting.clear()
 
-    def gap(self, until: int, after: Clip | None) -> None:
-        """Note that the frames from the one expected to `until` are missing."""
+    def gap(self, end: int, after: Clip | None) -> None:
+        """Record that the frames from the next one to `end` (exclusive) are missing."""
         last = self.last
-        end = None if after is None else after.first_pts * self.tick
+        gap_end = None if after is None else after.first_pts * self.tick
         durations = () if last is None else last.durations * (last.frames if len(last.durations) == 1 else 1)
         start = Fraction(0) if last is None else (last.first_pts + sum(durations)) * self.tick
         if last is None and after is not None:
             start = min(start, after.first_pts * self.tick)
-        if len(self.found.faults) == self.known:  # all that is there is whole: somebody left a clip out
-            self.fault(f"frames {self.next} to {until - 1} are missing", CLIP, size=0)
-        self.found.lost.append(Lost(self.next, until - self.next, start, end))
-        self.next = until
+        if len(self.found.faults) == self.known:  # all chunks are intact: a clip was left out
+            self.fault(f"frames {self.next} to {end - 1} are missing", CLIP, size=0)
+        self.found.lost.append(Lost(self.next, end - self.next, start, gap_end))
+        self.next = end
 
     def finish(self) -> Recovered:
-        """End the file; what was found and lost.
+        """Finish the file and return the result.
 
         Raises:
-            DamagedError: no clip was whole.
+            DamagedError: no clip is intact.
         """
         if self.writer is None:
             reason = next((f.reason for f in self.found.faults), "it has none")
-            raise DamagedError(f"no clip of the file is whole: {reason}; nothing can be recovered")
+            raise DamagedError(f"no clip of the file is intact: {reason}; nothing can be recovered")
         self.writer.finish()
         self.found.lost_tracks = LostTracks.of(self.found.faults, bool(self.streams))
         self.found.size = self.writer.offset

@@ -1,4 +1,4 @@
-"""Make a smaller file without a model: fewer kept frames, or a range of frames, re-coded from the integers."""
+"""Trim a file without a model: fewer kept frames, or a range of frames, re-encoded from the integers."""
 
 from __future__ import annotations
 
@@ -32,42 +32,42 @@ def trim(
     seed: int = 256,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[int, int]:
-    """Cut a file to a smaller budget, to frames [start, end), or both.
+    """Trim a file to a smaller budget, to frames [start, end), or both.
 
-    Kept frames are only ever dropped, never added; their integers, and how they are coded, stay as they are. Of the
-    motion of dropped frames that stays whose kept neighbours stay; the others get the model's estimate. Frames are
-    counted anew from 0; timestamps stay. A range that catches no kept frame of a clip takes the nearest one of that
-    clip along, so that every clip can still be decoded. Of sound and subtitles the packets that play in the range stay,
-    with their times; without a range all do. Chapters and ancillary chunks that this reader does not know are copied.
+    Kept frames are dropped, never added; their integers and their coding stay unchanged. A dropped frame keeps its
+    motion if both of its reference frames stay; otherwise it becomes the network prediction. Frames are renumbered from
+    0; timestamps stay. If a range contains no kept frame of a clip, the nearest kept frame of that clip is included, so
+    that every clip can be decoded. Audio and subtitle packets that play in the range stay, with their timestamps.
+    Chapters and unknown ancillary chunks are copied.
 
     Args:
-        stream: the file; need not seek.
-        out: where the new one goes; need not seek.
+        stream: the file; need not be seekable.
+        out: output stream; need not be seekable.
         budget: the new budget; None keeps all kept frames.
-        start, end: range of frames; `end` None is the end.
-        seed: of Bernoulli budgets.
-        progress: told the number of frames read.
+        start, end: range of frames; None is the end of the file.
+        seed: random seed of Bernoulli budgets.
+        progress: called with the number of frames read.
 
     Returns:
         frames and kept frames of the new file.
 
     Raises:
-        DamagedError: the file is damaged; nothing is guessed.
-        UsageError: the range holds no frame, or the seed is negative.
+        DamagedError: the file is damaged.
+        UsageError: the range contains no frame, or the seed is negative.
     """
     check_seed(seed)
     reader = StreamReader(stream)
     old = reader.preamble
     span = _range_text(start, end)
-    # The source's size says nothing of a part of it.
+    # The size of the source is meaningless for a part of it.
     tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
     tool = [*tool[: MAX_PAIRS - 1], ("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span)]
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
     tracks = _Tracks(writer, old.header, start, end)
     frames = kept = 0
-    order = SequenceChecker()
+    checker = SequenceChecker()
     for item in reader:
-        reasons = [item.reason] if isinstance(item, Damage) else [reason for reason, _ in order.faults(item)]
+        reasons = [item.reason] if isinstance(item, Damage) else [reason for reason, _ in checker.faults(item)]
         if reasons:
             raise DamagedError(f"{reasons[0]}; run dfc verify to see every fault", reader.place[0])
         if isinstance(item, Chunk):
@@ -83,13 +83,13 @@ def trim(
         if progress:
             progress(item.clip.first_frame + item.clip.frames)
         clip, values = item.clip, decode_clip_integers(item.clip, old.header)
-        order.accept(item)
-        piece = _cut(clip, values, start, end)
+        checker.accept(item)
+        piece = _clip_range(clip, values, start, end)
         tracks.clip(clip, piece[0] if piece else None)
         if piece is None:
             continue
         clip, values = piece
-        clip, values = _thin(
+        clip, values = _apply_budget(
             clip, values, budget, old.header.clip_frames, np.random.default_rng([seed, item.clip.first_frame])
         )
         first = max(start - item.clip.first_frame, 0)
@@ -102,21 +102,23 @@ def trim(
         frames += clip.frames
         kept += int(clip.kept.sum())
     if not frames:
-        raise UsageError(f"no frame in the range {start}:{'' if end is None else end}; nothing was written")
+        raise UsageError(
+            f"the file has no frame in the range {start}:{'' if end is None else end}; nothing was written"
+        )
     tracks.finish()
     writer.finish()
     return frames, kept
 
 
 class _Tracks:
-    """The packets that play with the frames of a range; all of them, at once, where that is every frame."""
+    """Passes on the packets that play in a range. Without a range all packets are passed on at once."""
 
     def __init__(self, writer: Writer, header: Header, start: int, end: int | None) -> None:
         self._writer, self._start, self._end = writer, start, end
         self._tick = Fraction(header.time_base.num, header.time_base.den)
         self._streams: dict[int, StreamInfo] = {}
-        self._held: list[Packets] = []  # packets whose clip has not come yet
-        self._begin: Fraction | None = None if start else Fraction(0)  # what comes before the first frame stays with it
+        self._held: list[Packets] = []  # packets whose clip has not arrived
+        self._begin: Fraction | None = None if start else Fraction(0)  # packets before the first frame stay
         self._until: Fraction | None = None
         self._through = start == 0 and end is None
 
@@ -127,33 +129,33 @@ class _Tracks:
     def packets(self, item: Packets) -> None:
         self._held.append(item)
         if self._through or self._until is not None:
-            self._let_go()
+            self._flush()
 
     def clip(self, clip: Clip, piece: Clip | None) -> None:
-        """What has come so far plays until the end of this clip, of which `piece` is in the range."""
+        """Handle the packets up to the end of a clip; `piece` is its part within the range, or None."""
         if piece is None:
             if self._until is None:  # before the range
-                self._held = self._cut(self._after(clip))
+                self._held = self._playing_from(self._after(clip))
             return
         if self._begin is None:
             self._begin = piece.first_pts * self._tick
         if self._end is not None and clip.first_frame + clip.frames >= self._end:
             self._until = self._after(piece)
-        self._let_go()
+        self._flush()
 
     def finish(self) -> None:
-        self._let_go()
+        self._flush()
 
     def _after(self, clip: Clip) -> Fraction:
         return (clip.timestamps[-1] + clip.durations[-1]) * self._tick
 
-    def _let_go(self) -> None:
-        for item in self._held if self._through else self._cut(self._begin or Fraction(0)):
+    def _flush(self) -> None:
+        for item in self._held if self._through else self._playing_from(self._begin or Fraction(0)):
             self._writer.packets(item.stream, item.packets)
         self._held = []
 
-    def _cut(self, begin: Fraction) -> list[Packets]:
-        """Of the packets held those that play from `begin` on."""
+    def _playing_from(self, begin: Fraction) -> list[Packets]:
+        """The held packets that play at or after `begin`, trimmed to the range."""
         out = []
         for item in self._held:
             info = self._streams.get(item.stream)
@@ -167,8 +169,8 @@ def _range_text(start: int, end: int | None) -> str:
     return "" if start == 0 and end is None else f" --frames {start}:{'' if end is None else end}"
 
 
-def _cut(clip: Clip, values: np.ndarray, start: int, end: int | None) -> tuple[Clip, np.ndarray] | None:
-    """The part of a clip inside the range; None where there is none."""
+def _clip_range(clip: Clip, values: np.ndarray, start: int, end: int | None) -> tuple[Clip, np.ndarray] | None:
+    """The part of a clip within the range; None if there is none."""
     a = max(start - clip.first_frame, 0)
     b = clip.frames if end is None else min(end - clip.first_frame, clip.frames)
     if a >= b:
@@ -190,7 +192,7 @@ def _cut(clip: Clip, values: np.ndarray, start: int, end: int | None) -> tuple[C
     return part, values[chosen]
 
 
-def _thin(
+def _apply_budget(
     clip: Clip, values: np.ndarray, budget: Budget | None, clip_frames: int, rng: np.random.Generator
 ) -> tuple[Clip, np.ndarray]:
     """Drop kept frames beyond the budget, the least important first."""

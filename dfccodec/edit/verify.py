@@ -1,4 +1,4 @@
-"""Check everything that needs no model: every checksum, count, order, integer and the whole-stream hash."""
+"""Verify a file without a model: checksums, counts, sequence, integers and the latent hash."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dfccodec.errors import DamagedError, UnsupportedError
 
 @dataclass(eq=False)
 class Verdict:
-    """What `verify` found; true for a sound file, whose `faults` are none.
+    """Result of `verify`; true for a valid file, which has no `faults`.
 
     Attributes:
         preamble: header, model, steps, tags.
-        clips, frames, kept: counts of what is whole.
-        faults: every fault with its place.
-        latent_hash: SHA-256 over the integers of all whole clips.
+        clips, frames, kept: counts of intact clips, their frames and kept frames.
+        faults: all faults with their offsets.
+        latent_hash: SHA-256 over the integers of all intact clips.
     """
 
     preamble: Preamble
@@ -34,16 +34,16 @@ class Verdict:
     latent_hash: bytes = b""
 
     def __bool__(self) -> bool:
-        """Whether the file is sound."""
+        """Whether the file is valid."""
         return not self.faults
 
 
 def verify(stream: BinaryIO, progress: Callable[[int], None] | None = None) -> Verdict:
-    """Read a file to its end and judge it as a strict reader (SPEC.md 2).
+    """Read a file to its end and check it as a strict reader (SPEC.md 2).
 
     Raises:
-        DfcError: header, model or steps are unreadable; everything later is a fault in the verdict, up to a critical
-            chunk of unknown type, behind which nothing can be judged.
+        DfcError: header, model or steps are unreadable. Everything later becomes a fault in the verdict, up to a
+            critical chunk of unknown type, after which nothing can be checked.
     """
     reader = StreamReader(stream)
     check = _Check(Verdict(reader.preamble), reader)
@@ -59,16 +59,18 @@ def verify(stream: BinaryIO, progress: Callable[[int], None] | None = None) -> V
 
 
 class _Check:
+    """State of one verification."""
+
     def __init__(self, verdict: Verdict, reader: StreamReader) -> None:
         self.verdict, self.reader = verdict, reader
-        self.hash, self.order = LatentHash(), SequenceChecker()
+        self.hash, self.sequence = LatentHash(), SequenceChecker()
 
     def add(self, damage: Damage) -> None:
         self.verdict.faults.append(damage)
-        self.order.lost = True
+        self.sequence.lost = True
 
     def item(self, item: Item) -> None:
-        for reason, kind in self.order.faults(item):
+        for reason, kind in self.sequence.faults(item):
             self.add(Damage(*self.reader.place, reason, kind))
         if isinstance(item, Damage):
             self.add(item)
@@ -88,7 +90,7 @@ class _Check:
         except (DamagedError, UnsupportedError) as error:
             self.add(Damage.of(error, at.offset, at.size))
             return
-        self.order.accept(at)
+        self.sequence.accept(at)
         self.hash.update(values)
         verdict.clips += 1
         verdict.frames += clip.frames

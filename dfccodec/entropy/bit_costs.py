@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dfccodec.entropy.context_model import Ints, Shape, Shorts, code_latents, to_coding_order, to_raster_order
 from dfccodec.entropy.context_tables import ESCAPE, PRECISION
-from dfccodec.entropy.inter.coding import InterPredictor, first_counts
+from dfccodec.entropy.inter.coding import InterPredictor, initial_counts
 from dfccodec.entropy.rans import FrequencyModel
 
 Floats = npt.NDArray[np.float32]
@@ -43,7 +43,7 @@ class _Prices:
     """A coder that writes nothing, and answers."""
 
     def __init__(self, shape: Shape, lower: Shorts) -> None:
-        self.shape, self.statistics = shape, FrequencyModel(first_counts())  # those of vectors do no harm
+        self.shape, self.statistics = shape, FrequencyModel(initial_counts())  # those of vectors do no harm
         self.low = lower.reshape(shape[0], -1, shape[4]).copy()
         to_coding_order(self.low, shape)
         self.bits = np.empty((2, *self.low.shape), np.float32)

@@ -56,7 +56,7 @@ _RATIO = (60, 140, 120, 85, 60, 44, 28, 20)
 
 
 @lru_cache(maxsize=1)
-def first_counts() -> npt.NDArray[np.int64]:
+def initial_counts() -> npt.NDArray[np.int64]:
     """(CONTEXTS, SYMBOLS): the statistics that every clip begins with, each row adds up to 1024."""
     out = np.zeros((CONTEXTS, SYMBOLS), np.int64)
     for row, median, new in zip(out, _MEDIAN, _NEW, strict=False):

@@ -1,4 +1,4 @@
-"""Output that is either complete or not there: written beside the target, renamed at the end."""
+"""Atomic output: written to a temporary file in the same folder, renamed at the end."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from typing import IO, BinaryIO, cast
 
 from dfccodec.errors import DfcError, UsageError
 
-_LONGEST = 255
+_MAX_NAME_BYTES = 255
+"""Maximum length of a file name on common file systems."""
 
 _MOVIES = "mp4 m4v mov mkv webm avi ts m2ts mts mpg mpeg vob flv f4v wmv asf ogv 3gp mxf nut y4m h264 hevc ivf dv rm"
 _PICTURES = "gif apng png jpg jpeg webp avif heic bmp tif tiff"
 _SOUND = "mp3 m4a aac wav flac ogg opus"
 _MEDIA = frozenset(f".{ending}" for ending in f"{_MOVIES} {_PICTURES} {_SOUND}".split())
-"""Endings of names that players and viewers open."""
+"""File name extensions that players and viewers open."""
 
 
 def misnamed(target: Path, coded: bool) -> str:
-    """What is wrong with the name of a file to write, and a better one; empty for a name that misleads nobody.
+    """Error text for an output whose extension belongs to another kind of file; empty if the name is fine.
 
     Args:
-        target: the name.
-        coded: whether a .dfc file is written, or else a video.
+        target: path of the output.
+        coded: whether the output is a .dfc file; otherwise it is a video.
     """
     suffix = target.suffix.lower()
     if coded and suffix in _MEDIA:
@@ -43,13 +44,13 @@ def misnamed(target: Path, coded: bool) -> str:
 
 
 def resolve_target(target: Path) -> Path:
-    """The file that a path stands for, behind links.
+    """Resolve the links of an output path.
 
     Raises:
-        UsageError: what is there is a folder, or a pipe or a device, which a rename would replace with a file.
+        UsageError: it is a folder, or a pipe or a device, which renaming would replace with a file.
     """
     real = Path(os.path.realpath(target))
-    with contextlib.suppress(OSError):  # nothing is there, or what is wrong with it shows when it is written
+    with contextlib.suppress(OSError):  # it does not exist, or writing to it will report the error
         mode = real.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UsageError(f"output {target} is a folder: name a file in it")
@@ -59,7 +60,7 @@ def resolve_target(target: Path) -> Path:
 
 
 def no_folder(folder: Path, error: OSError) -> DfcError:
-    """The error of a folder that cannot be written into."""
+    """The error for a folder that cannot be written to."""
     fix = "make it first, or name another output" if error.errno == errno.ENOENT else "name another output"
     return DfcError(f"cannot write into {folder}: {error.strerror}; {fix}")
 
@@ -68,14 +69,14 @@ def shortened(name: str, max_bytes: int) -> str:
     """A file's name that has `max_bytes` for so many bytes more: file systems take 255. A digest stands for what is
     cut."""
     raw = os.fsencode(name)
-    if len(raw) + max_bytes <= _LONGEST:
+    if len(raw) + max_bytes <= _MAX_NAME_BYTES:
         return name
     digest = hashlib.sha256(raw).hexdigest()[:16]
-    return raw[: _LONGEST - max_bytes - len(digest)].decode(errors="ignore") + digest
+    return raw[: _MAX_NAME_BYTES - max_bytes - len(digest)].decode(errors="ignore") + digest
 
 
 def permissions(target: Path) -> int:
-    """Mode of the file that becomes `target`: that of what is there, else that of any new file."""
+    """File mode of an output: that of the existing file, else that of a new file."""
     with contextlib.suppress(OSError):
         return stat.S_IMODE(target.stat().st_mode)
     umask = os.umask(0)
@@ -85,11 +86,11 @@ def permissions(target: Path) -> int:
 
 @contextlib.contextmanager
 def replacing_path(target: Path) -> Iterator[Path]:
-    """A temporary path in the target's folder; on success it becomes the target, on any error it is removed.
+    """Yield a temporary path in the target's folder. On success it is renamed to the target, on an error removed.
 
     Raises:
         DfcError: the folder cannot be written.
-        UsageError: the target is no file.
+        UsageError: the target is not a file.
     """
     target = resolve_target(target)
     try:
@@ -101,14 +102,14 @@ def replacing_path(target: Path) -> Iterator[Path]:
     path = Path(name)
     try:
         yield path
-        path.chmod(permissions(target))  # mkstemp makes files for their owner only
+        path.chmod(permissions(target))  # mkstemp creates files that only their owner can read
         path.replace(target)
     finally:
         path.unlink(missing_ok=True)
 
 
-def pictures_of(pattern: Path) -> list[Path]:
-    """The pictures that are there of a series `%05d.png`, in no order; those of a plain name are that file."""
+def existing_images(pattern: Path) -> list[Path]:
+    """Existing images of a sequence `%05d.png`, in no order; for a plain name, the file itself if it exists."""
     before, mark, after = pattern.name.partition("%")
     if not mark:
         return [pattern] if pattern.exists() else []
@@ -118,18 +119,19 @@ def pictures_of(pattern: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def replacing_pictures(pattern: Path) -> Iterator[Path]:
-    """A pattern `%05d.png` in a temporary folder; on success its pictures take their places, else they are gone.
+def replacing_images(pattern: Path) -> Iterator[Path]:
+    """Yield a pattern `%05d.png` in a temporary folder. On success its images are moved to the target, on an error
+    removed.
 
-    The folder that the pattern names is made if it is not there.
+    The target folder is created if it does not exist.
 
     Raises:
-        DfcError: the folder, or the one it is to be made in, cannot be written.
+        DfcError: the target folder or its parent cannot be written.
     """
     folder = pattern.parent
     beside = next(place for place in (folder, *folder.parents) if place.exists())
     try:
-        made = Path(tempfile.mkdtemp(prefix=".dfc-pictures-", suffix=".part", dir=beside))
+        made = Path(tempfile.mkdtemp(prefix=".dfc-images-", suffix=".part", dir=beside))
     except OSError as error:
         raise no_folder(beside, error) from None
     try:
@@ -148,23 +150,23 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     with replacing_path(target) as path:
         stream = path.open("wb")
         try:
-            yield cast(BinaryIO, Named(stream, target))
+            yield cast(BinaryIO, NamedStream(stream, target))
             with naming(target):
                 stream.flush()
                 os.fsync(stream.fileno())
                 stream.close()
         except BaseException:
-            with contextlib.suppress(OSError):  # what does not fit on a full disk fails once more
+            with contextlib.suppress(OSError):  # on a full disk closing fails again
                 stream.close()
             raise
 
 
 @contextlib.contextmanager
 def naming(target: object) -> Iterator[None]:
-    """An error of the system's in here, such as a full disk, says where: Python's own does not.
+    """Add the target's name to system errors in the block, such as a full disk.
 
     Raises:
-        OSError: the same, with the target's name.
+        OSError: the same error, with the name.
     """
     try:
         yield
@@ -174,17 +176,17 @@ def naming(target: object) -> Iterator[None]:
         raise
 
 
-class Named:
-    """A stream to write to whose errors say where it leads."""
+class NamedStream:
+    """Output stream whose errors contain its name."""
 
     def __init__(self, stream: IO[bytes], name: object) -> None:
         self._stream, self._name = stream, name
 
     def write(self, data: bytes) -> int:
-        """As the stream's.
+        """Write to the stream.
 
         Raises:
-            OSError: the stream's own, with the name.
+            OSError: the error of the stream, with the name.
         """
         with naming(self._name):
             return self._stream.write(data)

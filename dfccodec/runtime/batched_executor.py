@@ -1,4 +1,4 @@
-"""Small jobs beside a model that has all cores while it runs: gathered meanwhile, then done on all cores at once."""
+"""Batch small CPU jobs and run them between calls of the network, which itself uses all cores."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 MAX_PENDING_BYTES = 1 << 25
-"""Bytes that may wait. The model's threads go on turning for a while when it pauses, so every pause costs: with two
-cores and 256×256 pixels, an encode of a few long ones takes a fifth less time than one of many short ones."""
+"""Maximum bytes held by pending jobs. The network's threads spin for a while after each call, so every switch costs
+time: with two cores and 256×256 pixels, few long batches make an encode a fifth faster than many short ones."""
 
 
 class BatchedExecutor:
-    """Jobs that are done once enough wait, and when the context is left without error.
+    """Runs jobs in batches: when enough are pending, and when the context is left without an error.
 
     Args:
-        threads: to work with; so many jobs wait at least.
-        size: bytes that a job holds while it waits.
+        threads: number of threads; a batch has at least this many jobs.
+        size: bytes held by one pending job.
 
     Attributes:
-        pool: those threads, for other work; gone with the context.
+        pool: the thread pool, for other work; it ends with the context.
     """
 
     def __init__(self, threads: int, size: int) -> None:
-        self._enough = max(threads, MAX_PENDING_BYTES // size)
-        self._waiting: list[Callable[[], object]] = []
-        self.pool = ThreadPoolExecutor(threads)  # starts a thread only once there is work for it
+        self._batch_size = max(threads, MAX_PENDING_BYTES // size)
+        self._pending: list[Callable[[], object]] = []
+        self.pool = ThreadPoolExecutor(threads)  # starts threads only when there is work
 
     def __enter__(self) -> BatchedExecutor:
         return self
@@ -36,16 +36,16 @@ class BatchedExecutor:
                 self.finish()
 
     def add(self, job: Callable[[], object]) -> None:
-        """A job more.
+        """Add a job; run all pending jobs if there are enough.
 
         Raises:
-            whatever one of the jobs that are done now raises.
+            the exception of a job that runs now.
         """
-        self._waiting.append(job)
-        if len(self._waiting) >= self._enough:
+        self._pending.append(job)
+        if len(self._pending) >= self._batch_size:
             self.finish()
 
     def finish(self) -> None:
-        """Do all jobs that wait."""
-        waiting, self._waiting = self._waiting, []
-        list(self.pool.map(lambda job: job(), waiting))
+        """Run all pending jobs."""
+        pending, self._pending = self._pending, []
+        list(self.pool.map(lambda job: job(), pending))

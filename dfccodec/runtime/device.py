@@ -1,4 +1,4 @@
-"""Where a model runs and in which precision, by name."""
+"""Device and precision of a model, by name."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from dfccodec.runtime.forks import survive_forks
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `mps` -> a device that is there.
+    """The device for `auto`, `cpu`, `cuda` or `mps`.
 
     Raises:
-        UsageError: it is not, or the name is none of these.
+        UsageError: the name is unknown, or this machine has no such device.
     """
-    survive_forks()  # the first thing that is asked for before anything runs
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    survive_forks()  # called here because every model needs a device before it runs
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        name = next(n for n in ("cuda", "mps", "cpu") if there[n])
-    if name not in there:
+        name = next(n for n in ("cuda", "mps", "cpu") if available[n])
+    if name not in available:
         raise UsageError(f"device {name!r} is unknown; give one of: auto, cpu, cuda, mps")
-    if not there[name]:
+    if not available[name]:
         raise UsageError(f"device {name} is not on this machine; use --device auto")
     return torch.device(name)
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto`, `float32` or `bfloat16` -> the precision of convolutions; auto is bfloat16 where it is fast.
+    """The precision of convolutions for `auto`, `float32` or `bfloat16`; auto is bfloat16 if the device is fast at it.
 
     Raises:
-        UsageError: the name is none of these.
+        UsageError: the name is unknown.
     """
     if name == "auto":
         fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())

@@ -1,7 +1,7 @@
-"""Processes forked off one that has run a model: `multiprocessing.Pool` on Linux up to Python 3.13, web servers.
+"""Models in forked processes: `multiprocessing.Pool` on Linux up to Python 3.13, web servers.
 
-torch's threads (libgomp's) do not come along into a forked process, which then waits for them for ever. One thread
-needs no other, so a forked process runs models on one.
+The OpenMP threads of torch do not exist in a forked process, which would wait for them forever. So a forked process
+runs models with one thread.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import torch
 
 
 def survive_forks() -> None:
-    """Before a model runs: let processes that are forked off this one run it, too.
+    """Make sure that processes forked from this one can run models. Call this before a model runs.
 
-    Where torch ran before dfc did and the process is a forked child of `multiprocessing`, it takes one thread as well.
+    A forked child of `multiprocessing` gets one thread as well, because its parent may have run torch before dfc.
     """
-    _watch()
+    _limit_forked_threads()
     if type(multiprocessing.current_process()).__name__ == "ForkProcess":
         torch.set_num_threads(1)
 
 
 def is_forked() -> bool:
-    """Whether this process was forked off one that had run a model, so that it must stay with one thread."""
-    return os.getpid() != _watch()
+    """Whether this process was forked from one that had run a model, so that it must use one thread."""
+    return os.getpid() != _limit_forked_threads()
 
 
 @lru_cache(maxsize=1)
-def _watch() -> int:
-    """Look after processes forked from now on; the process that began to."""
+def _limit_forked_threads() -> int:
+    """Limit threads in processes forked from now on; returns the number of the process that first called this."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
     return os.getpid()

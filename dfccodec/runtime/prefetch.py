@@ -1,4 +1,4 @@
-"""Work ahead: a stage of a pipeline in a thread of its own, never more than a few items before the next."""
+"""Prefetch: run a stage of a pipeline in a thread, a few items ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-_PATIENCE = 2.0
-"""Seconds to wait for the thread at an early end; it may be reading from a pipe in which nothing comes."""
+_JOIN_SECONDS = 2.0
+"""Seconds to wait for the thread when the generator is closed early; the thread may be blocked on an idle pipe."""
 
 
 @dataclass(frozen=True)
 class _End:
-    """The last thing in a queue: why nothing follows."""
+    """Last entry in the queue, with the error that ended the iteration, if any."""
 
     error: BaseException | None = None
 
 
 def prefetch(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, None]:
-    """The same items in the same order, each made in a thread while the one before is in use.
+    """Yield the items in order; a thread produces the next one while the current one is in use.
 
     Args:
-        items: iterated over in that thread only, and closed there too, if it is a generator.
-        depth: how many may be made before they are asked for.
+        items: iterated in the thread only; a generator is closed there too.
+        depth: maximum number of items produced ahead.
 
     Raises:
-        whatever the iteration raises, after the items before it. When this generator is closed early, the thread
-        ends after the item in the making, and nearly always before this returns: whoever closes what the thread
-        reads has to bear that it does not.
+        the exception of the iteration, after the items before it. If this generator is closed early, the thread ends
+        after the current item, nearly always before this returns. Callers that close the thread's input must expect
+        that the thread may still be reading it.
     """
     ready: queue.SimpleQueue[Item | _End] = queue.SimpleQueue()
     free, left = threading.Semaphore(depth), threading.Event()
@@ -44,23 +44,23 @@ def prefetch(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, Non
                 ready.put(next(iterator))
         except StopIteration:
             pass
-        except BaseException as caught:  # raised again where the items are used
+        except BaseException as caught:  # re-raised in the consumer
             error = caught
         finally:
             if isinstance(iterator, Generator):
                 iterator.close()
             ready.put(_End(error))
 
-    thread = threading.Thread(target=work, name="dfc-ahead", daemon=True)
+    thread = threading.Thread(target=work, name="dfc-prefetch", daemon=True)
     thread.start()
     try:
         while not isinstance(item := ready.get(), _End):
             free.release()
             yield item
-            del item  # it would live on until the next one comes
+            del item  # otherwise it stays in memory until the next one arrives
         if item.error is not None:
             raise item.error
     finally:
         left.set()
         free.release()
-        thread.join(_PATIENCE)
+        thread.join(_JOIN_SECONDS)

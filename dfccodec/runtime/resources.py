@@ -1,4 +1,4 @@
-"""What this process may use of the machine: memory and threads. Loads no torch."""
+"""Memory and CPUs available to this process. Loads no torch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 
 
 def available_memory() -> int | None:
-    """Bytes this process can still have: what the system and the cgroup leave; None where neither says."""
+    """Bytes of memory available to this process within system and cgroup limits; None if unknown."""
     left = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
         left.append(1024 * int(line.split()[1]))
-    with contextlib.suppress(OSError, ValueError):  # no cgroup v2, or `max`: the system alone decides
+    with contextlib.suppress(OSError, ValueError):  # no cgroup v2, or no limit
         group = Path("/sys/fs/cgroup")
         limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))
         left.append(max(int(limit) - int(used), 0))
@@ -27,7 +27,7 @@ def available_memory() -> int | None:
 
 @lru_cache(maxsize=1)
 def _trim() -> Callable[[int], int] | None:
-    """glibc's `malloc_trim`; None where the C library is another."""
+    """`malloc_trim` of glibc; None with another C library."""
     try:
         found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError, TypeError):  # TypeError: CDLL(None) on Windows
@@ -36,10 +36,10 @@ def _trim() -> Callable[[int], int] | None:
 
 
 def malloc_trim() -> None:
-    """Between clips, and between stages of one: hand memory that has been freed back to the system.
+    """Return freed memory to the system; called between clips and between stages of a clip.
 
-    glibc keeps it, in pieces that what comes next may not fit into: at 640×360 up to 100 MB of 760 were such
-    pieces, and peaks of equal runs differed by 4 %. Costs no time that can be measured.
+    glibc keeps freed memory in fragments that later allocations may not fit into: at 640×360 up to 100 of 760 MB, and
+    the peak memory of equal runs differed by 4 %. The call takes no measurable time.
     """
     trim = _trim()
     if trim is not None:
@@ -47,9 +47,9 @@ def malloc_trim() -> None:
 
 
 def available_cpus() -> int:
-    """Cores this process may really use: affinity and the cgroup's quota, not what the machine prints.
+    """Number of CPUs available to this process: CPU affinity, cgroup quota and `OMP_NUM_THREADS`.
 
-    More threads than free cores make torch 30 times slower, so a container's quota must count.
+    More threads than available CPUs make torch 30 times slower, so the quota of a container must count.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if "OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"].isdigit():
@@ -59,7 +59,7 @@ def available_cpus() -> int:
         if quota != "max":
             cores = min(cores, max(1, int(int(quota) / int(period))))
     except (OSError, ValueError):
-        pass  # no cgroup v2: affinity alone decides
+        pass  # no cgroup v2
     return cores
 
 
@@ -70,19 +70,19 @@ _limit: Any = None
 
 @lru_cache(maxsize=1)
 def _numpy_blas() -> Any:
-    """NumPy's own BLAS, if it is the OpenBLAS of its wheels; else nothing to limit."""
-    import threadpoolctl  # here: what never multiplies need not load it
+    """NumPy's BLAS if it is the OpenBLAS of its wheels; otherwise an empty selection."""
+    import threadpoolctl  # imported here because many runs never need it
 
     return threadpoolctl.ThreadpoolController().select(prefix="libscipy_openblas")
 
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Within, as a context or a decorator, NumPy's products of matrices take one thread each, in every thread.
+    """Context or decorator in which every NumPy matrix product uses one thread.
 
-    Ours are small, and many threads make them. OpenBLAS would split each among all cores, and its threads wait for the
-    next one by spinning on cores that torch and the other workers need: a fifth of all time on an idle machine, and
-    several times as long on a busy one. As it was before, afterwards.
+    Our products are small, and several threads compute them. OpenBLAS would split each among all cores, and its threads
+    spin on cores that torch and other workers need: a fifth of the time on an idle machine, several times as much on a
+    busy one. The previous limit is restored afterwards.
     """
     global _depth, _limit
     with _inside:

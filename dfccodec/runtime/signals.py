@@ -1,4 +1,4 @@
-"""What an interruption must not divide: it waits until that is done."""
+"""Defer SIGINT and SIGTERM while a critical section runs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from contextlib import contextmanager
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM until the block has ended.
+    """Defer SIGINT and SIGTERM to the end of the block.
 
-    Outside the main thread, where Python lets no signals be handled, it does nothing.
+    Outside the main thread, where Python cannot handle signals, this does nothing.
 
     Raises:
-        KeyboardInterrupt: at the end of the block, if one came.
+        KeyboardInterrupt: at the end of the block, if a signal arrived.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    arrived: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: arrived.append(number))
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
+    if arrived:
         raise KeyboardInterrupt

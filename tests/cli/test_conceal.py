@@ -65,7 +65,7 @@ def test_lost_sound_and_an_early_end_are_said(tmp_path: Path) -> None:
     bad.write_bytes(data)
     done = run("recover", bad, "-o", tmp_path / "c.dfc", "--json")
     assert f"note: {size} bytes of audio or subtitles are lost" in done.stderr.decode()
-    assert json.loads(done.stdout)["lost_tracks"] == {"bytes": size, "maybe": 0}
+    assert json.loads(done.stdout)["lost_tracks"] == {"bytes": size, "unattributed": 0, "maybe": 0}
     bad.write_bytes(data[: data.rindex(b"CLIP")])  # the second clip is gone
     done = run("decode", bad, "-o", back, "--conceal", "--json", "--dtype", "float32")
     record = json.loads(done.stdout)

@@ -30,7 +30,7 @@ MESSAGES = [
     (["decode", "in.mp4", "-o", "b.mp4"], "dfc encode makes one of a video"),
     (["inspect", "in.mp4"], "dfc encode makes one of a video"),
     (["encode", "in.mp4", "-o", "no/a.dfc"], "make it first, or name another output"),
-    (["encode", "in.mp4", "-o", "a.dfc", "--budget", "33"], "budget 33 is out of range, it counts frames kept of 32"),
+    (["encode", "in.mp4", "-o", "a.dfc", "--budget", "33"], "budget 33 is out of range (kept frames of 32)"),
     (["encode", ".", "-o", "a.dfc"], ". is a folder: name a file in it"),
     (["decode", "in.mp4", "-o", "b.mp4", "--crf", "20"], "there is nothing like it here"),
 ]

@@ -17,7 +17,7 @@ from command import DFC, ENV
 from support import moving, write_av, write_video
 
 from dfccodec.cli import main as cli
-from dfccodec.runtime.atomic_output import Named
+from dfccodec.runtime.atomic_output import NamedStream
 
 QUICK = ["--fill", "token", "--refine", "0", "--budget", "2"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
@@ -77,7 +77,7 @@ def test_an_empty_pipe_is_named(tmp_path: Path) -> None:
 
 def test_a_full_disk_says_where(tmp_path: Path) -> None:
     with open("/dev/full", "wb", buffering=0) as full:
-        stream = Named(full, tmp_path / "a.dfc")
+        stream = NamedStream(full, tmp_path / "a.dfc")
         with pytest.raises(OSError, match=r"a\.dfc") as raised:
             stream.write(b"x")
     assert raised.value.errno == errno.ENOSPC

@@ -50,5 +50,5 @@ def test_where_nothing_is_whole_nothing_is_written(cut: Path, tmp_path: Path) ->
     (tmp_path / "short.dfc").write_bytes(cut.read_bytes()[:300])
     done = run("recover", tmp_path / "short.dfc", "-o", tmp_path / "x.dfc")
     assert done.returncode == 4
-    assert b"no clip of the file is whole" in done.stderr
+    assert b"no clip of the file is intact" in done.stderr
     assert not (tmp_path / "x.dfc").exists()

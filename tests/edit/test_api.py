@@ -76,8 +76,8 @@ def test_budgets_are_numbers_too(data: bytes) -> None:
         ({"deadzone": "x"}, "deadzone 'x' is out of range"),
         ({"size": "48"}, "span, size and video are for files"),
         ({"span": ("1", "2")}, r"give dfc\.Span\.parse"),
-        ({"refine": "abc"}, "refine 'abc' is no number of steps"),
-        ({"refine": 1.7}, "refine 1.7 is no number of steps"),
+        ({"refine": "abc"}, "refine 'abc' is not a number of iterations"),
+        ({"refine": 1.7}, "refine 1.7 is not a number of iterations"),
         ({"preset": ["fast"]}, "is unknown; give one of"),
         ({"model": 3}, "model of type int: give a name, a path"),
     ],
@@ -105,7 +105,7 @@ def test_places_that_cannot_be_are_refused_before_any_work(data: bytes, tmp_path
     with pytest.raises(UsageError, match="one of text"):
         dfc.verify(io.StringIO("x"))  # type: ignore[arg-type]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "folder"]
-    with pytest.raises(UsageError, match="the output is the stream"):
+    with pytest.raises(UsageError, match="the output is the input stream"):
         dfc.trim(stream := io.BytesIO(data), stream)
 
 
@@ -143,7 +143,7 @@ def test_a_verdict_is_true_for_a_sound_file(data: bytes) -> None:
 
 @pytest.mark.parametrize("place", [{"start": -5}, {"start": 1.5}, {"end": "3"}])
 def test_frames_to_trim_to_are_whole_numbers(place: dict[str, Any], data: bytes) -> None:
-    with pytest.raises(UsageError, match="is no number of a frame"):
+    with pytest.raises(UsageError, match="is not a frame number"):
         dfc.trim(data, io.BytesIO(), **place)
 
 

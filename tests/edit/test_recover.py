@@ -169,7 +169,7 @@ def test_packets_without_their_stream_are_named_and_left_out(tmp_path: object, f
         (b"\0" * 8 + SOUND[9:], NotDfcError, "no header follows, and no signature in the first 1 MiB"),
         (SOUND[:20] + bytes(30) + SOUND[50:], DamagedError, "chunk HEAD is lost"),
         (SOUND[: SOUND.index(b"STEP") + 8] + b"\xff" * 6 + SOUND[SOUND.index(b"STEP") + 14 :], DamagedError, "STEP"),
-        (SOUND[: CLIPS[0].offset + 50], DamagedError, "no clip of the file is whole"),
+        (SOUND[: CLIPS[0].offset + 50], DamagedError, "no clip of the file is intact"),
         (SOUND[: CLIPS[1].offset] + pack_chunk(b"NEXT", b"") + SOUND[CLIPS[1].offset :], UnsupportedError, "newer dfc"),
     ],
 )

@@ -58,7 +58,7 @@ def test_the_thread_ends_with_its_reader_and_closes_what_it_reads() -> None:
 
 
 def test_items_that_never_come_do_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dfccodec.runtime.prefetch._PATIENCE", 0.05)
+    monkeypatch.setattr("dfccodec.runtime.prefetch._JOIN_SECONDS", 0.05)
     gate = threading.Event()
 
     def items() -> Iterator[int]:

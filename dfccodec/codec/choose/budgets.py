@@ -1,4 +1,4 @@
-"""How kept frames are chosen: top-K, a share, Bernoulli, threshold, all, or by content."""
+"""Budgets, the rules that choose the kept frames: top-K, a share, Bernoulli, threshold, all, or by content."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ _FORMS = "8 (of 32) | 25% | all | bernoulli | bernoulli:0.185 | threshold | thre
 
 
 BUDGET_FRAMES = 32
-"""Frames that a top-K budget counts by."""
+"""Number of frames that a top-K budget refers to: 8 means 8 of 32."""
 
 AUTO_RATES, AUTO_WEIGHT = (4, 8, 16), 1.5
-"""Temporal rates and weight of budget `auto` where none are given."""
+"""Default temporal rates and weight of budget `auto`."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A rule that turns importance into a choice of frames.
+    """A rule that chooses the kept frames by their importance.
 
     Args:
         kind: "top", "share", "all", "bernoulli", "threshold" or "auto".
-        value: frames of 32; share in 0…1; mean rate in 0…1 (0: every frame's own probability);
-            importance above which a frame is kept; weight of a doubling of the temporal rate (`control.auto`).
-        rates: of "auto": frames per kept frame that a clip may have, ascending.
+        value: for "top" frames of 32; for "share" a share in 0…1; for "bernoulli" the mean rate in 0…1 (0: the
+            importance of each frame is its probability); for "threshold" the importance above which a frame is kept;
+            for "auto" the weight of a doubling of the temporal rate (`codec.rate_control.temporal_rate`).
+        rates: for "auto", the temporal rates to choose from, in frames per kept frame, ascending.
     """
 
     kind: str
@@ -41,7 +42,7 @@ class Budget:
         """Read the `--budget` option.
 
         Raises:
-            UsageError: the text is none of the forms.
+            UsageError: the text is not a budget.
         """
         text = text.strip().lower()
         if text == "all":
@@ -61,17 +62,15 @@ class Budget:
             if rates[0] >= 1 and rates[-1] <= MAX_CLIP_FRAMES:
                 return cls("auto", float(m[1]) if m[1] else AUTO_WEIGHT, rates)
         if re.fullmatch(r"\d+", text):
-            raise UsageError(
-                f"budget {text} is out of range, it counts frames kept of {BUDGET_FRAMES}: give one of {_FORMS}"
-            )
+            raise UsageError(f"budget {text} is out of range (kept frames of {BUDGET_FRAMES}): give one of {_FORMS}")
         raise UsageError(f"budget {text!r} is not understood; give one of: {_FORMS}")
 
     @classmethod
     def of(cls, budget: str | float | Budget) -> Budget:
-        """A budget, or one from its text or number: 8 is `8`.
+        """A budget from a budget, a text or a number: 8 is `8`.
 
         Raises:
-            UsageError: as of :meth:`parse`.
+            UsageError: as :meth:`parse`.
         """
         if isinstance(budget, Budget):
             return budget
@@ -90,25 +89,25 @@ class Budget:
         return f"{self.kind}:{self.value:g}"
 
     def count(self, frames: int, clip_frames: int) -> int | None:
-        """How many frames of a clip will be kept, where that does not depend on their importance."""
+        """Number of kept frames of a clip; None if it depends on their importance."""
         if self.kind == "top":
-            whole = max(clip_frames, BUDGET_FRAMES)  # large pictures have shorter clips: 8 are 8 of 32 there, too
+            whole = max(clip_frames, BUDGET_FRAMES)  # clips of large pictures are shorter; 8 means 8 of 32 there too
             return max(1, min(frames, _round_half_up(min(self.value, whole) * frames / whole)))
         return max(1, _round_half_up(self.value * frames)) if self.kind == "share" else None
 
     def choose(self, importance: np.ndarray, clip_frames: int, rng: np.random.Generator) -> np.ndarray:
-        """Which frames of a clip to keep; at least one.
+        """Choose the frames of a clip to keep; at least one.
 
         Args:
-            importance: (T,) uint8 as stored in the file, so that `trim` later makes the same choice.
-            clip_frames: frames of a full clip; a shorter one gets its share of a top-K budget.
-            rng: for Bernoulli; not drawn from otherwise.
+            importance: (T,) uint8 as stored in the file, so that `trim` makes the same choice later.
+            clip_frames: frames of a full clip; a shorter clip gets its share of a top-K budget.
+            rng: random numbers for a Bernoulli budget; otherwise unused.
 
         Returns:
             (T,) bool.
 
         Raises:
-            UsageError: `auto`, which does not go by importance alone.
+            UsageError: the budget is `auto`, which needs more than importance.
         """
         frames = len(importance)
         if self.kind == "all":
@@ -116,7 +115,7 @@ class Budget:
         if (count := self.count(frames, clip_frames)) is not None:
             return top_k(importance, count)
         if self.kind == "auto":
-            raise UsageError(f"budget {self} needs pictures to choose by: give it to encode")
+            raise UsageError(f"budget {self} needs the frames themselves: only encode accepts it")
         if self.kind == "threshold":
             kept = importance > self.value * 255
         else:
@@ -130,7 +129,7 @@ def _round_half_up(x: float) -> int:
 
 
 def top_k(importance: np.ndarray, count: int) -> np.ndarray:
-    """(T,) -> (T,) bool with the `count` highest set; ties go to the earlier frame."""
+    """The `count` highest of (T,) as (T,) bool; ties go to the earlier frame."""
     order = np.argsort(-importance.astype(np.int64), kind="stable")
     kept = np.zeros(len(importance), bool)
     kept[order[:count]] = True
@@ -138,7 +137,7 @@ def top_k(importance: np.ndarray, count: int) -> np.ndarray:
 
 
 def scale_to_mean(p: np.ndarray, rate: float) -> np.ndarray:
-    """Probabilities (T,) moved along the logistic curve until their mean is `rate`; their order stays."""
+    """Shift the logits of probabilities (T,) until their mean is `rate`; their order stays."""
     logits = np.log(np.clip(p, 1e-4, 1 - 1e-4) / np.clip(1 - p, 1e-4, 1 - 1e-4))
     low, high = -30.0, 30.0
     for _ in range(60):
@@ -152,20 +151,20 @@ def scale_to_mean(p: np.ndarray, rate: float) -> np.ndarray:
 
 
 def is_whole(value: object) -> bool:
-    """Whether a value is an integer, NumPy's included and True not: callers' arguments are of any type."""
+    """Whether a value of any type is an integer, including NumPy's, excluding bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a real number of any type."""
+    """Whether a value of any type is a real number, excluding bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that numpy would.
+    """Check a random seed.
 
     Raises:
-        UsageError: it is no whole number, or below 0.
+        UsageError: it is not a whole number, or below 0.
     """
     if not is_whole(seed) or seed < 0:
         raise UsageError(f"seed {seed!r} is out of range: give a whole number, 0 or more")

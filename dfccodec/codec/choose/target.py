@@ -1,4 +1,4 @@
-"""What an encode is to reach: a size, a bitrate, a quality, or a price of a bit. Imports neither torch nor av."""
+"""Rate and quality targets: a size, a bitrate, a PSNR or a λ. Imports neither torch nor av."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from dfccodec.errors import DfcError, UsageError
 
 SIZE_TOLERANCE = 0.03
-"""A size or bitrate counts as reached within this share of it, on either side."""
+"""Relative tolerance of a size or bitrate, in both directions."""
 
 PSNR_TOLERANCE = 0.2
-"""A PSNR counts as reached from its minimum to so many dB above."""
+"""Tolerance of a PSNR: dB above its minimum."""
 
 _ROUNDING = 1e-9
 _UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
@@ -21,14 +21,13 @@ _OPTIONS = {"size": "--target-size", "bitrate": "--bitrate", "psnr": "--min-psnr
 
 @dataclass(frozen=True)
 class Target:
-    """What an encode is to reach.
+    """Target of an encode.
 
     Args:
-        kind: "size" (bytes of the whole file), "bitrate" (bits of the whole file a second of video), "psnr" (RGB-PSNR
-            of the whole video in dB, a minimum) or "lambda" (squared error, of samples in 0…1 added up, that one bit
-            must save).
-        value: of that.
-        strict: missing it is an error.
+        kind: "size" (bytes of the file), "bitrate" (bits of the file per second of video), "psnr" (minimum RGB-PSNR of
+            the whole video in dB) or "lambda" (λ: squared error, summed over samples in 0…1, per bit).
+        value: the target value.
+        strict: whether missing the target is an error.
     """
 
     kind: str
@@ -44,10 +43,10 @@ class Target:
         rd_lambda: float | None = None,
         strict: bool = False,
     ) -> Target | None:
-        """The target of a command line or a call, None where there is none.
+        """The target given by options or arguments; None if none is given.
 
         Raises:
-            UsageError: more than one is given, a value is no such number, or `strict` has nothing to be strict about.
+            UsageError: more than one target is given, a value is invalid, or `strict` is given without a target.
         """
         given = {
             "size": None if size is None else float(parse_size(size)),
@@ -57,7 +56,7 @@ class Target:
         }
         found = {kind: value for kind, value in given.items() if value is not None}
         if len(found) > 1:
-            raise UsageError(f"{' and '.join(_OPTIONS[kind] for kind in found)} are given: one video, one target")
+            raise UsageError(f"{' and '.join(_OPTIONS[kind] for kind in found)} are given: give only one of them")
         if strict and (not found or "lambda" in found):
             raise UsageError("--strict is given without a target: add --target-size, --bitrate or --min-psnr")
         for kind, value in found.items():
@@ -72,7 +71,7 @@ class Target:
 
     @property
     def option(self) -> str:
-        """The command-line option that gives it."""
+        """The command-line option of the target."""
         return _OPTIONS[self.kind]
 
     def __str__(self) -> str:
@@ -82,11 +81,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an encode to a target ended.
+    """Outcome of an encode with a target.
 
     Args:
-        target: what was wanted.
-        reached: in the target's unit: bytes, bits a second or dB; for "lambda" its value.
+        target: the target.
+        reached: the value reached, in bytes, bits per second or dB; for "lambda" the target value.
         psnr: RGB-PSNR of the whole video in dB.
     """
 
@@ -96,29 +95,29 @@ class Outcome:
 
     @property
     def miss(self) -> float:
-        """Reached over wanted, less 1; of a PSNR the difference in dB."""
+        """Relative deviation from the target; for a PSNR the difference in dB."""
         wanted = self.target.value
         return self.reached - wanted if self.target.kind == "psnr" else self.reached / wanted - 1
 
     @property
     def met(self) -> bool:
-        """Within tolerance."""
+        """Whether the deviation is within tolerance."""
         low, high = (0, PSNR_TOLERANCE) if self.target.kind == "psnr" else (-SIZE_TOLERANCE, SIZE_TOLERANCE)
         return low - _ROUNDING <= self.miss <= high + _ROUNDING
 
     def __str__(self) -> str:
-        """One line for people."""
+        """One line of text for users."""
         if self.target.kind == "psnr":
             text = f"{self.reached:.2f} dB reached ({self.miss:+.2f} dB)"
         elif self.target.kind == "lambda":
             return f"{self.target}: {self.psnr:.2f} dB"
         else:
-            unit = "bytes" if self.target.kind == "size" else "bits a second"
+            unit = "bytes" if self.target.kind == "size" else "bits per second"
             text = f"{self.reached:.0f} {unit} reached ({self.miss * 100:+.1f} %)"
         return f"{self.target}: {text}{'' if self.met else ', outside tolerance'}"
 
     def record(self) -> dict[str, str | float | bool]:
-        """For machines: what was wanted, what was reached, by how much it was missed and whether that is tolerable."""
+        """The JSON form: target and reached value, deviation, whether it is within tolerance."""
         target = self.target
         return {
             "kind": target.kind, "wanted": target.value, "reached": self.reached, "error": self.miss, "met": self.met,
@@ -126,20 +125,20 @@ class Outcome:
         }  # fmt: skip
 
     def require(self) -> None:
-        """For strict targets.
+        """Check a strict target.
 
         Raises:
-            DfcError: it was missed.
+            DfcError: the target was missed.
         """
         if not self.met:
-            raise DfcError(f"{self}; give what can be reached, or leave out --strict")
+            raise DfcError(f"{self}; give a target that can be reached, or leave out --strict")
 
 
 def parse_size(text: str | int) -> int:
-    """`2MiB`, `300kB`, `1.5 MB` or plain bytes -> bytes; K and M count in 1000, Ki and Mi in 1024.
+    """Parse a size such as `2MiB`, `300kB`, `1.5 MB` or plain bytes; K and M are powers of 1000, Ki and Mi of 1024.
 
     Raises:
-        UsageError: the text is none of these.
+        UsageError: the text is not a size.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b|)", str(text).strip().lower())
     if not found or found[2] not in _UNITS or float(found[1]) * _UNITS[found[2]] < 1:
@@ -148,12 +147,12 @@ def parse_size(text: str | int) -> int:
 
 
 def parse_rate(text: str | float) -> float:
-    """`300k`, `1.5M` or plain bits a second -> bits a second; k and M count in 1000.
+    """Parse a bitrate such as `300k`, `1.5M` or plain bits per second; k and M are powers of 1000.
 
     Raises:
-        UsageError: the text is none of these.
+        UsageError: the text is not a bitrate.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:bit/s|bps)?", str(text).strip().lower())
     if not found or not float(found[1]):
-        raise UsageError(f"--bitrate {str(text)!r} is not understood; give bits a second, or as 300k, 1.5M")
+        raise UsageError(f"--bitrate {str(text)!r} is not understood; give bits per second, or as 300k, 1.5M")
     return float(found[1]) * _RATES[found[2]]

@@ -1,4 +1,4 @@
-"""Codes one clip: frames in, a clip's record and its integers out."""
+"""Encode one clip: frames to a clip record and its integers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from dfccodec.runtime.resources import available_cpus
 
 @dataclass(frozen=True)
 class Coded:
-    """A coded clip: its record, its integers, and what the model makes of all its frames where that is known.
+    """A coded clip.
 
     Args:
         clip: the record.
-        values: (K, tiles, rows, columns, C) int16.
-        frames: (T, H, W, 3) float32 in 0…1, before the fill policy paints; None where they were not held.
+        values: integers (K, tiles, rows, columns, C) int16.
+        frames: output of the decoder network (T, H, W, 3) float32 in 0…1, before the fill policy; None if not stored.
     """
 
     clip: Clip
@@ -44,15 +44,15 @@ class Coded:
 
 
 class ClipCoder:
-    """Codes clips, each alone: the same frames and choices give the same clip, whatever was coded before.
+    """Encodes clips independently: the same frames and settings give the same clip, whatever was coded before.
 
     Args:
-        header: of the file.
+        header: header of the file.
         loaded: the model.
-        settings: what holds for the whole file.
+        settings: settings of the whole file.
 
     Attributes:
-        steps: (C,) float32 base steps: the model's, or where it has none, measured on the first clip that is coded.
+        steps: base steps (C,) float32, those of the model; if it has none, measured on the first clip.
     """
 
     def __init__(self, header: Header, loaded: LoadedModel, settings: Settings) -> None:
@@ -68,27 +68,27 @@ class ClipCoder:
         return 1 - after / before if before else 0.0
 
     def set_base_steps(self, steps: np.ndarray | None) -> None:
-        """Go on in a file that has these steps, (C,) float32, which the model may not have; None is no such file."""
+        """Use the base steps (C,) float32 of a file that is resumed; None keeps those of the model."""
         self._steps = self._steps if steps is None else steps
 
     @property
     def steps(self) -> np.ndarray:
-        """(C,) float32; known once a clip has been coded."""
+        """Base steps (C,) float32; known once a clip has been coded."""
         assert self._steps is not None
         return self._steps
 
     def code(
         self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
     ) -> tuple[Clip, np.ndarray]:
-        """Code one clip.
+        """Encode one clip.
 
         Args:
             batch: its frames.
-            first_frame: number of the first of them in the video.
-            budget, qp: where they differ from those of the settings.
+            first_frame: number of its first frame in the video.
+            budget, qp: override the settings.
 
         Returns:
-            the clip's record, and its integers (K, tiles, rows, columns, C) int16.
+            the clip record and the integers (K, tiles, rows, columns, C) int16.
         """
         coded = self._trial(batch, first_frame, budget, qp, hold=False)
         return coded.clip, coded.values
@@ -96,7 +96,7 @@ class ClipCoder:
     def code_with_reconstruction(
         self, batch: Sequence[Picture], first_frame: int, budget: Budget | None = None, qp: int | None = None
     ) -> Coded:
-        """As :meth:`code`, with what a decoder would show where the motion search needed it."""
+        """As :meth:`code`, with the output of the decoder network if the motion search needed it."""
         return self._trial(batch, first_frame, budget, qp, hold=True)
 
     def _trial(
@@ -114,7 +114,7 @@ class ClipCoder:
 
         if settings.frame_selection != "importance":
             importance = self._selected(frames, latents, importance, budget, qp, coded)
-        # Seeded clip by clip, so that a clip's choice does not hang on those before it.
+        # Seeded per clip, so that the choice does not depend on earlier clips.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
         return coded(kept, default_iterations(self.loaded) if settings.refine is None else settings.refine, hold)
 
@@ -122,12 +122,12 @@ class ClipCoder:
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
         importance: np.ndarray, kept: np.ndarray, qp: int, refining: int, hold: bool,
     ) -> Coded:  # fmt: skip
-        """Code the `kept` frames, whose latents (K, …, C) these are."""
+        """Encode the `kept` frames from their latents (K, …, C)."""
         settings = self.settings
-        moving = self._coding == Coding.INTER
-        now = quantize_inter(latents, self.steps, qp, settings.deadzone, moving)
+        inter = self._coding == Coding.INTER
+        now = quantize_inter(latents, self.steps, qp, settings.deadzone, inter)
         if refining:
-            target = RefinementTarget(frames, kept, qp, moving)
+            target = RefinementTarget(frames, kept, qp, inter)
             found = refine(latents, now, target, self.header, self.steps, self.loaded, refining, settings.deadzone)
             now = found.now
             self._costs += found.before, found.after
@@ -142,18 +142,19 @@ class ClipCoder:
         return Coded(clip, now.values)
 
     def reconstruct_clip(self, coded: Coded) -> np.ndarray:
-        """What a decoder shows of a clip, (T, H, W, 3) uint8."""
+        """The decoded frames of a clip, (T, H, W, 3) uint8."""
         if coded.frames is None:
             return reconstruct_clip(coded.clip, coded.values, self.header, self.steps, self.loaded)
-        with ClipFrameBuffer(coded.clip, self.header, available_cpus()) as canvas:
-            canvas.add_all(coded.frames)
-        return canvas.frames
+        with ClipFrameBuffer(coded.clip, self.header, available_cpus()) as buffer:
+            buffer.add_all(coded.frames)
+        return buffer.frames
 
     def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frames -> latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over tiles."""
+        """Encode frames to latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over
+        tiles."""
         header = self.header
         split = tiles.split(frames, header)
-        # Another choice than the model's needs the latents of all frames.
+        # Frame selection other than by importance needs the latents of all frames.
         known = self.settings.frame_selection == "importance"
         keep = budget.count(len(frames), header.clip_frames) if known else None
         coded = [self.loaded.encode(tile, qp, keep) for tile in split]
@@ -167,7 +168,7 @@ class ClipCoder:
         self, frames: np.ndarray, latents: np.ndarray, importance: np.ndarray, budget: Budget, qp: int,
         coded: Callable[[np.ndarray], Coded],
     ) -> np.ndarray:  # fmt: skip
-        """Importance (T,) uint8, rearranged as the settings' way of choosing frames wants it."""
+        """Importance (T,) uint8, reordered by the frame selection of the settings."""
         motion = self.settings.fill == Fill.MOTION
         costs = frame_selection.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
         keep = budget.count(len(frames), self.header.clip_frames)
@@ -175,27 +176,28 @@ class ClipCoder:
         if self.settings.frame_selection == "dp" or keep is None:
             return planned
 
-        def price(kept: np.ndarray) -> float:
-            tried = coded(kept)
-            bits = 8 * (len(tried.clip.latents) + len(tried.clip.fill_payload))
-            return sse(frames, self.reconstruct_clip(tried)) + lambda_for_qp(qp) * bits
+        def rd_cost(kept: np.ndarray) -> float:
+            trial = coded(kept)
+            bits = 8 * (len(trial.clip.latents) + len(trial.clip.fill_payload))
+            return sse(frames, self.reconstruct_clip(trial)) + lambda_for_qp(qp) * bits
 
-        return frame_selection.greedy([importance, planned], costs, keep, price)
+        return frame_selection.greedy([importance, planned], costs, keep, rd_cost)
 
     def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray, hold: bool) -> Coded:
-        """The clip with the motion of its dropped frames, searched in what a decoder will have of the kept ones."""
+        """Add the motion of the dropped frames. The search uses the decoded kept frames, which are the decoder's
+        references."""
         sides = References.of(clip.kept)
         if len(sides.dropped) in (0, clip.frames):
             return Coded(clip, values)
         held = np.empty(frames.shape, np.float32) if hold else None
         with MotionSearch(frames, sides, lambda_for_qp(clip.qp), available_cpus(), self.settings.effort) as search:
 
-            def show(number: int, picture: np.ndarray) -> None:
+            def add(number: int, picture: np.ndarray) -> None:
                 picture = clamped(picture)
                 search.add_frame(number, picture)
                 if held is not None:
                     held[number] = picture
 
-            run_decoder_network(clip, values, self.header, self.steps, self.loaded, show)
+            run_decoder_network(clip, values, self.header, self.steps, self.loaded, add)
             found = payload.write(search.decisions())
         return Coded(dataclasses.replace(clip, fill_payload=found), values, held)

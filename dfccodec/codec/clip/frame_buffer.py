@@ -1,4 +1,5 @@
-"""What a decoder shows of a clip: each frame painted and rounded as it comes, so that no clip of floats is held."""
+"""Output buffer of a clip: each frame is post-processed and rounded as it arrives, so that no clip of floats is
+stored."""
 
 from __future__ import annotations
 
@@ -15,31 +16,29 @@ from dfccodec.runtime.batched_executor import BatchedExecutor
 
 Floats = npt.NDArray[np.float32]
 
-SHOWN_BYTES, MADE_BYTES = 3, 3 * 4
-"""Of a pixel as it is shown, and as the model makes it."""
+OUTPUT_BYTES, NETWORK_BYTES = 3, 3 * 4
+"""Bytes of a pixel in the output (uint8) and from the network (float32)."""
 
 
 class ClipFrameBuffer:
-    """The frames of a clip on their way to bytes.
-
-    Kept frames are shown before dropped ones, which are painted from them.
+    """Collects the frames of a clip in decode order: kept frames, then dropped frames, which may refer to them.
 
     Args:
-        clip: whose frames.
-        header: of its file.
-        threads: to paint with.
+        clip: the clip.
+        header: header of its file.
+        threads: number of threads for the fill policy.
 
     Attributes:
-        frames: (T, H, W, 3) uint8, rounded half up; complete once all have been shown and the context is left.
+        frames: (T, H, W, 3) uint8, rounded half up; complete once all frames are added and the context is left.
 
     Raises:
-        UnsupportedError: the clip's fill policy is not known.
-        DamagedError: its payload is not one.
+        UnsupportedError: the fill policy of the clip is unknown.
+        DamagedError: the fill payload is invalid.
     """
 
     def __init__(self, clip: Clip, header: Header, threads: int) -> None:
-        self._painter = fill.policy(clip.fill).postprocessor(clip, header)
-        self._kept, self._jobs = clip.kept, BatchedExecutor(threads, header.height * header.width * MADE_BYTES)
+        self._postprocessor = fill.policy(clip.fill).postprocessor(clip, header)
+        self._kept, self._jobs = clip.kept, BatchedExecutor(threads, header.height * header.width * NETWORK_BYTES)
         self.frames = np.empty((clip.frames, header.height, header.width, 3), np.uint8)
 
     def __enter__(self) -> ClipFrameBuffer:
@@ -49,22 +48,22 @@ class ClipFrameBuffer:
         self._jobs.__exit__(kind, error, at)
 
     def add_frame(self, number: int, picture: Floats) -> None:
-        """Frame `number` of the clip as the model made it, (H, W, 3), not clamped."""
+        """Add frame `number` of the clip from the network, (H, W, 3), not clamped."""
         picture = clamped(picture)
-        if self._painter is None:
+        if self._postprocessor is None:
             self._round(number, picture)
         elif self._kept[number]:
-            self._painter.add_reference(number, picture)
+            self._postprocessor.add_reference(number, picture)
             self._round(number, picture)
         else:
-            self._jobs.add(partial(self._paint, self._painter, number, picture))
+            self._jobs.add(partial(self._postprocess, self._postprocessor, number, picture))
 
     def add_all(self, frames: Floats) -> None:
-        """All frames of the clip, (T, H, W, 3), not clamped."""
+        """Add all frames of the clip, (T, H, W, 3), not clamped."""
         for number in decode_order(self._kept):
             self.add_frame(number, frames[number])
 
-    def _paint(self, postprocessor: FramePostprocessor, number: int, picture: Floats) -> None:
+    def _postprocess(self, postprocessor: FramePostprocessor, number: int, picture: Floats) -> None:
         self._round(number, postprocessor.reconstruct(number, picture))
 
     def _round(self, number: int, picture: Floats) -> None:
@@ -74,12 +73,12 @@ class ClipFrameBuffer:
 
 
 def clamped(picture: Floats) -> Floats:
-    """A copy in 0…1; what is not a number is 0."""
-    out: Floats = np.fmax(picture, np.float32(0))  # the only comparison that a NaN loses
+    """Copy a picture, clamped to 0…1; NaN becomes 0."""
+    out: Floats = np.fmax(picture, np.float32(0))  # fmax ignores NaN
     return np.fmin(out, np.float32(1), out=out)
 
 
 def decode_order(kept: npt.NDArray[np.bool_]) -> list[int]:
-    """Frames of a clip, kept (T,) ones before dropped ones: the order a :class:`ClipFrameBuffer` wants."""
+    """Frame numbers of a clip in decode order: kept frames, then dropped frames. `kept` is (T,) bool."""
     order: list[int] = np.argsort(~kept, kind="stable").tolist()
     return order

@@ -1,4 +1,4 @@
-"""Latents <-> integers: per-channel step × 2^(QP/8), round half to even (SPEC.md 6.2)."""
+"""Quantizer of latents: step per channel × 2^(QP/8), round half to even (SPEC.md 6.2)."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _EIGHTHS = [
 
 
 def step_sizes(steps: np.ndarray, qp: int) -> np.ndarray:
-    """Quantizer steps at a QP: (C,) float32 base steps -> (C,) float64. 2^(QP/8) is a power of two times a constant."""
+    """Quantizer steps (C,) float64 at a QP, from base steps (C,) float32. 2^(QP/8) is a power of two times a
+    constant."""
     out: np.ndarray = steps.astype(np.float64) * (_EIGHTHS[qp % 8] * 2.0 ** (qp // 8))
     return out
 
 
 DEFAULT_DEADZONE = 0.15
-"""Slack of an encoder's rounding, in steps: 0.1 and 0.2 serve as well (benchmarks/quality/deadzone.py)."""
+"""Default dead zone in quantizer steps; 0.1 and 0.2 are as good (benchmarks/quality/deadzone.py)."""
 
 
 def quantize(
     latents: np.ndarray, steps: np.ndarray, qp: int, deadzone: float = 0.0, vectors: np.ndarray | None = None
 ) -> np.ndarray:
-    """Latents -> integers; what leaves 16 bits is clipped.
+    """Quantize latents to integers, clipped to 16 bits.
 
     Args:
-        latents: (K, …, C) float of a clip's kept frames in order.
+        latents: (K, …, C) float, the kept frames of a clip in order.
         steps: (C,) float32 base steps.
         qp: quantizer index.
-        deadzone: slack in steps, 0…0.5. An integer of the kept frame before stays as long as the latent is within ½ +
-            snap
-            of it: noise that would flip it back and forth costs many bits and is worth nothing. The encoder's choice
-            alone; a reader knows nothing of it.
-        vectors: (K, cells, 2) of the inter coding, which expects the frame before moved by them; then latents are
-            (K, tiles, rows, columns, 96).
+        deadzone: 0…0.5 steps. A latent within 0.5 + `deadzone` of its prediction takes the predicted value: noise that
+            flips integers back and forth costs many bits and gains nothing. This is a non-normative encoder decision.
+        vectors: (K, cells, 2), motion vectors of the inter coding: the prediction is the previous kept frame,
+            motion-compensated; latents are then (K, tiles, rows, columns, 96). Without vectors it is the previous kept
+            frame.
 
     Returns:
         (K, …, C) int16.
@@ -52,21 +52,21 @@ def quantize(
     scaled = latents.astype(np.float64) / step_sizes(steps, qp)
     out: np.ndarray = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
     for k in range(1, len(out) if deadzone else 0):
-        expected = out[k - 1]
+        prediction = out[k - 1]
         if vectors is not None:
-            flat = expected.reshape(-1, out.shape[-1])
-            expected = motion_compensate(flat, vectors[k], out.shape[1:4]).reshape(expected.shape)
-        np.copyto(out[k], expected, where=np.abs(scaled[k] - expected) < 0.5 + deadzone)
+            flat = prediction.reshape(-1, out.shape[-1])
+            prediction = motion_compensate(flat, vectors[k], out.shape[1:4]).reshape(prediction.shape)
+        np.copyto(out[k], prediction, where=np.abs(scaled[k] - prediction) < 0.5 + deadzone)
     return out
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """Integers of a clip's kept frames.
+    """Quantized latents of the kept frames of a clip.
 
     Attributes:
         values: (K, tiles, rows, columns, C) int16.
-        vectors: (K, cells, 2) int16 for the inter coding; None where it is not used.
+        vectors: motion vectors (K, cells, 2) int16 of the inter coding; None without it.
     """
 
     values: np.ndarray
@@ -75,7 +75,7 @@ class Quantized:
 
 @single_threaded_blas()
 def quantize_inter(latents: np.ndarray, steps: np.ndarray, qp: int, deadzone: float, inter: bool) -> Quantized:
-    """As :func:`quantize`; where integers are `inter`, with vectors searched for and snapped to what they expect."""
+    """Quantize latents; if `inter`, with motion estimation and a dead zone around the motion-compensated prediction."""
     values = quantize(latents, steps, qp, deadzone)
     if not inter or len(values) < 2:
         return Quantized(values)
@@ -84,22 +84,22 @@ def quantize_inter(latents: np.ndarray, steps: np.ndarray, qp: int, deadzone: fl
 
 
 def dequantize(values: np.ndarray, steps: np.ndarray, qp: int) -> np.ndarray:
-    """Integers (…, C) int16 -> latents (…, C) float32: product in binary64, rounded once to binary32."""
-    with np.errstate(over="ignore"):  # hostile steps give infinities, which is what rounding to binary32 says
+    """Dequantize integers (…, C) int16 to latents (…, C) float32: product in binary64, rounded once to binary32."""
+    with np.errstate(over="ignore"):  # steps of a hostile file can give infinities
         out: np.ndarray = (values.astype(np.float64) * step_sizes(steps, qp)).astype(np.float32)
     return out
 
 
 def estimate_base_steps(latents: np.ndarray) -> np.ndarray:
-    """Base steps for a model that brings none: 1/32 of each channel's standard deviation on this video.
+    """Base steps for a model without its own: 1/32 of the standard deviation of each channel in this video.
 
     Args:
-        latents: (…, C) float, of the first clip.
+        latents: (…, C) float, those of the first clip.
 
     Returns:
         (C,) float32; at QP 24 a step is a quarter of a standard deviation.
     """
     spread = latents.reshape(-1, latents.shape[-1]).astype(np.float64).std(axis=0)
-    floor = max(float(spread.max()) * 1e-3, 1e-6)  # a channel that happens to be flat in the first clip
+    floor = max(float(spread.max()) * 1e-3, 1e-6)  # for a channel that is constant in the first clip
     out: np.ndarray = (np.maximum(spread, floor) / 32).astype(np.float32)
     return out

@@ -1,15 +1,16 @@
-"""Latent refinement: a few gradient steps on the latents of a clip's kept frames, through the decoder, before rounding.
+"""Latent refinement: gradient descent on the latents of the kept frames of a clip, before quantization.
 
-An encoder network makes one guess that is good for all pictures; what is best for this picture is found by descent on
-D + λR itself (Campos et al. 2019, "Content adaptive optimization for neural image compression"). D is the decoder's own
-error at kept frames; R are the bits that the range coder would charge, taken as linear between the integers on both
-sides and asked anew at every step.
+The encoder network is good on average; the best latents for one picture are found by minimizing D + λR directly (Campos
+et al. 2019, "Content adaptive optimization for neural image compression"). D is the squared error of the decoded kept
+frames. R is the rate of the entropy coder, linearly interpolated between adjacent integers and recomputed at every
+iteration.
 
-D is close to a parabola, so how far to go is known: each step divides a channel's slope by its curvature, which is what
-the last step changed of the slope (Barzilai and Borwein 1988, "Two-point step size gradient methods").
+D is nearly quadratic, so the step length is known: the gradient of each channel is divided by its curvature, which is
+estimated from the change of the gradient in the last iteration (Barzilai and Borwein 1988, "Two-point step size
+gradient methods").
 
-Nothing is rounded on the way: what the encoder's guess lacks is hardly its rounding. Stochastic Gumbel annealing (Yang,
-Bamler and Mandt 2020), which does round, needs many more steps to come as far.
+The latents are not rounded during the descent: rounding is hardly what the encoder's latents lack. Stochastic Gumbel
+annealing (Yang, Bamler and Mandt 2020), which does round, needs many more iterations for the same gain.
 """
 
 from __future__ import annotations
@@ -32,49 +33,51 @@ from dfccodec.models.interface import DistortionFn
 from dfccodec.runtime.resources import single_threaded_blas
 
 INITIAL_CURVATURE = 4.0
-"""Curvature that the first step of a model with a `gain` expects, in units of that gain: twice that of the linear code
-alone, since what stands around it sharpens."""
+"""Initial curvature for a model with a `synthesis_gain`, in units of that gain: twice that of the linear transform
+alone, because the network around it sharpens."""
 
 INITIAL_STEP_RMS = 0.25
-"""Root mean square of the first step of any other model in a channel, in quantizer steps."""
+"""Root mean square of the first iteration in each channel for other models, in quantizer steps."""
 
 MAX_STEP = 1.0
-"""What one step changes at the most, in quantizer steps."""
+"""Maximum change of a latent in one iteration, in quantizer steps."""
 
 MAX_CURVATURE_RATIO = 4.0
-"""Times that a channel's curvature may be that of all channels, or that a fraction of it."""
+"""Maximum ratio between the curvature of a channel and that of all channels, in either direction."""
 
 RATE_WEIGHT = 0.35
-"""Share of λ that the bits weigh on the way: between integers a straight line promises more than rounding saves."""
+"""Factor on λ during the descent. Linear interpolation of the rate between integers overestimates what rounding finally
+saves."""
 
-LARGEST = 32766
+MAX_INTEGER = 32766
+"""Largest magnitude of an integer during the descent; its neighbour must fit into 16 bits."""
 
-STEPS = 2
-"""By default."""
+DEFAULT_ITERATIONS = 2
+"""Default number of iterations for a model with a `synthesis_gain`."""
 
 EVAL_STRIDE = 4
-"""One in so many kept frames is looked at to see whether a clip has gained."""
+"""Every this many kept frames, one is decoded to measure the gain of a clip."""
 
 
 def default_iterations(loaded: LoadedModel) -> int:
-    """How many steps to take where nobody says."""
-    return 0 if loaded.model.synthesis_gain is None else STEPS
+    """Default number of iterations for a model."""
+    return 0 if loaded.model.synthesis_gain is None else DEFAULT_ITERATIONS
 
 
 def descend(
     y: Tensor, gradient: Callable[[Tensor], Tensor], count: int, curvature: Tensor | None, over: tuple[int, ...]
 ) -> Tensor:
-    """Go down a slope, each channel by its own curvature.
+    """Minimize a function by gradient descent with one curvature per channel.
 
     Args:
-        y: where to begin, of any shape, in quantizer steps.
-        gradient: the slope at a place of that shape, the same shape.
-        count: steps; each asks for one slope.
-        curvature: to begin with, of a shape that broadcasts to that of `y`; None where nobody knows.
-        over: dimensions of `y` whose places have a curvature in common.
+        y: starting point of any shape, in quantizer steps.
+        gradient: returns the gradient at a point, in its shape.
+        count: number of iterations; each computes one gradient.
+        curvature: initial curvature, of a shape that broadcasts to that of `y`; None if unknown.
+        over: dimensions of `y` that share a curvature.
 
     Returns:
-        where it came to; `y` itself after no step.
+        the final point; `y` itself if `count` is 0.
     """
     if not count:
         return y
@@ -91,7 +94,7 @@ def descend(
 
 
 def _curvature(move: Tensor, change: Tensor, over: tuple[int, ...]) -> Tensor:
-    """By how much the slope changed on a way, of each channel; not far from that of all of them."""
+    """Curvature of each channel: change of the gradient along a move; limited to near that of all channels."""
     along = (move * change).sum(over, keepdim=True)
     length = move.square().sum(over, keepdim=True)
     every = (along.sum() / length.sum().clamp(min=1e-30)).clamp(min=1e-30)
@@ -102,12 +105,11 @@ def _curvature(move: Tensor, change: Tensor, over: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True)
 class Refined:
-    """What refinement came to.
+    """Result of a refinement.
 
     Attributes:
-        now: integers, and how they have moved.
-        before, after: D + λR of the plain encoder's integers and of these, in λ: as if all error were bits; D by some
-            of the kept frames.
+        now: integers and motion vectors.
+        before, after: RD cost in bits (D / λ + R) before and after the refinement; D is measured on some kept frames.
     """
 
     now: Quantized
@@ -117,13 +119,13 @@ class Refined:
 
 @dataclass(frozen=True)
 class RefinementTarget:
-    """The kept frames of a clip, as the decoder meets them.
+    """Source frames of a clip and how they are coded.
 
     Args:
         frames: (T, H, W, 3) uint8, the whole clip.
         kept: (T,) bool.
         qp: quantizer index.
-        inter: whether the coding is the inter coding.
+        inter: whether the inter coding is used.
     """
 
     frames: np.ndarray
@@ -137,24 +139,24 @@ def refine(
     latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
     loaded: LoadedModel, count: int, deadzone: float = 0.0,
 ) -> Refined:  # fmt: skip
-    """Better integers for the kept frames of a clip; those it had, where none are found.
+    """Refine the integers of the kept frames of a clip. If that does not lower the RD cost, they stay unchanged.
 
     Args:
-        latents: (K, tiles, rows, columns, C) float32, as the encoder made them.
-        now: of the same shape, as they would be coded.
-        clip: what they should look like.
-        header: of the file.
-        steps: (C,) base steps.
+        latents: latents of the encoder network (K, tiles, rows, columns, C) float32.
+        now: their integers, of the same shape.
+        clip: the source frames.
+        header: header of the file.
+        steps: base steps (C,).
         loaded: the model.
-        count: steps of descent.
-        deadzone: slack of rounding, as in `now`.
+        count: number of iterations.
+        deadzone: dead zone of the quantizer, as in `now`.
 
     Raises:
-        UsageError: no gradient comes through the model's decoder.
+        UsageError: the model's decoder has no gradient.
     """
     if not now.values.size:
         return Refined(now, 0.0, 0.0)
-    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched off
+    with torch.inference_mode(False), torch.enable_grad():  # the caller may have disabled gradients
         return _refined(latents, now, clip, header, steps, loaded, count, deadzone)
 
 
@@ -172,80 +174,82 @@ def _refined(
 
 
 class _Descent:
-    """D + λR of one clip and its gradient."""
+    """RD cost of one clip and its gradient."""
 
     def __init__(
         self, clip: RefinementTarget, header: Header, loaded: LoadedModel, sizes: np.ndarray, vectors: np.ndarray | None
     ) -> None:
         self.clip, self.header, self.loaded, self.vectors = clip, header, loaded, vectors
         self.sizes = torch.from_numpy(sizes.astype(np.float32))
-        self.slope = math.log(2) / 6 * float(np.mean(sizes**2))  # λ: of the high-rate curve
-        self.truth = tiles.split(clip.frames[clip.kept], header)
+        self.rd_lambda = math.log(2) / 6 * float(np.mean(sizes**2))  # λ of the high-rate approximation
+        self.sources = tiles.split(clip.frames[clip.kept], header)
         kept = np.flatnonzero(clip.kept)
-        self.judged = kept[len(kept) // 2 % EVAL_STRIDE :: EVAL_STRIDE]
+        self.evaluated = kept[len(kept) // 2 % EVAL_STRIDE :: EVAL_STRIDE]
 
     @property
     def curvature(self) -> Tensor | None:
-        """(C,) of D + λR, about; None where the model does not say."""
-        synthesis_gain = self.loaded.model.synthesis_gain
-        return None if synthesis_gain is None else INITIAL_CURVATURE * synthesis_gain * self.sizes**2
+        """Approximate curvature of the RD cost, (C,); None if the model does not state its gain."""
+        gain = self.loaded.model.synthesis_gain
+        return None if gain is None else INITIAL_CURVATURE * gain * self.sizes**2
 
     def gradient(self, y: Tensor) -> Tensor:
-        """Slope of D + λR at `y` (K, tiles, rows, columns, C), in squared error per quantizer step.
+        """Gradient of D + λR at `y` (K, tiles, rows, columns, C), in squared error per quantizer step.
 
         Raises:
-            UsageError: no gradient comes through the model's decoder.
+            UsageError: the model's decoder has no gradient.
         """
-        now, low = (to(y).clamp(-LARGEST, LARGEST).numpy().astype(np.int16) for to in (torch.round, torch.floor))
+        now, low = (
+            to(y).clamp(-MAX_INTEGER, MAX_INTEGER).numpy().astype(np.int16) for to in (torch.round, torch.floor)
+        )
         bits = torch.from_numpy(bit_costs(now, low, self.vectors))
         made = y * self.sizes
-        slopes = [self._slope(made[:, number], truth) for number, truth in enumerate(self.truth)]
-        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + RATE_WEIGHT * self.slope * (bits[1] - bits[0])
+        slopes = [self._tile_gradient(made[:, number], truth) for number, truth in enumerate(self.sources)]
+        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + RATE_WEIGHT * self.rd_lambda * (bits[1] - bits[0])
 
     def cost(self, now: Quantized) -> float:
-        """D + λR of integers, in λ."""
+        """RD cost of integers in bits."""
         values = now.values
         latents = torch.from_numpy(values.astype(np.float32)) * self.sizes
-        error = sum(self._error(latents[:, number], truth) for number, truth in enumerate(self.truth))
-        error *= len(values) / len(self.judged)
-        return error / self.slope + float(bit_costs(values, values, now.vectors)[0].sum())
+        error = sum(self._tile_error(latents[:, number], truth) for number, truth in enumerate(self.sources))
+        error *= len(values) / len(self.evaluated)
+        return error / self.rd_lambda + float(bit_costs(values, values, now.vectors)[0].sum())
 
-    def _slope(self, latents: Tensor, truth: np.ndarray) -> Tensor:
-        """Gradient of the error of one tile, as its latents (K, rows, columns, C), at a time: one tile's insides."""
+    def _tile_gradient(self, latents: Tensor, truth: np.ndarray) -> Tensor:
+        """Gradient of the squared error of one tile with respect to its latents (K, rows, columns, C)."""
         try:
             with self.loaded.precision():
-                slope = self.loaded.model.gradient(*self._slots(latents, truth), self._judge(truth))
+                slope = self.loaded.model.gradient(*self._slots(latents, truth), self._distortion(truth))
         except UsageError as error:
             raise UsageError(f"model {self.loaded.identity.name!r} cannot be refined: {error}") from None
         return slope[torch.from_numpy(self.clip.kept).to(slope.device)].view_as(latents).float().cpu()
 
-    def _error(self, latents: Tensor, truth: np.ndarray) -> float:
-        """Squared error of the judged frames of one tile, decoded from latents (K, rows, columns, C)."""
-        judge, wanted, errors = self._judge(truth), np.zeros(len(self.clip.kept), bool), []
-        wanted[self.judged] = True
+    def _tile_error(self, latents: Tensor, truth: np.ndarray) -> float:
+        """Squared error of the evaluated frames of one tile, decoded from latents (K, rows, columns, C)."""
+        distortion, mask, errors = self._distortion(truth), np.zeros(len(self.clip.kept), bool), []
+        mask[self.evaluated] = True
 
-        def show(number: int, made: Tensor) -> None:
-            if wanted[number]:
-                errors.append(float(judge(number, made)))
+        def measure(number: int, decoded: Tensor) -> None:
+            if mask[number]:
+                errors.append(float(distortion(number, decoded)))
 
         with torch.inference_mode(), self.loaded.precision():
-            self.loaded.model.decode_frames(*self._slots(latents, truth), show, torch.from_numpy(wanted))
+            self.loaded.model.decode_frames(*self._slots(latents, truth), measure, torch.from_numpy(mask))
         return sum(errors)
 
     def _slots(self, latents: Tensor, truth: np.ndarray) -> tuple[Tensor, Tensor, int, int, int]:
-        """What a decoder takes: slots (T, N, C), which are kept, size of the picture and QP."""
+        """Inputs of the decoder network: slots (T, N, C), kept (T,), height, width and QP."""
         kept = torch.from_numpy(self.clip.kept)
         slots = latents.new_zeros(len(kept), latents[0, ..., 0].numel(), latents.shape[-1])
         slots[kept] = latents.flatten(1, 2)
         device = self.loaded.device
         return slots.to(device), kept.to(device), truth.shape[1], truth.shape[2], self.clip.qp
 
-    def _judge(self, truth: np.ndarray) -> DistortionFn:
-        """Squared error of a kept frame of a tile, whose kept frames are `truth` (K, height, width, 3) uint8."""
-        true = dict(zip(np.flatnonzero(self.clip.kept).tolist(), truth, strict=True))
+    def _distortion(self, truth: np.ndarray) -> DistortionFn:
+        """Distortion function of a tile: squared error against its kept frames `truth` (K, height, width, 3) uint8."""
+        sources = dict(zip(np.flatnonzero(self.clip.kept).tolist(), truth, strict=True))
 
-        def judge(number: int, made: Tensor) -> Tensor:
-            wanted = torch.from_numpy(np.ascontiguousarray(true[number])).to(made.device).float() / 255
-            return (made - wanted).square().sum()
+        def squared_error(number: int, decoded: Tensor) -> Tensor:
+            source = torch.from_numpy(np.ascontiguousarray(sources[number])).to(decoded.device).float() / 255
+            return (decoded - source).square().sum()
 
-        return judge
+        return squared_error

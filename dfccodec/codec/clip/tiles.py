@@ -1,4 +1,4 @@
-"""Frames <-> what a network takes: edge padding to whole patches, and overlapping tiles for fixed-grid models."""
+"""Pad frames to complete patches, and split them into overlapping tiles for models with a fixed grid."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dfccodec.container.records import Header
 
 
 def padded_size(header: Header) -> tuple[int, int]:
-    """(height, width) in pixels after padding to whole patches, and to one tile where tiles are used."""
+    """(height, width) in pixels after padding to complete patches, and to at least one tile if tiles are used."""
     patch = header.patch
     height, width = (-(-side // patch) * patch for side in (header.height, header.width))
     return max(height, header.tile), max(width, header.tile)
 
 
 def split(frames: np.ndarray, header: Header) -> np.ndarray:
-    """Frames (T, H, W, 3) -> tiles (n, T, h, w, 3), rows of tiles from the top left; one "tile" where none are used."""
+    """Split frames (T, H, W, 3) into tiles (n, T, h, w, 3) in raster order; without tiling, n is 1."""
     height, width = padded_size(header)
     _, h, w, _ = frames.shape
     frames = np.pad(frames, ((0, 0), (0, height - h), (0, width - w), (0, 0)), mode="edge")
@@ -34,7 +34,7 @@ def split(frames: np.ndarray, header: Header) -> np.ndarray:
 
 
 def join(tiles: Sequence[np.ndarray], header: Header) -> np.ndarray:
-    """Tiles, n of (T, h, w, 3) float -> frames (T, H, W, 3) float: overlaps are blended with linear ramps."""
+    """Join n tiles (T, h, w, 3) float into frames (T, H, W, 3) float; overlaps are blended with linear ramps."""
     if not header.tile:
         return tiles[0][:, : header.height, : header.width]
     height, width = padded_size(header)

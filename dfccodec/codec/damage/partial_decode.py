@@ -30,7 +30,7 @@ from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy import context_tables
 from dfccodec.entropy.context_model import Ints, code_latents
 from dfccodec.entropy.inter.coding import InterPredictor
-from dfccodec.entropy.inter.coding import first_counts as inter_counts
+from dfccodec.entropy.inter.coding import initial_counts as inter_counts
 from dfccodec.entropy.latent_coding import decode_clip_integers
 from dfccodec.entropy.rans import RansDecoder, check_declared_size
 from dfccodec.errors import DamagedError, UnsupportedError

@@ -1,4 +1,4 @@
-"""Fill policies: what stands where a frame was dropped, before and after the model. One interface, one table."""
+"""Fill policies: how dropped frames are reconstructed, before and after the decoder network."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from dfccodec.errors import UnsupportedError, UsageError
 
 
 class FillPolicy(Protocol):
-    """Puts something in the slots of dropped frames, and may work on their pictures."""
+    """Fills the latent slots of dropped frames and may post-process their pictures."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
-        """Latents (K, N, C) float32 of the kept frames, kept (T,) bool -> slots (T, N, C) and known (T,) bool.
+        """Fill slots (T, N, C) from the latents (K, N, C) float32 of the kept frames `kept` (T,) bool.
 
-        Where `known` is False the model is to put its own estimate (the learned fill token), whatever the slot holds.
+        Returns:
+            slots, and known (T,) bool. Where `known` is False, the network puts its learned fill token instead.
         """
         ...
 
     def check(self, clip: Clip, header: Header) -> None:
-        """Judge the payload of a clip without its pictures.
+        """Check the payload of a clip without decoding its pictures.
 
         Raises:
-            DamagedError: it is not one.
+            DamagedError: the payload is invalid.
         """
         ...
 
     def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
-        """What is to change the pictures of a clip's dropped frames; None for nothing.
+        """The post-processor of the clip's dropped frames; None for none.
 
         Raises:
-            DamagedError: the payload is not one.
+            DamagedError: the payload is invalid.
         """
         ...
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
-        """The payload for a part of the clip that begins at frame `first` and whose kept frames are `kept` (T',)."""
+        """The payload of a part of the clip that begins at frame `first` and has the kept frames `kept` (T',)."""
         ...
 
 
@@ -48,7 +49,7 @@ POLICIES: dict[int, FillPolicy] = {Fill.TOKEN: Token(), Fill.HOLD: Hold(), Fill.
 
 
 def policy(number: int) -> FillPolicy:
-    """The policy a clip names.
+    """The fill policy by its number in a file.
 
     Raises:
         UnsupportedError: this reader does not know it.
@@ -59,10 +60,10 @@ def policy(number: int) -> FillPolicy:
 
 
 def parse(name: str) -> Fill:
-    """Read the `--fill` option.
+    """Parse the `--fill` option.
 
     Raises:
-        UsageError: no policy has that name.
+        UsageError: the name is unknown.
     """
     try:
         return Fill[name.upper()]

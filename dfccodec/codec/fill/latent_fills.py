@@ -1,4 +1,4 @@
-"""The learned token (DFC) and two baselines on latents: hold the last kept frame, interpolate between two."""
+"""Fill policies on latents: the learned fill token (DFC), hold the last kept frame, interpolate between two."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.container.records import Clip, Header
 
 
-class LatentPart:
-    """A policy that is done when the slots are filled: it has no payload, and leaves the pictures alone."""
+class LatentFill:
+    """Base of the policies that only fill latent slots: no payload, no post-processing."""
 
     def check(self, clip: Clip, header: Header) -> None:
-        """Nothing to check: a payload is refused where a clip is read."""
+        """Nothing to check: the container reader rejects a payload."""
 
     def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
-        """Nothing to paint."""
+        """No post-processing."""
         return None
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
@@ -23,29 +23,29 @@ class LatentPart:
         return b""
 
 
-class Token(LatentPart):
-    """Leave the slots to the model: its learned fill token, and whatever its decoder makes of it."""
+class Token(LatentFill):
+    """Leave the slots to the network, which puts its learned fill token."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
-        """Slots of dropped frames are zero and unknown."""
+        """Slots of dropped frames are zero and not known."""
         return _spread(latents, kept), kept.copy()
 
 
-class Hold(LatentPart):
+class Hold(LatentFill):
     """Repeat the last kept frame; before the first kept frame, that one."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
-        """All slots known; none where nothing is kept."""
+        """All slots are known; none if no frame is kept."""
         if not kept.any():
             return _spread(latents, kept), kept.copy()
         return latents[np.maximum(np.cumsum(kept) - 1, 0)], np.ones_like(kept)
 
 
-class Lerp(LatentPart):
+class Lerp(LatentFill):
     """Interpolate linearly between the kept frames on both sides; beyond the first and last, hold them."""
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
-        """All slots known; none where nothing is kept."""
+        """All slots are known; none if no frame is kept."""
         if not kept.any():
             return _spread(latents, kept), kept.copy()
         index = np.flatnonzero(kept)
@@ -57,7 +57,7 @@ class Lerp(LatentPart):
 
 
 def _spread(latents: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(K, N, C) -> (T, N, C) with zeros where nothing was kept."""
+    """Spread latents (K, N, C) over slots (T, N, C); slots of dropped frames are zero."""
     out = np.zeros((len(kept), *latents.shape[1:]), latents.dtype)
     out[kept] = latents
     return out

@@ -1,4 +1,4 @@
-"""Motion: the learned token, and over it blocks of the kept frames beside a dropped one, where the encoder said so."""
+"""Fill policy `motion`: the learned fill token, then motion compensation from the reference frames."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dfccodec.container.records import Clip, Header
 
 
 class MotionFill(Token):
-    """Latents as with `Token`; what the model makes of a dropped frame is one of the sources of its blocks."""
+    """Latents as `Token`; the network output of a dropped frame is one of its prediction modes."""
 
     def check(self, clip: Clip, header: Header) -> None:
-        """Read all decisions."""
+        """Decode all modes and vectors."""
         payload.read(clip.fill_payload, clip.kept, header)
 
     def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
-        """Puts blocks of kept frames into dropped ones."""
+        """Motion compensation of the dropped frames."""
         return Composer(payload.read(clip.fill_payload, clip.kept, header)) if clip.fill_payload else None
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
-        """Frames that lost a kept neighbour lose their decisions."""
+        """Frames that lose a reference frame lose their motion."""
         return payload.trimmed(clip.fill_payload, header, clip.kept, kept, first)

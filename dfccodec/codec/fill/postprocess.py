@@ -1,4 +1,4 @@
-"""What works on the pictures of dropped frames, after the model."""
+"""Interface of the post-processing of dropped frames after the decoder network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Floats = npt.NDArray[np.float32]
 
 
 class FramePostprocessor(Protocol):
-    """Changes the dropped frames of one clip, with its kept frames at hand. Pictures are (H, W, 3) in 0…1."""
+    """Changes the dropped frames of one clip. Pictures are (H, W, 3) in 0…1."""
 
     def add_reference(self, frame: int, picture: Floats) -> None:
-        """A kept frame; all are told before the first dropped one is painted."""
+        """Add a kept frame; all of them are added before the first dropped frame."""
         ...
 
     def reconstruct(self, frame: int, estimate: Floats) -> Floats:
-        """A dropped frame, from what the model made of it; called from several threads at once."""
+        """Reconstruct a dropped frame from its network output; called from several threads concurrently."""
         ...

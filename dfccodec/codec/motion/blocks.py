@@ -1,4 +1,4 @@
-"""What a decision is, and which frames it is about (SPEC.md 6.7)."""
+"""Blocks, modes and motion vectors of dropped frames (SPEC.md 6.7)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCK = 8
-"""Side of a block in pixels: whatever the model's patch is, the payload is read the same."""
+"""Side of a block in pixels, independent of the model's patch."""
 
 SUBPEL = 2
-"""Vectors count half pixels. Quarters cost 9 % more bits and gain nothing."""
+"""Vector units per pixel: half-pel. Quarter-pel costs 9 % more bits and gains nothing."""
 
 MODES = 4
-MODEL, PAST, FUTURE, BOTH = range(MODES)
-"""Modes: what a block is predicted from."""
+MODEL, PAST, FUTURE, BI = range(MODES)
+"""Prediction modes of a block: network prediction, past reference, future reference, mean of both references."""
 
 FIELDS = 5
-"""Of a decision: mode, down and right into the past, down and right into the future."""
+"""Numbers per block: mode, then the vector (down, right) into the past and into the future reference."""
 
 
 @dataclass(frozen=True)
 class References:
-    """The dropped frames of a clip and the kept frames beside each.
+    """The dropped frames of a clip and their reference frames.
 
     Attributes:
-        dropped: (D,) frames.
-        past, future: (D,) the kept frames before and after; -1 where there is none.
+        dropped: (D,) numbers of the dropped frames.
+        past, future: (D,) numbers of the nearest kept frames before and after; -1 if there is none.
     """
 
     dropped: npt.NDArray[np.intp]
@@ -36,20 +36,20 @@ class References:
 
     @classmethod
     def of(cls, kept: npt.NDArray[np.bool_]) -> References:
-        """Those of a clip whose kept frames are `kept` (T,)."""
+        """The references of a clip with the kept frames `kept` (T,) bool."""
         index, dropped = np.flatnonzero(kept), np.flatnonzero(~kept)
         place = np.searchsorted(index, dropped)
-        framed = np.concatenate([[-1], index, [-1]])
-        return cls(dropped, framed[place], framed[place + 1])
+        bounded = np.concatenate([[-1], index, [-1]])
+        return cls(dropped, bounded[place], bounded[place + 1])
 
 
 @dataclass(frozen=True)
 class MotionField:
-    """What the encoder chose for the dropped frames of a clip.
+    """Modes and motion vectors of the dropped frames of a clip.
 
     Attributes:
-        sides: those frames.
-        blocks: (D, rows, columns, 5) int16; vectors that a block does not use are 0.
+        sides: the dropped frames and their references.
+        blocks: (D, rows, columns, 5) int16; unused vectors are 0.
     """
 
     sides: References
@@ -57,6 +57,6 @@ class MotionField:
 
 
 def uses(modes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """(…,) modes -> (…, 2): whether past and future are looked at. Modes are two bits."""
+    """Whether modes (…,) use the past and the future reference: (…, 2) bool. The two bits of a mode tell."""
     out: npt.NDArray[np.bool_] = (modes[..., None] & np.array([PAST, FUTURE], np.uint8)) != 0
     return out

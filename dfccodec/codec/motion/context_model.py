@@ -1,7 +1,7 @@
-"""The order in which the decisions of a clip are coded, and the contexts of their symbols (SPEC.md 6.7).
+"""Coding order of modes and motion vectors, and the contexts of their symbols (SPEC.md 6.7).
 
-Writer, reader and the encoder's choice run the same walk. All about a pass is computed at once, with integer
-arithmetic alone, from decisions that are already known.
+Writer, reader and mode decision use the same order. Everything about a pass is computed at once, in integer arithmetic,
+from blocks that are already coded.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ Bytes = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int16]
 
 PART = 1 << 19
-"""Blocks of the frames of a level that are coded together, or one frame where that is more: bounds what a pass needs in
-memory."""
+"""Maximum blocks of a coding layer that are coded together (at least one frame). It bounds the memory of a pass."""
 
 
 @dataclass(frozen=True)
 class CodingLayer:
-    """Dropped frames that are coded together: the first of every run of them, then the second of every run, …
+    """Dropped frames that are coded together: the first frame of every run of dropped frames, then the second, …
 
-    Where a level holds too many blocks, this is a part of it.
+    A layer with too many blocks is split into batches.
 
     Attributes:
-        frames: (n,) numbers of dropped frames.
-        before: (n,) those of the frames before them; None at the first level.
-        distance: (n, 2) frames to past and future, 0 where there is none.
-        earlier: (n, 2) the same of the frames before, at least 1.
+        frames: (n,) indices of dropped frames.
+        before: (n,) indices of the preceding dropped frames; None in the first layer.
+        distance: (n, 2) distances in frames to the past and future reference, 0 if there is none.
+        earlier: (n, 2) the same for the preceding frames, at least 1.
     """
 
     frames: Index
@@ -46,8 +45,8 @@ class CodingLayer:
     earlier: Ints
 
 
-def levels(sides: References, blocks: int) -> Iterator[CodingLayer]:
-    """The levels of a clip in order, in parts of as many frames of `blocks` blocks each as PART allows."""
+def coding_layers(sides: References, blocks: int) -> Iterator[CodingLayer]:
+    """Yield the coding layers of a clip, in batches of at most PART blocks; a frame has `blocks` blocks."""
     dropped, index = sides.dropped, np.arange(len(sides.dropped))
     depth = index - np.maximum.accumulate(np.where(np.diff(dropped, prepend=-2) > 1, index, 0))
     past = np.where(sides.past >= 0, dropped - sides.past, 0)
@@ -64,14 +63,14 @@ def levels(sides: References, blocks: int) -> Iterator[CodingLayer]:
 
 @dataclass(frozen=True)
 class Pass:
-    """One phase of one level, n blocks frame by frame, and what is known of them before they are coded.
+    """One scan phase of one coding layer: n blocks, frame by frame, with their contexts.
 
     Attributes:
-        frames, cells: (n,) number of the dropped frame, and raster number of the block in it.
-        close: whether it is the last phase.
-        modes: (n, 4) all modes, the most expected first.
-        known: of the vectors (n, 2), into past and future.
-        mode_context: (n,)
+        frames, cells: (n,) index of the dropped frame, and raster number of the block in it.
+        close: whether it is the last phase, whose neighbours are adjacent.
+        modes: (n, 4) all modes, the most probable first.
+        known: candidates of the vectors (n, 2), into past and future.
+        mode_context: (n,) context of the mode symbol.
     """
 
     frames: Index
@@ -83,7 +82,7 @@ class Pass:
 
 
 class BlockContexts:
-    """The decisions known so far. Here every block has both vectors: one that it does not use is the median."""
+    """The modes and vectors coded so far. A vector that a block does not use is set to the median."""
 
     def __init__(self, sides: References, rows: int, columns: int) -> None:
         self.sides, self.rows, self.columns = sides, rows, columns
@@ -91,18 +90,18 @@ class BlockContexts:
         self.vectors = np.zeros((len(sides.dropped), rows * columns, 2, 2), np.int16)
 
     def passes(self) -> Iterator[Pass]:
-        """All passes in order; the decisions of each are to be `put` before the next is asked for."""
-        for level in levels(self.sides, self.rows * self.columns):
+        """Yield all passes in order; call `put` for each before asking for the next."""
+        for level in coding_layers(self.sides, self.rows * self.columns):
             for phase in phases(self.rows, self.columns):
                 yield self._pass(level, phase)
 
     def put(self, step: Pass, modes: Bytes, vectors: Shorts) -> None:
-        """Take the decisions of a pass: modes (n,), vectors (n, 2, 2); unused ones do not matter."""
+        """Store the modes (n,) and vectors (n, 2, 2) of a pass; unused vectors are ignored."""
         self.modes[step.frames, step.cells] = modes
         self.vectors[step.frames, step.cells] = np.where(uses(modes)[..., None], vectors, step.known.vectors[0])
 
     def decisions(self) -> MotionField:
-        """All of them, unused vectors 0."""
+        """The complete motion field; unused vectors are 0."""
         out = np.empty((*self.modes.shape, FIELDS), np.int16)
         out[..., 0] = self.modes
         out[..., 1:] = (self.vectors * uses(self.modes)[..., None]).reshape(*self.modes.shape, FIELDS - 1)
@@ -121,15 +120,15 @@ class BlockContexts:
         votes = 2 * (around[..., None] == np.arange(MODES)).sum(axis=0, dtype=np.int8)
         if mode is not None:
             votes += mode[:, None] == np.arange(MODES)
-        sure = np.maximum(votes.max(axis=1), 10 - VOTES) - (10 - VOTES)
+        agreement = np.maximum(votes.max(axis=1), 10 - VOTES) - (10 - VOTES)
         return Pass(
             frames, cells, phase.adjacent, np.argsort(-votes, axis=1, kind="stable").astype(np.uint8),
             MVCandidates.of(vectors, vector, phase.adjacent, VECTOR_CONTEXT),
-            (MODE_CONTEXT + phase.adjacent * VOTES + sure).astype(np.uint8),
+            (MODE_CONTEXT + phase.adjacent * VOTES + agreement).astype(np.uint8),
         )  # fmt: skip
 
     def _before(self, level: CodingLayer, phase: Phase) -> tuple[Bytes | None, Shorts]:
-        """Mode and vectors of the same blocks in the frames before, the vectors scaled to what is farther or nearer."""
+        """Modes and vectors of the colocated blocks in the preceding frames; vectors are scaled by distance."""
         count = level.frames.size * phase.cells.size
         if level.before is None:
             return None, np.zeros((count, 2, 2), np.int16)

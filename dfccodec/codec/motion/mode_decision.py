@@ -1,4 +1,4 @@
-"""The encoder's choice for fill policy `motion`: in the order and with the statistics of coding, the least D + λR."""
+"""Mode decision of fill policy `motion`: the least D + λR, in coding order and with the adaptive symbol statistics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import BOTH, MODEL, MODES, PAST, MotionField, References
+from dfccodec.codec.motion.blocks import BI, MODEL, MODES, PAST, MotionField, References
 from dfccodec.codec.motion.context_model import BlockContexts, Pass
 from dfccodec.codec.motion.search import PyramidLevel
-from dfccodec.codec.motion.tables import first_counts
+from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.entropy.context_tables import ESCAPE, PRECISION
 from dfccodec.entropy.rans import FrequencyModel
 
@@ -23,14 +23,14 @@ Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
 
 COARSE_LAMBDA_SCALE = 0.7
-"""Of λ, in phases that others are predicted from: what is right there pays twice."""
+"""Factor on λ in scan phases from which later ones are predicted: accuracy there pays twice."""
 
 
-class _Learner:
-    """Statistics as coding would leave them, without any bytes."""
+class _StatisticsCoder:
+    """A coder that only updates the symbol statistics and writes no bytes."""
 
     def __init__(self) -> None:
-        self.statistics = FrequencyModel(first_counts())
+        self.statistics = FrequencyModel(initial_counts())
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
         assert residuals is not None
@@ -39,20 +39,20 @@ class _Learner:
         return residuals
 
     def bits(self) -> Floats:
-        """(contexts, symbols) that each symbol costs now."""
+        """Current cost of each symbol in bits, (contexts, symbols)."""
         out: Floats = (PRECISION - np.log2(self.statistics.frequencies(slice(None)))).astype(np.float32)
         return out
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What is chosen from.
+class DecisionInput:
+    """Input of the mode decision.
 
     Attributes:
-        target: of a dropped frame's number, as it should look.
-        kept: kept frame -> its pixels and half pixels.
-        estimate: (D, rows · columns) squared error of the model's estimate of each block.
-        searched: (D, rows · columns, 2, 2) vectors found for every block.
+        target: returns the source picture of a dropped frame by its index.
+        kept: reference pictures by frame number, at integer-pel and half-pel positions.
+        estimate: (D, rows · columns) squared error of the network prediction of each block.
+        searched: (D, rows · columns, 2, 2) vectors found by motion estimation.
     """
 
     target: Callable[[int], PyramidLevel]
@@ -62,41 +62,41 @@ class Pictures:
 
 
 def choose(
-    pictures: Pictures, sides: References, rows: int, columns: int, rd_lambda: float, pool: Executor
+    inputs: DecisionInput, sides: References, rows: int, columns: int, rd_lambda: float, pool: Executor
 ) -> MotionField:
-    """Decisions of all dropped frames; λ = `rd_lambda`, squared error per bit."""
-    walk, learner = BlockContexts(sides, rows, columns), _Learner()
-    for step in walk.passes():
-        modes, vectors = _choices(pictures, sides, step, learner.bits(), rd_lambda, pool)
-        payload.code(step, learner, modes, vectors)
-        walk.put(step, modes, vectors)
-    return walk.decisions()
+    """Choose modes and vectors of all dropped frames; `rd_lambda` is λ in squared error per bit."""
+    contexts, coder = BlockContexts(sides, rows, columns), _StatisticsCoder()
+    for step in contexts.passes():
+        modes, vectors = _choices(inputs, sides, step, coder.bits(), rd_lambda, pool)
+        payload.code(step, coder, modes, vectors)
+        contexts.put(step, modes, vectors)
+    return contexts.decisions()
 
 
 def _choices(
-    pictures: Pictures, sides: References, step: Pass, bits: Floats, rd_lambda: float, pool: Executor
+    inputs: DecisionInput, sides: References, step: Pass, bits: Floats, rd_lambda: float, pool: Executor
 ) -> tuple[Bytes, Shorts]:  # fmt: skip
-    """Those of one pass, its frames shared out among threads."""
+    """Choose the modes and vectors of one pass; threads share its frames."""
     starts = np.flatnonzero(np.diff(step.frames, prepend=-1))
     parts = [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step.cells)], strict=True)]
     here = rd_lambda if step.close else rd_lambda * COARSE_LAMBDA_SCALE
-    found = list(pool.map(lambda part: _Frame(pictures, sides, step, part, bits, here).choose(), parts))
+    found = list(pool.map(lambda part: _Frame(inputs, sides, step, part, bits, here).choose(), parts))
     return np.concatenate([modes for modes, _ in found]), np.concatenate([vectors for _, vectors in found])
 
 
 class _Frame:
-    """The blocks of one pass in one frame, n of them."""
+    """The n blocks of one pass in one frame."""
 
     def __init__(
-        self, pictures: Pictures, sides: References, step: Pass, part: slice, bits: Floats, rd_lambda: float
+        self, inputs: DecisionInput, sides: References, step: Pass, part: slice, bits: Floats, rd_lambda: float
     ) -> None:  # fmt: skip
-        self.step, self.part, self.bits, self.slope = step, part, bits, rd_lambda
+        self.step, self.part, self.bits, self.rd_lambda = step, part, bits, rd_lambda
         number = int(step.frames[part.start])
         self.cells = step.cells[part]
-        self.wanted = pictures.target(number).windows(self.cells)
-        self.estimate = pictures.estimate[number, self.cells]
-        self.searched = pictures.searched[number, self.cells]
-        self.sources = [pictures.kept.get(int(side[number])) for side in (sides.past, sides.future)]
+        self.target = inputs.target(number).windows(self.cells)
+        self.estimate = inputs.estimate[number, self.cells]
+        self.searched = inputs.searched[number, self.cells]
+        self.sources = [inputs.kept.get(int(side[number])) for side in (sides.past, sides.future)]
 
     def choose(self) -> tuple[Bytes, Shorts]:
         """Modes (n,) and vectors (n, 2, 2)."""
@@ -111,30 +111,30 @@ class _Frame:
         for side, source in enumerate(self.sources):
             if source is not None:
                 known, rate = self._candidates(side)
-                cost = self._errors(source, known) + self.slope * rate
+                cost = self._errors(source, known) + self.rd_lambda * rate
                 best = cost.argmin(axis=0)
                 costs[PAST + side] = cost[best, count]
                 vectors[:, side], rates[side] = known[best, count], rate[best, count]
-        costs += self.slope * mode_bits.T
+        costs += self.rd_lambda * mode_bits.T
         past, future = self.sources
         if past is not None and future is not None:
-            moved = [past.windows(self.cells, vectors[:, 0].astype(np.int32))]
-            moved += [future.windows(self.cells, vectors[:, 1].astype(np.int32))]
-            error = past.ssd((moved[0] + moved[1]) >> 1, self.wanted)
-            costs[BOTH] = error + self.slope * (mode_bits[:, BOTH] + rates.sum(axis=0))
+            predictions = [past.windows(self.cells, vectors[:, 0].astype(np.int32))]
+            predictions += [future.windows(self.cells, vectors[:, 1].astype(np.int32))]
+            error = past.ssd((predictions[0] + predictions[1]) >> 1, self.target)
+            costs[BI] = error + self.rd_lambda * (mode_bits[:, BI] + rates.sum(axis=0))
         return costs.argmin(axis=0).astype(np.uint8), vectors
 
     def _candidates(self, side: int) -> tuple[Shorts, Floats]:
-        """Vectors (6, n, 2): median, neighbours, found; and the bits (6, n) of each."""
+        """Candidate vectors (6, n, 2): median, neighbours, searched; and their cost in bits (6, n)."""
         known, own = self.step.known.at(self.part, side), self.searched[:, side]
         return np.concatenate([known.vectors, own[None]]), known.bits(own, self.bits)
 
     def _errors(self, source: PyramidLevel, vectors: Shorts) -> Floats:
-        """Squared errors (k, n) of vectors (k, n, 2), each vector looked at once."""
+        """Squared errors (k, n) of vectors (k, n, 2); equal vectors are evaluated once."""
         found = np.full(vectors.shape[:2], np.inf, np.float32)
         for number, own in enumerate(vectors):
             again = (vectors[:number] == own).all(axis=-1).any(axis=0)
             new = np.flatnonzero(~again)
             if new.size:
-                found[number, new] = source.error(self.wanted[new], self.cells[new], own[new].astype(np.int32))
+                found[number, new] = source.error(self.target[new], self.cells[new], own[new].astype(np.int32))
         return found

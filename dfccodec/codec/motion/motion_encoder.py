@@ -1,4 +1,4 @@
-"""The encoder of fill policy `motion`: vectors by search, then modes and vectors by choice (SPEC.md 6.7)."""
+"""Encoder of fill policy `motion`: motion estimation, then mode decision (SPEC.md 6.7)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import BLOCK, SUBPEL, MotionField, References
-from dfccodec.codec.motion.mode_decision import Pictures, choose
-from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, Pyramid, estimate_motion, in_place
+from dfccodec.codec.motion.mode_decision import DecisionInput, choose
+from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, Pyramid, estimate_motion, undisplaced_level
 from dfccodec.runtime.batched_executor import BatchedExecutor
 from dfccodec.runtime.resources import single_threaded_blas
 
@@ -23,35 +23,35 @@ Floats = npt.NDArray[np.float32]
 Shorts = npt.NDArray[np.int16]
 
 LAMBDA_SCALE = 4.0
-"""Squared error a bit must save, in units of ln 2 / 6 · step². At high rates it would be 1; at those of use a bit of
-the latents saves several times as much (measured on four training clips at QP 24 to 27, 6 of 32 kept: with 8 or with 2
-the same quality takes about 2 % more bits in all)."""
+"""λ in units of ln 2 / 6 · step². The high-rate approximation is 1. At usual rates a bit of the latents saves several
+times as much (four training clips, QP 24 to 27, 6 of 32 kept: with 8 or 2 the same quality takes about 2 % more
+bits)."""
 
 STEP = 0.02
-"""Of `mini` at QP 0, in samples of 0…1: what QP means in pixels, whatever the model's own steps are."""
+"""Quantizer step of `mini` at QP 0, in samples of 0…1. It relates QP to pixels for all models."""
 
-ALONE = 1 << 17
-"""Pixels below which a second thread makes the search slower: NumPy's calls are then so short that threads wait for the
-interpreter more than they work. Eight clips of 256×256 took 0.87 s each with one and 0.97 with two; from 512×288 on two
-gain."""
+MIN_THREADED_PIXELS = 1 << 17
+"""Pixels of a picture below which a second thread makes the search slower, because NumPy calls are so short that
+threads mostly wait for the interpreter. Clips of 256×256 took 0.87 s with one thread and 0.97 s with two; from 512×288
+on two are faster."""
 
 
 def lambda_for_qp(qp: int) -> float:
-    """λ: squared error, of samples in 0…1 added up, that one bit must save."""
+    """λ at a QP: squared error (sum over samples in 0…1) per bit."""
     return LAMBDA_SCALE * math.log(2) / 6 * (STEP * 2 ** (qp / 8)) ** 2
 
 
 class MotionSearch:
-    """Finds modes and vectors of every block of every dropped frame of a clip.
+    """Finds modes and vectors of all blocks of the dropped frames of a clip.
 
-    What the model makes of the clip is shown to it frame by frame, so that it need not be held.
+    The output of the decoder network is added frame by frame, so that it need not be stored.
 
     Args:
-        frames: (T, H, W, 3) as they should look.
-        sides: dropped frames and their kept neighbours.
-        slope: λ, squared error (of samples in 0…1, added up) per bit.
-        threads: to work with.
-        effort: how long to search.
+        frames: source frames (T, H, W, 3) uint8.
+        sides: dropped frames and their references.
+        rd_lambda: λ, squared error (sum over samples in 0…1) per bit.
+        threads: number of threads.
+        effort: effort of the motion search.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class MotionSearch:
         threads: int = 1,
         effort: Effort = Effort.NORMAL,
     ) -> None:
-        self._frames, self._sides, self._slope, self._effort = frames, sides, rd_lambda, effort
+        self._frames, self._sides, self._lambda, self._effort = frames, sides, rd_lambda, effort
         self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
         self._numbers = {frame: number for number, frame in enumerate(sides.dropped.tolist())}
-        self._around = {*sides.past.tolist(), *sides.future.tolist()} - {-1}
+        self._references = {*sides.past.tolist(), *sides.future.tolist()} - {-1}
         self._kept: dict[int, Pyramid] = {}
-        self._wanted: dict[int, Pyramid] = {}
+        self._targets: dict[int, Pyramid] = {}
         self._estimate = np.empty((len(sides.dropped), self._rows * self._columns), np.float32)
-        alone = frames.shape[1] * frames.shape[2] < ALONE
+        alone = frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
         self._jobs = BatchedExecutor(1 if alone else threads, 4 * frames[0].size)
         self._alone = single_threaded_blas()
 
@@ -82,57 +82,56 @@ class MotionSearch:
         self._alone.__exit__(kind, error, at)
 
     def add_frame(self, frame: int, picture: Floats) -> None:
-        """What the model makes of a frame of the clip: (H, W, 3) in 0…1."""
-        self._jobs.add(partial(self._look_at, frame, picture))
+        """Add the network output for a frame of the clip: (H, W, 3) in 0…1."""
+        self._jobs.add(partial(self._process, frame, picture))
 
-    def _look_at(self, frame: int, picture: Floats) -> None:
-        if frame in self._around:
+    def _process(self, frame: int, picture: Floats) -> None:
+        if frame in self._references:
             self._kept[frame] = Pyramid(picture, SUBPEL)
         elif frame in self._numbers:
             number = self._numbers[frame]
-            self._wanted[number] = Pyramid(_unit(self._frames[frame]))
-            self._estimate[number] = _ssd(self._wanted[number], picture)
+            self._targets[number] = Pyramid(_unit(self._frames[frame]))
+            self._estimate[number] = _ssd(self._targets[number], picture)
 
     def decisions(self) -> MotionField:
-        """What was found, once all frames have been shown."""
+        """The motion field, once all frames have been added."""
         self._jobs.finish()
-        pool, sides, slope, estimate = self._jobs.pool, self._sides, self._slope, self._estimate
-        wanted = [self._wanted[number] for number in range(len(estimate))]
-        kept = {frame: self._kept[frame] for frame in sorted(self._around)}
-        searched = _search(wanted, kept, sides, estimate > MIN_SAVING_BITS * slope, slope, pool, self._effort)
-        pictures = Pictures(
-            lambda number: wanted[number].whole, {frame: kept[frame].whole for frame in kept}, estimate,
+        pool, sides, rd_lambda, estimate = self._jobs.pool, self._sides, self._lambda, self._estimate
+        targets = [self._targets[number] for number in range(len(estimate))]
+        kept = {frame: self._kept[frame] for frame in sorted(self._references)}
+        searched = _search(targets, kept, sides, estimate > MIN_SAVING_BITS * rd_lambda, rd_lambda, pool, self._effort)
+        inputs = DecisionInput(
+            lambda number: targets[number].whole, {frame: kept[frame].whole for frame in kept}, estimate,
             searched.reshape(*estimate.shape, 2, 2),
         )  # fmt: skip
-        return choose(pictures, sides, self._rows, self._columns, slope, pool)
+        return choose(inputs, sides, self._rows, self._columns, rd_lambda, pool)
 
 
 def _ssd(target: Pyramid, estimate: Floats) -> Floats:
-    """Squared errors (rows · columns,) of the model's estimate."""
+    """Squared error (rows · columns,) of the network prediction, by block."""
     cells = np.arange(target.rows * target.columns)
-    return target.whole.ssd(target.whole.windows(cells), in_place(estimate).windows(cells))
+    return target.whole.ssd(target.whole.windows(cells), undisplaced_level(estimate).windows(cells))
 
 
 def _search(
     targets: list[Pyramid], kept: dict[int, Pyramid], sides: References, needs_search: npt.NDArray[np.bool_],
     rd_lambda: float, pool: Executor, effort: Effort,
 ) -> Shorts:  # fmt: skip
-    """The best vectors (D, rows, columns, 2, 2) of blocks that the model does not know well enough.
+    """Motion estimation: vectors (D, rows, columns, 2, 2) of the blocks that `needs_search`.
 
-    Outwards from each kept frame: every field is a hint for the next.
+    Frames are searched outwards from each kept frame, and each motion field predicts the next one.
     """
     out = np.zeros((len(targets), targets[0].rows, targets[0].columns, 2, 2), np.int16)
 
     def chain(job: tuple[int, Iterable[int], int]) -> None:
         frame, numbers, side = job
-        hint = None
+        predictors = None
         for number in numbers:
             distance = abs(int(sides.dropped[number]) - frame)
-            found = estimate_motion(
-                targets[number], kept[frame], rd_lambda, hint, effort, needs_search[number].reshape(out.shape[1:3])
-            )  # fmt: skip
+            mask = needs_search[number].reshape(out.shape[1:3])
+            found = estimate_motion(targets[number], kept[frame], rd_lambda, predictors, effort, mask)
             out[number, :, :, side] = found
-            hint = np.rint(found * ((distance + 1) / distance)).astype(np.int32)
+            predictors = np.rint(found * ((distance + 1) / distance)).astype(np.int32)
 
     jobs: list[tuple[int, Iterable[int], int]] = []
     for side, (near, order) in enumerate(((sides.past, 1), (sides.future, -1))):

@@ -1,4 +1,4 @@
-"""The picture part of fill policy `motion`: blocks of kept frames, shifted, overlapped and added (SPEC.md 6.7)."""
+"""Overlapped block motion compensation (OBMC) of fill policy `motion` (SPEC.md 6.7)."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from dfccodec.codec.motion.blocks import BLOCK, BOTH, MODEL, SUBPEL, MotionField, uses
+from dfccodec.codec.motion.blocks import BI, BLOCK, MODEL, SUBPEL, MotionField, uses
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 OVERLAP = BLOCK // 2
-"""Pixels by which a block's window reaches into each neighbour."""
+"""Pixels by which the window of a block overlaps each neighbour."""
 WINDOW_SIZE = BLOCK + 2 * OVERLAP
 PADDING = BLOCK + 1
-"""Pixels repeated around a picture: whatever lies outside is its nearest pixel, so farther out all is the same."""
+"""Pixels of edge padding around a picture. Farther out every pixel equals its nearest edge pixel, so this is enough."""
 
 
 class Composer:
-    """Puts the decisions of a clip into its dropped frames, which come after its kept ones."""
+    """Reconstructs the dropped frames of a clip by motion compensation; frames arrive in decode order."""
 
     def __init__(self, decisions: MotionField) -> None:
         sides = decisions.sides
         self._decisions = decisions
         self._number = {int(frame): number for number, frame in enumerate(sides.dropped)}
-        self._beside = {*sides.past.tolist(), *sides.future.tolist()}
+        self._references = {*sides.past.tolist(), *sides.future.tolist()}
         self._kept: dict[int, Floats] = {}
 
     def add_reference(self, frame: int, picture: Floats) -> None:
-        """Kept frame `frame` of the clip is (H, W, 3) in 0…1."""
-        if frame in self._beside:
+        """Add kept frame `frame` of the clip, (H, W, 3) in 0…1."""
+        if frame in self._references:
             self._kept[frame] = pad_edges(picture)
 
     def reconstruct(self, frame: int, estimate: Floats) -> Floats:
-        """Dropped frame `frame` of the clip, of which the model made (H, W, 3) in 0…1."""
+        """Reconstruct dropped frame `frame` from its network prediction `estimate`, (H, W, 3) in 0…1."""
         number, sides = self._number[frame], self._decisions.sides
         chosen = self._decisions.blocks[number]
         if not chosen[..., 0].any():
@@ -45,9 +45,10 @@ class Composer:
 
 
 def pad_edges(picture: Floats) -> Floats:
-    """(H, W, 3) with EDGE pixels repeated around; contiguous, as `fetch` needs it.
+    """Pad a picture (H, W, 3) with PADDING edge pixels; the result is contiguous, as `interpolate` requires.
 
-    np.pad keeps the order of axes in memory, and a model's picture need not have ours: one a pixel high does not.
+    np.pad keeps the memory order of the axes, which may differ in a network output, for example if it is one pixel
+    high.
     """
     return np.ascontiguousarray(np.pad(picture, ((PADDING, PADDING), (PADDING, PADDING), (0, 0)), mode="edge"))
 
@@ -55,11 +56,11 @@ def pad_edges(picture: Floats) -> Floats:
 def compensate_frame(
     estimate: Floats, past: Floats | None, future: Floats | None, decisions: npt.NDArray[np.int16]
 ) -> Floats:  # fmt: skip
-    """One dropped frame (H, W, 3) from the model's estimate and its `framed` neighbours, where there are any.
+    """Reconstruct a dropped frame (H, W, 3) from its network prediction and its padded reference frames.
 
-    The picture falls into squares of BLOCK pixels between the middles of four blocks. Most often the four agree, and
-    one prediction is the sum of all. Blocks outside of the picture are like those at its edge: so the weights there
-    add up to 1 as well.
+    The picture is divided into squares of BLOCK pixels between the centres of four blocks. If the four blocks agree, as
+    they mostly do, one prediction is enough. Blocks outside the picture repeat those at its edge, so the weights sum to
+    1 there too.
     """
     height, width = estimate.shape[:2]
     rows, columns, _ = decisions.shape
@@ -84,7 +85,7 @@ def compensate_frame(
 def predict_blocks(
     estimate: Floats, kept: tuple[Floats | None, Floats | None], corners: Ints, decisions: npt.NDArray[np.int16]
 ) -> Floats:
-    """Squares of BLOCK pixels at `corners` (n, 2) by `decisions` (n, 5), of `framed` pictures."""
+    """Predict squares of BLOCK pixels at `corners` (n, 2) by `decisions` (n, 5) from padded pictures."""
     out = np.zeros((len(corners), BLOCK, BLOCK, 3), np.float32)
     modes, vectors = decisions[:, 0].astype(np.uint8), decisions[:, 1:].astype(np.int32).reshape(-1, 2, 2)
     where = np.flatnonzero(modes == MODEL)
@@ -94,16 +95,17 @@ def predict_blocks(
         where = np.flatnonzero(used[:, side])
         if source is not None:
             out[where] += interpolate(source, corners[where], vectors[where, side])
-    out[modes == BOTH] *= np.float32(0.5)
+    out[modes == BI] *= np.float32(0.5)
     return out
 
 
 def interpolate(source: Floats, corners: Ints, vectors: Ints) -> Floats:
-    """Squares of BLOCK pixels of a `framed` picture at `corners` (n, 2) + `vectors` (n, 2) / SUB, linear between."""
-    assert source.flags.c_contiguous  # else the view below would reach beyond it
+    """Squares of BLOCK pixels of a padded picture at `corners` (n, 2) + `vectors` (n, 2) / SUBPEL, linearly
+    interpolated."""
+    assert source.flags.c_contiguous  # otherwise the view below would be out of bounds
     height, width = source.shape[:2]
     whole, part = vectors // SUBPEL, vectors % SUBPEL
-    # Beyond the edge all is the same, so that there it does not matter how far.
+    # Beyond the padding all pixels are equal, so the position can be clamped.
     y, x = (np.clip(corners + whole, -PADDING, (height - 2 * PADDING, width - 2 * PADDING)) + PADDING).T
     side = BLOCK + int(part.any())
     a, b, c = source.strides
@@ -118,13 +120,13 @@ def interpolate(source: Floats, corners: Ints, vectors: Ints) -> Floats:
 
 @lru_cache(maxsize=1)
 def window() -> Floats:
-    """(WIDE,) weights of a block along one side; with those of the next block they add up to 1."""
+    """Window of a block along one axis, (WINDOW_SIZE,); overlapping windows sum to 1."""
     out: Floats = (np.sin(np.pi * (np.arange(WINDOW_SIZE) + 0.5) / WINDOW_SIZE) ** 2).astype(np.float32)
     return out
 
 
 @lru_cache(maxsize=1)
 def obmc_weights() -> Floats:
-    """(4, BLOCK, BLOCK, 1): what counts in a square between the block above left, above right, below left, below."""
+    """Weights (4, BLOCK, BLOCK, 1) of the blocks above left, above right, below left and below right of a square."""
     sides = window()[BLOCK:], window()[:BLOCK]
     return np.stack([down[:, None] * right for down in sides for right in sides])[..., None]

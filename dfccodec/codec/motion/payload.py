@@ -1,4 +1,4 @@
-"""Decisions of fill policy `motion` <-> bytes (SPEC.md 6.7): a mode and two vectors for every block."""
+"""Write and read the payload of fill policy `motion` (SPEC.md 6.7): modes and motion vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, MotionField, References, uses
 from dfccodec.codec.motion.context_model import BlockContexts, Pass
-from dfccodec.codec.motion.tables import first_counts
+from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.container.records import Header
 from dfccodec.entropy.context_model import Coder
 from dfccodec.entropy.rans import RansDecoder, RansEncoder, check_stream_size
@@ -21,69 +21,69 @@ Ints = npt.NDArray[np.int32]
 
 
 def grid(header: Header) -> tuple[int, int]:
-    """(rows, columns) of blocks of a picture."""
+    """Number of block rows and columns of a picture."""
     return -(-header.height // BLOCK), -(-header.width // BLOCK)
 
 
 def write(decisions: MotionField) -> bytes:
-    """Code the decisions of a clip: no byte where the model's estimate stands everywhere."""
+    """Encode the motion field of a clip; no bytes if every block uses the network prediction."""
     if not decisions.blocks[..., 0].any():
         return b""
     count, rows, columns, _ = decisions.blocks.shape
     flat = decisions.blocks.reshape(count, rows * columns, FIELDS)
-    walk, writer = BlockContexts(decisions.sides, rows, columns), RansEncoder(first_counts())
-    for step in walk.passes():
-        own = flat[step.frames, step.cells]
-        modes, vectors = own[:, 0].astype(np.uint8), own[:, 1:].reshape(-1, 2, 2)
+    contexts, writer = BlockContexts(decisions.sides, rows, columns), RansEncoder(initial_counts())
+    for step in contexts.passes():
+        blocks = flat[step.frames, step.cells]
+        modes, vectors = blocks[:, 0].astype(np.uint8), blocks[:, 1:].reshape(-1, 2, 2)
         code(step, writer, modes, vectors)
-        walk.put(step, modes, vectors)
+        contexts.put(step, modes, vectors)
     return writer.finish()
 
 
 def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionField:
-    """Undo :func:`write`.
+    """Decode a payload of :func:`write`.
 
     Args:
-        payload: the coded bytes; none stand for the model's estimate everywhere.
+        payload: the bytes; none mean the network prediction everywhere.
         kept: (T,) bool.
-        header: of the file.
+        header: header of the file.
 
     Raises:
-        LimitError: more decisions than so many bytes can hold; nothing was allocated.
-        DamagedError: the bytes are not the decisions of that many frames, or name a source that is not there.
+        LimitError: more blocks than the bytes can hold; nothing was allocated.
+        DamagedError: the bytes are invalid, or name a reference that does not exist.
     """
     sides, (rows, columns) = References.of(kept), grid(header)
     count = len(sides.dropped)
     if not payload:
-        # A view of one number: frames without decisions take no memory, however many there are.
+        # A view of one number: the number of frames is untrusted and must not take memory.
         return MotionField(sides, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
     if count in (0, len(kept)):
         raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
     check_stream_size("fill payload", payload, count * rows * columns)
-    walk, reader = BlockContexts(sides, rows, columns), RansDecoder(payload, first_counts(), "fill payload")
-    for step in walk.passes():
+    contexts, reader = BlockContexts(sides, rows, columns), RansDecoder(payload, initial_counts(), "fill payload")
+    for step in contexts.passes():
         modes, vectors = code(step, reader)
         _check_modes(modes, step, sides)
-        walk.put(step, modes, vectors)
+        contexts.put(step, modes, vectors)
     reader.finish()
-    return walk.decisions()
+    return contexts.decisions()
 
 
 def code(step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts | None = None) -> tuple[Bytes, Shorts]:
-    """Hand the decisions of a pass, modes (n,) and vectors (n, 2, 2), to a coder, or take them from it.
+    """Code the modes (n,) and vectors (n, 2, 2) of a pass; None means decode.
 
     Raises:
-        DamagedError: a symbol that no writer makes.
+        DamagedError: an invalid symbol.
     """
     ranks = None if modes is None else np.argmax(step.modes == modes[:, None], axis=1).astype(np.int32)
     ranks = coder.code(step.mode_context, None, ranks)
     _check(ranks, MODES, "mode")
     modes = np.take_along_axis(step.modes, ranks[:, None], axis=1)[:, 0]
-    # The vectors in use, those into the past first.
+    # The vectors in use: first all into the past, then all into the future.
     side, block = np.nonzero(uses(modes).T)
-    own = None if vectors is None else vectors[block, side]
+    mvs = None if vectors is None else vectors[block, side]
     out = step.known.vectors[0].copy()
-    out[block, side] = step.known.at(block, side).code(coder, own, "fill payload")
+    out[block, side] = step.known.at(block, side).code(coder, mvs, "fill payload")
     return modes, out
 
 
@@ -97,24 +97,24 @@ def _check_modes(modes: Bytes, step: Pass, sides: References) -> None:
     wrong = np.flatnonzero((uses(modes) & ~there).any(axis=1))
     if wrong.size:
         frame = sides.dropped[step.frames[wrong[0]]]
-        raise DamagedError(f"fill payload: mode {modes[wrong[0]]} in frame {frame}: no such source")
+        raise DamagedError(f"fill payload: mode {modes[wrong[0]]} in frame {frame}: it has no such reference frame")
 
 
 def trimmed(
     payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_], first: int
 ) -> bytes:
-    """The payload of a clip that lost kept frames, or frames at its ends.
+    """The payload of a clip after kept frames, or frames at its ends, were removed.
 
-    A frame keeps its decisions where it was dropped before and has the same kept frames beside it; all others get the
-    model's estimate.
+    A frame keeps its motion if it was dropped before and has the same reference frames. All others get the network
+    prediction.
 
     Args:
-        payload: the old one.
-        header: of the file.
+        payload: the previous payload.
+        header: header of the file.
         old, new: (T,) and (T',) bool, the kept frames before and after.
-        first: the old frame that is now the first.
+        first: number of the old frame that is now the first.
     """
-    if not payload:  # nor does a payload of none stand for decisions that would have to be held
+    if not payload:  # network prediction everywhere
         return b""
     decisions = read(payload, old, header)
     before, after = decisions.sides, References.of(new)

@@ -1,4 +1,4 @@
-"""Vectors of blocks between two pictures: everywhere at a quarter of the size, then finer, smooth by D + λR."""
+"""Motion estimation between two pictures: full search at 1/4 resolution, then hierarchical refinement by D + λR."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Index = npt.NDArray[np.intp]
 
 
 class Effort(IntEnum):
-    """How long to search.
+    """Effort of the motion search.
 
-    FAST looks 32 pixels far where NORMAL looks 48, and refines less: three quarters of the time, for a few hundredths
-    of a decibel.
+    FAST has a search range of 32 pixels instead of 48 and refines less: 75 % of the time, for a loss of a few
+    hundredths of a decibel.
     """
 
     FAST = 0
@@ -32,10 +32,10 @@ class Effort(IntEnum):
 
     @classmethod
     def parse(cls, name: str) -> Effort:
-        """Read the `--effort` option.
+        """Parse the `--effort` option.
 
         Raises:
-            UsageError: there is none of that name.
+            UsageError: the name is unknown.
         """
         try:
             return cls[name.upper()]
@@ -45,33 +45,36 @@ class Effort(IntEnum):
 
 
 UNIT = 4096
-"""Of samples here, which are integers: pictures and their positions between pixels take a lot of memory."""
+"""Integer value of a sample of 1.0: pictures and their sub-pel phases are stored as int16 to save memory."""
 
 CHANNELS = np.array([[1, 1, 1], [np.sqrt(1.5), 0, -np.sqrt(1.5)]], np.float32).T / np.float32(3**0.5)
-"""Sum, and red less blue. Squared differences of both together are nearly those of three colours, for two thirds of
-the time; of the sum alone they are blind to edges of the same brightness."""
+"""Two channels: sum, and red minus blue. Their squared differences approximate those of RGB in two thirds of the time.
+The sum alone would miss edges between colours of equal brightness."""
 
 COARSE = 4
+"""Downscaling factor of the full search."""
 RANGES = {Effort.FAST: 8, Effort.NORMAL: 12}
-"""Pixels at a quarter of the size that the first search goes in each direction: 32 and 48 of the picture's."""
+"""Range of the full search in pixels at 1/4 resolution: ±32 and ±48 pixels of the picture."""
 MAX_OVERHANG = 64
-"""Pixels from the picture that this encoder can look."""
+"""Maximum pixels by which a vector of this encoder points outside the picture."""
 MIN_SAVING_BITS = 10
-"""Bits that a block must be able to save to be searched."""
+"""Minimum saving in bits for which a block is searched."""
 STRIP = 16
-"""Blocks that are looked for at a time: more of them look at more places in vain."""
+"""Blocks searched in one matrix product; larger strips compute more unused positions."""
 SQUARE_PATTERN = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x], np.int32)
 CROSS_PATTERN = SQUARE_PATTERN[[1, 3, 4, 6]]
 
 
 @dataclass(frozen=True)
 class PyramidLevel:
-    """A picture at one scale, with `edge` pixels repeated around it, and its phases between pixels.
+    """A picture at one scale with edge padding and sub-pel phases.
 
     Attributes:
-        phases: (1 or SUB · SUB, height, width, channels) int16: moved by 0 … SUB − 1 parts of a pixel down, then right.
-        block, wide: sides of a block and of its window here.
-        rows, columns: of blocks.
+        phases: (1 or SUBPEL², height, width, channels) int16: shifted by 0 … SUBPEL − 1 fractions of a pixel down, then
+            right.
+        block, wide: sides of a block and of its window at this scale.
+        edge: pixels of edge padding.
+        rows, columns: numbers of block rows and columns.
     """
 
     phases: Shorts
@@ -83,20 +86,20 @@ class PyramidLevel:
 
     @cached_property
     def corners(self) -> tuple[Ints, Ints]:
-        """(rows · columns,) of all windows, in the picture with its edge: down and right."""
+        """Top left corners (rows · columns,) of all windows in the padded picture: down and right."""
         first = self.edge - (self.wide - self.block) // 2
         y, x = np.mgrid[: self.rows, : self.columns].reshape(2, -1).astype(np.int32) * self.block + first
         return y, x
 
     @cached_property
     def weights(self) -> Floats:
-        """(wide · wide · channels,) of squared differences: those of the window."""
+        """Weights (wide · wide · channels,) of squared differences within a window."""
         side = window().reshape(-1, WINDOW_SIZE // self.wide).mean(axis=1) / UNIT
         out: Floats = np.repeat((side[:, None] * side).ravel(), self.phases.shape[-1])
         return out
 
     def windows(self, cells: Index, vectors: Ints | None = None) -> Shorts:
-        """Windows (n, wide · wide · channels) of blocks of raster numbers (n,), moved by vectors (n, 2) in phases."""
+        """Windows (n, wide · wide · channels) of the blocks `cells` (n,), displaced by vectors (n, 2)."""
         count, height, width, channels = self.phases.shape
         y, x = self.corners[0][cells], self.corners[1][cells]
         number: Ints | int = 0
@@ -114,11 +117,11 @@ class PyramidLevel:
         return out
 
     def error(self, target: Shorts, cells: Index, vectors: Ints) -> Floats:
-        """Squared differences (n,) between windows that are wanted and those that vectors lead to."""
+        """SSD (n,) between target windows and the windows at the vectors."""
         return self.ssd(self.windows(cells, vectors), target)
 
     def ssd(self, one: Shorts, other: Shorts) -> Floats:
-        """Squared differences (n,) of windows, weighted."""
+        """Weighted sum of squared differences (n,) of windows."""
         difference = np.subtract(one, other).astype(np.float32)
         difference *= difference
         out: Floats = difference @ self.weights
@@ -126,51 +129,51 @@ class PyramidLevel:
 
 
 class Pyramid:
-    """A picture at quarter, half and whole size.
+    """A picture at full, 1/2 and 1/4 resolution.
 
     Attributes:
-        rows, columns: of blocks.
-        whole, half: levels.
-        quarter: (height, width), of the sum alone, in 0…√3.
+        rows, columns: numbers of block rows and columns.
+        whole, half: levels at full and 1/2 resolution.
+        quarter: (height, width), the sum channel at 1/4 resolution, in 0…√3.
     """
 
     def __init__(self, frame: Floats, per: int = 1) -> None:
-        """`frame` (H, W, 3) in 0…1. `per` positions from one pixel to the next at whole size: SUB of a picture that is
-        searched, 1 of one that is looked for, which needs no edge to move beyond."""
+        """`frame` is (H, W, 3) in 0…1. `per` is the number of sub-pel phases per pixel at full resolution: SUBPEL for a
+        reference picture, 1 for a target, which needs less padding."""
         planes = _planes(frame)
         edge = WINDOW_SIZE if per == 1 else MAX_OVERHANG + WINDOW_SIZE
         self.whole = _level(planes, 1, per, edge)
-        self.half = _level(_smaller(planes, 2), 2, 1, edge)
-        self.quarter: Floats = _smaller(planes[:1], COARSE)[0] / np.float32(UNIT)
+        self.half = _level(_downscale(planes, 2), 2, 1, edge)
+        self.quarter: Floats = _downscale(planes[:1], COARSE)[0] / np.float32(UNIT)
         self.rows, self.columns = self.whole.rows, self.whole.columns
 
 
-def in_place(frame: Floats) -> PyramidLevel:
-    """A picture (H, W, 3) in 0…1 whose blocks are looked at where they are."""
+def undisplaced_level(frame: Floats) -> PyramidLevel:
+    """Level of a picture (H, W, 3) in 0…1 without displacement."""
     return _level(_planes(frame), 1, 1, WINDOW_SIZE)
 
 
 def _planes(frame: Floats) -> Floats:
-    """(channels, height, width) of whole blocks, in units of 1 / UNIT."""
+    """Channels (channels, height, width) padded to complete blocks, in units of 1 / UNIT."""
     height, width = frame.shape[:2]
     pad = ((0, 0), (0, -height % BLOCK), (0, -width % BLOCK))
     return np.pad(np.moveaxis(frame @ (CHANNELS * np.float32(UNIT)), -1, 0), pad, mode="edge")
 
 
 def _level(planes: Floats, scale: int, per: int, edge: int) -> PyramidLevel:
-    """Planes (channels, height, width) at 1 / scale; `edge` in pixels of the whole size."""
+    """Level of planes (channels, height, width) at 1 / scale; `edge` is in pixels at full resolution."""
     edge //= scale
     padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
     phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
     for number in range(per * per):
-        moved = _moved(padded, number // per / per, number % per / per)
-        phases[number] = np.moveaxis(np.rint(moved), 0, -1)
+        shifted = _shift(padded, number // per / per, number % per / per)
+        phases[number] = np.moveaxis(np.rint(shifted), 0, -1)
     block = BLOCK // scale
     return PyramidLevel(phases, block, WINDOW_SIZE // scale, edge, planes.shape[1] // block, planes.shape[2] // block)
 
 
-def _smaller(planes: Floats, scale: int) -> Floats:
-    """Means of squares of `scale` pixels; by slices, which numpy adds ten times as fast as it does small axes."""
+def _downscale(planes: Floats, scale: int) -> Floats:
+    """Downscale by the mean of `scale`² pixels; adding slices is ten times faster in NumPy than reducing small axes."""
     lines = planes[:, ::scale]
     for move in range(1, scale):
         lines = lines + planes[:, move::scale]
@@ -180,8 +183,8 @@ def _smaller(planes: Floats, scale: int) -> Floats:
     return out * np.float32(1 / scale**2)
 
 
-def _moved(planes: Floats, down: float, right: float) -> Floats:
-    """Linear between pixels."""
+def _shift(planes: Floats, down: float, right: float) -> Floats:
+    """Shift planes by a fraction of a pixel, linearly interpolated."""
     if down:
         planes = planes + (np.concatenate([planes[:, 1:], planes[:, -1:]], axis=1) - planes) * np.float32(down)
     if right:
@@ -190,54 +193,54 @@ def _moved(planes: Floats, down: float, right: float) -> Floats:
 
 
 ZERO, FIRST, EACH = 0.1, 2.0, 1.5
-"""About the bits of a difference d: ZERO for none, else FIRST and EACH times log2(1 + |d|) on top."""
+"""Estimated bits of a vector difference d: ZERO for 0; otherwise ZERO + FIRST + EACH · log2(1 + |d|)."""
 
 
 def mvd_bits(differences: Ints) -> Floats:
-    """About the bits of vectors' differences (…, 2) to what is expected."""
+    """Estimated bits of vector differences (…, 2)."""
     size = np.abs(differences).astype(np.float32)
     out: Floats = (ZERO + FIRST * (size > 0) + EACH * np.log2(1 + size)).sum(axis=-1)
     return out
 
 
 class _Field:
-    """The best vectors so far at one scale, of all blocks; only some of them are searched."""
+    """Best vectors so far at one scale; only some blocks are searched."""
 
     def __init__(self, now: PyramidLevel, then: PyramidLevel, rd_lambda: float, start: Ints, cells: Index) -> None:
-        """`start` (rows · columns, 2), to be searched at the raster numbers `cells` (n,)."""
-        self.then, self.slope, self.cells, self.vectors = then, rd_lambda, cells, start.copy()
+        """`start` is (rows · columns, 2); `cells` (n,) are the raster numbers of the blocks to search."""
+        self.then, self.rd_lambda, self.cells, self.vectors = then, rd_lambda, cells, start.copy()
         self.target = now.windows(cells)
         y, x = np.divmod(cells, then.columns)
         sides = [(y, np.maximum(x - 1, 0)), (y, np.minimum(x + 1, then.columns - 1)), (np.maximum(y - 1, 0), x)]
         self.near = [i * then.columns + j for i, j in [*sides, (np.minimum(y + 1, then.rows - 1), x)]]
         self.error = then.error(self.target, cells, start[cells])
-        self._expect()
+        self._predict()
 
-    def _expect(self) -> None:
-        self.guess = np.sort([self.vectors[near] for near in self.near[:3]], axis=0)[1]
-        self.cost = self.error + self.slope * mvd_bits(self.vectors[self.cells] - self.guess)
+    def _predict(self) -> None:
+        self.prediction = np.sort([self.vectors[near] for near in self.near[:3]], axis=0)[1]
+        self.cost = self.error + self.rd_lambda * mvd_bits(self.vectors[self.cells] - self.prediction)
 
     def offer(self, vectors: Ints) -> None:
-        """Take those of vectors (n, 2), one for each block searched, that are better."""
+        """Offer vectors (n, 2), one for each searched block; better ones are taken."""
         new = np.flatnonzero((vectors != self.vectors[self.cells]).any(axis=1))
         if not new.size:
             return
         error = self.then.error(self.target[new], self.cells[new], vectors[new])
-        cost = error + self.slope * mvd_bits(vectors[new] - self.guess[new])
+        cost = error + self.rd_lambda * mvd_bits(vectors[new] - self.prediction[new])
         better = cost < self.cost[new]
         new = new[better]
         self.vectors[self.cells[new]] = vectors[new]
         self.error[new], self.cost[new] = error[better], cost[better]
 
     def around(self, moves: Ints) -> None:
-        """Offer vectors around the best."""
+        """Offer the vectors of a search pattern around the best ones."""
         centre = self.vectors[self.cells]
         for move in moves:
             self.offer(centre + move)
 
     def spread(self) -> None:
-        """Offer the neighbours' vectors, and count bits from them anew."""
-        self._expect()
+        """Offer the vectors of the neighbours and update the predictions."""
+        self._predict()
         for near in self.near:
             self.offer(self.vectors[near])
 
@@ -246,18 +249,18 @@ def estimate_motion(
     now: Pyramid, then: Pyramid, rd_lambda: float, predictors: Ints | None = None, effort: Effort = Effort.NORMAL,
     mask: npt.NDArray[np.bool_] | None = None,
 ) -> Ints:  # fmt: skip
-    """Where in `then` each block of `now` is found.
+    """Estimate the motion vectors of the blocks of a picture.
 
     Args:
-        now: the picture to predict.
-        then: the picture to predict it from, of phases SUB.
+        now: the target picture.
+        then: the reference picture, with SUBPEL phases.
         rd_lambda: λ, squared error per bit.
         predictors: vectors (rows, columns, 2) to try first.
-        effort: how long to search.
-        mask: (rows, columns) blocks to search; all by default. Others stand still.
+        effort: effort of the search.
+        mask: (rows, columns) blocks to search, all by default; the others get zero vectors.
 
     Returns:
-        (rows, columns, 2) int32 in units of 1 / SUB pixel.
+        vectors (rows, columns, 2) int32 in units of 1 / SUBPEL pixel.
     """
     shape = now.rows, now.columns, 2
     still = np.zeros((now.rows * now.columns, 2), np.int32)
@@ -266,10 +269,10 @@ def estimate_motion(
     if not cells.size:
         return still.reshape(shape)
     known = None if predictors is None else predictors.reshape(-1, 2)
-    poor = np.zeros(len(still), bool)
-    poor[cells] = True
-    poor = poor.reshape(shape[:2])
-    alone, smooth = (found.reshape(-1, 2) for found in _everywhere(now, then, rd_lambda, RANGES[effort], poor))
+    needs_search = np.zeros(len(still), bool)
+    needs_search[cells] = True
+    needs_search = needs_search.reshape(shape[:2])
+    alone, smooth = (found.reshape(-1, 2) for found in _full_search(now, then, rd_lambda, RANGES[effort], needs_search))
     field = _Field(now.half, then.half, rd_lambda / 4, smooth * 2, cells)
     field.offer(alone[cells] * 2)
     field.offer(still[cells])
@@ -288,53 +291,54 @@ def estimate_motion(
     return field.vectors.reshape(shape)
 
 
-def _everywhere(
+def _full_search(
     now: Pyramid, then: Pyramid, rd_lambda: float, reach: int, mask: npt.NDArray[np.bool_]
 ) -> tuple[Ints, Ints]:  # fmt: skip
-    """The best whole vectors at a quarter of the size: by the block alone, and by its neighbourhood.
+    """Full search at 1/4 resolution: best integer-pel vectors by the block alone, and by its neighbourhood.
 
-    Both (rows, columns, 2): the first of blocks `mask` (rows, columns), the second of them and of their neighbours.
+    Both are (rows, columns, 2): the first for the blocks in `mask` (rows, columns), the second for their neighbours
+    too.
     """
     span = 2 * reach + 1
     distance = np.log2(1 + np.abs(np.arange(-reach, reach + 1, dtype=np.float32)))
     bits = rd_lambda / 16 * (distance[:, None] + distance).ravel()
-    near = _wider(mask)
-    errors = _Errors(now, then, reach, _wider(near), bits)
+    near = _dilate(mask)
+    errors = _Errors(now, then, reach, _dilate(near), bits)
     alone, smooth = (np.full((now.rows, now.columns), len(bits) // 2, np.intp) for _ in range(2))
     for row in np.flatnonzero(near.any(axis=1)).tolist():
         here = errors[row]
         column = np.flatnonzero(mask[row])
         alone[row, column] = here[column].argmin(axis=1)
-        # Line by line, all of it stays in the cache.
+        # Row by row, so that everything stays in the cache.
         tall = errors[max(row - 1, 0)] + errors[min(row + 1, now.rows - 1)]
         tall *= np.float32(0.5)
         tall += here
         column = np.flatnonzero(near[row])
-        beside = tall[np.maximum(column - 1, 0)] + tall[np.minimum(column + 1, now.columns - 1)]
-        beside *= np.float32(0.5)
-        beside += tall[column]
-        smooth[row, column] = beside.argmin(axis=1)
+        adjacent = tall[np.maximum(column - 1, 0)] + tall[np.minimum(column + 1, now.columns - 1)]
+        adjacent *= np.float32(0.5)
+        adjacent += tall[column]
+        smooth[row, column] = adjacent.argmin(axis=1)
     first, second = (np.stack(np.divmod(found, span), axis=-1).astype(np.int32) - reach for found in (alone, smooth))
     return first, second
 
 
-def _wider(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Cells (rows, columns) and the eight around each."""
+def _dilate(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Dilate a mask (rows, columns) by one in all eight directions."""
     padded = np.pad(cells, 1)
     tall = padded[:-2] | padded[1:-1] | padded[2:]
     return tall[:, :-2] | tall[:, 1:-1] | tall[:, 2:]
 
 
 class _Errors:
-    """Squared differences of windows at a quarter of the size, for all vectors, by rows of blocks: (columns, span²).
+    """Squared differences of windows at 1/4 resolution for all vectors, by rows of blocks: (columns, span²).
 
-    |a − b|² = |a|² − 2ab + |b|², of which |a|² is the same for all vectors: products of matrices do most of the work.
+    |a − b|² = |a|² − 2ab + |b|². |a|² is the same for all vectors, so matrix products do most of the work.
     """
 
     def __init__(
         self, now: Pyramid, then: Pyramid, reach: int, mask: npt.NDArray[np.bool_], more: Floats
     ) -> None:  # fmt: skip
-        """`mask` (rows, columns): others' are not computed; `more` (span²,) is added to all."""
+        """`mask` (rows, columns) selects the blocks to compute; `more` (span²,) is added to all errors."""
         wide, self.block, self.span = WINDOW_SIZE // COARSE, BLOCK // COARSE, 2 * reach + 1
         beyond = (wide - self.block) // 2
         target = sliding_window_view(np.pad(now.quarter, beyond, mode="edge"), (wide, wide))
@@ -346,7 +350,7 @@ class _Errors:
         self.rows: dict[int, Floats] = {}
 
     def __getitem__(self, row: int) -> Floats:
-        """Rows are to be asked for in order, each with the one before and the one after."""
+        """Errors of a row of blocks. Ask for rows in order; a row may use its two neighbours."""
         if row not in self.rows:
             self.rows = {number: errors for number, errors in self.rows.items() if number > row - 3}
             self.rows[row] = self._row(row)

@@ -1,6 +1,6 @@
-"""The numbers of the coding of motion (SPEC.md 6.7): contexts and first statistics. All integers.
+"""Contexts and initial symbol counts of the motion payload (SPEC.md 6.7). All integers.
 
-They were fitted on training clips at QP 24. They decide how small a payload becomes, never whether it can be read.
+They were fitted on training clips at QP 24. They affect the size of a payload, never whether it can be read.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from dfccodec.entropy.context_tables import ESCAPE, SYMBOLS
 from dfccodec.entropy.mv_coding import PRIOR
 
 VOTES = 6
-"""Classes of how sure a mode is: 4 votes or less, 5, … 9."""
+"""Context classes by the votes for the most probable mode: 4 or fewer, 5, … 9."""
 
 MODE_CONTEXT = 0
 VECTOR_CONTEXT = MODE_CONTEXT + 2 * VOTES
 CONTEXTS = VECTOR_CONTEXT + mv_coding.CONTEXTS
 
-# Of 1024: the most expected mode, by votes; first with neighbours farther away, then with the closest.
+# Counts of 1024 for the most probable mode, by votes; first for distant neighbours, then for adjacent ones.
 _FIRST_MODE = (420, 880, 760, 950, 980, 1012, 600, 820, 900, 966, 1016, 1021)
 
 
 @lru_cache(maxsize=1)
-def first_counts() -> npt.NDArray[np.int64]:
-    """(CONTEXTS, SYMBOLS): the statistics that every clip begins with, each row adds up to 1024."""
+def initial_counts() -> npt.NDArray[np.int64]:
+    """Initial symbol counts (CONTEXTS, SYMBOLS) of every clip; each row sums to 1024."""
     out = np.zeros((CONTEXTS, SYMBOLS), np.int64)
     for row, first in zip(out[MODE_CONTEXT:], _FIRST_MODE, strict=False):
         rest = PRIOR - first
         row[ESCAPE : ESCAPE + 4] = first, rest - (rest >> 2), (rest >> 2) - (rest >> 3), rest >> 3
-    out[VECTOR_CONTEXT:] = mv_coding.first_counts()
+    out[VECTOR_CONTEXT:] = mv_coding.initial_counts()
     return out

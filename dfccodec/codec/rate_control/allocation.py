@@ -1,4 +1,4 @@
-"""From surfaces to choices: one price of a bit for all clips, then exchanges for what is left over."""
+"""Lagrangian bit allocation: one λ for all clips, then single swaps to meet the target exactly."""
 
 from __future__ import annotations
 
@@ -10,76 +10,77 @@ import numpy as np
 
 from dfccodec.codec.rate_control.rd_model import OperatingPoint, RDModel
 
-_CHEAPEST, _DEAREST = 1e-9, 1e6
-"""Prices of a bit, in squared error of samples in 0…1, between which every choice lies."""
-_HALVINGS = 40
-_WORST = 1e9
-"""Added to a miss that no other may be preferred to."""
+_MIN_LAMBDA, _MAX_LAMBDA = 1e-9, 1e6
+"""Search interval of λ, in squared error (of samples in 0…1) per bit."""
+_BISECTIONS = 40
+_QUALITY_PENALTY = 1e9
+"""Added to the miss of a total with too much error, so that any other is preferred."""
 _NEAR_QP, _NEAR_KEPT = 3, 1.5
-"""How far from a choice an exchange may go: predictions hold near a measured point."""
+"""Maximum distance of a swap from the current point: predictions are good near measured points."""
 
 
 @dataclass(frozen=True)
 class TargetInterval:
-    """A total to reach: of bytes (`of` 0) or of squared error (`of` 1), at `aim`, good from `low` to `high`."""
+    """Target of a total: of bytes (`quantity` 0) or of squared error (`quantity` 1), aimed at `aim`, met from `low` to
+    `high`."""
 
-    of: int
+    quantity: int
     aim: float
     low: float
     high: float
 
     def miss(self, total: float) -> float:
-        """How far a total lies outside, as a share of the aim; 0 inside. Too much error is the worst."""
+        """Distance of a total from the interval, relative to the aim; 0 inside. Too much error counts most."""
         missed = max(self.low - total, total - self.high, 0.0) / max(self.aim, 1e-9)
-        return missed + _WORST if self.of == 1 and total > self.high else missed
+        return missed + _QUALITY_PENALTY if self.quantity == 1 and total > self.high else missed
 
 
-def best_at_lambda(surface: RDModel, rd_lambda: float) -> int:
-    """Number of the choice that is best when one bit must save `rd_lambda`."""
-    front = surface.convex_hull()
-    return int(front.numbers[np.argmin(front.errors + rd_lambda * 8 * front.sizes)])
+def best_at_lambda(rd_model: RDModel, rd_lambda: float) -> int:
+    """Number of the operating point with the least D + λR."""
+    hull = rd_model.convex_hull()
+    return int(hull.numbers[np.argmin(hull.errors + rd_lambda * 8 * hull.sizes)])
 
 
 def totals(rd_models: Sequence[RDModel], numbers: Sequence[int]) -> tuple[float, float]:
-    """Bytes and squared error of a choice for every clip."""
+    """Total bytes and squared error of one operating point per clip."""
     costs = [(s.predicted()[0][n], s.predicted()[1][n]) for s, n in zip(rd_models, numbers, strict=True)]
     return sum(float(c[0]) for c in costs), sum(float(c[1]) for c in costs)
 
 
 def solve_lambda(rd_models: Sequence[RDModel], goal: TargetInterval) -> float:
-    """The price at which the total of all clips is nearest to the aim, by bisection."""
-    low, high = math.log(_CHEAPEST), math.log(_DEAREST)
-    for _ in range(_HALVINGS):
+    """The λ at which the total of all clips is nearest to the aim, by bisection."""
+    low, high = math.log(_MIN_LAMBDA), math.log(_MAX_LAMBDA)
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        total = sum(_at_price(s, math.exp(middle))[goal.of] for s in rd_models)
-        dearer = total > goal.aim if goal.of == 0 else total < goal.aim
-        low, high = (middle, high) if dearer else (low, middle)
+        total = sum(_cost_at_lambda(s, math.exp(middle))[goal.quantity] for s in rd_models)
+        is_too_low = total > goal.aim if goal.quantity == 0 else total < goal.aim
+        low, high = (middle, high) if is_too_low else (low, middle)
     return math.exp((low + high) / 2)
 
 
-def _at_price(surface: RDModel, rd_lambda: float) -> tuple[float, float]:
-    front = surface.convex_hull()
-    best = np.argmin(front.errors + rd_lambda * 8 * front.sizes)
-    return float(front.sizes[best]), float(front.errors[best])
+def _cost_at_lambda(rd_model: RDModel, rd_lambda: float) -> tuple[float, float]:
+    hull = rd_model.convex_hull()
+    best = np.argmin(hull.errors + rd_lambda * 8 * hull.sizes)
+    return float(hull.sizes[best]), float(hull.errors[best])
 
 
 def swap_one_point(
     rd_models: Sequence[RDModel], numbers: Sequence[int], goal: TargetInterval, rd_lambda: float
 ) -> list[int]:
-    """The choices after one exchange that brings the total to the aim, where one does.
+    """Swap the operating point of one clip so that the total meets the goal, if that helps.
 
-    Of all points near those chosen, the cheapest (error + price · bits) that ends in the middle half of what the goal
-    allows; where none does, the one that ends nearest to the aim. A single clip's hull has gaps of a tenth and more,
-    and a QP is 5 % of the bytes: only numbers of frames and QPs together are fine enough.
+    Among the points near the current ones, take the one with the least D + λR whose total is in the middle half of the
+    goal's interval; if there is none, the one whose total is nearest to the aim. The hull of one clip has gaps of 10 %
+    and more, and one QP is 5 % of the bytes: only kept frames and QP together are fine enough.
     """
-    gap = goal.aim - totals(rd_models, numbers)[goal.of]
+    gap = goal.aim - totals(rd_models, numbers)[goal.quantity]
     slack = (goal.high - goal.low) / 4
     best: tuple[bool, float] = (abs(gap) > slack, 0.0 if abs(gap) <= slack else abs(gap))
     out = list(numbers)
-    for clip, (surface, now) in enumerate(zip(rd_models, numbers, strict=True)):
-        there = _near(surface, surface.choices[now])
-        sizes, errors = surface.predicted()
-        rise = (sizes, errors)[goal.of][there] - (sizes, errors)[goal.of][now]
+    for clip, (rd_model, now) in enumerate(zip(rd_models, numbers, strict=True)):
+        there = _near(rd_model, rd_model.choices[now])
+        sizes, errors = rd_model.predicted()
+        rise = (sizes, errors)[goal.quantity][there] - (sizes, errors)[goal.quantity][now]
         worse = errors[there] - errors[now] + rd_lambda * 8 * (sizes[there] - sizes[now])
         off = np.abs(gap - rise)
         score = np.where(off <= slack, worse, off)
@@ -91,12 +92,12 @@ def swap_one_point(
     return out
 
 
-def _near(surface: RDModel, choice: OperatingPoint) -> np.ndarray:
-    """Numbers of the choices near one."""
-    kept = surface.kept
+def _near(rd_model: RDModel, choice: OperatingPoint) -> np.ndarray:
+    """Numbers of the operating points near one."""
+    kept = rd_model.kept
     near = (kept <= max(choice.kept * _NEAR_KEPT, choice.kept + 1)) & (kept >= choice.kept / _NEAR_KEPT - 1)
     qps = np.arange(max(choice.qp - _NEAR_QP, 0), choice.qp + _NEAR_QP + 1)
-    per = len(surface.choices) // len(kept)
+    per = len(rd_model.choices) // len(kept)
     qps = qps[qps < per]
     out: np.ndarray = (np.flatnonzero(near)[:, None] * per + qps).ravel()
     return out

@@ -1,4 +1,4 @@
-"""Whole videos to a target: look at all clips, or at as many as fit, choose, code, and carry on with what is left."""
+"""Rate controller: two passes over a video, or one pass with lookahead, to meet a target."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from dfccodec.limits import MAX_QP
 from dfccodec.media.picture import Picture
 
 ROUNDS, LAST_ROUNDS, MOST_ROUNDS = 2, 4, 8
-"""Times a window's clips are chosen and measured anew: mostly, where the total must be met, and until it is."""
-_AIM_ABOVE = 0.05
-"""dB over the minimum that a PSNR is aimed at."""
-_STRIDE = 8
-_NUDGES, _NUDGED = 3, 3
-"""QPs that a clip may go further where a total is missed, and how many clips, the largest, are tried."""
-_LEAST = 0.1
-"""Share of its even part that a stretch of a pipe gets however much was spent before it."""
+"""Iterations of choosing and measuring the clips of a window: usual minimum, minimum if the total must be met,
+maximum."""
+_PSNR_MARGIN = 0.05
+"""Margin in dB above the minimum PSNR at which the controller aims."""
+_EXPLORE_QPS = 8
+"""QPs between a point and the one measured where the prediction sees no gain."""
+_TUNE_QPS, _TUNE_CLIPS = 3, 3
+"""Maximum QP change of a clip if a total is missed, and the number of clips (the largest) that are tried."""
+_MIN_SHARE = 0.1
+"""Minimum share of its proportional budget that a window gets, however much was spent before it."""
 
 
 @dataclass
 class _Sums:
-    """Of clips: bytes, squared error, samples, ticks."""
+    """Totals of clips: bytes, squared error, samples, ticks."""
 
     size: float = 0.0
     error: float = 0.0
@@ -48,17 +50,18 @@ class _Sums:
 
 
 class RateController:
-    """Gives the clips of a video, coded so that it meets a target.
+    """Encodes the clips of a video so that the video meets a target.
 
-    A video that can be read again is looked at twice: every clip's first points, then all clips with one price of a
-    bit. A pipe is looked at window by window, each meeting what the target leaves for the time until its end.
+    If the source can be read again, there are two passes: the first measures a few operating points of every clip, the
+    second encodes all clips at one λ. A pipe is encoded in one pass with a lookahead of several clips; each window gets
+    the bits or the error that the target leaves for the time up to its end.
 
     Args:
-        coder: codes clips.
-        target: what to reach.
-        budget: where the number of frames kept is fixed.
-        overhead: bytes of the file beside its clips.
-        progress: told how many frames' worth of the work is done.
+        coder: encodes clips.
+        target: the target.
+        budget: the budget if it is fixed; None if the controller chooses the number of kept frames.
+        overhead: bytes of the file outside its clips.
+        progress: called with the number of frames done, weighted over both passes.
     """
 
     def __init__(
@@ -70,14 +73,14 @@ class RateController:
         self._window = window_clips(coder.header)
 
     def clips(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]] | None) -> Iterator[Clip]:
-        """Clips in order.
+        """Yield the encoded clips in order.
 
         Args:
             batches: frames, clip by clip.
-            reopen: reads them anew, where that can be done.
+            reopen: reads them again; None if that is impossible.
 
         Raises:
-            UsageError: a size is wanted of a pipe that is longer than what can be seen ahead.
+            UsageError: the target is a size, and the source is a pipe longer than the lookahead.
         """
         rest = iter(batches)
         window = list(itertools.islice(rest, 1 if self._target.kind == "lambda" else self._window))
@@ -87,7 +90,7 @@ class RateController:
         if self._target.kind == "lambda":
             yield from self._fixed_lambda(itertools.chain(window, [ahead] if ahead else [], rest))
         elif ahead is None:
-            yield from self._code_window(self._meters(window, 0), [], True, self._summed(window))
+            yield from self._code_window(self._trials(window, 0), [], True, self._summed(window))
             self._progress(sum(map(len, window)))
         elif reopen is not None:
             yield from self._two_pass(itertools.chain(window, [ahead], rest), reopen)
@@ -95,14 +98,14 @@ class RateController:
             yield from self._one_pass(window, ahead, rest)
 
     def outcome(self) -> Outcome:
-        """How it ended; known when all clips were given."""
+        """The outcome; known when all clips are encoded."""
         done = self._done
         psnr = -10 * math.log10(max(done.error, 1e-9) / max(done.samples, 1))
         rate = done.size * 8 / max(done.ticks * self._tick, 1e-9)
         reached = {"size": done.size, "bitrate": rate, "psnr": psnr, "lambda": self._target.value}
         return Outcome(self._target, reached[self._target.kind], psnr)
 
-    def _meters(self, window: Sequence[Batch], first: int) -> list[ClipTrials]:
+    def _trials(self, window: Sequence[Batch], first: int) -> list[ClipTrials]:
         out = []
         for batch in window:
             out.append(ClipTrials(self._coder, batch, first, self._budget))
@@ -116,109 +119,112 @@ class RateController:
         return out
 
     def _fixed_lambda(self, batches: Iterable[Batch]) -> Iterator[Clip]:
-        """Every clip by itself at a given price."""
+        """Encode every clip independently at a given λ."""
         first = 0
         for batch in batches:
-            (meter,) = self._meters([batch], first)
-            meter.probe()
+            (trial,) = self._trials([batch], first)
+            trial.probe()
             for _ in range(LAST_ROUNDS):
-                choice = meter.surface.choices[allocation.best_at_lambda(meter.surface, self._target.value)]
-                if choice in meter.surface.measured:
+                choice = trial.rd_model.choices[allocation.best_at_lambda(trial.rd_model, self._target.value)]
+                if choice in trial.rd_model.measured:
                     break
-                meter.measure(choice)
-            number = _best_measured(meter.surface, self._target.value)
-            yield self._give(meter, meter.surface.choices[number])
+                trial.measure(choice)
+            number = _best_measured(trial.rd_model, self._target.value)
+            yield self._give(trial, trial.rd_model.choices[number])
             first += len(batch)
             self._progress(first)
 
     def _two_pass(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
-        """Survey everything, then code it window by window."""
-        surfaces: list[RDModel] = []
+        """Probe all clips, then encode them window by window."""
+        rd_models: list[RDModel] = []
         sizes: list[int] = []
         whole = _Sums()
         for batch in batches:
-            (meter,) = self._meters([batch], sum(sizes))
-            meter.probe()
-            surfaces.append(meter.surface)
+            (trial,) = self._trials([batch], sum(sizes))
+            trial.probe()
+            rd_models.append(trial.rd_model)
             whole.add(batch)
             sizes.append(len(batch))
             self._progress(sum(sizes) // 2)
         first, frames = 0, sum(sizes)
         second = second_pass(reopen, sizes)
-        while surfaces:
+        while rd_models:
             window = list(itertools.islice(second, self._window))
-            meters = self._meters(window, first)
-            for meter, surface in zip(meters, surfaces, strict=False):
-                meter.surface = surface
-            del surfaces[: len(window)]
+            trials = self._trials(window, first)
+            for trial, rd_model in zip(trials, rd_models, strict=False):
+                trial.rd_model = rd_model
+            del rd_models[: len(window)]
             first += sum(map(len, window))
-            for clip in self._code_window(meters, surfaces, not surfaces, whole):
+            for clip in self._code_window(trials, rd_models, not rd_models, whole):
                 yield clip
                 self._progress((frames + clip.first_frame + clip.frames) // 2)
 
     def _one_pass(self, window: list[Batch], ahead: Batch | None, rest: Iterator[Batch]) -> Iterator[Clip]:
-        """Windows one after another, each to what is left of the time until its end."""
+        """Encode window by window, each with the budget that remains for the time up to its end."""
         if self._target.kind == "size":
             raise UsageError(
-                f"{self._target} needs to know how long the video is, and a pipe of more than {self._window} clips "
+                f"{self._target} needs the length of the video, and a pipe of more than {self._window} clips "
                 "does not say: give --bitrate, or name a file"
             )
         until, first = _Sums(), 0
         while window:
             for batch in window:
                 until.add(batch)
-            yield from self._code_window(self._meters(window, first), [], True, until)
+            yield from self._code_window(self._trials(window, first), [], True, until)
             first += sum(map(len, window))
             self._progress(first)
             window = list(itertools.islice(itertools.chain([ahead] if ahead else [], rest), self._window))
             ahead = None
 
     def _goal(self, whole: _Sums) -> TargetInterval:
-        """What is left of the target when `whole` is done after what has been done."""
+        """The remaining target after the clips done so far, for a video that ends with `whole`."""
         done = self._done
         if self._target.kind == "psnr":
             allowed = whole.samples * 10 ** (-self._target.value / 10)
-            least = _LEAST * allowed * (1 - done.samples / whole.samples)
-            aim = allowed * 10 ** (-_AIM_ABOVE / 10) - done.error
+            least = _MIN_SHARE * allowed * (1 - done.samples / whole.samples)
+            aim = allowed * 10 ** (-_PSNR_MARGIN / 10) - done.error
             low = allowed * 10 ** (-PSNR_TOLERANCE / 10) - done.error
             return TargetInterval(1, max(aim, least), max(low, 0.0), max(allowed - done.error, least))
         wanted = self._target.value
         if self._target.kind == "bitrate":
             wanted *= whole.ticks * self._tick / 8
-        least = _LEAST * wanted * (1 - done.samples / whole.samples)
+        least = _MIN_SHARE * wanted * (1 - done.samples / whole.samples)
         low, high = (wanted * (1 + sign * SIZE_TOLERANCE) - done.size for sign in (-1, 1))
         return TargetInterval(0, max(wanted - done.size, least), max(low, 0.0), max(high, least))
 
     def _code_window(
         self, trials: Sequence[ClipTrials], later: Sequence[RDModel], last: bool, whole: _Sums
     ) -> Iterator[Clip]:
-        """Choose for a window, with the clips that come later in view, and code it."""
-        for meter in trials:
-            if not meter.surface.measured:
-                meter.probe()
+        """Choose the operating points of a window, taking later clips into account, and encode it."""
+        for trial in trials:
+            if not trial.rd_model.measured:
+                trial.probe()
         best = self._search_window(trials, later, self._goal(whole), last)
-        for meter, number in zip(trials, best, strict=True):
-            yield self._give(meter, meter.surface.choices[number])
+        for trial, number in zip(trials, best, strict=True):
+            yield self._give(trial, trial.rd_model.choices[number])
 
     def _search_window(
         self, trials: Sequence[ClipTrials], later: Sequence[RDModel], goal: TargetInterval, last: bool
     ) -> tuple[int, ...]:
-        """Numbers of the choices of a window: chosen by what is known, measured, and again by what that shows."""
-        own = [m.surface for m in trials]
+        """Choose the operating points of a window: predict, measure, and repeat with the new measurements."""
+        own = [m.rd_model for m in trials]
         tried: dict[tuple[int, ...], tuple[float, float]] = {}
         for turn in range(MOST_ROUNDS):
-            price = allocation.solve_lambda([*own, *later], goal)
-            numbers = tuple(allocation.best_at_lambda(s, price) for s in own)
+            rd_lambda = allocation.solve_lambda([*own, *later], goal)
+            numbers = tuple(allocation.best_at_lambda(s, rd_lambda) for s in own)
             if last:
-                numbers = tuple(allocation.swap_one_point(own, numbers, goal, price))
+                numbers = tuple(allocation.swap_one_point(own, numbers, goal, rd_lambda))
             known, expected = numbers in tried, allocation.totals(own, numbers)
-            for meter, number in zip(trials, numbers, strict=True):
-                meter.measure(meter.surface.choices[number])
+            for trial, number in zip(trials, numbers, strict=True):
+                trial.measure(trial.rd_model.choices[number])
             found = allocation.totals(own, numbers)
-            tried[numbers] = goal.miss(found[goal.of]) if last else 0.0, found[1] + price * 8 * found[0]
+            tried[numbers] = goal.miss(found[goal.quantity]) if last else 0.0, found[1] + rd_lambda * 8 * found[0]
             met = min(tried.values())[0] == 0
             if not last:
-                if turn + 1 >= ROUNDS and abs(found[goal.of] - expected[goal.of]) <= SIZE_TOLERANCE * found[goal.of]:
+                if (
+                    turn + 1 >= ROUNDS
+                    and abs(found[goal.quantity] - expected[goal.quantity]) <= SIZE_TOLERANCE * found[goal.quantity]
+                ):
                     return numbers
             elif (met and (known or turn + 1 >= LAST_ROUNDS)) or (known and not _explore(trials, numbers, goal)):
                 break
@@ -227,45 +233,44 @@ class RateController:
         best = min(tried, key=lambda n: tried[n])
         return best if tried[best][0] == 0 else _tune_qp(trials, best, goal)
 
-    def _give(self, meter: ClipTrials, choice: OperatingPoint) -> Clip:
-        cost = meter.measure(choice)
+    def _give(self, trial: ClipTrials, choice: OperatingPoint) -> Clip:
+        cost = trial.measure(choice)
         self._done.size += cost.size
         self._done.error += cost.error
-        self._done.add(meter.batch)
-        return meter.clip(choice)
+        self._done.add(trial.batch)
+        return trial.clip(choice)
 
 
 def _explore(trials: Sequence[ClipTrials], numbers: Sequence[int], goal: TargetInterval) -> bool:
-    """Measure where predictions see nothing to gain but the goal needs it; False when that has been done."""
+    """Measure points in the direction of the goal although predictions see no gain. False if all are measured."""
     new = False
-    more = allocation.totals([m.surface for m in trials], numbers)[goal.of] > goal.aim
-    for meter, number in zip(trials, numbers, strict=True):
-        now = meter.surface.choices[number]
-        step = _STRIDE if more == (goal.of == 0) else -_STRIDE
+    more = allocation.totals([m.rd_model for m in trials], numbers)[goal.quantity] > goal.aim
+    for trial, number in zip(trials, numbers, strict=True):
+        now = trial.rd_model.choices[number]
+        step = _EXPLORE_QPS if more == (goal.quantity == 0) else -_EXPLORE_QPS
         there = OperatingPoint(now.kept, min(max(now.qp + step, 0), MAX_QP))
-        new |= there not in meter.surface.measured
-        meter.measure(there)
+        new |= there not in trial.rd_model.measured
+        trial.measure(there)
     return new
 
 
 def _tune_qp(trials: Sequence[ClipTrials], numbers: tuple[int, ...], goal: TargetInterval) -> tuple[int, ...]:
-    """The same with the QP of one clip a little further on the way to the goal, where that comes nearer to it.
+    """Change the QP of one clip in the direction of the goal, if that brings the total nearer.
 
-    All points of `numbers` are measured. Of a short video there is little to exchange, and a QP is a step past what
-    predictions can tell.
+    All points of `numbers` are measured. A short video offers few swaps, and one QP is finer than predictions are.
     """
-    surfaces = [m.surface for m in trials]
-    total = allocation.totals(surfaces, numbers)[goal.of]
-    way = 1 if (total > goal.high) == (goal.of == 0) else -1
+    rd_models = [m.rd_model for m in trials]
+    total = allocation.totals(rd_models, numbers)[goal.quantity]
+    way = 1 if (total > goal.high) == (goal.quantity == 0) else -1
     best, least = numbers, goal.miss(total)
-    sizes = [s.predicted()[0][n] for s, n in zip(surfaces, numbers, strict=True)]
-    for step in range(1, _NUDGES + 1):
-        for clip in np.argsort(sizes)[::-1][:_NUDGED].tolist():
-            now = surfaces[clip].choices[numbers[clip]]
+    sizes = [s.predicted()[0][n] for s, n in zip(rd_models, numbers, strict=True)]
+    for step in range(1, _TUNE_QPS + 1):
+        for clip in np.argsort(sizes)[::-1][:_TUNE_CLIPS].tolist():
+            now = rd_models[clip].choices[numbers[clip]]
             there = OperatingPoint(now.kept, min(max(now.qp + way * step, 0), MAX_QP))
             trials[clip].measure(there)
-            found = (*numbers[:clip], surfaces[clip].lattice.numbers[there], *numbers[clip + 1 :])
-            miss = goal.miss(allocation.totals(surfaces, found)[goal.of])
+            found = (*numbers[:clip], rd_models[clip].grid.numbers[there], *numbers[clip + 1 :])
+            miss = goal.miss(allocation.totals(rd_models, found)[goal.quantity])
             if miss < least:
                 best, least = found, miss
             if least == 0:
@@ -273,8 +278,10 @@ def _tune_qp(trials: Sequence[ClipTrials], numbers: tuple[int, ...], goal: Targe
     return best
 
 
-def _best_measured(surface: RDModel, rd_lambda: float) -> int:
+def _best_measured(rd_model: RDModel, rd_lambda: float) -> int:
     """Number of the measured choice with the least error plus price times bits."""
-    numbers = surface.lattice.numbers
-    costs = {numbers[c]: cost.error + rd_lambda * 8 * cost.size for c, cost in surface.measured.items() if c in numbers}
+    numbers = rd_model.grid.numbers
+    costs = {
+        numbers[c]: cost.error + rd_lambda * 8 * cost.size for c, cost in rd_model.measured.items() if c in numbers
+    }
     return min(costs, key=lambda n: costs[n])

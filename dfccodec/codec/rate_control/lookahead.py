@@ -1,4 +1,4 @@
-"""How many clips stand in memory together, and how a video is read a second time."""
+"""Lookahead: how many clips are held in memory, and the second pass over a source."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from dfccodec.errors import InputError
 from dfccodec.media.picture import Picture
 
 LOOKAHEAD_CLIPS = 8
-"""Clips that stand in memory together: what an encoder that reads a pipe can see ahead."""
-WINDOW_BYTES = 512 << 20
-"""Bytes of their pictures at the most; one clip always stands."""
+"""Maximum lookahead of an encode from a pipe, in clips."""
+LOOKAHEAD_BYTES = 512 << 20
+"""Maximum bytes of the frames in the lookahead; it always holds at least one clip."""
 
 Batch = list[Picture]
 
 
 def window_clips(header: Header) -> int:
-    """Clips of a window for pictures of this size."""
-    return max(1, min(LOOKAHEAD_CLIPS, WINDOW_BYTES // (header.width * header.height * 3 * header.clip_frames)))
+    """Number of clips in a window for pictures of this size."""
+    return max(1, min(LOOKAHEAD_CLIPS, LOOKAHEAD_BYTES // (header.width * header.height * 3 * header.clip_frames)))
 
 
 def second_pass(reopen: Callable[[], Iterable[Batch]], sizes: Iterable[int]) -> Iterator[Batch]:
-    """Clips a second time, as many and as long as they were the first time.
+    """Read the clips again and check that they are as many and as long as the first time.
 
     Raises:
-        InputError: they are not.
+        InputError: the source is shorter now.
     """
     second = iter(reopen())
     for size in sizes:
         batch = next(second, [])
         if len(batch) != size:
-            raise InputError("the video is shorter when it is read again: leave the file alone while it is encoded")
+            raise InputError("the video is shorter when it is read again: do not change the file while it is encoded")
         yield batch

@@ -1,4 +1,4 @@
-"""What any number of kept frames at any QP costs a clip, from a few points that were really coded."""
+"""Model of rate and distortion of a clip over (kept frames, QP), fitted to a few trial encodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """An operating point of a clip: `kept` of its frames, at `qp`."""
+    """Operating point of a clip: number of kept frames and QP."""
 
     kept: int
     qp: int
@@ -23,29 +23,30 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class RDCost:
-    """What a point costs: `size` in bytes of the file, `error` squared, of samples in 0…1 added up."""
+    """Cost of an operating point: `size` in bytes of the file, `error` as the sum of squared errors of samples in
+    0…1."""
 
     size: float
     error: float
 
 
-# log2 that a clip starts from: a constant, per 8 QPs, per doubling of frames, their product, and their squares.
+# Prior coefficients of log2: constant, per 8 QPs, per doubling of kept frames, their product, their squares.
 _SIZE = np.array([0.0, -0.9, 0.4, -0.1, -0.1, 0.1])
 _ERROR = np.array([0.0, 0.8, -0.3, 0.0, 0.15, 0.1])
-_TRUST = np.array([1e-6, 0.2, 0.2, 0.4, 0.4, 0.4])
-"""How much of that holds against measured points."""
-_REACH = 2.5
-"""Distance, in units of 8 QPs or a doubling, at which a measured point has lost most of its say."""
-_TRUSTED = 1.0
-"""Distance from the nearest measured point at which a choice may still be made; measuring there lets it go further."""
-_SMALLEST = 1e-6
-_MIDDLE = 30
-"""A QP at which neither quadratic has turned."""
+_PRIOR_WEIGHT = np.array([1e-6, 0.2, 0.2, 0.4, 0.4, 0.4])
+"""Weight of the prior against measured points."""
+_CORRELATION_LENGTH = 2.5
+"""Correlation length of the residuals, in units of 8 QPs or a doubling of kept frames."""
+_MAX_DISTANCE = 1.0
+"""Maximum distance of an operating point from the nearest measured one; each new measurement extends the range."""
+_MIN_ERROR = 1e-6
+_MONOTONIC_FROM = 30
+"""A QP at which both quadratics are still monotonic."""
 
 
 @dataclass(frozen=True)
 class RDHull:
-    """Points that are best for some price of a bit: their numbers, sizes ascending, and errors falling."""
+    """Lower convex hull: numbers of the operating points, sizes ascending, errors descending."""
 
     numbers: npt.NDArray[np.intp]
     sizes: Floats
@@ -53,99 +54,99 @@ class RDHull:
 
 
 @dataclass(frozen=True)
-class _Lattice:
+class _PointGrid:
     kept: npt.NDArray[np.int64]
     choices: list[OperatingPoint]
     numbers: dict[OperatingPoint, int]
-    places: Floats
+    coordinates: Floats
 
 
 @lru_cache(4)
-def _lattice(kept: tuple[int, ...]) -> _Lattice:
-    """All points of clips that may keep these numbers of frames; shared by such clips."""
+def _point_grid(kept: tuple[int, ...]) -> _PointGrid:
+    """All operating points for these numbers of kept frames; shared by all clips with the same numbers."""
     grid = np.stack(np.meshgrid(np.array(kept), np.arange(MAX_QP + 1), indexing="ij"), axis=-1).reshape(-1, 2)
     choices = [OperatingPoint(int(k), int(q)) for k, q in grid]
-    return _Lattice(np.array(kept), choices, {choice: n for n, choice in enumerate(choices)}, _place(grid))
+    return _PointGrid(np.array(kept), choices, {choice: n for n, choice in enumerate(choices)}, _coordinates(grid))
 
 
 class RDModel:
-    """Sizes and errors of a clip over all its operating points.
+    """Size and error of a clip at all its operating points.
 
-    In logarithms both bend little over the QP and the logarithm of frames kept. A quadratic is fitted to the measured
-    points, and what they differ from it is spread around them (a Gaussian process with that mean), so that the surface
-    goes through every one of them. Six points predict the others of a 32-frame clip to 10 % of their size and 0.45 dB
-    (root mean square over four clips, QP 16 to 40, 2 to 32 kept).
+    The logarithms of both are nearly quadratic in the QP and the logarithm of the number of kept frames. A quadratic is
+    fitted to the measured points, and its residuals are interpolated by a Gaussian process with that mean, so that the
+    model is exact at every measured point. Six points predict the others of a 32-frame clip within 10 % of the size and
+    0.45 dB (root mean square over four clips, QP 16 to 40, 2 to 32 kept frames).
 
     Args:
-        frames: of the clip.
-        kept: numbers of kept frames that may be chosen, ascending; all of them by default.
+        frames: frames of the clip.
+        kept: allowed numbers of kept frames, ascending; all by default.
     """
 
     def __init__(self, frames: int, kept: list[int] | None = None) -> None:
-        self.lattice = _lattice(tuple(kept or range(1, frames + 1)))
+        self.grid = _point_grid(tuple(kept or range(1, frames + 1)))
         self.measured: dict[OperatingPoint, RDCost] = {}
         self._predicted: tuple[Floats, Floats] | None = None
-        self._front: RDHull | None = None
+        self._hull: RDHull | None = None
 
     @property
     def kept(self) -> npt.NDArray[np.int64]:
-        """Numbers of kept frames that may be chosen."""
-        return self.lattice.kept
+        """Allowed numbers of kept frames."""
+        return self.grid.kept
 
     @property
     def choices(self) -> list[OperatingPoint]:
-        """All points, by kept frames and then by QP."""
-        return self.lattice.choices
+        """All operating points, by kept frames and then by QP."""
+        return self.grid.choices
 
     def add(self, choice: OperatingPoint, cost: RDCost) -> None:
-        """A point that was really coded."""
+        """Add a measured operating point."""
         self.measured[choice] = cost
-        self._predicted = self._front = None
+        self._predicted = self._hull = None
 
     def predicted(self) -> tuple[Floats, Floats]:
-        """Sizes and errors of `choices`, both (N,); exact where they were measured."""
+        """Predicted sizes and errors of `choices`, both (N,); exact at measured points."""
         if self._predicted is None:
             self._predicted = self._predict()
         return self._predicted
 
     def _points(self) -> Floats:
-        return _place(np.array([(c.kept, c.qp) for c in self.measured]))
+        return _coordinates(np.array([(c.kept, c.qp) for c in self.measured]))
 
     def _predict(self) -> tuple[Floats, Floats]:
         points = self._points()
         costs = list(self.measured.values())
-        sizes = _spread(points, np.array([c.size for c in costs]), self.lattice.places, _SIZE)
-        errors = _spread(points, np.array([max(c.error, _SMALLEST) for c in costs]), self.lattice.places, _ERROR)
-        sizes, errors = self._straightened(sizes, 1), self._straightened(errors, -1)
+        sizes = _predict_at(points, np.array([c.size for c in costs]), self.grid.coordinates, _SIZE)
+        errors = _predict_at(points, np.array([max(c.error, _MIN_ERROR) for c in costs]), self.grid.coordinates, _ERROR)
+        sizes, errors = self._monotonic(sizes, 1), self._monotonic(errors, -1)
         for choice, cost in self.measured.items():
-            if (number := self.lattice.numbers.get(choice)) is not None:
+            if (number := self.grid.numbers.get(choice)) is not None:
                 sizes[number], errors[number] = cost.size, cost.error
         return sizes, errors
 
-    def _straightened(self, values: Floats, sign: int) -> Floats:
-        """Sizes never rise with the QP and errors (`sign` -1) never fall, where a quadratic would turn."""
+    def _monotonic(self, values: Floats, sign: int) -> Floats:
+        """Make sizes non-increasing, or errors (`sign` -1) non-decreasing, over the QP."""
         grid = sign * values.reshape(len(self.kept), -1)
-        np.maximum.accumulate(grid[:, _MIDDLE::-1], axis=1, out=grid[:, _MIDDLE::-1])
-        np.minimum.accumulate(grid[:, _MIDDLE:], axis=1, out=grid[:, _MIDDLE:])
+        np.maximum.accumulate(grid[:, _MONOTONIC_FROM::-1], axis=1, out=grid[:, _MONOTONIC_FROM::-1])
+        np.minimum.accumulate(grid[:, _MONOTONIC_FROM:], axis=1, out=grid[:, _MONOTONIC_FROM:])
         out: Floats = sign * grid.ravel()
         return out
 
     def convex_hull(self) -> RDHull:
-        """The `choices` on the lower convex hull of error over size, of those not far from a measured point.
+        """The lower convex hull of error over size, among the operating points near a measured one.
 
-        Small, where `predicted` is not: an hour of video has thousands of surfaces.
+        It is small, unlike `predicted`: an hour of video has thousands of models.
         """
-        if self._front is None:
+        if self._hull is None:
             sizes, errors = self._predicted or self._predict()
-            away = _distance(self.lattice.places, self._points()).min(axis=1)
-            there = np.flatnonzero(away <= _TRUSTED)
+            away = _distance(self.grid.coordinates, self._points()).min(axis=1)
+            there = np.flatnonzero(away <= _MAX_DISTANCE)
             hull = there[lower_hull(sizes[there], errors[there])]
-            self._front = RDHull(hull, sizes[hull], errors[hull])
-        return self._front
+            self._hull = RDHull(hull, sizes[hull], errors[hull])
+        return self._hull
 
 
 def lower_hull(sizes: Floats, errors: Floats) -> npt.NDArray[np.intp]:
-    """Points that are best for some price of a bit: their numbers, sizes ascending and errors falling."""
+    """Numbers of the points that are optimal for some λ, sizes ascending and errors descending."""
     hull: list[int] = []
     for new in np.lexsort((errors, sizes)).tolist():
         if hull and errors[new] >= errors[hull[-1]]:
@@ -162,26 +163,26 @@ def _above(sizes: Floats, errors: Floats, a: int, b: int, c: int) -> bool:
     return bool(left >= (errors[c] - errors[a]) * (sizes[b] - sizes[a]))
 
 
-def _place(points: npt.NDArray[np.int64]) -> Floats:
-    """(N, 2) kept and QP -> (N, 2) on scales of a doubling and of 8 QPs, about 0."""
+def _coordinates(points: npt.NDArray[np.int64]) -> Floats:
+    """Map kept frames and QP (N, 2) to coordinates (N, 2) in units of 8 QPs and of a doubling, centred at 0."""
     out: Floats = np.stack([points[:, 1] / 8 - 3, np.log2(points[:, 0]) - 3], axis=1)
     return out
 
 
-def _features(places: Floats) -> Floats:
-    q, k = places.T
-    return np.column_stack([np.ones(len(places)), q, k, q * k, q * q, k * k])
+def _features(coordinates: Floats) -> Floats:
+    q, k = coordinates.T
+    return np.column_stack([np.ones(len(coordinates)), q, k, q * k, q * q, k * k])
 
 
-def _spread(points: Floats, values: Floats, places: Floats, prior: Floats) -> Floats:
-    """Values at `points` (P, 2) -> at `places` (N, 2), all in logarithms on the way."""
+def _predict_at(points: Floats, values: Floats, coordinates: Floats, prior: Floats) -> Floats:
+    """Interpolate values at `points` (P, 2) to `coordinates` (N, 2), in the logarithmic domain."""
     y = np.log2(values)
     x = _features(points)
     start = prior.copy()
     start[0] = y.mean()
-    weights = start + np.linalg.solve(x.T @ x + np.diag(_TRUST), x.T @ (y - x @ start))
-    rest = np.linalg.solve(_near(points, points) + 1e-6 * np.eye(len(points)), y - x @ weights)
-    out: Floats = 2 ** np.clip(_features(places) @ weights + _near(places, points) @ rest, -60, 60)
+    weights = start + np.linalg.solve(x.T @ x + np.diag(_PRIOR_WEIGHT), x.T @ (y - x @ start))
+    rest = np.linalg.solve(_kernel(points, points) + 1e-6 * np.eye(len(points)), y - x @ weights)
+    out: Floats = 2 ** np.clip(_features(coordinates) @ weights + _kernel(coordinates, points) @ rest, -60, 60)
     return out
 
 
@@ -190,8 +191,8 @@ def _distance(a: Floats, b: Floats) -> Floats:
     return out
 
 
-def _near(a: Floats, b: Floats) -> Floats:
-    """Matérn kernel (3/2) of two sets of places."""
-    d = _distance(a, b) * (np.sqrt(3) / _REACH)
+def _kernel(a: Floats, b: Floats) -> Floats:
+    """Matérn kernel (3/2) between two sets of coordinates."""
+    d = _distance(a, b) * (np.sqrt(3) / _CORRELATION_LENGTH)
     out: Floats = (1 + d) * np.exp(-d)
     return out

@@ -1,17 +1,17 @@
-"""Budget `auto`: how many frames each clip keeps, by what it loses at several temporal rates (MTC-VAE's rule).
+"""Budget `auto`: the temporal rate of each clip by MTC-VAE's rule, from its quality at several rates.
 
-Source: the temporal rate selection of MTC-VAE, as issue 4 gives it. A rate c keeps one frame in c. Every segment x is
-really decoded at every rate, Q(c, x) its PSNR in dB. With its mean Q̄ and its spread σ over the rates,
+Source: the temporal rate selection of MTC-VAE. A rate c keeps one frame in c. Every segment x is encoded and decoded at
+every rate; Q(c, x) is its PSNR in dB. With the mean Q̄ and the standard deviation σ over the rates,
 
     α(x) = ½ · (Q̄ − Qmin) / (Qmax − Qmin) + ½ · (1 − σ / σmax),
 
-extremes over all segments and rates, and the rate is that with the greatest (1 − α) · Q + α · w · log2 c.
+with extremes over all segments and rates. The chosen rate maximizes (1 − α) · Q + α · w · log2 c.
 
-A segment that looks good and hardly changes with the rate has α near 1 and takes a high rate. Q stays in dB: the rule
-weighs dB against doublings of the rate, w of them at α = ½. Measured (benchmarks/quality/temporal_rate.py): over rates
-4, 8, 16 it beats one rate for all at equal mean rate by 0.1 to 0.2 dB for w = 1 to 2.5. With 2 among the rates it loses
-0.2 dB at w = 1.5: the segments that change most have α near 0, which makes frames cost them nothing, and take many for
-little.
+A segment with high quality that hardly depends on the rate has α near 1 and gets a high rate. Q stays in dB: the rule
+weighs dB against doublings of the rate, w dB per doubling at α = ½. Measured (benchmarks/quality/temporal_rate.py):
+over rates 4, 8, 16 it beats one rate for all at equal mean rate by 0.1 to 0.2 dB for w = 1 to 2.5. With 2 among the
+rates it loses 0.2 dB at w = 1.5: the segments that change most have α near 0, which makes frames cost them nothing, and
+take many for little.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dfccodec.codec.rate_control.rd_model import OperatingPoint
 from dfccodec.codec.rate_control.trial_encodes import ClipTrials
 from dfccodec.container.records import Clip
 
-_LEAST_ERROR = 1e-9
+_MIN_ERROR = 1e-9
 
 
 def alphas(quality: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How willing each segment is to be coded at a high rate: Q (N, rates) in dB -> α (N,), 0…1."""
+    """α (N,) in 0…1 of each segment from Q (N, rates) in dB; 1 means suited to a high temporal rate."""
     mean, spread = quality.mean(axis=1), quality.std(axis=1)
     height = float(quality.max() - quality.min()) or 1.0
     widest = float(spread.max()) or 1.0
@@ -43,22 +43,22 @@ def alphas(quality: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def best_rates(quality: npt.NDArray[np.float64], rates: Sequence[int], weight: float) -> npt.NDArray[np.intp]:
-    """The rule: Q (N, rates) in dB -> for each segment the number of its rate; ties go to the lower one."""
+    """Number of the chosen rate of each segment, from Q (N, rates) in dB; ties go to the lower rate."""
     alpha = alphas(quality)[:, None]
     out: npt.NDArray[np.intp] = np.argmax((1 - alpha) * quality + alpha * weight * np.log2(rates), axis=1)
     return out
 
 
 class TemporalRateSelector:
-    """Gives the clips of a video, each at the temporal rate the rule finds for it.
+    """Encodes the clips of a video, each at the temporal rate that the rule selects.
 
-    A video that can be read again is looked at twice and normalised as a whole; a pipe is normalised over the clips
-    that can be seen ahead, window by window.
+    If the source can be read again, there are two passes and α is normalized over the whole video. In a pipe it is
+    normalized over the lookahead, window by window.
 
     Args:
-        coder: codes clips, at the QP of its settings.
-        budget: of kind "auto".
-        progress: told how many frames' worth of the work is done.
+        coder: encodes clips at the QP of its settings.
+        budget: a budget of kind "auto".
+        progress: called with the number of frames done, weighted over both passes.
     """
 
     def __init__(self, coder: ClipCoder, budget: Budget, progress: Callable[[int], None]) -> None:
@@ -66,50 +66,51 @@ class TemporalRateSelector:
         self._window = window_clips(coder.header)
 
     def clips(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]] | None) -> Iterator[Clip]:
-        """Clips in order; frames come clip by clip, anew from `reopen` where that can be done."""
+        """Yield the encoded clips in order. `batches` are frames, clip by clip; `reopen` reads them again if
+        possible."""
         rest = iter(batches)
         window = list(itertools.islice(rest, self._window))
         ahead = next(rest, None)
         if ahead is not None and reopen is not None:
-            yield from self._twice(itertools.chain(window, [ahead], rest), reopen)
+            yield from self._two_pass(itertools.chain(window, [ahead], rest), reopen)
             return
         first = 0
         while window:
-            meters = [ClipTrials(self._coder, b, f) for b, f in zip(window, _starts(window, first), strict=True)]
-            chosen = self._choose([self._measured(meter) for meter in meters])
-            for meter, rate in zip(meters, chosen, strict=True):
-                yield meter.clip(self._choice(len(meter.batch), rate))
+            trials = [ClipTrials(self._coder, b, f) for b, f in zip(window, _starts(window, first), strict=True)]
+            chosen = self._choose([self._measure(trial) for trial in trials])
+            for trial, rate in zip(trials, chosen, strict=True):
+                yield trial.clip(self._point(len(trial.batch), rate))
             first += sum(map(len, window))
             self._progress(first)
             window = list(itertools.islice(itertools.chain([ahead] if ahead else [], rest), self._window))
             ahead = None
 
-    def _twice(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
+    def _two_pass(self, batches: Iterable[Batch], reopen: Callable[[], Iterable[Batch]]) -> Iterator[Clip]:
         found: list[list[float]] = []
         sizes: list[int] = []
         for batch in batches:
-            found.append(self._measured(ClipTrials(self._coder, batch, sum(sizes))))
+            found.append(self._measure(ClipTrials(self._coder, batch, sum(sizes))))
             sizes.append(len(batch))
             self._progress(sum(sizes) // 2)
         first, frames = 0, sum(sizes)
         for batch, rate in zip(second_pass(reopen, sizes), self._choose(found), strict=True):
-            yield ClipTrials(self._coder, batch, first).clip(self._choice(len(batch), rate))
+            yield ClipTrials(self._coder, batch, first).clip(self._point(len(batch), rate))
             first += len(batch)
             self._progress((frames + first) // 2)
 
-    def _measured(self, meter: ClipTrials) -> list[float]:
+    def _measure(self, trial: ClipTrials) -> list[float]:
         """PSNR of a clip in dB at every rate."""
-        errors = [meter.measure(self._choice(len(meter.batch), rate)).error for rate in self._budget.rates]
-        return [-10 * math.log10(max(error / meter.samples, _LEAST_ERROR)) for error in errors]
+        errors = [trial.measure(self._point(len(trial.batch), rate)).error for rate in self._budget.rates]
+        return [-10 * math.log10(max(error / trial.samples, _MIN_ERROR)) for error in errors]
 
     def _choose(self, quality: list[list[float]]) -> list[int]:
         rates = self._budget.rates
         return [rates[n] for n in best_rates(np.array(quality), rates, self._budget.value)]
 
-    def _choice(self, frames: int, temporal_rate: int) -> OperatingPoint:
+    def _point(self, frames: int, temporal_rate: int) -> OperatingPoint:
         return OperatingPoint(max(1, int(frames / temporal_rate + 0.5)), self._coder.settings.qp)
 
 
 def _starts(window: Sequence[Batch], first: int) -> list[int]:
-    """Numbers of the first frames of clips that follow one another."""
+    """Numbers of the first frames of consecutive clips."""
     return list(itertools.accumulate(map(len, window[:-1]), initial=first))

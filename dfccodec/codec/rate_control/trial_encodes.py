@@ -1,4 +1,4 @@
-"""Measures operating points of a clip: really coded, really decoded, counted as they will stand in the file."""
+"""Trial encodes: measure operating points of a clip by encoding and decoding it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dfccodec.container.records import Clip, Index, IndexEntry
 from dfccodec.media.picture import Picture
 
 INITIAL_POINTS = ((8, 24), (8, 40), (2, 32), (32, 32), (16, 16), (4, 24))
-"""Kept frames of 32 and QPs of the first points of a clip; five of them need motion."""
+"""Kept frames (of 32) and QP of the initial points of a clip; five of them need motion search."""
 INITIAL_QPS = (16, 24, 32, 40)
-"""QPs of the first points where the number of frames is fixed."""
+"""QPs of the initial points if the number of kept frames is fixed."""
 
 _ENTRY_BYTES = len(pack.pack_index(Index((IndexEntry(0, 0, 0, 0, 0, 0),), bytes(32)))) - len(
     pack.pack_index(Index((), bytes(32)))
@@ -23,22 +23,22 @@ _ENTRY_BYTES = len(pack.pack_index(Index((IndexEntry(0, 0, 0, 0, 0, 0),), bytes(
 
 
 def clip_bytes(clip: Clip, coder: ClipCoder) -> int:
-    """What a clip adds to a file: its chunk, and its entry in the index."""
+    """Bytes that a clip adds to a file: its chunk and its entry in the index."""
     return chunks.FRAME_BYTES + len(pack.pack_clip(clip, coder.header)) + _ENTRY_BYTES
 
 
 class ClipTrials:
-    """One clip's points.
+    """Trial encodes of one clip.
 
     Args:
-        coder: codes clips.
-        batch: the clip's frames.
-        first_frame: number of the first of them.
-        budget: where the number of frames kept is fixed.
+        coder: encodes clips.
+        batch: frames of the clip.
+        first_frame: number of its first frame.
+        budget: the budget if it is fixed.
 
     Attributes:
-        surface: what was measured, and what follows for all other points.
-        samples: of the clip: frames × pixels × 3.
+        rd_model: model of rate and distortion, fitted to the trial encodes.
+        samples: samples of the clip: frames × pixels × 3.
     """
 
     def __init__(
@@ -47,35 +47,34 @@ class ClipTrials:
         self._coder, self.batch, self.first_frame = coder, batch, first_frame
         count = len(batch)
         fixed = _fixed_count(budget, count, coder.header.clip_frames)
-        self.surface = RDModel(count, None if fixed is None else [fixed])
+        self.rd_model = RDModel(count, None if fixed is None else [fixed])
         self.samples = count * batch[0].rgb.size
         self.coded: dict[OperatingPoint, Clip] = {}
 
     def probe(self) -> None:
-        """Measure the first points."""
+        """Measure the initial points."""
         count = len(self.batch)
-        if len(self.surface.kept) == 1:
-            points = [OperatingPoint(int(self.surface.kept[0]), qp) for qp in INITIAL_QPS]
+        if len(self.rd_model.kept) == 1:
+            points = [OperatingPoint(int(self.rd_model.kept[0]), qp) for qp in INITIAL_QPS]
         else:
             points = [OperatingPoint(max(1, kept * count // 32), qp) for kept, qp in INITIAL_POINTS]
         for choice in points:
             self.measure(choice)
-        self.coded.clear()  # seldom the points that are chosen in the end
+        self.coded.clear()  # these are seldom the points chosen in the end
 
     def measure(self, choice: OperatingPoint) -> RDCost:
-        """What a point really costs."""
-        if choice in self.surface.measured:
-            return self.surface.measured[choice]
+        """Measure a point by a trial encode."""
+        if choice in self.rd_model.measured:
+            return self.rd_model.measured[choice]
         coded = self._coder.code_with_reconstruction(self.batch, self.first_frame, self._budget(choice), choice.qp)
-        shown = self._coder.reconstruct_clip(coded)
-        error = sse([p.rgb for p in self.batch], shown)
+        error = sse([p.rgb for p in self.batch], self._coder.reconstruct_clip(coded))
         cost = RDCost(clip_bytes(coded.clip, self._coder), error)
-        self.surface.add(choice, cost)
+        self.rd_model.add(choice, cost)
         self.coded[choice] = coded.clip
         return cost
 
     def clip(self, choice: OperatingPoint) -> Clip:
-        """The clip coded at a point, as it was when it was measured."""
+        """The clip encoded at a point."""
         if choice not in self.coded:
             self.coded[choice], _ = self._coder.code(self.batch, self.first_frame, self._budget(choice), choice.qp)
         return self.coded[choice]

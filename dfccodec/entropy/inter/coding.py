@@ -18,9 +18,9 @@ from dfccodec.entropy.zstd_coding import Grid
 
 
 @lru_cache(maxsize=1)
-def first_counts() -> npt.NDArray[np.int64]:
+def initial_counts() -> npt.NDArray[np.int64]:
     """(contexts, SYMBOLS): those of the range coding, then those of vectors."""
-    return np.concatenate([context_tables.initial_counts(), mv_coding.first_counts()])
+    return np.concatenate([context_tables.initial_counts(), mv_coding.initial_counts()])
 
 
 class InterPredictor:
@@ -67,7 +67,7 @@ def encode_inter(values: np.ndarray, mvs: np.ndarray | None = None) -> bytes:
     """
     if values.size == 0:
         return b""
-    writer = RansEncoder(first_counts())
+    writer = RansEncoder(initial_counts())
     motion = InterPredictor(values.shape[1:4], writer, estimate_motion(values) if mvs is None else mvs)
     code_latents(values.shape, writer, values, predictor=motion)
     return writer.finish()
@@ -78,7 +78,7 @@ def decode_inter(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
     check_declared_size(data, kept, grid, channels)
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
-    reader = RansDecoder(data, first_counts(), "latents")
+    reader = RansDecoder(data, initial_counts(), "latents")
     values = code_latents((kept, *grid, channels), reader, predictor=InterPredictor(grid, reader, None))
     reader.finish()
     return values

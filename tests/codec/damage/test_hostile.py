@@ -21,7 +21,7 @@ from support import flat_model
 import dfccodec as dfc
 from dfccodec.cli.main import main
 from dfccodec.codec.clip.decode import check_memory
-from dfccodec.codec.clip.frame_buffer import MADE_BYTES, SHOWN_BYTES
+from dfccodec.codec.clip.frame_buffer import NETWORK_BYTES, OUTPUT_BYTES
 from dfccodec.codec.decoder import Decoder
 from dfccodec.container import pack
 from dfccodec.container.records import Clip, Header, ModelId, Ratio, StreamInfo
@@ -183,7 +183,7 @@ def test_the_file_of_these_tests_is_good_when_nothing_is_changed() -> None:
 def test_a_clip_that_memory_cannot_hold_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     header = Header(1920, 1080, Ratio(25, 1), Ratio(1, 25))
     check_memory(clip(32), header, None)
-    need = 32 * 1920 * 1080 * SHOWN_BYTES + 1920 * 1088 * MADE_BYTES
+    need = 32 * 1920 * 1080 * OUTPUT_BYTES + 1920 * 1088 * NETWORK_BYTES
     check_memory(clip(32), header, need)
     with pytest.raises(LimitError, match=r"32 frames of 1920×1080 takes 0\.2 GiB to decode, 0\.1 GiB are free: decode"):
         check_memory(clip(32), header, 1 << 27)

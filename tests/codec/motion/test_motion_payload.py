@@ -14,9 +14,9 @@ from read_motion import read_motion
 
 from dfccodec.codec import fill
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import BOTH, FUTURE, MODEL, PAST, MotionField, References
+from dfccodec.codec.motion.blocks import BI, FUTURE, MODEL, PAST, MotionField, References
 from dfccodec.codec.motion.context_model import BlockContexts, levels, phases
-from dfccodec.codec.motion.tables import CONTEXTS, first_counts
+from dfccodec.codec.motion.tables import CONTEXTS, initial_counts
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.entropy.mv_coding import PRIOR
 from dfccodec.errors import DamagedError, DfcError, LimitError
@@ -50,7 +50,7 @@ def test_payloads_come_back_but_for_unused_vectors(case: tuple[np.ndarray, np.nd
 
 def test_smooth_decisions_cost_next_to_nothing() -> None:
     blocks = np.zeros((5, 32, 32, 5), np.int16)
-    blocks[1:3] = [BOTH, 3, -8, -3, 8]
+    blocks[1:3] = [BI, 3, -8, -3, 8]
     assert len(payload.write(MotionField(SIDES, blocks))) < 220
     blocks[1, 7, 9, 1:3] = 40, 50
     assert len(payload.write(MotionField(SIDES, blocks))) < 260
@@ -72,7 +72,7 @@ def test_every_block_is_in_one_phase_and_its_neighbours_in_an_earlier_one(rows: 
 def test_every_frame_is_in_one_level_and_the_one_before_in_an_earlier_one(kept: list[bool]) -> None:
     kept[len(kept) // 2] = False
     sides, done = References.of(np.array(kept)), set[int]()
-    for level in levels(sides, 1 << 18):  # two frames at a time
+    for level in coding_layers(sides, 1 << 18):  # two frames at a time
         before = level.frames - 1 if level.before is None else level.before
         for number, then in zip(level.frames.tolist(), before.tolist(), strict=True):
             follows = number > 0 and sides.dropped[number] == sides.dropped[number - 1] + 1
@@ -88,7 +88,7 @@ def test_levels_of_many_blocks_come_in_parts(monkeypatch: pytest.MonkeyPatch) ->
         assert fine
 
     rng, blocks = np.random.default_rng(3), np.zeros((5, 4, 6, 5), np.int16)
-    blocks[..., 0], blocks[..., 1:] = [[[FUTURE]], [[PAST]], [[BOTH]], [[PAST]], [[MODEL]]], rng.integers(-9, 9, 4)
+    blocks[..., 0], blocks[..., 1:] = [[[FUTURE]], [[PAST]], [[BI]], [[PAST]], [[MODEL]]], rng.integers(-9, 9, 4)
     blocks[1:3, 1:3, ..., 1:] = rng.integers(-99, 99, (2, 2, 6, 4))
     for part in (1, 2 * 24, 1 << 19):
         monkeypatch.setattr("dfccodec.codec.motion.context_model.PART", part)
@@ -105,14 +105,14 @@ def test_vectors_of_the_frame_before_are_scaled_to_the_distance() -> None:
     walk, seen = BlockContexts(sides, 1, 1), []
     for step in walk.passes():
         seen.append(step.known.vectors[0, 0].tolist())
-        walk.put(step, np.array([BOTH], np.uint8), np.array([[[10, -5], [9, 32767]]], np.int16))
+        walk.put(step, np.array([BI], np.uint8), np.array([[[10, -5], [9, 32767]]], np.int16))
     assert seen == [[[0, 0], [0, 0]], [[20, -10], [6, 21845]], [[15, -7], [5, 16384]]]
 
 
 def test_first_statistics() -> None:
-    assert first_counts().shape == (CONTEXTS, 33)
-    assert (first_counts().sum(axis=1) == PRIOR).all()
-    assert first_counts().min() == 0
+    assert initial_counts().shape == (CONTEXTS, 33)
+    assert (initial_counts().sum(axis=1) == PRIOR).all()
+    assert initial_counts().min() == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -126,7 +126,7 @@ def test_any_bytes_are_decisions_or_damaged(data: bytes) -> None:
         assert "fill payload" in str(error)
 
 
-@pytest.mark.parametrize(("frame", "mode"), [(0, PAST), (0, BOTH), (3, FUTURE), (4, BOTH)])
+@pytest.mark.parametrize(("frame", "mode"), [(0, PAST), (0, BI), (3, FUTURE), (4, BI)])
 def test_modes_without_a_source_are_damaged(frame: int, mode: int) -> None:
     blocks = np.zeros((5, 4, 6, 5), np.int16)
     blocks[frame, 3, 2, 0] = mode

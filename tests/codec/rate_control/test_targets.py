@@ -112,7 +112,7 @@ def test_one_price_shares_out_what_all_clips_may_take(goal: TargetInterval) -> N
     surfaces = [surveyed(scale) for scale in (0.5, 1.0, 2.0)]
     price = solve_lambda(surfaces, goal)
     numbers = swap_one_point(surfaces, [best_at_lambda(s, price) for s in surfaces], goal, price)
-    assert goal.miss(totals(surfaces, numbers)[goal.of]) == 0
+    assert goal.miss(totals(surfaces, numbers)[goal.quantity]) == 0
 
 
 @pytest.mark.parametrize("aim", [3000, 9000, 21_000, 40_000, 90_000])

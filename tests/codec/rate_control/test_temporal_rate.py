@@ -64,7 +64,7 @@ def test_a_pipe_is_normalised_over_what_is_seen_ahead() -> None:
 
 
 def test_budgets_by_content_need_pictures() -> None:
-    with pytest.raises(UsageError, match=r"auto:1.5 needs pictures"):
+    with pytest.raises(UsageError, match=r"auto:1.5 needs the frames"):
         Budget.parse("auto").choose(np.zeros(4, np.uint8), 32, np.random.default_rng(0))
     with pytest.raises(UsageError, match=r"--budget auto:1.5 and --target-size"):
         dfc.encode(video(4), io.BytesIO(), model=FLAT, budget="auto", target_size=500)

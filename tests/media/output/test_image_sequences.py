@@ -20,7 +20,7 @@ from dfccodec.media.input.source import VideoSource
 from dfccodec.media.output.clock import avi_rate
 from dfccodec.media.output.format import check_output, fitting_tags, muxer_options
 from dfccodec.media.output.sink import VideoSink
-from dfccodec.runtime.atomic_output import pictures_of, replacing_pictures
+from dfccodec.runtime.atomic_output import existing_images, replacing_images
 
 QUICK = ["--fill", "token", "--refine", "0", "--budget", "1"]
 
@@ -28,7 +28,7 @@ QUICK = ["--fill", "token", "--refine", "0", "--budget", "1"]
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".ppm", ".tif", ".webp"])
 def test_a_series_of_pictures_comes_back(suffix: str, tmp_path: Path) -> None:
     coded = encoded(write_video(tmp_path / "in.mp4", moving(3, 33, 47)))
-    with replacing_pictures(tmp_path / "new" / "frames" / f"f%03d{suffix}") as pattern:
+    with replacing_images(tmp_path / "new" / "frames" / f"f%03d{suffix}") as pattern:
         decoded_into(pattern, coded)
         assert not (tmp_path / "new").exists()  # not before all are there
     assert sorted(p.name for p in (tmp_path / "new" / "frames").iterdir()) == [f"f00{n}{suffix}" for n in (1, 2, 3)]
@@ -41,7 +41,7 @@ def test_a_series_of_pictures_comes_back(suffix: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_pictures_that_failed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), replacing_pictures(tmp_path / "f" / "%d.png") as pattern:  # noqa: PT012
+    with pytest.raises(RuntimeError), replacing_images(tmp_path / "f" / "%d.png") as pattern:  # noqa: PT012
         (pattern.parent / "1.png").write_bytes(b"x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -52,7 +52,7 @@ def test_pictures_on_the_command_line(tmp_path: Path) -> None:
     assert run("encode", source, "-o", tmp_path / "a.dfc", *QUICK).returncode == 0
     many = ["decode", tmp_path / "a.dfc", "-o", tmp_path / "p" / "%02d.png"]
     assert run(*many).returncode == 0
-    assert len(pictures_of(tmp_path / "p" / "%02d.png")) == 4
+    assert len(existing_images(tmp_path / "p" / "%02d.png")) == 4
     again = run(*many)
     assert (again.returncode, b"give -y to overwrite" in again.stderr) == (6, True)
     assert run(*many, "-y").returncode == 0
