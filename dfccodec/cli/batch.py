@@ -1,4 +1,4 @@
-"""Several inputs in one run: where each goes, going on past a bad one, and the exit code of all."""
+"""Several inputs in one run: output names, continuing after an error, and the exit code."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ KeepTree = Annotated[
 A = TypeVar("A")
 B = TypeVar("B")
 Tell = Callable[[dict[str, Any]], object]
-"""Takes the JSON record of a job."""
+"""Receives the JSON record of a job."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """An input and the output it becomes; `many` if it is one of a batch, however long; `done` if that is there."""
+    """An input and its output; `many` if it belongs to a batch, `done` if its output exists from an earlier run."""
 
     source: str
     output: str
@@ -54,20 +54,20 @@ def plan(
     resume: bool = False,
     any_name: bool = False,
 ) -> list[Job]:
-    """Which input becomes which output. Whatever would lose something is refused here, before any work.
+    """Map inputs to outputs and check them before any work, so that no data is lost.
 
     Args:
-        inputs: at least one; a folder is no input.
-        output: of `-o`, for one input; empty for none.
-        folder: of `--output-dir`; empty for none.
-        keep_tree: of `--keep-tree`.
-        suffix: of the outputs in the folder, as `.dfc`.
+        inputs: at least one file.
+        output: value of `-o`, for one input; empty if not given.
+        folder: value of `--output-dir`; empty if not given.
+        keep_tree: value of `--keep-tree`.
+        suffix: extension of the outputs in the folder, as `.dfc`.
         overwrite, json_result, any_name: see :func:`common.check_output`.
-        resume: outputs in the folder that are there are those of an earlier run, and done; unless `overwrite`.
+        resume: treat existing outputs in the folder as finished, unless `overwrite`.
 
     Raises:
-        UsageError: neither or both say where to write, or two inputs become the same output, or an output is an input.
-        OutputExistsError: an output is there already.
+        UsageError: neither or both outputs are given, two inputs have the same output, or an output is an input.
+        OutputExistsError: an output exists.
     """
     for source in inputs:
         _check_name(source)
@@ -98,15 +98,15 @@ def _check_name(source: str) -> None:
 
 def _alone(inputs: Sequence[str], output: str, keep_tree: bool, suffix: str) -> Job:
     if keep_tree:
-        raise UsageError("--keep-tree keeps folders inside --output-dir: give --output-dir FOLDER too")
+        raise UsageError("--keep-tree needs --output-dir: give --output-dir FOLDER too")
     meant = len(inputs) == 2 and not output and (Path(inputs[1]).suffix == suffix or not Path(inputs[1]).exists())
     if meant:
-        raise UsageError(f"{inputs[1]} stands where a second input would: write -o {inputs[1]} to name the output")
+        raise UsageError(f"{inputs[1]} is taken as a second input: write -o {inputs[1]} to name the output")
     if len(inputs) > 1:
-        raise UsageError(f"{len(inputs)} inputs do not go into one output: give --output-dir FOLDER")
+        raise UsageError(f"{len(inputs)} inputs cannot have one output: give --output-dir FOLDER")
     if not output:
         example = Path(inputs[0]).with_suffix(suffix).name if inputs[0] != "-" else "FILE"
-        raise UsageError(f"nowhere to write {inputs[0]}: give -o {example}, or --output-dir FOLDER")
+        raise UsageError(f"no output for {inputs[0]}: give -o {example}, or --output-dir FOLDER")
     return Job(inputs[0], output)
 
 
@@ -115,7 +115,7 @@ def _in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: bool,
         raise UsageError(f"-o {output} and --output-dir {folder} both say where to write: give one of them")
     _check_folder(folder)
     if "-" in inputs:
-        raise UsageError("standard input has no name to go by in --output-dir: give it alone, with -o")
+        raise UsageError("standard input has no name for --output-dir: give it alone, with -o")
     for source in inputs:
         if Path(source).is_dir():
             raise UsageError(f"input {source} is a folder: name its files, as {source.rstrip('/')}/*")
@@ -136,7 +136,7 @@ def _in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: bool,
 def _check_folder(folder: str) -> None:
     there = next((place for place in (Path(folder), *Path(folder).parents) if place.exists()), None)
     if there and not there.is_dir():
-        raise UsageError(f"--output-dir {folder} cannot be made: {there} is a file; name another folder")
+        raise UsageError(f"--output-dir {folder} cannot be created: {there} is a file; name another folder")
 
 
 def _shared_folder(inputs: Sequence[str]) -> str:
@@ -147,15 +147,15 @@ def _shared_folder(inputs: Sequence[str]) -> str:
 
 
 def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = False, quiet: bool = False) -> None:
-    """Do all jobs. One that fails does not keep the next from being done.
+    """Run all jobs; continue after a failed one.
 
     Args:
-        jobs: of :func:`plan`.
-        work: does one, and tells its JSON record.
-        json, quiet: of the command line.
+        jobs: from :func:`plan`.
+        work: runs one job and reports its JSON record.
+        json, quiet: options of the command line.
 
     Raises:
-        DfcError: of the one job where there is no batch: then all is as if this module did not exist.
+        DfcError: the error of a single job outside a batch.
         typer.Exit: with the highest exit code of a batch.
     """
     if not jobs[0].many:
@@ -178,7 +178,7 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
             work(job, records[-1].update)
             if place := _place(job.output):
                 written[place] = job.output
-        except Exception as error:  # also one of our own making: the next file is not to blame
+        except Exception as error:  # including a bug: the next file may still work
             records[-1] |= _told(job.source, error)
             failed.append(job.source)
             worst = max(worst, records[-1]["exit_code"])
@@ -193,12 +193,12 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
 
 
 def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = False, quiet: bool = False) -> None:
-    """Look at all inputs, which become no output. One that fails does not keep the next from being looked at.
+    """Process inputs without outputs; continue after a failed one.
 
     Args:
-        inputs: names of files.
-        work: looks at one, and tells its JSON record.
-        json, quiet: of the command line.
+        inputs: file names.
+        work: processes one input and reports its JSON record.
+        json, quiet: options of the command line.
 
     Raises:
         typer.Exit: with the highest exit code.
@@ -220,7 +220,7 @@ def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = 
 
 
 def _told(source: str, error: Exception) -> dict[str, Any]:
-    """Say what failed, with the input's name, and give it back as JSON has it."""
+    """Print an error with the name of the input, and return its JSON form."""
     failure = _failure(error)
     text = failure["error"]
     named = f" {source} " in f" {text} ".replace(":", " ")
@@ -229,7 +229,7 @@ def _told(source: str, error: Exception) -> dict[str, Any]:
 
 
 def _alone_done(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None:
-    """Do the one job; where JSON is wanted, a failure that has told no record is one."""
+    """Run a single job. With --json, a failure without a record becomes a record."""
     records: list[dict[str, Any]] = []
     try:
         work(job, records.append)
@@ -243,15 +243,15 @@ def _alone_done(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """What JSON says of a job that failed: one line of text, and the exit code of such an error."""
+    """The JSON form of an error: one line of text, and the exit code."""
     text = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
     if not isinstance(error, DfcError | OSError | MemoryError):
-        text = f"a fault of dfc's own, {type(error).__name__}: {text}; please report it"
+        text = f"a bug in dfc, {type(error).__name__}: {text}; please report it"
     return {"error": " ".join(text.split()), "exit_code": getattr(error, "exit_code", 1)}
 
 
 def _refuse_another_name(output: str, written: dict[tuple[int, int], str]) -> None:
-    """Of a file of this run: where names differ in case alone, many systems see one file."""
+    """Reject an output that is another output of this run: some file systems ignore case."""
     other = written.get(_place(output) or (-1, -1))
     if other is not None:
         raise UsageError(
@@ -260,22 +260,22 @@ def _refuse_another_name(output: str, written: dict[tuple[int, int], str]) -> No
 
 
 def _place(path: str) -> tuple[int, int] | None:
-    """What tells a file from all others; None if it is not there."""
+    """Device and inode number of a file; None if it does not exist."""
     try:
         found = os.lstat(path)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if found.st_ino else None  # some network disks number nothing
+    return (found.st_dev, found.st_ino) if found.st_ino else None  # some network file systems have no inode numbers
 
 
 def cache_last(make: Callable[[A], B], key: Callable[[A], object]) -> Callable[[A], B]:
-    """`make`, which is not called again while it is asked for what has the same key: a batch loads its model once."""
+    """Cache the last result of `make` by key, so that a batch loads its model once."""
     last: list[tuple[object, B]] = []
 
     def get(argument: A) -> B:
         wanted = key(argument)
         if not last or last[0][0] != wanted:
-            last.clear()  # before the next is made: two models need not fit
+            last.clear()  # release the old model first: two may not fit into memory
             last.append((wanted, make(argument)))
         return last[0][1]
 

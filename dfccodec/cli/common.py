@@ -1,4 +1,4 @@
-"""What the verbs share: opening both ends, refusing what loses data, progress, plain numbers."""
+"""Shared parts of the verbs: options, input and output, checks, progress, number formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from dfccodec.cli.names import check_kind
-from dfccodec.cli.terminal import can_show
+from dfccodec.cli.terminal import is_encodable
 from dfccodec.errors import NotDfcError, OutputExistsError, UsageError
 from dfccodec.terminal_text import escape_for_terminal
 
@@ -55,27 +55,27 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", rich_he
 
 
 def print_stderr(text: str, quiet: bool = False) -> None:
-    """A line on standard error; what a file or a file's name put into it cannot move the cursor."""
+    """Print a line on standard error, with control characters escaped."""
     if not quiet:
         sys.stderr.write(escape_for_terminal(text) + "\n")
 
 
 def notes(lines: Iterable[str], quiet: bool = False) -> None:
-    """What a person should know, a line each."""
+    """Print notes on standard error, one line each."""
     for line in lines:
         print_stderr(f"dfc: note: {line}", quiet)
 
 
 def result(record: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """A JSON result on standard output; characters that a terminal would obey are escaped as JSON escapes them."""
+    """Print a JSON result on standard output; control characters are escaped as in JSON."""
     text = json.dumps(record, indent=2, ensure_ascii=False)
-    if not can_show(text):
+    if not is_encodable(text):
         text = json.dumps(record, indent=2)
     sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
 
 
 def fault(damage: Damage, kind: str | None = None) -> dict[str, Any]:
-    """A fault of a file for JSON: its place and size in bytes, why, its class (SPEC.md 2.1), what was repaired."""
+    """The JSON form of a fault: offset and size in bytes, reason, class (SPEC.md 2.1), repair."""
     record = {"offset": damage.offset, "bytes": damage.size, "class": kind or damage.kind, "reason": damage.reason}
     # "mended" is the first name of "repaired".
     return record | ({"repaired": damage.repaired, "mended": damage.repaired} if damage.repaired else {})
@@ -83,10 +83,10 @@ def fault(damage: Damage, kind: str | None = None) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[BinaryIO]:
-    """A .dfc file, or standard input for `-`.
+    """Open a .dfc file, or standard input for `-`.
 
     Raises:
-        InputError: it does not open, or what reads it finds that it is no .dfc file: then with its name.
+        InputError: it cannot be opened, or it is not a .dfc file; the message names it.
     """
     from dfccodec.container.streams import open_binary, with_source_name
 
@@ -98,25 +98,25 @@ def reading(name: str) -> Iterator[BinaryIO]:
         with open_binary(name) as stream, with_source_name(name):
             yield stream
     except NotDfcError as error:
-        raise NotDfcError(f"{error}; dfc encode makes one of a video") from None
+        raise NotDfcError(f"{error}; dfc encode makes one from a video") from None
 
 
 def check_output(
     output: str, overwrite: bool, source: str, json_result: bool = False, kind: str = ".dfc", any_name: bool = False
 ) -> None:
-    """Refuse an output that would lose or garble something, before any work is done.
+    """Check an output before any work, so that no data is lost.
 
     Args:
         output, source: names on the command line.
-        overwrite: whether what is there may be replaced.
-        json_result: whether standard output is wanted for a result.
+        overwrite: whether an existing file may be replaced.
+        json_result: whether a result is printed on standard output.
         kind: `.dfc`, or empty for a video.
-        any_name: whether the name may be that of another kind.
+        any_name: whether the name may belong to another kind of file.
 
     Raises:
-        OutputExistsError: it is there and `-y` was not given.
-        UsageError: it is the input, a folder, a pipe, a device, a terminal, or standard output is wanted twice; or its
-            name is that of another kind of file.
+        OutputExistsError: the output exists and `-y` was not given.
+        UsageError: the output is the input, a folder, a pipe, a device or a terminal; standard output is needed twice;
+            or the name belongs to another kind of file.
     """
     if output == "-":
         if json_result:
@@ -136,16 +136,18 @@ def check_output(
     from dfccodec.runtime.atomic_output import existing_images, resolve_target
 
     resolve_target(path)
-    if not overwrite and (there := existing_images(path)):
+    if not overwrite and (existing := existing_images(path)):
         what = (
-            f"output {output} exists" if there == [path] else f"output {output} has {there[0].name} and others already"
+            f"output {output} exists"
+            if existing == [path]
+            else f"images of {output}, such as {existing[0].name}, exist"
         )
         raise OutputExistsError(f"{what}: give -y to overwrite")
 
 
 @contextlib.contextmanager
 def writing(output: str) -> Iterator[BinaryIO]:
-    """A file that appears when complete, or standard output for `-`."""
+    """Open an output that appears when complete, or standard output for `-`."""
     if output == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -158,7 +160,7 @@ def writing(output: str) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar with frames/s and time left on standard error; nothing where that is no terminal. `total` 0 is unknown."""
+    """Progress bar with frames/s and time left, on standard error if that is a terminal. `total` 0 is unknown."""
     if quiet or not sys.stderr.isatty():
         yield lambda done: None
         return
@@ -179,8 +181,8 @@ def progress(label: str, total: int, quiet: bool) -> Iterator[Callable[[int], No
         yield advance
 
 
-def use_free_threads() -> None:
-    """Give torch the cores this process may really use."""
+def limit_torch_threads() -> None:
+    """Set the threads of torch to the CPUs available to this process."""
     import torch
 
     from dfccodec.runtime.forks import is_forked
@@ -190,17 +192,17 @@ def use_free_threads() -> None:
 
 
 def file_size(name: str) -> int:
-    """Bytes of a file; 0 for standard input."""
+    """Size of a file in bytes; 0 for standard input."""
     return 0 if name == "-" else os.stat(name).st_size
 
 
 def count(number: int, what: str) -> str:
-    """`1 frame`, `2 frames`."""
+    """A number with its noun: `1 frame`, `2 frames`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def format_bytes(count: float) -> str:
-    """Bytes for people, in powers of 1000."""
+    """Format a number of bytes in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dfccodec.media.time_range import Span
 
 _ENDINGS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
-"""Of containers whose name is not the ending of their files."""
+"""File name extensions of containers with another name."""
 
 
 FORMAT = "Output format"
@@ -33,8 +33,8 @@ FORMAT = "Output format"
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a video is written as: container, encoders, kind of pixels, and which tracks it carries."""
+class OutputOptions:
+    """Output of a decode: container, encoders, pixel format, and which tracks to copy."""
 
     container: str
     codec: str | None
@@ -115,11 +115,11 @@ def decode(
 ) -> None:
     """Decode a .dfc file into a video, or several into --output-dir."""
     if format and not format.replace("_", "").isalnum():
-        raise UsageError(f"--format {format!r} is no container: give one, as mp4, matroska or y4m")
+        raise UsageError(f"--format {format!r} is not a container: give one, as mp4, matroska or y4m")
     format = {ending: name for name, ending in _ENDINGS.items()}.get(format, format)
     suffix = "." + _ENDINGS.get(format, format or "mp4")
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
-    # What loads torch, seconds, is imported once options have been found right and the source is there.
+    # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.media.output.cfr import parse_rate
     from dfccodec.media.output.format import check_output
     from dfccodec.media.time_range import Span
@@ -131,11 +131,11 @@ def decode(
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
     load = batch.cache_last(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
     if kind == "image2" and output == "-":
-        raise UsageError("pictures do not go into a pipe: name them, as %05d.png")
-    choice = Choice(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
+        raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
+    options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
-        _decode(job.source, job.output, load, conceal, span, rate, size, choice, quiet, tell)
+        _decode(job.source, job.output, load, conceal, span, rate, size, options, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
 
@@ -143,7 +143,7 @@ def decode(
 def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> LoadedModel:
     from dfccodec.codec.api import model_for
 
-    common.use_free_threads()
+    common.limit_torch_threads()
     return model_for(preamble, spec, device, dtype)
 
 
@@ -155,7 +155,7 @@ def _decode(
     span: Span,
     frame_rate: Fraction | None,
     size: str | None,
-    choice: Choice,
+    options: OutputOptions,
     quiet: bool,
     tell: batch.Tell,
 ) -> None:
@@ -169,35 +169,37 @@ def _decode(
 
         decoder = Decoder(stream, load, conceal, span=span)
         shape = OutputConversion(decoder.preamble, frame_rate, size)
-        by_name = replacing_images if choice.container == "image2" else replacing_path
-        how = (choice.container, choice.codec, decoder.tags, choice.audio_codec, choice.pix_fmt)
+        by_name = replacing_images if options.container == "image2" else replacing_path
+        how = (options.container, options.codec, decoder.tags, options.audio_codec, options.pix_fmt)
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(common.writing(output) if output == "-" else by_name(Path(output)))
             name = "standard output" if output == "-" else output
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), shape.header, *how, name))
-            decoder.tracks = TrackFilter(sink, choice.audio, choice.subtitles)
-            frames, told = _pour(decoder, shape, sink, span.whole, quiet)
-        common.notes(sink.notes[told:], quiet)  # some are known once the output is closed
+            decoder.tracks = TrackFilter(sink, options.audio, options.subtitles)
+            frames, printed = _write_frames(decoder, shape, sink, span.whole, quiet)
+        common.notes(sink.notes[printed:], quiet)  # closing the output can add notes
     _report(decoder, frames, tell, quiet)
 
 
-def _pour(decoder: Decoder, shape: OutputConversion, sink: VideoSink, whole: bool, quiet: bool) -> tuple[int, int]:
-    """Write all frames; how many there were, and how many of the sink's notes were said."""
-    frames = told = 0
+def _write_frames(
+    decoder: Decoder, shape: OutputConversion, sink: VideoSink, whole: bool, quiet: bool
+) -> tuple[int, int]:
+    """Write all frames. Returns the number of frames and the number of notes printed."""
+    frames = printed = 0
     with common.progress("decode", 0, quiet) as advance:
         for picture in shape.shaped(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
             if not frames:
                 common.notes(sink.notes, quiet)
-                told = len(sink.notes)
+                printed = len(sink.notes)
             frames += 1
             advance(frames)
     if not frames and decoder.damage:
         what = "clip of the file" if whole else "frame of the range"
-        raise DamagedError(f"no {what} is whole: {decoder.damage[0].reason}", decoder.damage[0].offset)
+        raise DamagedError(f"no {what} is intact: {decoder.damage[0].reason}", decoder.damage[0].offset)
     if not frames:
-        raise UsageError("the file holds no frame: there is nothing to decode")  # with a range the decoder says so
-    return frames, told
+        raise UsageError("the file contains no frame: there is nothing to decode")
+    return frames, printed
 
 
 def _report(decoder: Decoder, frames: int, tell: batch.Tell, quiet: bool) -> None:

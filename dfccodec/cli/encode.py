@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Picked:
-    """What of a source is encoded; see `media.source.VideoSource`."""
+class SourceOptions:
+    """Part of a source to encode; see `media.input.source.VideoSource`."""
 
     audio: bool
     subtitles: bool
@@ -158,8 +158,8 @@ def encode(
     """Encode a video into a .dfc file, or several into --output-dir."""
     jobs = batch.plan(source, output, output_dir, keep_tree, ".dfc", yes, json, resume, any_name)
     if resume and any(job.output == "-" for job in jobs):
-        raise UsageError("--resume needs a file to go on with, standard output keeps none: name one with -o")
-    # What loads torch, seconds, is imported once options and the source have been found right.
+        raise UsageError("--resume needs an output file: name one with -o")
+    # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.choose.target import Target
     from dfccodec.codec.options import make_settings
     from dfccodec.media.time_range import Span
@@ -171,12 +171,12 @@ def encode(
     )  # fmt: skip
     span = Span.parse(start, end, duration)
     loaded = batch.cache_last(partial(_load, device=device, dtype=dtype), key=str)
-    picked = Picked(not no_audio, not no_subtitles, span, size, video)
+    selection = SourceOptions(not no_audio, not no_subtitles, span, size, video)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
-        # In a batch --resume means what is done, too, so it goes with settings that leave no parts.
-        onward = resume and (settings.resumable or not job.many)
-        _encode(job, settings, lambda: loaded(model), picked, onward, quiet, tell)
+        # In a batch, --resume also means to skip finished outputs, so it is allowed with settings that cannot resume.
+        resumes = resume and (settings.resumable or not job.many)
+        _encode(job, settings, lambda: loaded(model), selection, resumes, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
 
@@ -191,31 +191,31 @@ def _encode(
     job: batch.Job,
     settings: Settings,
     load: Callable[[], LoadedModel],
-    picked: Picked,
+    selection: SourceOptions,
     resume: bool,
     quiet: bool,
     tell: batch.Tell,
 ) -> None:
-    """Encode one video; go on with what an interrupted run has left to `resume`."""
+    """Encode one video; `resume` an interrupted run if there is one."""
     from dfccodec.media.input.source import VideoSource, standard_input
 
     output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
-    with VideoSource(name, **vars(picked)) as video, contextlib.ExitStack() as stack:
+    with VideoSource(name, **vars(selection)) as video, contextlib.ExitStack() as stack:
         from dfccodec.codec import api
         from dfccodec.codec.encoder import encode_pictures
 
-        common.use_free_threads()
+        common.limit_torch_threads()
         loaded = load()
         tracks = api.opened_tracks(video, stack)
-        told = len(video.notes)
+        printed = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
         opened = partial_output.writing(output, settings, loaded, resume, quiet)
         with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
-            look = partial(api.reopen_frames, name, span=picked.span, size=picked.size, video=picked.video)
-            again = look if api.repeatable(name) else None
-            report = encode_pictures(video, video.info, out, loaded, settings, advance, again, tracks)
-        common.notes(report.notes[told:], quiet)
+            reopen = partial(api.reopen_frames, name, span=selection.span, size=selection.size, video=selection.video)
+            second_pass = reopen if api.repeatable(name) else None
+            report = encode_pictures(video, video.info, out, loaded, settings, advance, second_pass, tracks)
+        common.notes(report.notes[printed:], quiet)
     seconds = perf_counter() - begun
     bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
     common.print_stderr(
@@ -224,8 +224,8 @@ def _encode(
         f"{bpp:.4f} bits/pixel, {report.frames / seconds:.1f} frames/s",
         quiet,
     )
-    if report.rd_cost_saved and settings.refine:  # by default nobody asked
-        common.print_stderr(f"refinement: {report.rd_cost_saved:.1%} less of error and bits together", quiet)
+    if report.rd_cost_saved and settings.refine:  # only if --refine was given
+        common.print_stderr(f"latent refinement: RD cost reduced by {report.rd_cost_saved:.1%}", quiet)
     if report.outcome:
         common.print_stderr(str(report.outcome), quiet)
     tell({

@@ -20,7 +20,7 @@ def generate(
     steps: Annotated[int, typer.Option(min=1, max=10000, help="Euler steps from noise to latents.")] = 100,
     seed: common.Seed = 256,
     qp: Annotated[int, typer.Option(min=0, max=63, help="Quantizer index of the stored latents.")] = 16,
-    generator: Annotated[str, typer.Option(help="The transformer that makes latents.")] = "dfc-dit-504m",
+    generator: Annotated[str, typer.Option(help="Model that generates the latents.")] = "dfc-dit-504m",
     model: common.Model = "dfc-170m",
     device: common.Device = "auto",
     dtype: common.Dtype = "float32",
@@ -28,14 +28,14 @@ def generate(
     yes: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Generate a clip from noise: a .dfc file, or a video where the output's name says so."""
+    """Generate a clip from noise: a .dfc file, or a video if the output's name is that of one."""
     common.check_output(output, yes, "-", json, any_name=True)
     from dfccodec.codec import api
     from dfccodec.codec.generate import generate as sample
     from dfccodec.models import registry
 
-    common.use_free_threads()
-    registry.resolve(generator)  # say what is missing before anything large is loaded
+    common.limit_torch_threads()
+    registry.resolve(generator)  # report a missing model before loading a large one
     loaded = api.load_model(model, device, dtype)
     dit, _ = registry.load_dit(generator, device=loaded.device)
     coded = io.BytesIO()

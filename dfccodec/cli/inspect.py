@@ -1,4 +1,4 @@
-"""`dfc inspect`: where the bits went and which frames were kept, without a model."""
+"""`dfc inspect`: contents of a file, kept frames and bits, without a model."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from dfccodec.terminal_text import escape_for_terminal
 if TYPE_CHECKING:
     from dfccodec.container.scan import ClipHead, Summary
 
-_CLIPS_SHOWN = 40  # of a long video; --clips shows them all
+_MAX_CLIPS = 40
+"""Maximum number of clips listed without --clips."""
 
 
 def inspect(
     sources: Annotated[list[str], typer.Argument(metavar="INPUT…", help=".dfc files; - is standard input.")],
-    clips: Annotated[bool, typer.Option("--clips", help=f"Every clip, not only the first {_CLIPS_SHOWN}.")] = False,
+    clips: Annotated[bool, typer.Option("--clips", help=f"List all clips, not only the first {_MAX_CLIPS}.")] = False,
     json: common.Json = False,
 ) -> None:
-    """Show what .dfc files hold: header, model, kept frames, bits. No model, no torch, no decompression.
+    """Show the contents of .dfc files: header, model, kept frames, bits. Needs no model, no torch, no decompression.
 
-    Of several files a line each.
+    Several files get one line each.
     """
     if len(sources) > 1:
         _inspect_each(sources, json)
@@ -38,7 +39,7 @@ def inspect(
 
 
 def _inspect_each(sources: list[str], json: bool) -> None:
-    """A line or a record each; ends with the highest exit code."""
+    """Inspect several files, one line or record each."""
     wide = max(len(escape_for_terminal(source)) for source in sources)
 
     def look(source: str, tell: batch.Tell) -> None:
@@ -113,14 +114,14 @@ def _clip(head: ClipHead) -> dict[str, Any]:
 
 
 def _coding(number: int) -> str:
-    """Its name; its number where this reader does not know it."""
+    """Name of a coding, or its number if this reader does not know it."""
     from dfccodec.container.records import Coding
 
     return {c.value: c.name.lower() for c in Coding}.get(number, str(number))
 
 
 def _parts(summary: Summary) -> dict[str, int]:
-    """Bytes by what they are for; they add up to the chunks of the file."""
+    """Bytes of the file by purpose."""
     latents = sum(c.latent_bytes for c in summary.clips)
     fill = sum(c.fill_bytes for c in summary.clips)
     by_type = summary.bytes_by_type
@@ -146,29 +147,29 @@ def _bpp(summary: Summary, frames: int) -> float:
 
 
 def _to_raw(summary: Summary, frames: int) -> float:
-    """How many times smaller than 8-bit RGB."""
+    """Compression ratio to 8-bit RGB."""
     h = summary.preamble.header
     return frames * h.width * h.height * 3 / max(summary.size, 1)
 
 
 def _to_source(summary: Summary) -> float | None:
-    """How many times smaller than the file it was made from; None where that is not known."""
+    """Compression ratio to the source file; None if its size is unknown."""
     size = dict(summary.preamble.tool).get("source_bytes", "")
     return int(size) / max(summary.size, 1) if size.isdigit() and len(size) < 19 else None
 
 
 def _show(source: str, summary: Summary, every: bool) -> None:
-    # Plain text, and no rich: importing it would cost a fifth of the whole run (benchmarks/speed/startup.py).
-    shown = summary.clips if every else summary.clips[:_CLIPS_SHOWN]
-    lines = _header_lines(source, summary) + (_timeline(summary, shown) if shown else [])
-    if len(shown) < len(summary.clips):
-        lines.append(f"… and {len(summary.clips) - len(shown)} more clips: --clips shows them")
+    # Plain text without rich, whose import would take a fifth of the run time (benchmarks/speed/startup.py).
+    listed = summary.clips if every else summary.clips[:_MAX_CLIPS]
+    lines = _header_lines(source, summary) + (_timeline(summary, listed) if listed else [])
+    if len(listed) < len(summary.clips):
+        lines.append(f"… and {len(summary.clips) - len(listed)} more clips: --clips lists them")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _header_lines(source: str, summary: Summary) -> list[str]:
     p, h, record = summary.preamble, summary.preamble.header, describe(summary)
-    turned = f", turned {90 * h.rotation}°" if h.rotation else ""
+    rotation = f", rotated by {90 * h.rotation}°" if h.rotation else ""
     tiles = f", tiles of {h.tile} overlapping by {h.overlap}" if h.tile else ""
     codings = sorted({_coding(c.clip.coding) for c in summary.clips})
     coded = f", coded by {' and '.join(codings)}" if codings else ""
@@ -176,7 +177,7 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
     parts = ", ".join(f"{name.replace('_', ' ')} {common.format_bytes(n)}" for name, n in _parts(summary).items() if n)
     rows = [
         ("file", f"{source}, {common.format_bytes(summary.size)}, version {h.version}"),
-        ("picture", f"{h.width}×{h.height}{turned}, {float(h.rate):.3f} frames/s"),
+        ("picture", f"{h.width}×{h.height}{rotation}, {float(h.rate):.3f} frames/s"),
         ("length", f"{frames}, {record['seconds']:.3f} s, {common.count(len(summary.clips), 'clip')}"),
         ("model", f"{p.model.name}, fingerprint {p.model.fingerprint.hex()[:16]}…"),
         ("latents", f"{h.channels} channels at 1/{h.patch}{tiles}{coded}"),

@@ -1,4 +1,4 @@
-"""`dfc`: the verbs, and the one place where errors become exit codes."""
+"""`dfc`: builds the command line and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from dfccodec.cli.names import advice, command_advice, files_not_options, with_current_names
-from dfccodec.cli.terminal import write_plainly
+from dfccodec.cli.terminal import replace_unencodable
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
 from dfccodec.runtime.working_folder import DELETED, exists, import_torch
 from dfccodec.terminal_text import escape_for_terminal
@@ -34,13 +34,13 @@ EXAMPLES = {
     "trim": "in.dfc -o small.dfc --budget 4",
     "recover": "damaged.dfc -o whole.dfc",
 }
-"""What stands behind a verb that takes an input."""
+"""Example arguments of the verbs that need an input."""
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """The application with the verb that `arguments` name, or with all of them.
+    """Build the application with the verb named in `arguments`, or with all verbs.
 
-    Importing one verb instead of all takes a fifth off the start of `dfc inspect` (benchmarks/speed/startup.py).
+    Importing one verb instead of all makes the start a fifth faster for `dfc inspect` (benchmarks/speed/startup.py).
     """
     app = typer.Typer(
         name="dfc",
@@ -83,25 +83,25 @@ _COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__nam
 
 
 def _typed() -> list[str]:
-    """What a shell that asks for completion has on its line so far: then there are no arguments."""
+    """The command line so far if a shell asks for completion."""
     return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line; returns the exit code (design, section 4) and never raises."""
+    """Run a command line and return the exit code; never raises."""
     arguments = with_current_names(files_not_options(sys.argv[1:] if arguments is None else arguments))
     try:
         if arguments and arguments[0] in WITH_TORCH:
             import_torch()
         app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
         code = app(arguments, prog_name="dfc", standalone_mode=False)
-        if code == 130:  # what typer makes of Ctrl-C, without a word
+        if code == 130:  # typer returns this after Ctrl-C
             return _fail("interrupted", 130)
         return code if isinstance(code, int) else 0
     except typer.Abort:
         return _fail("interrupted", 130)
     except _COMMAND_LINE_ERROR as error:
-        # It repeats arguments, and a shell's * makes them of files' names.
+        # The message repeats arguments, which may be untrusted file names.
         error.message = escape_for_terminal(_advised(error, arguments))
         error.show()
         return 2
@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader of our pipe has gone, as with `| head`; keep Python from complaining while it shuts down.
+        # The reader of the pipe has closed it, as with `| head`; avoid an error message at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except MemoryError:
@@ -128,22 +128,22 @@ _NO_MEMORY = re.compile(
     r"|std::bad_alloc",
     re.IGNORECASE,
 )
-"""What loaders and libraries say where there is too little of it."""
+"""Messages of loaders and libraries when memory is short."""
 
 
 def _unloaded(error: ImportError | RuntimeError) -> str:
-    """Why a library did not load or run, for people; empty for an error that is a fault of ours."""
+    """Message for a library that does not load or run; empty if the error is a bug of dfc."""
     text = " ".join(str(error).split())[:200]
     if _NO_MEMORY.search(text):
         what = "loading torch" if isinstance(error, ImportError) else "this"
-        return f"out of memory: {what} takes more than this process may have ({text}); dfc needs about 1.5 GB"
+        return f"out of memory: {what} needs more memory than this process may use ({text}); dfc needs about 1.5 GB"
     if isinstance(error, ImportError) and not (error.name or "").startswith("dfccodec"):
-        return f"a library does not load ({text}): install dfccodec anew, in an environment of its own"
+        return f"a library does not load ({text}): reinstall dfccodec in its own environment"
     return ""
 
 
 def _system(error: OSError) -> str:
-    """An error of the system's, with its place and what to do."""
+    """Message for a system error, with the file and a fix."""
     if error.errno == errno.ENOENT and not error.filename and not exists():
         return DELETED
     text = f"{error.filename or 'system'}: {error.strerror or error}"
@@ -153,21 +153,21 @@ def _system(error: OSError) -> str:
 
 
 def _advised(error: Any, arguments: Sequence[str]) -> str:
-    """What is wrong with a command line, and for an option that is not there its name here."""
+    """Message for a command-line error, with advice for unknown verbs and options."""
     message, option = str(error.message), getattr(error, "option_name", None)
     if message.startswith("No such command") and (words := [a for a in arguments if not a.startswith("-")]):
         return f"No such command '{words[0]}'; {command_advice(words[0], VERBS)}"
-    if type(error).__name__ == "MissingParameter":  # which makes up the rest of the message itself
+    if type(error).__name__ == "MissingParameter":  # typer adds the rest of the message
         return next((f"As in: dfc {verb} {EXAMPLES[verb]}" for verb in arguments if verb in EXAMPLES), message)
     if not option or getattr(error, "ctx", None) is None or not message.startswith("No such option"):
         return message
     known = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
-    error.possibilities = None  # ours are better
+    error.possibilities = None  # dfc has its own advice
     typed = next((a for a in arguments if a.startswith(option)), option).partition("=")[0]
     fix = advice(typed, known)
     if not fix and not typed.startswith("--"):
-        fix = "a file's name that begins with a dash is written ./-NAME, or stands behind --"
-    fix = fix or "dfc -h and a verb's -h list what there is"
+        fix = "a file name that begins with a dash is written ./-NAME, or comes after --"
+    fix = fix or "dfc -h and the -h of a verb list the options"
     return f"No such option: {typed}; {fix}"
 
 
@@ -177,9 +177,9 @@ def _fail(text: str, code: int) -> int:
 
 
 def _open_missing() -> None:
-    """Standard streams that whoever started us has closed lead nowhere, as with a redirection to the null device.
+    """Open closed standard streams on the null device.
 
-    Else a file opened next would get such a descriptor's number, and what is said there would end up inside it.
+    Otherwise the next file to be opened would get the descriptor, and messages would be written into it.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -190,14 +190,16 @@ def _open_missing() -> None:
 
 
 GOMP_SPINCOUNT = 10_000
-"""Turns that a thread of torch waits for the others before it sleeps. libgomp's own number, where nobody says, is 30
-times that: as fast on an idle machine, but beside another program on one of two cores an encode took over a minute
-instead of nine seconds, since threads that only wait held the core of the one they waited for
-(benchmarks/speed/cpu_contention.py)."""
+"""Spin count of OpenMP threads before they sleep. The default of libgomp is 30 times larger. That is as fast on an idle
+machine, but with another program on one of two cores an encode took over a minute instead of nine seconds, because
+waiting threads occupied the core of the thread they waited for (benchmarks/speed/cpu_contention.py)."""
 
 
 def limit_openmp_spin() -> None:
-    """Before torch comes, which brings libgomp; whoever has settled this in the environment knows better."""
+    """Limit OpenMP spin-waiting. Call this before torch is imported, because torch loads libgomp.
+
+    Does nothing if `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` is set.
+    """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = str(GOMP_SPINCOUNT)
 
@@ -205,7 +207,7 @@ def limit_openmp_spin() -> None:
 def run() -> None:
     """Entry point of the console script."""
     _open_missing()
-    write_plainly()
+    replace_unencodable()
     limit_openmp_spin()
     signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main())

@@ -1,7 +1,7 @@
 """`dfc models list | info | pull | convert`.
 
-Results asked for go to stdout, everything else to stderr. Errors are raised as `DfcError` for `cli.main` to
-turn into one line and an exit code. torch is imported only by the verbs that open a file.
+Results go to stdout, messages to stderr. Errors are raised as `DfcError`; `cli.main` turns them into one line and an
+exit code. torch is imported only by the verbs that open a file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="models",
-    help="The networks dfc encodes and decodes with.",
+    help="The models of dfc.",
     no_args_is_help=True,
 )
 
@@ -42,7 +42,7 @@ ModelArgument = Annotated[
 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """List the models dfc knows by name, and which are on this machine."""
+    """List the models that dfc knows by name, and which of them are on this machine."""
     rows = [(entry, registry.locate(entry)) for entry in registry.ENTRIES]
     if as_json:
         _print_json(
@@ -60,7 +60,7 @@ def list_models(as_json: JsonOption = False) -> None:
         )
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "here", "what"):
+    for heading in ("model", "installed", "description"):
         table.add_column(heading, overflow="fold")
     for entry, path in rows:
         table.add_row(entry.name, "no" if path is None else "yes", entry.summary)
@@ -69,7 +69,7 @@ def list_models(as_json: JsonOption = False) -> None:
 
 @app.command("info")
 def info(model: ModelArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Open a model, check every tensor and say what it is."""
+    """Open a model, check every tensor and print its properties."""
     found = registry.open_checked(registry.resolve(model), _read_config(config)).info
     record = _record(found)
     if as_json:
@@ -86,12 +86,12 @@ def info(model: ModelArgument, config: ConfigOption = None, as_json: JsonOption 
 def pull(
     model: ModelArgument,
     revision: Annotated[
-        str | None, typer.Option("--revision", help="Branch, tag or commit instead of the usual one.")
+        str | None, typer.Option("--revision", help="Branch, tag or commit instead of the default.")
     ] = None,
 ) -> None:
     """Download a model into the Hugging Face cache and check it."""
     found = registry.pull(model, revision)
-    _say(f"{found.name} is here: {found.parameters:,} parameters, fingerprint {found.fingerprint.hex()}")
+    _say(f"{found.name} is installed: {found.parameters:,} parameters, fingerprint {found.fingerprint.hex()}")
 
 
 @app.command("convert")
@@ -99,16 +99,16 @@ def convert(
     source: ModelArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The .safetensors file; beside the source if not given."),
+        typer.Option("--output", "-o", help="The .safetensors file; next to the source by default."),
     ] = None,
     config: ConfigOption = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name to store; the source's if not given.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name to store; that of the source by default.")] = None,
     overwrite: Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")] = False,
 ) -> None:
-    """Write a model as one .safetensors file that carries its configuration and name; same fingerprint."""
+    """Write a model as one .safetensors file with its configuration and name; the fingerprint stays the same."""
     file = registry.resolve(source)
     if output is None:
-        # beside a file the user named, never inside the cache
+        # next to a local file, never inside the cache
         output = file.path.with_suffix(".safetensors") if file.local else Path(f"{file.path.stem}.safetensors")
     if output.suffix != ".safetensors":
         raise UsageError(f"output {str(output)!r} must end in .safetensors")

@@ -1,4 +1,4 @@
-"""Traps in what people type: names that say something else than the file holds, names that look like options."""
+"""Checks and advice for arguments: misleading file names, names that look like options, unknown options."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _MEANT = {
 """What users of other encoders call an option, and its name here."""
 
 
-def check_kind(output: str, wanted: str) -> None:
-    """Refuse a name that says something else than the file will hold.
+def check_kind(output: str, kind: str) -> None:
+    """Check that the extension of an output fits its contents.
 
     Args:
-        output: path of a file to write.
-        wanted: `.dfc`, or empty for a video.
+        output: path of the output.
+        kind: `.dfc`, or empty for a video.
 
     Raises:
-        UsageError: with the name to take.
+        UsageError: it does not; the message suggests a name.
     """
-    if wrong := misnamed(Path(output), bool(wanted)):
-        raise UsageError(f"{wrong}, or give {'-f' if wanted else '-f and --format'} to insist")
+    if wrong := misnamed(Path(output), bool(kind)):
+        raise UsageError(f"{wrong}, or give {'-f' if kind else '-f and --format'} to insist")
 
 
 def files_not_options(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which a file whose name begins with a dash, as a shell's `*` gives it, is no option any more."""
+    """Prefix existing files whose names begin with a dash, as from a shell's `*`, with `./`."""
     out: list[str] = []
     for number, argument in enumerate(arguments):
         if argument == "--":
@@ -50,32 +50,30 @@ def files_not_options(arguments: Sequence[str]) -> list[str]:
 
 
 def command_advice(word: str, verbs: Sequence[str]) -> str:
-    """What to try instead of a verb that is not there."""
+    """Advice for an unknown verb."""
     if Path(word).suffix == ".dfc":
         return f"a file is decoded with: dfc decode {word} -o {Path(word).with_suffix('.mp4')}"
     if Path(word).exists() or Path(word).suffix:
         return f"a video is encoded with: dfc encode {word} -o {Path(word).with_suffix('.dfc')}"
     close = difflib.get_close_matches(word, verbs, 1)
-    return (
-        f"{f'did you mean {close[0]}? ' if close else ''}the commands are {', '.join(verbs)}; dfc -h says what they do"
-    )
+    return f"{f'did you mean {close[0]}? ' if close else ''}the commands are {', '.join(verbs)}; dfc -h explains them"
 
 
 def advice(option: str, known: Sequence[str]) -> str:
-    """What to try instead of an option that is not there; empty for nothing.
+    """Advice for an unknown option; empty for none.
 
     Args:
-        option: as typed, as `--crf` or `-crf`.
-        known: those of the verb, as `--qp`.
+        option: the option as typed, as `--crf` or `-crf`.
+        known: options of the verb, as `--qp`.
     """
     name = option.lstrip("-")
     if name in ("i", "input"):
-        return "inputs stand without an option, as in: dfc encode in.mp4 -o out.dfc"
+        return "inputs need no option, as in: dfc encode in.mp4 -o out.dfc"
     meant = "--" + _MEANT.get(name, "")
     if meant in known:
-        return f"{meant} is what that is called here"
+        return f"the option is called {meant} here"
     if name in _MEANT:
-        return "there is nothing like it here"
+        return "dfc has no such option"
     close = difflib.get_close_matches("--" + option.lstrip("-"), known, 2)
     return f"did you mean {' or '.join(close)}?" if close else ""
 

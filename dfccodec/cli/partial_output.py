@@ -1,4 +1,4 @@
-"""Where `dfc encode` writes, and what a person should know of what an interrupted one has left."""
+"""Output of `dfc encode`, with messages about the partial output of an interrupted run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def writing(output: str, settings: Settings, loaded: LoadedModel, resume: bool, quiet: bool) -> Iterator[BinaryIO]:
-    """As `common.writing`, to a file that a later `--resume` can go on with."""
+    """As `common.writing`, to a file that a later `--resume` can continue."""
     if output == "-":
         with common.writing(output) as out:
             yield out
@@ -34,16 +34,16 @@ def writing(output: str, settings: Settings, loaded: LoadedModel, resume: bool, 
             yield out
     except BaseException:
         if part and part.resumable:
-            common.notes([f"{part.path} has what is done so far: the same command with --resume goes on from there"])
+            common.notes([f"{part.path} has the finished clips: the same command with --resume continues from there"])
         raise
 
 
 def _found(part: PartialOutput, resume: bool) -> Iterator[str]:
     if part.clips:
-        yield f"going on with {part.path}: {part.clips} clips of {part.frames} frames are there"
+        yield f"resuming {part.path}: {part.clips} clips of {part.frames} frames are finished"
     elif part.discarded_bytes and resume:
-        yield f"{part.path} has no whole clip: beginning anew"
+        yield f"{part.path} has no complete clip: starting from the beginning"
     elif part.discarded_bytes:
-        yield f"{part.path} is what an interrupted encode has left: beginning anew; --resume would go on with it"
+        yield f"{part.path} was left by an interrupted encode: starting from the beginning; --resume would continue it"
     elif resume:
-        yield "nothing to go on with: beginning at the first frame"
+        yield "nothing to resume: starting from the beginning"

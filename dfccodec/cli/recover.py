@@ -20,7 +20,7 @@ def recover(
     any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Make a valid .dfc file of what is whole in a damaged or truncated one; no model needed."""
+    """Recover the intact parts of a damaged or truncated .dfc file as a valid one; no model needed."""
     common.check_output(output, yes, source, json, any_name=any_name)
     from dfccodec.edit.recover import recover as save
 
@@ -50,9 +50,9 @@ def _tell(found: Recovered, quiet: bool) -> None:
         common.print_stderr(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}{what}", quiet)
     common.notes(map(_gap, found.lost), quiet)
     if not found.ended:
-        common.notes(["the file ends without its index, so what is lost after its last clip is not known"], quiet)
+        common.notes(["the file ends without its index, so losses after its last clip are unknown"], quiet)
     if not found.faults:
-        common.notes(["nothing was wrong with the file"], quiet)
+        common.notes(["the file has no fault"], quiet)
     elif not found.lost and found.ended:
         common.notes(["no frame is lost"], quiet)
     common.notes(found.lost_tracks.notes(), quiet)

@@ -1,7 +1,7 @@
-"""What a terminal or pipe can show: signs that its encoding lacks become plain ones, and never an error.
+"""Encoding of the output: characters that it lacks are replaced by ASCII.
 
-Windows gives a program whose output goes into a file or pipe a code page such as cp1252; a Unix without a locale,
-ASCII.
+A program whose output goes to a file or pipe gets a code page such as cp1252 on Windows, and ASCII on a Unix without a
+locale.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
     return "".join(_PLAIN.get(c, "?") for c in text), error.end
 
 
-def write_plainly() -> None:
-    """Let standard output and standard error put a plain sign where their encoding has none."""
+def replace_unencodable() -> None:
+    """Let standard output and standard error replace characters that their encoding lacks."""
     codecs.register_error(_HANDLER, _replace)
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors=_HANDLER)
 
 
-def can_show(text: str) -> bool:
-    """Whether standard output's encoding has every character of a text."""
+def is_encodable(text: str) -> bool:
+    """Whether the encoding of standard output has every character of a text."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

@@ -16,29 +16,29 @@ from dfccodec.errors import OutputExistsError, UsageError
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="Folder of footage: videos, or *.frames.npy.")],
+    data: Annotated[Path, typer.Option(help="Folder of videos, or of *.frames.npy.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log, curves and weights.")],
     recipe: Annotated[str, typer.Option(help="mini, published, or the path of a .toml file.")] = "mini",
     minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run in steps.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on from this last.pt.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Resume from this last.pt.")] = None,
     start: Annotated[str | None, typer.Option(help="Start from these weights: a model's name or file.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only this stage of the recipe.")] = None,
-    stop_after: Annotated[int | None, typer.Option(min=1, help="Stop at this step, to go on with --resume.")] = None,
+    stop_after: Annotated[int | None, typer.Option(min=1, help="Stop at this step; continue with --resume.")] = None,
     report: Annotated[float, typer.Option(min=0, help="Minutes between evaluations and checkpoints.")] = 5.0,
-    frames: Annotated[int, typer.Option(min=1, help="Frames in memory per file of footage, at the most.")] = 64,
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 takes the cores that are free.")] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="Maximum frames in memory per video.")] = 64,
+    threads: Annotated[int, typer.Option(min=0, help="Number of threads; 0 uses all available CPUs.")] = 0,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     seed: common.Seed = 256,
     quiet: common.Quiet = False,
 ) -> None:
-    """Train a model from a folder of footage, or go on with one."""
+    """Train a model on a folder of videos, or resume a run."""
     if resume and start:
-        raise UsageError("--resume and --start both say where to begin: give one of them")
+        raise UsageError("--resume and --start exclude each other: give one of them")
     last = out / "last.pt"
     if last.exists() and not (resume is not None and resume.exists() and resume.samefile(last)):
-        raise OutputExistsError(f"{last} exists: go on with --resume {last}, or name another --out")
+        raise OutputExistsError(f"{last} exists: resume with --resume {last}, or name another --out")
     from dfccodec.training.run import Request
     from dfccodec.training.run import train as run
 
@@ -61,13 +61,13 @@ def train(
     )
     with _notices(quiet or os.environ.get("RANK", "0") != "0") as notice:
         ended = run(request, notice)
-    common.print_stderr(f"{'weights in' if ended else 'stopped; go on with --resume'} "
+    common.print_stderr(f"{'weights in' if ended else 'stopped; continue with --resume'} "
                f"{out / ('model.safetensors' if ended else 'last.pt')}", quiet)  # fmt: skip
 
 
 @contextlib.contextmanager
 def _notices(quiet: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A bar on a terminal; elsewhere a line per evaluation, on standard error."""
+    """Progress bar on a terminal; otherwise one line per evaluation, on standard error."""
     if quiet:
         yield lambda _: None
         return

@@ -24,9 +24,9 @@ def trim(
     any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Make a smaller .dfc file: fewer kept frames or a range of frames; no model, no re-encoding."""
+    """Make a smaller .dfc file: fewer kept frames or a range of frames. Needs no model; nothing is re-encoded."""
     if not budget and not frames:
-        raise UsageError("nothing to trim to: give --budget, --frames or both")
+        raise UsageError("nothing to trim: give --budget, --frames or both")
     start, end = _range(frames)
     common.check_output(output, yes, source, json, any_name=any_name)
     from dfccodec.codec.choose.budgets import Budget
@@ -47,7 +47,7 @@ def trim(
 
 
 def _range(text: str) -> tuple[int, int | None]:
-    """`START:END` -> (start, end)."""
+    """Parse `START:END`."""
     if not text:
         return 0, None
     match = re.fullmatch(r"(\d*):(\d*)", text)

@@ -20,21 +20,21 @@ def verify(
 ) -> None:
     """Check every checksum, count and integer of .dfc files; no model needed."""
     if len(sources) == 1:
-        _judge(sources[0], common.result if json else lambda _: None, quiet)
+        _verify(sources[0], common.result if json else lambda _: None, quiet)
         return
-    batch.each(sources, lambda source, tell: _judge(source, tell, quiet), json, quiet)
+    batch.each(sources, lambda source, tell: _verify(source, tell, quiet), json, quiet)
 
 
-def _judge(source: str, tell: batch.Tell, quiet: bool) -> None:
-    """Judge one file.
+def _verify(source: str, tell: batch.Tell, quiet: bool) -> None:
+    """Verify one file.
 
     Args:
-        source: its name.
-        tell: is given the record.
-        quiet: say nothing of a sound file.
+        source: name of the file.
+        tell: receives the JSON record.
+        quiet: print nothing for a valid file.
 
     Raises:
-        DfcError: it is not sound.
+        DfcError: the file is not valid.
     """
     from dfccodec.container.chunks import Damage
     from dfccodec.edit.verify import verify as check
@@ -43,7 +43,7 @@ def _judge(source: str, tell: batch.Tell, quiet: bool) -> None:
         with common.reading(source) as stream, common.progress("verify", 0, quiet) as advance:
             verdict = check(stream, advance)
     except (DamagedError, UnsupportedError, NotDfcError) as error:
-        # Header, model or steps are at fault: the first fault is the only one that can be named.
+        # Header, model or steps are faulty: only the first fault can be reported.
         kind = "not-dfc" if isinstance(error, NotDfcError) else None
         tell(_record(None, [common.fault(Damage.of(error, getattr(error, "offset", 0) or 0, 0), kind)]))
         raise
@@ -52,15 +52,15 @@ def _judge(source: str, tell: batch.Tell, quiet: bool) -> None:
     if verdict.faults:
         for fault in verdict.faults:
             common.print_stderr(f"dfc: fault at byte {fault.offset}, {fault.size} bytes: {fault.reason}")
-        whole = f"{clips} with {frames} {'is' if verdict.clips == 1 else 'are'} whole"
+        intact = f"{clips} with {frames} {'is' if verdict.clips == 1 else 'are'} intact"
         if verdict.faults[0].kind == "unsupported":
-            raise UnsupportedError(f"{source} is not for this reader: {verdict.faults[0].reason}; before that {whole}")
-        raise DamagedError(f"{source} is damaged: {common.count(len(verdict.faults), 'fault')}; {whole}")
+            raise UnsupportedError(f"{source} needs a newer reader: {verdict.faults[0].reason}; before that {intact}")
+        raise DamagedError(f"{source} is damaged: {common.count(len(verdict.faults), 'fault')}; {intact}")
     common.print_stderr(f"{source}: ok, {clips}, {frames}, {verdict.kept} kept", quiet)
 
 
 def _record(verdict: Verdict | None, faults: list[dict[str, Any]]) -> dict[str, Any]:
-    """What verify.schema.json describes; no verdict where there was nothing to judge clips by."""
+    """The JSON record, as in verify.schema.json; `verdict` is None if header, model or steps are unreadable."""
     return {
         "valid": not faults,
         "clips": verdict.clips if verdict is not None else 0,

@@ -71,4 +71,4 @@ def test_lost_sound_and_an_early_end_are_said(tmp_path: Path) -> None:
     record = json.loads(done.stdout)
     assert (done.returncode, record["frames"], record["ended"], record["lost_tracks"]["bytes"]) == (4, 32, False, size)
     text = done.stderr.decode()
-    assert f"all others up to where the file ends early, 32 frames, were decoded; {size} bytes of sound" in text
+    assert f"all others up to where the file ends early, 32 frames, were decoded; {size} bytes of audio" in text

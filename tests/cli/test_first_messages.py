@@ -27,12 +27,12 @@ MESSAGES = [
     (["decdoe", "a.dfc"], "did you mean decode? the commands are encode, decode"),
     (["help"], "the commands are encode, decode"),
     (["decode", "in.mp4", "-o", "b.mp4"], "in.mp4 is not a .dfc file"),
-    (["decode", "in.mp4", "-o", "b.mp4"], "dfc encode makes one of a video"),
-    (["inspect", "in.mp4"], "dfc encode makes one of a video"),
+    (["decode", "in.mp4", "-o", "b.mp4"], "dfc encode makes one from a video"),
+    (["inspect", "in.mp4"], "dfc encode makes one from a video"),
     (["encode", "in.mp4", "-o", "no/a.dfc"], "make it first, or name another output"),
     (["encode", "in.mp4", "-o", "a.dfc", "--budget", "33"], "budget 33 is out of range (kept frames of 32)"),
     (["encode", ".", "-o", "a.dfc"], ". is a folder: name a file in it"),
-    (["decode", "in.mp4", "-o", "b.mp4", "--crf", "20"], "there is nothing like it here"),
+    (["decode", "in.mp4", "-o", "b.mp4", "--crf", "20"], "dfc has no such option"),
 ]
 
 

@@ -75,7 +75,7 @@ def test_options_of_other_encoders_are_known(typed: str, says: str) -> None:
 def test_advice_is_given_on_the_command_line(video: Path, tmp_path: Path) -> None:
     done = run("encode", video, "-o", tmp_path / "a.dfc", "--crf", "23")
     assert done.returncode == 2
-    assert "No such option: --crf; --qp is what that is called here" in " ".join(done.stderr.decode().split())
+    assert "No such option: --crf; the option is called --qp here" in " ".join(done.stderr.decode().split())
 
 
 def test_a_batch_takes_a_file_whose_name_begins_with_a_dash(video: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_batch_takes_a_file_whose_name_begins_with_a_dash(video: Path, tmp_pat
 
 def test_a_dash_that_is_no_file_is_told_of(tmp_path: Path) -> None:
     done = run("inspect", "-nofile", cwd=tmp_path)
-    assert "stands behind --" in " ".join(done.stderr.decode().split())
+    assert "comes after --" in " ".join(done.stderr.decode().split())
 
 
 def test_what_stands_behind_two_dashes_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

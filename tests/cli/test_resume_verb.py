@@ -55,7 +55,7 @@ def test_killed_and_interrupted_encodes_go_on_to_the_same_bytes(source: Path, wh
         assert target.read_bytes() == b"old"
         assert code == (130 if kind != signal.SIGKILL else -signal.SIGKILL)
         if kind != signal.SIGKILL:
-            assert "the same command with --resume goes on from there" in text
+            assert "the same command with --resume continues from there" in text
     done = encode(source, target, "-y", "--resume")
     assert done.returncode == 0, done.stderr
     assert b"going on with" in done.stderr
@@ -66,7 +66,7 @@ def test_killed_and_interrupted_encodes_go_on_to_the_same_bytes(source: Path, wh
 def test_resume_needs_a_file_and_a_plain_encode_says_what_it_drops(source: Path, whole: bytes, tmp_path: Path) -> None:
     piped = encode(source, "-", "--resume")
     assert piped.returncode == 2
-    assert b"--resume needs a file" in piped.stderr
+    assert b"--resume needs an output file" in piped.stderr
     target = tmp_path / "a.dfc"
     killed_when_there(source, target, len(whole) // 4, signal.SIGKILL)
     other = encode(source, target, "--resume", "--qp", "30")

@@ -46,7 +46,7 @@ def arguments(place: Path, out: str, *more: str) -> list[str]:
 
 def test_a_run_is_stopped_and_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(place, "run", "--steps", "4", "--stop-after", "2")) == 0
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
     assert main(arguments(place, "run", "--steps", "4")) == 6  # nothing is trained over
     last = str(place / "run" / "last.pt")
     assert f"--resume {last}" in capsys.readouterr().err

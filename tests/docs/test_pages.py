@@ -89,7 +89,7 @@ def test_every_command_does_what_its_page_says(page: Path, tmp_path: Path, monke
     for name in ("flower.mp4", "more/flower.mp4", "flower.mov"):
         shutil.copy(DATA / "flower_96x64.mp4", tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(refine, "STEPS", 0)  # as good a command, in a fraction of the time
+    monkeypatch.setattr(refine, "DEFAULT_ITERATIONS", 0)  # as good a command, in a fraction of the time
     for name, value in {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
     for command, code in found:

@@ -15,7 +15,7 @@ from read_motion import read_motion
 from dfccodec.codec import fill
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import BI, FUTURE, MODEL, PAST, MotionField, References
-from dfccodec.codec.motion.context_model import BlockContexts, levels, phases
+from dfccodec.codec.motion.context_model import BlockContexts, coding_layers, phases
 from dfccodec.codec.motion.tables import CONTEXTS, initial_counts
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.entropy.mv_coding import PRIOR
