@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from vector_parts import Chunk, Head, Part, number
-from write_inter import inter_of
-from write_motion import Odd, motion_of, unused_cleared
-from write_range import words_of
+from write_inter import encode_inter
+from write_motion import Overrides, clear_unused_vectors, encode_motion
+from write_range import encode_range
 
 Ints = npt.NDArray[np.int16]
 NONE, PREVIOUS, LEFT, UP = range(4)
@@ -116,7 +116,7 @@ class Clip:
     vectors: Ints | None = None
     vectors_odd: dict[tuple[int, int, Any], int] = field(default_factory=dict)
     motion: Ints | None = None
-    odd: Odd = field(default_factory=dict)
+    odd: Overrides = field(default_factory=dict)
     payload: bytes | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
@@ -136,12 +136,12 @@ class Clip:
         if not self.kept:
             return []
         if self.coding == 2:
-            return [Part(inter_of(self.values, self.vectors, self.vectors_odd), "words")]
-        return [Part(words_of(self.values), "words")] if self.coding else zstd(self.raw())
+            return [Part(encode_inter(self.values, self.vectors, self.vectors_odd), "words")]
+        return [Part(encode_range(self.values), "words")] if self.coding else zstd(self.raw())
 
     def moved(self) -> bytes:
         """The fill payload of `motion` (SPEC.md 6.7)."""
-        return b"" if self.motion is None else motion_of(self.motion, self.frames, self.kept, self.odd)
+        return b"" if self.motion is None else encode_motion(self.motion, self.frames, self.kept, self.odd)
 
     def raw(self) -> list[Part]:
         assert self.values is not None
@@ -185,7 +185,7 @@ class Clip:
         ]
         moved = {}
         if FILLS[self.fill] == "motion":
-            every = [] if self.motion is None else unused_cleared(self.motion).ravel().tolist()
+            every = [] if self.motion is None else clear_unused_vectors(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
         return {
             **moved, "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,

@@ -22,7 +22,7 @@ class Damaged:
     clips: list[dict[str, int]]
 
 
-class Pieces:
+class BaseFile:
     """The bytes of a good file with three clips, chunk by chunk: HEAD, MODL, STEP, tags, CLIP × 3, indx, foot."""
 
     def __init__(self, between: Chunk | None = None) -> None:
@@ -38,7 +38,7 @@ class Pieces:
         """The file with one chunk edited."""
         return SIGNATURE + b"".join(edit(c) if i == number else c for i, c in enumerate(self.chunks))
 
-    def whole(self, data: bytes, *which: int) -> list[dict[str, int]]:
+    def expected_clips(self, data: bytes, *which: int) -> list[dict[str, int]]:
         """What is expected of clips `which`, found where their bytes are."""
         return [
             {"offset": data.index(self.clips[i][0]), "first_frame": self.clips[i][1].first_frame,
@@ -60,14 +60,14 @@ def flip(place: int) -> Callable[[bytes], bytes]:
     return edit
 
 
-def length(of: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
+def resized(of: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
     """The chunk with another length."""
     return lambda chunk: chunk[:4] + struct.pack("<I", of(chunk)) + chunk[8:]
 
 
 def damaged() -> Iterator[Damaged]:
     """Every damaged vector."""
-    good = Pieces()
+    good = BaseFile()
     size = [len(chunk) for chunk in good.chunks]
     fake = b"CLIP" + struct.pack("<I", 30)  # a header that leads nowhere
     rows: list[tuple[str, str, str, int, Callable[[bytes], bytes], tuple[int, ...]]] = [
@@ -77,11 +77,11 @@ def damaged() -> Iterator[Damaged]:
         ("index", "10.2, step 4", "a bit of the index", INDEX, flip(30), (0, 1, 2)),
         ("type", "10.2, step 2", "a type that is not letters", SECOND, lambda c: b"CL1P" + c[4:], (0, 2)),
         ("type-unknown", "10.2, step 4", "another type, of letters", SECOND, lambda c: b"CLIQ" + c[4:], (0, 2)),
-        ("length-over-2-28", "10.2, step 2", "a length over 2^28", SECOND, length(lambda c: 1 << 29), (0, 2)),
-        ("length-beyond-end", "10.2, step 2", "a length beyond the end", SECOND, length(lambda c: 1 << 20), (0, 2)),
-        ("length-short", "10.2, step 5", "a length of 9 bytes less", SECOND, length(lambda c: len(c) - 21), (0, 2)),
+        ("length-over-2-28", "10.2, step 2", "a length over 2^28", SECOND, resized(lambda c: 1 << 29), (0, 2)),
+        ("length-beyond-end", "10.2, step 2", "a length beyond the end", SECOND, resized(lambda c: 1 << 20), (0, 2)),
+        ("length-short", "10.2, step 5", "a length of 9 bytes less", SECOND, resized(lambda c: len(c) - 21), (0, 2)),
         ("length-to-a-chunk", "10.2, note", "a length that leads to the third clip costs the second", FIRST,
-         length(lambda c: len(c) + size[SECOND] - 12), (2,)),
+         resized(lambda c: len(c) + size[SECOND] - 12), (2,)),
         ("hole", "10.3", "forty bytes of the second clip are missing", SECOND, lambda c: c[:20] + c[60:], (0, 2)),
         ("end-of-hole-in-header", "10.3", "a hole up to the length of the third clip", THIRD, lambda c: c[5:], (0, 1)),
         ("false-header", "10.3", "a type of a chunk in the damage", SECOND, lambda c: c[1:20] + fake + c[20:], (0, 2)),
@@ -96,11 +96,11 @@ def damaged() -> Iterator[Damaged]:
         data = good.change(number, edit)
         if name.startswith("cut"):
             data = data[: data.index(edit(good.chunks[number])) + len(edit(good.chunks[number]))]
-        yield Damaged(name, section, note, data, good.whole(data, *which))
-    other = Pieces(between=Chunk(b"xtra", [Part(bytes(20), "anything")]))
+        yield Damaged(name, section, note, data, good.expected_clips(data, *which))
+    other = BaseFile(between=Chunk(b"xtra", [Part(bytes(20), "anything")]))
     data = other.change(SECOND, flip(30))
     note = "a bit of the second clip, and what follows is of unknown type: searched for, and the third clip found"
-    yield Damaged("before-unknown", "10.2, step 5", note, data, other.whole(data, 0, 2))
+    yield Damaged("before-unknown", "10.2, step 5", note, data, other.expected_clips(data, 0, 2))
 
 
 def _qp_64(chunk: bytes) -> bytes:

@@ -27,7 +27,7 @@ class Fault:
     data: bytes
 
 
-def sound() -> File:
+def base_file() -> File:
     """A good file with two clips and everything that can be broken."""
     return File(
         Head(width=32, channels=2),
@@ -44,21 +44,21 @@ def sound() -> File:
 
 
 def chunks() -> list[Chunk]:
-    return sound().chunks()[0]
+    return base_file().chunks()[0]
 
 
 def where(all_chunks: list[Chunk], kind: bytes, nth: int = 0) -> int:
     return [i for i, c in enumerate(all_chunks) if c.kind == kind][nth]
 
 
-def changed(kind: bytes, field: str, data: bytes, nth: int = 0, of: File | None = None) -> bytes:
+def with_field(kind: bytes, field: str, data: bytes, nth: int = 0, of: File | None = None) -> bytes:
     """The file with one field replaced; checksums are right."""
-    found = (of or sound()).chunks()[0]
+    found = (of or base_file()).chunks()[0]
     chunk = found[where(found, kind, nth)]
     assert any(p.name == field for p in chunk.payload), field
     chunk.payload = [replace(p, data=data) if p.name == field else p for p in chunk.payload]
     if kind not in (b"indx", b"foot"):
-        index_anew(found)
+        rebuild_index(found)
     return join(found)
 
 
@@ -66,11 +66,11 @@ def edited(edit: Callable[[list[Chunk]], object]) -> bytes:
     """The file after something was done to the list of its chunks."""
     found = chunks()
     edit(found)
-    index_anew(found)
+    rebuild_index(found)
     return join(found)
 
 
-def index_anew(found: list[Chunk]) -> None:
+def rebuild_index(found: list[Chunk]) -> None:
     """Make index and footer right again, so that a vector breaks the rule it is meant to break and no other."""
     place, last = len(SIGNATURE), 0
     right: dict[str, bytes] = {}
@@ -94,17 +94,17 @@ def index_anew(found: list[Chunk]) -> None:
             chunk.payload = [replace(p, data=right.get(p.name, p.data)) for p in chunk.payload]
 
 
-def without(kind: bytes) -> bytes:
+def without_chunk(kind: bytes) -> bytes:
     """The file without its first chunk of that type."""
     return edited(lambda found: found.pop(where(found, kind)))
 
 
-def doubled(kind: bytes) -> bytes:
+def with_chunk_twice(kind: bytes) -> bytes:
     """The file with that chunk twice in a row."""
     return edited(lambda found: found.insert(where(found, kind), found[where(found, kind)]))
 
 
-def inserted(place: int, kind: bytes, crc_xor: int = 0) -> bytes:
+def with_empty_chunk(place: int, kind: bytes, crc_xor: int = 0) -> bytes:
     """The file with an empty chunk of that type; 99 is after the last."""
     return edited(lambda found: found.insert(place, Chunk(kind, [], crc_xor=crc_xor)))
 
@@ -135,7 +135,7 @@ def layer() -> Iterator[Row]:
     yield "chunk-length-beyond-end", "damaged", "3.2", "HEAD claims 2^28 bytes, 100 follow", (
         SIGNATURE + b"HEAD" + _u("I", 1 << 28) + data[16:116]
     )  # fmt: skip
-    yield "chunk-type-not-letters", "damaged", "3.2", "type xt4a", inserted(3, b"xt4a")
+    yield "chunk-type-not-letters", "damaged", "3.2", "type xt4a", with_empty_chunk(3, b"xt4a")
     for kind in (b"HEAD", b"MODL", b"STEP", b"tags", b"CLIP", b"indx", b"foot"):
         bad = chunks()
         bad[where(bad, kind)].crc_xor = 1
@@ -155,10 +155,10 @@ def order() -> Iterator[Row]:
     """Chunks missing, doubled or out of place."""
     for kind in (b"HEAD", b"MODL", b"STEP"):
         name = kind.decode()
-        yield f"order-no-{name}", "damaged", "3.3", f"{name} is missing", without(kind)
+        yield f"order-no-{name}", "damaged", "3.3", f"{name} is missing", without_chunk(kind)
     for kind in (b"HEAD", b"MODL", b"STEP", b"tool", b"tags", b"indx", b"foot"):
         name = kind.decode()
-        yield f"order-double-{name}", "damaged", "3.3", f"{name} stands twice", doubled(kind)  # fmt: skip
+        yield f"order-double-{name}", "damaged", "3.3", f"{name} stands twice", with_chunk_twice(kind)  # fmt: skip
     yield "order-MODL-before-HEAD", "damaged", "3.3", "HEAD is not first", edited(lambda c: c.insert(0, c.pop(1)))
     yield "order-STEP-after-CLIP", "damaged", "3.3", "STEP after the first clip", edited(
         lambda c: c.insert(where(c, b"CLIP") + 1, c.pop(where(c, b"STEP")))
@@ -180,12 +180,12 @@ def order() -> Iterator[Row]:
     for kind in (b"CRIT", b"Head"):
         name = kind.decode()
         note = f"critical chunk {name} before the clips"
-        yield f"unknown-critical-{name}", "unsupported", "3.2", note, inserted(3, kind)
+        yield f"unknown-critical-{name}", "unsupported", "3.2", note, with_empty_chunk(3, kind)
     for place, error, note in ((0, "unsupported", "first"), (-1, "unsupported", "last"), (99, "damaged", "after-foot")):
-        yield f"unknown-critical-{note}", error, "2.1", f"critical chunk CRIT, {note}", inserted(place, b"CRIT")
+        yield f"unknown-critical-{note}", error, "2.1", f"critical chunk CRIT, {note}", with_empty_chunk(place, b"CRIT")
     for kind in (b"CRIT", b"xtra"):
         note = f"one bit of the checksum of the unknown chunk {kind.decode()}"
-        yield f"crc-{kind.decode()}", "damaged", "3.2", note, inserted(3, kind, crc_xor=1)
+        yield f"crc-{kind.decode()}", "damaged", "3.2", note, with_empty_chunk(3, kind, crc_xor=1)
     yield "unknown-critical-late", "unsupported", "3.2", "critical chunk CRIT after the first clip", edited(
         lambda c: c.insert(where(c, b"CLIP") + 1, Chunk(b"CRIT", []))
     )  # fmt: skip
@@ -209,7 +209,7 @@ def header() -> Iterator[Row]:
         ("rotation-4", "damaged", "5.1", "rotation", "B", 4), ("range-3", "damaged", "5.1", "colour range", "B", 3),
     ]  # fmt: skip
     for name, error, section, field, layout, value in rows:
-        yield f"head-{name}", error, section, f"{field} is {value}", changed(b"HEAD", field, _u(layout, value))
+        yield f"head-{name}", error, section, f"{field} is {value}", with_field(b"HEAD", field, _u(layout, value))
     for name, error, section, note, head in (
         ("needs-2", "unsupported", "4.1", "version 2 that needs 2", Head(version=2, needs=2)),
         ("needs-over-version", "damaged", "4.1", "version 0 that needs 1", Head(version=0)),
@@ -229,10 +229,10 @@ def header() -> Iterator[Row]:
         note = f"16 × 16 pixels in a tile of {side}, {frames} frames a clip"
         yield f"head-{name}", "limit", "5.1", note, join(File(padded).chunks()[0])
     tiled = Head(width=64, tile=32, overlap=16)
-    more = changed(b"HEAD", "overlap", _u("H", 32), of=File(tiled))
+    more = with_field(b"HEAD", "overlap", _u("H", 32), of=File(tiled))
     yield "head-overlap-over-half", "damaged", "5.1", "overlap of a whole tile: a stride of 0", more
-    yield "head-47-bytes", "damaged", "5.1", "half of the last field is missing", changed(b"HEAD", "reserved", b"\0")
-    yield "head-49-bytes", "damaged", "5.1", "one byte too many", changed(b"HEAD", "reserved", b"\0\0\0")
+    yield "head-47-bytes", "damaged", "5.1", "half of the last field is missing", with_field(b"HEAD", "reserved", b"\0")
+    yield "head-49-bytes", "damaged", "5.1", "one byte too many", with_field(b"HEAD", "reserved", b"\0\0\0")
     short = edited(lambda c: setattr(c[0], "payload", c[0].payload[:1]))
     yield "head-1-byte", "damaged", "4.1", "no version can be read", short
     newer = edited(lambda c: setattr(c[0], "payload", [Part(b"\2\2", "versions"), Part(bytes(62), "new")]))
@@ -242,14 +242,14 @@ def header() -> Iterator[Row]:
 def preamble() -> Iterator[Row]:
     empty = File(name="")
     yield "model-no-name", "damaged", "5.3", "the name is empty", join(empty.chunks()[0])
-    yield "model-name-not-utf8", "damaged", "5.3", "name ff fe 00 80", changed(b"MODL", "name", b"\xff\xfe\0\x80")
+    yield "model-name-not-utf8", "damaged", "5.3", "name ff fe 00 80", with_field(b"MODL", "name", b"\xff\xfe\0\x80")
     configs = {"list": "[]", "not-json": "{,}", "nan": '{"a":NaN}', "infinity": '{"a":[-Infinity]}'}
     configs["open-string"] = '{"a":"' + '\\"' * 2700  # patterns that try every quote take seconds
     configs |= {"unclosed": "[" * 4000, "101-deep": '{"a":' + "[" * 100 + "]" * 100 + "}"}
     for name, config in configs.items():
         note = f"configuration {config[:20]}"
         yield f"model-config-{name}", "damaged", "5.3", note, join(File(config=config).chunks()[0])
-    yield "model-short-fingerprint", "damaged", "5.3", "31 bytes", changed(b"MODL", "fingerprint", bytes(31))
+    yield "model-short-fingerprint", "damaged", "5.3", "31 bytes", with_field(b"MODL", "fingerprint", bytes(31))
     for name, value in (
         ("nan", float("nan")),
         ("inf", float("inf")),
@@ -257,28 +257,28 @@ def preamble() -> Iterator[Row]:
         ("negative", -1.0),
         ("subnormal", 1e-40),
     ):
-        yield f"steps-{name}", "damaged", "5.4", f"step 1 is {name}", changed(b"STEP", "step 1", _u("f", value))
+        yield f"steps-{name}", "damaged", "5.4", f"step 1 is {name}", with_field(b"STEP", "step 1", _u("f", value))
     yield "steps-3-of-2", "damaged", "5.4", "three steps for two channels", join(
-        replace(sound(), steps=(1.0, 1.0, 1.0)).chunks()[0]
+        replace(base_file(), steps=(1.0, 1.0, 1.0)).chunks()[0]
     )  # fmt: skip
-    three = replace(sound(), head=Head(width=32, channels=3), steps=(1.0, 1.0))
+    three = replace(base_file(), head=Head(width=32, channels=3), steps=(1.0, 1.0))
     yield "steps-2-of-3", "damaged", "5.4", "two steps for three channels", join(three.chunks()[0])
-    yield "steps-none", "damaged", "5.4", "no step at all", changed(b"STEP", "count", _u("H", 0))
-    yield "tags-not-utf8", "damaged", "5.5", "value ff", changed(b"tags", "value 0", b"\xff")
+    yield "steps-none", "damaged", "5.4", "no step at all", with_field(b"STEP", "count", _u("H", 0))
+    yield "tags-not-utf8", "damaged", "5.5", "value ff", with_field(b"tags", "value 0", b"\xff")
     surrogate = File(tags=(("title", b"\xed\xa0\x80"),))
     yield "tags-surrogate", "damaged", "5.5", "value ed a0 80, half of a pair", join(surrogate.chunks()[0])
-    yield "tags-count", "damaged", "5.5", "two pairs claimed, one there", changed(b"tags", "count", _u("H", 2))
-    yield "tags-extra", "damaged", "5.5", "none claimed, one there", changed(b"tags", "count", _u("H", 0))
+    yield "tags-count", "damaged", "5.5", "two pairs claimed, one there", with_field(b"tags", "count", _u("H", 2))
+    yield "tags-extra", "damaged", "5.5", "none claimed, one there", with_field(b"tags", "count", _u("H", 0))
     yield "tags-1025", "limit", "5.5", "1025 pairs", join(File(tags=(("", ""),) * 1025).chunks()[0])
 
 
 def streams() -> Iterator[Row]:
-    yield "stream-kind-3", "damaged", "5.6", "kind 3", changed(b"strm", "kind", b"\3")
-    yield "stream-reserved", "damaged", "5.6", "reserved is 1", changed(b"strm", "reserved", b"\1")
-    yield "stream-time-base-0", "damaged", "5.6", "0/48000", changed(b"strm", "time base numerator", bytes(4))
-    yield "stream-time-base-over-0", "damaged", "5.6", "1/0", changed(b"strm", "time base denominator", bytes(4))
+    yield "stream-kind-3", "damaged", "5.6", "kind 3", with_field(b"strm", "kind", b"\3")
+    yield "stream-reserved", "damaged", "5.6", "reserved is 1", with_field(b"strm", "reserved", b"\1")
+    yield "stream-time-base-0", "damaged", "5.6", "0/48000", with_field(b"strm", "time base numerator", bytes(4))
+    yield "stream-time-base-over-0", "damaged", "5.6", "1/0", with_field(b"strm", "time base denominator", bytes(4))
     yield "stream-no-codec", "damaged", "5.6", "codec is empty", join(File(body=[Stream(codec="")]).chunks()[0])
-    yield "stream-extradata-2-gib", "damaged", "5.6", "2 GiB claimed", changed(b"strm", "size", _u("I", 1 << 31))
+    yield "stream-extradata-2-gib", "damaged", "5.6", "2 GiB claimed", with_field(b"strm", "size", _u("I", 1 << 31))
     yield (
         "stream-twice",
         "damaged",
@@ -290,10 +290,10 @@ def streams() -> Iterator[Row]:
     yield "stream-65", "limit", "5.6", "65 streams", join(many.chunks()[0])
     lonely = File(body=[Packets(7, ((0, 0, 0, 1, b"a"),))])
     yield "packets-undeclared", "damaged", "5.7", "of stream 7, which nothing declares", join(lonely.chunks()[0])
-    yield "packets-reserved", "damaged", "5.7", "reserved is 1", changed(b"pkts", "reserved", b"\1\0")
-    yield "packets-key-2", "damaged", "5.7", "key is 2", changed(b"pkts", "key 0", b"\2")
-    yield "packets-count", "damaged", "5.7", "2^32 - 1 claimed", changed(b"pkts", "count", b"\xff" * 4)
-    yield "packets-size", "damaged", "5.7", "one of 3 bytes, 2 there", changed(b"pkts", "size 0", _u("I", 3))
+    yield "packets-reserved", "damaged", "5.7", "reserved is 1", with_field(b"pkts", "reserved", b"\1\0")
+    yield "packets-key-2", "damaged", "5.7", "key is 2", with_field(b"pkts", "key 0", b"\2")
+    yield "packets-count", "damaged", "5.7", "2^32 - 1 claimed", with_field(b"pkts", "count", b"\xff" * 4)
+    yield "packets-size", "damaged", "5.7", "one of 3 bytes, 2 there", with_field(b"pkts", "size 0", _u("I", 3))
 
 
 def clips() -> Iterator[Row]:
@@ -308,7 +308,7 @@ def clips() -> Iterator[Row]:
         ("kept-more", "damaged", "7.3", "kept", b"\7"),
     ]  # fmt: skip
     for name, error, section, field, data in rows:
-        yield f"clip-{name}", error, section, f"{field} is {data.hex()}", changed(b"CLIP", field, data)
+        yield f"clip-{name}", error, section, f"{field} is {data.hex()}", with_field(b"CLIP", field, data)
     for name, most, file in (
         ("frames-0", "0 frames", File(body=[Clip(frames=0, kept=())])),
         ("frames-over", "33 frames", File(body=[Clip(frames=33)])),
@@ -317,7 +317,7 @@ def clips() -> Iterator[Row]:
     ):
         section = "6.4" if name == "pts-overflow" else "6.1"
         yield f"clip-{name}", "damaged", section, most, join(file.chunks()[0])
-    yield "clip-first-frame", "damaged", "6.1", "frames begin with 7", changed(
+    yield "clip-first-frame", "damaged", "6.1", "frames begin with 7", with_field(
         b"CLIP", "first_frame", _u("I", 7), of=File(body=[Clip()])
     )  # fmt: skip
     yield "clip-empty", "damaged", "6.1", "no byte of payload", edited(
@@ -360,14 +360,14 @@ def index() -> Iterator[Row]:
     ]  # fmt: skip
     for field, data in rows:
         name = "index-" + field.replace(" ", "-").replace("_", "-") + ("-huge" if data == b"\xff" * 4 else "")
-        yield name, "damaged", "8.1", f"{field} is {data[:8].hex()}", changed(b"indx", field, data)
-    flipped = changed(b"CLIP", "low bytes", b"\2" * 8)
+        yield name, "damaged", "8.1", f"{field} is {data[:8].hex()}", with_field(b"indx", field, data)
+    flipped = with_field(b"CLIP", "low bytes", b"\2" * 8)
     yield "latents-other-integers", "damaged", "8.2", "good in itself, but not what the hash says", flipped
     yield "index-frames-both", "damaged", "8.1", "totals fit the entries, not the clips", _swap_frames()
     yield "index-extra-byte", "damaged", "8.1", "a byte after the entries", edited(
         lambda c: c[-2].payload.append(Part(b"\0", "extra"))
     )  # fmt: skip
-    yield "foot-offset", "damaged", "8.3", "the index is not at byte 8", changed(b"foot", "index", _u("Q", 8))
+    yield "foot-offset", "damaged", "8.3", "the index is not at byte 8", with_field(b"foot", "index", _u("Q", 8))
     yield (
         "foot-9-bytes",
         "damaged",

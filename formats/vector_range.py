@@ -9,7 +9,7 @@ import numpy as np
 from vector_clips import Clip, integers
 from vector_files import File
 from vector_parts import Head, Part, join
-from write_range import by_chance, read_on, words_of
+from write_range import decode_leniently, encode_range, random_latents
 
 Good = tuple[str, str, File]
 Row = tuple[str, str, str, str, bytes]
@@ -54,7 +54,7 @@ def uncommon_range() -> Iterator[Good]:
     clip = Clip(frames=3, kept=(0, 1, 2), values=values, coding=1)
     yield "range-escapes", "escapes and raw bits of many lengths", File(SMALL, [clip])
     values = integers((1, 1, 2, 3, 4), 1, 3)
-    levels = [Part(words_of(values, [33, 0, 33, 0]), "words")]
+    levels = [Part(encode_range(values, [33, 0, 33, 0]), "words")]
     yield "range-odd-levels", "levels that fit nothing", File(SMALL, [Clip(values=values, latents=levels, coding=1)])
     tiled = Head(width=40, height=24, patch=8, channels=3, tile=24, overlap=8)
     clip = Clip(frames=3, kept=(0, 1, 2), values=spread((3, 2, 3, 3, 3)), coding=1)
@@ -78,7 +78,7 @@ def _uncommon_statistics() -> Iterator[Good]:
         ("wild", (3, 1, 4, 4, 12), 15, 0, "all symbols alike: escapes and shifts of all lengths, scales at the clamp"),
         ("low", (3, 1, 4, 4, 24), 0, 253, "scales below 8"),
     ):
-        values, words = by_chance(shape, first, most)
+        values, words = random_latents(shape, first, most)
         head = Head(width=16 * shape[3], height=16 * shape[2], channels=shape[4])
         clip = Clip(frames=shape[0], kept=tuple(range(shape[0])), values=values, coding=1)
         yield f"range-{name}", note, File(head, [replace(clip, latents=[Part(words, "words")])])
@@ -105,7 +105,7 @@ def _ladder() -> File:
         sizes = [(2 + (i & 1) << i // 2) * 3 // 256 + 2 for i in (level, 33 - level)]
         values = np.concatenate([integers((3, 1, 1, 2, 1), level * 31 + 7, min(size, 60001)) for size in sizes], axis=4)
         values[1:, ..., level % 2] += values[:1, ..., level % 2] // 2
-        words = [Part(words_of(values, [level, 33 - level]), "words")]
+        words = [Part(encode_range(values, [level, 33 - level]), "words")]
         clips.append(Clip(frames=3, kept=(0, 1, 2), values=values, latents=words, coding=1))
     return File(Head(width=32, channels=2), [*clips])
 
@@ -114,7 +114,7 @@ def faulty_range() -> Iterator[Row]:
     """One broken rule of SPEC.md 7.4 each."""
     head = Head(width=48, height=32, channels=3)
     values = integers((2, 1, 2, 3, 3), 4, 90)
-    sane = words_of(values)
+    sane = encode_range(values)
 
     def one(data: bytes, of: Head = head, clip: Clip | None = None, **more: object) -> bytes:
         clip = clip or Clip(frames=2, kept=(0, 1), values=values, coding=1)
@@ -122,12 +122,12 @@ def faulty_range() -> Iterator[Row]:
 
     def on(data: bytes) -> bytes:
         """Hash and index are of what a reader finds that does not mind."""
-        return one(data, clip=Clip(frames=2, kept=(0, 1), values=read_on(data, values.shape), coding=1))
+        return one(data, clip=Clip(frames=2, kept=(0, 1), values=decode_leniently(data, values.shape), coding=1))
 
     yield "range-none", "damaged", "7.4", "no word for two kept frames", one(b"")
     yield "range-zeros-only", "damaged", "7.4", "the last word is 0", one(bytes(40))
     zero = np.zeros((1, 1, 1, 1, 1), np.int16)
-    short = words_of(zero)
+    short = encode_range(zero)
     assert len(short) == 4, "a state of one word stays what it is with a word of 0 above it"
     yield "range-last-word-0", "damaged", "7.4", "a word of 0 after the last", one(
         short + bytes(4), Head(), Clip(values=zero, coding=1)
@@ -138,9 +138,15 @@ def faulty_range() -> Iterator[Row]:
     yield "range-word-too-many", "damaged", "7.4", "a word is left at the end", on(b"\1\2\3\4" + sane)
     yield "range-zero-word-too-many", "damaged", "7.4", "a word of 0 is left at the end", on(bytes(4) + sane)
     yield "range-end-state", "damaged", "7.4", "the state at the end is not 2^24", on(bytes([sane[0] ^ 1]) + sane[1:])
-    yield "range-start-2-23", "damaged", "7.4.1", "written from a state of 2^23", on(words_of(values, start=1 << 23))
+    yield (
+        "range-start-2-23",
+        "damaged",
+        "7.4.1",
+        "written from a state of 2^23",
+        on(encode_range(values, start=1 << 23)),
+    )
     for level in (-1, 34, 65540):
-        odd = words_of(values, [9, level, 9])
+        odd = encode_range(values, [9, level, 9])
         yield f"range-level-{level}", "damaged", "7.4.4", f"level {level} in channel 1", one(odd)
     yield "range-planes-2", "damaged", "7.4", "two planes", one(sane, planes=2)
     none = Clip(kept=(), values=np.zeros((0, 1, 2, 3, 3), np.int16), coding=1)
@@ -149,5 +155,5 @@ def faulty_range() -> Iterator[Row]:
     huge = Clip(values=zero, coding=1)
     yield "range-expansion", "limit", "7.4", "66 049 integers from four bytes", one(b"\0\0\0\1", large, huge)
     wide = Head(width=64, height=64, patch=1)
-    dry = replace(huge, values=read_on(short, (1, 1, 64, 64, 1)))
+    dry = replace(huge, values=decode_leniently(short, (1, 1, 64, 64, 1)))
     yield "range-runs-dry", "damaged", "7.4", "4096 integers in the word of one", one(short, wide, dry)

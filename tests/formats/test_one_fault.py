@@ -77,17 +77,17 @@ def test_there_is_no_other_reason(name: str, monkeypatch: pytest.MonkeyPatch) ->
             if len(ignored) > 1:
                 raise read_dfc.Refused(message, kind)
 
-    def end(stack: read_range.Stack) -> None:
-        if stack.words or stack.x != 1 << 24:
+    def check_end(rans: read_range.RansDecoder) -> None:
+        if rans.words or rans.x != 1 << 24:
             ignored.append("the end")
 
-    def mean(decoder: read_range.Decoder, level: int) -> int:
+    def level_mean(decoder: read_range.LatentDecoder, level: int) -> int:
         if level > 33:
             ignored.append("a level")
         return (2 + (level & 1)) << (level & 65535) // 2
 
     monkeypatch.setattr(read_dfc, "need", need)
-    monkeypatch.setattr(read_range.Stack, "end", end)
-    monkeypatch.setattr(read_range.Decoder, "mean", mean)
+    monkeypatch.setattr(read_range.RansDecoder, "check_end", check_end)
+    monkeypatch.setattr(read_range.LatentDecoder, "level_mean", level_mean)
     read_dfc.read((VECTORS / "faulty" / f"{name}.dfc").read_bytes())
     assert len(ignored) == 1, ignored

@@ -63,13 +63,13 @@ def test_the_coding_goes_by_the_models_linear_code() -> None:
 )  # fmt: skip
 def test_it_agrees_with_plain_words(rows: int, columns: int, size: float, seed: int, vector: tuple[int, int]) -> None:
     values = integers(rows, columns, size, seed)
-    samples = read_inter.pictured(values.astype(np.int64), rows, columns)
+    samples = read_inter.to_samples(values.astype(np.int64), rows, columns)
     own = Picture(values, rows, columns)
     np.testing.assert_array_equal(own.inner, samples)
     cells = np.arange(rows * columns)
     found = own.moved(cells, np.tile(np.array(vector, np.int16), (len(cells), 1)))
     for cell in cells.tolist():
-        wanted = read_inter.moved(samples, 16 * (cell // columns), 16 * (cell % columns), vector)
+        wanted = read_inter.motion_compensate(samples, 16 * (cell // columns), 16 * (cell % columns), vector)
         assert found[cell].tolist() == wanted
 
 
