@@ -19,6 +19,7 @@ from vector_damaged import damaged
 from vector_faults import faults
 from vector_files import File, Packets, Stream
 from vector_inter import uncommon_inter, valid_inter
+from vector_limits import uncommon_limits
 from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Head, Part, dissect
 from vector_pictures import pictures
@@ -149,6 +150,7 @@ def uncommon() -> Iterator[Good]:
     yield from uncommon_range()
     yield from uncommon_inter()
     yield from uncommon_motion()
+    yield from uncommon_limits()
 
 
 def _uncommon_integers() -> Iterator[Good]:

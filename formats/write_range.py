@@ -90,11 +90,12 @@ class RandomSymbols(SymbolRecorder):
         levels: number of symbols at the beginning that are levels; all levels are `first`.
         first: the level of every channel, 0…15.
         most: probability, in 256ths, of symbol 16, a residual of 0.
+        longest: largest length of an escape. Writers code at most 14.
     """
 
-    def __init__(self, levels: int, first: int, most: int) -> None:
+    def __init__(self, levels: int, first: int, most: int, longest: int = 14) -> None:
         super().__init__()
-        self.given, self.most, self.state = [16 + first, *[16] * (levels - 1)], most, 1
+        self.given, self.most, self.longest, self.state = [16 + first, *[16] * (levels - 1)], most, longest, 1
 
     def dice(self, sides: int) -> int:
         self.state = (self.state * 1103515245 + 12345) % (1 << 31)
@@ -104,7 +105,8 @@ class RandomSymbols(SymbolRecorder):
         raw = isinstance(sums, range)
         if raw:
             symbol = self.dice(min(len(sums) - 1, 1 << 14))
-            symbol -= symbol == 15 and len(sums) == 17  # no writer codes an escape of length 15
+            if len(sums) == 17:  # the length of an escape, or four low bits
+                symbol = min(symbol, self.longest)
         elif self.given:
             symbol = self.given.pop(0)
         else:
@@ -113,9 +115,11 @@ class RandomSymbols(SymbolRecorder):
         return super().decode(sums)
 
 
-def random_latents(shape: tuple[int, ...], first: int, most: int) -> tuple[npt.NDArray[np.int16], bytes]:
+def random_latents(
+    shape: tuple[int, ...], first: int, most: int, longest: int = 14
+) -> tuple[npt.NDArray[np.int16], bytes]:
     """Integers (K, tiles, rows, columns, C) and their words, from random symbols; arguments as of `RandomSymbols`."""
-    recorder = RandomSymbols(shape[4], first, most)
+    recorder = RandomSymbols(shape[4], first, most, longest)
     found = LatentDecoder(recorder, shape[0], list(shape[1:4]), shape[4]).v
     return np.array(found, np.int16).reshape(shape), recorder.finish(START)
 
