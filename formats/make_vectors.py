@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from vector_clips import Clip, integers
 from vector_damaged import damaged
+from vector_edges import uncommon_edges
 from vector_faults import faults
 from vector_files import File, Packets, Stream
 from vector_inter import uncommon_inter, valid_inter
@@ -137,7 +138,7 @@ def uncommon() -> Iterator[Good]:
     )
     yield (
         "tiles-pulled-back",
-        "the last tile overlaps more than the others",
+        "tiles of 24 with overlap 8 that end with the padded picture",
         File(Head(width=70, height=34, patch=8, tile=24, overlap=8), [Clip()]),
     )
     yield "tiles-no-overlap", "overlap 0", File(Head(width=33, height=16, patch=16, tile=16), [Clip()])
@@ -151,6 +152,7 @@ def uncommon() -> Iterator[Good]:
     yield from uncommon_inter()
     yield from uncommon_motion()
     yield from uncommon_limits()
+    yield from uncommon_edges()
 
 
 def _uncommon_integers() -> Iterator[Good]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from vector_edges import faulty_edges
 from vector_edits import (
     Row,
     base_chunks,
@@ -208,6 +209,7 @@ def faults() -> Iterator[Fault]:
         faulty_inter,
         faulty_motion,
         faulty_limits,
+        faulty_edges,
         index,
     )
     for group in groups:

@@ -53,23 +53,30 @@ def encode_inter(values: Ints, vectors: Ints | None, odd: Overrides) -> bytes:
 
 
 class RandomInter(InterDecoder):
-    """Integers and vectors from random symbols; `new` of 16 vectors are coded as a difference."""
+    """Integers and vectors from random symbols.
 
-    new = 8
+    `new` of 16 vectors are coded as differences: of up to `span` if that is not 0, else of up to 2, or any that one
+    symbol codes.
+    """
+
+    new, span = 8, 0
 
     def code_pass(self, items: list[Any]) -> list[int]:
         random = self.rans
         assert isinstance(random, RandomSymbols)
         if items and items[0][1] == "which":
             random.given = [16 + (5 if random.dice(16) < self.new else random.dice(5)) for _ in items]
+        elif items and not isinstance(items[0][1], int) and self.span:
+            residuals = [random.dice(2 * self.span + 1) - self.span for _ in items]
+            random.given = pass_symbols(residuals, [item[4:] for item in items])
         elif items and not isinstance(items[0][1], int):
             sizes = [33 if random.dice(16) < self.new else 5 for _ in items]
             random.given = [16 + random.dice(size) - size // 2 for size in sizes]
         return super().code_pass(items)
 
 
-def random_inter(shape: tuple[int, ...], first: int, most: int, new: int) -> tuple[Ints, bytes]:
+def random_inter(shape: tuple[int, ...], first: int, most: int, new: int, span: int = 0) -> tuple[Ints, bytes]:
     """Integers (K, tiles, rows, columns, 96) and their words; arguments as of `RandomSymbols` and `RandomInter`."""
     recorder = RandomSymbols(shape[4], first, most)
-    found = type("Some", (RandomInter,), {"new": new})(recorder, shape[0], list(shape[1:4]), shape[4]).v
+    found = type("Some", (RandomInter,), {"new": new, "span": span})(recorder, shape[0], list(shape[1:4]), shape[4]).v
     return np.array(found, np.int16).reshape(shape), recorder.finish(START)

@@ -41,6 +41,43 @@ class MotionEncoder(MotionDecoder):
         return super().code_pass(items)
 
 
+class RandomMotion(MotionDecoder):
+    """Random decisions; vectors are coded as differences of up to `span`, every third time."""
+
+    def __init__(self, recorder: SymbolRecorder, frames: int, kept: list[int], rows: int, seed: int, span: int) -> None:
+        self.recorder, self.state, self.span = recorder, seed, span
+        super().__init__(recorder, frames, kept, rows, rows)
+
+    def dice(self, sides: int) -> int:
+        self.state = (self.state * 1103515245 + 12345) % (1 << 31)
+        return (self.state >> 16) * sides >> 15
+
+    def code_pass(self, items: list[Any]) -> list[int]:
+        residuals = []
+        for (t, *_), what, known, *_ in items:
+            if what == "mode":
+                sides = int(min(self.kept) < t) | 2 * int(max(self.kept) > t)
+                r = known.index(self.dice(4) & sides)
+            elif what[0] == "which":
+                r = 5 if self.dice(3) == 0 else self.dice(5)
+            else:
+                r = self.dice(2 * self.span + 1) - self.span
+            residuals.append(r)
+        self.recorder.symbols = pass_symbols(residuals, [item[4:] for item in items])
+        return super().code_pass(items)
+
+
+def random_motion(
+    frames: int, kept: tuple[int, ...], rows: int, seed: int, span: int
+) -> tuple[Ints, bytes]:  # fmt: skip
+    """Decisions (D, rows, rows, 5) and their payload; arguments as of `RandomMotion`."""
+    recorder = SymbolRecorder()
+    found = RandomMotion(recorder, frames, list(kept), rows, seed, span).blocks
+    flat = [[mode, *vectors[0], *vectors[1]] for _, (mode, vectors) in sorted(found.items())]
+    made = np.array(flat, np.int16).reshape(-1, rows, rows, 5)
+    return clear_unused_vectors(made), recorder.finish(START)
+
+
 def clear_unused_vectors(decisions: Ints) -> Ints:
     """Decisions (D, rows, columns, 5) with unused vectors set to 0."""
     out = decisions.copy()

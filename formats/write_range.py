@@ -102,13 +102,12 @@ class RandomSymbols(SymbolRecorder):
         return (self.state >> 16) * sides >> 15
 
     def decode(self, sums: range | list[int]) -> int:
-        raw = isinstance(sums, range)
-        if raw:
+        if self.given:
+            symbol = self.given.pop(0)
+        elif isinstance(sums, range):
             symbol = self.dice(min(len(sums) - 1, 1 << 14))
             if len(sums) == 17:  # the length of an escape, or four low bits
                 symbol = min(symbol, self.longest)
-        elif self.given:
-            symbol = self.given.pop(0)
         else:
             symbol = 16 if self.dice(256) < self.most else self.dice(33)
         self.symbols = [symbol]
