@@ -25,6 +25,7 @@ from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Head, Part, dissect
 from vector_pictures import pictures
 from vector_range import uncommon_range, valid_range
+from vector_traced import valid_traced
 from vector_zstd import uncommon_zstd, valid_zstd
 
 HERE = Path(__file__).resolve().parent
@@ -87,6 +88,7 @@ def valid() -> Iterator[Good]:
     yield from valid_range()
     yield from valid_inter()
     yield from valid_motion()
+    yield from valid_traced()
 
 
 def _valid_shapes() -> Iterator[Good]:

@@ -253,7 +253,7 @@ def main() -> None:
     start, alive = time.time(), []
     for number, mutant in enumerate(every, 1):
         names = relevant(mutant, coverage, order)
-        limit = 10 + 10 * sum(times[name] for name in names)
+        limit = 5 + 5 * sum(times[name] for name in names)
         if survives(mutant, vectors, names, limit):
             alive.append(mutant)
             print(f"survives: {mutant.module}.py:{mutant.line}: {mutant.key}", flush=True)
@@ -263,9 +263,7 @@ def main() -> None:
     known = sum(mutant.key in explained for mutant in alive)
     killed = len(every) - len(alive)
     share = (killed + known) / len(every)
-    print(
-        f"{len(every)} mutants: {killed} killed ({killed / len(every):.1%}), {known} of {len(alive)} survivors explained"
-    )
+    print(f"{len(every)} mutants: {killed} killed ({killed / len(every):.1%}), {len(alive)} alive, {known} explained")
     print(f"killed or explained: {share:.1%}")
     sys.exit(share < 0.95)
 

@@ -1,4 +1,4 @@
-"""Decoder of latent coding 2, inter (SPEC.md 7.5), for `read_dfc.py`. ValueError: damaged."""
+"""Decoder of latent coding 2, inter (SPEC.md 7.7), for `read_dfc.py`. ValueError: damaged."""
 
 from pathlib import Path
 from typing import Any

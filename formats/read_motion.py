@@ -1,4 +1,4 @@
-"""Decoder of the motion payload (SPEC.md 6.7), one block at a time, for `read_dfc.py`. ValueError: damaged."""
+"""Decoder of the motion payload (SPEC.md 7.8.1), one block at a time, for `read_dfc.py`. ValueError: damaged."""
 
 import struct
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Decoder of latent coding 1, range (SPEC.md 7.4), one integer at a time. ValueError: damaged."""
+"""Decoder of latent coding 1, range (SPEC.md 7.4, 7.6), one integer at a time. ValueError: damaged."""
 
 from bisect import bisect_right
 from itertools import accumulate, pairwise, product
@@ -47,7 +47,7 @@ class RansDecoder:  # SPEC.md 7.4.1
 
 
 def initial_counts(context: int) -> list[int]:
-    """Counts of a context at the beginning of a clip (SPEC.md 7.4.3)."""
+    """Counts of a context at the beginning of a clip (SPEC.md 7.6.3)."""
     kind, bucket = (0, 20) if context == 112 else divmod(context, 28)
     j = max(bucket - 2, 0) if kind == 2 else bucket
     n, rest = [0] * 16 + [Z[j]] + [0] * 16, 4096 - Z[j]
@@ -112,7 +112,7 @@ class LatentDecoder:
             near_a, far_a = own_a, (far_a >> 1 if g else 0) + own_a
 
     def latent_pass(self, g, phase, part, lines, group, near, sums) -> None:  # type: ignore[no-untyped-def]
-        """Contexts of the integers of a pass, then the integers (SPEC.md 7.4.5)."""
+        """Contexts of the integers of a pass, then the integers (SPEC.md 7.6.5)."""
         items = []
         for line, x in part:
             here, y = line * self.columns + x, line % self.rows

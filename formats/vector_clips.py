@@ -140,7 +140,7 @@ class Clip:
         return [Part(encode_range(self.values), "words")] if self.coding else zstd(self.raw())
 
     def moved(self) -> bytes:
-        """The fill payload of `motion` (SPEC.md 6.7)."""
+        """The fill payload of `motion` (SPEC.md 7.8.1)."""
         return b"" if self.motion is None else encode_motion(self.motion, self.frames, self.kept, self.odd)
 
     def raw(self) -> list[Part]:

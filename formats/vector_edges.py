@@ -22,7 +22,7 @@ from write_range import random_latents
 
 Good = tuple[str, str, File]
 
-# Integers of a cell, found by search. In one channel, the sum of SPEC.md 7.5.2 plus 6422528 is a multiple of 12845056;
+# Integers of a cell, found by search. In one channel, the sum of SPEC.md 7.7.2 plus 6422528 is a multiple of 12845056;
 # for LESS, it is a multiple less 1.
 HALF = (
     "f310030ffe00f70114f41302020908100f070afaf91310ee0d02f800fa0205f60a08f8030bf1fbf807060df304f3f612"
@@ -134,7 +134,7 @@ def _expansion() -> Iterator[Row]:
          Head(width=99, height=331, patch=1, channels=2), packed("I", 0xFF000000), 1),
     ):  # fmt: skip
         clip = Clip(values=zero, latents=[Part(coded, "latents")], coding=coding)
-        section = "7.4" if coding else "7.3"
+        section = "7.4.1" if coding else "7.3"
         yield name, error, section, note, join(File(head, [clip]).chunks()[0])
     for name, error, note, width, height in (
         ("exact", "damaged", "65 536 blocks from four bytes, and an invalid rank", 2048, 2048),
@@ -142,7 +142,7 @@ def _expansion() -> Iterator[Row]:
     ):
         clip = Clip(frames=2, fill=3, payload=packed("I", 0xFF000000))
         file = File(Head(width=width, height=height, patch=64), [clip])
-        yield f"motion-expansion-{name}", error, "6.7", note, join(file.chunks()[0])
+        yield f"motion-expansion-{name}", error, "7.8.1", note, join(file.chunks()[0])
 
 
 def _invalid_choices() -> Iterator[Row]:
@@ -154,8 +154,8 @@ def _invalid_choices() -> Iterator[Row]:
     clip.vectors_odd = {(1, 3, "which"): 6}
     with patch.object(read_inter, "check_symbol", lambda r, count: r):
         data = join(File(INTER_HEAD, [clip]).chunks()[0])
-    yield "inter-choice-6", "damaged", "7.5.1", "a choice of 6, and a stream that goes on", data
+    yield "inter-choice-6", "damaged", "7.5.2", "a choice of 6, and a stream that goes on", data
     clip = Clip(**{**FOUR.__dict__, "motion": decisions(EVERY, 4, 6), "odd": {((3, 3, 5), ("which", 0)): 6}})
     with patch.object(read_motion, "check_symbol", lambda r, count: r):
         data = join(File(MOTION_HEAD, [clip]).chunks()[0])
-    yield "motion-choice-6", "damaged", "6.7", "a choice of 6, and a stream that goes on", data
+    yield "motion-choice-6", "damaged", "7.8.1", "a choice of 6, and a stream that goes on", data

@@ -1,4 +1,4 @@
-"""The conformance vectors of the inter coding (SPEC.md 7.5)."""
+"""The conformance vectors of the inter coding (SPEC.md 7.7)."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def uncommon_inter() -> Iterator[Good]:
 
 
 def faulty_inter() -> Iterator[Row]:
-    """One broken rule of SPEC.md 7.5 each."""
+    """One broken rule of SPEC.md 7.7 each."""
     vectors = np.zeros((2, 6, 2), np.int16)
     vectors[1, 2:] = 5
     values = moving_integers((2, 1, 2, 3, 96), vectors, 3)
@@ -134,13 +134,19 @@ def faulty_inter() -> Iterator[Row]:
         yield (
             f"inter-vector-{symbol}",
             "damaged",
-            "7.5.1",
+            "7.5.2",
             f"a vector is {symbol}",
             join(File(SMALL, [odd]).chunks()[0]),
         )
     words = encode_inter(values, vectors, {})
     short = replace(clip, latents=[Part(words[4:], "words")])
-    yield "inter-word-missing", "damaged", "7.4", "words run out before the end", join(File(SMALL, [short]).chunks()[0])
+    yield (
+        "inter-word-missing",
+        "damaged",
+        "7.4.1",
+        "words run out before the end",
+        join(File(SMALL, [short]).chunks()[0]),
+    )
     for name, head in (
         ("channels", Head(width=48, height=32, channels=95)),
         ("patch", Head(width=24, height=16, patch=8, channels=96)),
@@ -148,4 +154,4 @@ def faulty_inter() -> Iterator[Row]:
         shape = (2, *head.grid, head.channels)
         plain = integers(shape, 4, 9)
         wrong = Clip(frames=2, kept=(0, 1), values=plain, coding=2, latents=[Part(encode_range(plain), "words")])
-        yield f"inter-{name}", "damaged", "7.5", f"{name} of another model", join(File(head, [wrong]).chunks()[0])
+        yield f"inter-{name}", "damaged", "7.7", f"{name} of another model", join(File(head, [wrong]).chunks()[0])

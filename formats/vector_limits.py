@@ -106,6 +106,6 @@ def faulty_limits() -> Iterator[Row]:
     yield "model-config-byte-order-mark", "damaged", "5.3", "U+FEFF before the object", join(mark.chunks()[0])
     none = Clip(frames=3, kept=(), coding=2)
     for name, head in (("channels", Head(width=48, height=32, channels=95)), ("patch", Head(patch=8, channels=96))):
-        yield f"inter-nothing-kept-{name}", "damaged", "7.5", f"{name} of another model, no kept frame", join(
+        yield f"inter-nothing-kept-{name}", "damaged", "7.7", f"{name} of another model, no kept frame", join(
             File(head, [none]).chunks()[0]
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The conformance vectors of fill policy 3, motion (SPEC.md 6.7)."""
+"""The conformance vectors of fill policy 3, motion (SPEC.md 7.8)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def uncommon_motion() -> Iterator[Good]:
 
 
 def faulty_motion() -> Iterator[Row]:
-    """One broken rule of SPEC.md 6.7 each."""
+    """One broken rule of SPEC.md 7.8.1 each."""
     good = replace(FOUR, motion=decisions(EVERY, 4, 6))
     sane = good.moved()
 
@@ -95,29 +95,29 @@ def faulty_motion() -> Iterator[Row]:
         wrong[number, 3, 5, 0] = value
         return one(replace(FOUR, motion=wrong).moved())
 
-    yield "motion-mode-symbol-4", "damaged", "6.7", "mode symbol 4", odd(1, "mode", 4)
-    yield "motion-mode-symbol-minus-1", "damaged", "6.7", "mode symbol -1", odd(1, "mode", -1)
-    yield "motion-vector-symbol-6", "damaged", "6.7", "vector symbol 6", odd(2, ("which", 0), 6)
-    yield "motion-vector-symbol-minus-1", "damaged", "6.7", "vector symbol -1", odd(2, ("which", 1), -1)
-    yield "motion-no-past", "damaged", "6.7", "mode 1 before the first kept frame", mode(0, 1)
-    yield "motion-no-future", "damaged", "6.7", "mode 2 after the last kept frame", mode(4, 2)
-    yield "motion-one-side", "damaged", "6.7", "mode 3 after the last kept frame", mode(3, 3)
-    yield "motion-word-missing", "damaged", "6.7", "the first word is missing", one(sane[4:])
-    yield "motion-last-word-missing", "damaged", "6.7", "begins at the wrong word", one(sane[:-4])
-    yield "motion-trailing-word", "damaged", "6.7", "a word is left at the end", one(b"\1\2\3\4" + sane)
-    yield "motion-half-word", "damaged", "6.7", "two bytes after the last word", one(sane + b"\0\1")
-    yield "motion-zeros", "damaged", "6.7", "the last word is 0", one(bytes(8))
+    yield "motion-mode-symbol-4", "damaged", "7.8.1", "mode symbol 4", odd(1, "mode", 4)
+    yield "motion-mode-symbol-minus-1", "damaged", "7.8.1", "mode symbol -1", odd(1, "mode", -1)
+    yield "motion-vector-symbol-6", "damaged", "7.8.1", "vector symbol 6", odd(2, ("which", 0), 6)
+    yield "motion-vector-symbol-minus-1", "damaged", "7.8.1", "vector symbol -1", odd(2, ("which", 1), -1)
+    yield "motion-no-past", "damaged", "7.8.1", "mode 1 before the first kept frame", mode(0, 1)
+    yield "motion-no-future", "damaged", "7.8.1", "mode 2 after the last kept frame", mode(4, 2)
+    yield "motion-one-side", "damaged", "7.8.1", "mode 3 after the last kept frame", mode(3, 3)
+    yield "motion-word-missing", "damaged", "7.8.1", "the first word is missing", one(sane[4:])
+    yield "motion-last-word-missing", "damaged", "7.8.1", "begins at the wrong word", one(sane[:-4])
+    yield "motion-trailing-word", "damaged", "7.8.1", "a word is left at the end", one(b"\1\2\3\4" + sane)
+    yield "motion-half-word", "damaged", "7.8.1", "two bytes after the last word", one(sane + b"\0\1")
+    yield "motion-zeros", "damaged", "7.8.1", "the last word is 0", one(bytes(8))
     none = Clip(frames=2, kept=(), values=np.zeros((0, 1, 2, 3, 4), np.int16), fill=3)
     still = replace(none, motion=np.zeros((2, 4, 6, 5), np.int16)).moved()
-    yield "motion-nothing-kept", "damaged", "6.7", "a payload and no kept frame", one(still, none)
+    yield "motion-nothing-kept", "damaged", "7.8.1", "a payload and no kept frame", one(still, none)
     last = Clip(frames=2, fill=3, motion=np.zeros((1, 1, 1, 5), np.int16))
     short = last.moved()
     assert len(short) == 4, "a state of one word stays what it is with a word of 0 above it"
-    yield "motion-last-word-0", "damaged", "6.7", "a word of 0 after the last", one(
+    yield "motion-last-word-0", "damaged", "7.8.1", "a word of 0 after the last", one(
         short + bytes(4), last, Head(width=8, height=8, patch=8)
     )  # fmt: skip
     every = Clip(frames=1, kept=(0,), fill=3)
-    yield "motion-nothing-dropped", "damaged", "6.7", "a payload and no dropped frame", one(b"\0\0\0\1", every)
+    yield "motion-nothing-dropped", "damaged", "7.8.1", "a payload and no dropped frame", one(b"\0\0\0\1", every)
     large = Head(width=2056, height=2048, patch=64)
     clip = Clip(frames=2, fill=3)
-    yield "motion-expansion", "limit", "6.7", "65 792 blocks from four bytes", one(b"\0\0\0\1", clip, large)
+    yield "motion-expansion", "limit", "7.8.1", "65 792 blocks from four bytes", one(b"\0\0\0\1", clip, large)

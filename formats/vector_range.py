@@ -1,4 +1,4 @@
-"""The conformance vectors of the range coding (SPEC.md 7.4)."""
+"""The conformance vectors of the range coding (SPEC.md 7.6)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spread(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def valid_range() -> Iterator[Good]:
     """Ordinary files."""
     one = Clip(values=np.full((1, 1, 1, 1, 1), -3, np.int16), coding=1)
-    yield "range-smallest", "the range coding, one integer (SPEC.md 7.4.6)", File(body=[one])
+    yield "range-smallest", "the range coding, one integer (SPEC.md 7.6.6)", File(body=[one])
     yield (
         "range-frames",
         "the range coding, 4 of 9 frames kept",
@@ -111,7 +111,7 @@ def _ladder() -> File:
 
 
 def faulty_range() -> Iterator[Row]:
-    """One broken rule of SPEC.md 7.4 each."""
+    """One broken rule of SPEC.md 7.4 and 7.6 each."""
     head = Head(width=48, height=32, channels=3)
     values = integers((2, 1, 2, 3, 3), 4, 90)
     sane = encode_range(values)
@@ -124,20 +124,20 @@ def faulty_range() -> Iterator[Row]:
         """Hash and index are of what a reader finds that does not mind."""
         return one(data, clip=Clip(frames=2, kept=(0, 1), values=decode_leniently(data, values.shape), coding=1))
 
-    yield "range-none", "damaged", "7.4", "no word for two kept frames", one(b"")
-    yield "range-zeros-only", "damaged", "7.4", "the last word is 0", one(bytes(40))
+    yield "range-none", "damaged", "7", "no word for two kept frames", one(b"")
+    yield "range-zeros-only", "damaged", "7.4.1", "the last word is 0", one(bytes(40))
     zero = np.zeros((1, 1, 1, 1, 1), np.int16)
     short = encode_range(zero)
     assert len(short) == 4, "a state of one word stays what it is with a word of 0 above it"
-    yield "range-last-word-0", "damaged", "7.4", "a word of 0 after the last", one(
+    yield "range-last-word-0", "damaged", "7.4.1", "a word of 0 after the last", one(
         short + bytes(4), Head(), Clip(values=zero, coding=1)
     )  # fmt: skip
-    yield "range-half-word", "damaged", "7.4", "two bytes after the last word", one(sane + b"\0\1")
-    yield "range-first-word-missing", "damaged", "7.4", "words run out before the end", on(sane[4:])
-    yield "range-last-word-missing", "damaged", "7.4", "begins at the wrong word", one(sane[:-4])
-    yield "range-word-too-many", "damaged", "7.4", "a word is left at the end", on(b"\1\2\3\4" + sane)
-    yield "range-zero-word-too-many", "damaged", "7.4", "a word of 0 is left at the end", on(bytes(4) + sane)
-    yield "range-end-state", "damaged", "7.4", "the state at the end is not 2^24", on(bytes([sane[0] ^ 1]) + sane[1:])
+    yield "range-half-word", "damaged", "7.4.1", "two bytes after the last word", one(sane + b"\0\1")
+    yield "range-first-word-missing", "damaged", "7.4.1", "words run out before the end", on(sane[4:])
+    yield "range-last-word-missing", "damaged", "7.4.1", "begins at the wrong word", one(sane[:-4])
+    yield "range-word-too-many", "damaged", "7.4.1", "a word is left at the end", on(b"\1\2\3\4" + sane)
+    yield "range-zero-word-too-many", "damaged", "7.4.1", "a word of 0 is left at the end", on(bytes(4) + sane)
+    yield "range-end-state", "damaged", "7.4.1", "the state at the end is not 2^24", on(bytes([sane[0] ^ 1]) + sane[1:])
     yield (
         "range-start-2-23",
         "damaged",
@@ -147,13 +147,13 @@ def faulty_range() -> Iterator[Row]:
     )
     for level in (-1, 34, 65540):
         odd = encode_range(values, [9, level, 9])
-        yield f"range-level-{level}", "damaged", "7.4.4", f"level {level} in channel 1", one(odd)
-    yield "range-planes-2", "damaged", "7.4", "two planes", one(sane, planes=2)
+        yield f"range-level-{level}", "damaged", "7.6.4", f"level {level} in channel 1", one(odd)
+    yield "range-planes-2", "damaged", "7.6.1", "two planes", one(sane, planes=2)
     none = Clip(kept=(), values=np.zeros((0, 1, 2, 3, 3), np.int16), coding=1)
-    yield "range-of-nothing", "damaged", "7.4", "a word and no kept frame", one(b"\0\0\0\1", clip=none)
+    yield "range-of-nothing", "damaged", "7", "a word and no kept frame", one(b"\0\0\0\1", clip=none)
     large = Head(width=257, height=257, patch=1)
     huge = Clip(values=zero, coding=1)
-    yield "range-expansion", "limit", "7.4", "66 049 integers from four bytes", one(b"\0\0\0\1", large, huge)
+    yield "range-expansion", "limit", "7.4.1", "66 049 integers from four bytes", one(b"\0\0\0\1", large, huge)
     wide = Head(width=64, height=64, patch=1)
     dry = replace(huge, values=decode_leniently(short, (1, 1, 64, 64, 1)))
-    yield "range-runs-dry", "damaged", "7.4", "4096 integers in the word of one", one(short, wide, dry)
+    yield "range-runs-dry", "damaged", "7.4.1", "4096 integers in the word of one", one(short, wide, dry)

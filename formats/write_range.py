@@ -153,7 +153,7 @@ def encode_range(values: npt.NDArray[np.int16], levels: list[int] | None = None,
 
     Args:
         values: the integers.
-        levels: SPEC.md 7.4.4, one for each channel; by default the nearest to the mean of the first frame.
+        levels: SPEC.md 7.6.4, one for each channel; by default the nearest to the mean of the first frame.
         start: initial state of the encoder; only 2^24 is valid.
     """
     kept, *grid, channels = values.shape

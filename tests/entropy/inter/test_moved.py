@@ -1,4 +1,4 @@
-"""Integers as pictures, and what they are where a picture has moved, against SPEC.md 7.5.2 in plain words."""
+"""Integers as pictures, and what they are where a picture has moved, against SPEC.md 7.7.2 in plain words."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_constants_of_the_specification() -> None:
     (taps,) = re.findall(r"^TAP = (.*)$", SPEC, flags=re.M)
     found = [[int(n.replace("−", "-")) for n in row.split(",")] for row in re.findall(r"\(([^)]*)\)", taps)]
     assert found == picture.TAPS.tolist()
-    assert "+ 6422528) / 12845056" in SPEC
+    assert "+ 6422528) // 12845056" in SPEC
     assert picture._SHRINK == 12845056
 
 
