@@ -1,4 +1,4 @@
-"""Damaged files, and the clips that a reader gets out of them that goes on after damage (SPEC.md 10)."""
+"""Damaged files, and the clips that a reader finds in them if it continues after damage (SPEC.md 10)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vector_parts import SIGNATURE, Chunk, Head, Part
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that is damaged in one place: `section` of SPEC.md, note, and which of its three clips are whole."""
+    """A file that is damaged in one place: `section` of SPEC.md, note, and which of its three clips are intact."""
 
     name: str
     section: str
@@ -39,7 +39,7 @@ class BaseFile:
         return SIGNATURE + b"".join(edit(c) if i == number else c for i, c in enumerate(self.chunks))
 
     def expected_clips(self, data: bytes, *which: int) -> list[dict[str, int]]:
-        """What is expected of clips `which`, found where their bytes are."""
+        """The expected result for clips `which`, at the offsets of their bytes."""
         return [
             {"offset": data.index(self.clips[i][0]), "first_frame": self.clips[i][1].first_frame,
              "frames": self.clips[i][1].frames}
@@ -51,7 +51,7 @@ FIRST, SECOND, THIRD, INDEX = 4, 5, 6, 7
 
 
 def flip(place: int) -> Callable[[bytes], bytes]:
-    """One bit of the byte at `place` of a chunk, from its end where negative."""
+    """One bit of the byte at `place` of a chunk, from its end if negative."""
 
     def edit(chunk: bytes) -> bytes:
         at = place % len(chunk)
@@ -66,7 +66,7 @@ def resized(of: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
 
 
 def damaged() -> Iterator[Damaged]:
-    """Every damaged vector."""
+    """All damaged vectors."""
     good = BaseFile()
     size = [len(chunk) for chunk in good.chunks]
     fake = b"CLIP" + struct.pack("<I", 30)  # a header that leads nowhere
@@ -104,6 +104,6 @@ def damaged() -> Iterator[Damaged]:
 
 
 def _qp_64(chunk: bytes) -> bytes:
-    """A clip with a QP that is none, checksum right."""
+    """A clip with an invalid QP and a right checksum."""
     payload = [Part(chunk[8:13] + b"\x40" + chunk[14:-4], "payload")]
     return b"".join(part.data for part in Chunk(b"CLIP", payload).parts())

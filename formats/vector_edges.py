@@ -151,11 +151,13 @@ def _invalid_choices() -> Iterator[Row]:
     vectors[1, 2:] = 5
     values = moving_integers((2, 1, 2, 3, 96), vectors, 3)
     clip = Clip(frames=2, kept=(0, 1), values=values, vectors=vectors, coding=2)
-    clip.vectors_odd = {(1, 3, "which"): 6}
+    clip.vector_overrides = {(1, 3, "which"): 6}
     with patch.object(read_inter, "check_symbol", lambda r, count: r):
         data = join(File(INTER_HEAD, [clip]).chunks()[0])
     yield "inter-choice-6", "damaged", "7.5.2", "a choice of 6, and a stream that goes on", data
-    clip = Clip(**{**FOUR.__dict__, "motion": decisions(EVERY, 4, 6), "odd": {((3, 3, 5), ("which", 0)): 6}})
+    clip = Clip(
+        **{**FOUR.__dict__, "motion": decisions(EVERY, 4, 6), "motion_overrides": {((3, 3, 5), ("which", 0)): 6}}
+    )
     with patch.object(read_motion, "check_symbol", lambda r, count: r):
         data = join(File(MOTION_HEAD, [clip]).chunks()[0])
     yield "motion-choice-6", "damaged", "7.8.1", "a choice of 6, and a stream that goes on", data

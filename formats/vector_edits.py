@@ -15,7 +15,7 @@ Row = tuple[str, str, str, str, bytes]
 
 
 def base_file() -> File:
-    """A good file with two clips and everything that can be broken."""
+    """A good file with two clips and one chunk of every type."""
     return File(
         Head(width=32, channels=2),
         [
@@ -50,7 +50,7 @@ def with_field(kind: bytes, field: str, data: bytes, nth: int = 0, of: File | No
 
 
 def edited(edit: Callable[[list[Chunk]], object]) -> bytes:
-    """The file after something was done to the list of its chunks."""
+    """The file after an edit of its list of chunks."""
     found = base_chunks()
     edit(found)
     rebuild_index(found)
@@ -58,7 +58,7 @@ def edited(edit: Callable[[list[Chunk]], object]) -> bytes:
 
 
 def rebuild_index(found: list[Chunk]) -> None:
-    """Make index and footer right again, so that a vector breaks the rule it is meant to break and no other."""
+    """Correct index and footer, so that a vector breaks one rule and no other."""
     place, last = len(SIGNATURE), 0
     right: dict[str, bytes] = {}
     number = -1

@@ -172,7 +172,7 @@ def index() -> Iterator[Row]:
         name = "index-" + field.replace(" ", "-").replace("_", "-") + ("-huge" if data == b"\xff" * 4 else "")
         yield name, "damaged", "8.1", f"{field} is {data[:8].hex()}", with_field(b"indx", field, data)
     flipped = with_field(b"CLIP", "low bytes", b"\2" * 8)
-    yield "latents-other-integers", "damaged", "8.2", "good in itself, but not what the hash says", flipped
+    yield "latents-other-integers", "damaged", "8.2", "valid integers that do not match the latent hash", flipped
     yield "index-frames-both", "damaged", "8.1", "totals fit the entries, not the clips", _swap_frames()
     yield "index-extra-byte", "damaged", "8.1", "a byte after the entries", edited(
         lambda c: c[-2].payload.append(Part(b"\0", "extra"))

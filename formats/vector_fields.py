@@ -63,7 +63,7 @@ def streams() -> Iterator[Row]:
     many = File(body=[Stream(id=i, layout="", language="") for i in range(65)])
     yield "stream-65", "limit", "5.6", "65 streams", join(many.chunks()[0])
     lonely = File(body=[Packets(7, ((0, 0, 0, 1, b"a"),))])
-    yield "packets-undeclared", "damaged", "5.7", "of stream 7, which nothing declares", join(lonely.chunks()[0])
+    yield "packets-undeclared", "damaged", "5.7", "of stream 7, without a strm", join(lonely.chunks()[0])
     yield "packets-reserved", "damaged", "5.7", "reserved is 1", with_field(b"pkts", "reserved", b"\1\0")
     yield "packets-key-2", "damaged", "5.7", "key is 2", with_field(b"pkts", "key 0", b"\2")
     yield "packets-count", "damaged", "5.7", "2^32 - 1 claimed", with_field(b"pkts", "count", b"\xff" * 4)
@@ -114,7 +114,7 @@ def clips() -> Iterator[Row]:
 
 
 def _huge(kept: int) -> Clip:
-    """A clip whose grid is far larger than its latents; `values` only stand in for the hash."""
+    """A clip whose grid is far larger than its latents; `values` are only for the hash."""
     small = zstd(GOOD_RAW)
     return Clip(frames=2, kept=tuple(range(kept)), values=np.zeros((kept, 1, 1, 1, 1), np.int16), latents=small)
 

@@ -1,4 +1,4 @@
-"""The conformance vectors of the inter coding (SPEC.md 7.7)."""
+"""The conformance vectors of coding 2 (SPEC.md 7.7)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SMALL = Head(width=48, height=32, channels=96)  # grid (1, 2, 3)
 
 
 def moving_integers(shape: tuple[int, ...], vectors: Ints, seed: int, size: int = 15, gain: int = 1) -> Ints:
-    """Made-up integers that grow smaller from channel to channel, and do as vectors (K, cells, 2) say, nearly.
+    """Pseudo-random integers that decrease from channel to channel, and move by about vectors (K, cells, 2).
 
-    Those of the first frame are `gain` times as large.
+    The integers of the first frame are `gain` times as large.
     """
     kept, tiles, rows, columns, channels = shape
     fall = np.array([max(size * 40 // (c + 4), 1) for c in range(channels)])
@@ -47,7 +47,7 @@ def moving_integers(shape: tuple[int, ...], vectors: Ints, seed: int, size: int 
 
 
 def inter_clip(shape: tuple[int, ...], vectors: Ints, seed: int = 1, **more: int) -> Clip:
-    """A clip all of whose frames are kept."""
+    """A clip that keeps all frames."""
     kept = tuple(range(shape[0]))
     values = moving_integers(shape, vectors, seed, **more)
     return Clip(frames=shape[0], kept=kept, values=values, vectors=vectors, coding=2)
@@ -59,23 +59,23 @@ def valid_inter() -> Iterator[Good]:
     vectors[1] = 12, -8
     vectors[2, 1:] = (12, -8), (13, -6), (13, -6), (0, 0), (-40, 65)
     clip = inter_clip((3, 1, 2, 3, 96), vectors)
-    yield "inter-moved", "the inter coding, three kept frames whose cells move", File(SMALL, [clip])
+    yield "inter-moved", "coding 2, three kept frames whose cells move", File(SMALL, [clip])
     twice = [inter_clip((3, 1, 2, 3, 96), vectors, seed) for seed in (7, 8)]
-    yield "inter-twice", "two clips: vectors and statistics begin anew", File(SMALL, [*twice])
+    yield "inter-twice", "two clips: vectors and statistics begin again", File(SMALL, [*twice])
     still = moving_integers((3, 1, 2, 3, 96), 0 * vectors, 5)
     clip = Clip(frames=5, kept=(0, 2, 4), values=still, coding=2)
-    yield "inter-still", "the inter coding, nothing moves", File(SMALL, [clip])
+    yield "inter-still", "coding 2, nothing moves", File(SMALL, [clip])
     codings = [Clip(frames=2, kept=(0, 1), values=still[:2], coding=c, planes=1 if c else 2) for c in (2, 0, 1, 2)]
     yield "inter-and-others", "clips of every coding in one file", File(SMALL, [*codings])
 
 
 def uncommon_inter() -> Iterator[Good]:
-    """Vectors, grids and integers that a hasty reader gets wrong."""
+    """Vectors, grids and integers that a careless reader misreads."""
     nothing = Clip(frames=3, kept=(), coding=2)
     one = Clip(
         frames=3, kept=(1,), values=moving_integers((1, 1, 2, 3, 96), np.zeros((1, 6, 2), np.int16), 2), coding=2
     )
-    yield "inter-few-kept", "the inter coding of no kept frame, and of one: no vector", File(SMALL, [nothing, one])
+    yield "inter-few-kept", "coding 2 of no kept frame, and of one: no vector", File(SMALL, [nothing, one])
     far = np.array([(32767, -32768), (-32768, 32767), (-4, 3), (200, 0), (0, -200), (-77, 150)], np.int16)
     vectors = np.stack([far, far, far[::-1]])
     yield (
@@ -130,7 +130,7 @@ def faulty_inter() -> Iterator[Row]:
     values = moving_integers((2, 1, 2, 3, 96), vectors, 3)
     clip = Clip(frames=2, kept=(0, 1), values=values, vectors=vectors, coding=2)
     for symbol in (-1, 6):
-        odd = replace(clip, vectors_odd={(1, 3, "which"): symbol})
+        odd = replace(clip, vector_overrides={(1, 3, "which"): symbol})
         yield (
             f"inter-vector-{symbol}",
             "damaged",

@@ -29,7 +29,7 @@ BATCHES = bytes.fromhex(
 
 
 def uncommon_limits() -> Iterator[Good]:
-    """Values at a limit that a hasty reader refuses or misreads."""
+    """Values at a limit that a careless reader refuses or misreads."""
     head = Head(width=16384, height=8192, patch=64, clip_frames=16)
     yield "limit-pixels", "2^27 pixels, 2^31 pixels a clip, no clip", File(head)
     for tile, frames in ((11584, 16), (8192, 32)):

@@ -1,6 +1,6 @@
-"""What a decoder makes of the model's numbers, sample by sample: SPEC.md 6.5, 6.6 and 7.8.2.
+"""What a decoder computes from the numbers of the model, sample by sample: SPEC.md 6.5, 6.6 and 7.8.2.
 
-Files hold none of these numbers, so the vectors are JSON alone: what goes in and what comes out. Samples that go in are
+Files hold none of these numbers, so the vectors are JSON alone: input and result. Samples of the input are
 whole numbers of 256ths, some of them below 0 and above 1.
 """
 
@@ -20,7 +20,7 @@ Sample = Callable[[int, int, int], float]
 
 
 def made_up(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """256ths between -20 and 280, the same everywhere."""
+    """256ths between -20 and 280, the same on every machine."""
     return integers(shape, seed, 301).astype(int) + 130
 
 

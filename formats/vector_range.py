@@ -1,4 +1,4 @@
-"""The conformance vectors of the range coding (SPEC.md 7.6)."""
+"""The conformance vectors of coding 1 (SPEC.md 7.6)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = Head(width=48, height=32, channels=4)  # grid (1, 2, 3)
 
 
 def spread(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Made-up integers that grow smaller from channel to channel and change little from frame to frame."""
+    """Pseudo-random integers that decrease from channel to channel and change little from frame to frame."""
     kept, *_, channels = shape
     frame = integers((1, *shape[1:]), seed, 41)
     change = (integers(shape, seed + 5, 29) > 12).astype(np.int16)
@@ -28,16 +28,16 @@ def spread(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def valid_range() -> Iterator[Good]:
     """Ordinary files."""
     one = Clip(values=np.full((1, 1, 1, 1, 1), -3, np.int16), coding=1)
-    yield "range-smallest", "the range coding, one integer (SPEC.md 7.6.6)", File(body=[one])
+    yield "range-smallest", "coding 1, one integer (SPEC.md 7.6.6)", File(body=[one])
     yield (
         "range-frames",
-        "the range coding, 4 of 9 frames kept",
+        "coding 1, 4 of 9 frames kept",
         File(SMALL, [Clip(frames=9, kept=(0, 3, 4, 8), values=spread((4, 1, 2, 3, 4)), coding=1)]),
     )
     wide = Head(width=48, height=48, channels=37)
     yield (
         "range-channels",
-        "the range coding, 37 channels in 6 groups, of which 4 have two phases",
+        "coding 1, 37 channels in 6 groups, of which 4 have two phases",
         File(wide, [Clip(frames=3, kept=(0, 1, 2), values=spread((3, 1, 3, 3, 37)), coding=1)]),
     )
     both = [Clip(frames=2, kept=(0, 1), coding=c) for c in (0, 1, 0)]
@@ -45,8 +45,8 @@ def valid_range() -> Iterator[Good]:
 
 
 def uncommon_range() -> Iterator[Good]:
-    """Integers, levels and shapes that a hasty reader gets wrong."""
-    yield "range-nothing-kept", "the range coding of no kept frame", File(body=[Clip(frames=3, kept=(), coding=1)])
+    """Integers, levels and shapes that a careless reader misreads."""
+    yield "range-nothing-kept", "coding 1 of no kept frame", File(body=[Clip(frames=3, kept=(), coding=1)])
     extreme = np.array([-32768, 32767, 0, -1, 32767, -32768] * 4, np.int16).reshape(4, 1, 2, 3, 1)
     clips = [Clip(frames=4, kept=(0, 1, 2, 3), values=np.roll(extreme, k), coding=1) for k in range(4)]
     yield "range-int16-extremes", "residuals that wrap modulo 2^16", File(replace(SMALL, channels=1), [*clips])
@@ -55,7 +55,7 @@ def uncommon_range() -> Iterator[Good]:
     yield "range-escapes", "escapes and raw bits of many lengths", File(SMALL, [clip])
     values = integers((1, 1, 2, 3, 4), 1, 3)
     levels = [Part(encode_range(values, [33, 0, 33, 0]), "words")]
-    yield "range-odd-levels", "levels that fit nothing", File(SMALL, [Clip(values=values, latents=levels, coding=1)])
+    yield "range-odd-levels", "levels far from the means", File(SMALL, [Clip(values=values, latents=levels, coding=1)])
     tiled = Head(width=40, height=24, patch=8, channels=3, tile=24, overlap=8)
     clip = Clip(frames=3, kept=(0, 1, 2), values=spread((3, 2, 3, 3, 3)), coding=1)
     yield "range-tiles", "two tiles of odd height: no neighbour across their border", File(tiled, [clip])
@@ -72,7 +72,7 @@ def uncommon_range() -> Iterator[Good]:
 
 
 def _uncommon_statistics() -> Iterator[Good]:
-    """Contexts that small files of likely integers never see, where a wrong weight goes unnoticed."""
+    """Contexts that small files of likely integers do not use, so that a wrong weight would not be noticed."""
     for name, shape, first, most, note in (
         ("dense", (4, 1, 8, 8, 40), 8, 200, "10 240 integers, which together use nearly every weight"),
         ("wild", (3, 1, 4, 4, 12), 15, 0, "all symbols alike: escapes and shifts of all lengths, scales at the clamp"),
@@ -99,7 +99,7 @@ def _uncommon_statistics() -> Iterator[Good]:
 
 
 def _ladder() -> File:
-    """A clip of three kept frames for every level, its integers about as large as that says."""
+    """A clip of three kept frames for every level, its integers of about that size."""
     clips = []
     for level in range(34):
         sizes = [(2 + (i & 1) << i // 2) * 3 // 256 + 2 for i in (level, 33 - level)]
@@ -121,7 +121,7 @@ def faulty_range() -> Iterator[Row]:
         return join(File(of, [replace(clip, latents=[Part(data, "words")], **more)]).chunks()[0])  # type: ignore[arg-type]
 
     def on(data: bytes) -> bytes:
-        """Hash and index are of what a reader finds that does not mind."""
+        """Hash and index are of the integers that a reader without checks finds."""
         return one(data, clip=Clip(frames=2, kept=(0, 1), values=decode_leniently(data, values.shape), coding=1))
 
     yield "range-none", "damaged", "7", "no word for two kept frames", one(b"")

@@ -18,11 +18,13 @@ Overrides = dict[tuple[int, int, Any], int]
 class InterEncoder(LatentEncoder, InterDecoder):
     """Codes the integers `wanted` (K, cells, 96) with vectors (K, cells, 2).
 
-    `odd` replaces a residual: (kept frame, cell, syntax element) -> residual.
+    `overrides` replaces a residual: (kept frame, cell, syntax element) -> residual.
     """
 
-    def __init__(self, recorder: SymbolRecorder, wanted: Ints, grid: list[int], vectors: Ints, odd: Overrides) -> None:
-        self.given_vectors, self.odd = [[tuple(v) for v in frame] for frame in vectors.tolist()], odd
+    def __init__(
+        self, recorder: SymbolRecorder, wanted: Ints, grid: list[int], vectors: Ints, overrides: Overrides
+    ) -> None:
+        self.given_vectors, self.overrides = [[tuple(v) for v in frame] for frame in vectors.tolist()], overrides
         super().__init__(recorder, wanted, grid, nearest_levels(wanted))
 
     def code_pass(self, items: list[Any]) -> list[int]:
@@ -35,19 +37,19 @@ class InterEncoder(LatentEncoder, InterDecoder):
                 r = known.index(vector) if vector in known else 5
             else:
                 r = (vector[what[1]] - known + 32768) % 65536 - 32768
-            residuals.append(self.odd.get((self.k, here, what), r))
+            residuals.append(self.overrides.get((self.k, here, what), r))
         self.recorder.symbols = pass_symbols(residuals, [item[4:] for item in items])
         return LatentDecoder.code_pass(self, items)
 
 
-def encode_inter(values: Ints, vectors: Ints | None, odd: Overrides) -> bytes:
+def encode_inter(values: Ints, vectors: Ints | None, overrides: Overrides) -> bytes:
     """Latents of coding 2 for integers (K, tiles, rows, columns, 96) and vectors (K, cells, 2), 0 by default."""
     kept, *grid, channels = values.shape
     flat = values.reshape(kept, -1, channels)
     recorder = SymbolRecorder()
     with contextlib.suppress(ValueError):  # raised at an invalid symbol: the symbols up to it are the vector
         InterEncoder(
-            recorder, flat, grid, np.zeros((*flat.shape[:2], 2), np.int16) if vectors is None else vectors, odd
+            recorder, flat, grid, np.zeros((*flat.shape[:2], 2), np.int16) if vectors is None else vectors, overrides
         )
     return recorder.finish(START)
 

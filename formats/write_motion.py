@@ -16,12 +16,17 @@ Overrides = dict[tuple[Place, Any], int]
 
 
 class MotionEncoder(MotionDecoder):
-    """Codes the decisions `wanted`: (frame, row, column) -> five integers. `odd` replaces residuals."""
+    """Codes the decisions `wanted`: (frame, row, column) -> five integers. `overrides` replaces residuals."""
 
     def __init__(
-        self, recorder: SymbolRecorder, wanted: dict[Place, list[int]], odd: Overrides, frames: int, kept: list[int]
-    ) -> None:  # fmt: skip
-        self.recorder, self.wanted, self.odd = recorder, wanted, odd
+        self,
+        recorder: SymbolRecorder,
+        wanted: dict[Place, list[int]],
+        overrides: Overrides,
+        frames: int,
+        kept: list[int],
+    ) -> None:
+        self.recorder, self.wanted, self.overrides = recorder, wanted, overrides
         _, rows, columns = max(wanted)
         super().__init__(recorder, frames, kept, rows + 1, columns + 1)
 
@@ -36,7 +41,7 @@ class MotionEncoder(MotionDecoder):
                 r = known.index(vector) if vector in known else 5
             else:
                 r = (numbers[2 * what[1] + what[2]] - known + 32768) % 65536 - 32768
-            residuals.append(self.odd.get((block, what), r))
+            residuals.append(self.overrides.get((block, what), r))
         self.recorder.symbols = pass_symbols(residuals, [item[4:] for item in items])
         return super().code_pass(items)
 
@@ -86,7 +91,7 @@ def clear_unused_vectors(decisions: Ints) -> Ints:
     return out
 
 
-def encode_motion(decisions: Ints, frames: int, kept: tuple[int, ...], odd: Overrides) -> bytes:
+def encode_motion(decisions: Ints, frames: int, kept: tuple[int, ...], overrides: Overrides) -> bytes:
     """The payload that codes decisions (D, rows, columns, 5) of the dropped frames."""
     dropped = [t for t in range(frames) if t not in kept]
     wanted = {
@@ -96,5 +101,5 @@ def encode_motion(decisions: Ints, frames: int, kept: tuple[int, ...], odd: Over
     }
     recorder = SymbolRecorder()
     with contextlib.suppress(ValueError):  # raised at an invalid symbol: the symbols up to it are the vector
-        MotionEncoder(recorder, wanted, odd, frames, list(kept))
+        MotionEncoder(recorder, wanted, overrides, frames, list(kept))
     return recorder.finish(START)
