@@ -9,7 +9,7 @@ import numpy as np
 import read_inter
 import read_motion
 from vector_clips import Clip
-from vector_edits import Row, packed
+from vector_edits import Row, packed, rebuild_index, where
 from vector_files import File
 from vector_inter import SMALL as INTER_HEAD
 from vector_inter import inter_clip, moving_integers
@@ -62,18 +62,17 @@ def uncommon_edges() -> Iterator[Good]:
 
 def _inter() -> Iterator[Good]:
     down = np.full((2, 6, 2), 5, np.int16)
-    values = moving_integers((1, 1, 2, 3, 96), 0 * down[:1], 4, 600, 400)
-    values = np.concatenate([np.minimum(-values, 32767), values // 300]).astype(np.int16)
-    clip = Clip(frames=2, kept=(0, 1), values=values, vectors=down, coding=2)
+    loud = np.minimum(-moving_integers((1, 1, 2, 3, 96), 0 * down[:1], 4, 600, 400), 32767).astype(np.int16)
+    clip = Clip(frames=2, kept=(0, 1), values=predicted(loud, down[1]), vectors=down, coding=2)
     yield "inter-limits-low", "samples at their lower limit", File(INTER_HEAD, [clip])
     vectors = np.full((3, 3, 2), 7, np.int16)
     head = Head(width=48, channels=96, tile=16)
     yield "inter-tiles-of-one-cell", "three tiles of one cell", File(head, [inter_clip((3, 3, 1, 1, 96), vectors)])
     clips = []
     for b, vector in ((HALF, (8, 4)), (LESS, (5, 3))):
-        values = np.zeros((2, 1, 1, 1, 96), np.int16)
-        values[0, 0, 0, 0] = np.frombuffer(bytes.fromhex(b), np.int8)
+        first = np.frombuffer(bytes.fromhex(b), np.int8).astype(np.int16).reshape(1, 1, 1, 1, 96)
         vectors = np.array([[(0, 0)], [vector]], np.int16)
+        values = predicted(first, vectors[1])
         clips.append(Clip(frames=2, kept=(0, 1), values=values, vectors=vectors, coding=2))
     yield (
         "inter-half",
@@ -84,7 +83,39 @@ def _inter() -> Iterator[Good]:
     for new, span in ((6, 3), (8, 40)):
         values, words = random_inter((3, 1, 9, 9, 96), 4, 255, new, span)
         clips.append(Clip(frames=3, kept=(0, 1, 2), values=values, coding=2, latents=[Part(words, "words")]))
+    yield "inter-same", "one candidate is the median and the spread 0; none is and the spread 1", _same()
     yield "inter-contexts", "small differences of vectors, then larger ones", File(head, [*clips])
+
+
+def predicted(first: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """A frame (1, 1, rows, columns, 96), and after it the frame that vectors (cells, 2) predict from it."""
+    _, _, rows, columns, channels = first.shape
+    samples = read_inter.to_samples(first.reshape(-1, channels).astype(np.int64), rows, columns)
+    made = [
+        read_inter.motion_compensate(samples, 16 * (i // columns), 16 * (i % columns), (v, h))
+        for i, (v, h) in enumerate(vectors.tolist())
+    ]
+    return np.concatenate([first, np.array(made, np.int16).reshape(first.shape)])
+
+
+# Vectors of four neighbours and the fifth vector. Spread 0 and one vector that is the median; spread 1 and none.
+ONE_SAME = ((0, 5), (0, -7), (0, 0), (9, 0), (-4, 0))
+NONE_SAME = ((0, 1), (0, 2), (0, 9), (-5, 3), (6, 3))
+
+
+def _same() -> File:
+    """Cells (1, 1), in phase 5, and (2, 1), in phase 6, have these candidates."""
+    clips = []
+    for candidates in (ONE_SAME, NONE_SAME):
+        for y, x, around in ((1, 1, ((0, 0), (0, 2), (2, 0), (2, 2))), (2, 1, ((1, 1), (2, 0), (2, 2), (3, 1)))):
+            vectors = np.zeros((3, 5, 5, 2), np.int16)
+            vectors[1, y, x] = candidates[4]
+            for place, vector in zip(around, candidates, strict=False):
+                vectors[2][place] = vector
+            vectors[2, y, x] = 3, 3
+            values = np.zeros((3, 1, 5, 5, 96), np.int16)
+            clips.append(Clip(frames=3, kept=(0, 1, 2), values=values, vectors=vectors.reshape(3, 25, 2), coding=2))
+    return File(Head(width=80, height=80, channels=96), [*clips])
 
 
 def _motion() -> Iterator[Good]:
@@ -94,6 +125,29 @@ def _motion() -> Iterator[Good]:
         made, payload = random_motion(8, (1, 5), 17, seed + 1, span)
         clips.append(Clip(frames=8, kept=(1, 5), fill=3, motion=made, payload=payload))
     yield "motion-contexts", "small differences of vectors, then larger ones: every context", File(head, [*clips])
+    still = Clip(frames=2, fill=3, motion=np.zeros((1, 1, 1, 5), np.int16))
+    yield (
+        "motion-one-word",
+        "a payload of one word, in which all modes are 0",
+        File(Head(width=8, height=8, patch=8), [still]),
+    )
+    made = np.zeros((2, 3, 3, 5), np.int16)
+    made[..., 0] = 1
+    made[0, 1, 1, 1:3] = -2, 0  # scaled by 2 for the next frame
+    for place, vector in zip(((0, 0), (0, 2), (2, 0), (2, 2)), ONE_SAME, strict=False):
+        made[1][place][1:3] = vector
+    clip = Clip(frames=4, kept=(0, 3), fill=3, motion=made)
+    yield (
+        "motion-same",
+        "one candidate is the median and the spread 0",
+        File(Head(width=24, height=24, patch=8), [clip]),
+    )
+    for seed in range(10000):
+        made, payload = random_motion(4, (0, 3), 2, seed, 2)
+        if len(payload) > 4 and payload[-3:] == bytes(3):
+            break
+    clip = Clip(frames=4, kept=(0, 3), fill=3, motion=made, payload=payload)
+    yield "motion-last-word-low", "only the low byte of the last word is not 0", File(Head(), [clip])
 
 
 def faulty_edges() -> Iterator[Row]:
@@ -103,13 +157,14 @@ def faulty_edges() -> Iterator[Row]:
         ("channels", Head(channels=0)),
     ):  # fmt: skip
         yield f"head-{field}-0-no-clip", "damaged", "5.1", f"{field} is 0, no clip", join(File(head).chunks()[0])
-    alone = File(body=[Clip()], tags=(("title", "x"),)).chunks()[0]
+    alone = File(body=[Clip()], tags=(("title", "x"),))
     for kind in (b"STEP", b"tags"):
-        moved = [c for c in alone if c.kind != kind]
-        moved.insert(-2, next(c for c in alone if c.kind == kind))
+        moved = alone.chunks()[0]
+        moved.insert(-2, moved.pop(where(moved, kind)))
+        rebuild_index(moved)
         name = f"order-{kind.decode()}-after-only-CLIP"
         yield name, "damaged", "3.3", f"{kind.decode()} after the only clip", join(moved)
-    data = join(alone)
+    data = join(alone.chunks()[0])
     clip = data.index(b"CLIP")
     longer = data[: clip + 7] + b"\1" + data[clip + 8 :]
     yield "chunk-length-plus-2-24", "damaged", "3.2", "CLIP claims 2^24 bytes more than it has", longer
@@ -143,6 +198,15 @@ def _expansion() -> Iterator[Row]:
         clip = Clip(frames=2, fill=3, payload=packed("I", 0xFF000000))
         file = File(Head(width=width, height=height, patch=64), [clip])
         yield f"motion-expansion-{name}", error, "7.8.1", note, join(file.chunks()[0])
+    clip = Clip(frames=4, fill=3, payload=packed("I", 0xFF000000))
+    many = File(Head(width=8 * 160, height=8 * 140, patch=64), [clip])
+    yield (
+        "motion-expansion-3-frames",
+        "limit",
+        "7.8.1",
+        "67 200 blocks of three frames from four bytes",
+        join(many.chunks()[0]),
+    )
 
 
 def _invalid_choices() -> Iterator[Row]:
