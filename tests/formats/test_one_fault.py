@@ -7,7 +7,7 @@ import read_dfc
 import read_range
 from vectors import VECTORS
 
-# Those that can be read on. Of the others most end too early, or hold bytes that mean nothing without the rule.
+# Vectors that can be read on. Most others end too early, or hold bytes without meaning to such a reader.
 READ_ON = {
     "chunk": ["type-not-letters"],
     "crc": ["CLIP", "foot", "HEAD", "indx", "MODL", "STEP", "tags", "xtra"],
