@@ -56,13 +56,18 @@ def uncommon_edges() -> Iterator[Good]:
         clip = Clip(frames=shape[0], kept=tuple(range(shape[0])), values=values, coding=1)
         clip.latents = [Part(words, "words")]
         yield f"range-{name}", note, File(head, [clip])
+    clips = []
+    for x, y in (((6, 1, 5), (1, 0, 0)), ((8, 1, 5), (4, 11, 0))):
+        values = np.array([x, y], np.int16).T.reshape(3, 1, 1, 2, 1)
+        clips.append(Clip(frames=3, kept=(0, 1, 2), values=values, coding=1))
+    yield "range-scales", "scales of size at edges of buckets, in group 0", File(Head(width=32), [*clips])
     yield from _inter()
     yield from _motion()
 
 
 def _inter() -> Iterator[Good]:
-    down = np.full((2, 6, 2), 5, np.int16)
-    loud = np.minimum(-moving_integers((1, 1, 2, 3, 96), 0 * down[:1], 4, 600, 400), 32767).astype(np.int16)
+    down = np.full((2, 6, 2), 6, np.int16)
+    loud = np.minimum(-moving_integers((1, 1, 2, 3, 96), 0 * down[:1], 1, 600, 400), 32767).astype(np.int16)
     clip = Clip(frames=2, kept=(0, 1), values=predicted(loud, down[1]), vectors=down, coding=2)
     yield "inter-limits-low", "samples at their lower limit", File(INTER_HEAD, [clip])
     vectors = np.full((3, 3, 2), 7, np.int16)
@@ -112,7 +117,7 @@ def _same() -> File:
             vectors[1, y, x] = candidates[4]
             for place, vector in zip(around, candidates, strict=False):
                 vectors[2][place] = vector
-            vectors[2, y, x] = 3, 3
+            vectors[2, y, x] = candidates[0]
             values = np.zeros((3, 1, 5, 5, 96), np.int16)
             clips.append(Clip(frames=3, kept=(0, 1, 2), values=values, vectors=vectors.reshape(3, 25, 2), coding=2))
     return File(Head(width=80, height=80, channels=96), [*clips])
