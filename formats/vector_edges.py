@@ -88,6 +88,9 @@ def _inter() -> Iterator[Good]:
     for new, span in ((6, 3), (8, 40)):
         values, words = random_inter((3, 1, 9, 9, 96), 4, 255, new, span)
         clips.append(Clip(frames=3, kept=(0, 1, 2), values=values, coding=2, latents=[Part(words, "words")]))
+    vectors = np.array([[(0, 0)] * 3, [(8, 0), (9, 1), (9, 1)], [(9, 0), (8, 1), (0, 0)]], np.int16)
+    tall = inter_clip((3, 1, 3, 1, 96), vectors, size=4)
+    yield "inter-tall", "more rows of cells than columns", File(Head(height=48, channels=96), [tall])
     yield "inter-same", "one candidate is the median and the spread 0; none is and the spread 1", _same()
     yield "inter-contexts", "small differences of vectors, then larger ones", File(head, [*clips])
 
