@@ -1,1 +1,1 @@
-"""Fill policy `motion` (SPEC.md 6.7): dropped frames from blocks of their kept neighbours. Imports no torch."""
+"""Fill policy `motion` (SPEC.md 7.8): dropped frames from blocks of their kept neighbours. Imports no torch."""

@@ -1,4 +1,4 @@
-"""What a decision is, and which frames it is about (SPEC.md 6.7)."""
+"""What a decision is, and which frames it is about (SPEC.md 7.8)."""
 
 from __future__ import annotations
 

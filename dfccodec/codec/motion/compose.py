@@ -1,4 +1,4 @@
-"""The picture part of fill policy `motion`: blocks of kept frames, shifted, overlapped and added (SPEC.md 6.7)."""
+"""The picture part of fill policy `motion`: blocks of kept frames, shifted, overlapped and added (SPEC.md 7.8)."""
 
 from __future__ import annotations
 

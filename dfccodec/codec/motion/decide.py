@@ -1,4 +1,4 @@
-"""The encoder of fill policy `motion`: vectors by search, then modes and vectors by choice (SPEC.md 6.7)."""
+"""The encoder of fill policy `motion`: vectors by search, then modes and vectors by choice (SPEC.md 7.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions of fill policy `motion` <-> bytes (SPEC.md 6.7): a mode and two vectors for every block."""
+"""Decisions of fill policy `motion` <-> bytes (SPEC.md 7.8): a mode and two vectors for every block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of the coding of motion (SPEC.md 6.7): contexts and first statistics. All integers.
+"""The numbers of the coding of motion (SPEC.md 7.8): contexts and first statistics. All integers.
 
 They were fitted on training clips at QP 24. They decide how small a payload becomes, never whether it can be read.
 """

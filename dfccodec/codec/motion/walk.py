@@ -1,4 +1,4 @@
-"""The order in which the decisions of a clip are coded, and the contexts of their symbols (SPEC.md 6.7).
+"""The order in which the decisions of a clip are coded, and the contexts of their symbols (SPEC.md 7.8).
 
 Writer, reader and the encoder's choice run the same walk. All about a pass is computed at once, with integer
 arithmetic alone, from decisions that are already known.
