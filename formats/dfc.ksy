@@ -6,7 +6,7 @@ meta:
   encoding: UTF-8
   endian: le
 doc: |
-  Video as the quantized latents of its kept frames. SPEC.md beside the folder of this file is normative. Checksums,
+  Video as the quantized latents of its kept frames. SPEC.md, in the folder above, is normative. Checksums,
   ranges across chunks and the content of latents are beyond this description; read_dfc.py checks them.
 seq:
   - id: signature
@@ -29,7 +29,7 @@ enums:
     1: limited
     2: full
   stream_kind:
-    0: sound
+    0: audio
     1: subtitles
     2: data
 types:
@@ -289,10 +289,10 @@ types:
         repeat-expr: 'timing == 1 ? num_frames : 1'
       - id: fill_payload
         size: len_fill_payload
-        doc: in fill policy motion one stack of 32-bit words, or nothing; empty in the others
+        doc: in fill policy motion a rANS stream of 32-bit words, or empty; empty in other policies
       - id: latents
         size: len_latents
-        doc: one zstd frame, or in codings 1 and 2 one stack of 32-bit words; empty where no frame is kept
+        doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; empty if no frame is kept
   indx:
     seq:
       - id: num_clips

@@ -1,7 +1,7 @@
 """Write the conformance vectors, and the dissections in SPEC.md: `python formats/make_vectors.py`.
 
-Everything is made from numbers in these scripts, without dfccodec and without a zstd library, so that the same bytes
-come out everywhere. Expected results are computed from what was put in, not by reading a file.
+All bytes come from numbers in these scripts, without dfccodec and without a zstd library, so that they are the same on
+every machine. Expected results are computed from the input of the writer, not by reading a file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from pathlib import Path
 import numpy as np
 from vector_clips import Clip, integers
 from vector_damaged import damaged
+from vector_edges import uncommon_edges
 from vector_faults import faults
 from vector_files import File, Packets, Stream
 from vector_inter import uncommon_inter, valid_inter
+from vector_limits import uncommon_limits
 from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Head, Part, dissect
 from vector_pictures import pictures
 from vector_range import uncommon_range, valid_range
+from vector_traced import valid_traced
 from vector_zstd import uncommon_zstd, valid_zstd
 
 HERE = Path(__file__).resolve().parent
@@ -64,7 +67,7 @@ def valid() -> Iterator[Good]:
     ]  # fmt: skip
     yield (
         "sound-and-tags",
-        "a sound stream, tool, tags",
+        "an audio stream, tool, tags",
         File(body=body, tool=(("encoder", "dfc 0.1.0"),), tags=(("title", "Été"),)),
     )
     for number, name in enumerate(("token", "hold", "lerp")):
@@ -85,6 +88,7 @@ def valid() -> Iterator[Good]:
     yield from valid_range()
     yield from valid_inter()
     yield from valid_motion()
+    yield from valid_traced()
 
 
 def _valid_shapes() -> Iterator[Good]:
@@ -107,7 +111,7 @@ def _valid_shapes() -> Iterator[Good]:
 
 
 def uncommon() -> Iterator[Good]:
-    """Files that are good, but that a hasty reader refuses or misreads."""
+    """Good files that a careless reader refuses or misreads."""
     yield "no-clips", "a video of no frame", File()
     for number, name in enumerate(("token", "hold", "lerp")):
         yield (
@@ -136,7 +140,7 @@ def uncommon() -> Iterator[Good]:
     )
     yield (
         "tiles-pulled-back",
-        "the last tile overlaps more than the others",
+        "tiles of 24 with overlap 8 that end with the padded picture",
         File(Head(width=70, height=34, patch=8, tile=24, overlap=8), [Clip()]),
     )
     yield "tiles-no-overlap", "overlap 0", File(Head(width=33, height=16, patch=16, tile=16), [Clip()])
@@ -149,6 +153,8 @@ def uncommon() -> Iterator[Good]:
     yield from uncommon_range()
     yield from uncommon_inter()
     yield from uncommon_motion()
+    yield from uncommon_limits()
+    yield from uncommon_edges()
 
 
 def _uncommon_integers() -> Iterator[Good]:
@@ -220,7 +226,7 @@ def _uncommon_chunks() -> Iterator[Good]:
 
 
 def _nested(lists: int) -> str:
-    """An object that holds so many lists, one inside another."""
+    """An object that holds `lists` nested lists."""
     return '{"a":' + "[" * lists + "]" * lists + "}"
 
 
@@ -261,7 +267,7 @@ def _uncommon_times() -> Iterator[Good]:
 
 
 def vectors() -> dict[str, tuple[bytes, dict[str, object], str]]:
-    """Name (folder/file) -> bytes, expected result, dissection."""
+    """All vectors: folder/name -> bytes, expected result, dissection."""
     out: dict[str, tuple[bytes, dict[str, object], str]] = {}
     for folder, group in (("valid", valid()), ("uncommon", uncommon())):
         for name, note, file in group:
@@ -280,7 +286,7 @@ def vectors() -> dict[str, tuple[bytes, dict[str, object], str]]:
 
 
 def with_dissections(spec: str, made: dict[str, tuple[bytes, dict[str, object], str]]) -> str:
-    """SPEC.md with its section 15 written anew."""
+    """The text of SPEC.md with the dissections of section 15 replaced."""
     for name in DISSECTED:
         head, rest = spec.split(f"<!-- dissection: {name} -->\n", 1)
         _, tail = rest.split("<!-- end -->", 1)
@@ -289,11 +295,11 @@ def with_dissections(spec: str, made: dict[str, tuple[bytes, dict[str, object], 
 
 
 def table(made: dict[str, tuple[bytes, dict[str, object], str]]) -> str:
-    """README.md of the vectors: every one with what it is for."""
+    """The text of vectors/README.md: all vectors, with the purpose of each."""
     lines = [
         "# Conformance vectors",
         "",
-        "Written by `formats/make_vectors.py`; `formats/README.md` says how to use them.",
+        "`formats/make_vectors.py` writes these files and this page. [README.md](../README.md) explains their use.",
         "",
     ]
     lines += ["| file | bytes | result | SPEC.md | |", "| --- | --- | --- | --- | --- |"]
@@ -304,13 +310,13 @@ def table(made: dict[str, tuple[bytes, dict[str, object], str]]) -> str:
         if name.startswith("damaged/") and isinstance(clips, list):
             result = f"{len(clips)} of 3 clips"
         lines.append(f"| {name}.dfc | {len(data)} | {result} | {expected.get('section', '')} | {note} |")
-    lines += ["", "Pictures, JSON alone:", "", "| file | SPEC.md | |", "| --- | --- | --- |"]
+    lines += ["", "Vectors of pictures have no `.dfc`:", "", "| file | SPEC.md | |", "| --- | --- | --- |"]
     lines += [f"| pictures/{name}.json | {picture['section']} | {picture['note']} |" for name, picture in pictures()]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Write vectors, and SPEC.md beside formats/."""
+    """Write the vectors, and the dissections in SPEC.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE / "vectors", help="where the folders go")
     parser.add_argument("--spec", type=Path, default=HERE.parent / "SPEC.md", help="the document to update")

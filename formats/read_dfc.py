@@ -1,4 +1,4 @@
-"""A second, independent strict reader of `.dfc`, written from SPEC.md alone: `python read_dfc.py FILE` prints JSON."""
+"""An independent strict reader of `.dfc`, written from SPEC.md alone: `python read_dfc.py FILE` prints JSON."""
 
 import io
 import json
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import zstandard
-from read_inter import Inter
+from read_inter import InterDecoder
 from read_motion import read_motion
-from read_range import Decoder, Stack
+from read_range import LatentDecoder, RansDecoder
 
 KNOWN = ("HEAD", "MODL", "STEP", "tool", "tags", "CLIP", "strm", "pkts", "indx", "foot")
 HEAD = "version:B needs:B flags:H width:H height:H patch:B clip_frames:B channels:H tile:H overlap:H rate:2I "
@@ -26,7 +26,7 @@ Record = dict[str, Any]
 
 
 class Refused(Exception):
-    """Its arguments are the message and the class of error of SPEC.md 2.1."""
+    """The file is refused. Arguments: the message, and the class of error (SPEC.md 2.1)."""
 
 
 def need(fine: bool, message: str, kind: str = "damaged") -> None:
@@ -34,7 +34,7 @@ def need(fine: bool, message: str, kind: str = "damaged") -> None:
         raise Refused(message, kind)
 
 
-class Cursor(io.BytesIO):  # the fields of a payload, never past its end (SPEC.md 1)
+class Cursor(io.BytesIO):  # reads the fields of a payload, never past its end (SPEC.md 1)
     def take(self, count: int) -> bytes:
         data = self.read(count)
         need(len(data) == count, "a payload ends inside a field")
@@ -52,7 +52,7 @@ class Cursor(io.BytesIO):  # the fields of a payload, never past its end (SPEC.m
 
 
 def chunks(data: bytes) -> Any:
-    """(type, offset, size, payload) of each chunk (SPEC.md 3)."""
+    """Yield type, offset, size and payload of each chunk (SPEC.md 3)."""
     need(data[:8] == b"\xdfDFC\r\n\x1a\n", "no signature", "not-dfc")
     place, name = 8, ""
     while place < len(data):
@@ -99,7 +99,9 @@ def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int
     if coding:
         need(planes == 1 and not len(data) % 4 and (any(data[-4:]) if kept else not data), "latents: planes or words")
         need(coding == 1 or (head["patch"], channels) == (16, 96), "latents: inter coding of another grid")
-        words = (Decoder, Inter)[coding - 1](Stack(data), kept, head["grid"], channels).v if kept else []
+        words = (
+            (LatentDecoder, InterDecoder)[coding - 1](RansDecoder(data), kept, head["grid"], channels).v if kept else []
+        )
         return np.array(words, np.int16).reshape(kept, *head["grid"], channels)
     if kept:
         frame = zstandard.get_frame_parameters(data)
@@ -133,17 +135,17 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(fill < 4 and coding < 3, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
     filled = c.take(payload)
-    moved = read_motion(filled, frames, kept, head, need) if fill == 3 else {}
+    motion = read_motion(filled, frames, kept, head, need) if fill == 3 else {}
     integers = read_integers(c.take(size), len(kept), head, planes, coding)
     clip["coding"] = ("zstd", "range", "inter")[coding]
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
     raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
-    return {**clip, **hashes, **moved, "kept": kept, "fill": ("token", "hold", "lerp", "motion")[fill]}, raw
+    return {**clip, **hashes, **motion, "kept": kept, "fill": ("token", "hold", "lerp", "motion")[fill]}, raw
 
 
 def is_object(text: str) -> bool:
-    """RFC 8259, which is stricter than Python: no NaN, numbers of any length."""
+    """Whether the text is a JSON object (RFC 8259): no NaN, which Python accepts, and numbers of any length."""
     bare = re.sub(r'"[^"]*"?', "", re.sub(r"\\.", "", text, flags=re.DOTALL))  # no escapes, then no strings
     deep = max(accumulate((mark in "[{") - (mark in "]}") for mark in bare), default=0)
     constants = re.search(r"NaN|Infinity", bare)
@@ -182,9 +184,9 @@ def read_small(name: str, c: Cursor, out: Record) -> None:
 
 
 def read(data: bytes) -> Record:
-    """Everything a file says. Raises Refused, or an error of UTF-8, JSON or zstd, which means "damaged" too."""
+    """Decode a file. Raises Refused, or an error of UTF-8, JSON or zstd, which also means "damaged"."""
     out: Record = {name: [] for name in ("tool", "tags", "streams", "packets", "unknown", "clips")}
-    digest, rows, seen = sha256(), b"", {"": 0}  # seen: types, with their last offset
+    digest, rows, seen = sha256(), b"", {"": 0}  # seen: chunk type -> its last offset
     before: Record = {"first_frame": 0, "frames": 0, "timestamps": [-(1 << 63)]}
     for name, at, size, c in chunks(data):
         need((name == "HEAD") == (len(seen) == 1) and (name == "foot") == ("indx" in seen), f"{name} is out of place")

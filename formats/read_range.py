@@ -1,4 +1,4 @@
-"""The range coding of SPEC.md 7.4, one integer at a time, for `read_dfc.py`. A ValueError means "damaged"."""
+"""Decoder of latent coding 1, range (SPEC.md 7.4, 7.6), one integer at a time. ValueError: damaged."""
 
 from bisect import bisect_right
 from itertools import accumulate, pairwise, product
@@ -20,7 +20,7 @@ WEIGHTS = {
 Item = tuple[int, int, int, int, int, int]  # cell, channel, guess, flip, context, shift
 
 
-class Stack:  # words and state (SPEC.md 7.4.1)
+class RansDecoder:  # SPEC.md 7.4.1
     def __init__(self, data: bytes) -> None:
         self.words = [int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)]
         self.x = self.words.pop()
@@ -30,15 +30,15 @@ class Stack:  # words and state (SPEC.md 7.4.1)
         if self.x < 1 << 32 and self.words:
             self.x = self.x << 32 | self.words.pop()
 
-    def end(self) -> None:
+    def check_end(self) -> None:
         if self.words or self.x != 1 << 24:
-            raise ValueError("the words do not end where the symbols do")
+            raise ValueError("rANS stream: wrong final state or unread words")
 
-    def raw(self, bits: int) -> int:
-        return self.take(range(0, (1 << 24) + 1, 1 << 24 - bits))
+    def bypass(self, bits: int) -> int:
+        return self.decode(range(0, (1 << 24) + 1, 1 << 24 - bits))
 
-    def take(self, sums: range | list[int]) -> int:
-        """The symbol s with sums[s] <= q < sums[s + 1]."""
+    def decode(self, sums: range | list[int]) -> int:
+        """Decode the symbol s with sums[s] <= q < sums[s + 1]."""
         q = self.x & (1 << 24) - 1
         symbol = bisect_right(sums, q) - 1
         self.x = (self.x >> 24) * (sums[symbol + 1] - sums[symbol]) + q - sums[symbol]
@@ -46,8 +46,8 @@ class Stack:  # words and state (SPEC.md 7.4.1)
         return symbol
 
 
-def first_counts(context: int) -> list[int]:
-    """SPEC.md 7.4.3."""
+def initial_counts(context: int) -> list[int]:
+    """Counts of a context at the beginning of a clip (SPEC.md 7.6.3)."""
     kind, bucket = (0, 20) if context == 112 else divmod(context, 28)
     j = max(bucket - 2, 0) if kind == 2 else bucket
     n, rest = [0] * 16 + [Z[j]] + [0] * 16, 4096 - Z[j]
@@ -58,71 +58,71 @@ def first_counts(context: int) -> list[int]:
     return n
 
 
-class Decoder:
-    """Integers v[k][cell][channel] of a clip; `cell` is (tile × rows + row) × columns + column."""
+class LatentDecoder:
+    """The integers of a clip, v[k][cell][channel]; `cell` is (tile × rows + row) × columns + column."""
 
-    def __init__(self, stack: Stack, kept: int, grid: list[int], channels: int) -> None:
+    def __init__(self, rans: RansDecoder, kept: int, grid: list[int], channels: int) -> None:
         (tiles, self.rows, self.columns), self.channels = grid, channels
-        self.lines, self.stack = tiles * self.rows, stack
-        self.n = self.counts()
+        self.lines, self.rans = tiles * self.rows, rans
+        self.n = self.all_counts()
         self.v = [[[0] * channels for _ in range(self.lines * self.columns)] for _ in range(kept)]
         zero = [[0] * channels] * (self.lines * self.columns)
-        self.now = self.p = zero
-        levels = accumulate(self.code([(0, c, 0, 1, 112, 0) for c in range(channels)]))
-        self.a = [self.mean(level) for level in levels]
+        self.current = self.p = zero
+        levels = accumulate(self.code_pass([(0, c, 0, 1, 112, 0) for c in range(channels)]))
+        self.a = [self.level_mean(level) for level in levels]
         height = max(1, 16384 // self.columns)
         edges = [0, 2, 6, 12, 20, 32, 48, *range(64, channels, 32)]
         groups = list(pairwise([*(edge for edge in edges if edge < channels), channels]))
         for k in range(kept):
-            missed = [[v - p for v, p in zip(*rows, strict=True)] for rows in zip(self.now, self.p, strict=True)]
-            self.k, self.now, self.m = k, self.v[k], missed
-            self.p = self.expected(self.v[k - 1]) if k else zero
+            errors = [[v - p for v, p in zip(*rows, strict=True)] for rows in zip(self.current, self.p, strict=True)]
+            self.k, self.current, self.m = k, self.v[k], errors
+            self.p = self.predict(self.v[k - 1]) if k else zero
             for top in range(0, self.lines, height):
-                self.band(range(top, min(top + height, self.lines)), groups)
+                self.decode_band(range(top, min(top + height, self.lines)), groups)
             for c in range(channels):
-                m = min(max(256 * sum(abs(v[c]) for v in self.now) // len(self.now), 2), (1 << 18) - 1)
+                m = min(max(256 * sum(abs(v[c]) for v in self.current) // len(self.current), 2), (1 << 18) - 1)
                 self.a[c] = m if k == 0 else (5 * self.a[c] + 3 * m) >> 3
-        self.stack.end()
+        self.rans.check_end()
 
-    def counts(self) -> list[list[int]]:
-        """What each context begins with."""
-        return [first_counts(context) for context in range(113)]
+    def all_counts(self) -> list[list[int]]:
+        """Initial counts of every context."""
+        return [initial_counts(context) for context in range(113)]
 
-    def expected(self, before: list[list[int]]) -> list[list[int]]:
-        """The integers p of a kept frame, from the one before."""
+    def predict(self, before: list[list[int]]) -> list[list[int]]:
+        """The prediction p of a kept frame from the previous kept frame."""
         return before
 
-    def mean(self, level: int) -> int:
-        return (2 + (level & 1)) << range(34).index(level) // 2  # index: a ValueError beyond 33
+    def level_mean(self, level: int) -> int:
+        return (2 + (level & 1)) << range(34).index(level) // 2  # index() raises ValueError beyond 33
 
-    def band(self, lines: range, groups: list[tuple[int, int]]) -> None:
+    def decode_band(self, lines: range, groups: list[tuple[int, int]]) -> None:
         cells = sorted(product(lines, range(self.columns)), key=lambda at: (at[0] % self.rows + at[1]) & 1)
         even = sum((line % self.rows + x) % 2 == 0 for line, x in cells)
-        near = {at: ([0, 0], [0, 0]) for at in cells}  # of size and change: Σ of the group before, far
+        near = {at: ([0, 0], [0, 0]) for at in cells}  # of size and change: sum over the previous group, far
         near_a = far_a = 1
         for g, (first, last) in enumerate(groups):
             group, own_a = range(first, last), sum(self.a[first:last])
             for phase, part in enumerate([cells[:even], cells[even:]] if g < 4 else [cells]):
-                self.a_pass(g, phase, part, lines, group, near, (near_a, far_a, own_a))
+                self.latent_pass(g, phase, part, lines, group, near, (near_a, far_a, own_a))
             for at in cells:
                 here = at[0] * self.columns + at[1]
                 for kind in (0, 1):
-                    total = sum(abs(self.now[here][c] - kind * self.p[here][c]) for c in group)
+                    total = sum(abs(self.current[here][c] - kind * self.p[here][c]) for c in group)
                     near[at][kind][:] = total, (near[at][kind][1] >> 1) + total
             near_a, far_a = own_a, (far_a >> 1 if g else 0) + own_a
 
-    def a_pass(self, g, phase, part, lines, group, near, sums) -> None:  # type: ignore[no-untyped-def]
-        """SPEC.md 7.4.5."""
-        todo = []
+    def latent_pass(self, g, phase, part, lines, group, near, sums) -> None:  # type: ignore[no-untyped-def]
+        """Contexts of the integers of a pass, then the integers (SPEC.md 7.6.5)."""
+        items = []
         for line, x in part:
             here, y = line * self.columns + x, line % self.rows
             sides = [(y > 0 and line > lines[0], -self.columns), (x > 0, -1), (x + 1 < self.columns, 1)]
             sides.append((y + 1 < self.rows and line < lines[-1], self.columns))
-            around = [here + step for there, step in sides if there] if phase else []
+            around = [here + step for exists, step in sides if exists] if phase else []
             scales = []
             for kind, w in enumerate(WEIGHTS[g > 0, self.k > 0, phase]):
                 own = [abs((self.m if kind else self.p)[here][c]) for c in group]
-                beside = [sum(abs(self.now[i][c] - kind * self.p[i][c]) for i in around) for c in group]
+                beside = [sum(abs(self.current[i][c] - kind * self.p[i][c]) for i in around) for c in group]
                 total, far = near[line, x][kind]
                 activity = w[0] + w[1] * 256 * total // sums[0] + w[2] * 256 * far // sums[1]
                 activity += w[3] * 256 * sum(own) // sums[2]
@@ -130,35 +130,35 @@ class Decoder:
                 extra = [w[5] * m + w[6] * b + w[7] for m, b in zip(own, beside, strict=True)]
                 scales.append([(activity * self.a[c] >> 8) + e for c, e in zip(group, extra, strict=True)])
             for i, c in enumerate(group):
-                p, t, d = self.p[here][c], sum(self.now[n][c] for n in around), len(around)
+                p, t, d = self.p[here][c], sum(self.current[n][c] for n in around), len(around)
                 static = self.k > 0 and scales[1][i] < scales[0][i]
                 scale = min(scales[static][i], (1 << 18) - 1)
                 guess = p if static else (2 * t + d) // (2 * d) if g == 0 and d else 0
                 e = scale.bit_length() - 1
                 bucket = 4 * (min(e, 9) - 3) + (scale >> e - 2 & 3) if scale >= 8 else 0
                 context = 28 * (2 * static + (p != 0)) + bucket
-                todo.append((here, c, guess, -1 if p < 0 else 1, context, max(e - 9, 0)))
-        for (here, c, guess, flip, _, _), r in zip(todo, self.code(todo), strict=True):
-            self.now[here][c] = (guess + flip * r + 32768) % 65536 - 32768
+                items.append((here, c, guess, -1 if p < 0 else 1, context, max(e - 9, 0)))
+        for (here, c, guess, flip, _, _), r in zip(items, self.code_pass(items), strict=True):
+            self.current[here][c] = (guess + flip * r + 32768) % 65536 - 32768
 
-    def code(self, todo: list[Item]) -> list[int]:
-        """Residuals of a pass, in the order of SPEC.md 7.4.2."""
-        symbols, low, more = [0] * len(todo), [0] * len(todo), [0] * len(todo)
+    def code_pass(self, items: list[Item]) -> list[int]:
+        """Decode the residuals of a pass (SPEC.md 7.4.2)."""
+        symbols, low, more = [0] * len(items), [0] * len(items), [0] * len(items)
         sums: dict[int, list[int]] = {}
-        for i in sorted(range(len(todo)), key=lambda i: todo[i][4]):
-            if (context := todo[i][4]) not in sums:
+        for i in sorted(range(len(items)), key=lambda i: items[i][4]):
+            if (context := items[i][4]) not in sums:
                 n = self.n[context]
                 f = [256 + count * ((1 << 24) - 33 * 256) // sum(n) for count in n]
                 f[16] += (1 << 24) - sum(f)
                 sums[context] = list(accumulate(f, initial=0))
-            symbols[i] = self.stack.take(sums[context])
-        for b, i in sorted((shift, i) for i, (*_, shift) in enumerate(todo) if shift):
-            low[i] = self.stack.raw(b)
-        lengths = {i: self.stack.raw(4) for i, s in enumerate(symbols) if s in (0, 32)}
+            symbols[i] = self.rans.decode(sums[context])
+        for b, i in sorted((shift, i) for i, (*_, shift) in enumerate(items) if shift):
+            low[i] = self.rans.bypass(b)
+        lengths = {i: self.rans.bypass(4) for i, s in enumerate(symbols) if s in (0, 32)}
         for b, i in sorted((b, i) for i, b in lengths.items() if b):
-            more[i] = self.stack.raw(b)
+            more[i] = self.rans.bypass(b)
         out = []
-        for i, ((*_, context, shift), s) in enumerate(zip(todo, symbols, strict=True)):
+        for i, ((*_, context, shift), s) in enumerate(zip(items, symbols, strict=True)):
             self.n[context][s] += 32
             q = s - 16 + (0 if i not in lengths else ((1 << lengths[i]) - 1 + more[i]) * (1 if s else -1))
             out.append((q << shift) + low[i] - (1 << shift >> 1))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from vector_parts import Chunk, Head, Part, number
-from write_inter import inter_of
-from write_motion import Odd, motion_of, unused_cleared
-from write_range import words_of
+from write_inter import encode_inter
+from write_motion import Overrides, clear_unused_vectors, encode_motion
+from write_range import encode_range
 
 Ints = npt.NDArray[np.int16]
 NONE, PREVIOUS, LEFT, UP = range(4)
@@ -22,13 +22,13 @@ CODINGS = ("zstd", "range", "inter")
 
 
 def zstd(content: list[Part], blocks: int = 1, window: int | None = None, rle: bool = False) -> list[Part]:
-    """One zstd frame of raw blocks (RFC 8878), by hand so that no library's version changes a byte of it.
+    """One zstd frame of raw blocks (RFC 8878), written here so that no version of a library changes a byte of it.
 
     Args:
-        content: what it holds.
-        blocks: how many, of about equal size.
+        content: the raw bytes.
+        blocks: number of blocks, of about equal size.
         window: Window_Descriptor; None for a single segment.
-        rle: one RLE block instead; all bytes of the content must be the same.
+        rle: write one RLE block; all bytes of the content must be equal.
     """
     raw = b"".join(p.data for p in content)
     form = 2 if window is not None or len(raw) >= 65792 else int(len(raw) >= 256)
@@ -76,7 +76,7 @@ def planes_of(values: Ints, filters: npt.NDArray[np.uint8], planes: int) -> list
 
 
 def integers(shape: tuple[int, ...], seed: int = 0, span: int = 17) -> Ints:
-    """Made-up small integers, the same everywhere."""
+    """Pseudo-random small integers, the same on every machine."""
     count = int(np.prod(shape))
     return np.array([(i * i * 7 + 13 * i + seed) % span - span // 2 for i in range(count)], np.int16).reshape(shape)
 
@@ -88,15 +88,15 @@ class Clip:
     Args:
         frames: T.
         kept: indices of kept frames.
-        values: (K, tiles, rows, columns, C); made up where None.
-        filters: (C, K); all NONE where None.
-        latents: the coded bytes where they are not to be those of `values` in one raw block.
+        values: (K, tiles, rows, columns, C); pseudo-random if None.
+        filters: (C, K); all NONE if None.
+        latents: the coded bytes, if not those of `values` in one raw block.
         coding: 0 zstd, 1 range, 2 inter.
-        vectors: (K, cells, 2) in coding 2; none moved by default.
-        vectors_odd: (kept frame, cell, what) -> residual that is said instead; see `write_inter`.
-        motion: decisions (D, rows, columns, 5) of fill policy 3; no payload where None.
-        odd: symbols of `motion` that are to be others: block (frame, row, column) and what of it -> integer.
-        payload: the coded bytes where they are not to be those of `motion`.
+        vectors: (K, cells, 2) in coding 2; all 0 by default.
+        vector_overrides: residuals of vectors to be replaced: (kept frame, cell, syntax element) -> residual.
+        motion: decisions (D, rows, columns, 5) of fill policy 3; no payload if None.
+        motion_overrides: residuals of `motion` to be replaced: ((frame, row, column), syntax element) -> residual.
+        payload: the coded bytes, if not those of `motion`.
     """
 
     frames: int = 1
@@ -114,13 +114,13 @@ class Clip:
     first_frame: int = 0
     coding: int = 0
     vectors: Ints | None = None
-    vectors_odd: dict[tuple[int, int, Any], int] = field(default_factory=dict)
+    vector_overrides: dict[tuple[int, int, Any], int] = field(default_factory=dict)
     motion: Ints | None = None
-    odd: Odd = field(default_factory=dict)
+    motion_overrides: Overrides = field(default_factory=dict)
     payload: bytes | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
-        """Fill in what follows from the place in the file."""
+        """Set the fields that follow from the place in the file."""
         self.first_frame = first_frame
         self.first_pts = pts if self.first_pts is None else self.first_pts
         if self.values is None:
@@ -136,12 +136,12 @@ class Clip:
         if not self.kept:
             return []
         if self.coding == 2:
-            return [Part(inter_of(self.values, self.vectors, self.vectors_odd), "words")]
-        return [Part(words_of(self.values), "words")] if self.coding else zstd(self.raw())
+            return [Part(encode_inter(self.values, self.vectors, self.vector_overrides), "words")]
+        return [Part(encode_range(self.values), "words")] if self.coding else zstd(self.raw())
 
-    def moved(self) -> bytes:
-        """The fill payload of `motion` (SPEC.md 6.7)."""
-        return b"" if self.motion is None else motion_of(self.motion, self.frames, self.kept, self.odd)
+    def motion_payload(self) -> bytes:
+        """The fill payload of `motion` (SPEC.md 7.8.1)."""
+        return b"" if self.motion is None else encode_motion(self.motion, self.frames, self.kept, self.motion_overrides)
 
     def raw(self) -> list[Part]:
         assert self.values is not None
@@ -160,7 +160,7 @@ class Clip:
 
     def chunk(self) -> Chunk:
         latents = self.coded() if self.latents is None else self.latents
-        payload = self.moved() if self.payload is None else self.payload
+        payload = self.motion_payload() if self.payload is None else self.payload
         bitmap = sum(1 << k for k in self.kept).to_bytes((self.frames + 7) // 8, "little")
         fields = [
             number("I", self.first_frame, "first_frame"), number("B", self.frames, "frames"),
@@ -185,7 +185,7 @@ class Clip:
         ]
         moved = {}
         if FILLS[self.fill] == "motion":
-            every = [] if self.motion is None else unused_cleared(self.motion).ravel().tolist()
+            every = [] if self.motion is None else clear_unused_vectors(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
         return {
             **moved, "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,

@@ -1,4 +1,4 @@
-"""Damaged files, and the clips that a reader gets out of them that goes on after damage (SPEC.md 10)."""
+"""Damaged files, and the clips that a reader finds in them if it continues after damage (SPEC.md 10)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vector_parts import SIGNATURE, Chunk, Head, Part
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that is damaged in one place: `section` of SPEC.md, note, and which of its three clips are whole."""
+    """A file that is damaged in one place: `section` of SPEC.md, note, and which of its three clips are intact."""
 
     name: str
     section: str
@@ -22,7 +22,7 @@ class Damaged:
     clips: list[dict[str, int]]
 
 
-class Pieces:
+class BaseFile:
     """The bytes of a good file with three clips, chunk by chunk: HEAD, MODL, STEP, tags, CLIP × 3, indx, foot."""
 
     def __init__(self, between: Chunk | None = None) -> None:
@@ -38,8 +38,8 @@ class Pieces:
         """The file with one chunk edited."""
         return SIGNATURE + b"".join(edit(c) if i == number else c for i, c in enumerate(self.chunks))
 
-    def whole(self, data: bytes, *which: int) -> list[dict[str, int]]:
-        """What is expected of clips `which`, found where their bytes are."""
+    def expected_clips(self, data: bytes, *which: int) -> list[dict[str, int]]:
+        """The expected result for clips `which`, at the offsets of their bytes."""
         return [
             {"offset": data.index(self.clips[i][0]), "first_frame": self.clips[i][1].first_frame,
              "frames": self.clips[i][1].frames}
@@ -51,7 +51,7 @@ FIRST, SECOND, THIRD, INDEX = 4, 5, 6, 7
 
 
 def flip(place: int) -> Callable[[bytes], bytes]:
-    """One bit of the byte at `place` of a chunk, from its end where negative."""
+    """One bit of the byte at `place` of a chunk, from its end if negative."""
 
     def edit(chunk: bytes) -> bytes:
         at = place % len(chunk)
@@ -60,14 +60,14 @@ def flip(place: int) -> Callable[[bytes], bytes]:
     return edit
 
 
-def length(of: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
+def resized(of: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
     """The chunk with another length."""
     return lambda chunk: chunk[:4] + struct.pack("<I", of(chunk)) + chunk[8:]
 
 
 def damaged() -> Iterator[Damaged]:
-    """Every damaged vector."""
-    good = Pieces()
+    """All damaged vectors."""
+    good = BaseFile()
     size = [len(chunk) for chunk in good.chunks]
     fake = b"CLIP" + struct.pack("<I", 30)  # a header that leads nowhere
     rows: list[tuple[str, str, str, int, Callable[[bytes], bytes], tuple[int, ...]]] = [
@@ -77,11 +77,11 @@ def damaged() -> Iterator[Damaged]:
         ("index", "10.2, step 4", "a bit of the index", INDEX, flip(30), (0, 1, 2)),
         ("type", "10.2, step 2", "a type that is not letters", SECOND, lambda c: b"CL1P" + c[4:], (0, 2)),
         ("type-unknown", "10.2, step 4", "another type, of letters", SECOND, lambda c: b"CLIQ" + c[4:], (0, 2)),
-        ("length-over-2-28", "10.2, step 2", "a length over 2^28", SECOND, length(lambda c: 1 << 29), (0, 2)),
-        ("length-beyond-end", "10.2, step 2", "a length beyond the end", SECOND, length(lambda c: 1 << 20), (0, 2)),
-        ("length-short", "10.2, step 5", "a length of 9 bytes less", SECOND, length(lambda c: len(c) - 21), (0, 2)),
+        ("length-over-2-28", "10.2, step 2", "a length over 2^28", SECOND, resized(lambda c: 1 << 29), (0, 2)),
+        ("length-beyond-end", "10.2, step 2", "a length beyond the end", SECOND, resized(lambda c: 1 << 20), (0, 2)),
+        ("length-short", "10.2, step 5", "a length of 9 bytes less", SECOND, resized(lambda c: len(c) - 21), (0, 2)),
         ("length-to-a-chunk", "10.2, note", "a length that leads to the third clip costs the second", FIRST,
-         length(lambda c: len(c) + size[SECOND] - 12), (2,)),
+         resized(lambda c: len(c) + size[SECOND] - 12), (2,)),
         ("hole", "10.3", "forty bytes of the second clip are missing", SECOND, lambda c: c[:20] + c[60:], (0, 2)),
         ("end-of-hole-in-header", "10.3", "a hole up to the length of the third clip", THIRD, lambda c: c[5:], (0, 1)),
         ("false-header", "10.3", "a type of a chunk in the damage", SECOND, lambda c: c[1:20] + fake + c[20:], (0, 2)),
@@ -96,14 +96,14 @@ def damaged() -> Iterator[Damaged]:
         data = good.change(number, edit)
         if name.startswith("cut"):
             data = data[: data.index(edit(good.chunks[number])) + len(edit(good.chunks[number]))]
-        yield Damaged(name, section, note, data, good.whole(data, *which))
-    other = Pieces(between=Chunk(b"xtra", [Part(bytes(20), "anything")]))
+        yield Damaged(name, section, note, data, good.expected_clips(data, *which))
+    other = BaseFile(between=Chunk(b"xtra", [Part(bytes(20), "anything")]))
     data = other.change(SECOND, flip(30))
     note = "a bit of the second clip, and what follows is of unknown type: searched for, and the third clip found"
-    yield Damaged("before-unknown", "10.2, step 5", note, data, other.whole(data, 0, 2))
+    yield Damaged("before-unknown", "10.2, step 5", note, data, other.expected_clips(data, 0, 2))
 
 
 def _qp_64(chunk: bytes) -> bytes:
-    """A clip with a QP that is none, checksum right."""
+    """A clip with an invalid QP and a right checksum."""
     payload = [Part(chunk[8:13] + b"\x40" + chunk[14:-4], "payload")]
     return b"".join(part.data for part in Chunk(b"CLIP", payload).parts())

@@ -1,4 +1,4 @@
-"""Whole files for the conformance vectors: their other chunks, and what a reader is to find in them."""
+"""Whole files for the conformance vectors: their other chunks, and the expected result."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Packets:
 
 @dataclass
 class File:
-    """A file to write, and what a reader is to find in it."""
+    """A file to write, and its expected result."""
 
     head: Head = field(default_factory=Head)
     body: list[Clip | Stream | Packets | Chunk] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """The bytes of `.dfc` files as labelled parts, for the conformance vectors. Nothing here comes from dfccodec.
 
-A file is a list of chunks, a chunk a list of parts, a part some bytes and the name SPEC.md gives them. So a fault is
-made by naming a field, and a dissection is the list printed.
+A file is a list of chunks, a chunk a list of parts, a part some bytes and the name SPEC.md gives them. So a fault
+is an edit of a named field, and a dissection is the printed list.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIGNATURE = b"\xdfDFC\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Part:
-    """Some bytes of a file, the field they are, and their value for people."""
+    """Some bytes of a file, the name of the field, and its value as text."""
 
     data: bytes
     name: str
@@ -26,7 +26,7 @@ class Part:
 
 @dataclass
 class Chunk:
-    """A chunk; `length` and `crc_xor` make it lie."""
+    """A chunk; `length` and `crc_xor` make it faulty."""
 
     kind: bytes
     payload: list[Part]
@@ -73,7 +73,7 @@ def pairs(kind: bytes, rows: Pairs) -> Chunk:
 
 @dataclass(frozen=True)
 class Head:
-    """HEAD and what follows from it."""
+    """HEAD, and the grid that follows from it."""
 
     width: int = 16
     height: int = 16
@@ -92,7 +92,7 @@ class Head:
 
     @property
     def tile_starts(self) -> list[list[int]]:
-        """First row and first column of each tile, laid down one by one rather than by the formula of SPEC.md 5.2."""
+        """First row and first column of each tile, found one by one, without the formula of SPEC.md 5.2."""
         out = []
         for length in (self.height, self.width):
             last = max((length + self.patch - 1) // self.patch * self.patch, self.tile) - self.tile
@@ -136,7 +136,7 @@ class Head:
 
 
 def join(chunks: list[Chunk]) -> bytes:
-    """The file."""
+    """The bytes of the file."""
     return SIGNATURE + b"".join(p.data for c in chunks for p in c.parts())
 
 

@@ -1,6 +1,6 @@
-"""What a decoder makes of the model's numbers, sample by sample: SPEC.md 6.5, 6.6 and the pictures of 6.7.
+"""What a decoder computes from the numbers of the model, sample by sample: SPEC.md 6.5, 6.6 and 7.8.2.
 
-Files hold none of these numbers, so the vectors are JSON alone: what goes in and what comes out. Samples that go in are
+Files hold none of these numbers, so the vectors are JSON alone: input and result. Samples of the input are
 whole numbers of 256ths, some of them below 0 and above 1.
 """
 
@@ -20,7 +20,7 @@ Sample = Callable[[int, int, int], float]
 
 
 def made_up(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """256ths between -20 and 280, the same everywhere."""
+    """256ths between -20 and 280, the same on every machine."""
     return integers(shape, seed, 301).astype(int) + 130
 
 
@@ -95,7 +95,8 @@ def motion() -> Picture:
         sides = [max((k for k in kept if k < t), default=-1), min((k for k in kept if k > t), default=-1)]
         out += _moved(samples, t, sides, decisions[number].tolist())
     return {
-        "section": "6.7", "note": "samples: frame, row, column, colour; decisions: dropped frame, row, column, field; "
+        "section": "7.8.2",
+        "note": "samples: frame, row, column, colour; decisions: dropped frame, row, column, field; "
         "pictures: dropped frame, row, column, colour; within 1 of 255",
         "height": height, "width": width, "frames": frames, "kept": kept,
         "samples": samples.ravel().tolist(), "decisions": decisions.ravel().tolist(), "pictures": out,

@@ -42,7 +42,7 @@ def valid_zstd() -> Iterator[Good]:
 
 
 def uncommon_zstd() -> Iterator[Good]:
-    """Frames that a hasty reader refuses."""
+    """Frames that a careless reader refuses."""
     clip = compressed()
     yield (
         "zstd-checksum",
@@ -76,7 +76,7 @@ def uncommon_zstd() -> Iterator[Good]:
 
 
 def _uncommon_header() -> Iterator[Good]:
-    """What the first bytes of a frame may say (RFC 8878, 3.1.1.1)."""
+    """Rare but valid headers of a frame (RFC 8878, 3.1.1.1)."""
     block = b"\x19\0\0\0\2\4"  # last, raw, 3 bytes
     for name, note, header in (
         ("dictionary-0", "Dictionary_ID is there and 0", b"\x21\0\3"),
@@ -98,7 +98,7 @@ def latents(coded: list[Part], **more: object) -> bytes:
 
 
 def faulty_zstd() -> Iterator[Row]:
-    """Faults of the zstd frame and of what it holds."""
+    """Faults of the zstd frame and of its content."""
     good = b"".join(p.data for p in zstd(GOOD_RAW))
 
     def one(data: bytes) -> bytes:

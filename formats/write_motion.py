@@ -1,4 +1,4 @@
-"""Writes payloads of fill policy 3 for the conformance vectors: the walk of `read_motion.py`, told what to find."""
+"""Encoder of the motion payload for the conformance vectors: the decoder of `read_motion.py`, made to write."""
 
 from __future__ import annotations
 
@@ -7,27 +7,32 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from read_motion import Motion
-from write_range import START, Script, symbols_of
+from read_motion import MotionDecoder
+from write_range import START, SymbolRecorder, pass_symbols
 
 Ints = npt.NDArray[np.int16]
 Place = tuple[int, int, int]
-Odd = dict[tuple[Place, Any], int]
+Overrides = dict[tuple[Place, Any], int]
 
 
-class Encoder(Motion):
-    """Finds decisions `wanted`, frame, row and column -> five integers, save what is `odd`."""
+class MotionEncoder(MotionDecoder):
+    """Codes the decisions `wanted`: (frame, row, column) -> five integers. `overrides` replaces residuals."""
 
     def __init__(
-        self, script: Script, wanted: dict[Place, list[int]], odd: Odd, frames: int, kept: list[int]
-    ) -> None:  # fmt: skip
-        self.script, self.wanted, self.odd = script, wanted, odd
+        self,
+        recorder: SymbolRecorder,
+        wanted: dict[Place, list[int]],
+        overrides: Overrides,
+        frames: int,
+        kept: list[int],
+    ) -> None:
+        self.recorder, self.wanted, self.overrides = recorder, wanted, overrides
         _, rows, columns = max(wanted)
-        super().__init__(script, frames, kept, rows + 1, columns + 1)
+        super().__init__(recorder, frames, kept, rows + 1, columns + 1)
 
-    def code(self, todo: list[Any]) -> list[int]:
+    def code_pass(self, items: list[Any]) -> list[int]:
         residuals = []
-        for block, what, known, *_ in todo:
+        for block, what, known, *_ in items:
             mode, *numbers = self.wanted[block]
             if what == "mode":
                 r = known.index(mode)
@@ -36,28 +41,65 @@ class Encoder(Motion):
                 r = known.index(vector) if vector in known else 5
             else:
                 r = (numbers[2 * what[1] + what[2]] - known + 32768) % 65536 - 32768
-            residuals.append(self.odd.get((block, what), r))
-        self.script.lines = symbols_of(residuals, [item[4:] for item in todo])
-        return super().code(todo)
+            residuals.append(self.overrides.get((block, what), r))
+        self.recorder.symbols = pass_symbols(residuals, [item[4:] for item in items])
+        return super().code_pass(items)
 
 
-def unused_cleared(decisions: Ints) -> Ints:
-    """Decisions (D, rows, columns, 5) with the vectors that no block uses 0."""
+class RandomMotion(MotionDecoder):
+    """Random decisions; vectors are coded as differences of up to `span`, every third time."""
+
+    def __init__(self, recorder: SymbolRecorder, frames: int, kept: list[int], rows: int, seed: int, span: int) -> None:
+        self.recorder, self.state, self.span = recorder, seed, span
+        super().__init__(recorder, frames, kept, rows, rows)
+
+    def dice(self, sides: int) -> int:
+        self.state = (self.state * 1103515245 + 12345) % (1 << 31)
+        return (self.state >> 16) * sides >> 15
+
+    def code_pass(self, items: list[Any]) -> list[int]:
+        residuals = []
+        for (t, *_), what, known, *_ in items:
+            if what == "mode":
+                sides = int(min(self.kept) < t) | 2 * int(max(self.kept) > t)
+                r = known.index(self.dice(4) & sides)
+            elif what[0] == "which":
+                r = 5 if self.dice(3) == 0 else self.dice(5)
+            else:
+                r = self.dice(2 * self.span + 1) - self.span
+            residuals.append(r)
+        self.recorder.symbols = pass_symbols(residuals, [item[4:] for item in items])
+        return super().code_pass(items)
+
+
+def random_motion(
+    frames: int, kept: tuple[int, ...], rows: int, seed: int, span: int
+) -> tuple[Ints, bytes]:  # fmt: skip
+    """Decisions (D, rows, rows, 5) and their payload; arguments as of `RandomMotion`."""
+    recorder = SymbolRecorder()
+    found = RandomMotion(recorder, frames, list(kept), rows, seed, span).blocks
+    flat = [[mode, *vectors[0], *vectors[1]] for _, (mode, vectors) in sorted(found.items())]
+    made = np.array(flat, np.int16).reshape(-1, rows, rows, 5)
+    return clear_unused_vectors(made), recorder.finish(START)
+
+
+def clear_unused_vectors(decisions: Ints) -> Ints:
+    """Decisions (D, rows, columns, 5) with unused vectors set to 0."""
     out = decisions.copy()
     out[..., 1:3] *= out[..., :1] & 1
     out[..., 3:5] *= out[..., :1] >> 1 & 1
     return out
 
 
-def motion_of(decisions: Ints, frames: int, kept: tuple[int, ...], odd: Odd) -> bytes:
-    """The payload of decisions (D, rows, columns, 5) of the frames that are not kept."""
+def encode_motion(decisions: Ints, frames: int, kept: tuple[int, ...], overrides: Overrides) -> bytes:
+    """The payload that codes decisions (D, rows, columns, 5) of the dropped frames."""
     dropped = [t for t in range(frames) if t not in kept]
     wanted = {
         (t, y, x): [int(n) for n in decisions[number, y, x]]
         for number, t in enumerate(dropped)
         for y, x in np.ndindex(decisions.shape[1:3])
     }
-    script = Script()
-    with contextlib.suppress(ValueError):  # at a symbol that no reader takes: what was said so far is the vector
-        Encoder(script, wanted, odd, frames, list(kept))
-    return script.coded(START)
+    recorder = SymbolRecorder()
+    with contextlib.suppress(ValueError):  # raised at an invalid symbol: the symbols up to it are the vector
+        MotionEncoder(recorder, wanted, overrides, frames, list(kept))
+    return recorder.finish(START)

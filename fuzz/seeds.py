@@ -18,7 +18,8 @@ FORMATS = Path(__file__).resolve().parent.parent / "formats"
 
 def vectors() -> list[bytes]:
     """All conformance vectors but those too long to be changed with profit."""
-    found = [path.read_bytes() for path in sorted((FORMATS / "vectors").glob("*/*.dfc"))]
+    paths = sorted((FORMATS / "vectors").glob("*/*.dfc"))
+    found = [path.read_bytes() for path in paths if path.stem != "motion-batches"]  # 20 s in the plain Python reader
     return [data for data in found if 8 < len(data) <= 2048]
 
 

@@ -1,4 +1,4 @@
-"""The order in which the range coder visits a clip's integers, and the context of each (SPEC.md 7.4.2 to 7.4.5).
+"""The order in which the range coder visits a clip's integers, and the context of each (SPEC.md 7.6.2 to 7.6.5).
 
 Writer and reader run the same walk: the writer's coder is handed each residual, the reader's hands it back. Contexts
 are computed a whole pass at a time from integers that are already known, with integer arithmetic alone.

@@ -70,7 +70,7 @@ _CLASS_RISE = (8, 10, 8, 5)
 
 
 class Weights(NamedTuple):
-    """What a scale is made of, in 1/256 (SPEC.md 7.4.4).
+    """What a scale is made of, in 1/256 (SPEC.md 7.6.5).
 
     Args:
         mean: of the channel.

@@ -1,4 +1,4 @@
-"""The order in which the blocks of a frame are coded: a coarse grid, then what lies between (SPEC.md 6.7.2)."""
+"""The order in which the blocks of a frame are coded: a coarse grid, then what lies between (SPEC.md 7.5.1)."""
 
 from __future__ import annotations
 

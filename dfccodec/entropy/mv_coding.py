@@ -1,4 +1,4 @@
-"""How vectors of motion are coded: by those of their neighbours (SPEC.md 6.7.4). Numbers are all integers.
+"""How vectors of motion are coded: by those of their neighbours (SPEC.md 7.5). Numbers are all integers.
 
 They were fitted on training clips at QP 24, for fill policy motion. They decide how small a payload becomes, never
 whether it can be read.

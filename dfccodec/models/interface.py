@@ -113,7 +113,7 @@ class LatentModel(Protocol):
     @property
     def linear_transform(self) -> np.ndarray | None:
         """(C, patch · patch · 3) the orthonormal code of patches, samples in order row, column, colour, that latents
-        are near to; None where they are near none. That of SPEC.md 7.5.2 gives smaller files.
+        are near to; None where they are near none. That of SPEC.md 7.7.2 gives smaller files.
         """
         ...
 

@@ -10,7 +10,7 @@ from dfccodec.models.mini_layers import CHANNELS, PATCH, PIXELS
 
 
 def format_code(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The code that inter prediction knows (SPEC.md 7.5.2), with mean and scale of these frames.
+    """The code that inter prediction knows (SPEC.md 7.7.2), with mean and scale of these frames.
 
     It is :func:`fit_pca` of the clips that `mini` was first trained on. Arguments and result as there.
     """

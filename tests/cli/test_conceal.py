@@ -45,6 +45,8 @@ def test_a_bit_is_put_right_and_a_hole_costs_what_it_must(tmp_path: Path) -> Non
     shown = set(range(32, 64)) - lost
     assert shown == set(kept[: len(shown)])
     assert len(shown) >= len(kept) - 2
+    assert {n for p in record["salvaged"] for n in range(p["first"], p["first"] + p["count"])} == shown
+    assert b"frames probably right, from damaged clips: 3" in done.stderr
     whole, found = pictures(tmp_path / "a.y4m"), pictures(tmp_path / "c.y4m")
     assert all((whole[n] == found[n]).all() for n in (*range(32), *range(64, 70)))
     # of fewer frames around them the decoder makes nearly the same

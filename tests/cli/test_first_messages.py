@@ -19,9 +19,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 MESSAGES = [
     (["encode"], "As in: dfc encode in.mp4 -o out.dfc"),
     (["trim"], "As in: dfc trim in.dfc -o small.dfc --budget 4"),
-    (["encode", "in.mp4"], "nowhere to write in.mp4: give -o in.dfc"),
+    (["encode", "in.mp4"], "no output for in.mp4: give -o in.dfc"),
     (["encode", "in.mp4", "out.dfc"], "write -o out.dfc to name the output"),
-    (["encode", "-i", "in.mp4", "-o", "out.dfc"], "inputs stand without an option"),
+    (["encode", "-i", "in.mp4", "-o", "out.dfc"], "inputs need no option"),
     (["in.mp4", "out.dfc"], "a video is encoded with: dfc encode in.mp4 -o in.dfc"),
     (["a.dfc"], "a file is decoded with: dfc decode a.dfc -o a.mp4"),
     (["decdoe", "a.dfc"], "did you mean decode? the commands are encode, decode"),

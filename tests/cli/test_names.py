@@ -65,9 +65,17 @@ KNOWN = ["--qp", "--quiet", "--refine", "--size", "--budget", "--cfr"]
 
 @pytest.mark.parametrize(
     ("typed", "says"),
-    [("--crf", "--qp is"), ("-crf", "--qp is"), ("--quality", "--qp is"), ("--sizes", "did you mean --size?"),
-     ("--fps", "--cfr is"), ("--frames", "--budget is"), ("--xyzzy", ""), ("-x", "")],
-)  # fmt: skip
+    [
+        ("--crf", "the option is called --qp"),
+        ("-crf", "the option is called --qp"),
+        ("--quality", "the option is called --qp"),
+        ("--fps", "the option is called --cfr"),
+        ("--frames", "the option is called --budget"),
+        ("--sizes", "did you mean --size?"),
+        ("--xyzzy", ""),
+        ("-x", ""),
+    ],
+)
 def test_options_of_other_encoders_are_known(typed: str, says: str) -> None:
     assert advice(typed, KNOWN).startswith(says)
 

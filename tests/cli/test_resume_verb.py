@@ -58,7 +58,7 @@ def test_killed_and_interrupted_encodes_go_on_to_the_same_bytes(source: Path, wh
             assert "the same command with --resume continues from there" in text
     done = encode(source, target, "-y", "--resume")
     assert done.returncode == 0, done.stderr
-    assert b"going on with" in done.stderr
+    assert b"resuming" in done.stderr
     assert target.read_bytes() == whole
     assert [p.name for p in tmp_path.iterdir()] == ["a.dfc"]
 
@@ -74,5 +74,5 @@ def test_resume_needs_a_file_and_a_plain_encode_says_what_it_drops(source: Path,
     was, now = (f"--budget 4 --qp {qp} --fill token --refine 0" for qp in (24, 30))
     assert f"options was '{was}', is '{now}'" in other.stderr.decode()
     again = encode(source, target)
-    assert b"beginning anew; --resume would go on with it" in again.stderr
+    assert b"starting from the beginning; --resume would continue it" in again.stderr
     assert target.read_bytes() == whole

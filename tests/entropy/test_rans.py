@@ -57,9 +57,9 @@ def test_any_integers_come_back(values: np.ndarray) -> None:
 @given(VALUES.filter(lambda v: v.size > 0))
 def test_plain_python_writes_the_same_bytes_and_reads_the_same_integers(values: np.ndarray) -> None:
     data = encode_range(values)
-    assert write_range.words_of(values) == data
+    assert write_range.encode_range(values) == data
     kept, *grid, channels = values.shape
-    other = read_range.Decoder(read_range.Stack(data), kept, grid, channels).v
+    other = read_range.LatentDecoder(read_range.RansDecoder(data), kept, grid, channels).v
     np.testing.assert_array_equal(np.array(other).reshape(values.shape), values)
 
 
@@ -190,7 +190,7 @@ GRID = (1, 2, 3)
         (lambda data: data[4:], "the words end before|do not end"),
         (lambda data: bytes(4) + data, "do not end where the integers do"),
         (lambda data: bytes([data[0] ^ 1]) + data[1:], "do not end where the integers do"),
-        (lambda data: write_range.words_of(laplace((2, *GRID, 5)), [0, 34, 0, 0, 0]), "level 0 or 34"),
+        (lambda data: write_range.encode_range(laplace((2, *GRID, 5)), [0, 34, 0, 0, 0]), "level 0 or 34"),
     ],
 )
 def test_what_no_writer_makes_is_damage(edit: object, message: str) -> None:

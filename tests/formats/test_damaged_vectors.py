@@ -1,4 +1,4 @@
-"""What dfccodec gets out of the damaged vectors, and that a reader which does not go on refuses them (SPEC.md 10)."""
+"""The clips that dfccodec finds in the damaged vectors; a reader that does not continue refuses them (SPEC.md 10)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_there_are_some() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_every_whole_clip_is_found_and_no_other(path: Path) -> None:
+def test_every_intact_clip_is_found_and_no_other(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["clips"]
     try:
         reader = StreamReader(io.BytesIO(path.read_bytes()))

@@ -1,4 +1,4 @@
-"""What other tools know of the format: Kaitai Struct and file(1)."""
+"""The Kaitai Struct definition and the magic for file(1)."""
 
 from __future__ import annotations
 

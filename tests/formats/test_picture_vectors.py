@@ -1,4 +1,4 @@
-"""What dfccodec makes of the numbers of `formats/vectors/pictures/` (SPEC.md 6.5 to 6.7)."""
+"""What dfccodec computes from the numbers of `formats/vectors/pictures/` (SPEC.md 6.5, 6.6, 7.8.2)."""
 
 from __future__ import annotations
 

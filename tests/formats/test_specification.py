@@ -8,7 +8,7 @@ import make_vectors
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vectors import FORMATS, ROOT, SPEC, vector
+from vectors import ALL, FORMATS, ROOT, SPEC, vector
 
 from dfccodec import limits
 from dfccodec.codec import fill
@@ -30,20 +30,54 @@ def test_the_hexdumps_of_the_specification_are_the_files() -> None:
 
 
 def test_every_section_the_code_cites_is_there() -> None:
-    headings = set(re.findall(r"^#{2,3} (\d+(?:\.\d+)?)", SPEC, flags=re.M))
+    headings = sections()
     cited = set()
     for path in [*ROOT.glob("dfccodec/**/*.py"), *FORMATS.glob("*.py")]:
         for text in re.findall(
-            r"SPEC\.md(?: section)? ((?:\d+(?:\.\d+)?(?:, | and | to )?)+)", path.read_text("utf-8")
+            r"SPEC\.md(?: section)? ((?:\d+(?:\.\d+)*(?:, | and | to )?)+)", path.read_text("utf-8")
         ):
-            cited |= set(re.findall(r"\d+(?:\.\d+)?", text))
+            cited |= set(re.findall(r"\d+(?:\.\d+)*", text))
     assert {"2", "3", "4", "5", "5.2", "6.2", "7", "8.2", "9", "10"} <= cited
     assert cited <= headings
 
 
+def sections() -> set[str]:
+    """Numbers of all sections, 7.4.1 and the like included."""
+    return set(re.findall(r"^#{2,4} (\d+(?:\.\d+)*)", SPEC, flags=re.M))
+
+
+def test_every_section_the_specification_and_the_vectors_cite_is_there() -> None:
+    numbers = r"((?:\d+(?:\.\d+)*(?:, | and | to )?)+)"
+    cited = {n for text in re.findall(rf"[Ss]ections? {numbers}", SPEC) for n in re.findall(r"\d+(?:\.\d+)*", text)}
+    assert len(cited) > 40
+    assert cited <= sections()
+    named = {vector(name)[1].get("section", "1").split(",")[0] for name in ALL}
+    assert named <= sections()
+
+
+LIMITS = {
+    "payload of a chunk": "MAX_CHUNK",
+    "width, height": "MAX_SIDE",
+    "width × height; tile × tile": "MAX_PIXELS",
+    "the larger of these × `clip_frames`": "MAX_CLIP_PIXELS",
+    "frames of a clip": "MAX_CLIP_FRAMES",
+    "channels": "MAX_CHANNELS",
+    "integers of a frame, of a clip": "MAX_CLIP_VALUES",
+    "`raw`, or 2 × integers in codings 1 and 2, or 2 × blocks of motion, over latent or fill bytes": "MAX_EXPANSION",
+    "zstd window, or `raw` if that is larger": "MAX_WINDOW",
+    "text": "MAX_TEXT",
+    "objects and lists inside one another in a configuration, the outermost counted": "MAX_JSON_DEPTH",
+    "pairs of tool, of tags": "MAX_PAIRS",
+    "streams": "MAX_STREAMS",
+    "QP": "MAX_QP",
+    "checksummed bytes while resynchronizing": "RESYNC_BUDGET",
+}
+
+
 def test_the_limits_of_the_specification_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\|[^|]+\| ([\d ]+?)(?: bytes)? \|[^|]*\| `(\w+)` \|", SPEC, flags=re.M)
-    stated = {name: int(value.replace(" ", "")) for value, name in rows}
+    table = SPEC.split("## 9. Limits")[1].split("## 10.")[0]
+    rows = re.findall(r"^\| ([^|]+?) \| ([\d ]+?)(?: bytes)? \|", table, flags=re.M)
+    stated = {LIMITS[text]: int(value.replace(" ", "")) for text, value in rows}
     assert stated == {name: value for name, value in vars(limits).items() if name.isupper()}
 
 

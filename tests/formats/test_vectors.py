@@ -43,8 +43,8 @@ def class_of(error: DfcError) -> str:
     return "damaged"
 
 
-def judge_theirs(data: bytes) -> str:
-    """Class of error by the second reader, "good" for none."""
+def independent_verdict(data: bytes) -> str:
+    """Class of error by the independent reader, "good" for none."""
     try:
         read_dfc.read(data)
     except read_dfc.Refused as error:
@@ -54,7 +54,7 @@ def judge_theirs(data: bytes) -> str:
     return "good"
 
 
-def judge_ours(data: bytes) -> str:
+def dfccodec_verdict(data: bytes) -> str:
     """Class of the first error by dfccodec as a strict reader, "good" for none."""
     try:
         reader = StreamReader(io.BytesIO(data))
@@ -74,8 +74,8 @@ def pair(ratio: Ratio) -> list[int]:
     return [ratio.num, ratio.den]
 
 
-def ours(data: bytes) -> dict[str, Any]:
-    """What dfccodec reads, in the shape of the vectors' JSON."""
+def read_with_dfccodec(data: bytes) -> dict[str, Any]:
+    """What dfccodec reads, in the form of the JSON of the vectors."""
     reader = StreamReader(io.BytesIO(data))
     h, model = reader.preamble.header, reader.preamble.model
     plain = ("version", "needs", "width", "height", "patch", "clip_frames", "channels", "tile", "overlap", "rotation")
@@ -93,7 +93,7 @@ def ours(data: bytes) -> dict[str, Any]:
     for item in reader:
         assert not isinstance(item, Damage), item
         if isinstance(item, ClipAt):
-            out["clips"].append(our_clip(item, reader))
+            out["clips"].append(dfccodec_clip(item, reader))
         elif isinstance(item, StreamInfo):
             changed = {"time_base": pair(item.time_base), "extradata": item.extradata.hex()}
             out["streams"].append({**item.__dict__, **changed})
@@ -107,7 +107,7 @@ def ours(data: bytes) -> dict[str, Any]:
     return {**out, "totals": {**counts, "latent_hash": verdict.latent_hash.hex(), "bytes": len(data)}}
 
 
-def our_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
+def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
     clip = at.clip
     values = decode_clip_integers(clip, reader.preamble.header)
     latents = dequantize(values, reader.preamble.steps, clip.qp)
@@ -141,22 +141,22 @@ def test_both_readers_find_what_was_put_in(name: str) -> None:
     data, expected = vector(name)
     expected.pop("note")
     assert read_dfc.read(data) == expected
-    assert ours(data) == expected
+    assert read_with_dfccodec(data) == expected
 
 
 @pytest.mark.parametrize("name", FAULTY)
-def test_second_reader_refuses_with_the_class(name: str) -> None:
+def test_independent_reader_refuses_with_the_class(name: str) -> None:
     data, expected = vector(name)
-    assert judge_theirs(data) == expected["error"]
+    assert independent_verdict(data) == expected["error"]
 
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_dfccodec_refuses_with_the_class(name: str) -> None:
     data, expected = vector(name)
-    assert judge_ours(data) == expected["error"]
+    assert dfccodec_verdict(data) == expected["error"]
 
 
-@pytest.mark.parametrize("judge", [judge_ours, judge_theirs])
+@pytest.mark.parametrize("judge", [dfccodec_verdict, independent_verdict])
 def test_no_fault_costs_a_second(judge: Callable[[bytes], str]) -> None:
     slow = {}
     for name in FAULTY:
@@ -231,7 +231,7 @@ def test_readers_agree_on_changed_fields(data: bytes, draw: st.DataObject) -> No
     length = int.from_bytes(data[start - 4 : start], "little")
     crc = zlib.crc32(changed[start - 8 : start - 4] + changed[start : start + length])
     changed[start + length : start + length + 4] = crc.to_bytes(4, "little")
-    found = [judge(bytes(changed)).replace("limit", "damaged") for judge in (judge_ours, judge_theirs)]
+    found = [judge(bytes(changed)).replace("limit", "damaged") for judge in (dfccodec_verdict, independent_verdict)]
     assert found[0] == found[1]
 
 
@@ -240,11 +240,11 @@ def test_readers_agree_on_changed_fields(data: bytes, draw: st.DataObject) -> No
 def test_no_reader_accepts_a_flipped_byte(data: bytes, place: int, mask: int) -> None:
     changed = bytearray(data)
     changed[place % len(data)] ^= mask
-    assert judge_ours(bytes(changed)) != "good"
-    assert judge_theirs(bytes(changed)) != "good"
+    assert dfccodec_verdict(bytes(changed)) != "good"
+    assert independent_verdict(bytes(changed)) != "good"
 
 
-def test_the_second_reader_stands_alone() -> None:
+def test_the_independent_reader_stands_alone() -> None:
     allowed = {"read_dfc.py": {"numpy", "zstandard", "read_range"}, "read_range.py": set()}
     allowed["read_dfc.py"] |= {"read_motion", "read_inter"}
     allowed["read_motion.py"] = {"read_range"}
@@ -261,7 +261,7 @@ def test_the_second_reader_stands_alone() -> None:
         assert names <= sys.stdlib_module_names | allowed[name]
 
 
-def test_the_second_reader_as_a_program() -> None:
+def test_the_independent_reader_as_a_program() -> None:
     script = [sys.executable, str(FORMATS / "read_dfc.py")]
     good = subprocess.run([*script, str(VECTORS / "valid/smallest.dfc")], capture_output=True, text=True, check=True)
     assert json.loads(good.stdout)["totals"]["frames"] == 1

@@ -1,1 +1,1 @@
-"""Fill policy `motion` (SPEC.md 6.7): motion estimation, mode decision, syntax and compensation. Imports no torch."""
+"""Fill policy `motion` (SPEC.md 7.8): motion estimation, mode decision, syntax and compensation. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Blocks, modes and motion vectors of dropped frames (SPEC.md 6.7)."""
+"""Blocks, modes and motion vectors of dropped frames (SPEC.md 7.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coding order of modes and motion vectors, and the contexts of their symbols (SPEC.md 6.7).
+"""Coding order of modes and motion vectors, and the contexts of their symbols (SPEC.md 7.8).
 
 Writer, reader and mode decision use the same order. Everything about a pass is computed at once, in integer arithmetic,
 from blocks that are already coded.

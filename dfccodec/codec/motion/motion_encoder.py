@@ -1,4 +1,4 @@
-"""Encoder of fill policy `motion`: motion estimation, then mode decision (SPEC.md 6.7)."""
+"""Encoder of fill policy `motion`: motion estimation, then mode decision (SPEC.md 7.8)."""
 
 from __future__ import annotations
 

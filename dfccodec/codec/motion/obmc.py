@@ -1,4 +1,4 @@
-"""Overlapped block motion compensation (OBMC) of fill policy `motion` (SPEC.md 6.7)."""
+"""Overlapped block motion compensation (OBMC) of fill policy `motion` (SPEC.md 7.8)."""
 
 from __future__ import annotations
 

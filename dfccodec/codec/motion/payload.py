@@ -1,4 +1,4 @@
-"""Write and read the payload of fill policy `motion` (SPEC.md 6.7): modes and motion vectors."""
+"""Write and read the payload of fill policy `motion` (SPEC.md 7.8): modes and motion vectors."""
 
 from __future__ import annotations
 

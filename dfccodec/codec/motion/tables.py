@@ -1,4 +1,4 @@
-"""Contexts and initial symbol counts of the motion payload (SPEC.md 6.7). All integers.
+"""Contexts and initial symbol counts of the motion payload (SPEC.md 7.8). All integers.
 
 They were fitted on training clips at QP 24. They affect the size of a payload, never whether it can be read.
 """

@@ -1,1 +1,1 @@
-"""What kept frames look like from the one before, moved block by block: SPEC.md 7.5."""
+"""What kept frames look like from the one before, moved block by block: SPEC.md 7.7."""

@@ -1,4 +1,4 @@
-"""The inter coding of a clip's integers (SPEC.md 7.5): the range coding, but expecting what has moved."""
+"""The inter coding of a clip's integers (SPEC.md 7.7): the range coding, but expecting what has moved."""
 
 from __future__ import annotations
 

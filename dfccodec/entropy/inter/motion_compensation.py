@@ -1,4 +1,4 @@
-"""Integers of a frame as a picture, that picture moved, and the integers of what has moved (SPEC.md 7.5.2).
+"""Integers of a frame as a picture, that picture moved, and the integers of what has moved (SPEC.md 7.7.2).
 
 The code between integers and pictures is a fixed linear one, principal components of patches of 16×16 pixels: near to
 what `mini` makes of its latents, and good enough to say where things have gone. All of it is exact in integers, so that

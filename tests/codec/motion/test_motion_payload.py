@@ -92,7 +92,7 @@ def test_levels_of_many_blocks_come_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     blocks[1:3, 1:3, ..., 1:] = rng.integers(-99, 99, (2, 2, 6, 4))
     for part in (1, 2 * 24, 1 << 19):
         monkeypatch.setattr("dfccodec.codec.motion.context_model.PART", part)
-        monkeypatch.setattr("read_motion.PART", part)
+        monkeypatch.setattr("read_motion.BATCH_BLOCKS", part)
         data = payload.write(MotionField(SIDES, blocks))
         found = payload.read(data, KEPT, HEADER).blocks
         assert np.array_equal(found, cleared(blocks))

@@ -1,4 +1,4 @@
-"""Pictures of fill policy motion: blocks of kept frames, overlapped, as SPEC.md 6.7 has it."""
+"""Pictures of fill policy motion: blocks of kept frames, overlapped, as SPEC.md 7.8.2 has it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_windows_add_up_to_one() -> None:
 
 
 def by_the_specification(frames: np.ndarray, sides: References, number: int, decisions: np.ndarray) -> np.ndarray:
-    """SPEC.md 6.7 sample by sample, in binary64."""
+    """SPEC.md 7.8.2 sample by sample, in binary64."""
     _, height, width, _ = frames.shape
     total, weights = np.zeros((height, width, 3)), np.zeros((height, width, 1))
     model, past, future = (frames[int(s[number])].astype(float) for s in (sides.dropped, sides.past, sides.future))

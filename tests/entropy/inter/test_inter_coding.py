@@ -58,9 +58,9 @@ def test_any_integers_and_vectors_come_back(clip: tuple[np.ndarray, np.ndarray])
     values, vectors = clip
     data = encode_inter(values, vectors)
     np.testing.assert_array_equal(decoded(data, values), values)
-    assert write_inter.inter_of(values, vectors, {}) == data
+    assert write_inter.encode_inter(values, vectors, {}) == data
     kept, *grid, channels = values.shape
-    found = read_inter.Inter(read_range.Stack(data), kept, grid, channels)
+    found = read_inter.InterDecoder(read_range.RansDecoder(data), kept, grid, channels)
     np.testing.assert_array_equal(np.array(found.v).reshape(values.shape), values)
     np.testing.assert_array_equal(found.vectors, vectors)
 
@@ -100,6 +100,6 @@ def test_hostile_words_end_in_an_error_or_in_integers(noise: bytes, kept: int, p
 @pytest.mark.parametrize("symbol", [-1, 6, 16])
 def test_a_vector_symbol_that_no_writer_makes(symbol: int) -> None:
     values = panned(2, 2, 2, 0, 4)
-    data = write_inter.inter_of(values, None, {(1, 0, "which"): symbol})
+    data = write_inter.encode_inter(values, None, {(1, 0, "which"): symbol})
     with pytest.raises(DamagedError, match=f"latents: vector symbol {symbol} or {symbol}: 0 to 5"):
         decoded(data, values)

@@ -1,4 +1,4 @@
-"""Integers as pictures, and what they are where a picture has moved, against SPEC.md 7.5.2 in plain words."""
+"""Integers as pictures, and what they are where a picture has moved, against SPEC.md 7.7.2 in plain words."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_constants_of_the_specification() -> None:
     (taps,) = re.findall(r"^TAP = (.*)$", SPEC, flags=re.M)
     found = [[int(n.replace("−", "-")) for n in row.split(",")] for row in re.findall(r"\(([^)]*)\)", taps)]
     assert found == motion_compensation.TAPS.tolist()
-    assert "+ 6422528) / 12845056" in SPEC
+    assert "+ 6422528) // 12845056" in SPEC
     assert motion_compensation._SHRINK == 12845056
 
 
@@ -63,13 +63,13 @@ def test_the_coding_goes_by_the_models_linear_code() -> None:
 )  # fmt: skip
 def test_it_agrees_with_plain_words(rows: int, columns: int, size: float, seed: int, vector: tuple[int, int]) -> None:
     values = integers(rows, columns, size, seed)
-    samples = read_inter.pictured(values.astype(np.int64), rows, columns)
+    samples = read_inter.to_samples(values.astype(np.int64), rows, columns)
     own = LatentReconstruction(values, rows, columns)
     np.testing.assert_array_equal(own.inner, samples)
     cells = np.arange(rows * columns)
     found = own.motion_compensate(cells, np.tile(np.array(vector, np.int16), (len(cells), 1)))
     for cell in cells.tolist():
-        wanted = read_inter.moved(samples, 16 * (cell // columns), 16 * (cell % columns), vector)
+        wanted = read_inter.motion_compensate(samples, 16 * (cell // columns), 16 * (cell % columns), vector)
         assert found[cell].tolist() == wanted
 
 
