@@ -121,11 +121,11 @@ def decode(
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # What loads torch, seconds, is imported once options have been found right and the source is there.
     from dfccodec.media.output.cfr import parse_rate
-    from dfccodec.media.output.format import check_output
+    from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
 
     output = jobs[0].output
-    kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
+    kind = format or ("yuv4mpegpipe" if output == "-" else container_for_path(Path(output)))
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
@@ -176,7 +176,7 @@ def _decode(
             name = "standard output" if output == "-" else output
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), shape.header, *how, name))
             decoder.tracks = TrackFilter(sink, choice.audio, choice.subtitles)
-            frames, told = _pour(decoder, shape, sink, span.whole, quiet)
+            frames, told = _pour(decoder, shape, sink, span.unlimited, quiet)
         common.notes(sink.notes[told:], quiet)  # some are known once the output is closed
     _report(decoder, frames, tell, quiet)
 
@@ -185,7 +185,7 @@ def _pour(decoder: Decoder, shape: OutputConversion, sink: VideoSink, whole: boo
     """Write all frames; how many there were, and how many of the sink's notes were said."""
     frames = told = 0
     with common.progress("decode", 0, quiet) as advance:
-        for picture in shape.shaped(decoder):
+        for picture in shape.convert(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
             if not frames:
                 common.notes(sink.notes, quiet)

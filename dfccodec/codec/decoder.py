@@ -21,7 +21,7 @@ from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError, LimitError, UnsupportedError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
-from dfccodec.media.packet_trim import NO_TIME, SUBTITLES, trim_and_shift, trim_packet
+from dfccodec.media.packet_trim import NO_TIMESTAMP, SUBTITLE_KIND, trim_and_shift, trim_packet
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.time_range import RangeCursor, Span
 from dfccodec.runtime.resources import available_memory, malloc_trim
@@ -138,7 +138,7 @@ class Decoder:
         for picture in self._pictures():
             found = True
             yield picture
-        if not (found or self._span.whole or self.damage):
+        if not (found or self._span.unlimited or self.damage):
             raise UsageError("no frame is in the range: the file ends before it, or the range does")
 
     def _pictures(self) -> Iterator[Picture]:
@@ -157,7 +157,7 @@ class Decoder:
                     if item.index.frames > self._next and not self._gap_outside_range(None):
                         yield from self._emit_range(self._next, self._bridge(item.index.frames, None))
                     self._gap.reset()
-                if self._window.over:
+                if self._window.ended:
                     self.reached_end = True
                     break
         finally:
@@ -171,18 +171,18 @@ class Decoder:
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:
         """The file's tags; chapters as they are in the range, none where it begins at a number of a frame."""
-        if self._span.whole:
+        if self._span.unlimited:
             return self.preamble.tags
         found, others = chapters.from_tags(self.preamble.tags)
         begin, length = self._span.start, self._span.duration
         if begin.frame is not None:
             return tuple(others)
         end = begin.seconds + length.seconds if length and length.frame is None else None
-        return (*others, *chapters.to_tags(chapters.moved(found, begin.seconds, end)))
+        return (*others, *chapters.to_tags(chapters.trim_chapters(found, begin.seconds, end)))
 
     def _items(self) -> Iterator[Item]:
         """What the file holds; with a range, from its declarations straight to the first clip wanted."""
-        jumped = self._span.whole
+        jumped = self._span.unlimited
         for item in self._reader:
             if not jumped and isinstance(item, (Packets, ClipAt)):
                 jumped = True
@@ -220,7 +220,9 @@ class Decoder:
             pts: timestamp of the clip.
         """
         assert self._start is not None
-        texts = {ident for ident, info in self._streams.items() if info.kind == SUBTITLES}  # may have begun long before
+        texts = {
+            ident for ident, info in self._streams.items() if info.kind == SUBTITLE_KIND
+        }  # may have begun long before
         out = []
         for begin, end, streams in ((first, earlier, texts), (earlier, before, set(self._streams))):
             found = packets_between(self._stream, self._start, begin, end, streams)
@@ -232,7 +234,7 @@ class Decoder:
         begin, out = pts * self._tick, []
         for item in items:
             if info := self._streams.get(item.stream):
-                timed = (p for p in item.packets if max(p.pts, p.dts) != NO_TIME)
+                timed = (p for p in item.packets if max(p.pts, p.dts) != NO_TIMESTAMP)
                 rest = tuple(p for p in timed if trim_packet(p, info, begin, None) is not None)
                 out += [Packets(item.stream, rest)] if rest else []
         return out
@@ -255,7 +257,7 @@ class Decoder:
             self.tracks.declare(item)
 
     def _packets(self, item: Packets) -> None:
-        if item.stream not in self._streams and (self._conceal or self._span.whole):
+        if item.stream not in self._streams and (self._conceal or self._span.unlimited):
             reason = f"packets of stream {item.stream}, whose declaration is lost"
             damage = Damage(*self._reader.place, reason, chunk=PACKETS)
             if self._conceal:
@@ -263,7 +265,7 @@ class Decoder:
             else:
                 self._note(damage)
             return
-        if self._span.whole:
+        if self._span.unlimited:
             if self.tracks:
                 self.tracks.packets(item.stream, item.packets)
         else:
@@ -299,13 +301,13 @@ class Decoder:
         last = clip.first_frame + clip.frames
         if self._origin is None:  # of a file that lost its beginning: about where that was
             self._origin = clip.first_pts - clip.first_frame * nominal(self.preamble.header)
-        if self._window.first is None and not self._span.start.passed(last - 1, self._second(clip.timestamps[-1])):
+        if self._window.first is None and not self._span.start.is_reached(last - 1, self._second(clip.timestamps[-1])):
             self._advance(clip)
             held = self._playing(self._held, clip.timestamps[-1])
             self._held = held if sum(len(item.packets) for item in held) <= MAX_CARRIED_PACKETS else []
             return
         missing = clip.first_frame > self._next and not self._gap_outside_range(clip)
-        if not missing and self._window.behind(clip.first_frame, self._second(clip.first_pts)):
+        if not missing and self._window.check_end(clip.first_frame, self._second(clip.first_pts)):
             return
         malloc_trim()
         try:
@@ -339,14 +341,14 @@ class Decoder:
                 return True
             if start.frame is None and 0 < start.seconds >= self._second(clip.first_pts):
                 return True
-        return self._due is not None and self._window.behind(self._next, self._second(self._due))
+        return self._due is not None and self._window.check_end(self._next, self._second(self._due))
 
     def _emit_range(self, first: int, pictures: Iterable[OutputFrame]) -> Iterator[Picture]:
         """Those of pictures that follow one another that are in the range, after the packets that play with them.
 
         With each picture comes whether it only stands in for one that is lost.
         """
-        if self._span.whole:
+        if self._span.unlimited:
             for number, (picture, lost) in enumerate(pictures, first):
                 if lost:
                     self._mark_concealed(number)
@@ -354,13 +356,13 @@ class Decoder:
             return
         fresh = self._window.first is None
         numbered = ((n, p, lost) for n, (p, lost) in enumerate(pictures, first))
-        chosen = [row for row in numbered if self._window.holds(row[0], self._second(row[1].pts))]
+        chosen = [row for row in numbered if self._window.contains(row[0], self._second(row[1].pts))]
         if not chosen:
             return
         last = chosen[-1][1]
         if fresh:
             self._zero = chosen[0][1].pts
-        self._flush_packets(last.pts + last.duration if self._window.over else None)
+        self._flush_packets(last.pts + last.duration if self._window.ended else None)
         for number, picture, lost in chosen:
             if lost:
                 self._mark_concealed(number)
