@@ -32,7 +32,7 @@ _MIN_GAP, _MAX_GAP = Fraction(1, 10), 10
 
 
 class AudioConformer:
-    """Convert decoded frames to the format of an encoder, without gaps.
+    """Converts decoded frames to the format of an encoder, without gaps.
 
     Args:
         context: the encoder, not opened yet; its layout and rate are set.

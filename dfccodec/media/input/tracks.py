@@ -123,8 +123,8 @@ class Tracks:
         self._times = SplicedTimestamps([] if splices is None else splices)
         self._pending: AvPacket[Stream] | None = None
         self._has_waited = False  # whether that packet has already waited for the video to reach its part
-        self._due_marks: float = 0  # number of clip marks up to which packets may be read, and the number of marks read
-        self._passed_marks = 0
+        self._due_marks: float = 0  # number of clip marks up to which packets may be read
+        self._passed_marks = 0  # number of clip marks read
         self._packets = self._demuxed(self._container, self.chosen)
 
     def set_range(self, begin: Fraction, has_end: bool, splices: list[Splice]) -> None:

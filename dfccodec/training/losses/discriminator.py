@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
         """Compute the losses of decoder and discriminator; each has gradients for its own parameters only.
 
         Args:
-            made, truth, base: (N, 3, side, side) in [0, 1]: decoded picture, source, PCA reconstruction.
+            decoded, truth, base: (N, 3, side, side) in [0, 1]: decoded picture, source, PCA reconstruction.
             rng: chooses the stored pictures.
 
         Returns:

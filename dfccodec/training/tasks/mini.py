@@ -75,7 +75,7 @@ class MiniLoss(LossModule):
         self.model, self.inter = model, inter and coding_for(model) == Coding.INTER
         self.rate = ContextRateModel(model.linear.scale.detach(), BASE_STEP)
         self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
-        # A list hides the module from state_dict(): its licence does not allow to store these weights in checkpoints.
+        # A list hides the module from state_dict(): third-party weights do not belong in checkpoints.
         self.lpips = [load_lpips()] if perceptual else []
         self.register_buffer("mean", torch.zeros(4 if perceptual else 2, 64))
 

@@ -85,7 +85,7 @@ class SharpLoss(LossModule):
         super().__init__()
         self.model, self.options, self.autocast = model, options, autocast
         self.discriminator = Discriminator(DISCRIMINATOR_SIDE) if options["adversarial"] else None
-        # A list hides the module from state_dict(): its licence does not allow to store these weights in checkpoints.
+        # A list hides the module from state_dict(): third-party weights do not belong in checkpoints.
         self.lpips = [load_lpips()]
 
     def forward(self, crops: Sequence[TrainingCrop], seed: int) -> Tensor:

@@ -43,7 +43,7 @@ class VideoVAELoss(LossModule):
     def __init__(self, model: VideoVAE, weights: Mapping[str, float], autocast: torch.dtype) -> None:
         super().__init__()
         self.model, self.weights, self.autocast = model, {**DEFAULT_WEIGHTS, **weights}, autocast
-        # A list hides the module from state_dict(): its licence does not allow to store these weights in checkpoints.
+        # A list hides the module from state_dict(): third-party weights do not belong in checkpoints.
         self.lpips = [load_lpips()] if self.weights["perceptual"] else []
 
     def forward(self, clips: Tensor, seed: int) -> Tensor:
