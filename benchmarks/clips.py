@@ -22,7 +22,7 @@ FRAMES, SIDE = 32, 256
 
 def cropped(path: Path, side: int, most: int) -> np.ndarray:
     """The first `most` frames of a video, short side scaled to `side`, centre: (T, side, side, 3) uint8."""
-    frames = np.stack(read_scaled(path, side, most=most))
+    frames = np.stack(read_scaled(path, side, max_frames=most))
     y, x = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
     return np.ascontiguousarray(frames[:, y : y + side, x : x + side])
 

@@ -168,7 +168,7 @@ def tags(data: bytes) -> str:
     pairs = pack.unpack_pairs(data, "tags")
     found, others = chapters.from_tags(pairs)
     again, _ = chapters.from_tags(chapters.to_tags(found))
-    assert len(again) == min(len(found), chapters.MOST)
+    assert len(again) == min(len(found), chapters.MAX_CHAPTERS)
     assert all(escape_for_terminal(text).isprintable() for pair in others for text in pair)
     return f"{len(found)} {len(others)}"
 

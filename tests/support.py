@@ -1,4 +1,4 @@
-"""What several tests need: small videos made on the spot, and a model without a network."""
+"""Shared test helpers: small generated videos, and a model without a network."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ DATA = Path(__file__).parent / "data"
 
 
 class FlatModel:
-    """A model without a network: a latent is the mean of a patch's pixels, a frame its latents painted flat.
+    """A model without a network: a latent is the mean of a patch, and a decoded patch has that constant colour.
 
-    Importance rises with the frame's number, so that what a budget keeps is known.
+    Importance increases with the frame number, so the frames that a budget keeps are known.
     """
 
     config_json = '{"family":"flat"}'
@@ -63,25 +63,25 @@ class FlatModel:
         height: int,
         width: int,
         qp: int,
-        show: FrameCallback,
+        on_frame: FrameCallback,
         wanted: torch.Tensor | None = None,
     ) -> None:
-        emit_in_decode_order(self.decode(latents[None], kept[None], height, width, qp)[0], kept, show)
+        emit_in_decode_order(self.decode(latents[None], kept[None], height, width, qp)[0], kept, on_frame)
 
     def gradient(
-        self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int, judge: DistortionFn
+        self, latents: torch.Tensor, kept: torch.Tensor, height: int, width: int, qp: int, distortion: DistortionFn
     ) -> torch.Tensor:
-        return gradient_whole_clip(self, latents, kept, height, width, qp, judge)
+        return gradient_whole_clip(self, latents, kept, height, width, qp, distortion)
 
 
 def flat_model(tile: int = 0, with_steps: bool = True) -> LoadedModel:
-    """`FlatModel`, ready to run."""
+    """Return a loaded `FlatModel`."""
     model = FlatModel(tile, with_steps)
     return LoadedModel(model, ModelId("flat", bytes(32), model.config_json), torch.device("cpu"))
 
 
 class Pipe(io.BytesIO):
-    """Bytes that pass by once."""
+    """A stream that cannot seek, like a pipe."""
 
     def seekable(self) -> bool:
         return False
@@ -91,7 +91,7 @@ class Pipe(io.BytesIO):
 
 
 def moving(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A bright square that walks over a gradient: (T, H, W, 3) uint8."""
+    """Return a bright square that moves over a gradient, (T, H, W, 3) uint8."""
     y, x = np.mgrid[:height, :width]
     ground = np.stack([x * 255 // width, y * 255 // height, (x + y) * 127 // (height + width)], axis=-1)
     out = np.repeat(ground[None].astype(np.uint8), frames, axis=0)
@@ -102,7 +102,7 @@ def moving(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def write_video(path: Path, frames: np.ndarray, rate: Fraction = Fraction(25), codec: str = "libx264") -> Path:
-    """Frames as a video file of a constant rate."""
+    """Write frames as a video with a constant frame rate."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options={"crf": "10"} if codec == "libx264" else {})
         stream.height, stream.width = frames.shape[1:3]
@@ -124,15 +124,15 @@ def write_av(
     begin: int = 0,
     last: float = 0,
 ) -> Path:
-    """A video with a track of noise per name of an encoder, two subtitles, tags, and chapters of half a second.
+    """Write a video with a noise track per audio encoder, two subtitles, tags, and chapters of half a second.
 
-    Pictures and sound begin at `begin` seconds; the last picture lasts `last` seconds, if that is given.
+    Video and audio start at `begin` seconds. If `last` is set, the last frame lasts `last` seconds.
     """
     with av.open(str(path), "w") as container:
         container.metadata.update(tags or {})
         video: Any = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "libx264", rate=rate)
         video.height, video.width = frames.shape[1:3]
-        sounds: list[Any] = [container.add_stream(name, rate=48000 if "opus" in name else 44100) for name in audio]
+        tracks: list[Any] = [container.add_stream(name, rate=48000 if "opus" in name else 44100) for name in audio]
         text = container.add_mux_stream(subtitles) if subtitles == "subrip" else None
         if subtitles and text is None:
             text = container.add_stream_from_template(av.open("", "w", format="null").add_stream(subtitles))
@@ -146,8 +146,8 @@ def write_av(
         )  # fmt: skip
         if text is not None:
             text.time_base, text.metadata["language"] = Fraction(1, 1000), "fra"
-        for n, sound in enumerate(sounds):
-            sound.layout, sound.metadata["language"] = "stereo" if n == 0 else "mono", ("eng", "deu")[n % 2]
+        for n, track in enumerate(tracks):
+            track.layout, track.metadata["language"] = "stereo" if n == 0 else "mono", ("eng", "deu")[n % 2]
         seconds = float(len(frames) / rate)
         if last:
             video.codec_context.flags |= av.codec.context.Flags.frame_duration
@@ -158,11 +158,11 @@ def write_av(
                 picture.duration = round(last * rate)
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
-        for sound in sounds:
-            noise = _noise(sound.rate, seconds)
-            noise.pts = begin * sound.rate
-            container.mux(sound.encode(noise))
-            container.mux(sound.encode(None))
+        for track in tracks:
+            noise = _noise(track.rate, seconds)
+            noise.pts = begin * track.rate
+            container.mux(track.encode(noise))
+            container.mux(track.encode(None))
         for n in range(2 if text is not None else 0):
             data = b"hello %d" % n
             packet = av.Packet(len(data).to_bytes(2, "big") + data if subtitles == "mov_text" else data)
@@ -173,19 +173,19 @@ def write_av(
     return path
 
 
-def decoded_into(target: Path, coded: bytes, cfr: Fraction | None = None, **options: Any) -> list[str]:
-    """A `.dfc` file of `flat_model` decoded into a video, sound and all; the notes of the sink."""
+def decode_to(target: Path, coded: bytes, cfr: Fraction | None = None, **options: Any) -> list[str]:
+    """Decode a `.dfc` file of `flat_model` to a video with all tracks; return the notes of the sink."""
     decoder = Decoder(io.BytesIO(coded), lambda preamble: flat_model())
     shape = OutputConversion(decoder.preamble, cfr)
     with VideoSink(target, shape.header, tags=decoder.tags, **options) as sink:
         decoder.tracks = sink
-        for picture in shape.shaped(decoder):
+        for picture in shape.convert(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
     return sink.notes
 
 
-def encoded(source: Any, **options: Any) -> bytes:
-    """A source as a `.dfc` file of `flat_model`, all frames kept."""
+def encode_source(source: Any, **options: Any) -> bytes:
+    """Encode a source with `flat_model` and all frames kept; return the bytes of the `.dfc` file."""
     out = io.BytesIO()
     api.encode(source, out, model=flat_model(), **{"fill": "hold", "budget": "all", **options})
     return out.getvalue()

@@ -24,7 +24,7 @@ from benchmarks.clips import EVAL, FRAMES, SIDE, dfc32_clips, mse, read_json, ta
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.metrics.bdrate import bd_rate, pareto
+from dfccodec.metrics.bdrate import bd_rate, pareto_front
 from dfccodec.runtime.resources import available_cpus
 
 QPS = (20, 26, 32, 38)
@@ -62,7 +62,7 @@ def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, options: dict[st
 
 def compared(base: list[list[float]], other: list[list[float]]) -> float:
     """BD-rate in percent; not a number where the curves do not overlap."""
-    a, b = (pareto([(bits, psnr) for bits, psnr, _ in curve]) for curve in (base, other))
+    a, b = (pareto_front([(bits, psnr) for bits, psnr, _ in curve]) for curve in (base, other))
     found = bd_rate(a, b)
     return math.nan if found.reason else found.percent
 

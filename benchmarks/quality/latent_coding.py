@@ -137,7 +137,7 @@ class Measured:
 
 def large(path: Path, loaded: LoadedModel) -> np.ndarray:
     """Integers (8, 1, rows, columns, C) of a clip's first frames at `LINES` lines, QP 24."""
-    frames = np.stack(read_scaled(path, LINES, most=8))
+    frames = np.stack(read_scaled(path, LINES, max_frames=8))
     rows, columns = frames.shape[1] // 16, frames.shape[2] // 16
     latents, _ = loaded.encode(np.ascontiguousarray(frames[:, : rows * 16, : columns * 16]), 24)
     return quantize(latents.reshape(len(frames), 1, rows, columns, -1), steps_of(loaded), 24)

@@ -33,7 +33,7 @@ from benchmarks.report.rd_report import REFERENCE, points_of
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.metrics.bdrate import Points, bd_rate, pareto
+from dfccodec.metrics.bdrate import Points, bd_rate, pareto_front
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.metrics.psnr import psnr
 from dfccodec.runtime.resources import available_cpus
@@ -154,7 +154,7 @@ def against_x264(clips: Mapping[str, Mapping[str, Row]]) -> dict[str, Any]:
     rows = (Cache(RESULTS / "rd_anchors.json").get(REFERENCE) or {"rows": {}})["rows"]
     base = {clip: points_of(REFERENCE, rows[clip], "lpips") for clip in clips if clip in rows}
     own = {clip: points_of(f"dfc-{KEPT}", clips[clip], "lpips") for clip in base}
-    each = {c: bd_rate(pareto(list(base[c].values())), pareto(list(own[c].values()))).percent for c in base}
+    each = {c: bd_rate(pareto_front(list(base[c].values())), pareto_front(list(own[c].values()))).percent for c in base}
     whole = bd_rate(_mean_curve(base), _mean_curve(own)).percent
     good = [value for value in each.values() if not np.isnan(value)]
     return {
@@ -168,7 +168,7 @@ def _mean_curve(clips: Mapping[str, Mapping[str, tuple[float, float]]]) -> Point
     """Mean bits and quality over clips."""
     points = next(iter(clips.values()), {})
     means = (np.mean([clip[at] for clip in clips.values()], axis=0) for at in points)
-    return pareto([(float(bits), float(quality)) for bits, quality in means])
+    return pareto_front([(float(bits), float(quality)) for bits, quality in means])
 
 
 def parse() -> argparse.Namespace:

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--budget", default="8")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures" / "kept_frames.webp")
     options = parser.parse_args()
-    frames = read_scaled(CLIP, SHORT_SIDE, most=FRAMES)
+    frames = read_scaled(CLIP, SHORT_SIDE, max_frames=FRAMES)
     coded = io.BytesIO()
     dfc.encode(frames, coded, budget=options.budget, frame_rate=30)
     with dfc.open(coded.getvalue()) as file:

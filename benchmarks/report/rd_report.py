@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.clips import CODING, FRAMES, RESULTS, SIDE, table
 from benchmarks.quality.anchors import ANCHORS
-from dfccodec.metrics.bdrate import BdRate, bd_rate, envelope, pareto, pchip
+from dfccodec.metrics.bdrate import BdRate, bd_rate, envelope, pareto_front, pchip
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BEGIN, END = "<!-- written by benchmarks/quality/rd.py -->", "<!-- end of what benchmarks/quality/rd.py writes -->"
@@ -84,7 +84,7 @@ def points_of(name: str, points: Mapping[str, Mapping[str, float]], metric: str)
 def shape(points: Mapping[str, tuple[float, float]], name: str) -> Curve:
     """The choices a curve offers: of dfc the best over the numbers of frames kept, elsewhere what nothing beats."""
     if name not in OWN:
-        return pareto(list(points.values()))
+        return pareto_front(list(points.values()))
     by_kept: dict[str, Curve] = {}
     for at, point in points.items():
         by_kept.setdefault(at.split("@")[0], []).append(point)

@@ -31,7 +31,7 @@ UNIT = 1024 if sys.platform != "darwin" else 1
 
 def footage(path: Path, width: int, height: int, seconds: int, rate: int) -> None:
     """Write the video."""
-    pictures = np.stack(read_scaled(EVAL / CLIP, 288, most=48))
+    pictures = np.stack(read_scaled(EVAL / CLIP, 288, max_frames=48))
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "20"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"

@@ -100,7 +100,7 @@ class Clock:
 
 def source(path: Path, height: int, frames: int) -> tuple[int, int]:
     """Write the clip, forward and back until there are enough frames; returns its size."""
-    pictures = read_scaled(EVAL / CLIP, height, most=frames)
+    pictures = read_scaled(EVAL / CLIP, height, max_frames=frames)
     size = pictures[0].shape[1] // 2 * 2, pictures[0].shape[0] // 2 * 2
     with VideoSink(path, Header(*size, Ratio(25, 1), Ratio(1, 25))) as sink:
         for number in range(frames):

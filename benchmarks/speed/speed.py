@@ -100,7 +100,7 @@ def ready(model: str, dtype: str) -> Timed:
 def footage(width: int, height: int) -> np.ndarray:
     """One clip of real footage, scaled to cover the size and cropped: (32, height, width, 3) uint8."""
     path = EVAL / CLIP
-    frames = np.stack(read_scaled(path, min(width, height), most=FRAMES))
+    frames = np.stack(read_scaled(path, min(width, height), max_frames=FRAMES))
     y, x = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
     if min(y, x) < 0:
         raise SystemExit(f"{CLIP} does not cover {width}×{height}")

@@ -121,11 +121,11 @@ def decode(
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.media.output.cfr import parse_rate
-    from dfccodec.media.output.format import check_output
+    from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
 
     output = jobs[0].output
-    kind = format or ("yuv4mpegpipe" if output == "-" else check_output(Path(output)))
+    kind = format or ("yuv4mpegpipe" if output == "-" else container_for_path(Path(output)))
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
@@ -176,7 +176,7 @@ def _decode(
             name = "standard output" if output == "-" else output
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), shape.header, *how, name))
             decoder.tracks = TrackFilter(sink, options.audio, options.subtitles)
-            frames, printed = _write_frames(decoder, shape, sink, span.whole, quiet)
+            frames, printed = _write_frames(decoder, shape, sink, span.unlimited, quiet)
         common.notes(sink.notes[printed:], quiet)  # closing the output can add notes
     _report(decoder, frames, tell, quiet)
 
@@ -187,7 +187,7 @@ def _write_frames(
     """Write all frames. Returns the number of frames and the number of notes printed."""
     frames = printed = 0
     with common.progress("decode", 0, quiet) as advance:
-        for picture in shape.shaped(decoder):
+        for picture in shape.convert(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
             if not frames:
                 common.notes(sink.notes, quiet)

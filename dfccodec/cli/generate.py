@@ -54,11 +54,11 @@ def generate(
 
 def _to_video(coded: io.BytesIO, output: str, loaded: LoadedModel) -> None:
     from dfccodec.codec.decoder import Decoder
-    from dfccodec.media.output.format import check_output
+    from dfccodec.media.output.format import container_for_path
     from dfccodec.media.output.sink import VideoSink
     from dfccodec.runtime.atomic_output import replacing_path
 
-    kind = check_output(Path(output))
+    kind = container_for_path(Path(output))
     coded.seek(0)
     decoder = Decoder(coded, lambda _: loaded)
     with replacing_path(Path(output)) as path, VideoSink(path, decoder.preamble.header, kind) as sink:

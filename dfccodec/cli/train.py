@@ -39,10 +39,10 @@ def train(
     last = out / "last.pt"
     if last.exists() and not (resume is not None and resume.exists() and resume.samefile(last)):
         raise OutputExistsError(f"{last} exists: resume with --resume {last}, or name another --out")
-    from dfccodec.training.run import Request
+    from dfccodec.training.run import TrainRequest
     from dfccodec.training.run import train as run
 
-    request = Request(
+    request = TrainRequest(
         recipe,
         data,
         out,

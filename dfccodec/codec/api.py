@@ -227,9 +227,9 @@ def _check_span(span: Span) -> None:
 def repeatable(source: Source) -> bool:
     """Whether a source can be read a second time from its beginning."""
     if isinstance(source, str | Path) or hasattr(source, "read"):
-        from dfccodec.media.input.open_input import read_once
+        from dfccodec.media.input.open_input import is_single_pass
 
-        return not read_once(Path(source) if isinstance(source, str) else cast("Path | BinaryIO", source))
+        return not is_single_pass(Path(source) if isinstance(source, str) else cast("Path | BinaryIO", source))
     return not isinstance(source, Iterator)
 
 
@@ -272,7 +272,7 @@ def _open_source(
         return opened, opened.info
     if not isinstance(source, Iterable):
         raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
-    if size or video is not None or not span.whole:
+    if size or video is not None or not span.unlimited:
         raise UsageError("span, size and video are for files: cut and scale arrays beforehand")
     arrays = iter(cast(Iterable[np.ndarray], source))
     if not isinstance(source, list | tuple | np.ndarray):

@@ -76,7 +76,7 @@ class Decoder:
         self._check_model()
         self._conceal = conceal
         self._span, self._range = span, RangeCursor(span)
-        self._queue = PacketQueue(self._tick, holds=not span.whole)
+        self._queue = PacketQueue(self._tick, holds=not span.unlimited)
         self.tracks = tracks
         self._origin_pts: int | None = None  # timestamp of the file's first frame
         self._zero_pts = 0  # timestamp that becomes 0 in the output
@@ -147,21 +147,21 @@ class Decoder:
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:
         """The tags of the file. Chapters are shifted to the range; a range that begins at a frame number has none."""
-        if self._span.whole:
+        if self._span.unlimited:
             return self.preamble.tags
         found, others = chapters.from_tags(self.preamble.tags)
         begin, length = self._span.start, self._span.duration
         if begin.frame is not None:
             return tuple(others)
         end = begin.seconds + length.seconds if length and length.frame is None else None
-        return (*others, *chapters.to_tags(chapters.moved(found, begin.seconds, end)))
+        return (*others, *chapters.to_tags(chapters.trim_chapters(found, begin.seconds, end)))
 
     def _frames(self) -> Iterator[Picture]:
         found = False
         for picture in self._all_items():
             found = True
             yield picture
-        if not (found or self._span.whole or self.damage):
+        if not (found or self._span.unlimited or self.damage):
             raise UsageError(
                 "the range contains no frame: it begins after the end of the file, or it is too short; change --start, "
                 "--end or --duration"
@@ -180,7 +180,7 @@ class Decoder:
                     self._packets(item)
                 elif isinstance(item, IndexAt):
                     yield from self._index(item)
-                if self._range.over:
+                if self._range.ended:
                     self.reached_end = True
                     break
         finally:
@@ -188,7 +188,7 @@ class Decoder:
 
     def _items(self) -> Iterator[Item]:
         """The contents of the file. With a range, reading jumps from the declarations to the first clip needed."""
-        may_seek = not self._span.whole and self._start is not None
+        may_seek = not self._span.unlimited and self._start is not None
         for item in self._reader:
             if may_seek and isinstance(item, Packets | ClipAt):
                 may_seek = False
@@ -219,7 +219,7 @@ class Decoder:
             self._add_damage(Damage(*self._reader.place, reason, chunk=STREAM))
 
     def _packets(self, item: Packets) -> None:
-        if item.stream in self._queue.streams or not (self._conceal or self._span.whole):
+        if item.stream in self._queue.streams or not (self._conceal or self._span.unlimited):
             self._queue.add(item)
             return
         reason = f"packets of stream {item.stream}, whose declaration is lost"
@@ -249,12 +249,12 @@ class Decoder:
         if self._origin_pts is None:  # the file has lost its beginning: estimate the timestamp of its first frame
             self._origin_pts = clip.first_pts - clip.first_frame * nominal_duration(self.preamble.header)
         last, last_pts = clip.first_frame + clip.frames - 1, clip.timestamps[-1]
-        if self._range.first is None and not self._span.start.passed(last, self._seconds(last_pts)):
+        if self._range.first is None and not self._span.start.is_reached(last, self._seconds(last_pts)):
             self._advance(clip)
             self._queue.skip_clip(last_pts)
             return
         missing = clip.first_frame > self._next and not self._gap_outside_range(clip)
-        if not missing and self._range.behind(clip.first_frame, self._seconds(clip.first_pts)):
+        if not missing and self._range.check_end(clip.first_frame, self._seconds(clip.first_pts)):
             return
         malloc_trim()
         try:
@@ -288,7 +288,7 @@ class Decoder:
                 return True
             if start.frame is None and 0 < start.seconds >= self._seconds(clip.first_pts):
                 return True
-        return self._next_pts is not None and self._range.behind(self._next, self._seconds(self._next_pts))
+        return self._next_pts is not None and self._range.check_end(self._next, self._seconds(self._next_pts))
 
     def _emit_range(self, first: int, frames: Iterable[OutputFrame]) -> Iterator[Picture]:
         """Yield the frames that are in the range, after the packets that play with them.
@@ -297,20 +297,20 @@ class Decoder:
             first: number of the first frame; the others follow it.
             frames: pictures and their origins.
         """
-        if self._span.whole:
+        if self._span.unlimited:
             for number, (picture, origin) in enumerate(frames, first):
                 self._record_origin(number, origin)
                 yield picture
             return
         is_beginning = self._range.first is None
         numbered = ((n, p, origin) for n, (p, origin) in enumerate(frames, first))
-        chosen = [row for row in numbered if self._range.holds(row[0], self._seconds(row[1].pts))]
+        chosen = [row for row in numbered if self._range.contains(row[0], self._seconds(row[1].pts))]
         if not chosen:
             return
         last = chosen[-1][1]
         if is_beginning:
             self._zero_pts = chosen[0][1].pts
-        self._queue.flush(self._zero_pts, last.pts + last.duration if self._range.over else None)
+        self._queue.flush(self._zero_pts, last.pts + last.duration if self._range.ended else None)
         for number, picture, origin in chosen:
             self._record_origin(number, origin)
             yield Picture(picture.rgb, picture.pts - self._zero_pts, picture.duration)

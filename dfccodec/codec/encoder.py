@@ -168,7 +168,7 @@ def _written(
     for clip, values in clips:
         malloc_trim()
         writer = writer or _writer(out, info, coder, coder.steps, tracks)
-        for stream, packets in tracks.until(_end(clip, info)) if tracks else ():
+        for stream, packets in tracks.packets_until(_end(clip, info)) if tracks else ():
             writer.packets(stream, packets)
         writer.clip(clip, values)
         kept = report.kept + int(clip.kept.sum())
@@ -177,7 +177,7 @@ def _written(
             progress(report.frames)
     if writer is None:
         raise UsageError("the video has no frame: nothing to encode")
-    for stream, packets in tracks.rest() if tracks else ():
+    for stream, packets in tracks.remaining_packets() if tracks else ():
         writer.packets(stream, packets)
     writer.finish()
     return dataclasses.replace(report, size=writer.offset, rd_cost_saved=coder.rd_cost_saved)
@@ -206,7 +206,7 @@ def _overhead(info: SourceInfo, coder: ClipCoder, tracks: PacketSource | None) -
         steps = np.arange(1, coder.header.channels + 1, dtype=np.float32)
     writer = _writer(io.BytesIO(), info, coder, steps, tracks)
     writer.finish()
-    return writer.offset + (tracks.size() if tracks else 0)
+    return writer.offset + (tracks.total_bytes() if tracks else 0)
 
 
 def make_header(info: SourceInfo, loaded: LoadedModel, clip_frames: int = CLIP_FRAMES) -> Header:
@@ -259,10 +259,10 @@ def _batches(pictures: Iterable[Picture], count: int, tracks: PacketSource | Non
         batch.append(picture)
         if len(batch) == count:
             if tracks:
-                tracks.mark()
+                tracks.mark_clip()
             yield batch
             batch = []
     if batch:
         if tracks:
-            tracks.mark()
+            tracks.mark_clip()
         yield batch

@@ -8,7 +8,7 @@ from fractions import Fraction
 from dfccodec.container.reader import Packets
 from dfccodec.container.records import StreamInfo
 from dfccodec.limits import MAX_STREAMS
-from dfccodec.media.packet_trim import NO_TIME, SUBTITLES, trim_and_shift, trim_packet
+from dfccodec.media.packet_trim import NO_TIMESTAMP, SUBTITLE_KIND, trim_and_shift, trim_packet
 from dfccodec.media.picture import PacketSink
 
 MAX_CARRIED_PACKETS = 256
@@ -56,7 +56,7 @@ class PacketQueue:
 
     def subtitle_streams(self) -> set[int]:
         """Numbers of the subtitle streams."""
-        return {number for number, info in self.streams.items() if info.kind == SUBTITLES}
+        return {number for number, info in self.streams.items() if info.kind == SUBTITLE_KIND}
 
     def skip_clip(self, last_pts: int) -> None:
         """Discard held packets that end before the timestamp `last_pts` of the last frame of a skipped clip."""
@@ -68,7 +68,7 @@ class PacketQueue:
         begin, out = pts * self._tick, []
         for item in items:
             if info := self.streams.get(item.stream):
-                timed = (p for p in item.packets if max(p.pts, p.dts) != NO_TIME)
+                timed = (p for p in item.packets if max(p.pts, p.dts) != NO_TIMESTAMP)
                 rest = tuple(p for p in timed if trim_packet(p, info, begin, None) is not None)
                 out += [Packets(item.stream, rest)] if rest else []
         return out

@@ -1,1 +1,1 @@
-"""Frames, sound and timestamps in and out. The only room that imports PyAV."""
+"""Input and output of frames, audio, subtitles and timestamps. The only package that imports PyAV."""

@@ -1,14 +1,14 @@
-"""How swscale is asked to convert between YUV and RGB, in one place so that both directions agree."""
+"""Flags of swscale for conversion between YUV and RGB, shared by both directions so that they agree."""
 
 from __future__ import annotations
 
 from av.video.reformatter import Interpolation
 
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-"""Without these two, a trip from YUV to RGB and back darkens the picture by 1.2 of 255 levels; with them by 0.02."""
+"""Without these flags, a round trip YUV-RGB-YUV darkens the picture by 1.2 of 255 levels; with them by 0.02."""
 
 CONVERT = Interpolation.BICUBIC | EXACT
-"""Chroma resampling of a plain conversion."""
+"""Flags for a conversion without scaling; bicubic applies to the chroma planes."""
 
 SCALE = Interpolation.LANCZOS | EXACT
-"""Scaling."""
+"""Flags for a conversion with scaling."""

@@ -1,4 +1,4 @@
-"""Damaged packets of pictures and sound: passed over or shown as far as they decode, as players do, and counted."""
+"""Counts damaged video and audio packets. Like a player, dfc decodes what it can and skips the rest."""
 
 from __future__ import annotations
 
@@ -6,59 +6,59 @@ from fractions import Fraction
 
 
 class DecodeErrorCounter:
-    """What did not decode so far.
+    """Count decode errors and keep one note per kind of error up to date.
 
     Args:
-        notes: lines for people, to which one of each kind is added that is kept up to date.
-        whose: the packets are, for people.
+        notes: messages for the user; this object appends and updates its own.
+        content: what the packets contain, for the messages.
 
     Attributes:
-        why: of the first packet that did not decode.
+        first_error: ffmpeg's message for the first packet that did not decode; empty if all did.
     """
 
-    def __init__(self, notes: list[str], whose: str = "the picture") -> None:
-        self._notes, self._whose = notes, whose
-        self._places: dict[str, int] = {}
-        self._lost = self._cut = self._damaged = 0
+    def __init__(self, notes: list[str], content: str = "the picture") -> None:
+        self._notes, self._content = notes, content
+        self._note_index: dict[str, int] = {}
+        self._undecodable = self._truncated = self._damaged = 0
         self._gaps: list[tuple[Fraction, int]] = []
-        self.why = ""
+        self.first_error = ""
 
     def add(self, why: str) -> None:
-        """One more packet does not decode."""
-        self.why = self.why or why
-        self._lost += 1
-        what = f"packets of {self._whose} do not decode and are"
-        what = what if self._lost > 1 else f"packet of {self._whose} does not decode and is"
-        self._say("lost", f"{self._lost} {what} passed over: {self.why}")
+        """Count a packet that does not decode."""
+        self.first_error = self.first_error or why
+        self._undecodable += 1
+        what = f"packets of {self._content} do not decode and are"
+        what = what if self._undecodable > 1 else f"packet of {self._content} does not decode and is"
+        self._update_note("lost", f"{self._undecodable} {what} skipped: {self.first_error}")
 
-    def cut(self) -> None:
-        """One more packet is not whole, by the container's word."""
-        self._cut += 1
-        what = f"packets of {self._whose} are" if self._cut > 1 else f"packet of {self._whose} is"
-        self._say("cut", f"{self._cut} {what} cut short or damaged: what decodes of it is kept")
+    def add_truncated(self) -> None:
+        """Count a packet that the demuxer marks as corrupt or truncated."""
+        self._truncated += 1
+        what = f"packets of {self._content} are" if self._truncated > 1 else f"packet of {self._content} is"
+        self._update_note("cut", f"{self._truncated} {what} truncated or damaged: the parts that decode are kept")
 
-    def damaged(self) -> None:
-        """One more frame came out with errors, or without what it refers to."""
+    def add_damaged_frame(self) -> None:
+        """Count a frame that was decoded with errors or without its reference frames."""
         self._damaged += 1
-        what = "frames are damaged and shown as they" if self._damaged > 1 else "frame is damaged and shown as it"
-        self._say("damaged", f"{self._damaged} {what} decode{'' if self._damaged > 1 else 's'}")
+        what = "frames are damaged and kept as" if self._damaged > 1 else "frame is damaged and kept as"
+        self._update_note("damaged", f"{self._damaged} {what} decoded")
 
-    def missing(self, second: Fraction, frames: int) -> None:
-        """A number of frames, about, is lost where the source is damaged, at a second of it."""
+    def add_missing_frames(self, second: Fraction, frames: int) -> None:
+        """Count an estimated number of frames that a damaged source lacks at `second`."""
         self._gaps.append((second, frames))
         places, total = len(self._gaps), sum(frames for _, frames in self._gaps)
         where = f"in {places} places, the first at" if places > 1 else "at"
         what = f"about {total} frames are" if total > 1 else "about 1 frame is"
-        self._say("missing", f"the source is damaged {where} {float(self._gaps[0][0]):.2f} s: {what} missing")
+        self._update_note("missing", f"the source is damaged {where} {float(self._gaps[0][0]):.2f} s: {what} missing")
 
-    def _say(self, kind: str, line: str) -> None:
-        if kind not in self._places:
-            self._places[kind] = len(self._notes)
+    def _update_note(self, kind: str, line: str) -> None:
+        if kind not in self._note_index:
+            self._note_index[kind] = len(self._notes)
             self._notes.append("")
-        self._notes[self._places[kind]] = line
+        self._notes[self._note_index[kind]] = line
 
 
-def reason(error: Exception) -> str:
-    """An ffmpeg error in one line, without Python's numbering."""
+def describe_error(error: Exception) -> str:
+    """Return the message of an ffmpeg error in one line, without Python's error number."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).splitlines()[0]

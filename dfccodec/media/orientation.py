@@ -1,4 +1,4 @@
-"""How a player turns a picture: quarter turns, which a .dfc file names, and a mirror, which it cannot."""
+"""Orientation of a frame: rotation in steps of 90°, which a .dfc file stores, and mirroring, which it cannot store."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
 
-def side_data(frame: VideoFrame) -> dict[Type, bytes]:
-    """What ffmpeg has beside a frame, by kind; empty where there is a kind, such as EXIF, that PyAV has no name for."""
+def read_side_data(frame: VideoFrame) -> dict[Type, bytes]:
+    """Return a frame's side data by type; empty if PyAV cannot name one of the types, such as EXIF."""
     with contextlib.suppress(ValueError):
         return {data.type: bytes(data) for data in cast(Iterable[SideData], frame.side_data)}
     return {}
 
 
-def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Quarter turns clockwise, 0…3, and whether the picture is to be mirrored left to right before them.
+def read_orientation(frame: VideoFrame) -> tuple[int, bool]:
+    """Return the clockwise rotation in steps of 90°, 0 to 3, and whether to mirror left to right before it.
 
-    The display matrix [a b; c d] takes a pixel (x, y) to (a·x + c·y, b·x + d·y) (ffmpeg, libavutil/display.h). With a
-    negative determinant it mirrors; with the signs of a and b changed, what is left is a turn.
+    The display matrix [a b; c d] maps a pixel (x, y) to (a·x + c·y, b·x + d·y) (ffmpeg, libavutil/display.h). If its
+    determinant is negative, it mirrors. Negating a and b then leaves a pure rotation.
     """
     try:
-        beside = cast(Iterable[SideData], frame.side_data)
-        matrix = next((bytes(data) for data in beside if data.type == Type.DISPLAYMATRIX), b"")
-    except ValueError:  # a kind of side data, such as EXIF, that ffmpeg has and this PyAV has no name for
+        side_data = cast(Iterable[SideData], frame.side_data)
+        matrix = next((bytes(data) for data in side_data if data.type == Type.DISPLAYMATRIX), b"")
+    except ValueError:  # PyAV cannot name a type of side data that this ffmpeg has, such as EXIF
         return round(-frame.rotation / 90) % 4, False
     if len(matrix) != 36:
         return 0, False

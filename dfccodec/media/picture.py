@@ -1,4 +1,4 @@
-"""What passes between media and codec: one frame, and what a video says of itself. Imports no PyAV."""
+"""Types passed between media and codec: a frame and the metadata of a video. Imports no PyAV."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from dfccodec.container.records import Packet, StreamInfo
 
 SOURCE_SIZE = "source_size"
-"""Key in `tool` of the size before scaling, as 1920x1080 (SPEC.md 5.5)."""
+"""Key in `tool` of the size before scaling, such as 1920x1080 (SPEC.md 5.5)."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame: `rgb` (H, W, 3) uint8, `pts` and `duration` in ticks of the video's time base."""
+    """A frame: `rgb` is (H, W, 3) uint8; `pts` and `duration` are in units of the video's time base."""
 
     rgb: np.ndarray
     pts: int
@@ -26,11 +26,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What a video says of itself; ratios are exact, `frames` and `size` are 0 where unknown.
+    """Metadata of a video. Ratios are exact; `frames` and `size` (bytes) are 0 if unknown.
 
-    `rotation` counts quarter turns clockwise that bring the picture upright. `colour` is (range, primaries,
-    transfer, matrix, bits) in H.273 code points. `tags` are the container's metadata and its chapters
-    (`media.chapters`). `source_size` is (width, height) before scaling, where there was any.
+    `rotation` is the number of clockwise 90° steps that turn the picture upright. `colour` is (range, primaries,
+    transfer, matrix, bits) in H.273 code points. `tags` holds the container's metadata, chapters, and track titles.
+    `source_size` is (width, height) before scaling; (0, 0) if the video was not scaled.
     """
 
     width: int
@@ -47,23 +47,23 @@ class SourceInfo:
 
 
 class PacketSource(Protocol):
-    """Where packets of sound and subtitles come from (`media.tracks.Tracks`); times are seconds of the pictures' clock.
+    """A source of audio and subtitle packets, such as `media.input.tracks.Tracks`.
 
-    `streams` are to be declared before the first clip; `until` gives (stream, packets) of all that begins before
-    `end`, `rest` what is left behind the last picture, `size` the bytes of all, 0 where it is not known. `mark`
-    tells it that the pictures of one more clip were read.
+    Times are in seconds and use the clock of the video. Declare all `streams` before the first clip. `packets_until`
+    yields (stream, packets) for all packets that start before `end`. `remaining_packets` yields the packets after the
+    last frame. `total_bytes` is 0 if unknown. Call `mark_clip` after the frames of each clip were read.
     """
 
     @property
     def streams(self) -> Sequence[StreamInfo]: ...
-    def until(self, end: Fraction | None) -> Iterator[tuple[int, list[Packet]]]: ...
-    def rest(self) -> Iterator[tuple[int, list[Packet]]]: ...
-    def size(self) -> int: ...
-    def mark(self) -> None: ...
+    def packets_until(self, end: Fraction | None) -> Iterator[tuple[int, list[Packet]]]: ...
+    def remaining_packets(self) -> Iterator[tuple[int, list[Packet]]]: ...
+    def total_bytes(self) -> int: ...
+    def mark_clip(self) -> None: ...
 
 
 class PacketSink(Protocol):
-    """Where a decoder sends them (`media.sink.VideoSink`)."""
+    """A receiver of decoded packets, such as `media.output.sink.VideoSink`."""
 
     def declare(self, info: StreamInfo) -> None: ...
     def packets(self, stream: int, packets: Sequence[Packet]) -> None: ...

@@ -1,4 +1,4 @@
-"""Sizes as people ask for them, and pictures scaled to them."""
+"""Parsing of frame sizes, and scaling of frames."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media.colour import SCALE
 
-_SLACK = Fraction(1, 100)
-"""Change of the pixel aspect that rounding to whole pixels makes, and that is not worth writing down."""
+_ASPECT_TOLERANCE = Fraction(1, 100)
+"""Relative change of the pixel aspect ratio that results from rounding the size and is ignored."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`480`, the short side, -> (480, 0); `640x360`, width and height upright, -> (640, 360).
+    """Parse a size: `480` (short side) to (480, 0); `640x360` (upright width and height) to (640, 360).
 
     Raises:
-        UsageError: it is neither, or a side is out of range.
+        UsageError: the text is not a size, or a side is out of range.
     """
     match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text, re.ASCII)
     sides = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
@@ -29,15 +29,20 @@ def parse_size(text: str) -> tuple[int, int]:
     return sides
 
 
-def fitted(size: tuple[int, int], wanted: tuple[int, int], rotation: int = 0) -> tuple[int, int]:
-    """The size that a coded picture of `size` gets, (width, height), for what :func:`parse_size` gave.
+def fit_size(size: tuple[int, int], wanted: tuple[int, int], rotation: int = 0) -> tuple[int, int]:
+    """Return (width, height) to which a coded picture of `size` is scaled.
 
-    With the short side alone the other keeps the shape, to an even number of pixels; `rotation` in quarter turns.
+    If only the short side is given, the aspect ratio is kept, and the long side is rounded to an even number.
+
+    Args:
+        size: (width, height) of the coded picture.
+        wanted: result of :func:`parse_size`.
+        rotation: clockwise rotation of the picture in steps of 90°.
 
     Raises:
-        UsageError: that is more than a picture may have.
+        UsageError: the result exceeds the limits of a picture.
     """
-    found = _fitted(size, wanted, rotation)
+    found = _fit_size(size, wanted, rotation)
     if max(found) > MAX_SIDE or found[0] * found[1] > MAX_PIXELS:
         raise UsageError(
             f"size {found[0]}×{found[1]} is over {MAX_PIXELS} pixels, or {MAX_SIDE} a side: give a smaller one"
@@ -45,7 +50,7 @@ def fitted(size: tuple[int, int], wanted: tuple[int, int], rotation: int = 0) ->
     return found
 
 
-def _fitted(size: tuple[int, int], wanted: tuple[int, int], rotation: int) -> tuple[int, int]:
+def _fit_size(size: tuple[int, int], wanted: tuple[int, int], rotation: int) -> tuple[int, int]:
     if wanted[1]:
         return wanted if rotation % 2 == 0 else (wanted[1], wanted[0])
     scale = Fraction(wanted[0], min(size))
@@ -54,13 +59,13 @@ def _fitted(size: tuple[int, int], wanted: tuple[int, int], rotation: int) -> tu
     return (long, wanted[0]) if size[0] > size[1] else (wanted[0], long)
 
 
-def aspect_after(aspect: Fraction, old: tuple[int, int], new: tuple[int, int]) -> Fraction:
-    """Width over height of a pixel once a picture went from one size to another, so that it looks the same."""
+def scaled_pixel_aspect(aspect: Fraction, old: tuple[int, int], new: tuple[int, int]) -> Fraction:
+    """Return the pixel aspect ratio that keeps the look of a picture scaled from size `old` to `new`."""
     exact = aspect * Fraction(old[0] * new[1], old[1] * new[0])
-    return aspect if abs(exact / aspect - 1) < _SLACK else exact
+    return aspect if abs(exact / aspect - 1) < _ASPECT_TOLERANCE else exact
 
 
-def scaled(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 -> (size[1], size[0], 3) uint8 with Lanczos."""
+def scale_rgb(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale (H, W, 3) uint8 to (size[1], size[0], 3) uint8 with Lanczos."""
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
     return frame.reformat(*size, interpolation=SCALE).to_ndarray()

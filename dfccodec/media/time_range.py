@@ -1,4 +1,4 @@
-"""Points and ranges of time as people write them: seconds, hh:mm:ss.ms, or #frame."""
+"""Points in time and time ranges in user notation: seconds, hh:mm:ss.ms, or #frame."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _FRAME = re.compile(r"#(\d+)", re.ASCII)
 
 @dataclass(frozen=True)
 class Point:
-    """A number of frames, or an exact number of seconds, from some frame on."""
+    """A number of frames or an exact number of seconds, counted from some frame."""
 
     seconds: Fraction = Fraction(0)
     frame: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Point:
-        """`90`, `1.5`, `1:30`, `00:01:30.250` or `#2250`.
+        """Parse `90`, `1.5`, `1:30`, `00:01:30.250` or `#2250`.
 
         Raises:
-            UsageError: it is none of these.
+            UsageError: the text has none of these forms.
         """
         text = text.strip()
         if match := _FRAME.fullmatch(text):
@@ -36,14 +36,14 @@ class Point:
             return cls(Fraction(text))
         raise UsageError(f"time {text!r} is not understood: give seconds as 90 or 1.5, hh:mm:ss.ms, or #frame")
 
-    def passed(self, number: int, seconds: Fraction) -> bool:
-        """Whether frame `number`, which begins at `seconds`, lies at this point or behind it."""
+    def is_reached(self, number: int, seconds: Fraction) -> bool:
+        """Return whether frame `number`, which begins at `seconds`, is at or after this point."""
         return number >= self.frame if self.frame is not None else seconds >= self.seconds
 
 
 @dataclass(frozen=True)
 class Span:
-    """A range: frames that begin at `start` or behind it, before `end`, within `duration` of the first of them."""
+    """A range of frames: those that begin at or after `start`, before `end`, and within `duration` of the first."""
 
     start: Point = Point()
     end: Point | None = None
@@ -51,22 +51,25 @@ class Span:
 
     @classmethod
     def parse(cls, start: str | None = None, end: str | None = None, duration: str | None = None) -> Span:
-        """From the texts of options; None or empty stands for none.
+        """Parse the texts of the options; None or an empty text is an unset option.
 
         Raises:
-            UsageError: one is not understood, end and duration are both given, or the range is empty.
+            UsageError: a text is not valid, end and duration are both given, or the range is empty.
         """
         if end and duration:
-            raise UsageError(f"--end {end} and --duration {duration} say the same thing: give one of them")
+            raise UsageError(f"--end {end} and --duration {duration} both set the end: give only one of them")
         points = [Point.parse(text) if text else None for text in (start, end, duration)]
         span = cls(points[0] or Point(), points[1], points[2])
         if span.empty:
-            raise UsageError(f"--start {start or 0} to {end or 'a duration of ' + str(duration)} holds no frame")
+            raise UsageError(
+                f"--start {start or 0} to {end or 'a duration of ' + str(duration)} is an empty range: "
+                "give a later end or a longer duration"
+            )
         return span
 
     @property
     def empty(self) -> bool:
-        """Whether it can be seen to hold nothing: points of one kind, the last not behind the first."""
+        """Whether the range is certainly empty: its end is not after its start. Frames and seconds do not compare."""
         first, last = (Point(), self.duration) if self.duration else (self.start, self.end)
         if last is None:
             return False
@@ -75,44 +78,44 @@ class Span:
         return first.frame is None and last.seconds <= first.seconds
 
     @property
-    def whole(self) -> bool:
-        """Whether this is everything."""
+    def unlimited(self) -> bool:
+        """Whether the range is the complete video."""
         return self == Span()
 
     @property
-    def ends(self) -> bool:
-        """Whether it ends before the video does."""
+    def has_end(self) -> bool:
+        """Whether the range has an end or a duration."""
         return self.end is not None or self.duration is not None
 
 
 class RangeCursor:
-    """Follows a range frame by frame.
+    """Track a range frame by frame.
 
     Attributes:
-        first: (number, second) of the first frame inside; None until it was met.
-        over: whether the range has ended.
+        first: (number, second) of the first frame inside the range; None until it is found.
+        ended: whether the range has ended.
     """
 
     def __init__(self, span: Span) -> None:
         self._span = span
         self.first: tuple[int, Fraction] | None = None
-        self.over = False
+        self.ended = False
 
-    def behind(self, number: int, seconds: Fraction) -> bool:
-        """Whether the range has ended before a frame; if so it is over."""
+    def check_end(self, number: int, seconds: Fraction) -> bool:
+        """Return whether the range ends before this frame; update `ended`."""
         span = self._span
-        if span.end is not None and span.end.passed(number, seconds):
-            self.over = True
+        if span.end is not None and span.end.is_reached(number, seconds):
+            self.ended = True
         if span.duration is not None and self.first is not None:
-            self.over |= span.duration.passed(number - self.first[0], seconds - self.first[1])
-        return self.over
+            self.ended |= span.duration.is_reached(number - self.first[0], seconds - self.first[1])
+        return self.ended
 
-    def holds(self, number: int, seconds: Fraction) -> bool:
-        """Whether a frame is inside; frames come in order, `seconds` after the video's first."""
-        if self.over or self.behind(number, seconds):
+    def contains(self, number: int, seconds: Fraction) -> bool:
+        """Return whether a frame is in the range. Frames come in order; `seconds` counts from the video's first."""
+        if self.ended or self.check_end(number, seconds):
             return False
         if self.first is None:
-            if not self._span.start.passed(number, seconds):
+            if not self._span.start.is_reached(number, seconds):
                 return False
             self.first = number, seconds
         return True

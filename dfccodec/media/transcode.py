@@ -1,4 +1,4 @@
-"""Sound decoded and coded anew for a container that is being written."""
+"""Audio re-encoding for a container."""
 
 from __future__ import annotations
 
@@ -19,81 +19,81 @@ from av.packet import Packet as AvPacket
 from av.stream import Stream
 
 from dfccodec.container.records import Packet, StreamInfo
-from dfccodec.media.decode_errors import DecodeErrorCounter, reason
-from dfccodec.media.stream_copy import av_packet, decoder_of, layout_of
+from dfccodec.media.decode_errors import DecodeErrorCounter, describe_error
+from dfccodec.media.stream_copy import channel_layout, create_audio_decoder, to_av_packet
 
 _LAYOUTS = ("7.1", "5.1", "stereo", "mono")
-"""What encoders take, most channels first."""
-_RATES = {"libopus": 48000, "opus": 48000}  # whatever else they take, players expect this
-_AAC = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
-"""Layouts with a number in AAC; it spells others out, which browsers and QuickTime do not read."""
-_GAP, _LONGEST = Fraction(1, 10), 10
-"""Seconds without sound from which on, and up to which, they are filled with silence; less is a clock's jitter."""
+"""Fallback layouts for encoders, most channels first."""
+_FIXED_RATES = {"libopus": 48000, "opus": 48000}  # the only rate that all players expect
+_AAC_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
+"""Layouts with a channel configuration number in AAC. Browsers and QuickTime cannot read other layouts."""
+_MIN_GAP, _MAX_GAP = Fraction(1, 10), 10
+"""Minimum and maximum length in seconds of a gap that is filled with silence. Shorter gaps are clock jitter."""
 
 
-class Conformed:
-    """Decoded frames as an encoder takes them, one right after another.
+class AudioConformer:
+    """Converts decoded frames to the format of an encoder, without gaps.
 
     Args:
-        context: of the encoder, not open yet; its layout and rate are set.
-        base: seconds per tick of frames that say nothing else.
+        context: the encoder, not opened yet; its layout and rate are set.
+        base: time base in seconds of frames that state none.
     """
 
     def __init__(self, context: AudioCodecContext, base: Fraction) -> None:
         self._context, self._base = context, base
         self._resampler: AudioResampler | None = None
-        self._kind: tuple[str, str, int] | None = None
-        self._next: int | None = None  # sample at which a frame begins if it comes right after the one before
-        self.lost = False  # whether something is missing before the next frame
+        self._format: tuple[str, str, int] | None = None
+        self._next_sample: int | None = None  # expected sample position of the next frame
+        self.has_loss = False  # whether data before the next frame was lost
 
-    def frames(self, frame: AudioFrame) -> Iterator[AudioFrame]:
-        """What becomes of the next frame, and of silence where the source has none."""
+    def convert(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+        """Yield the converted frame, after silence if the source has a gap."""
         kind = frame.format.name, frame.layout.name, frame.sample_rate
-        if kind != self._kind:  # broadcasts change their channels on the way
+        if kind != self._format:  # broadcasts change their channel layout
             if not self._context.is_open:
                 self._context.open(strict=False)
-            size = self._context.frame_size or None  # known once it is open
-            # An encoder takes one short frame, its last: here the few samples of another are left out.
-            yield from (part for part in self.rest() if part.samples == (size or part.samples))
-            self._kind, self._next = kind, None
+            size = self._context.frame_size or None  # available once the codec is open
+            # An encoder accepts only one short frame, its last. The few remaining samples here are discarded.
+            yield from (part for part in self.flush() if part.samples == (size or part.samples))
+            self._format, self._next_sample = kind, None
             self._resampler = AudioResampler(
                 self._context.format, self._context.layout, self._context.sample_rate, size
             )
         assert self._resampler is not None
-        for part in self._timed(frame):
-            heard = _from_zero(part)
-            if heard is not None:
-                yield from self._resampler.resample(heard)
+        for part in self._place_in_time(frame):
+            trimmed = _trim_before_zero(part)
+            if trimmed is not None:
+                yield from self._resampler.resample(trimmed)
 
-    def rest(self) -> Iterator[AudioFrame]:
-        """What is left at the end."""
+    def flush(self) -> Iterator[AudioFrame]:
+        """Yield the samples that the resampler still holds."""
         if self._resampler is not None:
             yield from self._resampler.resample(None)
 
-    def _timed(self, frame: AudioFrame) -> list[AudioFrame]:
-        """The frame with its time in samples, after silence where something is lost.
+    def _place_in_time(self, frame: AudioFrame) -> list[AudioFrame]:
+        """Set the frame's PTS in samples, and insert silence before it if data was lost.
 
-        Containers round times, which would leave tiny gaps between frames.
+        Containers round timestamps. Without this, tiny gaps would remain between frames.
         """
         rate, base = frame.sample_rate, frame.time_base or self._base
-        said = self._next if frame.pts is None else round(frame.pts * base * rate)
-        said, expected = said or 0, self._next
-        if expected is not None and abs(said - expected) <= base * rate + 1:
-            said = expected
-        gap = 0 if expected is None else said - expected
+        start = self._next_sample if frame.pts is None else round(frame.pts * base * rate)
+        start, expected = start or 0, self._next_sample
+        if expected is not None and abs(start - expected) <= base * rate + 1:
+            start = expected
+        gap = 0 if expected is None else start - expected
         out = [frame]
-        if ((self.lost and gap > 0) or gap > _GAP * rate) and gap <= _LONGEST * rate:
-            out.insert(0, _silence(frame, gap))
+        if ((self.has_loss and gap > 0) or gap > _MIN_GAP * rate) and gap <= _MAX_GAP * rate:
+            out.insert(0, _make_silence(frame, gap))
             out[0].pts = expected
-        self.lost = False
+        self.has_loss = False
         for part in out:
             part.time_base = Fraction(1, rate)
-        frame.pts, self._next = said, said + frame.samples
+        frame.pts, self._next_sample = start, start + frame.samples
         return out
 
 
-def _from_zero(frame: AudioFrame) -> AudioFrame | None:
-    """What of a frame does not play before 0, where sources hide the start of a decoder; None is nothing."""
+def _trim_before_zero(frame: AudioFrame) -> AudioFrame | None:
+    """Remove the samples before time 0, where sources put decoder start-up; return None if none remain."""
     before = -(frame.pts or 0)
     if before <= 0:
         return frame
@@ -110,89 +110,89 @@ def _from_zero(frame: AudioFrame) -> AudioFrame | None:
     return out
 
 
-def _silence(like: AudioFrame, samples: int) -> AudioFrame:
+def _make_silence(like: AudioFrame, samples: int) -> AudioFrame:
     out = AudioFrame(like.format.name, like.layout.name, samples)
     out.sample_rate = like.sample_rate
     middle = b"\x80" if like.format.name.startswith("u8") else b"\0"
-    for plane in out.planes[: like.layout.nb_channels if like.format.is_planar else 1]:  # PyAV sees one more of eight
+    for plane in out.planes[: like.layout.nb_channels if like.format.is_planar else 1]:  # PyAV may list one too many
         plane.update(middle * plane.buffer_size)
     return out
 
 
-class Transcoded:
-    """Sound is decoded and encoded anew.
+class AudioTranscoder:
+    """A track of re-encoded audio.
 
     Args:
-        container: where it goes.
-        info: of the source.
+        container: the output.
+        info: metadata of the source stream.
         codec: ffmpeg's name of an encoder.
-        broken: counts the packets that do not decode; silence takes their place.
+        errors: counts packets that do not decode; silence replaces them.
 
     Raises:
-        ValueError, LookupError, av.error.FFmpegError: the container or the encoder does not take it.
+        ValueError, LookupError, av.error.FFmpegError: the container or the encoder does not accept the stream.
     """
 
-    def __init__(self, container: OutputContainer, info: StreamInfo, codec: str, broken: DecodeErrorCounter) -> None:
-        self._base, self._broken = Fraction(info.time_base.num, info.time_base.den), broken
-        self._decoder = decoder_of(info)
+    def __init__(self, container: OutputContainer, info: StreamInfo, codec: str, errors: DecodeErrorCounter) -> None:
+        self._base, self._errors = Fraction(info.time_base.num, info.time_base.den), errors
+        self._decoder = create_audio_decoder(info)
         self._decoder.open()
-        rate = _rate(codec, info.sample_rate)
-        self.layout = fitting_layout(codec, rate, layout_of(info))
+        rate = _nearest_rate(codec, info.sample_rate)
+        self.layout = choose_layout(codec, rate, channel_layout(info))
         with contextlib.closing(av.open(io.BytesIO(), "w", format=container.format.name)) as scratch:
-            _encoder(scratch, codec, rate, self.layout)
-            scratch.start_encoding()  # some muxers look at a codec no sooner
-        self.stream = _encoder(container, codec, rate, self.layout)
-        self._conformed = Conformed(self.stream.codec_context, self._base)
+            _add_encoder(scratch, codec, rate, self.layout)
+            scratch.start_encoding()  # some muxers check the codec only here
+        self.stream = _add_encoder(container, codec, rate, self.layout)
+        self._conformer = AudioConformer(self.stream.codec_context, self._base)
 
     def packets(self, packets: Sequence[Packet]) -> Iterator[AvPacket[Stream]]:
-        """The packets of the output that are ready after these of the source."""
+        """Yield the output packets that are ready after these source packets."""
         for packet in packets:
-            yield from self._coded(av_packet(packet, self._base))
+            yield from self._encode(to_av_packet(packet, self._base))
 
-    def _coded(self, packet: AvPacket[Stream] | None) -> Iterator[AvPacket[Stream]]:
+    def _encode(self, packet: AvPacket[Stream] | None) -> Iterator[AvPacket[Stream]]:
         try:
             frames = self._decoder.decode(packet)
         except av.error.FFmpegError as error:
-            self._broken.add(reason(error))
-            self._conformed.lost = True
+            self._errors.add(describe_error(error))
+            self._conformer.has_loss = True
             return
         for frame in frames:
-            for part in self._conformed.frames(frame):
+            for part in self._conformer.convert(frame):
                 yield from self.stream.encode(part)
 
     def flush(self) -> Iterator[AvPacket[Stream]]:
-        """What decoder and encoder still hold."""
-        yield from self._coded(None)
+        """Yield the packets that decoder and encoder still hold."""
+        yield from self._encode(None)
         if self.stream.codec_context.is_open:
-            for part in self._conformed.rest():
+            for part in self._conformer.flush():
                 yield from self.stream.encode(part)
             yield from self.stream.encode(None)
 
 
-def _encoder(container: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
+def _add_encoder(container: OutputContainer, codec: str, rate: int, layout: str) -> AudioStream:
     stream = cast(AudioStream, container.add_stream(codec, rate=rate))
     stream.codec_context.layout = layout
     stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
     return stream
 
 
-def _rate(codec: str, wanted: int) -> int:
-    """The samples per second nearest to those wanted that the encoder takes."""
-    if codec in _RATES:
-        return _RATES[codec]
+def _nearest_rate(codec: str, wanted: int) -> int:
+    """Return the sample rate of the encoder nearest to `wanted`."""
+    if codec in _FIXED_RATES:
+        return _FIXED_RATES[codec]
     rates = av.codec.Codec(codec, "w").audio_rates
     return min(rates, key=lambda rate: abs(rate - wanted)) if rates else wanted
 
 
-def fitting_layout(codec: str, rate: int, wanted: str) -> str:
-    """The layout of channels nearest to the one wanted that the encoder takes; where it takes none, that one.
+def choose_layout(codec: str, rate: int, wanted: str) -> str:
+    """Return the channel layout of the encoder nearest to `wanted`; `wanted` itself if none opens.
 
     Raises:
-        ValueError: it is no encoder of sound.
+        ValueError: the codec is not an audio encoder.
     """
     found = av.codec.Codec(codec, "w")
     if found.type != "audio" or not found.is_encoder:
-        raise ValueError(f"{codec} is no encoder of sound")
+        raise ValueError(f"{codec} is not an audio encoder")
     plain = wanted.partition("(")[0]
     first = (_aac_layout(wanted), wanted) if found.canonical_name == "aac" else (wanted, plain)
     for layout in dict.fromkeys((*first, *_LAYOUTS)):
@@ -208,12 +208,12 @@ def fitting_layout(codec: str, rate: int, wanted: str) -> str:
 
 
 def _aac_layout(wanted: str) -> str:
-    """The layout that AAC has a number for and that has all channels of the one wanted; without such, that one."""
-    places = _places(wanted)
-    return next((layout for layout in _AAC if places <= _places(layout)), wanted)
+    """Return the first numbered AAC layout that contains all channels of `wanted`; `wanted` itself if there is none."""
+    places = _speaker_positions(wanted)
+    return next((layout for layout in _AAC_LAYOUTS if places <= _speaker_positions(layout)), wanted)
 
 
-def _places(layout: str) -> set[str]:
-    """Where its channels stand; those at the sides are at the back unless others are."""
+def _speaker_positions(layout: str) -> set[str]:
+    """Return the speaker positions of a layout; side speakers count as back speakers if it has no others there."""
     names = {channel.name for channel in AudioLayout(layout).channels}
     return names if "BL" in names else {name.replace("SL", "BL").replace("SR", "BR") for name in names}

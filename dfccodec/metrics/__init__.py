@@ -1,6 +1,6 @@
-"""How far a decoded video is from its source, and how far one codec's curve is from another's.
+"""Quality metrics of decoded videos, and the comparison of rate–distortion curves.
 
-Every metric takes two videos of one shape, the source first: (T, H, W, 3) RGB, uint8 or float in [0, 1], and gives
-one number for the pair. This room knows nothing of codecs; torch is its only heavy import, and `psnr` and `bdrate` do
-without it.
+Every metric compares two videos of equal shape, the source first, and returns one number. A video is (T, H, W, 3) RGB,
+uint8 or float in [0, 1]. This package does not depend on codecs. `psnr` and `bdrate` need only NumPy, the other metrics
+need torch or ffmpeg.
 """

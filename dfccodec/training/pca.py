@@ -1,4 +1,4 @@
-"""The linear code: principal components of 16×16 patches, the format's own or fitted in closed form."""
+"""The PCA transform of 16×16 patches: the one defined by the format, or one fitted to frames."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dfccodec.entropy.inter.motion_compensation import linear_transform
 from dfccodec.models.mini_layers import CHANNELS, PATCH, PIXELS
 
 
-def format_code(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The code that inter prediction knows (SPEC.md 7.7.2), with mean and scale of these frames.
+def format_pca(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the PCA basis that inter prediction uses (SPEC.md 7.7.2), with mean and scale measured on `frames`.
 
-    It is :func:`fit_pca` of the clips that `mini` was first trained on. Arguments and result as there.
+    The basis is the result of :func:`fit_pca` on the first training set of `mini`. Arguments and result are those of
+    :func:`fit_pca`.
     """
     total, square, count, basis = np.zeros(PIXELS), np.zeros(CHANNELS), 0, linear_transform()
     for frame in frames:
@@ -26,13 +27,14 @@ def format_code(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def fit_pca(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Principal components of the 16×16×3 patches of some frames.
+    """Compute the principal components of 16×16×3 patches.
 
     Args:
-        frames: (H, W, 3) uint8 arrays; what does not fill a patch at the right and bottom is left out.
+        frames: (H, W, 3) uint8 arrays. Incomplete patches at the right and bottom edges are ignored.
 
     Returns:
-        basis (96, 768) float32 with orthonormal rows, mean (768,), scale (96,) the standard deviation per component.
+        basis (96, 768) float32 with orthonormal rows, mean (768,), and scale (96,), the standard deviation per
+        component.
     """
     total = np.zeros(PIXELS)
     moment = np.zeros((PIXELS, PIXELS))
@@ -46,13 +48,13 @@ def fit_pca(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     values, vectors = np.linalg.eigh(moment / count - np.outer(mean, mean))
     order = np.argsort(values)[::-1][:CHANNELS]
     basis = vectors[:, order].T
-    basis *= np.sign(basis.sum(axis=1, keepdims=True) + 1e-12)  # a fixed sign, so that refitting changes nothing
+    basis *= np.sign(basis.sum(axis=1, keepdims=True) + 1e-12)  # a fixed sign makes refitting reproducible
     scale = np.sqrt(np.maximum(values[order], 1e-12))
     return basis.astype(np.float32), mean.astype(np.float32), scale.astype(np.float32)
 
 
 def _patches(frame: np.ndarray) -> np.ndarray:
-    """(n, 768) float32 in 0…1 of a frame (H, W, 3) uint8."""
+    """Split a frame (H, W, 3) uint8 into patches (n, 768) float32 in [0, 1]."""
     h, w = frame.shape[0] // PATCH * PATCH, frame.shape[1] // PATCH * PATCH
     out: np.ndarray = rearrange(frame[:h, :w], "(h p) (w q) c -> (h w) (p q c)", p=PATCH, q=PATCH) / np.float32(255)
     return out

@@ -1,4 +1,4 @@
-"""Recipes: what to train, in which stages, on what crops. TOML files beside this module, or a path."""
+"""Training recipes: task, stages, crops and options. A recipe is a TOML file in `recipes/`, or any path."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from typing import Any
 from dfccodec.errors import InputError, UsageError
 
 OLD_NAMES = {"mini-seen": "mini-perceptual"}
-"""Names that recipes had at first."""
+"""Former names of recipes."""
 
-FOLDER = Path(__file__).with_name("recipes")
+RECIPES_FOLDER = Path(__file__).with_name("recipes")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of training with a cosine of its own.
+    """A training stage with its own cosine learning-rate schedule.
 
     Args:
-        name: what `--stage` and the log call it.
-        share: of the minutes or steps of the whole run.
-        frames: of a training clip.
-        crop: pixels on a side of a training clip, a multiple of 16.
-        batch: clips a step.
-        learning_rate: at the top of the cosine.
-        frozen: prefixes of parameter names that stay as they are.
-        loss_kept_frames, loss_dropped_frames: frames of a clip that the loss is computed on in one step; only these go
-            through the costly end of the decoder.
-        refined_share: share of the steps in which the decoder learns from latents refined as by `dfc encode --refine`;
-            in these the encoder is frozen.
+        name: name for `--stage` and the log.
+        share: share of the run's minutes or steps, 0 to 1.
+        frames: frames per clip.
+        crop: width and height of a clip in pixels, a multiple of 16.
+        batch: clips per step.
+        learning_rate: maximum learning rate.
+        frozen: prefixes of the names of parameters that are not trained.
+        loss_kept_frames, loss_dropped_frames: number of kept and dropped frames per clip on which the loss is computed.
+            Only these frames go through the expensive end of the decoder.
+        refined_share: share of steps, 0 to 1, in which latents are refined as by `dfc encode --refine`. In these steps
+            no gradient flows into the encoder.
     """
 
     name: str
@@ -49,16 +49,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run on paper.
+    """A training run.
 
     Args:
-        name: of the file.
-        task: `mini` or `published`, see `training.tasks`.
-        stages: in order.
-        options: what the task itself understands: the model's configuration, weights of its losses.
-        ema: decay of the averaged weights.
-        clip_norm: gradients are scaled down to this norm.
-        text: the file, kept in every checkpoint.
+        name: stem of the file name.
+        task: `mini`, `published` or `sharp`, see `training.tasks`.
+        stages: stages in order.
+        options: options of the task, such as the model configuration and loss weights.
+        ema: decay of the exponential moving average of the weights, 0 to less than 1.
+        clip_norm: maximum gradient norm.
+        text: content of the file; stored in checkpoints.
     """
 
     name: str
@@ -69,53 +69,55 @@ class Recipe:
     clip_norm: float = 1.0
     text: str = ""
 
-    def only(self, name: str) -> Recipe:
-        """The same recipe with one of its stages.
+    def with_stage(self, name: str) -> Recipe:
+        """Return the recipe with one stage only, which gets the whole run.
 
         Raises:
-            UsageError: it has no such stage.
+            UsageError: there is no such stage.
         """
         stages = tuple(dataclasses.replace(s, share=1.0) for s in self.stages if s.name == name)
         if not stages:
             known = ", ".join(s.name for s in self.stages)
-            raise UsageError(f"recipe {self.name} has no stage {name!r}; it has {known}")
+            raise UsageError(f"recipe {self.name} has no stage {name!r}; give one of {known}")
         return dataclasses.replace(self, stages=stages)
 
 
-def names() -> list[str]:
-    """Recipes in the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+def list_recipes() -> list[str]:
+    """Return the names of the recipes in the package."""
+    return sorted(path.stem for path in RECIPES_FOLDER.glob("*.toml"))
 
 
 def load_recipe(name: str) -> Recipe:
-    """A recipe by name, or by the path of a .toml file.
+    """Load a recipe by name, or by the path of a .toml file.
 
     Raises:
         UsageError: there is no such recipe.
-        InputError: it is not TOML, or has a key or value that means nothing here.
+        InputError: the file is not TOML, or has an unknown key or an invalid value.
     """
     name = OLD_NAMES.get(name, name)
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.exists() or (path.parent == FOLDER and path.stem not in names()):
-        raise UsageError(f"recipe {name!r} is unknown; give one of {', '.join(names())}, or the path of a .toml file")
+    path = Path(name) if name.endswith(".toml") else RECIPES_FOLDER / f"{name}.toml"
+    if not path.exists() or (path.parent == RECIPES_FOLDER and path.stem not in list_recipes()):
+        raise UsageError(
+            f"recipe {name!r} is unknown; give one of {', '.join(list_recipes())}, or the path of a .toml file"
+        )
     return parse_recipe(path.stem, path.read_text())
 
 
 def parse_recipe(name: str, text: str) -> Recipe:
-    """A recipe from the text of its file.
+    """Parse a recipe.
 
     Raises:
-        InputError: as for :func:`load_recipe`.
+        InputError: the text is not TOML, or has an unknown key or an invalid value.
     """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name}: not TOML ({error})") from None
     rows = values.pop("stage", [])
-    options = _renamed(values.pop("options", {}))
+    options = _rename_old_keys(values.pop("options", {}))
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"recipe {name}: stage is no table; write [[stage]]")
-    stages = tuple(_build(Stage, _renamed(row), f"recipe {name}, stage {n}") for n, row in enumerate(rows))
+        raise InputError(f"recipe {name}: stage is not a list of tables; write [[stage]]")
+    stages = tuple(_build(Stage, _rename_old_keys(row), f"recipe {name}, stage {n}") for n, row in enumerate(rows))
     if not stages:
         raise InputError(f"recipe {name}: no [[stage]]; add one")
     _check(name, stages)
@@ -133,10 +135,10 @@ _OLD_KEYS = {
     "kept_shown": "loss_kept_frames", "dropped_shown": "loss_dropped_frames", "refined": "refined_share",
     "moving": "inter", "fitted": "fit_pca", "pooled": "pooled_mse",
 }  # fmt: skip
-"""Names that keys had at first; recipes inside old checkpoints use them."""
+"""Former names of keys; recipes in old checkpoints use them."""
 
 
-def _renamed(row: Any) -> Any:
+def _rename_old_keys(row: Any) -> Any:
     return {_OLD_KEYS.get(key, key): value for key, value in row.items()} if isinstance(row, Mapping) else row
 
 
@@ -150,9 +152,9 @@ def _check(name: str, stages: tuple[Stage, ...]) -> None:
         if stage.crop % 16:
             raise InputError(f"recipe {name}, stage {stage.name}: crop is {stage.crop}; give a multiple of 16")
     if len({stage.name for stage in stages}) < len(stages):
-        raise InputError(f"recipe {name}: two stages have one name; --stage could not tell them apart")
+        raise InputError(f"recipe {name}: two stages have the same name; rename one of them")
     if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
-        raise InputError(f"recipe {name}: the shares of its stages add up to {sum(s.share for s in stages):g}, not 1")
+        raise InputError(f"recipe {name}: the shares of its stages sum to {sum(s.share for s in stages):g}; make it 1")
 
 
 _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
@@ -165,7 +167,7 @@ _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 
 
 def _check_type(where: str, key: str, value: object, kind: str) -> None:
-    """By the annotation of a field; other fields come from here."""
+    """Check a value from TOML against the annotation of its field; fields set by this module are not checked."""
     what, types = _TYPES.get(kind, ("", (object,)))
     good = isinstance(value, types) and (not isinstance(value, bool) or object in types)
     if isinstance(value, list):

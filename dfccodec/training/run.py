@@ -1,4 +1,4 @@
-"""From a recipe's name and a folder of footage to trained weights: what `dfc train` does."""
+"""Runs `dfc train`: loads the recipe and the data, trains, and exports the weights."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from dfccodec.models.mini import Mini
 from dfccodec.models.vae import VideoVAE
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.resources import available_cpus
-from dfccodec.training.data.coded import load_coded
+from dfccodec.training.data.coded import load_coded_clips
 from dfccodec.training.data.dataset import is_held_out, load_scenes, split_scenes
 from dfccodec.training.export import export
 from dfccodec.training.recipe import Recipe, load_recipe
 from dfccodec.training.tasks.mini import MiniTask
 from dfccodec.training.tasks.sharp import SharpTask
-from dfccodec.training.tasks.video_vae import PublishedTask
-from dfccodec.training.trainer import Loop, Notice, RunOptions, Task, load_checkpoint
+from dfccodec.training.tasks.video_vae import VideoVAETask
+from dfccodec.training.trainer import ProgressCallback, RunOptions, Task, Trainer, load_checkpoint
 
 TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
     "mini": (MiniTask, Mini),
-    "published": (PublishedTask, VideoVAE),
+    "published": (VideoVAETask, VideoVAE),
     "sharp": (SharpTask, Mini),
 }
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a run is asked for.
+class TrainRequest:
+    """Arguments of `dfc train`.
 
     Args:
         recipe: name, or path of a .toml file.
-        data: folder of footage; of coded footage for the task `sharp`.
+        data: folder of videos; for the task `sharp`, of coded clips.
         out: folder for `last.pt`, `best.pt`, `log.jsonl`, the curves and `model.safetensors`.
-        minutes, steps: length of the run; exactly one of them.
-        resume: checkpoint to go on from.
-        start: weights to start from instead of the recipe's own start: a model's name or file.
-        stage: only this stage of the recipe.
-        stop_after: stop as if interrupted once so many steps are done.
-        report: minutes between evaluations.
-        frames: frames kept in memory per file of footage, at the most.
-        device, dtype, threads: where to run; threads 0 takes the cores that are free.
-        seed: of everything random.
+        minutes, steps: length of the run; give exactly one.
+        resume: checkpoint to resume from.
+        start: initial weights, a model's name or file; None uses the initialization of the recipe's task.
+        stage: run only this stage.
+        stop_after: number of steps after which to stop as if interrupted.
+        report_minutes: minutes between evaluations.
+        frames: maximum number of frames per video to keep in memory.
+        device, dtype, threads: where and how to run; 0 threads uses all available cores.
+        seed: random seed.
     """
 
     recipe: str
@@ -64,7 +64,7 @@ class Request:
     start: str | None = None
     stage: str | None = None
     stop_after: int | None = None
-    report: float = 5.0
+    report_minutes: float = 5.0
     frames: int = 64
     device: str = "auto"
     dtype: str = "auto"
@@ -72,53 +72,61 @@ class Request:
     seed: int = 256
 
 
-def train(request: Request, notice: Notice = lambda _: None) -> bool:
-    """Train; True if the run came to its end, False if `stop_after` ended it.
+def train(request: TrainRequest, on_progress: ProgressCallback = lambda _: None) -> bool:
+    """Train; return True if the run is complete, False if `stop_after` ended it.
 
-    Under `torchrun` every process calls this: one GPU each, or one share of the cores (gloo).
+    With `torchrun`, call this in every process. Each process uses one GPU, or a share of the cores (gloo).
 
     Raises:
-        UsageError: the length is not said, or said twice; unknown recipe, stage, device; no folder to write to.
-        InputError: no footage, or no checkpoint to go on from.
+        UsageError: not exactly one of minutes and steps is set; the recipe, stage or device is unknown; or the output
+            folder is not writable.
+        InputError: there is no video or no checkpoint, or it is not valid.
     """
     if (request.minutes is None) == (request.steps is None):
-        raise UsageError("how long to train is not clear: give one of --minutes and --steps")
+        raise UsageError("the length of the run is not clear: give either --minutes or --steps")
     if request.minutes is not None and not 0 < request.minutes < math.inf:
-        raise UsageError(f"--minutes {request.minutes:g} is no length of a run: give more than 0")
+        raise UsageError(f"--minutes {request.minutes:g} is not a valid length: give more than 0")
     recipe = load_recipe(request.recipe)
     if request.stage:
-        recipe = recipe.only(request.stage)
+        recipe = recipe.with_stage(request.stage)
     try:
         request.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {request.out} is no folder to write to: {error.strerror}") from None
-    device = _join(request)
+        raise UsageError(f"--out {request.out} is not a writable folder: {error.strerror}; give another one") from None
+    device = _join_process_group(request)
     try:
-        return _train(request, recipe, device, notice)
+        return _train(request, recipe, device, on_progress)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notice) -> bool:
+def _train(request: TrainRequest, recipe: Recipe, device: torch.device, on_progress: ProgressCallback) -> bool:
     torch.manual_seed(request.seed)
     autocast = pick_dtype(request.dtype, device)
-    # Footage takes minutes to decode: what can be wrong with anything else is found first.
+    # Videos take minutes to decode, so everything else is checked first.
     state = load_checkpoint(request.resume, recipe) if request.resume else None
-    start = load_start(request.start, recipe) if request.start else None
-    scenes = list(_footage(request, recipe, notice))
-    notice({"note": f"{len(scenes)} scenes, {sum(len(s.frames) for s in scenes)} frames in memory"})
+    start = load_initial_model(request.start, recipe) if request.start else None
+    scenes = list(_load_data(request, recipe, on_progress))
+    on_progress({"note": f"{len(scenes)} scenes, {sum(len(s.frames) for s in scenes)} frames in memory"})
     if len({is_held_out(scene.source) for scene in scenes}) == 1:
-        notice({"note": "no source is held out: the best weights will be chosen by clips that are trained on"})
+        on_progress({"note": "no source is held out: the best weights are chosen by clips that are also trained on"})
     task = make_task(recipe, scenes, device, autocast, start)
-    plan = RunOptions(
-        request.out, request.minutes, request.steps, request.stop_after, request.report, request.seed, device, autocast
+    options = RunOptions(
+        request.out,
+        request.minutes,
+        request.steps,
+        request.stop_after,
+        request.report_minutes,
+        request.seed,
+        device,
+        autocast,
     )
-    loop = Loop(task, recipe, plan, notice)
+    trainer = Trainer(task, recipe, options, on_progress)
     if request.resume and state:
-        loop.resume(request.resume, state)
-    ended = loop.run()
-    if loop.rank == 0:
+        trainer.resume(request.resume, state)
+    ended = trainer.run()
+    if trainer.rank == 0:
         best = request.out / "best.pt"
         if best.exists():
             export(best, request.out / "model.safetensors", task, recipe.name)
@@ -126,54 +134,62 @@ def _train(request: Request, recipe: Recipe, device: torch.device, notice: Notic
     return ended
 
 
-def _footage(request: Request, recipe: Recipe, notice: Notice) -> Iterator[Any]:
-    """What the recipe's task learns from: scenes, or clips of coded footage."""
+def _load_data(request: TrainRequest, recipe: Recipe, on_progress: ProgressCallback) -> Iterator[Any]:
+    """Load the training data of the recipe's task: scenes, or coded clips."""
     if recipe.task == "sharp":
-        return load_coded(request.data)
-    return load_scenes(request.data, most=request.frames, on_skip=lambda text: notice({"note": text}))
+        return load_coded_clips(request.data)
+    return load_scenes(request.data, max_frames=request.frames, on_skip=lambda text: on_progress({"note": text}))
 
 
 def make_task(
     recipe: Recipe, scenes: Sequence[Any], device: torch.device, autocast: torch.dtype,
     start: nn.Module | None = None,
 ) -> Task:  # fmt: skip
-    """The task a recipe names, from weights of :func:`load_start` or from its own beginning.
+    """Create the task of a recipe.
+
+    Args:
+        recipe: the recipe.
+        scenes: training data; sources are split into training and validation set.
+        device: device to train on.
+        autocast: precision of the networks.
+        start: network with initial weights, from :func:`load_initial_model`; None uses the task's own initialization.
 
     Raises:
-        InputError: the recipe names none.
+        InputError: the task is unknown.
     """
     training, held_out = split_scenes(scenes)
-    kind, _ = _named_task(recipe)
+    kind, _ = _task_classes(recipe)
     task: Task = kind(recipe.options, training, held_out, device, autocast, start)
     return task
 
 
-def _named_task(recipe: Recipe) -> tuple[Callable[..., Any], type[nn.Module]]:
+def _task_classes(recipe: Recipe) -> tuple[Callable[..., Any], type[nn.Module]]:
     if recipe.task not in TASKS:
         raise InputError(f"recipe {recipe.name}: task {recipe.task!r} is unknown; give one of {', '.join(TASKS)}")
     return TASKS[recipe.task]
 
 
-def load_start(start: str, recipe: Recipe) -> nn.Module:
-    """The network that a recipe trains, with weights of a model's name or file.
+def load_initial_model(start: str, recipe: Recipe) -> nn.Module:
+    """Load a model by name or file as initial weights for a recipe.
 
     Raises:
-        InputError: it is another network.
-        ModelError: it is missing or does not load.
+        InputError: the recipe trains a different network.
+        ModelError: the model is missing or cannot be loaded.
     """
-    network = _named_task(recipe)[1]
+    network = _task_classes(recipe)[1]
     module: Any = registry.load(start)[0]
-    module = getattr(module, "vae", module)  # the published network stands behind a wrapper
+    module = getattr(module, "vae", module)  # unwrap the published network
     if not isinstance(module, network):
         raise InputError(
-            f"--start {start} is a {type(module).__name__}; recipe {recipe.name} trains a {network.__name__}"
+            f"--start {start} is a {type(module).__name__}, but recipe {recipe.name} trains a {network.__name__}: "
+            "give a model of that kind"
         )
     loaded: nn.Module = module.requires_grad_(True).train()
     return loaded
 
 
-def _join(request: Request) -> torch.device:
-    """Join the other processes where `torchrun` started several; the device of this one."""
+def _join_process_group(request: TrainRequest) -> torch.device:
+    """Join the process group if `torchrun` started several processes; return the device of this process."""
     device = pick_device(request.device)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
@@ -187,7 +203,7 @@ def _join(request: Request) -> torch.device:
 
 
 def draw_curves(log: Path, picture: Path) -> bool:
-    """Draw the loss and the score of a run's log; False where matplotlib is not installed."""
+    """Draw the loss and the score of a run's log; return False if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,8 +1,8 @@
-"""The loop: stages, schedule, averaged weights, checkpoints to go on from, one process or several.
+"""The training loop: stages, learning-rate schedule, weight averaging, checkpoints, one or several processes.
 
-A step is a pure function of the checkpoint, the seed and the step's number: batches and noise are drawn from
-generators seeded by (seed, step, rank). So ten steps, a resume and ten more give the weights of twenty, to the bit,
-on a CPU with the same number of threads.
+A step depends only on the checkpoint, the seed and the step number, because batches and noise come from generators
+seeded with (seed, step, rank). Therefore ten steps, a resume, and ten more steps give the same weights as twenty
+steps, bit for bit, on a CPU with the same number of threads.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from dfccodec.training.recipe import Recipe, Stage
 
 CPU = torch.device("cpu")
 
-WARM_UP = 100
-"""Steps from a learning rate of nothing to the full one, at the start of every stage."""
+WARM_UP_STEPS = 100
+"""Number of steps at the start of every stage in which the learning rate rises from 0 to its maximum."""
 
 
 class LossModule(nn.Module):
-    """A module whose call is the loss of one step, and which says what that step cost in absolute terms.
+    """A module that computes the loss of a training step.
 
-    `cost` is that of the last step in dB, for the log: the loss itself may be scaled to whatever descends best.
+    `cost` is the objective of the last step in dB, for the log. The loss itself may be scaled for optimization.
     """
 
     def __init__(self) -> None:
@@ -44,26 +44,26 @@ class LossModule(nn.Module):
 
 
 class Task(Protocol):
-    """What is trained, the batches for it, and a judge."""
+    """A network to train, its training batches and its evaluation."""
 
-    system: LossModule
+    loss_module: LossModule
     model: nn.Module
-    """The part of `system` that is averaged and shipped."""
+    """The part of `system` whose weights are averaged and exported."""
     config_json: str
-    """Its configuration, for the file of weights."""
+    """Configuration of the model, stored in weight files."""
     max_frames: int
-    """Of a clip."""
+    """Maximum number of frames in a clip."""
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
-        """Arguments of `system` for one step."""
+        """Draw the arguments of `system` for one step."""
 
     def evaluate(self, stage: Stage) -> dict[str, Any]:
-        """Figures on held-out scenes; the greater "score", the better."""
+        """Evaluate the model on the validation set. A higher "score" is better."""
 
 
 @dataclass
 class RunState:
-    """Where a run is. `done` counts within the stage what the run is measured in: minutes or steps."""
+    """Progress of a run. `done` is the progress within the stage, in the run's unit: minutes or steps."""
 
     stage: int = 0
     step: int = 0
@@ -74,15 +74,15 @@ class RunState:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How long and where.
+    """Length, output folder and environment of a run.
 
     Args:
-        folder: for checkpoints and the log.
-        minutes, steps: length of the whole run; one of them.
-        stop_after: steps after which to stop as if interrupted; the checkpoint is written.
-        report: minutes between evaluations; every evaluation writes a checkpoint.
-        seed: of batches, masks and noise.
-        device: where to train.
+        folder: folder for checkpoints and the log.
+        minutes, steps: length of the run; exactly one is set.
+        stop_after: number of steps after which to stop as if interrupted; a checkpoint is written.
+        report_minutes: minutes between evaluations; each writes a checkpoint.
+        seed: random seed of batches, masks and noise.
+        device: device to train on.
         autocast: precision of convolutions.
     """
 
@@ -90,33 +90,35 @@ class RunOptions:
     minutes: float | None = None
     steps: int | None = None
     stop_after: int | None = None
-    report: float = 5.0
+    report_minutes: float = 5.0
     seed: int = 256
     device: torch.device = CPU
     autocast: torch.dtype = torch.float32
 
 
-Notice = Callable[[dict[str, Any]], None]
+ProgressCallback = Callable[[dict[str, Any]], None]
 
 
-class Loop:
-    """One training run of a task by a recipe."""
+class Trainer:
+    """A training run of a task by a recipe."""
 
-    def __init__(self, task: Task, recipe: Recipe, plan: RunOptions, notice: Notice = lambda _: None) -> None:
-        self.task, self.recipe, self.plan, self.notice = task, recipe, plan, notice
+    def __init__(
+        self, task: Task, recipe: Recipe, options: RunOptions, on_progress: ProgressCallback = lambda _: None
+    ) -> None:
+        self.task, self.recipe, self.options, self.on_progress = task, recipe, options, on_progress
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        self.at = RunState()
-        self.average = {k: v.detach().clone().float() for k, v in task.model.state_dict().items()}
+        self.state = RunState()
+        self.average_weights = {k: v.detach().clone().float() for k, v in task.model.state_dict().items()}
         self.optimizer: torch.optim.Adam | None = None
-        self._pending: dict[str, Any] | None = None
+        self._optimizer_state: dict[str, Any] | None = None
         self._check_recipe()
-        plan.folder.mkdir(parents=True, exist_ok=True)
+        options.folder.mkdir(parents=True, exist_ok=True)
 
     def _check_recipe(self) -> None:
-        """What only the model can tell.
+        """Check the recipe against the model.
 
         Raises:
-            InputError: a stage freezes what is not there, or its clips are too long.
+            InputError: `frozen` matches no parameter, or clips are too long for the model.
         """
         names = [name for name, _ in self.task.model.named_parameters()]
         for stage in self.recipe.stages:
@@ -124,24 +126,24 @@ class Loop:
             for prefix in stage.frozen:
                 if not any(name.startswith(prefix) for name in names):
                     known = ", ".join(sorted({name.split(".")[0] for name in names}))
-                    raise InputError(f"{where}: frozen has {prefix!r}, but no parameter begins so; there are {known}")
+                    raise InputError(f"{where}: frozen {prefix!r} matches no parameter; prefixes are {known}")
             if stage.frames > self.task.max_frames:
-                raise InputError(f"{where}: frames is {stage.frames}; this model takes {self.task.max_frames} at most")
+                raise InputError(f"{where}: frames is {stage.frames}; give at most {self.task.max_frames}")
 
     def run(self) -> bool:
-        """Train to the end of the recipe, or to `stop_after`; True if the end was reached.
+        """Train; return True at the end of the recipe, False if `stop_after` ended the run.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C or SIGTERM; the steps done until then are saved.
+            KeyboardInterrupt: on SIGINT or SIGTERM, after the checkpoint was written.
         """
         try:
-            while self.at.stage < len(self.recipe.stages):
-                if not self._run_stage(self.recipe.stages[self.at.stage]):
+            while self.state.stage < len(self.recipe.stages):
+                if not self._run_stage(self.recipe.stages[self.state.stage]):
                     self.save()
                     return False
                 with defer_signals():
-                    self.at = dataclasses.replace(
-                        self.at, stage=self.at.stage + 1, stage_step=0, done=0.0, best=-math.inf
+                    self.state = dataclasses.replace(
+                        self.state, stage=self.state.stage + 1, stage_step=0, done=0.0, best=-math.inf
                     )
                     self.optimizer = None
                 self.save()
@@ -152,201 +154,204 @@ class Loop:
 
     def _run_stage(self, stage: Stage) -> bool:
         with defer_signals():
-            system = self._enter(stage)
-        length = self._length(stage)
+            loss_module = self._prepare_stage(stage)
+        length = self._stage_length(stage)
         seen: list[float] = []
-        if self.at.stage_step == 0 and length:  # what the stage begins with is the first to beat
-            self._report(stage, None)
+        if self.state.stage_step == 0 and length:  # the initial weights are the first candidate for the best
+            self._evaluate(stage, None)
         last = tick = time.monotonic()
-        while self.at.done < length:
-            if self.plan.stop_after is not None and self.at.step >= self.plan.stop_after:
+        while self.state.done < length:
+            if self.options.stop_after is not None and self.state.step >= self.options.stop_after:
                 return False
             with defer_signals():
-                seen.append(self._step(system, stage, self.at.done / length))
+                seen.append(self._step(loss_module, stage, self.state.done / length))
                 now = time.monotonic()
-                self.at.done += 1 if self.plan.minutes is None else self._agreed((now - tick) / 60)
+                self.state.done += 1 if self.options.minutes is None else self._broadcast((now - tick) / 60)
             tick = now
-            due = self._agreed(float(now - last > self.plan.report * 60)) > 0
-            if self.rank == 0 and self.at.step % 20 == 0:
-                part = self.at.done / length
-                self.notice({"stage": stage.name, "step": self.at.step, "part": part, "cost": seen[-1]})
-            if due or self.at.done >= length:
-                self._report(stage, float(np.mean(seen)))
+            due = self._broadcast(float(now - last > self.options.report_minutes * 60)) > 0
+            if self.rank == 0 and self.state.step % 20 == 0:
+                part = self.state.done / length
+                self.on_progress({"stage": stage.name, "step": self.state.step, "part": part, "cost": seen[-1]})
+            if due or self.state.done >= length:
+                self._evaluate(stage, float(np.mean(seen)))
                 seen, last = [], time.monotonic()
-                tick = last  # judging is not training
+                tick = last  # do not count the evaluation as training time
         return True
 
-    def _length(self, stage: Stage) -> float:
-        """Of a stage, in minutes or steps; steps of all stages add up to those of the run."""
-        if self.plan.minutes is not None:
-            return self.plan.minutes * stage.share
-        steps = self.plan.steps or 0
-        before = sum(s.share for s in self.recipe.stages[: self.at.stage])
+    def _stage_length(self, stage: Stage) -> float:
+        """Return the length of a stage in minutes or steps; the steps of all stages sum to those of the run."""
+        if self.options.minutes is not None:
+            return self.options.minutes * stage.share
+        steps = self.options.steps or 0
+        before = sum(s.share for s in self.recipe.stages[: self.state.stage])
         return round(steps * (before + stage.share)) - round(steps * before)
 
-    def _enter(self, stage: Stage) -> nn.Module:
-        """Freeze, make or restore the optimizer, wrap for several processes."""
+    def _prepare_stage(self, stage: Stage) -> nn.Module:
+        """Freeze parameters, create or restore the optimizer, and wrap the module for several processes."""
         model = self.task.model
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not name.startswith(stage.frozen) if stage.frozen else True)
-        parameters = [p for p in self.task.system.parameters() if p.requires_grad]
+        parameters = [p for p in self.task.loss_module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate, betas=(0.9, 0.98), fused=True)
-        if self._pending is not None:
-            self.optimizer.load_state_dict(self._pending)
-            self._pending = None
+        if self._optimizer_state is not None:
+            self.optimizer.load_state_dict(self._optimizer_state)
+            self._optimizer_state = None
         if self.ranks == 1:
-            return self.task.system
-        devices = [self.plan.device.index] if self.plan.device.type == "cuda" else None
+            return self.task.loss_module
+        devices = [self.options.device.index] if self.options.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(
-            self.task.system, device_ids=devices, find_unused_parameters=True, broadcast_buffers=True
+            self.task.loss_module, device_ids=devices, find_unused_parameters=True, broadcast_buffers=True
         )
 
-    def _step(self, system: nn.Module, stage: Stage, part: float) -> float:
+    def _step(self, loss_module: nn.Module, stage: Stage, progress: float) -> float:
         assert self.optimizer is not None
-        warm = min(1.0, (self.at.stage_step + 1) / WARM_UP)
-        rate = stage.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
+        warm = min(1.0, (self.state.stage_step + 1) / WARM_UP_STEPS)
+        rate = stage.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        rng = np.random.default_rng((self.plan.seed, self.at.step, self.rank))
-        loss = system(**self.task.batch(stage, rng))
+        rng = np.random.default_rng((self.options.seed, self.state.step, self.rank))
+        loss = loss_module(**self.task.batch(stage, rng))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
-        if bool(torch.isfinite(norm)):  # one bad batch must not end a run of hours
+        if bool(torch.isfinite(norm)):  # skip a bad batch instead of ruining a long run
             self.optimizer.step()
-        self.at.step += 1
-        self.at.stage_step += 1
-        self._average()
-        return float(self.task.system.cost)
+        self.state.step += 1
+        self.state.stage_step += 1
+        self._update_average()
+        return float(self.task.loss_module.cost)
 
     @torch.no_grad()
-    def _average(self) -> None:
-        if self.at.step % 4:  # the copy costs as much as the optimizer
+    def _update_average(self) -> None:
+        if self.state.step % 4:  # an update takes as long as an optimizer step
             return
-        decay = min(self.recipe.ema, (1 + self.at.step) / (10 + self.at.step))
+        decay = min(self.recipe.ema, (1 + self.state.step) / (10 + self.state.step))
         for name, value in self.task.model.state_dict().items():
-            self.average[name].lerp_(value.float(), 1 - decay)
+            self.average_weights[name].lerp_(value.float(), 1 - decay)
 
-    def _agreed(self, value: float) -> float:
-        """The first process's value in every process: they must all stop at the same step."""
+    def _broadcast(self, value: float) -> float:
+        """Return the value of the first process, so that all processes stop at the same step."""
         if self.ranks == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64, device=self.plan.device)
+        shared = torch.tensor([value], dtype=torch.float64, device=self.options.device)
         dist.broadcast(shared, 0)
         return float(shared)
 
-    def _report(self, stage: Stage, cost: float | None) -> None:
+    def _evaluate(self, stage: Stage, cost: float | None) -> None:
         if self.rank == 0:
-            with self.averaged():
+            with self.use_average_weights():
                 figures = self.task.evaluate(stage)
-            row = {"stage": stage.name, "step": self.at.step, "cost": cost and round(cost, 4), **figures}
-            with (self.plan.folder / "log.jsonl").open("a") as log:
+            row = {"stage": stage.name, "step": self.state.step, "cost": cost and round(cost, 4), **figures}
+            with (self.options.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
-            better = figures["score"] > self.at.best
-            self.at.best = max(self.at.best, figures["score"])
+            better = figures["score"] > self.state.best
+            self.state.best = max(self.state.best, figures["score"])
             self.save()
             if better:
-                _write(self.plan.folder / "best.pt", {"model": self.average, "log": row, "recipe": self.recipe.text})
-            self.notice(row)
+                _save_atomically(
+                    self.options.folder / "best.pt",
+                    {"model": self.average_weights, "log": row, "recipe": self.recipe.text},
+                )
+            self.on_progress(row)
         if self.ranks > 1:
             dist.barrier()
 
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The averaged weights in the model's place."""
+    def use_average_weights(self) -> Iterator[None]:
+        """Load the averaged weights into the model while the context is open."""
         model = self.task.model
         own = {k: v.clone() for k, v in model.state_dict().items()}
-        model.load_state_dict({k: v.to(own[k].dtype) for k, v in self.average.items()})
+        model.load_state_dict({k: v.to(own[k].dtype) for k, v in self.average_weights.items()})
         try:
             yield
         finally:
             model.load_state_dict(own)
 
     def save(self) -> None:
-        """Write `last.pt`: everything the next step depends on."""
+        """Write `last.pt` with everything that the next step depends on."""
         if self.rank:
             return
         state = {
-            "system": self.task.system.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict() if self.optimizer else self._pending,
-            "progress": dataclasses.asdict(self.at),
+            "system": self.task.loss_module.state_dict(),
+            "average": self.average_weights,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else self._optimizer_state,
+            "progress": dataclasses.asdict(self.state),
             "recipe": self.recipe.name,
             "stages": [stage.name for stage in self.recipe.stages],
             "unit": self._unit,
-            "seed": self.plan.seed,
+            "seed": self.options.seed,
         }
-        _write(self.plan.folder / "last.pt", state)
+        _save_atomically(self.options.folder / "last.pt", state)
 
     @property
     def _unit(self) -> str:
-        return "steps" if self.plan.minutes is None else "minutes"
+        return "steps" if self.options.minutes is None else "minutes"
 
     def resume(self, path: Path, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint: in the middle of its run, or with a new run from the weights it ended with.
+        """Resume an interrupted run, or start a new run from the final weights of a complete one.
 
         Args:
-            path: of it, for messages.
-            state: what :func:`load_checkpoint` returned, for this recipe.
+            path: path of the checkpoint, for messages.
+            state: result of :func:`load_checkpoint` for this recipe.
 
         Raises:
-            InputError: the model has another configuration, or the run was interrupted and had other stages, another
-                seed or unit of length, or has come farther than this one would.
+            InputError: the model configuration differs; or the run was interrupted and its stages, seed or unit of
+                length differ, or it has already passed the end of this run.
         """
         try:
-            self.task.system.load_state_dict(state["system"])
-        except RuntimeError:  # names or shapes
+            self.task.loss_module.load_state_dict(state["system"])
+        except RuntimeError:  # names or shapes differ
             raise InputError(
-                f"{path} holds a model of another configuration than recipe {self.recipe.name} has now: "
-                "give the recipe it was made by, or --start with its weights"
+                f"{path} has another model configuration than recipe {self.recipe.name}: give the recipe that the "
+                "checkpoint was made with, or load its weights with --start"
             ) from None
-        self.average = {k: v.to(self.plan.device) for k, v in state["average"].items()}
-        self.at = RunState(**state["progress"])
+        self.average_weights = {k: v.to(self.options.device) for k, v in state["average"].items()}
+        self.state = RunState(**state["progress"])
         stages = [stage.name for stage in self.recipe.stages]
-        if self.at.stage >= len(state["stages"]):
-            self.at = RunState(step=self.at.step)
+        if self.state.stage >= len(state["stages"]):
+            self.state = RunState(step=self.state.step)
             return
         for what, option, was, now in (
             ("stages", "--stage", " and ".join(state["stages"]), " and ".join(stages)),
             ("a length", "--minutes or --steps", f"in {state['unit']}", f"in {self._unit}"),
-            ("seed", "--seed", state["seed"], self.plan.seed),
+            ("seed", "--seed", state["seed"], self.options.seed),
         ):
             if was != now:
-                raise InputError(f"{path} is of an interrupted run with {what} {was}, this one has {now}: see {option}")
-        if self.at.done and self.at.done >= self._length(self.recipe.stages[self.at.stage]):
-            name, unit = stages[self.at.stage], self._unit
-            raise InputError(f"{path} has come {self.at.done:g} {unit} far in stage {name}: give a longer run")
-        self._pending = state["optimizer"]
+                raise InputError(f"{path} is an interrupted run with {what} {was}, this run has {now}: change {option}")
+        if self.state.done and self.state.done >= self._stage_length(self.recipe.stages[self.state.stage]):
+            name, unit = stages[self.state.stage], self._unit
+            raise InputError(f"{path} is already at {self.state.done:g} {unit} of stage {name}: give a longer run")
+        self._optimizer_state = state["optimizer"]
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any]:
-    """Read a checkpoint of a recipe, tensors and plain values only.
+    """Load a checkpoint of a recipe; only tensors and plain values are unpickled.
 
     Raises:
-        InputError: there is none, or it holds something else, or is of another recipe.
+        InputError: the file does not exist, is not a checkpoint, or belongs to another recipe.
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
-        raise InputError(f"no checkpoint {path}: --resume names a last.pt of an earlier run") from None
-    except Exception as error:  # torch raises a dozen kinds for a broken zip
-        raise InputError(f"{path} is no checkpoint of dfc train ({type(error).__name__})") from None
+        raise InputError(f"no checkpoint {path}: give --resume the last.pt of an earlier run") from None
+    except Exception as error:  # torch raises many types for a damaged zip file
+        raise InputError(f"{path} is not a checkpoint of dfc train ({type(error).__name__}): give a last.pt") from None
     keys = {"system", "average", "optimizer", "progress", "recipe", "stages", "unit", "seed"}
     if not isinstance(state, dict) or not keys <= set(state):
-        raise InputError(f"{path} is no checkpoint of this dfc train: give the last.pt of a run")
+        raise InputError(f"{path} is not a checkpoint of this dfc train: give the last.pt of a run")
     if state["recipe"] != recipe.name:
         raise InputError(f"{path} was made by recipe {state['recipe']}, not {recipe.name}: give --recipe")
     return state
 
 
-def _write(path: Path, state: dict[str, Any]) -> None:
-    """Whole or not at all: a killed run leaves the checkpoint before."""
+def _save_atomically(path: Path, state: dict[str, Any]) -> None:
+    """Write atomically, so that a killed run leaves the previous checkpoint."""
     torch.save(state, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
 
 
-def noise_like(x: Tensor, seed: int) -> Tensor:
-    """Uniform noise in [-½, ½), the same for the same seed on one kind of device."""
+def uniform_noise_like(x: Tensor, seed: int) -> Tensor:
+    """Return uniform noise in [-½, ½); the same seed gives the same noise on one type of device."""
     generator = torch.Generator(device=x.device).manual_seed(seed)
     return torch.rand(x.shape, generator=generator, device=x.device) - 0.5

@@ -319,7 +319,7 @@ def test_sound_goes_through_the_command_line(tmp_path: Path) -> None:
         packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
     assert packets[0] == packets[1]
     muted = run("decode", file, "-o", tmp_path / "out.y4m")
-    assert b"note: sound track 1 (aac, eng) is left out: yuv4mpegpipe has no room" in muted.stderr
+    assert b"note: audio track 1 (aac, eng) is discarded: yuv4mpegpipe stores video only" in muted.stderr
     wrong = error_of("decode", file, "-o", tmp_path / "x.webm", code=2)
     assert "--audio-codec libopus or --no-audio" in wrong
     assert not (tmp_path / "x.webm").exists()
@@ -390,6 +390,6 @@ def test_a_negative_seed_is_a_usage_error(coded: Path, tmp_path: Path) -> None:
 
 def test_what_takes_a_file_of_ours_is_said(coded: Path, tmp_path: Path) -> None:
     text = error_of("encode", coded, "-o", tmp_path / "x.dfc", code=3)
-    assert f"{coded} is a .dfc file already: dfc decode" in text
+    assert f"{coded} is already a .dfc file: make a video with dfc decode" in text
     assert f"{FLOWER} is not a .dfc file: begins with" in error_of("inspect", FLOWER, code=3)
     assert "standard input is not a .dfc file" in error_of("verify", "-", input=b"hello, you", code=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import encoded, flat_model, moving, write_av
+from support import encode_source, flat_model, moving, write_av
 
 import dfccodec as dfc
 from dfccodec.cli.main import main
@@ -43,6 +43,6 @@ def test_several_files_have_a_line_each(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_long_name_of_a_tag_is_parted_from_its_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As phones write them."""
     source = write_av(tmp_path / "in.mkv", moving(2), tags={"com.apple.quicktime.make": "Apple"})
-    (tmp_path / "a.dfc").write_bytes(encoded(source))
+    (tmp_path / "a.dfc").write_bytes(encode_source(source))
     assert main(["inspect", str(tmp_path / "a.dfc")]) == 0
     assert "tag: com.apple.quicktime.make Apple\n".lower() in capsys.readouterr().out.lower()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command import run
-from support import encoded, moving, write_video
+from support import encode_source, moving, write_video
 
 from dfccodec.cli.names import advice, check_kind, files_not_options
 from dfccodec.codec import api
@@ -36,14 +36,14 @@ def test_force_insists(video: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["trim", "recover"])
 def test_the_verbs_that_write_dfc_files_refuse_it_too(verb: str, video: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.dfc").write_bytes(encoded(video))
+    (tmp_path / "a.dfc").write_bytes(encode_source(video))
     more = ["--budget", "1"] if verb == "trim" else []
     assert b"give -f to insist" in run(verb, tmp_path / "a.dfc", "-o", tmp_path / "b.mov", *more).stderr
 
 
 @pytest.mark.parametrize("more", [[], ["--format", "mkv"]])
 def test_a_video_under_the_name_of_a_dfc_file_is_refused(more: list[str], video: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.dfc").write_bytes(encoded(video))
+    (tmp_path / "a.dfc").write_bytes(encode_source(video))
     done = run("decode", tmp_path / "a.dfc", "-o", tmp_path / "b.dfc", *more)
     assert (done.returncode, b"b.mp4" in done.stderr) == (2, True)
 

@@ -72,7 +72,7 @@ def test_sigterm_ends_the_wait_for_a_writer(tmp_path: Path) -> None:
 def test_an_empty_pipe_is_named(tmp_path: Path) -> None:
     done = shell("true | $DFC encode - -o a.dfc", tmp_path)
     assert (done.returncode, done.stderr.count(b"\n")) == (3, 1)
-    assert b"standard input is empty: nothing came through the pipe" in done.stderr
+    assert b"standard input is empty: no data came through the pipe" in done.stderr
 
 
 def test_a_full_disk_says_where(tmp_path: Path) -> None:

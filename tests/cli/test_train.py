@@ -62,7 +62,7 @@ def test_a_run_is_stopped_and_goes_on(place: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("more", "code", "word"),
     [
-        (["--steps", "1", "--minutes", "1"], 2, "one of --minutes and --steps"),
+        (["--steps", "1", "--minutes", "1"], 2, "either --minutes or --steps"),
         (["--steps", "1", "--recipe", "maxi"], 2, "'maxi' is unknown"),
         (["--steps", "1", "--stage", "space"], 2, "no stage 'space'"),
         (["--steps", "1", "--data", "nowhere"], 3, "no folder nowhere"),

@@ -1,4 +1,4 @@
-"""Sources that are not as they should be: packets that do not decode, sizes that change between fields, Ctrl-C."""
+"""Faulty sources: undecodable packets, size changes in interlaced video, interrupts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dfccodec.media.input.source import VideoSource
 from dfccodec.media.time_range import Span
 
 
-def pictures(path: Path, frames: np.ndarray) -> Path:
-    """A video of PNG pictures."""
+def write_png_video(path: Path, frames: np.ndarray) -> Path:
+    """Write a video of PNG pictures."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("png", rate=25)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "rgb24"
@@ -30,39 +30,39 @@ def pictures(path: Path, frames: np.ndarray) -> Path:
     return path
 
 
-def packets(path: Path) -> list[tuple[int, int]]:
-    """Place and size of each packet of pictures."""
+def video_packets(path: Path) -> list[tuple[int, int]]:
+    """Return position and size of each video packet."""
     with av.open(str(path)) as container:
         return [(p.pos, p.size) for p in container.demux(video=0) if p.size]
 
 
-def spoiled(path: Path, numbers: list[int]) -> Path:
-    """The same file with these packets, of PNG pictures, overwritten."""
+def damage_packets(path: Path, numbers: list[int]) -> Path:
+    """Write a copy of a PNG video with the given packets zeroed."""
     data = bytearray(path.read_bytes())
-    for place, size in np.array(packets(path))[numbers].tolist():
+    for place, size in np.array(video_packets(path))[numbers].tolist():
         data[place : place + size] = bytes(size)
     out = path.with_name(f"bad_{path.name}")
     out.write_bytes(data)
     return out
 
 
-def test_packets_that_do_not_decode_are_passed_over_and_counted(tmp_path: Path) -> None:
+def test_undecodable_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     frames = moving(10)
-    source = pictures(tmp_path / "a.mov", frames)
-    with VideoSource(spoiled(source, [3, 7])) as video:
+    source = write_png_video(tmp_path / "a.mov", frames)
+    with VideoSource(damage_packets(source, [3, 7])) as video:
         found = list(video)
         (note,) = video.notes
     kept = [0, 1, 2, 4, 5, 6, 8, 9]
     assert [p.pts * video.info.time_base * 25 for p in found] == kept
     assert all((p.rgb == frames[n]).all() for p, n in zip(found, kept, strict=True))
-    assert note.startswith("2 packets of the picture do not decode and are passed over: Invalid data")
+    assert note.startswith("2 packets of the picture do not decode and are skipped: Invalid data")
 
 
-def test_a_frame_that_decodes_with_errors_is_counted(tmp_path: Path) -> None:
+def test_frames_with_decode_errors_are_counted(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (12, 96, 128, 3), np.uint8)
     source = write_video(tmp_path / "a.mp4", noise)
     data = bytearray(source.read_bytes())
-    place, size = packets(source)[4]
+    place, size = video_packets(source)[4]
     data[place + size // 3 : place + size // 2] = bytes(size // 2 - size // 3)
     (tmp_path / "b.mp4").write_bytes(data)
     with VideoSource(tmp_path / "b.mp4") as video:
@@ -73,8 +73,8 @@ def test_a_frame_that_decodes_with_errors_is_counted(tmp_path: Path) -> None:
         assert video.notes == []
 
 
-def test_a_size_that_changes_is_noted(tmp_path: Path) -> None:
-    """As of a WebRTC recording, or a broadcast between programmes."""
+def test_size_change_is_noted(tmp_path: Path) -> None:
+    """As in a WebRTC recording, or in a broadcast between programs."""
     parts = []
     for number, size in enumerate(((48, 64), (48, 128))):
         path = write_video(tmp_path / f"{number}.ts", moving(10, *size))
@@ -82,18 +82,18 @@ def test_a_size_that_changes_is_noted(tmp_path: Path) -> None:
     (tmp_path / "both.ts").write_bytes(b"".join(parts))
     with VideoSource(tmp_path / "both.ts") as video:
         assert {p.rgb.shape for p in video} == {(48, 64, 3)}
-        assert "the picture changes its size on the way, to 128×48: scaled to the first one's" in video.notes
+        assert "the picture size changes to 128×48: scaled to the size of the first frame" in video.notes
 
 
-def test_no_packet_that_decodes_is_an_error_with_the_reason(tmp_path: Path) -> None:
-    source = spoiled(pictures(tmp_path / "a.mov", moving(3)), [0, 1, 2])
+def test_source_without_decodable_packet_raises_with_reason(tmp_path: Path) -> None:
+    source = damage_packets(write_png_video(tmp_path / "a.mov", moving(3)), [0, 1, 2])
     with pytest.raises(InputError, match=r"no frame of .* decodes: Invalid data"):
         VideoSource(source)
 
 
 @pytest.mark.parametrize("second", [(96, 128), (32, 48)], ids=["grows", "shrinks"])
-def test_interlaced_video_may_change_its_size(second: tuple[int, int], tmp_path: Path) -> None:
-    """As broadcasts do; the file has one size, the first."""
+def test_interlaced_video_may_change_size(second: tuple[int, int], tmp_path: Path) -> None:
+    """As in broadcasts. The .dfc file has the size of the first frame."""
     parts = []
     for number, size in enumerate(((64, 96), second)):
         path = tmp_path / f"{number}.ts"
@@ -111,12 +111,12 @@ def test_interlaced_video_may_change_its_size(second: tuple[int, int], tmp_path:
         assert "interlaced" in video.notes[0]
     assert len(found) == 20
     assert {p.shape for p in found} == {(64, 96, 3)}
-    ground = moving(1, 64, 96)[0].astype(int)[40:]  # below the square, whose place differs
+    ground = moving(1, 64, 96)[0].astype(int)[40:]  # below the moving square
     assert all(np.abs(p[40:].astype(int) - ground).mean() < 6 for p in found)
 
 
 @pytest.mark.parametrize("when", [0, 20_000])
-def test_an_interrupt_while_ffmpeg_reads_a_pipe_is_one(when: int, tmp_path: Path) -> None:
+def test_keyboard_interrupt_during_pipe_read_propagates(when: int, tmp_path: Path) -> None:
     data = write_video(tmp_path / "a.mkv", np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8))
 
     class Interrupted(Pipe):
@@ -129,8 +129,8 @@ def test_an_interrupt_while_ffmpeg_reads_a_pipe_is_one(when: int, tmp_path: Path
         list(video)
 
 
-def test_sound_that_comes_after_the_last_picture_wanted_is_heard(tmp_path: Path) -> None:
-    """A transport stream has its sound behind the pictures of the same time."""
+def test_audio_after_last_frame_of_range_is_kept(tmp_path: Path) -> None:
+    """A transport stream stores audio after the video of the same time."""
     source, found = write_av(tmp_path / "a.ts", moving(100), ["mp2"]), []
     for one in (source, Pipe(source.read_bytes())):
         out = io.BytesIO()

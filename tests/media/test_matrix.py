@@ -1,4 +1,4 @@
-"""Whole videos of many kinds to a `.dfc` file and back: size, length, times and sound as before."""
+"""Roundtrip of many kinds of videos: size, length, timestamps and audio are kept."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from dfccodec.media.output.sink import VideoSink
 
 
 class Kind(NamedTuple):
-    """A video: (width, height), frames, frames per second (0 is variable), container, encoder, tracks of sound."""
+    """A video: (width, height), frames, frames per second (0 is variable), container, encoder, audio tracks."""
 
     size: tuple[int, int] = (64, 48)
     frames: int = 3
     rate: Fraction = Fraction(25)
     suffix: str = ".mp4"
     codec: str = "libx264"
-    sound: tuple[str, ...] = ()
+    audio: tuple[str, ...] = ()
     aspect: Fraction = Fraction(1)
-    turned: int = 0
+    rotation: int = 0
     pixels: str = "yuv420p"
 
 
@@ -41,17 +41,17 @@ KINDS = [
     Kind((101, 55), suffix=".mkv", codec="libsvtav1"),
     Kind((101, 55), suffix=".avi", codec="ffv1"),
     Kind((720, 576), 2, aspect=Fraction(16, 15)),
-    Kind((48, 64), turned=1, sound=("aac",)),
-    Kind((48, 64), turned=3, suffix=".mov"),
+    Kind((48, 64), rotation=1, audio=("aac",)),
+    Kind((48, 64), rotation=3, suffix=".mov"),
     *(Kind(frames=n) for n in (1, 31, 32, 33)),
-    *(Kind(rate=r, frames=12, sound=("aac",)) for r in (FILM, NTSC, Fraction(60000, 1001), Fraction(0))),
-    Kind(rate=FILM, suffix=".mkv", sound=("flac", "aac")),
-    Kind(rate=NTSC, suffix=".webm", codec="libvpx-vp9", sound=("libopus", "libopus")),
+    *(Kind(rate=r, frames=12, audio=("aac",)) for r in (FILM, NTSC, Fraction(60000, 1001), Fraction(0))),
+    Kind(rate=FILM, suffix=".mkv", audio=("flac", "aac")),
+    Kind(rate=NTSC, suffix=".webm", codec="libvpx-vp9", audio=("libopus", "libopus")),
     Kind(suffix=".webm", codec="libsvtav1"),
-    Kind(suffix=".mov", sound=("pcm_s16le",), pixels="yuv422p10le"),
-    Kind(suffix=".avi", codec="mpeg4", sound=("libmp3lame",)),
+    Kind(suffix=".mov", audio=("pcm_s16le",), pixels="yuv422p10le"),
+    Kind(suffix=".avi", codec="mpeg4", audio=("libmp3lame",)),
     Kind(suffix=".mkv", codec="libx265"),
-    Kind(suffix=".mp4", codec="libx265", sound=("aac", "aac"), frames=33),
+    Kind(suffix=".mp4", codec="libx265", audio=("aac", "aac"), frames=33),
     Kind(suffix=".mkv", codec="ffv1", pixels="yuv444p10le"),
     Kind(suffix=".gif", codec="gif", pixels="rgb8", rate=Fraction(10)),
 ]
@@ -59,11 +59,11 @@ KINDS = [
 
 def name(kind: Kind) -> str:
     size, rate = "x".join(map(str, kind.size)), round(float(kind.rate), 2)
-    return f"{size}-{kind.frames}-{rate}{kind.suffix}-{kind.codec}-{len(kind.sound)}-{kind.turned}"
+    return f"{size}-{kind.frames}-{rate}{kind.suffix}-{kind.codec}-{len(kind.audio)}-{kind.rotation}"
 
 
-def made(path: Path, kind: Kind) -> Path:
-    """The video of a kind, with noise for sound."""
+def write_video_of_kind(path: Path, kind: Kind) -> Path:
+    """Write the video of a kind, with noise as audio."""
     quick = {"libsvtav1": {"preset": "12"}, "libvpx-vp9": {"cpu-used": "8"}, "libx264": {"preset": "ultrafast"}}
     with av.open(str(path), "w") as container:
         rate = kind.rate or Fraction(25)
@@ -72,9 +72,9 @@ def made(path: Path, kind: Kind) -> Path:
         video.pix_fmt, video.codec_context.sample_aspect_ratio = kind.pixels, kind.aspect
         if not kind.rate:
             video.codec_context.time_base = Fraction(1, 1000)
-        if kind.turned:
-            video.set_display_rotation(-90 * kind.turned)
-        sounds: list[Any] = [container.add_stream(codec, rate=48000, layout="stereo") for codec in kind.sound]
+        if kind.rotation:
+            video.set_display_rotation(-90 * kind.rotation)
+        tracks: list[Any] = [container.add_stream(codec, rate=48000, layout="stereo") for codec in kind.audio]
         for n, frame in enumerate(moving(kind.frames, max(kind.size[1], 48), max(kind.size[0], 64))):
             picture = av.VideoFrame.from_ndarray(frame[: kind.size[1], : kind.size[0]].copy(), format="rgb24")
             picture = picture.reformat(format=kind.pixels)
@@ -82,16 +82,16 @@ def made(path: Path, kind: Kind) -> Path:
                 picture.pts, picture.time_base = n * n * 10, Fraction(1, 1000)
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
-        for sound in sounds:
+        for audio in tracks:
             noise = np.random.default_rng(0).normal(0, 99, (1, 2 * round(48000 * kind.frames / rate))).astype(np.int16)
-            heard = av.AudioFrame.from_ndarray(noise, format="s16", layout="stereo")
-            heard.sample_rate, heard.pts, heard.time_base = 48000, 0, Fraction(1, 48000)
-            container.mux(sound.encode(heard))
-            container.mux(sound.encode(None))
+            noise_frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="stereo")
+            noise_frame.sample_rate, noise_frame.pts, noise_frame.time_base = 48000, 0, Fraction(1, 48000)
+            container.mux(audio.encode(noise_frame))
+            container.mux(audio.encode(None))
     return path
 
 
-def sounds(path: Path) -> list[list[bytes]]:
+def audio_packets(path: Path) -> list[list[bytes]]:
     with av.open(str(path)) as container:
         found: dict[int, list[bytes]] = {s.index: [] for s in container.streams.audio}
         for packet in container.demux():
@@ -101,15 +101,17 @@ def sounds(path: Path) -> list[list[bytes]]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
-def test_there_and_back(kind: Kind, tmp_path: Path) -> None:
+def test_roundtrip(kind: Kind, tmp_path: Path) -> None:
     if kind.codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no encoder {kind.codec}")
-    source, target = made(tmp_path / f"in{kind.suffix}", kind), tmp_path / f"out{kind.suffix}"
+    source, target = write_video_of_kind(tmp_path / f"in{kind.suffix}", kind), tmp_path / f"out{kind.suffix}"
     file = io.BytesIO()
     api.encode(source, file, model=flat_model(), fill="hold", budget="all")
     file.seek(0)
     decoder = Decoder(file, lambda preamble: flat_model())
-    wanted_pixels = "yuv444p" if kind.size[0] % 2 and kind.suffix in (".mp4", ".mkv") else None  # 4:2:0 would add a row
+    wanted_pixels = (
+        "yuv444p" if kind.size[0] % 2 and kind.suffix in (".mp4", ".mkv") else None
+    )  # 4:2:0 would pad the size
     with VideoSink(target, decoder.preamble.header, pix_fmt=wanted_pixels) as sink:
         decoder.tracks = sink
         for picture in decoder:
@@ -124,5 +126,5 @@ def test_there_and_back(kind: Kind, tmp_path: Path) -> None:
     frame = float(1 / (kind.rate or 25))
     assert np.diff(times2) == pytest.approx(np.diff(times), abs=1.1e-3)
     assert abs(times2[0] - times[0]) <= frame + 1e-6
-    assert sounds(target) == sounds(source)
-    assert len(sounds(source)) == len(kind.sound)
+    assert audio_packets(target) == audio_packets(source)
+    assert len(audio_packets(source)) == len(kind.audio)

@@ -1,4 +1,4 @@
-"""Which way up a picture is: the display matrix of phones and cameras."""
+"""Orientation of frames: the display matrix of phones and cameras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dfccodec.media.input.source import VideoSource
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 @pytest.mark.parametrize("flip", ["", "horizontal", "vertical"])
-def test_a_picture_is_shown_as_its_matrix_says(degrees: int, flip: str, tmp_path: Path) -> None:
+def test_display_matrix_is_applied(degrees: int, flip: str, tmp_path: Path) -> None:
     plain = write_video(tmp_path / "a.mp4", moving(2, 48, 64))
     told = f"rotate={degrees}" + f":flip={flip}" * bool(flip)
     with av.open(str(plain)) as source, av.open(str(tmp_path / "b.mp4"), "w") as target:
@@ -30,7 +30,7 @@ def test_a_picture_is_shown_as_its_matrix_says(degrees: int, flip: str, tmp_path
     with VideoSource(plain) as straight, VideoSource(tmp_path / "b.mp4") as video:
         stored, found = next(iter(straight)).rgb, next(iter(video)).rgb
         shown = np.rot90(found, -video.info.rotation)
-    # The message turns against the clock, and mirrors first (ITU-T H.264, D.2.27).
+    # The SEI message rotates counter-clockwise, after mirroring (ITU-T H.264, D.2.27).
     flipped = {"": stored, "horizontal": stored[:, ::-1], "vertical": stored[::-1]}[flip]
     wanted = np.rot90(flipped, degrees // 90)
     np.testing.assert_array_equal(shown, wanted)

@@ -1,4 +1,4 @@
-"""What becomes of the picture: fields, depths, ranges, matrices, alpha, sizes, rotation, series of pictures."""
+"""Conversion of frames: fields, bit depths, ranges, matrices, alpha, sizes, rotation, image sequences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dfccodec.errors import UsageError
 from dfccodec.media.input.source import VideoSource
 from dfccodec.media.output.conversion import OutputConversion
 from dfccodec.media.output.sink import VideoSink
-from dfccodec.media.scale import aspect_after, fitted, parse_size
+from dfccodec.media.scale import fit_size, parse_size, scaled_pixel_aspect
 
 RAMP = np.repeat(np.linspace(0, 255, 16).round().astype(np.uint8), 16)[None, :, None].repeat(64, 0).repeat(3, 2)
 BARS = np.zeros((64, 256, 3), np.uint8)
@@ -29,7 +29,7 @@ FULL, LIMITED = 2, 1
 
 
 def write(path: Path, frames: np.ndarray, codec: str, pixels: str, **context: Any) -> Path:
-    """Frames (T, H, W, 3) through swscale's own conversion, told matrix and range."""
+    """Write frames (T, H, W, 3), converted by swscale with explicit matrix and range."""
     matrix, level = context.pop("matrix", 2), context.pop("level", LIMITED)
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=25, options=context.pop("options", {}))
@@ -47,9 +47,7 @@ def write(path: Path, frames: np.ndarray, codec: str, pixels: str, **context: An
 @pytest.mark.parametrize("level", [LIMITED, FULL], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", [1, 6, 9], ids=["709", "601", "2020"])
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p10le"])
-def test_colours_survive_there_and_back(
-    pixels: str, matrix: int, level: int, picture: np.ndarray, tmp_path: Path
-) -> None:
+def test_colours_survive_roundtrip(pixels: str, matrix: int, level: int, picture: np.ndarray, tmp_path: Path) -> None:
     source = write(tmp_path / "in.mkv", np.stack([picture] * 2), "ffv1", pixels, matrix=matrix, level=level)
     with VideoSource(source) as video:
         assert video.info.colour[0] == level
@@ -72,10 +70,10 @@ def api_colour(video: VideoSource) -> Any:
     return Colour(*video.info.colour)
 
 
-def test_interlaced_video_is_made_whole(tmp_path: Path) -> None:
+def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
     whole = moving(20)
     woven = whole.copy()
-    woven[:-1, 1::2] = whole[1:, 1::2]  # odd lines are one frame ahead
+    woven[:-1, 1::2] = whole[1:, 1::2]  # odd lines come from the next frame
     options = {"x264-params": "tff=1", "crf": "8"}
     source = write(tmp_path / "in.mkv", woven, "libx264", "yuv420p", options=options)
     with VideoSource(source) as video:
@@ -86,10 +84,10 @@ def test_interlaced_video_is_made_whole(tmp_path: Path) -> None:
     assert combs[1] < (combs[0] + combs[2]) / 2
 
 
-@pytest.mark.parametrize(("opacity", "notes"), [(255, []), (0, ["the picture's transparency is dropped"])])
-def test_a_gif_is_transparent_if_its_first_picture_is(opacity: int, notes: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("opacity", "notes"), [(255, []), (0, ["the transparency of the picture is discarded"])])
+def test_gif_is_transparent_if_first_frame_is(opacity: int, notes: list[str], tmp_path: Path) -> None:
     palette = np.zeros((256, 4), np.uint8)
-    palette[:, 0] = 255  # opacity comes first
+    palette[:, 0] = 255  # alpha is the first component
     palette[0, 0] = opacity
     with av.open(str(tmp_path / "a.gif"), "w") as container:
         stream: Any = container.add_stream("gif", rate=10)
@@ -101,19 +99,19 @@ def test_a_gif_is_transparent_if_its_first_picture_is(opacity: int, notes: list[
         assert video.notes == notes
 
 
-def test_transparency_is_dropped_with_a_word(tmp_path: Path) -> None:
+def test_transparency_is_discarded_with_note(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.png"), "w", format="image2") as container:
         stream: Any = container.add_stream("png", rate=1)
         stream.width, stream.height, stream.pix_fmt = 8, 8, "rgba"
         pixels = np.full((8, 8, 4), 128, np.uint8)
         container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgba")))
     with VideoSource(tmp_path / "a.png") as video:
-        assert video.notes == ["the picture's transparency is dropped"]
+        assert video.notes == ["the transparency of the picture is discarded"]
         (picture,) = video
         assert (picture.rgb == 128).all()
 
 
-def test_series_of_pictures(tmp_path: Path) -> None:
+def test_image_sequence(tmp_path: Path) -> None:
     frames = moving(3)
     with av.open(str(tmp_path / "p%04d.png"), "w", format="image2") as container:
         stream: Any = container.add_stream("png", rate=25)
@@ -127,7 +125,7 @@ def test_series_of_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_phone_videos_come_back_upright(turns: int, suffix: str, tmp_path: Path) -> None:
+def test_phone_videos_keep_orientation(turns: int, suffix: str, tmp_path: Path) -> None:
     frames = moving(2)
     header = Header(64, 48, Ratio(25, 1), Ratio(1, 25), rotation=turns, pixel_aspect=Ratio(4, 3))
     with VideoSink(tmp_path / f"a{suffix}", header) as sink:
@@ -140,21 +138,21 @@ def test_phone_videos_come_back_upright(turns: int, suffix: str, tmp_path: Path)
     assert abs(back.astype(int) - np.rot90(frames[0], -turns)).mean() < 4
 
 
-def test_sizes() -> None:
+def test_size_parsing_and_fitting() -> None:
     assert parse_size("480") == (480, 0)
     assert parse_size("640x360") == (640, 360)
-    assert fitted((1920, 1080), (480, 0)) == (854, 480)
-    assert fitted((1080, 1920), (480, 0)) == (480, 854)
-    assert fitted((101, 55), (55, 0)) == (101, 55)
-    assert fitted((1920, 1080), (90, 160), rotation=1) == (160, 90)
-    assert aspect_after(Fraction(1), (1920, 1080), (854, 480)) == 1
-    assert aspect_after(Fraction(1), (1920, 1080), (960, 1080)) == 2
+    assert fit_size((1920, 1080), (480, 0)) == (854, 480)
+    assert fit_size((1080, 1920), (480, 0)) == (480, 854)
+    assert fit_size((101, 55), (55, 0)) == (101, 55)
+    assert fit_size((1920, 1080), (90, 160), rotation=1) == (160, 90)
+    assert scaled_pixel_aspect(Fraction(1), (1920, 1080), (854, 480)) == 1
+    assert scaled_pixel_aspect(Fraction(1), (1920, 1080), (960, 1080)) == 2
     for text in ("", "0", "x", "480p", "1x0", "99999", "source"):
         with pytest.raises(UsageError, match="not understood"):
             parse_size(text)
 
 
-def test_scaled_before_and_back_after(tmp_path: Path) -> None:
+def test_scaling_at_encode_and_decode(tmp_path: Path) -> None:
     source, out = write_video(tmp_path / "in.mp4", moving(3, 96, 128)), io.BytesIO()
     api.encode(source, out, model=flat_model(), budget="all", size="48x48")
     out.seek(0)
@@ -163,4 +161,4 @@ def test_scaled_before_and_back_after(tmp_path: Path) -> None:
     assert decoder.preamble.header.pixel_aspect == Ratio(4, 3)
     shape = OutputConversion(decoder.preamble, size="source")
     assert (shape.header.width, shape.header.height, shape.header.pixel_aspect) == (128, 96, Ratio(1, 1))
-    assert [p.rgb.shape for p in shape.shaped(decoder)] == [(96, 128, 3)] * 3
+    assert [p.rgb.shape for p in shape.convert(decoder)] == [(96, 128, 3)] * 3

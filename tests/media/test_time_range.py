@@ -1,4 +1,4 @@
-"""Ranges of time: how they are written, what they cut, and that sound stays with the picture."""
+"""Time ranges: notation, the frames they select, and audio sync."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dfccodec.codec.encoder import encode_pictures
 from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.errors import UsageError
 from dfccodec.media.input.source import VideoSource
-from dfccodec.media.output.cfr import constant, parse_rate
+from dfccodec.media.output.cfr import parse_rate, to_constant_rate
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.time_range import Point, Span
@@ -38,12 +38,12 @@ from dfccodec.media.time_range import Point, Span
         ("#17", Point(frame=17)),
     ],
 )
-def test_points_are_exact(text: str, point: Point) -> None:
+def test_points_are_parsed_exactly(text: str, point: Point) -> None:
     assert Point.parse(text) == point
 
 
 @pytest.mark.parametrize("text", ["", "x", ".", "-1", "1:", "#", "#1.5", "1e3", "٣"])
-def test_other_points_are_refused(text: str) -> None:
+def test_invalid_points_are_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="is not understood"):
         Point.parse(text)
 
@@ -51,8 +51,8 @@ def test_other_points_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "options", [("2", "1", None), ("#2", "#2", None), (None, "#0", None), (None, None, "0"), ("1", "2", "3")]
 )
-def test_empty_ranges_are_refused(options: tuple[str | None, str | None, str | None]) -> None:
-    with pytest.raises(UsageError, match=r"holds no frame|give one of them"):
+def test_empty_ranges_are_rejected(options: tuple[str | None, str | None, str | None]) -> None:
+    with pytest.raises(UsageError, match=r"is an empty range|give only one of them"):
         Span.parse(*options)
 
 
@@ -69,32 +69,32 @@ RANGES = [
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hundred frames, each of a grey of its own, and sound."""
+    """Write a hundred frames, each with its own grey level, and audio."""
     grey = np.repeat(np.arange(100, dtype=np.uint8) * 2 + 20, 48 * 64 * 3).reshape(100, 48, 64, 3)
     return write_av(tmp_path_factory.mktemp("times") / "in.mp4", grey, ["aac"], tags={"title": "grey"})
 
 
-def numbers(pictures: Any) -> list[int]:
+def grey_levels(pictures: Any) -> list[int]:
     return [round((float(p.rgb.mean()) - 20) / 2) for p in pictures]
 
 
 @pytest.mark.parametrize(("texts", "frames"), RANGES)
-def test_a_range_of_a_source(texts: tuple[str | None, ...], frames: Any, video: Path) -> None:
+def test_range_of_source(texts: tuple[str | None, ...], frames: Any, video: Path) -> None:
     span = Span.parse(*texts)
     if not frames:
-        with pytest.raises(UsageError, match="in the range"):
+        with pytest.raises(UsageError, match="the range contains no frame"):
             VideoSource(video, span=span)
         return
     with VideoSource(video, span=span) as source:
         pictures = list(source)
-        assert np.abs(np.array(numbers(pictures)) - frames).max() <= 1  # greys are coded with loss
+        assert np.abs(np.array(grey_levels(pictures)) - frames).max() <= 1  # grey levels are coded with loss
         assert [p.pts * source.info.time_base * 25 for p in pictures] == list(range(len(frames)))
         last = pictures[-1]
         assert (last.pts + last.duration) * source.info.time_base == Fraction(len(frames), 25)
 
 
-class Ear:
-    """Takes packets and remembers them."""
+class PacketRecorder:
+    """Records packets."""
 
     def __init__(self) -> None:
         self.found: list[Packet] = []
@@ -108,14 +108,14 @@ class Ear:
 
 @pytest.mark.parametrize("cut_when", ["encode", "decode", "decode a pipe"])
 @pytest.mark.parametrize(("texts", "frames"), [r for r in RANGES[1:] if r[1]])
-def test_sound_is_cut_with_the_picture(texts: tuple[str | None, ...], frames: Any, cut_when: str, video: Path) -> None:
-    span, out, ear = Span.parse(*texts), io.BytesIO(), Ear()
+def test_audio_is_trimmed_with_video(texts: tuple[str | None, ...], frames: Any, cut_when: str, video: Path) -> None:
+    span, out, ear = Span.parse(*texts), io.BytesIO(), PacketRecorder()
     early = cut_when == "encode"
     api.encode(video, out, model=flat_model(), budget="all", fill="hold", qp=0, span=span if early else Span())
     file = Pipe(out.getvalue()) if "pipe" in cut_when else io.BytesIO(out.getvalue())
     decoder = Decoder(file, lambda p: flat_model(), tracks=ear, span=Span() if early else span)
     pictures = list(decoder)
-    assert np.abs(np.array(numbers(pictures)) - frames).max() <= 1
+    assert np.abs(np.array(grey_levels(pictures)) - frames).max() <= 1
     assert pictures[0].pts == 0
     with av.open(str(video)) as container:
         source = [p for p in container.demux(audio=0) if p.size]
@@ -125,7 +125,7 @@ def test_sound_is_cut_with_the_picture(texts: tuple[str | None, ...], frames: An
     assert all(abs(a.pts - (b.pts - begin * 44100)) < 1 for a, b in zip(ear.found, inside, strict=True))
 
 
-def test_a_range_reads_only_what_it_needs(tmp_path: Path) -> None:
+def test_range_reads_only_needed_bytes(tmp_path: Path) -> None:
     class Counted(io.BytesIO):
         bytes = 0
 
@@ -139,15 +139,15 @@ def test_a_range_reads_only_what_it_needs(tmp_path: Path) -> None:
     out = io.BytesIO()
     api.encode(source, out, model=flat_model(), budget="all", fill="hold")
     file = Counted(out.getvalue())
-    decoder = Decoder(file, lambda p: flat_model(), tracks=(ear := Unheard()), span=Span.parse("#200", "#210"))
+    decoder = Decoder(file, lambda p: flat_model(), tracks=(ear := PacketCounter()), span=Span.parse("#200", "#210"))
     assert len(list(decoder)) == 10
     assert ear.count
-    assert file.bytes < 0.26 * len(out.getvalue())  # a clip of twelve, its sound, the first clip's sound, the index
+    assert file.bytes < 0.26 * len(out.getvalue())  # 1 clip of 12, its audio, the audio of the first clip, the index
     whole = io.BytesIO(out.getvalue())
     decoder = Decoder(whole, lambda p: flat_model(), span=Span.parse("#200", "#210"))
     wanted = [picture.rgb for picture in decoder]
     for cut in (out.getvalue()[:-9] + b"x" + out.getvalue()[-8:], out.getvalue()[: 7 * len(out.getvalue()) // 8]):
-        file = Counted(cut)  # an index that is not there is no hindrance
+        file = Counted(cut)  # works without an index
         decoder = Decoder(file, lambda p: flat_model(), span=Span.parse("#200", "#210"))
         assert all((a.rgb == b).all() for a, b in zip(decoder, wanted, strict=True))
         assert file.bytes < 0.25 * len(cut)
@@ -155,7 +155,7 @@ def test_a_range_reads_only_what_it_needs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["index", "no index", "pipe"])
 @pytest.mark.parametrize("start", ["9", "#226", "1.5"])
-def test_a_subtitle_that_began_long_before_the_range_is_shown(way: str, start: str, tmp_path: Path) -> None:
+def test_subtitle_starting_before_range_is_kept(way: str, start: str, tmp_path: Path) -> None:
     frames = moving(300, 16, 32)
     with VideoSink(tmp_path / "in.mkv", Header(32, 16, Ratio(25, 1), Ratio(1, 25))) as sink:
         sink.declare(StreamInfo(1, 1, Ratio(1, 1000), "subrip"))
@@ -167,7 +167,7 @@ def test_a_subtitle_that_began_long_before_the_range_is_shown(way: str, start: s
     api.encode(tmp_path / "in.mkv", out, model=flat_model(), budget="2", fill="hold")
     data = out.getvalue()
     file = {"index": io.BytesIO(data), "no index": io.BytesIO(data[:-9]), "pipe": Pipe(data)}[way]
-    ear = Ear()
+    ear = PacketRecorder()
     pictures = list(Decoder(file, lambda p: flat_model(), tracks=ear, span=Span.parse(start, None, "1")))
     assert len(pictures) == 25
     found = [(int(p.data), p.pts, p.duration) for p in ear.found]
@@ -179,7 +179,7 @@ def test_a_subtitle_that_began_long_before_the_range_is_shown(way: str, start: s
     assert found == wanted[start]
 
 
-class Unheard:
+class PacketCounter:
     """Counts packets."""
 
     count = 0
@@ -192,7 +192,7 @@ class Unheard:
 
 
 @pytest.mark.parametrize("start", [-1000, 0, 1400])
-def test_times_before_and_behind_zero_survive(start: int) -> None:
+def test_negative_and_large_timestamps_survive(start: int) -> None:
     stamps, base = [start + t for t in (0, 40, 95, 200)], Fraction(1, 1001)
     pictures = [Picture(f, t, d) for f, t, d in zip(moving(4), stamps, (40, 55, 105, 7), strict=True)]
     out = io.BytesIO()
@@ -203,8 +203,8 @@ def test_times_before_and_behind_zero_survive(start: int) -> None:
     assert [(p.pts, p.duration) for p in decoder] == [(p.pts, p.duration) for p in pictures]
 
 
-def test_missing_times_are_filled_in(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.h264", moving(5), Fraction(50))  # a bare stream has none
+def test_missing_timestamps_are_filled_in(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.h264", moving(5), Fraction(50))  # a raw stream has no timestamps
     with VideoSource(path) as source:
         pictures = list(source)
     assert len(pictures) == 5
@@ -212,7 +212,7 @@ def test_missing_times_are_filled_in(tmp_path: Path) -> None:
     assert [b.pts - a.pts for a, b in itertools.pairwise(pictures)] == [pictures[0].duration] * 4
 
 
-def test_one_wrong_time_is_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_wrong_timestamp_is_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decode = VideoSource._decode
 
     def one_wrong(source: VideoSource) -> Iterator[Any]:
@@ -227,21 +227,21 @@ def test_one_wrong_time_is_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert times == sorted(set(times))
 
 
-def test_one_frame_is_a_video(tmp_path: Path) -> None:
+def test_single_frame_video(tmp_path: Path) -> None:
     with VideoSource(write_video(tmp_path / "a.mp4", moving(1))) as source:
         (picture,) = source
         assert picture.duration * source.info.time_base == Fraction(1, 25)
 
 
-def test_a_constant_rate_repeats_and_leaves_out() -> None:
+def test_constant_rate_repeats_and_discards_frames() -> None:
     stamps = [0, 100, 130, 160, 200, 1000]
     pictures = [Picture(np.full(1, n), t, u - t) for n, (t, u) in enumerate(itertools.pairwise(stamps))]
-    found = list(constant(pictures, Fraction(1, 1000), Fraction(10)))
+    found = list(to_constant_rate(pictures, Fraction(1, 1000), Fraction(10)))
     assert [p.pts for p in found] == list(range(10))
     assert [int(p.rgb[0]) for p in found] == [0, 2] + [4] * 8
-    (only,) = constant(pictures[:2], Fraction(1, 1000), Fraction(1, 10))  # 0.13 s are less than half a frame
+    (only,) = to_constant_rate(pictures[:2], Fraction(1, 1000), Fraction(1, 10))  # 0.13 s is less than half a frame
     assert (only.pts, int(only.rgb[0])) == (0, 1)
-    assert not list(constant([], Fraction(1, 1000), Fraction(25)))
+    assert not list(to_constant_rate([], Fraction(1, 1000), Fraction(25)))
     assert parse_rate("30000/1001") == Fraction(30000, 1001)
     for text in ("0", "x", "1/0", "-1", "1e9", "nan"):
         with pytest.raises(UsageError, match="not understood"):
@@ -249,7 +249,7 @@ def test_a_constant_rate_repeats_and_leaves_out() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_late_range_is_sought_and_is_the_same(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_range_is_seeked_with_equal_result(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / f"in{suffix}"
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "2"})
@@ -259,9 +259,9 @@ def test_a_late_range_is_sought_and_is_the_same(suffix: str, tmp_path: Path, mon
         container.mux(stream.encode(None))
     found = []
     for threshold in (99, 1):
-        monkeypatch.setattr("dfccodec.media.input.source._SEEK_FROM", threshold)
+        monkeypatch.setattr("dfccodec.media.input.source._MIN_SEEK_SECONDS", threshold)
         with VideoSource(path, span=Span.parse("1.5", duration="#9")) as source:
-            found.append((list(source), source._seen))
+            found.append((list(source), source._frame_count))
     (whole, decoded), (sought, fewer) = found
     assert [(p.pts, p.duration) for p in sought] == [(p.pts, p.duration) for p in whole]
     assert all((a.rgb == b.rgb).all() for a, b in zip(whole, sought, strict=True))

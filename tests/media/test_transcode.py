@@ -1,4 +1,4 @@
-"""Sound that is coded anew: packets that do not decode, layouts that players read, times."""
+"""Audio re-encoding: undecodable packets, channel layouts, timestamps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from sounds import RATE, beats, film, heard, onsets, tones
-from support import Pipe, decoded_into, encoded, flat_model
+from audio_tones import SAMPLE_RATE, find_onsets, make_tones, play_audio, tone_times, write_av_tones
+from support import Pipe, decode_to, encode_source, flat_model
 
 from dfccodec.codec import api
 from dfccodec.container.records import Header, Ratio, StreamInfo
@@ -20,8 +20,8 @@ from dfccodec.media.output.sink import VideoSink
 from dfccodec.media.time_range import Span
 
 
-def spoilt(source: Path, target: Path, number: int | None) -> Path:
-    """A copy of a file whose packet of sound with that number is junk; with None every one is."""
+def damage_audio(source: Path, target: Path, number: int | None) -> Path:
+    """Write a copy of a file with one audio packet damaged; None damages all."""
     with av.open(str(source)) as a, av.open(str(target), "w") as b:
         streams = {s.index: b.add_stream_from_template(s) for s in a.streams}
         count = 0
@@ -41,26 +41,26 @@ def spoilt(source: Path, target: Path, number: int | None) -> Path:
 
 
 @pytest.mark.parametrize(("codec", "name", "samples"), [("libmp3lame", "mp3float", 1152), ("flac", "flac", 4608)])
-def test_sound_that_does_not_decode_is_silence_and_the_rest_keeps_its_time(
-    codec: str, name: str, samples: int, tmp_path: Path
-) -> None:
-    whole = film(tmp_path / "whole.mkv", codec, tones(2, [0.2, 1.6]))
-    notes = decoded_into(tmp_path / "good.mkv", encoded(whole), audio_codec="pcm_s16le")
+def test_undecodable_audio_becomes_silence_and_keeps_sync(codec: str, name: str, samples: int, tmp_path: Path) -> None:
+    whole = write_av_tones(tmp_path / "whole.mkv", codec, make_tones(2, [0.2, 1.6]))
+    notes = decode_to(tmp_path / "good.mkv", encode_source(whole), audio_codec="pcm_s16le")
     assert notes == []
-    source = spoilt(whole, tmp_path / "in.mkv", 15)
-    notes = decoded_into(tmp_path / "out.mkv", encoded(source), audio_codec="pcm_s16le")
+    source = damage_audio(whole, tmp_path / "in.mkv", 15)
+    notes = decode_to(tmp_path / "out.mkv", encode_source(source), audio_codec="pcm_s16le")
     assert len(notes) == 1
-    assert notes[0].startswith(f"1 packet of sound track 1 ({codec.removeprefix('libmp3')[:4].replace('lame', 'mp3')})")
-    good, found = heard(tmp_path / "good.mkv"), heard(tmp_path / "out.mkv")
-    assert np.abs(np.subtract(onsets(found), onsets(good))).max() <= 48
+    assert notes[0].startswith(f"1 packet of audio track 1 ({codec.removeprefix('libmp3')[:4].replace('lame', 'mp3')})")
+    good, found = play_audio(tmp_path / "good.mkv"), play_audio(tmp_path / "out.mkv")
+    assert np.abs(np.subtract(find_onsets(found), find_onsets(good))).max() <= 48
     assert len(good) - len(found) in (0, samples)
 
 
-def test_sound_of_which_nothing_decodes_leaves_a_video(tmp_path: Path) -> None:
-    source = spoilt(film(tmp_path / "whole.mkv", "libmp3lame", tones(2, [1])), tmp_path / "in.mkv", None)
-    notes = decoded_into(tmp_path / "out.mkv", encoded(source), audio_codec="aac")
+def test_entirely_undecodable_audio_leaves_video(tmp_path: Path) -> None:
+    source = damage_audio(
+        write_av_tones(tmp_path / "whole.mkv", "libmp3lame", make_tones(2, [1])), tmp_path / "in.mkv", None
+    )
+    notes = decode_to(tmp_path / "out.mkv", encode_source(source), audio_codec="aac")
     assert len(notes) == 1
-    assert "of sound track 1 (mp3) " in notes[0]
+    assert "of audio track 1 (mp3) " in notes[0]
     with av.open(str(tmp_path / "out.mkv")) as out:
         assert sum(1 for _ in out.decode(video=0)) == 50
 
@@ -72,16 +72,16 @@ def test_sound_of_which_nothing_decodes_leaves_a_video(tmp_path: Path) -> None:
         ("flac", "7.1", "7.1"),
     ],
 )  # fmt: skip
-def test_aac_has_a_layout_that_players_know(codec: str, layout: str, becomes: str, tmp_path: Path) -> None:
+def test_aac_gets_supported_layout(codec: str, layout: str, becomes: str, tmp_path: Path) -> None:
     channels = av.AudioLayout(layout).nb_channels
-    source = film(tmp_path / "in.mkv", codec, tones(1, [0.4], channels), layout, seconds=1)
-    assert decoded_into(tmp_path / "out.mp4", encoded(source), audio_codec="aac") == []
+    source = write_av_tones(tmp_path / "in.mkv", codec, make_tones(1, [0.4], channels), layout, seconds=1)
+    assert decode_to(tmp_path / "out.mp4", encode_source(source), audio_codec="aac") == []
     with av.open(str(tmp_path / "out.mp4")) as container:
         context = container.streams.audio[0].codec_context
         assert context.layout.name == becomes
         head = int.from_bytes((context.extradata or b"")[:2], "big")
         assert head >> 3 & 15 == {"5.1": 6, "5.0": 5, "7.1": 7}[becomes]
-        packed = av.AudioResampler("flt", becomes)  # PyAV crashes on eight planes
+        packed = av.AudioResampler("flt", becomes)  # PyAV crashes with eight planes
         parts = [p.to_ndarray() for f in container.decode(audio=0) for p in packed.resample(f)]
         frames = np.concatenate(parts, 1).reshape(-1, len(context.layout.channels)).T
     names = [channel.name for channel in av.AudioLayout(becomes).channels]
@@ -90,9 +90,9 @@ def test_aac_has_a_layout_that_players_know(codec: str, layout: str, becomes: st
     assert loud & {"FL", "FR", "BL", "BR"} == had & {"FL", "FR", "BL", "BR"}
 
 
-def test_sound_that_changes_its_channels_on_the_way_is_coded_anew(tmp_path: Path) -> None:
+def test_audio_with_changing_layout_is_reencoded(tmp_path: Path) -> None:
     parts = [
-        film(tmp_path / f"{n}.mkv", "ac3", tones(1, [0.5], n), name, seconds=1)
+        write_av_tones(tmp_path / f"{n}.mkv", "ac3", make_tones(1, [0.5], n), name, seconds=1)
         for n, name in ((1, "mono"), (2, "stereo"))
     ]
     with av.open(str(tmp_path / "in.mkv"), "w") as out:
@@ -107,11 +107,11 @@ def test_sound_that_changes_its_channels_on_the_way_is_coded_anew(tmp_path: Path
                             packet.pts = packet.dts = (packet.pts or 0) + 1000
                         packet.stream = made[packet.stream_index]
                         out.mux(packet)
-    assert decoded_into(tmp_path / "out.mp4", encoded(tmp_path / "in.mkv"), audio_codec="aac") == []
-    assert [round(n / RATE, 1) for n in onsets(heard(tmp_path / "out.mp4"))] == [0.5, 1.5]
+    assert decode_to(tmp_path / "out.mp4", encode_source(tmp_path / "in.mkv"), audio_codec="aac") == []
+    assert [round(n / SAMPLE_RATE, 1) for n in find_onsets(play_audio(tmp_path / "out.mp4"))] == [0.5, 1.5]
 
 
-def kind(path: Path) -> str:
+def codec_name(path: Path) -> str:
     with av.open(str(path)) as container:
         return container.streams.audio[0].codec_context.codec.canonical_name
 
@@ -123,26 +123,26 @@ def kind(path: Path) -> str:
         ("wmav2", ".asf", 48000), ("wmav1", ".asf", 48000),
     ],
 )  # fmt: skip
-def test_sound_that_only_its_container_explains_is_stored_as_flac(
-    codec: str, source: str, rate: int, tmp_path: Path
-) -> None:
-    path = film(tmp_path / f"in{source}", codec, tones(2, [0.3, 1.5])[:, :: RATE // rate], rate=rate)
-    wanted, name = beats(path), kind(path)
+def test_container_dependent_audio_is_stored_as_flac(codec: str, source: str, rate: int, tmp_path: Path) -> None:
+    path = write_av_tones(
+        tmp_path / f"in{source}", codec, make_tones(2, [0.3, 1.5])[:, :: SAMPLE_RATE // rate], rate=rate
+    )
+    wanted, name = tone_times(path), codec_name(path)
     for data in (path, Pipe(path.read_bytes())):
         out = io.BytesIO()
         notes = api.encode(data, out, model=flat_model(), fill="hold", budget="all").notes
-        note = f"sound track 1 ({name}) is stored as flac: its packets cannot be decoded outside of its container"
+        note = f"audio track 1 ({name}) is stored as flac: its packets cannot be decoded without its container"
         assert notes == (note,)
         for suffix in (".mkv", ".mp4", ".avi"):
-            assert decoded_into(tmp_path / f"out{suffix}", out.getvalue()) == []
-            slack = 0.05 if suffix == ".avi" else 0.001  # .avi counts packets, .mkv milliseconds
-            assert beats(tmp_path / f"out{suffix}") == pytest.approx(wanted, abs=slack)
+            assert decode_to(tmp_path / f"out{suffix}", out.getvalue()) == []
+            slack = 0.05 if suffix == ".avi" else 0.001  # .avi has packet precision, .mkv milliseconds
+            assert tone_times(tmp_path / f"out{suffix}") == pytest.approx(wanted, abs=slack)
 
 
-def test_stored_flac_ends_where_a_range_does(tmp_path: Path) -> None:
-    path = film(tmp_path / "in.avi", "adpcm_ima_wav", tones(2, [0.3, 0.95, 1.05])[:, ::6], rate=8000)
-    decoded_into(tmp_path / "out.mkv", encoded(path, span=Span.parse("0.52", "1", None)))
-    assert [round(seconds, 2) for seconds in beats(tmp_path / "out.mkv")][:1] == [0.43]
+def test_stored_flac_ends_with_range(tmp_path: Path) -> None:
+    path = write_av_tones(tmp_path / "in.avi", "adpcm_ima_wav", make_tones(2, [0.3, 0.95, 1.05])[:, ::6], rate=8000)
+    decode_to(tmp_path / "out.mkv", encode_source(path, span=Span.parse("0.52", "1", None)))
+    assert [round(seconds, 2) for seconds in tone_times(tmp_path / "out.mkv")][:1] == [0.43]
 
 
 @pytest.mark.parametrize(
@@ -157,19 +157,23 @@ def test_stored_flac_ends_where_a_range_does(tmp_path: Path) -> None:
         ("pcm_s16be", ".mov", 48000, {".mkv": "pcm_s16be", ".avi": "pcm_s16le"}),
     ],
 )  # fmt: skip
-def test_sound_without_a_place_becomes_what_loses_nothing(
+def test_unsupported_audio_becomes_lossless(
     codec: str, source: str, rate: int, becomes: dict[str, str], tmp_path: Path
 ) -> None:
-    path = film(tmp_path / f"in{source}", codec, tones(2, [0.3, 1.5])[:, :: RATE // rate], rate=rate)
-    wanted, name, data = beats(path), kind(path), encoded(path)
+    path = write_av_tones(
+        tmp_path / f"in{source}", codec, make_tones(2, [0.3, 1.5])[:, :: SAMPLE_RATE // rate], rate=rate
+    )
+    wanted, name, data = tone_times(path), codec_name(path), encode_source(path)
     for suffix, other in becomes.items():
-        notes = decoded_into(tmp_path / f"out{suffix}", data)
-        assert notes == ([f"sound track 1 ({name}) becomes {other}"] if other != name else [])
-        assert kind(tmp_path / f"out{suffix}") == other
-        assert beats(tmp_path / f"out{suffix}") == pytest.approx(wanted, abs=0.0015)  # G.722 starts 22 samples early
+        notes = decode_to(tmp_path / f"out{suffix}", data)
+        assert notes == ([f"audio track 1 ({name}) becomes {other}"] if other != name else [])
+        assert codec_name(tmp_path / f"out{suffix}") == other
+        assert tone_times(tmp_path / f"out{suffix}") == pytest.approx(
+            wanted, abs=0.0015
+        )  # G.722 starts 22 samples early
 
 
-def test_a_refusal_names_a_container_that_takes_the_track(tmp_path: Path) -> None:
+def test_rejection_names_supporting_container(tmp_path: Path) -> None:
     header = Header(64, 48, Ratio(25, 1), Ratio(1, 25))
     for suffix, info, message in [
         (

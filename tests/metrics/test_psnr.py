@@ -1,4 +1,4 @@
-"""Squared error and PSNR, and what every metric refuses."""
+"""MSE and PSNR, and the argument checks of all metrics."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def test_psnr_of_a_known_error():
     assert psnr(video, video + 51) == pytest.approx(-10 * math.log10(0.04))
 
 
-def test_same_pixels_have_infinite_psnr():
+def test_identical_videos_have_infinite_psnr():
     assert psnr(moving(2), moving(2)) == math.inf
 
 
-def test_one_logarithm_of_the_whole_videos_error():
+def test_psnr_uses_mse_of_complete_video():
     video = np.zeros((2, 4, 4, 3), np.uint8)
     other = video.copy()
     other[1] = 255
     assert psnr(video, other) == pytest.approx(-10 * math.log10(0.5))
 
 
-def test_bytes_and_floats_agree():
+def test_uint8_and_float_agree():
     a, b = moving(2), moving(3)[1:]
     assert psnr(a / 255, (b / 255).astype(np.float32)) == pytest.approx(psnr(a, b), abs=1e-5)
 
@@ -39,13 +39,13 @@ def test_bytes_and_floats_agree():
     [
         (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8), "(T, H, W, 3)"),
         (np.zeros((0, 4, 4, 3), np.uint8), np.zeros((0, 4, 4, 3), np.uint8), "(T, H, W, 3)"),
-        (np.zeros((1, 4, 4, 3), np.uint8), np.zeros((2, 4, 4, 3), np.uint8), "like with like"),
+        (np.zeros((1, 4, 4, 3), np.uint8), np.zeros((2, 4, 4, 3), np.uint8), "equal shapes"),
         (np.zeros((1, 4, 4, 3), np.int16), np.zeros((1, 4, 4, 3), np.uint8), "int16"),
         (np.zeros((1, 4, 4, 3)), np.full((1, 4, 4, 3), 255.0), "must lie in [0, 1]"),
         (np.zeros((1, 4, 4, 3)), np.full((1, 4, 4, 3), np.nan), "must lie in [0, 1]"),
     ],
 )
-def test_refusals_say_what_is_wrong(reference, distorted, says):
+def test_errors_name_the_problem(reference, distorted, says):
     with pytest.raises(UsageError) as caught:
         psnr(reference, distorted)
     assert says in str(caught.value)

@@ -1,4 +1,4 @@
-"""SSIM against scikit-image, MS-SSIM against its published weights and against pytorch-msssim."""
+"""SSIM compared with scikit-image, MS-SSIM with its published weights and pytorch-msssim."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dfccodec.metrics import ssim as module
 from dfccodec.metrics.ssim import ms_ssim, ms_ssim_planes, ssim
 
 
-def noisy(side: int = 192, frames: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Waves, and the same with noise and less contrast."""
+def make_noisy_pair(side: int = 192, frames: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Return waves, and the same waves with noise and less contrast."""
     t, y, x = np.mgrid[:frames, :side, :side]
     plane = 127 + 80 * np.sin((x + 5 * t) / 9) * np.cos(y / (7 + x / 40))
     clean = np.stack([plane, 255 - plane, plane * 0.5 + 30], -1).astype(np.uint8)
@@ -21,9 +21,9 @@ def noisy(side: int = 192, frames: int = 2) -> tuple[np.ndarray, np.ndarray]:
     return clean, np.clip(rough, 0, 255).astype(np.uint8)
 
 
-def test_ssim_is_that_of_scikit_image():
+def test_ssim_matches_scikit_image():
     metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed (extra: bench)")
-    clean, rough = noisy()
+    clean, rough = make_noisy_pair()
     expected = [
         metrics.structural_similarity(
             a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
@@ -39,9 +39,9 @@ def test_weights_are_the_published_ones():
 
 
 def test_ms_ssim_is_the_product_over_scales():
-    """Equation 7, written out with scikit-image's maps at every scale."""
+    """Computes equation 7 from scikit-image's maps at every scale."""
     metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed (extra: bench)")
-    clean, rough = noisy(frames=1)
+    clean, rough = make_noisy_pair(frames=1)
     values = []
     for channel in range(3):
         a, b = clean[0, ..., channel] / 255, rough[0, ..., channel] / 255
@@ -51,14 +51,14 @@ def test_ms_ssim_is_the_product_over_scales():
             if scale == 4:
                 value *= metrics.structural_similarity(a, b, **options) ** weight
             else:
-                value *= contrast(a, b) ** weight
+                value *= mean_contrast(a, b) ** weight
                 a, b = (p.reshape(p.shape[0] // 2, 2, -1, 2).mean((1, 3)) for p in (a, b))
         values.append(value)
     assert ms_ssim(clean, rough) == pytest.approx(np.mean(values), abs=2e-5)
 
 
-def contrast(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean contrast-structure term by NumPy alone."""
+def mean_contrast(a: np.ndarray, b: np.ndarray) -> float:
+    """Compute the mean contrast-structure term with NumPy only."""
     window = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
     window = np.outer(window, window) / window.sum() ** 2
 
@@ -70,9 +70,9 @@ def contrast(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean((2 * covariance + 0.03**2) / (variances + 0.03**2)))
 
 
-def test_ms_ssim_is_that_of_pytorch_msssim():
-    """pytorch-msssim 1.0.0 says so for these pictures; its value, because the package is no dependency of ours."""
-    clean, rough = noisy()
+def test_ms_ssim_matches_pytorch_msssim():
+    """The value of pytorch-msssim 1.0.0 for these pictures; the package is not a dependency."""
+    clean, rough = make_noisy_pair()
     assert ms_ssim(clean, rough) == pytest.approx(PYTORCH_MSSSIM, abs=2e-5)
 
 
@@ -80,19 +80,19 @@ PYTORCH_MSSSIM = 0.9583874306382311
 
 
 @pytest.mark.parametrize("metric", [ssim, ms_ssim])
-def test_same_pixels_give_one_and_order_does_not_matter(metric):
-    clean, rough = noisy()
+def test_identical_videos_give_one_and_order_is_irrelevant(metric):
+    clean, rough = make_noisy_pair()
     assert metric(clean, clean) == pytest.approx(1, abs=1e-6)
     assert metric(clean, rough) == pytest.approx(metric(rough, clean), abs=1e-6)
     assert 0 < metric(clean, rough) < 1
 
 
 def test_odd_sizes_and_negative_structure():
-    clean, _ = noisy(side=179)
-    assert ms_ssim(clean, 255 - clean) == 0  # contrast terms below 0 count as 0, not as no number
+    clean, _ = make_noisy_pair(side=179)
+    assert ms_ssim(clean, 255 - clean) == 0  # negative contrast terms count as 0, not NaN
 
 
-def test_small_pictures_are_refused_by_size():
+def test_small_pictures_are_rejected_by_size():
     small = np.zeros((1, 175, 200, 3), np.uint8)
     with pytest.raises(UsageError, match=r"200×175.*176"):
         ms_ssim(small, small)

@@ -1,4 +1,4 @@
-"""VMAF through imageio-ffmpeg's binary."""
+"""VMAF with imageio-ffmpeg's binary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ffmpeg() -> str:
         pytest.skip(str(error))
 
 
-def test_noise_costs_and_more_noise_costs_more(ffmpeg):
+def test_more_noise_lowers_vmaf(ffmpeg):
     video = moving(6, 128, 160)
     noise = np.random.default_rng(0).normal(0, 1, video.shape)
     little, much = (np.clip(video + noise * by, 0, 255).astype(np.uint8) for by in (6, 40))
@@ -28,18 +28,18 @@ def test_noise_costs_and_more_noise_costs_more(ffmpeg):
     assert same > vmaf(video, little) > vmaf(video, much) >= 0
 
 
-def test_floats_are_taken(ffmpeg):
+def test_floats_are_accepted(ffmpeg):
     video = moving(3, 128, 160)
     assert vmaf(video / 255, video / 255) == pytest.approx(vmaf(video, video))
 
 
-def test_pictures_too_small_for_vmaf_fail_with_ffmpegs_reason(ffmpeg):
+def test_vmaf_error_contains_ffmpeg_reason(ffmpeg):
     tiny = moving(2, 16, 16)[:, :2, :2]
     with pytest.raises(DfcError, match="cannot compute VMAF"):
         vmaf(tiny, tiny)
 
 
-def test_without_the_package_one_line_says_what_to_install(monkeypatch):
+def test_missing_package_error_names_fix(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DfcError, match=r"pip install 'imageio-ffmpeg>=0\.8'"):
         vmaf(moving(1), moving(1))

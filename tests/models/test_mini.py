@@ -108,7 +108,7 @@ def test_never_below_its_linear_code(mini: LoadedModel) -> None:
 
     from dfccodec.media.input.read_frames import read_scaled
 
-    clip = np.stack(read_scaled(DATA / "flower_96x64.mp4", 64, most=12))
+    clip = np.stack(read_scaled(DATA / "flower_96x64.mp4", 64, max_frames=12))
     frames = torch.from_numpy(clip).permute(0, 3, 1, 2).float() / 255
     model, all_kept = mini.model, torch.ones(1, 12, dtype=torch.bool)
     assert isinstance(model, Mini)

@@ -1,4 +1,4 @@
-"""One small scene, decoded, as footage."""
+"""A small decoded video as training data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dfccodec.training.data.shards import pack_footage
 
 
 @pytest.fixture(scope="session")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 40 frames of 96×64 pixels."""
-    videos, out = (tmp_path_factory.mktemp(name) for name in ("videos", "footage"))
+def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with 40 frames of 96×64 pixels."""
+    videos, out = (tmp_path_factory.mktemp(name) for name in ("videos", "video_folder"))
     (videos / "flower_00.mp4").write_bytes((DATA / "flower_96x64.mp4").read_bytes())
     pack_footage(videos, out, side=64, frames=40)
     return out

@@ -1,4 +1,4 @@
-"""Weights between two files: the ends are the files, and the middle is the middle."""
+"""Interpolation between two weight files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from dfccodec.errors import InputError
 from dfccodec.models.weights import read_weights, save_safetensors
-from dfccodec.training.interpolate_weights import blend
+from dfccodec.training.interpolate_weights import interpolate
 
 
 @pytest.fixture
@@ -23,29 +23,29 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_the_ends_are_the_files_and_the_middle_is_between(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_interpolation_endpoints_and_middle(files: tuple[Path, Path], tmp_path: Path) -> None:
     between = tmp_path / "between.safetensors"
     for share, source in zip((0.0, 1.0), files, strict=True):
-        blend(*files, share, between)
+        interpolate(*files, share, between)
         assert between.read_bytes() == source.read_bytes()
-    blend(*files, 0.75, between)
+    interpolate(*files, 0.75, between)
     found = read_weights(between)
     assert (found.config_json, found.name) == ("{}", "small")
     assert torch.equal(found.tensors["linear.mean"], torch.full((3,), 2.5))
     assert torch.equal(found.tensors["trunk.bias"], torch.full((2, 2), 2.5, dtype=torch.float16))
 
 
-def test_what_is_not_between_two_files_of_one_network_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_invalid_interpolations_are_rejected(files: tuple[Path, Path], tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     with pytest.raises(InputError, match=r"share 1\.5 .* give 0 to 1"):
-        blend(*files, 1.5, other)
+        interpolate(*files, 1.5, other)
     save_safetensors(other, {"linear.mean": torch.zeros(4)}, "{}", "other")
-    with pytest.raises(InputError, match="not of one network"):
-        blend(files[0], other, 0.5, tmp_path / "between.safetensors")
+    with pytest.raises(InputError, match="differ in network or configuration"):
+        interpolate(files[0], other, 0.5, tmp_path / "between.safetensors")
     assert not (tmp_path / "between.safetensors").exists()
 
 
-def test_the_script_blends_and_says_what_is_wrong(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_script_interpolates_and_reports_errors(files: tuple[Path, Path], tmp_path: Path) -> None:
     script, between = (
         [sys.executable, "-m", "dfccodec.training.interpolate_weights"],
         str(tmp_path / "between.safetensors"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dfccodec.entropy.inter.motion_compensation import is_format_transform
-from dfccodec.training.pca import fit_pca, format_code
+from dfccodec.training.pca import fit_pca, format_pca
 
 
 def test_pca_is_orthonormal_and_ordered() -> None:
@@ -16,10 +16,10 @@ def test_pca_is_orthonormal_and_ordered() -> None:
     assert mean.shape == (768,)
 
 
-def test_the_code_of_the_format_has_mean_and_scale_of_the_footage() -> None:
+def test_format_pca_uses_mean_and_scale_of_frames() -> None:
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (64, 80, 3)).astype(np.uint8) for _ in range(40)]
-    basis, mean, scale = format_code(frames)
+    basis, mean, scale = format_pca(frames)
     assert np.allclose(basis @ basis.T, np.eye(96), atol=1e-5)
     assert is_format_transform(basis)
     assert not is_format_transform(fit_pca(frames)[0])

@@ -1,1 +1,1 @@
-"""Reading video: containers, image sequences, tracks, timestamps."""
+"""Reading of videos: frames, audio, subtitles and metadata."""

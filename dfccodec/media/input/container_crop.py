@@ -1,7 +1,7 @@
-"""The margins of a picture that its container says not to show: PixelCrop of Matroska, `clap` of mp4 and QuickTime.
+"""Cropping stored in the container: PixelCrop elements of Matroska, `clap` of mp4 and QuickTime.
 
-ffmpeg's demuxers report them with the stream, where PyAV 18 does not look. But a template carries them into a stream of
-an output, and ffmpeg's muxers write them into its head.
+ffmpeg's demuxers read it, but PyAV 18 does not expose it. A stream added from a template keeps it, and ffmpeg's muxers
+write it into the header of an output, from which it is read here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SIDES = {0x54BB: "top", 0x54AA: "bottom", 0x54CC: "left", 0x54DD: "right"}
 
 @dataclass(frozen=True)
 class Margins:
-    """Numbers of pixels at each side."""
+    """Number of pixels to crop at each side."""
 
     top: int = 0
     bottom: int = 0
@@ -37,46 +37,50 @@ class Margins:
     right: int = 0
 
     def fits(self, width: int, height: int) -> bool:
-        """Whether they leave something of a picture."""
+        """Return whether a picture of this size has pixels left after cropping."""
         return self.left + self.right < width and self.top + self.bottom < height
 
 
-def margins(container: InputContainer, stream: VideoStream, notes: list[str]) -> Margins:
-    """The margins that a container says not to show.
+def read_margins(container: InputContainer, stream: VideoStream, notes: list[str]) -> Margins:
+    """Return the cropping that a container states; zero margins if they would crop everything.
 
     Args:
-        container, stream: of the source.
-        notes: lines for people, which get one more if there are margins.
+        container, stream: the source and its video stream.
+        notes: messages for the user; one is appended if the container states margins.
     """
     kinds = _FORMATS & set(container.format.name.split(","))
-    edges = _stated(stream, "matroska" in kinds) if kinds else Margins()
+    edges = _read_from_muxed_header(stream, "matroska" in kinds) if kinds else Margins()
     if edges == Margins():
         return edges
     across, down = edges.left + edges.right, edges.top + edges.bottom
     width, height = stream.width, stream.height
     if not edges.fits(width, height):
-        notes.append(f"margins of {across}×{down} pixels would leave nothing of {width}×{height}: they are kept")
+        notes.append(f"cropping by {across}×{down} pixels would leave nothing of {width}×{height}: it is ignored")
         return Margins()
     size = f"{width - across}×{height - down}"
-    notes.append(f"the picture is cropped from {width}×{height} to {size}, as its container says")
+    notes.append(f"the picture is cropped from {width}×{height} to {size}, as its container states")
     return edges
 
 
-def _stated(stream: VideoStream, matroska: bool) -> Margins:
-    """The margins, out of the head of a file that ffmpeg's muxer of the source's own kind writes for the stream."""
+def _read_from_muxed_header(stream: VideoStream, matroska: bool) -> Margins:
+    """Return the cropping, read from a header that ffmpeg writes for the stream in its own format."""
     options = {} if matroska else {"movflags": "empty_moov"}
-    for name in ("matroska",) if matroska else ("mov", "mp4"):  # each of the two has codecs of its own
+    for name in ("matroska",) if matroska else ("mov", "mp4"):  # mov and mp4 accept different codecs
         file = io.BytesIO()
         with contextlib.suppress(av.error.FFmpegError, ValueError):
             with av.open(file, "w", format=name, options=options) as scratch:
                 scratch.add_stream_from_template(stream, opaque=True)
                 scratch.start_encoding()
-            return Margins(**dict(_sides(file.getvalue()))) if matroska else _aperture(file.getvalue(), stream)
+            return (
+                Margins(**dict(_iter_margins(file.getvalue())))
+                if matroska
+                else _read_clean_aperture(file.getvalue(), stream)
+            )
     return Margins()
 
 
-def _aperture(data: bytes, stream: VideoStream) -> Margins:
-    """Margins around the clean aperture (ISO/IEC 14496-12, section 12.1.4): its size, and its centre's distance."""
+def _read_clean_aperture(data: bytes, stream: VideoStream) -> Margins:
+    """Return the margins around the clean aperture (ISO/IEC 14496-12, section 12.1.4): its size and centre offset."""
     place = data.find(_CLAP)
     if place < 0:
         return Margins()
@@ -89,17 +93,17 @@ def _aperture(data: bytes, stream: VideoStream) -> Margins:
     return Margins(top, down - top, left, across - left)
 
 
-def _sides(data: bytes) -> Iterator[tuple[str, int]]:
-    """Side and pixels, of a file that ffmpeg has just written."""
-    for ident, value in _elements(data):
+def _iter_margins(data: bytes) -> Iterator[tuple[str, int]]:
+    """Yield the side and the number of pixels of each PixelCrop element in a file written by ffmpeg."""
+    for ident, value in _iter_elements(data):
         if ident in (_SEGMENT, _TRACKS, _TRACK, _VIDEO):
-            yield from _sides(value)
+            yield from _iter_margins(value)
         elif ident in _SIDES:
             yield _SIDES[ident], int.from_bytes(value, "big")
 
 
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Elements of EBML (RFC 8794); one of unknown size reaches to the end."""
+def _iter_elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield ID and payload of EBML elements (RFC 8794). An element of unknown size extends to the end."""
     place = 0
     while place < len(data) and data[place]:
         width = 9 - data[place].bit_length()
@@ -116,13 +120,13 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         place += size
 
 
-def cropped(frames: Iterable[VideoFrame], edges: Margins, time_base: Fraction) -> Iterator[VideoFrame]:
-    """Frames without their margins; a frame of which nothing would be left passes.
+def crop_frames(frames: Iterable[VideoFrame], edges: Margins, time_base: Fraction) -> Iterator[VideoFrame]:
+    """Crop frames. A frame that is too small to crop is yielded unchanged.
 
     Args:
-        frames: as decoded.
-        edges: what to leave out.
-        time_base: seconds per tick of timestamps of frames that do not state it.
+        frames: decoded frames.
+        edges: the margins to crop.
+        time_base: time base in seconds of frames that state none.
     """
     if edges == Margins():
         yield from frames
@@ -134,13 +138,13 @@ def cropped(frames: Iterable[VideoFrame], edges: Margins, time_base: Fraction) -
             yield frame
             continue
         now = frame.width, frame.height, frame.format.name
-        if graph is None or now != shape:  # a graph is made for one kind of frame
-            graph, shape = _graph(frame, edges, Fraction(frame.time_base or time_base)), now
+        if graph is None or now != shape:  # a graph handles one size and format
+            graph, shape = _make_crop_graph(frame, edges, Fraction(frame.time_base or time_base)), now
         graph.push(frame)
         yield cast(VideoFrame, graph.pull())
 
 
-def _graph(frame: VideoFrame, edges: Margins, time_base: Fraction) -> Graph:
+def _make_crop_graph(frame: VideoFrame, edges: Margins, time_base: Fraction) -> Graph:
     width, height = frame.width - edges.left - edges.right, frame.height - edges.top - edges.bottom
     graph = Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)

@@ -1,4 +1,4 @@
-"""Interlaced frames made whole with ffmpeg's bwdif; others pass."""
+"""Deinterlacing with ffmpeg's bwdif; progressive frames are not changed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 
 
-def deinterlaced(frames: Iterable[VideoFrame], time_base: Fraction, say: Callable[[str], None]) -> Iterator[VideoFrame]:
-    """One frame for each: from the first interlaced one on, those that say they are go through bwdif.
+def deinterlace_frames(
+    frames: Iterable[VideoFrame], time_base: Fraction, on_note: Callable[[str], None]
+) -> Iterator[VideoFrame]:
+    """Yield one frame per input frame; from the first interlaced frame on, all pass through bwdif.
+
+    The filter changes only frames that are marked as interlaced.
 
     Args:
-        frames: as decoded.
-        time_base: seconds per tick of their timestamps; those of filtered frames are in ticks of their own time base.
-        say: told, once, that there are interlaced frames.
+        frames: decoded frames.
+        time_base: time base of their timestamps in seconds; filtered frames carry their own time base.
+        on_note: called once with a message if there are interlaced frames.
     """
     graph: Graph | None = None
     shape: tuple[int, int, str] | None = None
@@ -26,17 +30,17 @@ def deinterlaced(frames: Iterable[VideoFrame], time_base: Fraction, say: Callabl
             yield frame
             continue
         if graph is None:
-            say("the video is interlaced: deinterlaced with bwdif, one frame for two fields")
+            on_note("the video is interlaced: deinterlaced with bwdif, one frame for two fields")
         now = frame.width, frame.height, frame.format.name
         if graph is None or now != shape:  # a graph is made for one kind of frame
-            yield from _rest(graph)
-            graph, shape = _graph(frame, time_base), now
+            yield from _flush(graph)
+            graph, shape = _make_graph(frame, time_base), now
         graph.push(frame)
-        yield from _ready(graph)
-    yield from _rest(graph)
+        yield from _pull_frames(graph)
+    yield from _flush(graph)
 
 
-def _graph(frame: VideoFrame, time_base: Fraction) -> Graph:
+def _make_graph(frame: VideoFrame, time_base: Fraction) -> Graph:
     graph = Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)
     filter_ = graph.add("bwdif", "mode=send_frame:deint=interlaced")
@@ -47,14 +51,14 @@ def _graph(frame: VideoFrame, time_base: Fraction) -> Graph:
     return graph
 
 
-def _rest(graph: Graph | None) -> Iterator[VideoFrame]:
-    """What it still holds; it is of no use after that."""
+def _flush(graph: Graph | None) -> Iterator[VideoFrame]:
+    """Flush a graph; it cannot be used afterwards."""
     if graph is not None:
         graph.push(None)
-        yield from _ready(graph)
+        yield from _pull_frames(graph)
 
 
-def _ready(graph: Graph) -> Iterator[VideoFrame]:
+def _pull_frames(graph: Graph) -> Iterator[VideoFrame]:
     while True:
         try:
             yield cast(VideoFrame, graph.pull())

@@ -1,4 +1,4 @@
-"""Why a source is no video, said better than "Invalid data found": what people give by mistake. Imports no PyAV."""
+"""Error messages for inputs that are not a video, more specific than "Invalid data found". Imports no PyAV."""
 
 from __future__ import annotations
 
@@ -7,93 +7,93 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from dfccodec.container.chunks import SIGNATURE
-from dfccodec.media.input.completeness import HEAD, boxes, is_mp4
+from dfccodec.media.input.completeness import HEAD_BYTES, is_mp4, iter_boxes
 
-INDEX_LAST = "an mp4 whose index stands at the end cannot come through a pipe: give the file's name"
-"""Of an mp4 that does not decode from a pipe: writers put its index (the moov box) last unless told otherwise."""
+MOOV_AT_END = "an mp4 whose index stands at the end cannot come through a pipe: give the file's name"
+"""Message for an mp4 that does not decode from a pipe. By default, writers put its index (moov box) last."""
 
-_INDEX = 1 << 22
-"""Bytes of an index that are looked at."""
+_MAX_INDEX_BYTES = 1 << 22
+"""Maximum number of index bytes that are read."""
 _ARCHIVES = {
     b"PK\3\4": "a ZIP archive",
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7z archive",
     b"\x1f\x8b": "gzip data",
 }
-_WEB = (b"<!doctype html", b"<html", b"<?xml")
+_WEB_PREFIXES = (b"<!doctype html", b"<html", b"<?xml")
 
 
 @runtime_checkable
-class Pipe(Protocol):
-    """What has come through a pipe: its first bytes, and how many there were."""
+class PipeStart(Protocol):
+    """A pipe: its first bytes, and the number of bytes received so far."""
 
     head: bytes
     size: int
 
 
-def diagnosis(source: Path | BinaryIO | Pipe, name: str) -> str:
-    """What a source is instead of a video, with the way out; empty where nothing is known better than ffmpeg's word.
+def diagnose(source: Path | BinaryIO | PipeStart, name: str) -> str:
+    """Return an error message with a fix; empty if ffmpeg's own message is as good.
 
     Args:
-        source: a path, a stream that seeks, or a pipe with its `head` and `size` so far.
-        name: of it, for people.
+        source: a path, a seekable stream, or a pipe with `head` and `size`.
+        name: name of the source in messages.
     """
-    if isinstance(source, Pipe):
-        return _pipe(source.head, source.size, name)
+    if isinstance(source, PipeStart):
+        return _diagnose_pipe(source.head, source.size, name)
     try:
         if isinstance(source, Path):
             if source.is_dir():
                 return f"{name} is a folder: name a file in it"
             with source.open("rb") as stream:
-                return _seekable(stream, name)
-        return _seekable(source, name)
+                return _diagnose_seekable(stream, name)
+        return _diagnose_seekable(source, name)
     except OSError:
         return ""
 
 
-def _pipe(head: bytes, size: int, name: str) -> str:
+def _diagnose_pipe(head: bytes, size: int, name: str) -> str:
     if not size:
-        return f"{name} is empty: nothing came through the pipe; did the program before it fail?"
-    return f"{name} does not open: {INDEX_LAST}" if is_mp4(head) else _head(head[:HEAD], name)
+        return f"{name} is empty: no data came through the pipe; check the program that writes to it"
+    return f"{name} does not open: {MOOV_AT_END}" if is_mp4(head) else _diagnose_head(head[:HEAD_BYTES], name)
 
 
-def _seekable(stream: BinaryIO, name: str) -> str:
+def _diagnose_seekable(stream: BinaryIO, name: str) -> str:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
-    head = stream.read(HEAD)
+    head = stream.read(HEAD_BYTES)
     if not size:
-        return f"{name} is empty (0 bytes): nothing was written into it"
-    if is_mp4(head) and b"moov" not in {kind for kind, _ in boxes(stream, size)}:
+        return f"{name} is empty (0 bytes): name another file"
+    if is_mp4(head) and b"moov" not in {kind for kind, _ in iter_boxes(stream, size)}:
         return (
-            f"{name} has no index (moov box): its recording or download stopped before the end, and without it no "
-            "player can show it; get it anew, or repair it with a tool such as untrunc and another file of that camera"
+            f"{name} has no index (moov box): its recording or download stopped early, and no player can read it "
+            "without the index; download it again, or repair it with untrunc and an intact file of the same camera"
         )
-    if is_mp4(head) and b"encv" in _index(stream, size):
-        return f"{name} is encrypted (DRM): nobody shows it without its key"
-    return _head(head, name)
+    if is_mp4(head) and b"encv" in _read_index(stream, size):
+        return f"{name} is encrypted (DRM): it cannot be decoded without its key; name an unencrypted file"
+    return _diagnose_head(head, name)
 
 
-def _index(stream: BinaryIO, size: int) -> bytes:
-    """The beginning of an mp4's index, where the kinds of its streams are named."""
+def _read_index(stream: BinaryIO, size: int) -> bytes:
+    """Return the first bytes of an mp4's moov box, which name the stream types."""
     begin = 0
-    for kind, end in boxes(stream, size):
+    for kind, end in iter_boxes(stream, size):
         if kind == b"moov":
             stream.seek(begin)
-            return stream.read(min(end - begin, _INDEX))
+            return stream.read(min(end - begin, _MAX_INDEX_BYTES))
         begin = end
     return b""
 
 
-def _head(head: bytes, name: str) -> str:
+def _diagnose_head(head: bytes, name: str) -> str:
     if head.startswith(SIGNATURE):
-        return f"{name} is a .dfc file already: dfc decode makes a video of it, dfc trim a smaller file"
+        return f"{name} is already a .dfc file: make a video with dfc decode, or a smaller file with dfc trim"
     if head[8:12] == b"WEBP" and b"ANIM" in head[:64]:
-        return f"{name} is an animated WebP, which ffmpeg does not read: make a GIF, APNG or mp4 of it first"
+        return f"{name} is an animated WebP, which ffmpeg does not read: convert it to GIF, APNG or mp4 first"
     for mark, what in _ARCHIVES.items():
         if head.startswith(mark):
             return f"{name} is {what}: unpack it and name a video in it"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_WEB):
-        return f"{name} is a web page or XML, no video: a download that needs a login or another address gives such"
-    if len(head) == HEAD and not head.strip(b"\0"):
-        return f"{name} begins with zeros: it was never written, as after a download or a disk that failed"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_WEB_PREFIXES):
+        return f"{name} is a web page or XML, not a video: check the address, and whether the download needs a login"
+    if len(head) == HEAD_BYTES and not head.strip(b"\0"):
+        return f"{name} starts with zeros: its data was never written, as after a failed download; get it again"
     return ""

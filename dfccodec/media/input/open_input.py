@@ -1,4 +1,4 @@
-"""Opening what a person names as a video: a file, a pipe, a numbered series of pictures, a glob."""
+"""Opens inputs: a file, a pipe, a numbered image sequence, or a glob."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from av.container import InputContainer
 
 from dfccodec.container.streams import seekable
 from dfccodec.errors import InputError
-from dfccodec.media.decode_errors import reason
+from dfccodec.media.decode_errors import describe_error
 from dfccodec.media.input.completeness import stated_length
-from dfccodec.media.input.diagnosis import diagnosis
-from dfccodec.media.input.image_sequence import is_series, open_series
-from dfccodec.media.loops import HEAD
+from dfccodec.media.input.diagnosis import diagnose
+from dfccodec.media.input.image_sequence import is_image_sequence, open_image_sequence
+from dfccodec.media.loops import HEAD_BYTES
 
-_SHARED = threading.Lock()
-"""Seeking and reading of a shared stream is one thing: pictures and sound are read in threads of their own."""
+_READ_LOCK = threading.Lock()
+"""Makes seek and read of a shared stream atomic: threads read video and audio at the same time."""
 
 
 class IndependentReader(io.RawIOBase):
-    """A seekable stream read at a place of this object's own, so that two readers of one stream do not disturb."""
+    """A reader with its own position on a shared seekable stream."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._place = stream, 0
+        self._stream, self._position = stream, 0
 
     def readable(self) -> bool:
         return True
@@ -37,32 +37,32 @@ class IndependentReader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if whence == os.SEEK_CUR:
-            offset, whence = offset + self._place, os.SEEK_SET
-        with _SHARED:
-            self._place = self._stream.seek(offset, whence)
-        return self._place
+            offset, whence = offset + self._position, os.SEEK_SET
+        with _READ_LOCK:
+            self._position = self._stream.seek(offset, whence)
+        return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        with _SHARED:
-            self._stream.seek(self._place)
+        with _READ_LOCK:
+            self._stream.seek(self._position)
             data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
-        self._place += len(data)
+        self._position += len(data)
         return len(data)
 
 
 class PipeInput:
-    """A pipe as ffmpeg is given it: what goes wrong in Python while ffmpeg reads is kept, and to ffmpeg is the end.
+    """A pipe in the form that PyAV reads. An exception during a read ends the input for ffmpeg and is stored.
 
-    PyAV drops exceptions out of a callback, Ctrl-C among them, and ffmpeg would ask again.
+    PyAV discards exceptions from its callbacks, including KeyboardInterrupt, and ffmpeg would try again.
 
     Attributes:
-        head: the first bytes that came.
-        size: how many came so far.
+        head: the first bytes received.
+        size: number of bytes received so far.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -71,7 +71,7 @@ class PipeInput:
         self.head, self.size = b"", 0
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes; none at the end, and after an error."""
+        """Read up to `size` bytes; return no bytes at the end and after an error."""
         if self._error is not None:
             return b""
         try:
@@ -79,28 +79,28 @@ class PipeInput:
         except BaseException as error:
             self._error = error
             return b""
-        self.head += data[: max(0, HEAD - len(self.head))]
+        self.head += data[: max(0, HEAD_BYTES - len(self.head))]
         self.size += len(data)
         return data
 
     def check(self) -> None:
-        """Raise what was kept."""
+        """Raise the stored exception, if there is one."""
         if self._error is not None:
             raise self._error
 
     @property
     def name(self) -> object:
-        """Of the stream, as Python has it; None where it has none."""
+        """The `name` of the Python stream; None if it has none."""
         return getattr(self._stream, "name", None)
 
     @property
     def missing_bytes(self) -> int:
-        """Bytes that have not come, by the container's own account; for the end of the pipe."""
+        """Number of bytes not received, according to the container. Valid at the end of the pipe."""
         return max(0, (stated_length(self.head) or 0) - self.size)
 
 
-def read_once(source: Path | BinaryIO) -> bool:
-    """Whether a source gives its bytes one time only: a pipe, a device, a socket, a stream that does not seek."""
+def is_single_pass(source: Path | BinaryIO) -> bool:
+    """Return whether a source can be read only once: a pipe, a device, a socket, or a stream that cannot seek."""
     if not isinstance(source, Path):
         return not seekable(source)
     try:
@@ -110,11 +110,11 @@ def read_once(source: Path | BinaryIO) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
-def open_once(source: Path) -> BinaryIO:
-    """A pipe by its path. Python waits for whoever writes into it, so that Ctrl-C and SIGTERM end the waiting.
+def open_pipe(source: Path) -> BinaryIO:
+    """Open a named pipe. Python waits for the writer, so Ctrl-C and SIGTERM can interrupt the wait.
 
     Raises:
-        InputError: it does not open.
+        InputError: the pipe cannot be opened.
     """
     try:
         return cast(BinaryIO, source.open("rb", buffering=0))
@@ -122,8 +122,8 @@ def open_once(source: Path) -> BinaryIO:
         raise InputError(f"cannot open {source}: {error.strerror}") from None
 
 
-def name_of(source: Path | BinaryIO | PipeInput) -> str:
-    """A source for people."""
+def display_name(source: Path | BinaryIO | PipeInput) -> str:
+    """Return the name of a source for messages."""
     if isinstance(source, Path):
         return str(source)
     name = getattr(source, "name", None)
@@ -136,25 +136,24 @@ def open_input(source: Path | BinaryIO | PipeInput) -> InputContainer:
     """Open a source with ffmpeg.
 
     Args:
-        source: a path; a stream that seeks; another stream in a `PipeInput`; or a path that does not exist but
-            describes
-            pictures: `%04d.png`, `*.png`.
+        source: a path, an image sequence pattern such as `%04d.png` or `*.png`, a seekable stream, or another
+            stream wrapped in a `PipeInput`.
 
     Raises:
-        InputError: nothing PyAV opens.
+        InputError: ffmpeg cannot open the source.
     """
     try:
-        if isinstance(source, Path) and is_series(source):
-            return open_series(source)
-        # Paths go to ffmpeg as file: URLs, so that a name with a colon is never taken for a protocol.
+        if isinstance(source, Path) and is_image_sequence(source):
+            return open_image_sequence(source)
+        # ffmpeg gets a file: URL, so that it does not read a name with a colon as a protocol.
         place: object = f"file:{source}" if isinstance(source, Path) else source
         place = place if isinstance(source, Path | PipeInput) else IndependentReader(source)
-        return av.open(place, "r", metadata_errors="replace")  # tags of old files are in any encoding
+        return av.open(place, "r", metadata_errors="replace")  # old files have tags in any encoding
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(source, PipeInput):
             source.check()
-        raise InputError(diagnosis(source, name_of(source)) or _plain(source, error)) from None
+        raise InputError(diagnose(source, display_name(source)) or _open_error(source, error)) from None
 
 
-def _plain(source: Path | BinaryIO | PipeInput, error: Exception) -> str:
-    return f"cannot open {name_of(source)}: {reason(error)}"
+def _open_error(source: Path | BinaryIO | PipeInput, error: Exception) -> str:
+    return f"cannot open {display_name(source)}: {describe_error(error)}"

@@ -1,4 +1,4 @@
-"""Frames of a video as arrays, scaled: what training and the benchmarks read."""
+"""Reads all frames of a video as scaled arrays, for training and benchmarks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from dfccodec.errors import InputError
 from dfccodec.media.colour import SCALE
 
 
-def read_scaled(path: Path, short_side: int, every: int = 1, most: int | None = None) -> list[np.ndarray]:
-    """Frames of a video as RGB, the short side scaled to `short_side` pixels with Lanczos.
+def read_scaled(path: Path, short_side: int, stride: int = 1, max_frames: int | None = None) -> list[np.ndarray]:
+    """Read the frames of a video as RGB, scaled with Lanczos.
 
     Args:
-        path: any video PyAV opens.
-        short_side: pixels; the other side keeps the aspect, rounded to whole pixels.
-        every: keep one frame in so many.
-        most: stop after so many kept frames.
+        path: a video.
+        short_side: length of the short side in pixels. The long side keeps the aspect ratio, rounded to a pixel.
+        stride: read every N-th frame.
+        max_frames: maximum number of frames; None reads all.
 
     Returns:
         list of (H, W, 3) uint8 arrays.
 
     Raises:
-        InputError: the file does not open or holds no video.
+        InputError: the file cannot be read or has no video stream.
     """
     out: list[np.ndarray] = []
     try:
@@ -32,9 +32,9 @@ def read_scaled(path: Path, short_side: int, every: int = 1, most: int | None = 
             if not container.streams.video:
                 raise InputError(f"no video stream in {path}")
             for number, frame in enumerate(container.decode(video=0)):
-                if number % every:
+                if number % stride:
                     continue
-                if most is not None and len(out) >= most:
+                if max_frames is not None and len(out) >= max_frames:
                     break
                 scale = short_side / min(frame.width, frame.height)
                 size = (round(frame.width * scale), round(frame.height * scale))

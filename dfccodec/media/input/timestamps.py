@@ -1,7 +1,7 @@
-"""Timestamps of a source's frames made to rise: missing ones filled in, wrong ones put right, parts laid end to end.
+"""Makes frame timestamps increase: fills in missing ones, corrects wrong ones, and joins concatenated parts.
 
-Transport streams and VOB files may be joined by putting one behind the other: time begins anew with every part, and
-each part is laid behind the one before. Sound follows the pictures of its part (`Splice`).
+Transport streams and VOB files can be concatenated. The timestamps then restart in every part. Each part is shifted to
+follow the previous one, and its audio is shifted with the video (`Splice`).
 """
 
 from __future__ import annotations
@@ -14,118 +14,118 @@ from av.video.frame import VideoFrame
 
 from dfccodec.errors import InputError
 
-_LATE = 8
-"""Frames in a row that come no later than one before them, and that are no accident."""
-_BACK = Fraction(1, 5)
-"""Seconds by which packets of one stream are out of order at the most."""
-_LEAP = 10
-"""Seconds from one frame to the next beyond which the first of them, not those behind it, has the wrong time."""
+_MIN_PART_FRAMES = 8
+"""Number of consecutive frames with non-increasing timestamps that is taken as a new part, not as an error."""
+_MAX_REORDER = Fraction(1, 5)
+"""Maximum reordering of packets within one stream, in seconds."""
+_MAX_INTERVAL = 10
+"""Maximum interval between frames in seconds; after a longer one, the earlier frame has the wrong timestamp."""
 
 
 @dataclass(frozen=True)
 class Splice:
-    """Where time begins anew; all in seconds.
+    """A point where the timestamps of the source restart. All values are in seconds.
 
     Args:
-        at: of the output, where the next part begins.
-        back: how far the source's time goes back there.
-        shift: to be added to the source's times from there on.
+        position: position in the output at which the new part begins.
+        backstep: decrease of the source's timestamps.
+        shift: offset to add to the source's timestamps from here on.
     """
 
-    at: Fraction
-    back: Fraction
+    position: Fraction
+    backstep: Fraction
     shift: Fraction
 
 
-class RisingTimes:
-    """Frames with timestamps that rise; where the source has none, the last two say how it goes on.
+class IncreasingTimestamps:
+    """Assigns increasing timestamps. A missing timestamp is extrapolated from the last two.
 
     Args:
-        time_base: seconds per tick of what is given back.
-        nominal: ticks from one frame to the next, where nothing else says.
-        name: of the source, for messages.
-        say: told once that parts are laid end to end.
+        time_base: time base of the result in seconds.
+        frame_duration: default frame duration in time-base units.
+        name: name of the source in messages.
+        on_note: called once with a message if parts are joined.
 
     Attributes:
-        splices: where that was done, so far.
-        last: timestamp of the last frame given; None before the first.
+        splices: the joins so far.
+        last: timestamp of the last frame; None before the first.
     """
 
-    def __init__(self, time_base: Fraction, nominal: int, name: str, say: Callable[[str], None]) -> None:
-        self._base, self._name, self._say = time_base, name, say
-        self._step, self._shift = nominal, 0
+    def __init__(self, time_base: Fraction, frame_duration: int, name: str, on_note: Callable[[str], None]) -> None:
+        self._base, self._name, self._on_note = time_base, name, on_note
+        self._interval, self._shift = frame_duration, 0
         self.last: int | None = None
-        self._top: int | None = None  # latest one of the source's own
+        self._highest: int | None = None  # highest timestamp of the source so far
         self.splices: list[Splice] = []
 
-    def rising(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, int]]:
-        """The frames, in order of display, each with its timestamp.
+    def assign(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, int]]:
+        """Yield the frames in display order, each with its timestamp.
 
         Raises:
-            InputError: time stands still, or goes back after a leap.
+            InputError: the timestamps do not increase, or decrease after a large step.
         """
-        late: list[tuple[VideoFrame, int]] = []  # not after the latest: an accident, or another part
+        late: list[tuple[VideoFrame, int]] = []  # frames with non-increasing timestamps: an error, or a new part
         for frame in frames:
-            pts = self._stamp(frame)
-            if pts is not None and self._top is not None and pts <= self._top:
+            pts = self._to_time_base(frame)
+            if pts is not None and self._highest is not None and pts <= self._highest:
                 late.append((frame, pts))
-                if len(late) == _LATE:
-                    yield from self._spliced(late)
+                if len(late) == _MIN_PART_FRAMES:
+                    yield from self._start_part(late)
                     late = []
                 continue
-            for early, wrong in late:  # frames with a wrong time are put right
-                yield early, self._next(wrong)
+            for early, wrong in late:  # only a few: correct them
+                yield early, self._accept(wrong)
             late = []
-            yield frame, self._next(pts)
-            self._top = self.last if pts is None else pts
+            yield frame, self._accept(pts)
+            self._highest = self.last if pts is None else pts
         if len(late) > 1:
-            yield from self._spliced(late)
+            yield from self._start_part(late)
         else:
-            yield from ((frame, self._next(pts)) for frame, pts in late)
+            yield from ((frame, self._accept(pts)) for frame, pts in late)
 
-    def _stamp(self, frame: VideoFrame) -> int | None:
+    def _to_time_base(self, frame: VideoFrame) -> int | None:
         if frame.pts is None:
             return None
-        pts = round(frame.pts * Fraction(frame.time_base or self._base) / self._base)  # a filter has ticks of its own
+        pts = round(frame.pts * Fraction(frame.time_base or self._base) / self._base)  # filters set their own time base
         return pts + self._shift
 
-    def _next(self, pts: int | None) -> int:
+    def _accept(self, pts: int | None) -> int:
         if self.last is None:
             self.last = pts or 0
             return self.last
-        following = self.last + self._step if pts is None else max(pts, self.last + 1)
-        self._step, self.last = following - self.last, following
+        following = self.last + self._interval if pts is None else max(pts, self.last + 1)
+        self._interval, self.last = following - self.last, following
         return following
 
-    def _spliced(self, late: list[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
-        """Frames of another part, behind the one before."""
+    def _start_part(self, late: list[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
+        """Shift the frames of a new part to follow the previous part."""
         assert self.last is not None
-        assert self._top is not None
-        first, back = late[0][1], self._top - late[0][1]
-        if late[-1][1] <= first or self._step * self._base > _LEAP:
-            goes = "stands still" if not back else f"goes back by {float(back * self._base):.2f} s"
+        assert self._highest is not None
+        first, back = late[0][1], self._highest - late[0][1]
+        if late[-1][1] <= first or self._interval * self._base > _MAX_INTERVAL:
+            problem = "do not increase" if not back else f"go back by {float(back * self._base):.2f} s"
             raise InputError(
-                f"time in {self._name} {goes}, and not as in files joined end to end: give frames times of their own "
-                "first, as with ffmpeg -i IN -vf setpts=N/25/TB -r 25 -c:v ffv1 OUT.mkv"
+                f"timestamps in {self._name} {problem} and cannot be corrected: assign new ones first, as with "
+                "ffmpeg -i IN -vf setpts=N/25/TB -r 25 -c:v ffv1 OUT.mkv"
             )
         if not self.splices:
-            self._say(
-                f"time goes back by {float(back * self._base):.2f} s at {float(self.last * self._base):.2f} s, "
-                "as in files joined end to end: what follows is laid behind"
+            self._on_note(
+                f"timestamps go back by {float(back * self._base):.2f} s at {float(self.last * self._base):.2f} s, "
+                "as in concatenated files: each part is shifted to follow the previous one"
             )
-        more = self.last + self._step - first
-        self._shift += more
-        self.splices.append(Splice((first + more) * self._base, back * self._base, self._shift * self._base))
+        offset = self.last + self._interval - first
+        self._shift += offset
+        self.splices.append(Splice((first + offset) * self._base, back * self._base, self._shift * self._base))
         for frame, pts in late:
-            yield frame, self._next(pts + more)
-        self._top = late[-1][1] + more
+            yield frame, self._accept(pts + offset)
+        self._highest = late[-1][1] + offset
 
 
-class FollowingTimes:
-    """Times of other streams, laid end to end with the pictures.
+class SplicedTimestamps:
+    """Shifts the timestamps of audio and subtitles to match the joined video.
 
     Args:
-        splices: of the pictures, a list that grows as they are read.
+        splices: joins of the video; the list grows while the video is read.
     """
 
     def __init__(self, splices: list[Splice]) -> None:
@@ -134,22 +134,22 @@ class FollowingTimes:
         self._last: dict[int, Fraction] = {}
 
     def shift(self, stream: int, seconds: Fraction) -> Fraction | None:
-        """Seconds to add to a packet's time; None while the pictures have not come to where time begins anew.
+        """Return the offset in seconds for a packet; None if the video has not reached the packet's part yet.
 
         Args:
-            stream: number of the packet's stream; packets come in order.
-            seconds: the packet's time by the source.
+            stream: index of the packet's stream; its packets come in order.
+            seconds: timestamp of the packet in the source.
         """
         part, last = self._part.get(stream, 0), self._last.get(stream)
-        back = Fraction(0) if last is None else last - seconds
+        backstep = Fraction(0) if last is None else last - seconds
         if part < len(self._splices):
-            if back > self._splices[part].back / 2:
+            if backstep > self._splices[part].backstep / 2:
                 self._part[stream] = part = part + 1
-        elif back > _BACK:
+        elif backstep > _MAX_REORDER:
             return None
         self._last[stream] = seconds
         return self._splices[part - 1].shift if part else Fraction(0)
 
     def accept(self, stream: int, seconds: Fraction) -> None:
-        """The packet's time goes back by itself, not with the pictures."""
+        """Accept a decreasing timestamp that does not belong to a join of the video."""
         self._last[stream] = seconds

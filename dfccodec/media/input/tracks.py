@@ -1,4 +1,4 @@
-"""Sound and subtitles of a source as packets, untouched where it can be, in the order and at the times they play."""
+"""Reads audio and subtitle packets of a source in stored order, without re-encoding wherever possible."""
 
 from __future__ import annotations
 
@@ -18,80 +18,82 @@ from av.stream import Discard, Stream
 from dfccodec.container.records import Packet, Ratio, StreamInfo
 from dfccodec.errors import InputError
 from dfccodec.limits import MAX_STREAMS
-from dfccodec.media.decode_errors import reason
-from dfccodec.media.input.open_input import name_of, open_input
-from dfccodec.media.input.stored_audio import stored_as_flac
-from dfccodec.media.input.timestamps import FollowingTimes, Splice
-from dfccodec.media.packet_trim import NO_TIME, trim_and_shift
-from dfccodec.media.stream_copy import samples_of, ticks_of
+from dfccodec.media.decode_errors import describe_error
+from dfccodec.media.input.open_input import display_name, open_input
+from dfccodec.media.input.stored_audio import make_flac_track
+from dfccodec.media.input.timestamps import Splice, SplicedTimestamps
+from dfccodec.media.packet_trim import NO_TIMESTAMP, trim_and_shift
+from dfccodec.media.stream_copy import count_samples, packet_duration
 
-_KINDS = {"audio": 0, "subtitle": 1}
-_DISPOSITION = 0x1FF  # the bits that the format has; ffmpeg's own
-_BATCH = 4 << 20  # bytes of packets that go into one chunk
+_STREAM_KINDS = {"audio": 0, "subtitle": 1}
+_DISPOSITION_MASK = 0x1FF  # mask of the disposition flags that the .dfc format stores; same values as in ffmpeg
+_BATCH_BYTES = 4 << 20  # maximum number of packet bytes per chunk
 
 
-def describe(stream: Stream) -> StreamInfo | None:
-    """What a stream says of itself; None for one that cannot be carried: data, attachments, codecs without a name."""
+def read_stream_info(stream: Stream) -> StreamInfo | None:
+    """Return the metadata of a stream; None if it cannot be carried: data, attachments, unnamed codecs."""
     context = stream.codec_context
-    if stream.type not in _KINDS or context is None or not stream.time_base:
+    if stream.type not in _STREAM_KINDS or context is None or not stream.time_base:
         return None
-    sound = context if isinstance(context, AudioCodecContext) else None
+    audio = context if isinstance(context, AudioCodecContext) else None
     return StreamInfo(
-        stream.index, _KINDS[stream.type], Ratio(stream.time_base.numerator, stream.time_base.denominator),
-        context.codec.canonical_name, sound.sample_rate if sound else 0, sound.channels if sound else 0,
-        sound.layout.name if sound else "", stream.language or "", int(stream.disposition) & _DISPOSITION,
+        stream.index, _STREAM_KINDS[stream.type], Ratio(stream.time_base.numerator, stream.time_base.denominator),
+        context.codec.canonical_name, audio.sample_rate if audio else 0, audio.channels if audio else 0,
+        audio.layout.name if audio else "", stream.language or "", int(stream.disposition) & _DISPOSITION_MASK,
         context.extradata or b"",
     )  # fmt: skip
 
 
-def title_of(stream: Stream) -> str:
-    """What a stream is called; mp4 has another word for it."""
+def read_title(stream: Stream) -> str:
+    """Return the title of a stream; mp4 stores it as `name`."""
     return str(stream.metadata.get("title") or stream.metadata.get("name") or "")
 
 
-def choose(container: InputContainer, audio: bool, subtitles: bool, picture: int | None = None) -> list[Stream]:
-    """The streams to carry.
+def choose_streams(
+    container: InputContainer, audio: bool, subtitles: bool, video_index: int | None = None
+) -> list[Stream]:
+    """Return the streams to carry.
 
     Args:
-        container: of the source.
-        audio, subtitles: which kinds are wanted.
-        picture: the number of the stream that is the picture; of a broadcast of several programmes only its own counts.
+        container: the source.
+        audio, subtitles: whether to carry them.
+        video_index: index of the video stream. In a broadcast with several programs, only its program is carried.
     """
     wanted = {"audio": audio, "subtitle": subtitles}
-    found = [s for s in container.streams if wanted.get(s.type) and describe(s) is not None]
-    return [s for s in found if in_programme(container, s, picture)][:MAX_STREAMS]
+    found = [s for s in container.streams if wanted.get(s.type) and read_stream_info(s) is not None]
+    return [s for s in found if is_in_program(container, s, video_index)][:MAX_STREAMS]
 
 
-def in_programme(container: InputContainer, stream: Stream, picture: int | None) -> bool:
-    """Whether a stream belongs to the programme of a picture; PyAV shows no programmes, but picks within them."""
+def is_in_program(container: InputContainer, stream: Stream, video_index: int | None) -> bool:
+    """Return whether a stream is in the program of a video stream. PyAV lists no programs, but `best` uses them."""
     best = container.streams.best
-    if picture is None or container.format.name != "mpegts" or len(container.streams.video) < 2:
+    if video_index is None or container.format.name != "mpegts" or len(container.streams.video) < 2:
         return True
     other = best("video", related=stream)
-    if other is None or other.index == picture:
+    if other is None or other.index == video_index:
         return True
-    mine, its = best("audio", related=container.streams[picture]), best("audio", related=other)
-    return mine is not None and its is not None and mine.index == its.index  # two pictures of one programme
+    mine, its = best("audio", related=container.streams[video_index]), best("audio", related=other)
+    return mine is not None and its is not None and mine.index == its.index  # one program with two video streams
 
 
 class Tracks:
-    """Packets of the sound and subtitle streams of a source, once, from front to back.
+    """Packets of the audio and subtitle streams of a source; they can be read once, in order.
 
     Args:
-        source: a path or a seekable stream, opened a second time beside whoever reads its pictures; or a container
-            that somebody else demuxes, who gives its packets with :meth:`put`.
-        audio, subtitles: which kinds to carry.
-        begin: seconds; what ends before is left out, and times count from here.
-        cut_off: leave out what nobody asked for by :meth:`until`.
-        splices: where the pictures' time begins anew, a list that grows as they are read.
-        notes: lines for people, which grows by those on packets that do not decode, where they have to.
-        picture: the number of the source's stream that is the picture.
+        source: a path or a seekable stream, which is opened a second time, independent of the video; or a container
+            whose caller demuxes it and passes the packets to :meth:`put`.
+        audio, subtitles: whether to carry them.
+        begin: seconds; packets that end earlier are discarded, and timestamps count from here.
+        has_end: whether :meth:`remaining_packets` discards the packets that :meth:`packets_until` has not reached.
+        splices: joins of the video; the list grows while the video is read.
+        notes: messages for the user; one is appended if packets do not decode.
+        video_index: index of the video stream.
 
     Attributes:
-        streams: what is carried; ids are the source's numbers of streams.
+        streams: metadata of the carried streams; ids are stream indices of the source.
 
     Raises:
-        InputError: the source does not open.
+        InputError: the source cannot be opened.
     """
 
     def __init__(
@@ -100,43 +102,45 @@ class Tracks:
         audio: bool = True,
         subtitles: bool = True,
         begin: Fraction = Fraction(0),
-        cut_off: bool = False,
+        has_end: bool = False,
         splices: list[Splice] | None = None,
         notes: list[str] | None = None,
-        picture: int | None = None,
+        video_index: int | None = None,
     ) -> None:
         self._queue: deque[AvPacket[Stream] | None] | None = deque() if isinstance(source, InputContainer) else None
-        self._source, self._choice, self._picture = source, (audio, subtitles), picture
+        self._source, self._kinds, self._video_index = source, (audio, subtitles), video_index
         notes = [] if notes is None else notes
         self._container = source if isinstance(source, InputContainer) else open_input(source)
-        self.chosen = choose(self._container, audio, subtitles, picture)
-        described = {s.index: (s, info) for s in self.chosen if (info := describe(s)) is not None}
-        made = {ident: stored_as_flac(s, info, notes) for ident, (s, info) in described.items()}
-        self._anew = {ident: track for ident, track in made.items() if track is not None}
-        self.streams = [self._anew[ident].info if ident in self._anew else i for ident, (_, i) in described.items()]
+        self.chosen = choose_streams(self._container, audio, subtitles, video_index)
+        described = {s.index: (s, info) for s in self.chosen if (info := read_stream_info(s)) is not None}
+        made = {ident: make_flac_track(s, info, notes) for ident, (s, info) in described.items()}
+        self._flac_tracks = {ident: track for ident, track in made.items() if track is not None}
+        self.streams = [
+            self._flac_tracks[ident].info if ident in self._flac_tracks else i for ident, (_, i) in described.items()
+        ]
         self._infos = {info.id: info for info in self.streams}
-        self._begin, self._cut = begin, cut_off
-        self._times = FollowingTimes([] if splices is None else splices)
-        self._ahead: AvPacket[Stream] | None = None
-        self._waited = False  # whether that one has waited for the pictures to come to its part
-        self._due: float = 0  # marks at which whoever asks now has to stop, and those passed
-        self._passed = 0
+        self._begin, self._has_end = begin, has_end
+        self._times = SplicedTimestamps([] if splices is None else splices)
+        self._pending: AvPacket[Stream] | None = None
+        self._has_waited = False  # whether that packet has already waited for the video to reach its part
+        self._due_marks: float = 0  # number of clip marks up to which packets may be read
+        self._passed_marks = 0  # number of clip marks read
         self._packets = self._demuxed(self._container, self.chosen)
 
-    def follow(self, begin: Fraction, cut_off: bool, splices: list[Splice]) -> None:
-        """As in the constructor, before anything is taken: of a pipe this is known only once it is open."""
-        self._begin, self._cut, self._times = begin, cut_off, FollowingTimes(splices)
+    def set_range(self, begin: Fraction, has_end: bool, splices: list[Splice]) -> None:
+        """Set arguments of the constructor later: for a pipe they are known only after it was opened."""
+        self._begin, self._has_end, self._times = begin, has_end, SplicedTimestamps(splices)
 
     def put(self, packet: AvPacket[Stream]) -> None:
-        """A packet that whoever reads the pictures has come across."""
+        """Add a packet that the reader of the video has demuxed."""
         if self._queue is not None:
             self._queue.append(packet)
 
-    def mark(self) -> None:
-        """The pictures of one more clip were read: its packets are those before this.
+    def mark_clip(self) -> None:
+        """Mark the end of a clip in the queue: all packets of the clip precede the mark.
 
-        Whoever reads the pictures may be ahead of whoever writes, by more or less each time; the file is to be the
-        same each time.
+        The thread that reads the video may be ahead of the writer by a varying amount. The marks make the output file
+        independent of that amount.
         """
         if self._queue is not None:
             self._queue.append(None)
@@ -146,74 +150,74 @@ class Tracks:
         if self._queue is None:
             self._container.close()
 
-    def until(self, end: Fraction | None) -> Iterator[tuple[int, list[Packet]]]:
-        """(stream, packets) of all that begins before `end` seconds after `begin`; None is the end of the source."""
+    def packets_until(self, end: Fraction | None) -> Iterator[tuple[int, list[Packet]]]:
+        """Yield (stream, packets) that start before `end`, in seconds after `begin`; None is the end of the source."""
         limit = None if end is None else end + self._begin
-        self._due += math.inf if end is None else 1
+        self._due_marks += math.inf if end is None else 1
         waiting: dict[int, list[Packet]] = {}
-        size = 0
-        while (packet := self._next()) is not None:
+        batch_size = 0
+        while (packet := self._next_packet()) is not None:
             shift = self._shift(packet, end is None)
             stamp = packet.dts if packet.pts is None else packet.pts
             base = Fraction(packet.time_base)
             late = limit is not None and stamp is not None and shift is not None and stamp * base + shift >= limit
             if shift is None or late:
-                self._ahead, self._waited = packet, shift is None
+                self._pending, self._has_waited = packet, shift is None
                 break
-            for record in self._records(packet, shift):
+            for record in self._to_records(packet, shift):
                 waiting.setdefault(packet.stream_index, []).append(record)
-                size += len(record.data)
-            if size > _BATCH:
+                batch_size += len(record.data)
+            if batch_size > _BATCH_BYTES:
                 yield from waiting.items()
-                waiting, size = {}, 0
+                waiting, batch_size = {}, 0
         yield from waiting.items()
         if end is None:
-            yield from self._last()
+            yield from self._flush()
 
     def _shift(self, packet: AvPacket[Stream], last: bool) -> Fraction | None:
-        """Seconds to add to a packet's time; None if it has to wait until more of the pictures is read."""
+        """Return the offset in seconds for a packet; None if it must wait until more of the video is read."""
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is None:
             return Fraction(0)
         seconds = stamp * Fraction(packet.time_base)
         shift = self._times.shift(packet.stream_index, seconds)
-        if shift is None and (self._waited or last):
+        if shift is None and (self._has_waited or last):
             self._times.accept(packet.stream_index, seconds)
             shift = self._times.shift(packet.stream_index, seconds)
-        self._waited = False
+        self._has_waited = False
         return shift
 
-    def rest(self) -> Iterator[tuple[int, list[Packet]]]:
-        """What is left when the pictures have ended; of a range that was cut only what coders hold."""
-        return self._last() if self._cut else self.until(None)
+    def remaining_packets(self) -> Iterator[tuple[int, list[Packet]]]:
+        """Yield the packets after the end of the video; for a range with an end, only flush the encoders."""
+        return self._flush() if self._has_end else self.packets_until(None)
 
-    def _last(self) -> Iterator[tuple[int, list[Packet]]]:
-        """What coders still hold."""
-        for ident, track in self._anew.items():
-            records = [record for packet in track.rest() if (record := self._cut_in(packet, ident)) is not None]
+    def _flush(self) -> Iterator[tuple[int, list[Packet]]]:
+        """Flush the encoders."""
+        for ident, track in self._flac_tracks.items():
+            records = [record for packet in track.flush() if (record := self._trim(packet, ident)) is not None]
             if records:
                 yield ident, records
 
-    def size(self) -> int:
-        """Bytes of all packets, by reading the source once more; 0 for a pipe, which cannot say."""
+    def total_bytes(self) -> int:
+        """Return the number of bytes of all packets by reading the source again; 0 for a pipe."""
         if isinstance(self._source, InputContainer):
             return 0
-        again = Tracks(self._source, *self._choice, self._begin, picture=self._picture)
+        reader = Tracks(self._source, *self._kinds, self._begin, video_index=self._video_index)
         try:
-            return sum(len(p.data) + 25 for _, packets in again.until(None) for p in packets)
+            return sum(len(p.data) + 25 for _, packets in reader.packets_until(None) for p in packets)
         finally:
-            again.close()
+            reader.close()
 
-    def _next(self) -> AvPacket[Stream] | None:
-        if self._ahead is not None:
-            packet, self._ahead = self._ahead, None
+    def _next_packet(self) -> AvPacket[Stream] | None:
+        if self._pending is not None:
+            packet, self._pending = self._pending, None
             return packet
         if self._queue is not None:
-            while self._queue and self._passed < self._due:
+            while self._queue and self._passed_marks < self._due_marks:
                 found = self._queue.popleft()
                 if found is not None:
                     return found
-                self._passed += 1
+                self._passed_marks += 1
             return None
         return next(self._packets, None)
 
@@ -222,34 +226,34 @@ class Tracks:
             return
         for stream in container.streams:
             if stream not in chosen:
-                stream.discard = Discard.all  # lets demuxers with an index skip the pictures' bytes
+                stream.discard = Discard.all  # demuxers with an index then skip the video data
         try:
             for packet in container.demux(chosen):
                 if packet.size:
                     yield packet
-        except IndexError:  # of PyAV 18, at the end of a source in which ffmpeg has found one more stream on the way
+        except IndexError:  # bug of PyAV 18 at the end of a source in which ffmpeg found a stream after opening
             return
         except av.error.FFmpegError as error:
-            name = "the input" if isinstance(self._source, InputContainer) else name_of(self._source)
-            raise InputError(f"cannot read the sound of {name}: {reason(error)}") from None
+            name = "the input" if isinstance(self._source, InputContainer) else display_name(self._source)
+            raise InputError(f"cannot read the audio of {name}: {describe_error(error)}") from None
 
-    def _records(self, packet: AvPacket[Stream], shift: Fraction) -> list[Packet]:
-        """A packet, or what it becomes, with times from `begin` on, `shift` seconds later; none that ends before."""
+    def _to_records(self, packet: AvPacket[Stream], shift: Fraction) -> list[Packet]:
+        """Convert a packet, re-encoded if needed, delayed by `shift` and counted from `begin`; trim it."""
         ident = packet.stream_index
-        if ident in self._anew:
-            made = self._anew[ident].packets(packet, shift)
+        if ident in self._flac_tracks:
+            records = self._flac_tracks[ident].packets(packet, shift)
         else:
-            more = round(shift / Fraction(packet.time_base))
-            pts, dts = (NO_TIME if t is None else t + more for t in (packet.pts, packet.dts))
-            length = self._length(packet, self._infos[ident])
-            made = [Packet(pts, dts, min(length, 2**32 - 1), bytes(packet), packet.is_keyframe)]
-        return [record for one in made if (record := self._cut_in(one, ident)) is not None]
+            offset = round(shift / Fraction(packet.time_base))
+            pts, dts = (NO_TIMESTAMP if t is None else t + offset for t in (packet.pts, packet.dts))
+            length = self._duration(packet, self._infos[ident])
+            records = [Packet(pts, dts, min(length, 2**32 - 1), bytes(packet), packet.is_keyframe)]
+        return [record for one in records if (record := self._trim(one, ident)) is not None]
 
-    def _length(self, packet: AvPacket[Stream], info: StreamInfo) -> int:
-        """Ticks that a packet lasts, without the padding at the end of a stream."""
-        if not packet.duration:  # as of ALAC in Matroska
-            return ticks_of(info, bytes(packet), Fraction(packet.time_base))
-        whole = samples_of(info, bytes(packet))
+    def _duration(self, packet: AvPacket[Stream], info: StreamInfo) -> int:
+        """Return the duration of a packet in time-base units, without the padding at the end of a stream."""
+        if not packet.duration:  # for example ALAC in Matroska
+            return packet_duration(info, bytes(packet), Fraction(packet.time_base))
+        whole = count_samples(info, bytes(packet))
         if not whole or not packet.has_sidedata("skip_samples"):
             return packet.duration or 0
         padding = int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[4:8], "little")
@@ -257,5 +261,5 @@ class Tracks:
             return packet.duration or 0
         return max(1, round(Fraction(whole - padding, info.sample_rate) / Fraction(packet.time_base)))
 
-    def _cut_in(self, record: Packet, ident: int) -> Packet | None:
+    def _trim(self, record: Packet, ident: int) -> Packet | None:
         return trim_and_shift(record, self._infos[ident], self._begin, None) if self._begin else record

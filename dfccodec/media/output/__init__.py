@@ -1,1 +1,1 @@
-"""Writing video: containers, image sequences, tracks, constant frame rate."""
+"""Writing of videos: frames, audio, subtitles and metadata."""

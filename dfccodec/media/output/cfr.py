@@ -1,4 +1,4 @@
-"""Frames at a constant rate: each moment shows the frame that is on display then. Imports no PyAV."""
+"""Conversion to a constant frame rate: each output frame is the one on display at its time. Imports no PyAV."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from dfccodec.container.records import Header, Ratio
 from dfccodec.errors import UsageError
 from dfccodec.media.picture import Picture
 
-_MOST = 1000
-"""Frames per second at the most."""
+_MAX_RATE = 1000
+"""Maximum frame rate in frames per second."""
 
 
 def parse_rate(text: str) -> Fraction:
-    """`25`, `29.97` or `30000/1001`.
+    """Parse a frame rate: `25`, `29.97` or `30000/1001`.
 
     Raises:
-        UsageError: it is no rate, or none up to 1000 frames per second.
+        UsageError: the text is not a rate, or it exceeds 1000 frames per second.
     """
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
-    if not 0 < rate <= _MOST:
+    if not 0 < rate <= _MAX_RATE:
         raise UsageError(f"rate {text!r} is not understood: give frames per second as 25, 29.97 or 30000/1001")
     return rate.limit_denominator(1_000_000)
 
 
-def constant_header(header: Header, rate: Fraction) -> Header:
-    """The header of the same video at a constant rate, a tick a frame."""
+def constant_rate_header(header: Header, rate: Fraction) -> Header:
+    """Return the header for a constant frame rate; its time base is the duration of a frame."""
     ratio = Ratio(rate.numerator, rate.denominator)
     return dataclasses.replace(header, rate=ratio, time_base=Ratio(ratio.den, ratio.num))
 
 
-def constant(pictures: Iterable[Picture], time_base: Fraction, rate: Fraction) -> Iterator[Picture]:
-    """Repeat and leave out frames so that there is one every 1/rate seconds.
+def to_constant_rate(pictures: Iterable[Picture], time_base: Fraction, rate: Fraction) -> Iterator[Picture]:
+    """Repeat and discard frames to get one every 1/rate seconds.
 
     Args:
-        pictures: frames with times in ticks of `time_base`.
-        time_base: seconds per tick.
+        pictures: frames with timestamps in units of `time_base`.
+        time_base: time base in seconds.
         rate: frames per second.
 
     Returns:
-        frames with times in ticks of 1/rate; begins and ends of frames are rounded to whole ticks.
+        frames with timestamps in units of 1/rate; start and end of the input frames are rounded to whole units.
     """
     number: int | None = None
-    picture, shown = None, False
+    picture, emitted = None, False
     for picture in pictures:
         begin = round(picture.pts * time_base * rate)
         end = round((picture.pts + picture.duration) * time_base * rate)
@@ -55,6 +55,6 @@ def constant(pictures: Iterable[Picture], time_base: Fraction, rate: Fraction) -
         while number < end:
             yield Picture(picture.rgb, number, 1)
             number += 1
-            shown = True
-    if picture is not None and not shown:  # the whole video is shorter than half a frame of that rate
+            emitted = True
+    if picture is not None and not emitted:  # the video is shorter than half an output frame
         yield Picture(picture.rgb, number or 0, 1)

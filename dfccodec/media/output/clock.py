@@ -1,8 +1,8 @@
-"""Times of an output: where its clock begins, and whole ticks where a container has a constant rate.
+"""Timestamps of an output: its start time, and frame numbers for containers with a constant frame rate.
 
-Broadcasts and screen recorders start their clock anywhere: eleven hours in is usual. A .dfc file keeps that clock.
-Containers that play the time before the first picture, or that have no start time at all, begin at 0 instead, with
-sound and pictures as far apart as they were.
+Broadcasts and screen recordings may start at any time, for example at eleven hours. A .dfc file keeps such timestamps.
+Some containers store no start time, or play a pause before the first frame. Their outputs start at 0 instead, and the
+offset between audio and video is kept.
 """
 
 from __future__ import annotations
@@ -11,49 +11,49 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from dfccodec.container.records import Packet, StreamInfo
-from dfccodec.media.packet_trim import NO_TIME
+from dfccodec.media.packet_trim import NO_TIMESTAMP
 
-FROM_ZERO = frozenset({"mp4", "mov", "webm", "avi", "gif", "yuv4mpegpipe", "image2"})
-"""ffmpeg's names of the containers that begin at 0; Matroska, MPEG-TS and NUT keep the clock."""
+STARTS_AT_ZERO = frozenset({"mp4", "mov", "webm", "avi", "gif", "yuv4mpegpipe", "image2"})
+"""ffmpeg's names of the containers that start at 0. Matroska, MPEG-TS and NUT keep the source's timestamps."""
 
-_SOUND = 0
-"""Kind of a stream (SPEC.md 5.6)."""
-_MOST_TICKS = 65_535
-_SLACK = 1
-"""Ticks by which rounding alone may move a frame."""
+_AUDIO_KIND = 0
+"""Kind of audio streams (SPEC.md 5.6)."""
+_MAX_TICKS_PER_SECOND = 65_535
+_MAX_ROUNDING = 1
+"""Maximum shift of a frame, in frames, that rounding alone can cause."""
 
 
 def avi_rate(rate: Fraction) -> Fraction:
-    """The nearest rate that its encoders take: MPEG-4 counts time in at most 65535 ticks a second."""
-    return rate if rate.numerator <= _MOST_TICKS else 1 / (1 / rate).limit_denominator(_MOST_TICKS)
+    """Return the nearest rate for AVI: MPEG-4 has at most 65535 time units a second."""
+    return rate if rate.numerator <= _MAX_TICKS_PER_SECOND else 1 / (1 / rate).limit_denominator(_MAX_TICKS_PER_SECOND)
 
 
-def usual_rate(rate: Fraction) -> Fraction:
-    """A rate to suggest where the average of a video is that of a slide show or a clock."""
+def suggested_rate(rate: Fraction) -> Fraction:
+    """Return a rate to suggest; 25 if the average rate is implausible, as for slide shows."""
     return rate if 1 <= rate <= 240 else Fraction(25)
 
 
-def start_of(
+def output_start(
     container: str, first: Fraction, packets: Iterable[tuple[StreamInfo, Packet]], tick: Fraction = Fraction(0)
 ) -> Fraction:
-    """Seconds of the source's clock that are 0 in the output.
+    """Return the time of the source, in seconds, that becomes 0 in the output.
 
     Args:
-        container: ffmpeg's name of it.
-        first: time of the first picture, in seconds.
-        packets: those that are known so far, each with its stream.
-        tick: seconds of a frame, where the container places pictures by whole frames.
+        container: ffmpeg's name of the container.
+        first: timestamp of the first frame in seconds.
+        packets: packets read so far, each with its stream.
+        tick: frame duration in seconds if the container places video by frame number, else 0.
 
     Returns:
-        the earliest of picture and sound. Sound that begins before 0 is the start-up of a decoder, which containers
-        have a way to hide: it does not count. A picture before 0 does.
+        the earlier start of video and audio. Audio before 0 is decoder start-up, which containers can hide, so it does
+        not count. Video before 0 does.
     """
-    if container not in FROM_ZERO:
+    if container not in STARTS_AT_ZERO:
         return Fraction(0)
     earliest = first
     for info, packet in packets:
-        stamp = packet.dts if packet.pts == NO_TIME else packet.pts
-        if info.kind == _SOUND and stamp != NO_TIME:
+        stamp = packet.dts if packet.pts == NO_TIMESTAMP else packet.pts
+        if info.kind == _AUDIO_KIND and stamp != NO_TIMESTAMP:
             earliest = min(earliest, Fraction(stamp * info.time_base.num, info.time_base.den))
     if first <= 0 or first - earliest < tick:
         return first
@@ -61,37 +61,37 @@ def start_of(
 
 
 class ConstantRate:
-    """Whole ticks of frames, for a container that has one rate and no timestamps.
+    """Assigns frame numbers, for a container that has a constant rate and no timestamps.
 
     Args:
         rate: frames per second.
-        gaps: whether the container can leave frames out (AVI).
+        gaps: whether the container can skip frame numbers (AVI).
 
     Attributes:
-        uneven: whether frames came at times that such a container cannot show.
-        dropped: frames that were left out, since they came too soon after the one before.
+        uneven: whether frames came at times that the container cannot represent.
+        discarded: number of frames discarded because they came too soon after the previous one.
     """
 
     def __init__(self, rate: Fraction, gaps: bool) -> None:
-        self.rate, self._gaps = rate, gaps
-        self.tick, self.uneven, self.dropped = -1, False, 0
+        self.rate, self._can_skip = rate, gaps
+        self.tick, self.uneven, self.discarded = -1, False, 0
 
-    def place(self, seconds: Fraction) -> int | None:
-        """The tick of the next frame, which begins at `seconds`; None for one that is to be left out.
+    def assign(self, seconds: Fraction) -> int | None:
+        """Return the number of the next frame, which starts at `seconds`; None if the frame must be discarded.
 
-        A frame a tick late is one whose time was rounded. Frames that come faster than the rate would all be late.
+        A frame may be one number late because of rounding. A frame that would be later comes too soon: discard it.
         """
         wanted = round(seconds * self.rate)
-        if not self._gaps:
+        if not self._can_skip:
             self.tick += 1
-            self.uneven |= abs(wanted - self.tick) > _SLACK
+            self.uneven |= abs(wanted - self.tick) > _MAX_ROUNDING
             return self.tick
-        if self.tick >= wanted + _SLACK:
-            self.dropped += 1
+        if self.tick >= wanted + _MAX_ROUNDING:
+            self.discarded += 1
             return None
         self.tick = max(self.tick + 1, wanted)
         return self.tick
 
-    def missing(self, end: Fraction) -> int:
-        """Ticks between the end of the last frame and `end` seconds."""
+    def frames_until(self, end: Fraction) -> int:
+        """Return the number of frames that fit between the end of the last frame and `end` seconds."""
         return max(0, round(end * self.rate) - self.tick - 1)

@@ -1,4 +1,4 @@
-"""Writing into a stream of Python's, for ffmpeg."""
+"""Adapter of a Python stream for output by ffmpeg."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import BinaryIO
 
 
-class Pipe:
-    """A stream for ffmpeg that remembers why it failed: PyAV reports only that it did.
+class OutputStream:
+    """A stream for ffmpeg that stores the error of a failed write, which PyAV does not report.
 
     Args:
-        stream: where it goes.
-        aspect: of a pixel, for the head of a y4m, where PyAV lets nobody set it; None leaves all as it is.
+        stream: the output.
+        aspect: pixel aspect ratio to write into a y4m header, because PyAV cannot set it; None changes nothing.
     """
 
     def __init__(self, stream: BinaryIO, aspect: Fraction | None = None) -> None:
@@ -19,10 +19,10 @@ class Pipe:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        """Pass on all of it, and say so.
+        """Write all of `data` and return its length.
 
         Raises:
-            OSError: the stream's own, kept in `error` as well.
+            OSError: the stream's own error, also stored in `error`.
         """
         size, aspect, self._aspect = len(data), self._aspect, None
         if aspect is not None:

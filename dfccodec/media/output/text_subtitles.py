@@ -1,7 +1,8 @@
-"""Text subtitles of four kinds, one into another: mov_text, subrip, ass and webvtt. Imports no PyAV.
+"""Conversion between text subtitle codecs: mov_text, subrip, ass and webvtt. Imports no PyAV.
 
-A packet becomes a line of runs, each with a style, and the runs become a packet of the other kind. Bold, italic and
-underline are kept, except in mov_text; fonts, colours and places are not. Characters and line breaks always are.
+A packet is parsed into runs of text with a style, and the runs are written as a packet of the other codec. Bold, italic
+and underline are kept, except in mov_text. Fonts, colours and positions are discarded. Characters and line breaks are
+always kept.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 
-_CONTAINERS = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip", "nut": "ass"}
-"""What text becomes that a container does not take as it is."""
-_JOINER = "\u2060"
-"""A character without width that keeps what follows from being read as a command."""
+_CONTAINER_CODECS = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip", "nut": "ass"}
+"""Text subtitle codec of each container that replaces unsupported ones."""
+_ZERO_WIDTH = "\u2060"
+"""A zero-width character that prevents the following text from being read as a tag."""
 _STYLES = "biu"
-_SRT_TAG = re.compile(rf"<{_JOINER}*(?=(/?)([bius]\s*|font\b[^<>]*)>)", re.IGNORECASE)
-_SRT_OVERRIDE = re.compile(rf"{{{_JOINER}*(?=\\)")
+_SRT_TAG = re.compile(rf"<{_ZERO_WIDTH}*(?=(/?)([bius]\s*|font\b[^<>]*)>)", re.IGNORECASE)
+_SRT_OVERRIDE = re.compile(rf"{{{_ZERO_WIDTH}*(?=\\)")
 _SRT_MARK = re.compile(f"{_SRT_TAG.pattern}|{_SRT_OVERRIDE.pattern}", re.IGNORECASE)
 _VTT_TAG = re.compile(r"<(/?)([a-zA-Z]+|\d|(?<=/))[^<>]*>")
 _ASS_OVERRIDE = re.compile(r"\\(?:r[^\\]*|([biup])(\d*)(?=[\\\s]|$))")
-_ASS_PART = re.compile(rf"\\{_JOINER}|\\[Nnh{{}}]|{{[^}}]*}}", re.DOTALL)
+_ASS_PART = re.compile(rf"\\{_ZERO_WIDTH}|\\[Nnh{{}}]|{{[^}}]*}}", re.DOTALL)
 _ASS_FIELDS = 8
-"""Fields of a line of ASS before its text."""
-_BOLD = 500
-"""Weight from which on ASS calls a font bold."""
-_MOST = 65_535
-"""Bytes of text in a packet of mov_text."""
-_LAST = Fraction(3)
-"""Seconds of the last subtitle where nobody says how long it stays."""
+"""Number of fields in an ASS event before its text."""
+_MIN_BOLD_WEIGHT = 500
+"""Minimum font weight that is bold in ASS."""
+_MAX_TEXT_BYTES = 65_535
+"""Maximum number of text bytes in a mov_text packet."""
+_LAST_DURATION = Fraction(3)
+"""Duration in seconds of the last subtitle if its end is unknown."""
 
-_ASS_HEAD = b"""[Script Info]
+_ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 PlayResX: 384
 PlayResY: 288
@@ -47,50 +48,50 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-_MOV_HEAD = bytes.fromhex(
-    "00000000 01ff 00000000 0000000000000000"  # flags; centred, at the bottom; no background; no box
-    "0000 0000 0001 00 12 ffffffff"  # from the first to the last: font 1, no style, 18 points, white
-    "00000012 66746162 0001 0001 05 417269616c"  # one font: Arial
+_MOV_TEXT_HEADER = bytes.fromhex(
+    "00000000 01ff 00000000 0000000000000000"  # flags; centred, at the bottom; no background; no text box
+    "0000 0000 0001 00 12 ffffffff"  # default style of all characters: font 1, regular, 18 points, white
+    "00000012 66746162 0001 0001 05 417269616c"  # font table with one font: Arial
 )
-HEADS = {"mov_text": _MOV_HEAD, "ass": _ASS_HEAD, "subrip": b"", "webvtt": b""}
-"""What a decoder of each kind needs beforehand."""
+CODEC_HEADERS = {"mov_text": _MOV_TEXT_HEADER, "ass": _ASS_HEADER, "subrip": b"", "webvtt": b""}
+"""Codec header (extradata) of each text subtitle codec."""
 
 
 class Run(NamedTuple):
-    """Characters of one style, a set of the letters b, i and u."""
+    """Characters with one style: a set of the letters b (bold), i (italic) and u (underline)."""
 
     text: str
     style: frozenset[str] = frozenset()
 
 
-def kind_for(container: str, codec: str) -> str | None:
-    """The kind of text that a container takes instead of another; None where there is none.
+def substitute_text_codec(container: str, codec: str) -> str | None:
+    """Return the text subtitle codec that a container supports instead of another; None if there is none.
 
     Args:
-        container: ffmpeg's name of it.
-        codec: the kind that it does not take.
+        container: ffmpeg's name of the container.
+        codec: the codec that it does not support.
     """
-    return _CONTAINERS.get(container) if codec in _READERS else None
+    return _CONTAINER_CODECS.get(container) if codec in _READERS else None
 
 
-def read(codec: str, data: bytes) -> list[Run]:
-    """The text of a packet, of a kind that :func:`kind_for` knows."""
-    return list(_merged(_READERS[codec](data)))
+def parse_packet(codec: str, data: bytes) -> list[Run]:
+    """Parse the text of a packet whose codec :func:`substitute_text_codec` supports."""
+    return list(_merge_runs(_READERS[codec](data)))
 
 
-def write(codec: str, runs: Sequence[Run], number: int = 0) -> bytes:
-    """A packet of a text; `number` counts the packets of a stream."""
+def build_packet(codec: str, runs: Sequence[Run], number: int = 0) -> bytes:
+    """Build a packet from a text; `number` is the index of the packet in its stream."""
     if codec == "mov_text":
         return _write_mov_text(runs)
     if codec == "webvtt":
-        return _tagged(Run(html.escape(text, quote=False), style) for text, style in runs).encode()
+        return _to_html_tags(Run(html.escape(text, quote=False), style) for text, style in runs).encode()
     if codec == "ass":
         return f"{number},0,Default,,0,0,0,,".encode() + _write_ass(runs).encode()
-    return _tagged(Run(_escape_subrip(text), style) for text, style in runs).encode()
+    return _to_html_tags(Run(_escape_subrip(text), style) for text, style in runs).encode()
 
 
-def _merged(runs: Iterable[Run]) -> Iterator[Run]:
-    """Runs without empty ones, without NUL and with line breaks of one kind; ends of lines at the end left out."""
+def _merge_runs(runs: Iterable[Run]) -> Iterator[Run]:
+    """Merge runs of equal style; normalize line breaks, and remove NUL, empty runs and line breaks at the end."""
     lines = [Run(t.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"), style) for t, style in runs]
     while lines and not (last := lines[-1].text.rstrip("\n")):
         lines.pop()
@@ -100,67 +101,67 @@ def _merged(runs: Iterable[Run]) -> Iterator[Run]:
         yield Run("".join(run.text for run in group), style)
 
 
-def _text(data: bytes) -> str:
+def _decode_utf8(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
 def _read_plain(data: bytes) -> Iterator[Run]:
-    yield Run(_text(data))
+    yield Run(_decode_utf8(data))
 
 
 def _read_mov_text(data: bytes) -> Iterator[Run]:
-    """Its length, the text; boxes with styles come after it."""
+    """Parse mov_text: a 16-bit length, then the text, then boxes with styles, which are ignored."""
     raw = data[2 : 2 + int.from_bytes(data[:2], "big")]
     coding = {b"\xfe\xff": "utf-16-be", b"\xff\xfe": "utf-16-le"}.get(raw[:2])
-    yield Run(raw[2:].decode(coding, "replace") if coding else _text(raw))
+    yield Run(raw[2:].decode(coding, "replace") if coding else _decode_utf8(raw))
 
 
 def _read_subrip(data: bytes) -> Iterator[Run]:
-    """Tags as in HTML; some writers put those of ASS in."""
-    text, place, style = _text(data), 0, frozenset[str]()
+    """Parse subrip: tags as in HTML; some files also contain ASS override tags."""
+    text, place, style = _decode_utf8(data), 0, frozenset[str]()
     for match in _SRT_MARK.finditer(text):
         closing = text.find("}", match.end())
-        if match.start() < place:  # inside of braces
+        if match.start() < place:  # inside braces
             continue
         yield Run(text[place : match.start()], style)
         place = match.end()
-        if match[0].endswith(_JOINER):  # no tag: somebody's text looks like one
+        if match[0].endswith(_ZERO_WIDTH):  # not a tag, but text that looks like one
             yield Run(match[0][:-1], style)
         elif match[2]:
-            style, place = _restyled(style, match[2].strip().lower(), not match[1]), match.end(2) + 1
+            style, place = _set_style(style, match[2].strip().lower(), not match[1]), match.end(2) + 1
         elif closing < 0:
             yield Run(match[0], style)
         else:
-            style, place = _overridden(text[place:closing], style, False)[0], closing + 1
+            style, place = _apply_overrides(text[place:closing], style, False)[0], closing + 1
     yield Run(text[place:], style)
 
 
 def _read_webvtt(data: bytes) -> Iterator[Run]:
-    text, place, style = _text(data), 0, frozenset[str]()
+    text, place, style = _decode_utf8(data), 0, frozenset[str]()
     for match in _VTT_TAG.finditer(text):
         yield Run(html.unescape(text[place : match.start()]), style)
-        style, place = _restyled(style, match[2].lower(), not match[1]), match.end()
+        style, place = _set_style(style, match[2].lower(), not match[1]), match.end()
     yield Run(html.unescape(text[place:]), style)
 
 
 def _read_ass(data: bytes) -> Iterator[Run]:
-    """The last field; what stands in braces is for the renderer, and after {\\p1} a drawing follows, no text."""
-    text = _text(data).split(",", _ASS_FIELDS)[-1]
+    """Parse the last field of an ASS event. Braces contain override tags; after {\\p1} a drawing follows, not text."""
+    text = _decode_utf8(data).split(",", _ASS_FIELDS)[-1]
     place, style, drawing = 0, frozenset[str](), False
     for match in _ASS_PART.finditer(text):
         if not drawing:
             yield Run(text[place : match.start()], style)
         place, what = match.end(), match[0]
         if what[0] == "{":
-            style, drawing = _overridden(what[1:-1], style, drawing)
+            style, drawing = _apply_overrides(what[1:-1], style, drawing)
         elif not drawing:
-            yield Run({"N": "\n", "n": "\n", "h": "\u00a0", _JOINER: "\\"}.get(what[1], what[1]), style)
+            yield Run({"N": "\n", "n": "\n", "h": "\u00a0", _ZERO_WIDTH: "\\"}.get(what[1], what[1]), style)
     if not drawing:
         yield Run(text[place:], style)
 
 
-def _overridden(tags: str, style: frozenset[str], drawing: bool) -> tuple[frozenset[str], bool]:
-    """Style, and whether a drawing follows, after the override tags of ASS."""
+def _apply_overrides(tags: str, style: frozenset[str], drawing: bool) -> tuple[frozenset[str], bool]:
+    """Apply ASS override tags; return the new style, and whether a drawing follows."""
     for match in _ASS_OVERRIDE.finditer(tags):
         letter, value = match[1], int(match[2] or 0) if len(match[2] or "") < 6 else 0
         if letter is None:
@@ -168,11 +169,11 @@ def _overridden(tags: str, style: frozenset[str], drawing: bool) -> tuple[frozen
         elif letter == "p":
             drawing = value > 0
         else:
-            style = _restyled(style, letter, value >= _BOLD if value > 1 else value == 1)
+            style = _set_style(style, letter, value >= _MIN_BOLD_WEIGHT if value > 1 else value == 1)
     return style, drawing
 
 
-def _restyled(style: frozenset[str], name: str, on: bool) -> frozenset[str]:
+def _set_style(style: frozenset[str], name: str, on: bool) -> frozenset[str]:
     if len(name) != 1 or name not in _STYLES:
         return style
     return style | {name} if on else style - {name}
@@ -185,11 +186,11 @@ _READERS: dict[str, Callable[[bytes], Iterator[Run]]] = {
 
 
 def _write_mov_text(runs: Sequence[Run]) -> bytes:
-    raw = "".join(run.text for run in runs).encode()[:_MOST].decode(errors="ignore").encode()
+    raw = "".join(run.text for run in runs).encode()[:_MAX_TEXT_BYTES].decode(errors="ignore").encode()
     return len(raw).to_bytes(2, "big") + raw
 
 
-def _tagged(runs: Iterable[Run]) -> str:
+def _to_html_tags(runs: Iterable[Run]) -> str:
     out = []
     for text, style in runs:
         names = [name for name in _STYLES if name in style]
@@ -198,8 +199,8 @@ def _tagged(runs: Iterable[Run]) -> str:
 
 
 def _escape_subrip(text: str) -> str:
-    """There is no escape for what looks like a tag: a character without width parts it."""
-    return _SRT_MARK.sub(lambda match: match[0] + _JOINER, text)
+    """Insert a zero-width character into text that looks like a tag, because subrip has no escape for it."""
+    return _SRT_MARK.sub(lambda match: match[0] + _ZERO_WIDTH, text)
 
 
 def _write_ass(runs: Iterable[Run]) -> str:
@@ -207,52 +208,52 @@ def _write_ass(runs: Iterable[Run]) -> str:
     for text, style in runs:
         changed = "".join(f"\\{name}{int(name in style)}" for name in _STYLES if (name in style) != (name in before))
         before = style
-        text = text.replace("\\", "\\" + _JOINER).replace("{", r"\{").replace("}", r"\}").replace("\n", r"\N")
+        text = text.replace("\\", "\\" + _ZERO_WIDTH).replace("{", r"\{").replace("}", r"\}").replace("\n", r"\N")
         out += [f"{{{changed}}}" if changed else "", text]
     return "".join(out)
 
 
 @dataclass(frozen=True)
 class Cue:
-    """A text from `start` to `end` seconds; `end` None: until the next one begins."""
+    """A text from `start` to `end` seconds; if `end` is None, until the next one starts."""
 
     start: Fraction
     end: Fraction | None
     runs: tuple[Run, ...]
 
 
-class OneAtATime:
-    """Cues that may be on display together -> cues that are not, for containers that show one at a time."""
+class CueSplitter:
+    """Splits overlapping cues into consecutive ones, for containers that display only one at a time."""
 
     def __init__(self) -> None:
-        self._shown: list[Cue] = []
-        self._from = Fraction(-(1 << 63))  # what is before is told
+        self._active: list[Cue] = []
+        self._position = Fraction(-(1 << 63))  # output is complete up to this time
 
     def add(self, cue: Cue) -> Iterator[Cue]:
-        """Take the next cue in order of time; give what is on display until it begins."""
-        begin = max(cue.start, self._from)
-        self._shown = [replace(c, end=begin) if c.end is None and begin > c.start else c for c in self._shown]
-        yield from self._until(begin)
-        self._from = begin
-        self._shown.append(cue)
+        """Add the next cue in order of time; yield the cues that are complete before it starts."""
+        begin = max(cue.start, self._position)
+        self._active = [replace(c, end=begin) if c.end is None and begin > c.start else c for c in self._active]
+        yield from self._emit_until(begin)
+        self._position = begin
+        self._active.append(cue)
 
     def finish(self) -> Iterator[Cue]:
-        """What is left."""
-        self._shown = [replace(c, end=c.start + _LAST) if c.end is None else c for c in self._shown]
-        yield from self._until(None)
+        """Yield the remaining cues."""
+        self._active = [replace(c, end=c.start + _LAST_DURATION) if c.end is None else c for c in self._active]
+        yield from self._emit_until(None)
 
-    def _until(self, limit: Fraction | None) -> Iterator[Cue]:
-        while self._shown:
-            end = min([c.end for c in self._shown if c.end is not None] + ([] if limit is None else [limit]))
-            if end > self._from:
-                yield Cue(self._from, end, tuple(_stacked(self._shown)))
-                self._from = end
-            self._shown = [c for c in self._shown if c.end is None or c.end > end]
+    def _emit_until(self, limit: Fraction | None) -> Iterator[Cue]:
+        while self._active:
+            end = min([c.end for c in self._active if c.end is not None] + ([] if limit is None else [limit]))
+            if end > self._position:
+                yield Cue(self._position, end, tuple(_stack_runs(self._active)))
+                self._position = end
+            self._active = [c for c in self._active if c.end is None or c.end > end]
             if limit is not None and end >= limit:
                 return
 
 
-def _stacked(cues: Iterable[Cue]) -> Iterator[Run]:
+def _stack_runs(cues: Iterable[Cue]) -> Iterator[Run]:
     for number, cue in enumerate(cues):
         if number:
             yield Run("\n")

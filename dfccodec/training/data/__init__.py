@@ -1,1 +1,1 @@
-"""Training data: clips, shards, clips coded beforehand."""
+"""Training data: videos as arrays, coded clips, and transfer to other machines."""

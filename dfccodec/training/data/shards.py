@@ -1,14 +1,14 @@
-"""Footage and checkpoints in pieces, for a machine that takes only so much at a time.
+"""Splits videos and checkpoints into pieces for a machine with a size limit per transfer.
 
     python -m dfccodec.training.data.shards videos ../shared/clips/train shards/ --call 40
     python -m dfccodec.training.data.shards frames ../shared/clips/train shards/ --side 128 --frames 40
     python -m dfccodec.training.data.shards split runs/mini/last.pt shards/
     python -m dfccodec.training.data.shards join shards/last.pt.000 runs/mini/last.pt
 
-`videos` deals a folder of videos out to `shards/00`, `shards/01` …, one transfer each; `frames` decodes them to
-`*.frames.npy` (uint8) first, thirty times the bytes, for a machine that cannot decode. `dfc train --data` reads
-either, once they lie in one folder. `split` cuts any file into pieces of at most 16 MiB with a checksum; `join` puts
-them together again and checks it. docs/training.md has the whole way there and back.
+`videos` copies the videos of a folder to `shards/00`, `shards/01` …, one folder per transfer. `frames` decodes them to
+`*.frames.npy` (uint8), about thirty times the bytes, for a machine that cannot decode. `dfc train --data` reads both,
+once they are in one folder. `split` cuts a file into pieces of up to 16 MiB and writes a checksum. `join` joins the
+pieces and verifies the checksum. docs/training.md describes the complete procedure.
 """
 
 from __future__ import annotations
@@ -22,46 +22,46 @@ import numpy as np
 
 from dfccodec.errors import DamagedError, DfcError, InputError
 from dfccodec.media.input.read_frames import read_scaled
-from dfccodec.training.data.dataset import PACKED, SUFFIXES
+from dfccodec.training.data.dataset import FRAMES_SUFFIX, VIDEO_SUFFIXES
 
-PIECE = 16 << 20
-"""Bytes of a piece at the most."""
+PIECE_BYTES = 16 << 20
+"""Maximum number of bytes of a piece."""
 
-CALL = 64 << 20
-"""Bytes that go over in one transfer at the most."""
+TRANSFER_BYTES = 64 << 20
+"""Maximum number of bytes per transfer."""
 
 
-def pack_footage(folder: Path, out: Path, side: int, frames: int, piece: int = PIECE) -> list[Path]:
-    """Decode every video of a folder to one uint8 array each, at most `frames` frames of short side `side`.
+def pack_footage(folder: Path, out: Path, side: int, frames: int, piece: int = PIECE_BYTES) -> list[Path]:
+    """Decode every video of a folder to a uint8 array of up to `frames` frames with short side `side`.
 
-    A scene over `piece` bytes loses frames at its end until it fits.
+    If a scene has more than `piece` bytes, frames at its end are discarded.
 
     Raises:
-        InputError: no video in the folder, or one that does not decode.
+        InputError: the folder has no video, or a video does not decode.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
-        scene = np.stack(read_scaled(path, side, most=frames))
-        target = out / f"{path.stem}{PACKED}"
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES):
+        scene = np.stack(read_scaled(path, side, max_frames=frames))
+        target = out / f"{path.stem}{FRAMES_SUFFIX}"
         np.save(target, scene[: max(1, (piece - 256) // scene[0].nbytes)])
         written.append(target)
     if not written:
-        raise InputError(f"no video in {folder}: name a folder of {', '.join(sorted(SUFFIXES))} files")
+        raise InputError(f"no video in {folder}: name a folder of {', '.join(sorted(VIDEO_SUFFIXES))} files")
     return written
 
 
-def deal_videos(folder: Path, out: Path, call: int) -> list[Path]:
-    """Copy the videos of a folder to `out/00`, `out/01` …, at most `call` bytes in each.
+def copy_to_transfers(folder: Path, out: Path, call: int) -> list[Path]:
+    """Copy the videos of a folder to `out/00`, `out/01` …, up to `call` bytes each.
 
     Raises:
-        InputError: no video in the folder.
+        InputError: the folder has no video.
     """
-    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
     if not videos:
-        raise InputError(f"no video in {folder}: name a folder of {', '.join(sorted(SUFFIXES))} files")
+        raise InputError(f"no video in {folder}: name a folder of {', '.join(sorted(VIDEO_SUFFIXES))} files")
     folders = []
-    for number, run in enumerate(transfers(videos, call)):
+    for number, run in enumerate(group_transfers(videos, call)):
         target = out / f"{number:02d}"
         target.mkdir(parents=True, exist_ok=True)
         for path in run:
@@ -70,8 +70,8 @@ def deal_videos(folder: Path, out: Path, call: int) -> list[Path]:
     return folders
 
 
-def transfers(files: list[Path], call: int = CALL) -> list[list[Path]]:
-    """Files in the fewest runs, in order, of at most `call` bytes each."""
+def group_transfers(files: list[Path], call: int = TRANSFER_BYTES) -> list[list[Path]]:
+    """Group files, in order, into transfers of up to `call` bytes each."""
     runs: list[list[Path]] = [[]]
     total = 0
     for path in files:
@@ -84,8 +84,8 @@ def transfers(files: list[Path], call: int = CALL) -> list[list[Path]]:
     return [run for run in runs if run]
 
 
-def split(path: Path, out: Path, piece: int = PIECE) -> list[Path]:
-    """Cut a file into `NAME.000`, `NAME.001` …, and write `NAME.sha256` beside them."""
+def split(path: Path, out: Path, piece: int = PIECE_BYTES) -> list[Path]:
+    """Split a file into `NAME.000`, `NAME.001` …, and write `NAME.sha256` next to them."""
     out.mkdir(parents=True, exist_ok=True)
     data = path.read_bytes()
     pieces = [data[i : i + piece] for i in range(0, len(data), piece)] or [b""]
@@ -97,51 +97,51 @@ def split(path: Path, out: Path, piece: int = PIECE) -> list[Path]:
 
 
 def join(first: Path, target: Path) -> None:
-    """Put pieces together again, from `NAME.000` on.
+    """Join pieces, starting with `NAME.000`.
 
     Raises:
-        InputError: the first piece or the checksum is not there.
-        DamagedError: a piece is missing or not what was cut.
+        InputError: the first piece or the checksum is missing.
+        DamagedError: a piece is missing or damaged.
     """
     stem = first.with_suffix("")
     pieces = sorted(first.parent.glob(f"{stem.name}.[0-9][0-9][0-9]"))
     if first.suffix != ".000" or first not in pieces:
-        raise InputError(f"no piece {first}: name the first one, which ends in .000")
+        raise InputError(f"no piece {first}: give the first piece, whose name ends in .000")
     data = b"".join(piece.read_bytes() for piece in pieces)
     wanted = stem.with_name(f"{stem.name}.sha256")
     if not wanted.exists():
-        raise InputError(f"no {wanted}: the checksum that split wrote must come along")
+        raise InputError(f"no {wanted}: copy the checksum file that split wrote next to the pieces")
     if hashlib.sha256(data).hexdigest() != wanted.read_text().strip():
-        raise DamagedError(f"{stem.name}: {len(pieces)} pieces do not make the file that was split; copy them again")
+        raise DamagedError(f"{stem.name}: {len(pieces)} pieces do not match the checksum; copy them again")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.with_suffix(".tmp").write_bytes(data)
     target.with_suffix(".tmp").replace(target)
 
 
 def main() -> None:
-    """The script: see the top of this file."""
-    parser = argparse.ArgumentParser(description="Footage and checkpoints in pieces.")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Split videos and checkpoints into pieces for transfer.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    videos = verbs.add_parser("videos", help="deal videos out to transfers")
+    videos = verbs.add_parser("videos", help="copy videos to one folder per transfer")
     frames = verbs.add_parser("frames", help="decode videos to arrays")
     for verb in (videos, frames):
         verb.add_argument("folder", type=Path)
         verb.add_argument("out", type=Path)
-    videos.add_argument("--call", type=int, default=CALL >> 20, help="MiB of a transfer at the most")
+    videos.add_argument("--call", type=int, default=TRANSFER_BYTES >> 20, help="maximum MiB per transfer")
     frames.add_argument("--side", type=int, default=128, help="short side in pixels")
-    frames.add_argument("--frames", type=int, default=40, help="frames of a scene at the most")
-    cut = verbs.add_parser("split", help="cut a file into pieces of 16 MiB")
+    frames.add_argument("--frames", type=int, default=40, help="maximum frames per scene")
+    cut = verbs.add_parser("split", help="split a file into pieces of 16 MiB")
     cut.add_argument("file", type=Path)
     cut.add_argument("out", type=Path)
-    glue = verbs.add_parser("join", help="put pieces together")
-    glue.add_argument("first", type=Path, help="the piece that ends in .000")
+    glue = verbs.add_parser("join", help="join pieces")
+    glue.add_argument("first", type=Path, help="first piece, whose name ends in .000")
     glue.add_argument("target", type=Path)
     args = parser.parse_args()
     try:
         if args.verb == "videos":
-            print("\n".join(str(path) for path in deal_videos(args.folder, args.out, args.call << 20)))
+            print("\n".join(str(path) for path in copy_to_transfers(args.folder, args.out, args.call << 20)))
         elif args.verb == "frames":
-            runs = transfers(pack_footage(args.folder, args.out, args.side, args.frames))
+            runs = group_transfers(pack_footage(args.folder, args.out, args.side, args.frames))
             for number, run in enumerate(runs):
                 size = sum(path.stat().st_size for path in run)
                 print(f"transfer {number}: {len(run)} files, {size >> 20} MiB, {run[0].name} to {run[-1].name}")

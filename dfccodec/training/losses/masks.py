@@ -1,4 +1,4 @@
-"""Masks of kept frames to train under: everything a decoder will meet."""
+"""Random masks of kept frames for training, covering all masks that a decoder may meet."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import numpy as np
 from dfccodec.models.importance import optimal_selection
 
 OPTIMAL_MASK_SHARE = 0.5
-"""Share of good choices among masks that drop frames: what files hold, where importance chooses. The rest is for
-thresholds, coin flips and files that were trimmed."""
+"""Share of optimal selections among the masks with dropped frames. Files have such masks if importance chooses the
+frames. The other masks represent thresholds, Bernoulli budgets and trimmed files."""
 
 
 def uniform_mask(frames: int, kept: int) -> np.ndarray:
-    """(frames,) bool with `kept` set at even distances, half a distance from both ends."""
+    """Return a mask (frames,) bool of `kept` uniformly spaced frames, half a spacing from both ends."""
     mask = np.zeros(frames, bool)
     mask[((np.arange(kept) + 0.5) * frames / kept).astype(int)] = True
     return mask
 
 
 def draw_mask(rng: np.random.Generator, frames: int, all_kept: float, costs: np.ndarray | None = None) -> np.ndarray:
-    """A random mask (frames,) bool with at least one frame kept.
+    """Draw a random mask (frames,) bool with at least one kept frame.
 
-    With probability `all_kept` everything. Else half of them are the best choice by `costs`, where those are given, and
-    the rest even distances, even distances jittered, or any frames at random (Bernoulli given the count), a third each.
-    Counts are log-uniform from 2 to three quarters of the clip, with one frame alone now and then.
+    With probability `all_kept`, all frames are kept. Otherwise the number of kept frames is log-uniform from 2 to 3/4
+    of the clip, or 1 with probability 0.05. If `costs` is given, half of these masks are optimal selections. Each third
+    of the rest is uniformly spaced, uniformly spaced with jitter, or entirely random.
 
     Args:
-        rng: drawn from.
-        frames: of the clip.
-        all_kept: 0…1.
-        costs: (frames + 2, frames + 2), what gaps between kept frames cost; see `models.importance.gap_costs`.
+        rng: random generator.
+        frames: number of frames in the clip.
+        all_kept: probability of a mask without dropped frames, 0 to 1.
+        costs: (frames + 2, frames + 2) costs of gaps between kept frames; see `models.importance.gap_costs`.
     """
     if frames == 1 or rng.random() < all_kept:
         return np.ones(frames, bool)

@@ -1,4 +1,4 @@
-"""Latents of a batch -> integers as the encoder makes them, and what the inter coding expects each frame to be."""
+"""Quantization and inter prediction of a batch of latents, as in the encoder."""
 
 from __future__ import annotations
 
@@ -13,43 +13,47 @@ from dfccodec.runtime.resources import single_threaded_blas
 
 
 @single_threaded_blas()
-def snap(y: Tensor, vectors: np.ndarray | None = None, slack: float = DEFAULT_DEADZONE) -> tuple[Tensor, Tensor]:
-    """Round as `codec.quantizer.quantize`.
+def quantize_with_prediction(
+    y: Tensor, vectors: np.ndarray | None = None, deadzone: float = DEFAULT_DEADZONE
+) -> tuple[Tensor, Tensor]:
+    """Quantize latents with a dead zone around the prediction, as `codec.clip.quantizer.quantize` does.
 
     Args:
-        y: (B, K, C, h, w) latents in steps, of kept frames in order.
-        vectors: (K, B·h·w, 2) of :func:`estimate_latent_motion`; None where nothing is taken to move.
-        slack: of rounding, in steps.
+        y: (B, K, C, h, w) latents of kept frames in order, in quantizer steps.
+        vectors: (K, B·h·w, 2) from :func:`estimate_latent_motion`; None predicts without motion.
+        deadzone: dead zone in quantizer steps, 0 to 0.5.
 
     Returns:
-        integers, and what was expected of them, which is 0 of each clip's first kept frame; both as `y`.
+        quantized latents and their predictions, both shaped as `y`. The first kept frame of a clip is predicted as 0.
     """
-    out, expected = [torch.round(y[:, 0])], [torch.zeros_like(y[:, 0])]
+    out, predictions = [torch.round(y[:, 0])], [torch.zeros_like(y[:, 0])]
     for k in range(1, y.shape[1]):
-        expected.append(out[-1] if vectors is None else _moved(out[-1], vectors[k]))
-        out.append(torch.where((y[:, k] - expected[-1]).abs() < 0.5 + slack, expected[-1], torch.round(y[:, k])))
-    return torch.stack(out, dim=1), torch.stack(expected, dim=1)
+        predictions.append(out[-1] if vectors is None else _compensate_motion(out[-1], vectors[k]))
+        out.append(
+            torch.where((y[:, k] - predictions[-1]).abs() < 0.5 + deadzone, predictions[-1], torch.round(y[:, k]))
+        )
+    return torch.stack(out, dim=1), torch.stack(predictions, dim=1)
 
 
 @single_threaded_blas()
 def predict(values: Tensor, vectors: np.ndarray | None) -> Tensor:
-    """What integers are expected to be as they stand; arguments and result as of :func:`snap`."""
+    """Predict quantized latents (B, K, C, h, w) from the previous kept frame; see :func:`quantize_with_prediction`."""
     parts = [torch.zeros_like(values[:, 0])]
     for k in range(1, values.shape[1]):
-        parts.append(values[:, k - 1] if vectors is None else _moved(values[:, k - 1], vectors[k]))
+        parts.append(values[:, k - 1] if vectors is None else _compensate_motion(values[:, k - 1], vectors[k]))
     return torch.stack(parts, dim=1)
 
 
 @single_threaded_blas()
 def estimate_latent_motion(y: Tensor) -> np.ndarray:
-    """Vectors (K, B·h·w, 2) that the encoder finds for latents in steps (B, K, 96, h, w), clips side by side."""
-    values, _ = snap(y)
+    """Estimate the encoder's motion vectors (K, B·h·w, 2) for latents (B, K, 96, h, w) in quantizer steps."""
+    values, _ = quantize_with_prediction(y)
     tiles = values.permute(1, 0, 3, 4, 2).to(torch.int16).cpu().numpy()
     return estimate_motion(np.ascontiguousarray(tiles), torch.get_num_threads())
 
 
-def _moved(frame: Tensor, vectors: np.ndarray) -> Tensor:
-    """A kept frame's integers (B, 96, h, w) as each cell would be if it showed another place."""
+def _compensate_motion(frame: Tensor, vectors: np.ndarray) -> Tensor:
+    """Motion-compensate the quantized latents (B, 96, h, w) of a kept frame, cell by cell."""
     cells = frame.permute(0, 2, 3, 1)
     clips, rows, columns, channels = cells.shape
     made = motion_compensate(cells.reshape(-1, channels).to(torch.int16).cpu().numpy(), vectors, (clips, rows, columns))

@@ -1,7 +1,7 @@
-"""Where a picture has texture: there the eye cannot tell error from detail, and everywhere else it can.
+"""Masks of texture. In texture a viewer cannot tell error from detail; in smooth areas errors are visible.
 
-LPIPS by itself pays for faint lines in smooth areas, which its first layer takes for texture (docs/training.md). So it
-sees a decoder's error where there is texture alone, and what is smooth has its squared error beside it, undiluted.
+LPIPS alone rewards faint lines in smooth areas, which its first layer takes for texture (docs/training.md). Therefore
+LPIPS gets the error of textured areas only, and the squared error of smooth areas is a separate term.
 """
 
 from __future__ import annotations
@@ -10,53 +10,53 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-WINDOW = 9
-"""Pixels a side over which texture is judged."""
+ENERGY_WINDOW = 9
+"""Side in pixels of the window over which texture is measured."""
 
-FINE = 5
-"""Pixels a side of the mean that texture stands out from: slopes and blurred edges do not."""
+MEAN_WINDOW = 5
+"""Side in pixels of the local mean that is subtracted first. It removes gradients and blurred edges."""
 
-HALF = (4 / 255) ** 2
-"""Of what stands out, the mean square at which a pixel counts half as texture: grain lies below, grass above."""
+HALF_ENERGY = (4 / 255) ** 2
+"""Energy at which a pixel counts half as texture. Grain has less energy, grass has more."""
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-def activity(pictures: Tensor) -> Tensor:
-    """Mean square of what stands out around each pixel of pictures (N, 3, H, W) in [0, 1]: (N, 1, H, W)."""
+def local_energy(pictures: Tensor) -> Tensor:
+    """Return the local high-frequency energy of pictures (N, 3, H, W) in [0, 1], as (N, 1, H, W)."""
     luma = (pictures * pictures.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    return _mean((luma - _mean(luma, FINE)).square(), WINDOW)
+    return _local_mean((luma - _local_mean(luma, MEAN_WINDOW)).square(), ENERGY_WINDOW)
 
 
-def texture(pictures: Tensor) -> Tensor:
-    """How much each pixel of pictures (N, 3, H, W) in [0, 1] belongs to texture: (N, 1, H, W), 0 to 1."""
-    energy = activity(pictures)
-    # Pixels beside an edge share its window without being textured: the least of the neighbourhood tells them apart.
-    calmest = -F.max_pool2d(F.pad(-energy, (WINDOW // 2,) * 4, "replicate"), WINDOW, 1)
-    return calmest / (calmest + HALF)
+def texture_share(pictures: Tensor) -> Tensor:
+    """Return the share of texture at each pixel of pictures (N, 3, H, W) in [0, 1], as (N, 1, H, W) in 0 to 1."""
+    energy = local_energy(pictures)
+    # Pixels next to an edge have energy without texture. The minimum over the neighbourhood excludes them.
+    calmest = -F.max_pool2d(F.pad(-energy, (ENERGY_WINDOW // 2,) * 4, "replicate"), ENERGY_WINDOW, 1)
+    return calmest / (calmest + HALF_ENERGY)
 
 
-def detail(pictures: Tensor) -> Tensor:
-    """As :func:`texture`, and edges with what lies beside them count as well: all that is not smooth."""
-    energy = activity(pictures)
-    return energy / (energy + HALF)
+def detail_share(pictures: Tensor) -> Tensor:
+    """Return the share of detail at each pixel, as :func:`texture_share` but including edges and adjacent pixels."""
+    energy = local_energy(pictures)
+    return energy / (energy + HALF_ENERGY)
 
 
-def _mean(x: Tensor, side: int) -> Tensor:
-    """Over squares of `side` pixels, the edges repeated."""
+def _local_mean(x: Tensor, side: int) -> Tensor:
+    """Return the mean over squares of `side` pixels, with the edges replicated."""
     return F.avg_pool2d(F.pad(x, (side // 2,) * 4, "replicate"), side, 1)
 
 
-def split(made: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """What is wrong with pictures `made`, apart for texture and for what is smooth.
+def split_error(made: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Separate the error of decoded pictures into texture and smooth areas.
 
     Args:
-        made, truth: (N, 3, H, W) in [0, 1].
+        made, truth: (N, 3, H, W) in [0, 1]: decoded pictures and source.
 
     Returns:
-        the truth with the error of textured pixels alone (N, 3, H, W); squared error of the others, summed (N,).
+        source plus the error of textured areas (N, 3, H, W); squared error of smooth areas, summed (N,).
     """
     with torch.no_grad():
-        share = texture(truth)
+        share = texture_share(truth)
     error = made - truth
     return truth + share * error, ((1 - share) * error.square()).sum(dim=(1, 2, 3))

@@ -1,1 +1,1 @@
-"""One file per network that can be trained: its loss module."""
+"""Training tasks: one file per network, with its loss, batches and evaluation."""

@@ -1,8 +1,8 @@
-"""Training of the published architecture, with its losses: distortion, KL, and REINFORCE for the choice of frames.
+"""Training task of the published VideoVAE, with its losses: distortion, KL divergence, REINFORCE for frame selection.
 
-The published code draws two masks per clip, decodes both, and lets the better one be likelier next time. Source: the
-training script of *Dynamic Frame Compression* as its reference describes it (issue "mini made good", section
-Importance); Williams 1992, "Simple statistical gradient-following algorithms", for the estimator.
+The published code draws two masks per clip, decodes both, and makes the better one more likely. Sources: the training
+script of *Dynamic Frame Compression* as described by its reference (issue "mini made good", section Importance);
+Williams 1992, "Simple statistical gradient-following algorithms", for the estimator.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.config import PUBLISHED_VAE, VAEConfig
 from dfccodec.models.vae import Posterior, VideoVAE
-from dfccodec.training.data.dataset import Clips, Scene, held_out_clips
+from dfccodec.training.data.dataset import ClipSampler, Scene, held_out_clips
 from dfccodec.training.recipe import Stage
 from dfccodec.training.trainer import LossModule
 
 LOGIT_LIMIT = 4.0
-"""Logits beyond this are pulled back: a frame that is always kept or never is no longer explored."""
+"""Magnitude of importance logits above which they are penalized: saturated frames are no longer explored."""
 
-WEIGHTS: Mapping[str, float] = {
+DEFAULT_WEIGHTS: Mapping[str, float] = {
     "mae": 0.05, "kl": 1e-6, "perceptual": 0.0, "policy": 0.01, "logit": 0.01, "density": 0.01,
 }  # fmt: skip
-"""Weights of the terms beside the mean squared error, which has weight 1.
+"""Weights of the loss terms, relative to the mean squared error, whose weight is 1.
 
-`perceptual` is a distance of deep features (LPIPS, where the published code has features of VGG); anything above 0
-needs its weights on this machine, see `metrics.lpips`.
+`perceptual` is the weight of LPIPS, where the published code uses VGG features. Above 0, the LPIPS weights must be
+installed, see `metrics.lpips`.
 """
 
 
-class PublishedSystem(LossModule):
-    """A `VideoVAE` and its losses; a call is one step's loss."""
+class VideoVAELoss(LossModule):
+    """A `VideoVAE` and its losses. A call returns the loss of one step."""
 
     def __init__(self, model: VideoVAE, weights: Mapping[str, float], autocast: torch.dtype) -> None:
         super().__init__()
-        self.model, self.weights, self.autocast = model, {**WEIGHTS, **weights}, autocast
-        # In a list, which hides it from state_dict(): these weights are not ours to store in checkpoints.
-        self.judge = [load_lpips()] if self.weights["perceptual"] else []
+        self.model, self.weights, self.autocast = model, {**DEFAULT_WEIGHTS, **weights}, autocast
+        # A list hides the module from state_dict(): third-party weights do not belong in checkpoints.
+        self.lpips = [load_lpips()] if self.weights["perceptual"] else []
 
     def forward(self, clips: Tensor, seed: int) -> Tensor:
-        """Loss of clips (B, T, 3, H, W) in [0, 1]: two masks a clip, both decoded."""
+        """Compute the loss of clips (B, T, 3, H, W) in [0, 1], with two masks per clip, both decoded."""
         video = rearrange(clips, "b t c h w -> b t h w c")
         generator = torch.Generator(device=clips.device).manual_seed(seed)
         with torch.autocast(clips.device.type, self.autocast, enabled=self.autocast != torch.float32):
@@ -55,7 +55,7 @@ class PublishedSystem(LossModule):
             mean, variance = posterior.mean.float(), posterior.variance.float()
             noise = torch.randn(mean.shape, generator=generator, device=mean.device)
             latents = mean + variance.sqrt() * noise
-            masks = draw_pair(posterior.importance, generator)
+            masks = draw_mask_pair(posterior.importance, generator)
             back = [self.model.decoder(self.model.fill(latents, mask), None).float() for mask in masks]
         each = torch.stack(
             [self._distortion(video, b) + self._kl(posterior, m) for b, m in zip(back, masks, strict=True)]
@@ -71,40 +71,42 @@ class PublishedSystem(LossModule):
         return total + self.weights["policy"] * policy + self.weights["logit"] * beyond
 
     def _distortion(self, video: Tensor, back: Tensor) -> Tensor:
-        """MSE + 0.05·MAE, and the perceptual term where it is asked for, of each clip, (B,)."""
+        """Return MSE + weighted MAE (+ weighted LPIPS) of each clip, (B,)."""
         difference = back - video
         total: Tensor = (difference.square() + self.weights["mae"] * difference.abs()).mean(dim=(1, 2, 3, 4))
-        for judge in self.judge:
+        for network in self.lpips:
             a, b = (rearrange(v, "b t h w c -> (b t) c h w") for v in (video, back))
-            total = total + self.weights["perceptual"] * judge.to(a.device)(a, b).reshape(len(video), -1).mean(dim=1)
+            total = total + self.weights["perceptual"] * network.to(a.device)(a, b).reshape(len(video), -1).mean(dim=1)
         return total
 
     def _kl(self, posterior: Posterior, kept: Tensor) -> Tensor:
-        """KL divergence to a unit normal, summed over channels, mean over kept frames of each clip, (B,)."""
+        """Return the weighted KL divergence to a unit normal: sum over channels, mean over kept frames, (B,)."""
         mean, variance = posterior.mean.float(), posterior.variance.float()
         each = 0.5 * (mean.square() + variance - 1 - variance.log()).sum(dim=-1).mean(dim=-1)
         count = kept.sum(dim=1).clamp(min=1)
         return self.weights["kl"] * (each * kept).sum(dim=1) / count
 
 
-def draw_pair(importance: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two masks (B, T) bool, every frame kept with its own probability `importance` (B, T)."""
+def draw_mask_pair(importance: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw two masks (B, T) bool; each frame is kept with its probability in `importance` (B, T)."""
     p = importance.detach().float()
     first, second = (torch.rand(p.shape, generator=generator, device=p.device) < p for _ in range(2))
     return first, second
 
 
 def policy_loss(importance: Tensor, masks: Tensor, reward: Tensor) -> Tensor:
-    """REINFORCE: minus log-probability of each mask times its advantage.
+    """Compute the REINFORCE loss: minus the log-probability of each mask times its advantage.
+
+    The mean reward of the pair is the baseline. Advantages are divided by their standard deviation over the batch, in
+    float32.
 
     Args:
-        importance: (B, T) probabilities to keep.
-        masks: (2, B, T) bool drawn from them.
-        reward: (2, B), no gradient.
+        importance: (B, T) probabilities of keeping a frame.
+        masks: (2, B, T) bool, drawn with these probabilities.
+        reward: (2, B), without gradient.
 
     Returns:
-        a scalar whose gradient is that of minus the expected reward, scaled: the mean of the pair is the baseline, and
-        the standard deviation of the whole batch, in float32, the unit.
+        a scalar whose gradient is proportional to that of the negative expected reward.
     """
     advantage = reward.float() - reward.float().mean(dim=0, keepdim=True)
     advantage = advantage / (advantage.std() + 1e-8)
@@ -113,8 +115,8 @@ def policy_loss(importance: Tensor, masks: Tensor, reward: Tensor) -> Tensor:
     return -(advantage * log_p).mean()
 
 
-class PublishedTask:
-    """The published architecture on a folder of footage; satisfies `training.loop.Task`."""
+class VideoVAETask:
+    """Training task of VideoVAE on videos; implements `training.trainer.Task`."""
 
     def __init__(
         self,
@@ -128,27 +130,27 @@ class PublishedTask:
         if unknown := set(options) - {"config", "weights"}:
             raise InputError(f"recipe: option {min(unknown)!r} is unknown; known are config, weights")
         weights = dict(options.get("weights", {}))
-        if unknown := set(weights) - set(WEIGHTS):
-            raise InputError(f"recipe: weight {min(unknown)!r} is unknown; known are {', '.join(WEIGHTS)}")
+        if unknown := set(weights) - set(DEFAULT_WEIGHTS):
+            raise InputError(f"recipe: weight {min(unknown)!r} is unknown; known are {', '.join(DEFAULT_WEIGHTS)}")
         config = VAEConfig.changed(PUBLISHED_VAE, options.get("config", {}))
-        self.system = PublishedSystem(start or VideoVAE(config), weights, autocast).to(device)
-        self.model = self.system.model
+        self.loss_module = VideoVAELoss(start or VideoVAE(config), weights, autocast).to(device)
+        self.model = self.loss_module.model
         self.config_json = self.model.config.to_json()
         side = self.model.config.height
-        self.clips, self.device = Clips(train, device), device
+        self.clips, self.device = ClipSampler(train, device), device
         self.max_frames = self.model.config.max_temporal_len
         frames = min(32, self.model.config.max_temporal_len)
         self.held_out = held_out_clips(held_out, frames, side, side, 8)
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
-        """Arguments of `PublishedSystem.forward` for one step.
+        """Draw the arguments of `VideoVAELoss.forward` for one step.
 
         Raises:
-            InputError: the recipe's crop is not the size of the architecture.
+            InputError: the crop of the recipe differs from the size of the architecture.
         """
         if stage.crop != self.model.config.height:
             raise InputError(
-                f"recipe: crop is {stage.crop}; this architecture takes its own size, {self.model.config.height}"
+                f"recipe: crop is {stage.crop}; give {self.model.config.height}, the size of this architecture"
             )
         return {
             "clips": self.clips.batch(rng, stage.batch, stage.frames, stage.crop),
@@ -157,7 +159,7 @@ class PublishedTask:
 
     @torch.inference_mode()
     def evaluate(self, stage: Stage) -> dict[str, Any]:
-        """PSNR of held-out clips from the means of their latents, with the frames whose importance is above a half."""
+        """Measure the PSNR of validation clips, from latent means, with frames whose importance exceeds 0.5 kept."""
         qualities, rates = [], []
         for clip in self.held_out:
             video = rearrange(clip, "t c h w -> 1 t h w c").to(self.device).float() / 255

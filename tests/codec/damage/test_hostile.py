@@ -248,9 +248,9 @@ def test_json_says_what_the_file_says(nasty: Path, capsys: pytest.CaptureFixture
 
 def test_tracks_of_a_decode_are_named_safely(nasty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A note of a sink that has no room for sound, and the refusal of one that cannot take the codec."""
-    from dfccodec.media.track_titles import name_of_track
+    from dfccodec.media.track_titles import track_label
 
-    assert obeyed(name_of_track(StreamInfo(1, 0, Ratio(1, 48000), NASTY, language=NASTY))) == []
+    assert obeyed(track_label(StreamInfo(1, 0, Ratio(1, 48000), NASTY, language=NASTY))) == []
 
 
 def test_every_chunk_type_of_a_damaged_file_is_shown_safely() -> None:

@@ -1,4 +1,4 @@
-"""Margins that a container says not to show: PixelCrop of Matroska, clap of mp4 and QuickTime."""
+"""Cropping stored in the container: PixelCrop of Matroska, clap of mp4 and QuickTime."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support import Pipe, decoded_into, encoded
+from support import Pipe, decode_to, encode_source
 
-from dfccodec.media.input.container_crop import Margins, cropped
+from dfccodec.media.input.container_crop import Margins, crop_frames
 from dfccodec.media.input.source import VideoSource
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), np.uint8)
 TOP, BOTTOM, LEFT, RIGHT = 4, 5, 2, 7
-NOTE = "the picture is cropped from 64×48 to 55×39, as its container says"
+NOTE = "the picture is cropped from 64×48 to 55×39, as its container states"
 
 
-def written(format: str, codec: str, pixels: str, rotation: int = 0) -> bytearray:
+def mux_frames(format: str, codec: str, pixels: str, rotation: int = 0) -> bytearray:
     file, options = io.BytesIO(), {"live": "1", "write_crc32": "0"} if format == "matroska" else {}
     with av.open(file, "w", format=format, options=options) as container:
         stream: Any = container.add_stream(codec, rate=25)
@@ -34,8 +34,8 @@ def written(format: str, codec: str, pixels: str, rotation: int = 0) -> bytearra
     return bytearray(file.getvalue())
 
 
-def inserted(data: bytes, more: bytes) -> bytes:
-    """Elements of Matroska with more at the end of the description of pictures; the last one may have any size."""
+def append_to_video_element(data: bytes, more: bytes) -> bytes:
+    """Append data to the Video element of Matroska; the last element may have any size."""
     out, place = b"", 0
     while place < len(data):
         start = place
@@ -46,7 +46,7 @@ def inserted(data: bytes, more: bytes) -> bytes:
         place += width
         body = data[place : place + size]
         if ident in (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"):
-            body = body + more if ident == b"\xe0" else inserted(body, more)
+            body = body + more if ident == b"\xe0" else append_to_video_element(body, more)
             out += ident + (len(body) | 1 << 56).to_bytes(8, "big") + body
         else:
             out += data[start : place + size]
@@ -54,16 +54,16 @@ def inserted(data: bytes, more: bytes) -> bytes:
     return out
 
 
-def matroska(top: int = TOP, bottom: int = BOTTOM, left: int = LEFT, right: int = RIGHT) -> bytes:
-    """A file with PixelCrop elements in the description of its pictures."""
+def make_matroska(top: int = TOP, bottom: int = BOTTOM, left: int = LEFT, right: int = RIGHT) -> bytes:
+    """Return a file with PixelCrop elements in its Video element."""
     sides = {0x54BB: top, 0x54AA: bottom, 0x54CC: left, 0x54DD: right}
     more = b"".join(struct.pack(">HBB", ident, 0x81, pixels) for ident, pixels in sides.items())
-    return inserted(bytes(written("matroska", "ffv1", "bgr0")), more)
+    return append_to_video_element(bytes(mux_frames("matroska", "ffv1", "bgr0")), more)
 
 
-def quicktime(rotation: int = 0) -> bytes:
-    """A file with a clap box (ISO/IEC 14496-12, section 12.1.4) in the description of its pictures."""
-    data = written("mov", "png", "rgb24", rotation)
+def make_quicktime(rotation: int = 0) -> bytes:
+    """Return a file with a clap box (ISO/IEC 14496-12, section 12.1.4) in its video sample entry."""
+    data = mux_frames("mov", "png", "rgb24", rotation)
     height, width = FRAMES.shape[1] - TOP - BOTTOM, FRAMES.shape[2] - LEFT - RIGHT
     box = struct.pack(">I4s8i", 40, b"clap", width, 1, height, 1, LEFT - RIGHT, 2, TOP - BOTTOM, 2)
     start = data.index(b"moov")
@@ -77,37 +77,42 @@ def quicktime(rotation: int = 0) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("data", [matroska(), quicktime()], ids=["matroska", "quicktime"])
-def test_margins_are_left_out(data: bytes, tmp_path: Path) -> None:
-    for source in (io.BytesIO(data), Pipe(data))[: 1 if b"moov" in data else 2]:  # an index at the end needs a file
+@pytest.mark.parametrize("data", [make_matroska(), make_quicktime()], ids=["matroska", "quicktime"])
+def test_margins_are_cropped(data: bytes, tmp_path: Path) -> None:
+    for source in (io.BytesIO(data), Pipe(data))[
+        : 1 if b"moov" in data else 2
+    ]:  # an mp4 with its index at the end needs a file
         with VideoSource(source) as video:
             found = np.stack([picture.rgb for picture in video])
             assert video.notes == [NOTE]
         assert (found == FRAMES[:, TOP:-BOTTOM, LEFT:-RIGHT]).all()
-    decoded_into(tmp_path / "out.mkv", encoded(io.BytesIO(data)))
+    decode_to(tmp_path / "out.mkv", encode_source(io.BytesIO(data)))
     with av.open(str(tmp_path / "out.mkv")) as container:
-        assert (container.streams.video[0].width, container.streams.video[0].height) == (56, 40)  # H.264 has even sizes
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (
+            56,
+            40,
+        )  # H.264 needs even sizes
 
 
-def test_margins_are_counted_before_the_picture_is_turned() -> None:
-    with VideoSource(io.BytesIO(quicktime(90))) as video:
+def test_margins_apply_before_rotation() -> None:
+    with VideoSource(io.BytesIO(make_quicktime(90))) as video:
         assert (video.info.width, video.info.height, video.info.rotation) == (55, 39, 3)
         assert (next(iter(video)).rgb == FRAMES[0, TOP:-BOTTOM, LEFT:-RIGHT]).all()
 
 
-def test_margins_and_a_size() -> None:
-    with VideoSource(io.BytesIO(matroska(8, 8, 0, 0)), size="32x16") as video:
+def test_margins_with_scaling() -> None:
+    with VideoSource(io.BytesIO(make_matroska(8, 8, 0, 0)), size="32x16") as video:
         assert {picture.rgb.shape for picture in video} == {(16, 32, 3)}
         assert video.info.source_size == (64, 32)
 
 
-def test_no_margins_no_note() -> None:
-    with VideoSource(io.BytesIO(matroska(0, 0, 0, 0))) as video:
+def test_no_note_without_margins() -> None:
+    with VideoSource(io.BytesIO(make_matroska(0, 0, 0, 0))) as video:
         assert {picture.rgb.shape for picture in video} == {(48, 64, 3)}
         assert video.notes == []
 
 
-def test_margins_that_leave_nothing_of_a_frame_are_kept() -> None:
+def test_margins_larger_than_frame_are_ignored() -> None:
     frame = av.VideoFrame.from_ndarray(FRAMES[0], format="rgb24")
     for edges in (Margins(24, 24, 0, 0), Margins(0, 0, 64, 0)):
-        assert list(cropped([frame], edges, Fraction(1, 25))) == [frame]
+        assert list(crop_frames([frame], edges, Fraction(1, 25))) == [frame]

@@ -1,4 +1,4 @@
-"""Reading and writing video: sizes, rates, timestamps, colour."""
+"""Reading and writing of video: sizes, rates, timestamps, colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dfccodec.container.records import Colour, Header, Ratio
 from dfccodec.errors import InputError, UsageError
 from dfccodec.media.input.read_frames import read_scaled
 from dfccodec.media.input.source import VideoSource
-from dfccodec.media.output.format import check_output
+from dfccodec.media.output.format import container_for_path
 from dfccodec.media.output.sink import VideoSink
 
 
@@ -26,7 +26,7 @@ def header(width: int = 64, height: int = 48, rate: Fraction = Fraction(25), **m
     return Header(width, height, Ratio(rate.numerator, rate.denominator), base, **more)  # type: ignore[arg-type]
 
 
-def through(path: Path, frames: np.ndarray, h: Header) -> VideoSource:
+def write_and_open(path: Path, frames: np.ndarray, h: Header) -> VideoSource:
     with VideoSink(path, h) as sink:
         for number, frame in enumerate(frames):
             sink.write(frame, number, 1)
@@ -36,7 +36,7 @@ def through(path: Path, frames: np.ndarray, h: Header) -> VideoSource:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m", ".nut", ".ts", ".m2ts"])
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001)])
 def test_frames_and_rate_survive_every_container(suffix: str, rate: Fraction, tmp_path: Path) -> None:
-    with through(tmp_path / f"a{suffix}", moving(12), header(rate=rate)) as video:
+    with write_and_open(tmp_path / f"a{suffix}", moving(12), header(rate=rate)) as video:
         pictures = list(video)
         assert len(pictures) == 12
         assert (video.info.width, video.info.height) == (64, 48)
@@ -53,7 +53,7 @@ def test_colours_survive_each_matrix(matrix: int, tmp_path: Path) -> None:
     ):
         bars[:, :, 16 * i : 16 * i + 16] = colour
     h = header(96, 48, colour=Colour(1, matrix, 2, matrix, 8))
-    with through(tmp_path / "a.mkv", np.repeat(bars, 3, 0), h) as video:
+    with write_and_open(tmp_path / "a.mkv", np.repeat(bars, 3, 0), h) as video:
         back = next(iter(video)).rgb
         assert video.info.colour[3] == matrix
     centres = [(24, 16 * i + 8) for i in range(6)]
@@ -77,7 +77,7 @@ def test_conversion_does_not_darken() -> None:
         assert abs(next(iter(video)).rgb.astype(float) - grey[0]).mean() < 0.5
 
 
-def test_odd_sizes_pass_through_y4m() -> None:
+def test_odd_sizes_in_y4m() -> None:
     out = io.BytesIO()
     with VideoSink(out, header(15, 17), "yuv4mpegpipe") as sink:
         sink.write(moving(1, 17, 15)[0], 0, 1)
@@ -101,8 +101,8 @@ def test_variable_timestamps_become_durations(tmp_path: Path) -> None:
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_rotation_is_undone(turns: int, tmp_path: Path) -> None:
     frames = moving(2)
-    frames[:, :16, :16] = 255  # a corner to recognise
-    with through(tmp_path / "a.mkv", frames, header(rotation=turns)) as video:
+    frames[:, :16, :16] = 255  # a corner to identify the rotation
+    with write_and_open(tmp_path / "a.mkv", frames, header(rotation=turns)) as video:
         back = next(iter(video)).rgb
     assert back.shape == (48, 64, 3) if turns % 2 == 0 else (64, 48, 3)
     corner = {0: back[:8, :8], 1: back[:8, -8:], 2: back[-8:, -8:], 3: back[-8:, :8]}[turns]
@@ -115,14 +115,14 @@ def psnr(video: VideoSource, frames: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi", ".nut", ".ts"])
-def test_pictures_look_fine_in_every_container(suffix: str, tmp_path: Path) -> None:
+def test_quality_in_every_container(suffix: str, tmp_path: Path) -> None:
     frames = moving(12)
-    with through(tmp_path / f"a{suffix}", frames, header()) as video:
+    with write_and_open(tmp_path / f"a{suffix}", frames, header()) as video:
         assert psnr(video, frames) > 41
 
 
 @pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "libvpx", "mpeg2video", "mjpeg", "msmpeg4"])
-def test_pictures_look_fine_by_every_encoder(codec: str, tmp_path: Path) -> None:
+def test_quality_of_every_encoder(codec: str, tmp_path: Path) -> None:
     frames = moving(12, 64, 96)
     with VideoSink(tmp_path / "a.mkv", header(96, 64), codec=codec) as sink:
         for number, frame in enumerate(frames):
@@ -131,8 +131,8 @@ def test_pictures_look_fine_by_every_encoder(codec: str, tmp_path: Path) -> None
         assert psnr(video, frames) > 39
 
 
-def test_an_encoder_does_not_talk(tmp_path: Path) -> None:
-    """In a process of its own: SVT-AV1 looks once how much it may say."""
+def test_svt_av1_prints_nothing(tmp_path: Path) -> None:
+    """Runs in its own process, because SVT-AV1 reads its log level only once."""
     code = (
         "import sys, numpy as np; from pathlib import Path; from dfccodec.media.output.sink import VideoSink; "
         "from dfccodec.container.records import Header, Ratio; "
@@ -143,8 +143,8 @@ def test_an_encoder_does_not_talk(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_avi_shows_each_frame_at_its_time(tmp_path: Path) -> None:
-    stamps = [0, 1, 4, 5, 9, 10]  # ticks of a frame; avi repeats those between
+def test_avi_keeps_frame_times(tmp_path: Path) -> None:
+    stamps = [0, 1, 4, 5, 9, 10]  # frame numbers; avi repeats frames in between
     frames = moving(6)
     with VideoSink(tmp_path / "a.avi", header()) as sink:
         for pts, frame in zip(stamps, frames, strict=True):
@@ -157,12 +157,12 @@ def test_avi_shows_each_frame_at_its_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".nut", ".ts", ".y4m"])
 def test_pixel_aspect_is_kept(suffix: str, tmp_path: Path) -> None:
-    with through(tmp_path / f"a{suffix}", moving(3), header(pixel_aspect=Ratio(16, 15))) as video:
+    with write_and_open(tmp_path / f"a{suffix}", moving(3), header(pixel_aspect=Ratio(16, 15))) as video:
         assert video.info.pixel_aspect == Fraction(16, 15)
         assert len(list(video)) == 3
 
 
-def test_pixel_aspect_goes_through_a_pipe() -> None:
+def test_pixel_aspect_in_y4m_pipe() -> None:
     out = io.BytesIO()
     with VideoSink(out, header(pixel_aspect=Ratio(16, 15), rotation=1), "yuv4mpegpipe") as sink:
         sink.write(moving(1)[0], 0, 1)
@@ -170,16 +170,16 @@ def test_pixel_aspect_goes_through_a_pipe() -> None:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".webm", None), (".mkv", "ffv1")])
-def test_pixel_aspect_that_is_lost_is_noted(suffix: str, codec: str | None, tmp_path: Path) -> None:
+def test_lost_pixel_aspect_is_noted(suffix: str, codec: str | None, tmp_path: Path) -> None:
     with VideoSink(tmp_path / f"a{suffix}", header(pixel_aspect=Ratio(16, 15)), codec=codec) as sink:
         assert len(sink.notes) == 1
-        assert "pixels of 16:15 will show square" in sink.notes[0]
+        assert "pixels of 16:15 will be displayed square" in sink.notes[0]
     with VideoSink(tmp_path / f"b{suffix}", header(), codec=codec) as sink:
         assert sink.notes == []
 
 
 @pytest.mark.parametrize("codec", ["prores_ks", "png", "libx264rgb", "mjpeg"])
-def test_an_encoder_gets_pixels_that_it_takes(codec: str, tmp_path: Path) -> None:
+def test_encoder_gets_supported_pixel_format(codec: str, tmp_path: Path) -> None:
     frames = moving(3)
     with VideoSink(tmp_path / "a.mov", header(), codec=codec) as sink:
         for number, frame in enumerate(frames):
@@ -189,12 +189,12 @@ def test_an_encoder_gets_pixels_that_it_takes(codec: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("codec", ["aac", "srt", "nonsense"])
-def test_what_encodes_no_video_is_refused(codec: str, tmp_path: Path) -> None:
+def test_non_video_encoder_is_rejected(codec: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"^{codec} is not a video encoder: give --codec"):
         VideoSink(tmp_path / "a.mkv", header(), codec=codec)
 
 
-def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+def test_non_video_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"nothing at all")
     with pytest.raises(InputError, match="cannot open"):
         VideoSource(tmp_path / "a.mp4")
@@ -208,11 +208,11 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="audio only"):
         VideoSource(tmp_path / "s.wav")
     with pytest.raises(UsageError, match="mp4"):
-        check_output(tmp_path / "a.txt")
+        container_for_path(tmp_path / "a.txt")
 
 
-def test_an_index_at_the_end_does_not_come_through_a_pipe(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), np.uint8)  # more bytes than ffmpeg holds
+def test_mp4_with_index_at_end_is_rejected_in_pipe(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), np.uint8)  # more bytes than ffmpeg buffers
     video = write_video(tmp_path / "in.mp4", noise)
     with pytest.raises(
         InputError, match="an mp4 whose index stands at the end cannot come through a pipe: give the file's name"
@@ -221,7 +221,7 @@ def test_an_index_at_the_end_does_not_come_through_a_pipe(tmp_path: Path) -> Non
 
 
 def test_scaled_frames_have_the_short_side(tmp_path: Path) -> None:
-    frames = read_scaled(DATA / "flower_96x64.mp4", 32, every=10, most=3)
+    frames = read_scaled(DATA / "flower_96x64.mp4", 32, stride=10, max_frames=3)
     assert [f.shape for f in frames] == [(32, 48, 3)] * 3
     assert [f.shape for f in read_scaled(write_video(tmp_path / "a.mp4", moving(2, 64, 48)), 24)] == [(32, 24, 3)] * 2
 

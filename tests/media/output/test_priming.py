@@ -1,4 +1,4 @@
-"""What encoders of sound put before and behind, and what edit lists cut off: not heard after a trip through a file."""
+"""Priming, padding and audio cut by edit lists are not played after a roundtrip."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from sounds import RATE, beats, film, heard, onsets, tones
-from support import decoded_into, encoded
+from audio_tones import SAMPLE_RATE, find_onsets, make_tones, play_audio, tone_times, write_av_tones
+from support import decode_to, encode_source
 
-from dfccodec.media.input.tracks import describe
-from dfccodec.media.stream_copy import samples_of, ticks_of
+from dfccodec.media.input.tracks import read_stream_info
+from dfccodec.media.stream_copy import count_samples, packet_duration
 
 
-def played(path: Path) -> tuple[float, float]:
-    """When the first picture is shown, and the seconds of sound that are played."""
+def playback_times(path: Path) -> tuple[float, float]:
+    """Return the time of the first frame and the seconds of audio that are played."""
     with av.open(str(path)) as container:
         first = next(float(f.pts * f.time_base) for f in container.decode(video=0) if f.pts is not None)
     with av.open(str(path)) as container:
-        return first, sum(f.samples for f in container.decode(audio=0)) / RATE
+        return first, sum(f.samples for f in container.decode(audio=0)) / SAMPLE_RATE
 
 
 @pytest.mark.parametrize(
@@ -34,48 +34,48 @@ def played(path: Path) -> tuple[float, float]:
         ("libmp3lame", ".mkv", ".mp4", 0.001), ("aac", ".mp4", ".avi", 0), ("libmp3lame", ".mp4", ".avi", 0.0011),
     ],
 )  # fmt: skip
-def test_priming_is_not_heard(codec: str, source: str, suffix: str, slack: float, tmp_path: Path) -> None:
+def test_priming_is_not_played(codec: str, source: str, suffix: str, slack: float, tmp_path: Path) -> None:
     path, out = tmp_path / f"in{source}", tmp_path / f"out{suffix}"
-    film(path, codec, tones(2, [0.3, 1.5, 1.97]))
-    decoded_into(out, encoded(path))
-    assert beats(out) == pytest.approx(beats(path), abs=slack + 0.00003)
-    assert played(out)[0] == 0
-    assert heard(out)[: RATE // 4].std() < 0.001
+    write_av_tones(path, codec, make_tones(2, [0.3, 1.5, 1.97]))
+    decode_to(out, encode_source(path))
+    assert tone_times(out) == pytest.approx(tone_times(path), abs=slack + 0.00003)
+    assert playback_times(out)[0] == 0
+    assert play_audio(out)[: SAMPLE_RATE // 4].std() < 0.001
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("libopus", ".mkv"), ("libopus", ".webm"), ("libmp3lame", ".mkv")])
-def test_padding_is_not_heard(codec: str, suffix: str, tmp_path: Path) -> None:
-    path, out = film(tmp_path / "in.mkv", codec, tones(2, [1.97])), tmp_path / f"out{suffix}"
-    decoded_into(out, encoded(path))
-    assert played(path)[1] == 2
-    assert played(out)[1] == pytest.approx(2, abs=0.001)
+def test_padding_is_not_played(codec: str, suffix: str, tmp_path: Path) -> None:
+    path, out = write_av_tones(tmp_path / "in.mkv", codec, make_tones(2, [1.97])), tmp_path / f"out{suffix}"
+    decode_to(out, encode_source(path))
+    assert playback_times(path)[1] == 2
+    assert playback_times(out)[1] == pytest.approx(2, abs=0.001)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_the_last_packet_of_alac_is_heard(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Matroska does not say how long its packets last."""
-    monkeypatch.setattr("sounds.PADDING", ("alac",))  # the last packet is a short one
-    path, out = film(tmp_path / "in.mkv", "alac", tones(2, [0.3, 1.97])), tmp_path / f"out{suffix}"
-    decoded_into(out, encoded(path))
-    assert played(path)[1] == played(out)[1] == 2
-    assert beats(out) == pytest.approx(beats(path), abs=0.001)
+def test_last_alac_packet_is_played(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matroska does not store the duration of ALAC packets."""
+    monkeypatch.setattr("audio_tones.PADDING_ENCODERS", ("alac",))  # the last packet is short
+    path, out = write_av_tones(tmp_path / "in.mkv", "alac", make_tones(2, [0.3, 1.97])), tmp_path / f"out{suffix}"
+    decode_to(out, encode_source(path))
+    assert playback_times(path)[1] == playback_times(out)[1] == 2
+    assert tone_times(out) == pytest.approx(tone_times(path), abs=0.001)
 
 
-def test_alac_says_how_long_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sounds.PADDING", ("alac",))
+def test_alac_packet_states_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audio_tones.PADDING_ENCODERS", ("alac",))
     for layout, channels in (("mono", 1), ("stereo", 2), ("5.1", 6)):
-        path = film(tmp_path / "in.mp4", "alac", tones(1, [0.3], channels), layout)
+        path = write_av_tones(tmp_path / "in.mp4", "alac", make_tones(1, [0.3], channels), layout)
         with av.open(str(path)) as container:
-            info = describe(container.streams.audio[0])
+            info = read_stream_info(container.streams.audio[0])
             assert info is not None
             packets = [packet for packet in container.demux(audio=0) if packet.size]
-            assert [samples_of(info, bytes(packet)) for packet in packets] == [4096] * 11 + [48000 - 11 * 4096]
-            assert [ticks_of(info, bytes(packet), Fraction(1, 48000)) for packet in packets][-1] == 2944
-            assert samples_of(info, b"\x20\0\x12") == 0
+            assert [count_samples(info, bytes(packet)) for packet in packets] == [4096] * 11 + [48000 - 11 * 4096]
+            assert [packet_duration(info, bytes(packet), Fraction(1, 48000)) for packet in packets][-1] == 2944
+            assert count_samples(info, b"\x20\0\x12") == 0
 
 
-def edited(source: Path, target: Path, samples: int) -> Path:
-    """A copy of an mp4 whose edit list cuts off the first samples of its sound."""
+def write_edit_list(source: Path, target: Path, samples: int) -> Path:
+    """Write a copy of an mp4 whose edit list removes the first samples of its audio."""
     with av.open(str(source)) as a, av.open(str(target), "w") as b:
         streams: dict[int, Any] = {s.index: b.add_stream_from_template(s) for s in a.streams}
         for packet in a.demux():
@@ -88,18 +88,18 @@ def edited(source: Path, target: Path, samples: int) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
-def test_what_an_edit_list_cuts_off_is_not_heard(suffix: str, tmp_path: Path) -> None:
-    whole = film(tmp_path / "whole.mp4", "aac", tones(2, [0.1, 0.4, 0.8, 1.5]))
-    source, out = edited(whole, tmp_path / "in.mp4", RATE // 2), tmp_path / f"out{suffix}"
-    assert beats(source) == pytest.approx([0.3, 1.0], abs=0.001)
-    decoded_into(out, encoded(source))
-    assert beats(out) == pytest.approx([0.3, 1.0], abs=0.012 if suffix == ".avi" else 0.001)  # avi: half a packet
+def test_audio_cut_by_edit_list_is_not_played(suffix: str, tmp_path: Path) -> None:
+    whole = write_av_tones(tmp_path / "whole.mp4", "aac", make_tones(2, [0.1, 0.4, 0.8, 1.5]))
+    source, out = write_edit_list(whole, tmp_path / "in.mp4", SAMPLE_RATE // 2), tmp_path / f"out{suffix}"
+    assert tone_times(source) == pytest.approx([0.3, 1.0], abs=0.001)
+    decode_to(out, encode_source(source))
+    assert tone_times(out) == pytest.approx([0.3, 1.0], abs=0.012 if suffix == ".avi" else 0.001)  # avi: half a packet
 
 
 @pytest.mark.parametrize("codec", ["flac", "aac", "libmp3lame"])
-def test_sound_coded_anew_hides_it_too(codec: str, tmp_path: Path) -> None:
-    whole = film(tmp_path / "whole.mp4", "aac", tones(2, [0.1, 0.4, 0.8, 1.5], 2), "stereo")
-    source = edited(whole, tmp_path / "in.mp4", RATE // 2)
-    decoded_into(tmp_path / "out.mkv", encoded(source), audio_codec=codec)
-    assert beats(tmp_path / "out.mkv") == pytest.approx([0.3, 1.0], abs=0.001)
-    assert len(np.unique(onsets(heard(tmp_path / "out.mkv")))) == 2
+def test_reencoded_audio_hides_priming(codec: str, tmp_path: Path) -> None:
+    whole = write_av_tones(tmp_path / "whole.mp4", "aac", make_tones(2, [0.1, 0.4, 0.8, 1.5], 2), "stereo")
+    source = write_edit_list(whole, tmp_path / "in.mp4", SAMPLE_RATE // 2)
+    decode_to(tmp_path / "out.mkv", encode_source(source), audio_codec=codec)
+    assert tone_times(tmp_path / "out.mkv") == pytest.approx([0.3, 1.0], abs=0.001)
+    assert len(np.unique(find_onsets(play_audio(tmp_path / "out.mkv")))) == 2

@@ -1,4 +1,4 @@
-"""Coded footage: kept frames and the latents their file has."""
+"""Coded clips: kept frames and the latents in their files."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
 from dfccodec.errors import InputError
-from dfccodec.training.data.coded import code_footage, draw_clip, load_coded
+from dfccodec.training.data.coded import draw_clip, encode_footage, load_coded_clips
 from dfccodec.training.data.dataset import Scene, load_scenes
 
 
 @pytest.fixture(scope="module")
-def coded(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two clips of 64×64 pixels."""
+def coded(video_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two clips of 64×64 pixels."""
     out = tmp_path_factory.mktemp("coded")
-    assert code_footage(footage, out, 2, load_model("mini", dtype="float32"), side=64) == 2
+    assert encode_footage(video_folder, out, 2, load_model("mini", dtype="float32"), side=64) == 2
     return out
 
 
-def test_latents_and_frames_are_those_of_the_file(coded: Path, footage: Path) -> None:
-    (scene,) = load_scenes(footage, 64)
-    clips = list(load_coded(coded))
+def test_latents_and_frames_match_file(coded: Path, video_folder: Path) -> None:
+    (scene,) = load_scenes(video_folder, 64)
+    clips = list(load_coded_clips(coded))
     assert len({clip.qp for clip in clips}) == 2
     for clip, path in zip(clips, sorted(coded.glob("*.dfc")), strict=True):
         assert clip.source == scene.source
@@ -38,17 +38,17 @@ def test_latents_and_frames_are_those_of_the_file(coded: Path, footage: Path) ->
             assert clip.latents[1, :, 2, 3] == pytest.approx(file[0].dequantized()[1, 0, 2, 3])
 
 
-def test_what_is_there_is_not_made_again(coded: Path, footage: Path) -> None:
+def test_existing_clips_are_kept(coded: Path, video_folder: Path) -> None:
     times = {path: path.stat().st_mtime_ns for path in coded.iterdir()}
     lost = sorted(coded.glob("*.frames.npy"))[0]
-    lost.unlink()  # as if interrupted between a file and its frames
-    assert len(list(load_coded(coded))) == 1
-    assert code_footage(footage, coded, 2, load_model("mini", dtype="float32"), side=64) == 1
+    lost.unlink()  # as after an interruption between writing a file and its frames
+    assert len(list(load_coded_clips(coded))) == 1
+    assert encode_footage(video_folder, coded, 2, load_model("mini", dtype="float32"), side=64) == 1
     changed = {path for path in coded.iterdir() if path.stat().st_mtime_ns != times[path]}
     assert {path.name.partition(".")[0] for path in changed} == {lost.name.partition(".")[0]}
 
 
-def test_clips_begin_anywhere_and_are_sometimes_mirrored() -> None:
+def test_clips_are_random_crops_and_mirrored() -> None:
     frames = np.arange(40 * 70 * 80, dtype=np.uint32).reshape(40, 70, 80, 1).repeat(3, axis=3)
     drawn = [draw_clip(Scene("a", frames), np.random.default_rng(seed), side=64) for seed in range(20)]
     assert {clip.shape for clip in drawn} == {(32, 64, 64, 3)}
@@ -56,8 +56,8 @@ def test_clips_begin_anywhere_and_are_sometimes_mirrored() -> None:
     assert {bool(clip[0, 0, 0, 0] < clip[0, 0, 1, 0]) for clip in drawn} == {True, False}
 
 
-def test_footage_that_does_not_do_says_why(tmp_path: Path) -> None:
+def test_unusable_videos_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no coded clips in"):
-        list(load_coded(tmp_path))
-    with pytest.raises(InputError, match="footage of 48×70 is too small for clips of 64 pixels"):
+        list(load_coded_clips(tmp_path))
+    with pytest.raises(InputError, match="video of 48×70 is too small: give videos with sides of at least 64 pixels"):
         draw_clip(Scene("a", np.zeros((9, 70, 48, 3), np.uint8)), np.random.default_rng(1), side=64)

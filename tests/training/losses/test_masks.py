@@ -11,27 +11,27 @@ from dfccodec.training.losses.masks import OPTIMAL_MASK_SHARE, draw_mask, unifor
 
 @settings(max_examples=200)
 @given(st.integers(1, 32), st.integers(0, 2**32))
-def test_a_mask_always_keeps_something(frames: int, seed: int) -> None:
+def test_mask_keeps_at_least_one_frame(frames: int, seed: int) -> None:
     mask = draw_mask(np.random.default_rng(seed), frames, 0.2)
     assert mask.shape == (frames,)
     assert mask.any()
 
 
-def test_every_number_of_kept_frames_is_met() -> None:
+def test_every_number_of_kept_frames_occurs() -> None:
     rng = np.random.default_rng(0)
     counts = np.bincount([draw_mask(rng, 32, 0.35).sum() for _ in range(4000)], minlength=33)
     assert (counts[1:24] > 0).all()
     assert counts[32] / 4000 == pytest.approx(0.35, abs=0.03)
 
 
-def test_uniform_masks_hold_their_distance() -> None:
+def test_uniform_masks_are_evenly_spaced() -> None:
     assert np.flatnonzero(uniform_mask(32, 4)).tolist() == [4, 12, 20, 28]
     assert uniform_mask(7, 7).all()
 
 
-def test_half_of_the_masks_are_the_best_choice_where_costs_are_known() -> None:
+def test_half_of_masks_are_optimal_if_costs_are_given() -> None:
     rng = np.random.default_rng(0)
     costs = gap_costs(rng.normal(size=(16, 40)).cumsum(axis=0))
     masks = [draw_mask(rng, 16, 0.0, costs) for _ in range(600)]
     best = [np.array_equal(mask, optimal_selection(costs, int(mask.sum()))) for mask in masks]
-    assert np.mean(best) == pytest.approx(OPTIMAL_MASK_SHARE, abs=0.1)  # a few others hit it by chance
+    assert np.mean(best) == pytest.approx(OPTIMAL_MASK_SHARE, abs=0.1)  # a few random masks are optimal by chance

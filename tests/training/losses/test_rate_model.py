@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dfccodec.training.losses.quantization import predict
-from dfccodec.training.losses.rate_model import ContextRate, _laplace
+from dfccodec.training.losses.rate_model import ContextRateModel, _laplace
 
 
 def entropy(y: torch.Tensor) -> float:
@@ -15,7 +15,7 @@ def entropy(y: torch.Tensor) -> float:
 
 
 def test_bits_start_as_the_entropy_of_a_laplace_source() -> None:
-    rate = ContextRate(torch.ones(1), base_step=1.0)
+    rate = ContextRateModel(torch.ones(1), base_step=1.0)
     rate.log_width.data.fill_(np.log(2.0))
     rate.weight.data[4] = -20
     y = torch.round(torch.distributions.Laplace(0.0, 2.0).sample((200_000,))).reshape(1, 1, 1, -1, 1)
@@ -31,9 +31,9 @@ def test_probabilities_add_up_to_one() -> None:
             assert float(_laplace(x + shift, torch.tensor(width).double()).sum()) == pytest.approx(1, abs=1e-6)
 
 
-def test_a_still_place_becomes_cheap_once_learned() -> None:
+def test_static_content_becomes_cheap_after_training() -> None:
     torch.manual_seed(0)
-    rate = ContextRate(torch.ones(4), base_step=0.1)
+    rate = ContextRateModel(torch.ones(4), base_step=0.1)
     y = torch.round(torch.randn(1, 1, 4, 3, 3) * 5).expand(1, 6, 4, 3, 3)
     qp = torch.tensor([8])
     before = float(rate(y, y, predict(y, None), qp)[:, 1:].mean().detach())
@@ -45,12 +45,12 @@ def test_a_still_place_becomes_cheap_once_learned() -> None:
     with torch.no_grad():
         bits = rate(y, y, predict(y, None), qp)
     assert float(bits[:, 1:].mean()) < 0.3 * before
-    assert float(bits[:, 0].mean()) > 2  # the first frame has nothing to lean on
+    assert float(bits[:, 0].mean()) > 2  # the first frame has no reference
 
 
-def test_bits_never_look_ahead() -> None:
+def test_bits_depend_on_past_only() -> None:
     torch.manual_seed(0)
-    rate = ContextRate(torch.ones(3), base_step=0.1)
+    rate = ContextRateModel(torch.ones(3), base_step=0.1)
     torch.nn.init.normal_(rate.weight)
     y = torch.round(torch.randn(1, 4, 3, 2, 2) * 3)
     later = y.clone()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dfccodec.errors import InputError
-from dfccodec.training.run import Request, train
-from dfccodec.training.tasks.video_vae import draw_pair, policy_loss
+from dfccodec.training.run import TrainRequest, train
+from dfccodec.training.tasks.video_vae import draw_mask_pair, policy_loss
 
 RECIPE = """
 task = "published"
@@ -35,12 +35,12 @@ learning_rate = 3e-3
 """
 
 
-def test_the_published_architecture_trains_and_loads(footage: Path, tmp_path: Path) -> None:
+def test_the_published_architecture_trains_and_loads(video_folder: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
     rows: list[dict[str, object]] = []
     out = tmp_path / "run"
-    request = Request(str(recipe), footage, out, steps=20, threads=1, device="cpu", dtype="float32", seed=1)
+    request = TrainRequest(str(recipe), video_folder, out, steps=20, threads=1, device="cpu", dtype="float32", seed=1)
     train(request, lambda row: rows.append(row) if "score" in row else None)
     assert float(rows[-1]["score"]) > float(rows[0]["score"]) + 0.3  # type: ignore[arg-type]
     from dfccodec.codec.api import load_model
@@ -48,17 +48,19 @@ def test_the_published_architecture_trains_and_loads(footage: Path, tmp_path: Pa
     assert load_model(str(out / "model.safetensors")).model.tile == 32
 
 
-def test_the_better_mask_becomes_likelier() -> None:
+def test_better_mask_becomes_more_likely() -> None:
     logits = torch.zeros(1, 2, requires_grad=True)
     masks = torch.tensor([[[True, False]], [[False, True]]])
     policy_loss(torch.sigmoid(logits), masks, torch.tensor([[1.0], [0.0]])).backward()
     assert logits.grad is not None
-    assert logits.grad[0, 0] < 0 < logits.grad[0, 1]  # descent raises the frame that the better mask keeps
+    assert (
+        logits.grad[0, 0] < 0 < logits.grad[0, 1]
+    )  # gradient descent raises the importance of the frame in the better mask
 
 
-def test_equal_rewards_teach_nothing() -> None:
+def test_equal_rewards_give_no_gradient() -> None:
     logits = torch.zeros(3, 4, requires_grad=True)
-    masks = torch.stack(draw_pair(torch.full((3, 4), 0.5), torch.Generator().manual_seed(0)))
+    masks = torch.stack(draw_mask_pair(torch.full((3, 4), 0.5), torch.Generator().manual_seed(0)))
     policy_loss(torch.sigmoid(logits), masks, torch.ones(2, 3)).backward()
     assert logits.grad is not None
     assert torch.equal(logits.grad, torch.zeros(3, 4))
@@ -66,27 +68,27 @@ def test_equal_rewards_teach_nothing() -> None:
 
 def test_masks_follow_their_probabilities() -> None:
     p = torch.tensor([0.1, 0.5, 0.9]).expand(4000, 3)
-    first, second = draw_pair(p, torch.Generator().manual_seed(0))
+    first, second = draw_mask_pair(p, torch.Generator().manual_seed(0))
     assert first.float().mean(dim=0) == pytest.approx([0.1, 0.5, 0.9], abs=0.03)
     assert not torch.equal(first, second)
 
 
-def test_the_perceptual_term_moves_pixels_and_stays_out_of_checkpoints() -> None:
+def test_perceptual_term_changes_loss_and_is_not_in_checkpoints() -> None:
     from dfccodec.errors import DfcError
     from dfccodec.metrics.lpips import find_weights
     from dfccodec.models.config import VAEConfig
     from dfccodec.models.vae import VideoVAE
-    from dfccodec.training.tasks.video_vae import PublishedSystem
+    from dfccodec.training.tasks.video_vae import VideoVAELoss
 
     try:
         find_weights()
     except DfcError as error:
         pytest.skip(str(error))
     config = tomllib.loads(RECIPE)["options"]["config"]
-    system = PublishedSystem(VideoVAE(VAEConfig(**config)), {"perceptual": 1.0}, torch.float32)
+    system = VideoVAELoss(VideoVAE(VAEConfig(**config)), {"perceptual": 1.0}, torch.float32)
     assert all(name.startswith("model.") for name in system.state_dict())
     video, back = torch.rand(2, 3, 32, 32, 3), torch.rand(2, 3, 32, 32, 3, requires_grad=True)
-    plain = PublishedSystem(system.model, {}, torch.float32)
+    plain = VideoVAELoss(system.model, {}, torch.float32)
     more = system._distortion(video, back) - plain._distortion(video, back)
     assert (more > 0).all()
     more.sum().backward()
@@ -94,8 +96,8 @@ def test_the_perceptual_term_moves_pixels_and_stays_out_of_checkpoints() -> None
     assert float(back.grad.abs().sum()) > 0
 
 
-def test_an_unknown_weight_is_named(footage: Path, tmp_path: Path) -> None:
+def test_unknown_weight_is_reported(video_folder: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE.replace("[[stage]]", "[options.weights]\nbeauty = 1\n[[stage]]"))
     with pytest.raises(InputError, match="'beauty' is unknown"):
-        train(Request(str(recipe), footage, tmp_path / "run", steps=1, threads=1))
+        train(TrainRequest(str(recipe), video_folder, tmp_path / "run", steps=1, threads=1))

@@ -1,4 +1,4 @@
-"""Films with tones at known times, and when they are heard."""
+"""Videos with tones at known times, and the times at which a player plays the tones."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import av
 import numpy as np
 from support import moving
 
-RATE = 48000
-PADDING = ("aac", "libopus", "libmp3lame")  # encoders that make a whole frame of their last
+SAMPLE_RATE = 48000
+PADDING_ENCODERS = ("aac", "libopus", "libmp3lame")  # encoders that pad their last frame
 
 
-def tones(seconds: float, bursts: list[float], channels: int = 1) -> np.ndarray:
-    """Silence with a tone of 20 ms at each of some times, (channels, samples)."""
-    time = np.arange(round(seconds * RATE)) / RATE
+def make_tones(seconds: float, bursts: list[float], channels: int = 1) -> np.ndarray:
+    """Return silence with a tone of 20 ms at each of the given seconds, (channels, samples)."""
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     wave = np.zeros(len(time), np.float32)
     for begin in bursts:
         inside = (time >= begin) & (time < begin + 0.02)
@@ -24,8 +24,10 @@ def tones(seconds: float, bursts: list[float], channels: int = 1) -> np.ndarray:
     return np.repeat(wave[None], channels, 0)
 
 
-def film(path: Path, codec: str, sound: np.ndarray, layout: str = "mono", rate: int = RATE, seconds: float = 2) -> Path:
-    """A file of moving pictures and a track of sound, (channels, samples) in -1...1."""
+def write_av_tones(
+    path: Path, codec: str, samples: np.ndarray, layout: str = "mono", rate: int = SAMPLE_RATE, seconds: float = 2
+) -> Path:
+    """Write a video with an audio track; `samples` is (channels, samples) in [-1, 1]."""
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("mpeg4" if path.suffix in (".avi", ".asf") else "libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -33,7 +35,7 @@ def film(path: Path, codec: str, sound: np.ndarray, layout: str = "mono", rate: 
         if codec.startswith("wma"):
             stream.codec_context.bit_rate = 128_000
         stream.codec_context.open(strict=False)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T).reshape(1, -1), format="flt", layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T).reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         context = stream.codec_context
         resampler = av.AudioResampler(context.format, layout, rate, context.frame_size or 1024)
@@ -41,37 +43,37 @@ def film(path: Path, codec: str, sound: np.ndarray, layout: str = "mono", rate: 
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode(None))
         for part in resampler.resample(frame) + resampler.resample(None):
-            if part.samples == (context.frame_size or part.samples) or codec in PADDING:
+            if part.samples == (context.frame_size or part.samples) or codec in PADDING_ENCODERS:
                 container.mux(stream.encode(part))
         container.mux(stream.encode(None))
     return path
 
 
-def heard(path: Path) -> np.ndarray:
-    """The first channel of a file's first sound track as a player plays it, at RATE, from time 0 on."""
-    out = np.zeros(RATE * 60, np.float32)
+def play_audio(path: Path) -> np.ndarray:
+    """Return the first channel of the first audio track as a player plays it, at SAMPLE_RATE, from time 0."""
+    out = np.zeros(SAMPLE_RATE * 60, np.float32)
     last = 0
     with av.open(str(path)) as container:
         resampler: Any = None
         for frame in container.decode(audio=0):
-            resampler = resampler or av.AudioResampler("fltp", frame.layout, RATE)
+            resampler = resampler or av.AudioResampler("fltp", frame.layout, SAMPLE_RATE)
             for part in resampler.resample(frame):
                 samples = part.to_ndarray()[0]
-                begin = last if part.pts is None else round(part.pts * part.time_base * RATE)
+                begin = last if part.pts is None else round(part.pts * part.time_base * SAMPLE_RATE)
                 first = max(0, -begin)
                 out[begin + first : begin + len(samples)] = samples[first:]
                 last = begin + len(samples)
     return out[:last]
 
 
-def onsets(samples: np.ndarray) -> list[int]:
-    """Where each tone of :func:`tones` begins, to about a millisecond."""
+def find_onsets(samples: np.ndarray) -> list[int]:
+    """Return the start of each tone of :func:`make_tones` in samples, to about a millisecond."""
     loud = np.flatnonzero(np.abs(samples) > 0.2)
-    return [int(n) for k, n in enumerate(loud) if k == 0 or n - loud[k - 1] > RATE // 20]
+    return [int(n) for k, n in enumerate(loud) if k == 0 or n - loud[k - 1] > SAMPLE_RATE // 20]
 
 
-def beats(path: Path) -> list[float]:
-    """Seconds from the first picture to each tone."""
+def tone_times(path: Path) -> list[float]:
+    """Return the seconds from the first frame to each tone."""
     with av.open(str(path)) as container:
         first = next(float(f.pts * f.time_base) for f in container.decode(video=0) if f.pts is not None)
-    return [n / RATE - first for n in onsets(heard(path))]
+    return [n / SAMPLE_RATE - first for n in find_onsets(play_audio(path))]
