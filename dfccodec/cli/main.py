@@ -210,4 +210,8 @@ def run() -> None:
     replace_unencodable()
     limit_openmp_spin()
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(main())
+    code = main()
+    # CPython remembers a KeyboardInterrupt that passed through exec(), which dataclasses use. `python -m` then ends by
+    # SIGINT instead of the exit code, although the exception was handled. Another exec() clears that.
+    exec("")
+    sys.exit(code)

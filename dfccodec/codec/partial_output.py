@@ -8,21 +8,17 @@ output while it lives, so the next run can take over the files of a killed proce
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from dfccodec.codec.partial_scan import DIGEST_BYTES, FinishedClips, find_finished_clips
 from dfccodec.container import chunks
-from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.runtime.atomic_output import naming, no_folder, permissions, resolve_target, shortened
 
-DIGEST_BYTES = 16
-_DIGEST = re.compile(rb"[0-9a-f]{%d}" % (2 * DIGEST_BYTES))
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -60,50 +56,18 @@ class PartialOutput:
         self._log_path = target.with_name(f".{name}.part.log")
         self._stream = _open_locked(self.path)
         self._log: BinaryIO | None = None
-        self.clips = self.frames = self._end = self._place = 0
-        self._digests: list[str] = []
-        self.resumable = self._worth = False
+        self._place, self.resumable = 0, False
         try:
+            found = FinishedClips()
             if resume:
-                self._find_clips()
+                found = find_finished_clips(self._stream, self._log_path, record, self.refusal)
+            self._digests, self.frames, self._end = found.digests, found.frames, found.end
+            self.clips = len(found.digests)
+            self._worth = self.clips > 0
             self.discarded_bytes = 0 if self.clips else self._stream.seek(0, os.SEEK_END)
         except BaseException:
             self._stream.close()
             raise
-
-    def _find_clips(self) -> None:
-        """Find the complete clips that have a digest, in a partial output made with the same options."""
-        ends, frames = [0], [0]
-        try:
-            self._stream.seek(0)
-            for item in StreamReader(self._stream):
-                if isinstance(item, ClipAt):
-                    if item.clip.first_frame != frames[-1]:
-                        break
-                    ends.append(item.offset + item.size)
-                    frames.append(frames[-1] + item.clip.frames)
-        except DfcError:
-            pass  # it ends before its first clip: nothing to resume
-        if len(ends) == 1:
-            return
-        lines = self._log_path.read_bytes().split(b"\n")[:-1] if self._log_path.exists() else []
-        self._compare(lines[0] if lines else b"")
-        self._digests = [line.decode() for line in itertools.takewhile(_DIGEST.fullmatch, lines[1:])]
-        self.clips = min(len(self._digests), len(ends) - 1)
-        self.frames, self._end = frames[self.clips], ends[self.clips]
-        self._worth = self.clips > 0
-
-    def _compare(self, line: bytes) -> None:
-        """Reject a partial output made with other options."""
-        try:
-            old = json.loads(line)
-            if not isinstance(old, dict):
-                raise ValueError
-        except ValueError:
-            raise self.refusal(f"{self._log_path.name}, the record of its options, cannot be read") from None
-        for name, value in self._record.items():
-            if old.get(name) != value:
-                raise self.refusal(f"{name} was {str(old.get(name))[:300]!r}, is {value!r}")
 
     def refusal(self, why: str) -> UsageError:
         """The error of a run that cannot resume this partial output."""
@@ -178,9 +142,8 @@ class PartialOutput:
         unreadable input), keep the finished clips for `--resume`.
         """
         refused = isinstance(error, DfcError) and not isinstance(error, InputError)
-        untouched = self._log is None and (
-            self._end or self.discarded_bytes
-        )  # an earlier partial output, still unchanged
+        # Whether the files of an earlier run are still unchanged.
+        untouched = self._log is None and (self._end or self.discarded_bytes)
         self.resumable = self._worth and not refused
         if not (self.resumable or untouched):
             self.path.unlink(missing_ok=True)

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.partial_output import DIGEST_BYTES, BusyError, PartialOutput
+from dfccodec.codec.partial_output import BusyError, PartialOutput
+from dfccodec.codec.partial_scan import DIGEST_BYTES
 from dfccodec.codec.settings import Settings
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip

@@ -1,7 +1,9 @@
 """Ctrl-C while a pipe gives nothing: dfc ends at once, in one line, and leaves no more than a part."""
 
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def test_an_interrupt_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
         assert process.wait(30) == 130
         lines = process.stderr.read().decode().splitlines()
     assert lines.pop() == "dfc: error: interrupted"
-    assert all("--resume goes on from there" in line for line in lines)  # where the first clip was done in time
+    assert all("--resume continues from there" in line for line in lines)  # where the first clip was done in time
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"in.y4m"} | ({".a.dfc.part", ".a.dfc.part.log"} if lines else set())
 
@@ -48,6 +50,23 @@ def test_nor_for_one_that_has_given_nothing_yet(kind: signal.Signals, tmp_path: 
         assert process.wait(30) == 130
         assert process.stderr.read().decode().splitlines() == ["dfc: error: interrupted"]
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_inside_exec_has_its_exit_code_too(tmp_path: Path) -> None:
+    """As while a module with dataclasses is imported: `python -m` ended by SIGINT, after "interrupted"."""
+    (tmp_path / "interrupted.py").write_text(
+        "import dfccodec.cli.main as cli\n"
+        "def main():\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        return 130\n"
+        "cli.main = main\n"
+        "cli.run()\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    command = [sys.executable, "-m", "interrupted"]
+    assert subprocess.run(command, env={**ENV, "PYTHONPATH": paths}, cwd=tmp_path).returncode == 130
 
 
 def _waits_for(process: int, file: int) -> bool:
