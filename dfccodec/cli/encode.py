@@ -161,7 +161,7 @@ def encode(
         raise UsageError("--resume needs an output file: name one with -o")
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.choose.target import Target
-    from dfccodec.codec.options import make_settings
+    from dfccodec.codec.settings import make_settings
     from dfccodec.media.time_range import Span
 
     target = Target.of(target_size, bitrate, min_psnr, rd_lambda, strict)

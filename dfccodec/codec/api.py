@@ -18,8 +18,8 @@ from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import EncodeReport, Progress, encode_pictures
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.options import make_settings
 from dfccodec.codec.resume import open_output
+from dfccodec.codec.settings import make_settings
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.container.streams import Readable, readable, require_binary, with_source_name

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import dfccodec as dfc
 from dfccodec.cli.main import build
-from dfccodec.codec.options import make_settings
 from dfccodec.codec.presets import PRESETS, options_of
+from dfccodec.codec.settings import make_settings
 from dfccodec.errors import UsageError
 
 VIDEO = moving(8)
