@@ -54,7 +54,7 @@ def decisions_of(draw: st.DrawFn, sides: References, rows: int, columns: int) ->
 
 def composed_all(frames: np.ndarray, decisions: MotionField) -> np.ndarray:
     """A clip (T, H, W, 3) float32 with its dropped frames painted."""
-    composer, dropped = Composer(decisions), decisions.sides.dropped.tolist()
+    composer, dropped = Composer(decisions), decisions.references.dropped.tolist()
     for frame in set(range(len(frames))) - set(dropped):
         composer.add_reference(frame, frames[frame])
     return np.stack([composer.reconstruct(n, frame) if n in dropped else frame for n, frame in enumerate(frames)])

@@ -154,7 +154,8 @@ def encode(
         effort: effort of the motion search: `fast` or `normal` (the default).
         refine: steps of latent refinement (`codec.refine`), by default 2 with `mini` and 0 with other models; more than
             8 hardly help.
-        preset: `fast`, `balanced`, `best` or `archive`: synonyms of options (`codec.presets`); those given beside win.
+        preset: `fast`, `balanced`, `best` or `archive`: sets of options (`codec.presets`); other arguments take
+            precedence.
         target_size: size of the file in bytes, or as `2MiB`, `300kB`; met within 3 %.
         bitrate: bits per second of video, or as `300k`; met within 3 %.
         min_psnr: RGB-PSNR of the whole video in dB; exceeded by 0.2 dB at most.
@@ -198,8 +199,8 @@ def encode(
             raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
         else:
             stream = cast(BinaryIO, out)
-        anew = partial(reopen_frames, source, per_second, span, size, video) if repeatable(source) else None
-        return encode_pictures(pictures, info, stream, loaded, settings, progress, anew, tracks)
+        reopen = partial(reopen_frames, source, per_second, span, size, video) if repeatable(source) else None
+        return encode_pictures(pictures, info, stream, loaded, settings, progress, reopen, tracks)
 
 
 def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> None:

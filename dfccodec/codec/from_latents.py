@@ -48,7 +48,7 @@ def write_latents(
     Kept frames get importance 255 and dropped frames 0, so that `trim` prefers them.
 
     Args:
-        out: a path (written beside and renamed when complete) or a binary stream.
+        out: a path (written to a temporary file, which is renamed when complete) or a binary stream.
         clips: for each clip the latents (K, N, C) or (K, tiles, rows, columns, C) in the model's units, as
             `ClipView.dequantized` gives them, and a mask (T,) bool with K True; T is 1 to 32. Arrays, or tensors on any
             device.

@@ -129,11 +129,11 @@ def replacing_images(pattern: Path) -> Iterator[Path]:
         DfcError: the target folder or its parent cannot be written.
     """
     folder = pattern.parent
-    beside = next(place for place in (folder, *folder.parents) if place.exists())
+    parent = next(place for place in (folder, *folder.parents) if place.exists())
     try:
-        made = Path(tempfile.mkdtemp(prefix=".dfc-images-", suffix=".part", dir=beside))
+        made = Path(tempfile.mkdtemp(prefix=".dfc-images-", suffix=".part", dir=parent))
     except OSError as error:
-        raise no_folder(beside, error) from None
+        raise no_folder(parent, error) from None
     try:
         yield made / pattern.name
         with naming(folder):

@@ -1,4 +1,4 @@
-"""Old names of keyword arguments, accepted beside the new ones."""
+"""Old names of keyword arguments, still accepted."""
 
 from __future__ import annotations
 

@@ -186,11 +186,11 @@ class ClipCoder:
     def _with_motion(self, clip: Clip, values: np.ndarray, frames: np.ndarray, hold: bool) -> Coded:
         """Add the motion of the dropped frames. The search uses the decoded kept frames, which are the decoder's
         references."""
-        sides = References.of(clip.kept)
-        if len(sides.dropped) in (0, clip.frames):
+        references = References.of(clip.kept)
+        if len(references.dropped) in (0, clip.frames):
             return Coded(clip, values)
         held = np.empty(frames.shape, np.float32) if hold else None
-        with MotionSearch(frames, sides, lambda_for_qp(clip.qp), available_cpus(), self.settings.effort) as search:
+        with MotionSearch(frames, references, lambda_for_qp(clip.qp), available_cpus(), self.settings.effort) as search:
 
             def add(number: int, picture: np.ndarray) -> None:
                 picture = clamped(picture)

@@ -52,7 +52,7 @@ class MotionField:
         blocks: (D, rows, columns, 5) int16; unused vectors are 0.
     """
 
-    sides: References
+    references: References
     blocks: npt.NDArray[np.int16]
 
 

@@ -45,12 +45,12 @@ class CodingLayer:
     earlier: Ints
 
 
-def coding_layers(sides: References, blocks: int) -> Iterator[CodingLayer]:
+def coding_layers(references: References, blocks: int) -> Iterator[CodingLayer]:
     """Yield the coding layers of a clip, in batches of at most PART blocks; a frame has `blocks` blocks."""
-    dropped, index = sides.dropped, np.arange(len(sides.dropped))
+    dropped, index = references.dropped, np.arange(len(references.dropped))
     depth = index - np.maximum.accumulate(np.where(np.diff(dropped, prepend=-2) > 1, index, 0))
-    past = np.where(sides.past >= 0, dropped - sides.past, 0)
-    future = np.where(sides.future >= 0, sides.future - dropped, 0)
+    past = np.where(references.past >= 0, dropped - references.past, 0)
+    future = np.where(references.future >= 0, references.future - dropped, 0)
     distance = np.stack([past, future], axis=1).astype(np.int32)
     for number in range(int(depth.max()) + 1):
         whole = np.flatnonzero(depth == number)
@@ -84,14 +84,14 @@ class Pass:
 class BlockContexts:
     """The modes and vectors coded so far. A vector that a block does not use is set to the median."""
 
-    def __init__(self, sides: References, rows: int, columns: int) -> None:
-        self.sides, self.rows, self.columns = sides, rows, columns
-        self.modes = np.zeros((len(sides.dropped), rows * columns), np.uint8)
-        self.vectors = np.zeros((len(sides.dropped), rows * columns, 2, 2), np.int16)
+    def __init__(self, references: References, rows: int, columns: int) -> None:
+        self.references, self.rows, self.columns = references, rows, columns
+        self.modes = np.zeros((len(references.dropped), rows * columns), np.uint8)
+        self.vectors = np.zeros((len(references.dropped), rows * columns, 2, 2), np.int16)
 
     def passes(self) -> Iterator[Pass]:
         """Yield all passes in order; call `put` for each before asking for the next."""
-        for level in coding_layers(self.sides, self.rows * self.columns):
+        for level in coding_layers(self.references, self.rows * self.columns):
             for phase in phases(self.rows, self.columns):
                 yield self._pass(level, phase)
 
@@ -105,7 +105,7 @@ class BlockContexts:
         out = np.empty((*self.modes.shape, FIELDS), np.int16)
         out[..., 0] = self.modes
         out[..., 1:] = (self.vectors * uses(self.modes)[..., None]).reshape(*self.modes.shape, FIELDS - 1)
-        return MotionField(self.sides, out.reshape(-1, self.rows, self.columns, FIELDS))
+        return MotionField(self.references, out.reshape(-1, self.rows, self.columns, FIELDS))
 
     def _pass(self, level: CodingLayer, phase: Phase) -> Pass:
         frames, cells = np.repeat(level.frames, phase.cells.size), np.tile(phase.cells, level.frames.size)

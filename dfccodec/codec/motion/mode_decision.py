@@ -62,25 +62,25 @@ class DecisionInput:
 
 
 def choose(
-    inputs: DecisionInput, sides: References, rows: int, columns: int, rd_lambda: float, pool: Executor
+    inputs: DecisionInput, references: References, rows: int, columns: int, rd_lambda: float, pool: Executor
 ) -> MotionField:
     """Choose modes and vectors of all dropped frames; `rd_lambda` is λ in squared error per bit."""
-    contexts, coder = BlockContexts(sides, rows, columns), _StatisticsCoder()
+    contexts, coder = BlockContexts(references, rows, columns), _StatisticsCoder()
     for step in contexts.passes():
-        modes, vectors = _choices(inputs, sides, step, coder.bits(), rd_lambda, pool)
+        modes, vectors = _choices(inputs, references, step, coder.bits(), rd_lambda, pool)
         payload.code(step, coder, modes, vectors)
         contexts.put(step, modes, vectors)
     return contexts.decisions()
 
 
 def _choices(
-    inputs: DecisionInput, sides: References, step: Pass, bits: Floats, rd_lambda: float, pool: Executor
+    inputs: DecisionInput, references: References, step: Pass, bits: Floats, rd_lambda: float, pool: Executor
 ) -> tuple[Bytes, Shorts]:  # fmt: skip
     """Choose the modes and vectors of one pass; threads share its frames."""
     starts = np.flatnonzero(np.diff(step.frames, prepend=-1))
     parts = [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step.cells)], strict=True)]
     here = rd_lambda if step.close else rd_lambda * COARSE_LAMBDA_SCALE
-    found = list(pool.map(lambda part: _Frame(inputs, sides, step, part, bits, here).choose(), parts))
+    found = list(pool.map(lambda part: _Frame(inputs, references, step, part, bits, here).choose(), parts))
     return np.concatenate([modes for modes, _ in found]), np.concatenate([vectors for _, vectors in found])
 
 
@@ -88,7 +88,7 @@ class _Frame:
     """The n blocks of one pass in one frame."""
 
     def __init__(
-        self, inputs: DecisionInput, sides: References, step: Pass, part: slice, bits: Floats, rd_lambda: float
+        self, inputs: DecisionInput, references: References, step: Pass, part: slice, bits: Floats, rd_lambda: float
     ) -> None:  # fmt: skip
         self.step, self.part, self.bits, self.rd_lambda = step, part, bits, rd_lambda
         number = int(step.frames[part.start])
@@ -96,7 +96,7 @@ class _Frame:
         self.target = inputs.target(number).windows(self.cells)
         self.estimate = inputs.estimate[number, self.cells]
         self.searched = inputs.searched[number, self.cells]
-        self.sources = [inputs.kept.get(int(side[number])) for side in (sides.past, sides.future)]
+        self.sources = [inputs.kept.get(int(side[number])) for side in (references.past, references.future)]
 
     def choose(self) -> tuple[Bytes, Shorts]:
         """Modes (n,) and vectors (n, 2, 2)."""

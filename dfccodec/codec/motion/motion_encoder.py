@@ -57,18 +57,18 @@ class MotionSearch:
     def __init__(
         self,
         frames: npt.NDArray[np.uint8],
-        sides: References,
+        references: References,
         rd_lambda: float,
         threads: int = 1,
         effort: Effort = Effort.NORMAL,
     ) -> None:
-        self._frames, self._sides, self._lambda, self._effort = frames, sides, rd_lambda, effort
+        self._frames, self._references_of_dropped, self._lambda, self._effort = frames, references, rd_lambda, effort
         self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
-        self._numbers = {frame: number for number, frame in enumerate(sides.dropped.tolist())}
-        self._references = {*sides.past.tolist(), *sides.future.tolist()} - {-1}
+        self._numbers = {frame: number for number, frame in enumerate(references.dropped.tolist())}
+        self._references = {*references.past.tolist(), *references.future.tolist()} - {-1}
         self._kept: dict[int, Pyramid] = {}
         self._targets: dict[int, Pyramid] = {}
-        self._estimate = np.empty((len(sides.dropped), self._rows * self._columns), np.float32)
+        self._estimate = np.empty((len(references.dropped), self._rows * self._columns), np.float32)
         alone = frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
         self._jobs = BatchedExecutor(1 if alone else threads, 4 * frames[0].size)
         self._alone = single_threaded_blas()
@@ -96,25 +96,32 @@ class MotionSearch:
     def decisions(self) -> MotionField:
         """The motion field, once all frames have been added."""
         self._jobs.finish()
-        pool, sides, rd_lambda, estimate = self._jobs.pool, self._sides, self._lambda, self._estimate
+        pool, references, rd_lambda, estimate = (
+            self._jobs.pool,
+            self._references_of_dropped,
+            self._lambda,
+            self._estimate,
+        )
         targets = [self._targets[number] for number in range(len(estimate))]
         kept = {frame: self._kept[frame] for frame in sorted(self._references)}
-        searched = _search(targets, kept, sides, estimate > MIN_SAVING_BITS * rd_lambda, rd_lambda, pool, self._effort)
+        searched = _search(
+            targets, kept, references, estimate > MIN_SAVING_BITS * rd_lambda, rd_lambda, pool, self._effort
+        )
         inputs = DecisionInput(
-            lambda number: targets[number].whole, {frame: kept[frame].whole for frame in kept}, estimate,
+            lambda number: targets[number].full, {frame: kept[frame].full for frame in kept}, estimate,
             searched.reshape(*estimate.shape, 2, 2),
         )  # fmt: skip
-        return choose(inputs, sides, self._rows, self._columns, rd_lambda, pool)
+        return choose(inputs, references, self._rows, self._columns, rd_lambda, pool)
 
 
 def _ssd(target: Pyramid, estimate: Floats) -> Floats:
     """Squared error (rows · columns,) of the network prediction, by block."""
     cells = np.arange(target.rows * target.columns)
-    return target.whole.ssd(target.whole.windows(cells), undisplaced_level(estimate).windows(cells))
+    return target.full.ssd(target.full.windows(cells), undisplaced_level(estimate).windows(cells))
 
 
 def _search(
-    targets: list[Pyramid], kept: dict[int, Pyramid], sides: References, needs_search: npt.NDArray[np.bool_],
+    targets: list[Pyramid], kept: dict[int, Pyramid], references: References, needs_search: npt.NDArray[np.bool_],
     rd_lambda: float, pool: Executor, effort: Effort,
 ) -> Shorts:  # fmt: skip
     """Motion estimation: vectors (D, rows, columns, 2, 2) of the blocks that `needs_search`.
@@ -127,14 +134,14 @@ def _search(
         frame, numbers, side = job
         predictors = None
         for number in numbers:
-            distance = abs(int(sides.dropped[number]) - frame)
+            distance = abs(int(references.dropped[number]) - frame)
             mask = needs_search[number].reshape(out.shape[1:3])
             found = estimate_motion(targets[number], kept[frame], rd_lambda, predictors, effort, mask)
             out[number, :, :, side] = found
             predictors = np.rint(found * ((distance + 1) / distance)).astype(np.int32)
 
     jobs: list[tuple[int, Iterable[int], int]] = []
-    for side, (near, order) in enumerate(((sides.past, 1), (sides.future, -1))):
+    for side, (near, order) in enumerate(((references.past, 1), (references.future, -1))):
         jobs += [(frame, np.flatnonzero(near == frame)[::order].tolist(), side) for frame in kept if frame in near]
     list(pool.map(chain, jobs))
     return out

@@ -23,10 +23,10 @@ class Composer:
     """Reconstructs the dropped frames of a clip by motion compensation; frames arrive in decode order."""
 
     def __init__(self, decisions: MotionField) -> None:
-        sides = decisions.sides
+        references = decisions.references
         self._decisions = decisions
-        self._number = {int(frame): number for number, frame in enumerate(sides.dropped)}
-        self._references = {*sides.past.tolist(), *sides.future.tolist()}
+        self._number = {int(frame): number for number, frame in enumerate(references.dropped)}
+        self._references = {*references.past.tolist(), *references.future.tolist()}
         self._kept: dict[int, Floats] = {}
 
     def add_reference(self, frame: int, picture: Floats) -> None:
@@ -36,11 +36,11 @@ class Composer:
 
     def reconstruct(self, frame: int, estimate: Floats) -> Floats:
         """Reconstruct dropped frame `frame` from its network prediction `estimate`, (H, W, 3) in 0…1."""
-        number, sides = self._number[frame], self._decisions.sides
+        number, references = self._number[frame], self._decisions.references
         chosen = self._decisions.blocks[number]
         if not chosen[..., 0].any():
             return estimate
-        past, future = (self._kept.get(int(side[number])) for side in (sides.past, sides.future))
+        past, future = (self._kept.get(int(side[number])) for side in (references.past, references.future))
         return compensate_frame(estimate, past, future, chosen)
 
 
@@ -128,5 +128,5 @@ def window() -> Floats:
 @lru_cache(maxsize=1)
 def obmc_weights() -> Floats:
     """Weights (4, BLOCK, BLOCK, 1) of the blocks above left, above right, below left and below right of a square."""
-    sides = window()[BLOCK:], window()[:BLOCK]
-    return np.stack([down[:, None] * right for down in sides for right in sides])[..., None]
+    references = window()[BLOCK:], window()[:BLOCK]
+    return np.stack([down[:, None] * right for down in references for right in references])[..., None]

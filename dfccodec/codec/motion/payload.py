@@ -31,7 +31,7 @@ def write(decisions: MotionField) -> bytes:
         return b""
     count, rows, columns, _ = decisions.blocks.shape
     flat = decisions.blocks.reshape(count, rows * columns, FIELDS)
-    contexts, writer = BlockContexts(decisions.sides, rows, columns), RansEncoder(initial_counts())
+    contexts, writer = BlockContexts(decisions.references, rows, columns), RansEncoder(initial_counts())
     for step in contexts.passes():
         blocks = flat[step.frames, step.cells]
         modes, vectors = blocks[:, 0].astype(np.uint8), blocks[:, 1:].reshape(-1, 2, 2)
@@ -52,18 +52,18 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionF
         LimitError: more blocks than the bytes can hold; nothing was allocated.
         DamagedError: the bytes are invalid, or name a reference that does not exist.
     """
-    sides, (rows, columns) = References.of(kept), grid(header)
-    count = len(sides.dropped)
+    references, (rows, columns) = References.of(kept), grid(header)
+    count = len(references.dropped)
     if not payload:
         # A view of one number: the number of frames is untrusted and must not take memory.
-        return MotionField(sides, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
+        return MotionField(references, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
     if count in (0, len(kept)):
         raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
     check_stream_size("fill payload", payload, count * rows * columns)
-    contexts, reader = BlockContexts(sides, rows, columns), RansDecoder(payload, initial_counts(), "fill payload")
+    contexts, reader = BlockContexts(references, rows, columns), RansDecoder(payload, initial_counts(), "fill payload")
     for step in contexts.passes():
         modes, vectors = code(step, reader)
-        _check_modes(modes, step, sides)
+        _check_modes(modes, step, references)
         contexts.put(step, modes, vectors)
     reader.finish()
     return contexts.decisions()
@@ -92,11 +92,11 @@ def _check(symbols: Ints, count: int, what: str) -> None:
         raise DamagedError(f"fill payload: {what} symbol {symbols.min()} or {symbols.max()}: 0 to {count - 1}")
 
 
-def _check_modes(modes: Bytes, step: Pass, sides: References) -> None:
-    there = np.stack([sides.past >= 0, sides.future >= 0], axis=1)[step.frames]
+def _check_modes(modes: Bytes, step: Pass, references: References) -> None:
+    there = np.stack([references.past >= 0, references.future >= 0], axis=1)[step.frames]
     wrong = np.flatnonzero((uses(modes) & ~there).any(axis=1))
     if wrong.size:
-        frame = sides.dropped[step.frames[wrong[0]]]
+        frame = references.dropped[step.frames[wrong[0]]]
         raise DamagedError(f"fill payload: mode {modes[wrong[0]]} in frame {frame}: it has no such reference frame")
 
 
@@ -117,7 +117,7 @@ def trimmed(
     if not payload:  # network prediction everywhere
         return b""
     decisions = read(payload, old, header)
-    before, after = decisions.sides, References.of(new)
+    before, after = decisions.references, References.of(new)
     out = np.zeros((len(after.dropped), *decisions.blocks.shape[1:]), np.int16)
     at = {int(frame): number for number, frame in enumerate(before.dropped)}
     for number, frame in enumerate((after.dropped + first).tolist()):

@@ -133,7 +133,7 @@ class Pyramid:
 
     Attributes:
         rows, columns: numbers of block rows and columns.
-        whole, half: levels at full and 1/2 resolution.
+        full, half: levels at full and 1/2 resolution.
         quarter: (height, width), the sum channel at 1/4 resolution, in 0…√3.
     """
 
@@ -142,10 +142,10 @@ class Pyramid:
         reference picture, 1 for a target, which needs less padding."""
         planes = _planes(frame)
         edge = WINDOW_SIZE if per == 1 else MAX_OVERHANG + WINDOW_SIZE
-        self.whole = _level(planes, 1, per, edge)
+        self.full = _level(planes, 1, per, edge)
         self.half = _level(_downscale(planes, 2), 2, 1, edge)
         self.quarter: Floats = _downscale(planes[:1], COARSE)[0] / np.float32(UNIT)
-        self.rows, self.columns = self.whole.rows, self.whole.columns
+        self.rows, self.columns = self.full.rows, self.full.columns
 
 
 def undisplaced_level(frame: Floats) -> PyramidLevel:
@@ -265,7 +265,7 @@ def estimate_motion(
     shape = now.rows, now.columns, 2
     still = np.zeros((now.rows * now.columns, 2), np.int32)
     cells = np.arange(len(still)) if mask is None else np.flatnonzero(mask)
-    cells = cells[then.whole.error(now.whole.windows(cells), cells, still[cells]) > MIN_SAVING_BITS * rd_lambda]
+    cells = cells[then.full.error(now.full.windows(cells), cells, still[cells]) > MIN_SAVING_BITS * rd_lambda]
     if not cells.size:
         return still.reshape(shape)
     known = None if predictors is None else predictors.reshape(-1, 2)
@@ -280,7 +280,7 @@ def estimate_motion(
         field.offer((known[cells] + SUBPEL) // (2 * SUBPEL))
     field.around(SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN)
     field.spread()
-    field = _Field(now.whole, then.whole, rd_lambda, field.vectors * 2 * SUBPEL, cells)
+    field = _Field(now.full, then.full, rd_lambda, field.vectors * 2 * SUBPEL, cells)
     if known is not None:
         field.offer(known[cells])
     field.offer(still[cells])

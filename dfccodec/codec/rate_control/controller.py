@@ -138,12 +138,12 @@ class RateController:
         """Probe all clips, then encode them window by window."""
         rd_models: list[RDModel] = []
         sizes: list[int] = []
-        whole = _Sums()
+        total = _Sums()
         for batch in batches:
             (trial,) = self._trials([batch], sum(sizes))
             trial.probe()
             rd_models.append(trial.rd_model)
-            whole.add(batch)
+            total.add(batch)
             sizes.append(len(batch))
             self._progress(sum(sizes) // 2)
         first, frames = 0, sum(sizes)
@@ -155,7 +155,7 @@ class RateController:
                 trial.rd_model = rd_model
             del rd_models[: len(window)]
             first += sum(map(len, window))
-            for clip in self._code_window(trials, rd_models, not rd_models, whole):
+            for clip in self._code_window(trials, rd_models, not rd_models, total):
                 yield clip
                 self._progress((frames + clip.first_frame + clip.frames) // 2)
 
@@ -176,30 +176,30 @@ class RateController:
             window = list(itertools.islice(itertools.chain([ahead] if ahead else [], rest), self._window))
             ahead = None
 
-    def _goal(self, whole: _Sums) -> TargetInterval:
-        """The remaining target after the clips done so far, for a video that ends with `whole`."""
+    def _goal(self, total: _Sums) -> TargetInterval:
+        """The remaining target after the clips done so far, for a video that ends with `total`."""
         done = self._done
         if self._target.kind == "psnr":
-            allowed = whole.samples * 10 ** (-self._target.value / 10)
-            least = _MIN_SHARE * allowed * (1 - done.samples / whole.samples)
+            allowed = total.samples * 10 ** (-self._target.value / 10)
+            least = _MIN_SHARE * allowed * (1 - done.samples / total.samples)
             aim = allowed * 10 ** (-_PSNR_MARGIN / 10) - done.error
             low = allowed * 10 ** (-PSNR_TOLERANCE / 10) - done.error
             return TargetInterval(1, max(aim, least), max(low, 0.0), max(allowed - done.error, least))
         wanted = self._target.value
         if self._target.kind == "bitrate":
-            wanted *= whole.ticks * self._tick / 8
-        least = _MIN_SHARE * wanted * (1 - done.samples / whole.samples)
+            wanted *= total.ticks * self._tick / 8
+        least = _MIN_SHARE * wanted * (1 - done.samples / total.samples)
         low, high = (wanted * (1 + sign * SIZE_TOLERANCE) - done.size for sign in (-1, 1))
         return TargetInterval(0, max(wanted - done.size, least), max(low, 0.0), max(high, least))
 
     def _code_window(
-        self, trials: Sequence[ClipTrials], later: Sequence[RDModel], last: bool, whole: _Sums
+        self, trials: Sequence[ClipTrials], later: Sequence[RDModel], last: bool, total: _Sums
     ) -> Iterator[Clip]:
         """Choose the operating points of a window, taking later clips into account, and encode it."""
         for trial in trials:
             if not trial.rd_model.measured:
                 trial.probe()
-        best = self._search_window(trials, later, self._goal(whole), last)
+        best = self._search_window(trials, later, self._goal(total), last)
         for trial, number in zip(trials, best, strict=True):
             yield self._give(trial, trial.rd_model.choices[number])
 

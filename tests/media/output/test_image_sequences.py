@@ -155,7 +155,7 @@ def test_existing_image_is_not_overwritten(tmp_path: Path) -> None:
     from dfccodec.cli.common import check_output as check
 
     (tmp_path / "07.png").touch()
-    with pytest.raises(OutputExistsError, match=r"has 07\.png and others already"):
+    with pytest.raises(OutputExistsError, match=r"such as 07\.png, exist"):
         check(str(tmp_path / "%02d.png"), False, "in.dfc", kind="")
     check(str(tmp_path / "%02d.jpg"), False, "in.dfc", kind="")
 
