@@ -24,6 +24,7 @@ from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.time_range import RangeCursor, Span
+from dfccodec.runtime.renamed import OldName
 from dfccodec.runtime.resources import available_memory, malloc_trim
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class Decoder:
         ModelError: the model is missing, or another one was given.
         UsageError: it is iterated a second time, or the range contains no frame.
     """
+
+    lost = OldName[list[tuple[int, int]]]("lost_frames")
+    ended = OldName[bool]("reached_end")
 
     def __init__(
         self,

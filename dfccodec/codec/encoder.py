@@ -29,6 +29,7 @@ from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
 from dfccodec.runtime.atomic_output import NamedStream
 from dfccodec.runtime.prefetch import prefetch
+from dfccodec.runtime.renamed import OldName
 from dfccodec.runtime.resources import malloc_trim
 from dfccodec.version import __version__
 
@@ -66,6 +67,8 @@ class EncodeReport:
     outcome: Outcome | None = None
     rd_cost_saved: float = 0.0
     notes: tuple[str, ...] = ()
+
+    refined = OldName[float]("rd_cost_saved")
 
 
 def encode_pictures(

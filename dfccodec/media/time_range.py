@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dfccodec.errors import UsageError
+from dfccodec.runtime.renamed import OldName
 
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", re.ASCII)
 _PLAIN = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
@@ -48,6 +49,9 @@ class Span:
     start: Point = Point()
     end: Point | None = None
     duration: Point | None = None
+
+    whole = OldName[bool]("unlimited")
+    ends = OldName[bool]("has_end")
 
     @classmethod
     def parse(cls, start: str | None = None, end: str | None = None, duration: str | None = None) -> Span:

@@ -1,11 +1,11 @@
-"""Old names of keyword arguments, still accepted."""
+"""Old names of keyword arguments and attributes, still accepted."""
 
 from __future__ import annotations
 
 import functools
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,3 +43,28 @@ def accept_old_names(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]
         return call
 
     return decorate
+
+
+class OldName(Generic[R]):
+    """Descriptor that reads an attribute by its old name, with a `DeprecationWarning`.
+
+    >>> class Decoder:
+    ...     def __init__(self) -> None:
+    ...         self.lost_frames = [3]
+    ...     lost = OldName[list[int]]("lost_frames")
+    >>> Decoder().lost
+    [3]
+    """
+
+    def __init__(self, new: str) -> None:
+        self._new, self._old = new, ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._old = name
+
+    def __get__(self, instance: object, owner: type) -> R:
+        if instance is None:
+            raise AttributeError(self._old)
+        warnings.warn(f"{owner.__name__}.{self._old} is now called {self._new}", DeprecationWarning, stacklevel=2)
+        value: R = getattr(instance, self._new)
+        return value

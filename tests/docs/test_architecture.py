@@ -22,7 +22,14 @@ def test_every_path_exists() -> None:
 
 def _bases() -> tuple[Path, ...]:
     """Paths are relative to the repository or to the package; a box may name a second file of the same folder."""
-    return ROOT, ROOT / "dfccodec", ROOT / "dfccodec" / "codec", ROOT / "dfccodec" / "training", ROOT / "benchmarks"
+    return (
+        ROOT,
+        ROOT / "dfccodec",
+        ROOT / "dfccodec" / "codec",
+        ROOT / "dfccodec" / "training",
+        ROOT / "dfccodec" / "media",
+        ROOT / "benchmarks",
+    )
 
 
 def test_every_room_is_listed() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
 
-import numpy as np
 import pytest
 from support import moving
 
@@ -33,8 +33,8 @@ def test_encode_takes_its_old_names(flat: LoadedModel) -> None:
         {"deadzone": 0.25, "frame_rate": 12, "frame_selection": "dp"},
     ):
         out = io.BytesIO()
-        with np.testing.suppress_warnings() as quiet:
-            quiet.filter(DeprecationWarning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
             dfc.encode(moving(4), out, budget="2", fill="hold", model=flat, **options)  # type: ignore[arg-type]
         files.append(out.getvalue())
     assert files[0] == files[1]
@@ -45,3 +45,16 @@ def test_old_options_become_current_ones_before_the_double_dash() -> None:
     assert with_current_names(typed) == [
         "encode", "--deadzone=0.2", "--frame-selection", "dp", "--keep-tree", "--", "--snap",
     ]  # fmt: skip
+
+
+def test_attributes_of_results_keep_their_old_names(flat: LoadedModel) -> None:
+    out = io.BytesIO()
+    report = dfc.encode(moving(4), out, budget="2", fill="hold", model=flat)
+    decoder = dfc.decode(out.getvalue(), model=flat)
+    list(decoder)
+    with pytest.warns(DeprecationWarning, match="Decoder.lost is now called lost_frames"):
+        assert decoder.lost == decoder.lost_frames == []
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        assert (decoder.ended, decoder.lost_tracks.maybe) == (True, 0)
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        assert (report.refined, dfc.Span().whole, dfc.Span().ends) == (report.rd_cost_saved, True, False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dfccodec.container.chunks import PACKETS, STREAM, Damage
+from dfccodec.runtime.renamed import OldName
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class LostTracks:
 
     bytes: int = 0
     unattributed: int = 0
+
+    maybe = OldName[int]("unattributed")
 
     @classmethod
     def of(cls, damage: Iterable[Damage], tracks: bool) -> LostTracks:
