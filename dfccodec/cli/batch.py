@@ -72,7 +72,9 @@ def plan(
     for source in inputs:
         _check_name(source)
     found = (
-        _in_folder(inputs, output, folder, keep_tree, suffix) if folder else [_alone(inputs, output, keep_tree, suffix)]
+        _jobs_in_folder(inputs, output, folder, keep_tree, suffix)
+        if folder
+        else [_single_job(inputs, output, keep_tree, suffix)]
     )
     sources = {os.path.realpath(job.source): job.source for job in found if job.source != "-"}
     for job in found:
@@ -96,7 +98,7 @@ def _check_name(source: str) -> None:
         )
 
 
-def _alone(inputs: Sequence[str], output: str, keep_tree: bool, suffix: str) -> Job:
+def _single_job(inputs: Sequence[str], output: str, keep_tree: bool, suffix: str) -> Job:
     if keep_tree:
         raise UsageError("--keep-tree needs --output-dir: give --output-dir FOLDER too")
     meant = len(inputs) == 2 and not output and (Path(inputs[1]).suffix == suffix or not Path(inputs[1]).exists())
@@ -110,7 +112,7 @@ def _alone(inputs: Sequence[str], output: str, keep_tree: bool, suffix: str) -> 
     return Job(inputs[0], output)
 
 
-def _in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: bool, suffix: str) -> list[Job]:
+def _jobs_in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: bool, suffix: str) -> list[Job]:
     if output:
         raise UsageError(f"-o {output} and --output-dir {folder} both say where to write: give one of them")
     _check_folder(folder)
@@ -159,7 +161,7 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
         typer.Exit: with the highest exit code of a batch.
     """
     if not jobs[0].many:
-        _alone_done(jobs[0], work, json)
+        _run_single(jobs[0], work, json)
         return
     records: list[dict[str, Any]] = []
     failed: list[str] = []
@@ -179,7 +181,7 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
             if place := _place(job.output):
                 written[place] = job.output
         except Exception as error:  # including a bug: the next file may still work
-            records[-1] |= _told(job.source, error)
+            records[-1] |= _report_error(job.source, error)
             failed.append(job.source)
             worst = max(worst, records[-1]["exit_code"])
     names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
@@ -210,7 +212,7 @@ def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = 
         try:
             work(source, records[-1].update)
         except Exception as error:
-            records[-1] |= _told(source, error)
+            records[-1] |= _report_error(source, error)
             codes.append(records[-1]["exit_code"])
     common.print_stderr(f"{len(inputs) - len(codes)} of {len(inputs)} ok", quiet)
     if json:
@@ -219,7 +221,7 @@ def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = 
         raise typer.Exit(max(codes))
 
 
-def _told(source: str, error: Exception) -> dict[str, Any]:
+def _report_error(source: str, error: Exception) -> dict[str, Any]:
     """Print an error with the name of the input, and return its JSON form."""
     failure = _failure(error)
     text = failure["error"]
@@ -228,7 +230,7 @@ def _told(source: str, error: Exception) -> dict[str, Any]:
     return failure
 
 
-def _alone_done(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None:
+def _run_single(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None:
     """Run a single job. With --json, a failure without a record becomes a record."""
     records: list[dict[str, Any]] = []
     try:

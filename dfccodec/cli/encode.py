@@ -206,14 +206,14 @@ def _encode(
 
         common.limit_torch_threads()
         loaded = load()
-        tracks = api.opened_tracks(video, stack)
+        tracks = api.open_tracks(video, stack)
         printed = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
         opened = partial_output.writing(output, settings, loaded, resume, quiet)
         with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
             reopen = partial(api.reopen_frames, name, span=selection.span, size=selection.size, video=selection.video)
-            second_pass = reopen if api.repeatable(name) else None
+            second_pass = reopen if api.is_repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, second_pass, tracks)
         common.notes(report.notes[printed:], quiet)
     seconds = perf_counter() - begun

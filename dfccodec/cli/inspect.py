@@ -30,7 +30,7 @@ def inspect(
     if len(sources) > 1:
         _inspect_each(sources, json)
         return
-    summary = _scanned(sources[0])
+    summary = _scan(sources[0])
     if json:
         common.result(describe(summary))
     else:
@@ -43,7 +43,7 @@ def _inspect_each(sources: list[str], json: bool) -> None:
     wide = max(len(escape_for_terminal(source)) for source in sources)
 
     def look(source: str, tell: batch.Tell) -> None:
-        summary = _scanned(source)
+        summary = _scan(source)
         tell(record := describe(summary))
         if not json:
             sys.stdout.write(f"{escape_for_terminal(source):<{wide}} {_line(summary, record)}\n")
@@ -65,7 +65,7 @@ def _line(summary: Summary, record: dict[str, Any]) -> str:
     )
 
 
-def _scanned(source: str) -> Summary:
+def _scan(source: str) -> Summary:
     from dfccodec.container.scan import scan
 
     with common.reading(source) as stream:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dfccodec.cli.names import advice, command_advice, files_not_options, with_current_names
+from dfccodec.cli.names import advice, command_advice, protect_file_names, with_current_names
 from dfccodec.cli.terminal import replace_unencodable
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
 from dfccodec.runtime.working_folder import DELETED, exists, import_torch
@@ -74,7 +74,7 @@ def _options(
     pass
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt  # so that a temporary file is removed on SIGTERM as on Ctrl-C
 
 
@@ -82,18 +82,18 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 _COMMAND_LINE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-def _typed() -> list[str]:
+def _completion_words() -> list[str]:
     """The command line so far if a shell asks for completion."""
     return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()[1:]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return the exit code; never raises."""
-    arguments = with_current_names(files_not_options(sys.argv[1:] if arguments is None else arguments))
+    arguments = with_current_names(protect_file_names(sys.argv[1:] if arguments is None else arguments))
     try:
         if arguments and arguments[0] in WITH_TORCH:
             import_torch()
-        app = build(_typed() if "_DFC_COMPLETE" in os.environ else arguments)
+        app = build(_completion_words() if "_DFC_COMPLETE" in os.environ else arguments)
         code = app(arguments, prog_name="dfc", standalone_mode=False)
         if code == 130:  # typer returns this after Ctrl-C
             return _fail("interrupted", 130)
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("interrupted", 130)
     except _COMMAND_LINE_ERROR as error:
         # The message repeats arguments, which may be untrusted file names.
-        error.message = escape_for_terminal(_advised(error, arguments))
+        error.message = escape_for_terminal(_with_advice(error, arguments))
         error.show()
         return 2
     except DfcError as error:
@@ -116,11 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         return _fail(OUT_OF_MEMORY, 1)
     except (ImportError, RuntimeError) as error:
-        if not (why := _unloaded(error)):
+        if not (why := _library_error(error)):
             raise
         return _fail(why, 1)
     except OSError as error:
-        return _fail(_system(error), 1)
+        return _fail(_system_error(error), 1)
 
 
 _NO_MEMORY = re.compile(
@@ -131,7 +131,7 @@ _NO_MEMORY = re.compile(
 """Messages of loaders and libraries when memory is short."""
 
 
-def _unloaded(error: ImportError | RuntimeError) -> str:
+def _library_error(error: ImportError | RuntimeError) -> str:
     """Message for a library that does not load or run; empty if the error is a bug of dfc."""
     text = " ".join(str(error).split())[:200]
     if _NO_MEMORY.search(text):
@@ -142,7 +142,7 @@ def _unloaded(error: ImportError | RuntimeError) -> str:
     return ""
 
 
-def _system(error: OSError) -> str:
+def _system_error(error: OSError) -> str:
     """Message for a system error, with the file and a fix."""
     if error.errno == errno.ENOENT and not error.filename and not exists():
         return DELETED
@@ -152,7 +152,7 @@ def _system(error: OSError) -> str:
     return f"out of memory: {text}" if error.errno == errno.ENOMEM else text
 
 
-def _advised(error: Any, arguments: Sequence[str]) -> str:
+def _with_advice(error: Any, arguments: Sequence[str]) -> str:
     """Message for a command-line error, with advice for unknown verbs and options."""
     message, option = str(error.message), getattr(error, "option_name", None)
     if message.startswith("No such command") and (words := [a for a in arguments if not a.startswith("-")]):
@@ -209,7 +209,7 @@ def run() -> None:
     _open_missing()
     replace_unencodable()
     limit_openmp_spin()
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _raise_interrupt)
     code = main()
     # CPython remembers a KeyboardInterrupt that passed through exec(), which dataclasses use. `python -m` then ends by
     # SIGINT instead of the exit code, although the exception was handled. Another exec() clears that.

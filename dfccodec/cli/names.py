@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dfccodec.errors import UsageError
-from dfccodec.runtime.atomic_output import misnamed
+from dfccodec.runtime.atomic_output import extension_error
 
 _MEANT = {
     "crf": "qp", "quality": "qp", "quantizer": "qp", "cq": "qp", "cqp": "qp", "q": "qp", "q:v": "qp", "qscale": "qp",
@@ -34,11 +34,11 @@ def check_kind(output: str, kind: str) -> None:
     Raises:
         UsageError: it does not; the message suggests a name.
     """
-    if wrong := misnamed(Path(output), bool(kind)):
+    if wrong := extension_error(Path(output), bool(kind)):
         raise UsageError(f"{wrong}, or give {'-f' if kind else '-f and --format'} to insist")
 
 
-def files_not_options(arguments: Sequence[str]) -> list[str]:
+def protect_file_names(arguments: Sequence[str]) -> list[str]:
     """Prefix existing files whose names begin with a dash, as from a shell's `*`, with `./`."""
     out: list[str] = []
     for number, argument in enumerate(arguments):

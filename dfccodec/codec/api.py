@@ -28,7 +28,7 @@ from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.time_range import Span
 from dfccodec.models import hub, registry
-from dfccodec.runtime.atomic_output import misnamed
+from dfccodec.runtime.atomic_output import extension_error
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.renamed import accept_old_names
 
@@ -58,7 +58,7 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
     return LoadedModel(model, identity, where, pick_dtype(dtype, where))
 
 
-def named_model(model: str | Path | LoadedModel | None) -> str | LoadedModel | None:
+def check_model_argument(model: str | Path | LoadedModel | None) -> str | LoadedModel | None:
     """Check the type of a `model` argument, and turn a path into text.
 
     Raises:
@@ -85,7 +85,7 @@ def model_for(
         ModelError: the model is missing, or the file was made with another one.
     """
     wanted = preamble.model
-    spec = named_model(spec)
+    spec = check_model_argument(spec)
     if isinstance(spec, LoadedModel):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
@@ -187,19 +187,19 @@ def encode(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, deadzone=deadzone, target=target,
         frame_selection=frame_selection, effort=effort, refine=refine,
     )  # fmt: skip
-    model = named_model(model) or "mini"
+    model = check_model_argument(model) or "mini"
     loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
-        per_second = checked_frame_rate(frame_rate)
+        per_second = parse_frame_rate(frame_rate)
         pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size, video)
-        tracks = opened_tracks(pictures, stack)
+        tracks = open_tracks(pictures, stack)
         if not hasattr(out, "write"):
             stream = stack.enter_context(open_output(Path(cast(str, out)), settings, loaded, resume))
         elif resume:
             raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
         else:
             stream = cast(BinaryIO, out)
-        reopen = partial(reopen_frames, source, per_second, span, size, video) if repeatable(source) else None
+        reopen = partial(reopen_frames, source, per_second, span, size, video) if is_repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, reopen, tracks)
 
 
@@ -216,7 +216,7 @@ def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> Non
         with contextlib.suppress(OSError):  # one of them does not exist
             if Path(out).samefile(source):
                 raise UsageError(f"output {out} is the input: name another output")
-    if isinstance(out, str | Path) and (wrong := misnamed(Path(out), coded=True)):
+    if isinstance(out, str | Path) and (wrong := extension_error(Path(out), coded=True)):
         raise UsageError(f"{wrong}, or give an open file to insist")
 
 
@@ -225,7 +225,7 @@ def _check_span(span: Span) -> None:
         raise UsageError(f"span {span!r}: give dfc.Span.parse(start, end, duration)")
 
 
-def repeatable(source: Source) -> bool:
+def is_repeatable(source: Source) -> bool:
     """Whether a source can be read a second time from its beginning."""
     if isinstance(source, str | Path) or hasattr(source, "read"):
         from dfccodec.media.input.open_input import is_single_pass
@@ -234,7 +234,7 @@ def repeatable(source: Source) -> bool:
     return not isinstance(source, Iterator)
 
 
-def opened_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource | None:
+def open_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource | None:
     """Audio and subtitle packets of a source, closed with the stack; None for arrays."""
     from dfccodec.media.input.source import VideoSource
 
@@ -277,11 +277,11 @@ def _open_source(
         raise UsageError("span, size and video are for files: cut and scale arrays beforehand")
     arrays = iter(cast(Iterable[np.ndarray], source))
     if not isinstance(source, list | tuple | np.ndarray):
-        arrays = map(_copied, arrays)
+        arrays = map(_copy_frame, arrays)
     first = next(arrays, None)
     if first is None:
         raise UsageError("the video has no frame: nothing to encode")
-    height, width = _checked(first).shape[:2]
+    height, width = _check_frame(first).shape[:2]
     if max(height, width) > MAX_SIDE:
         raise UsageError(f"frames of {width}×{height}: a side has at most {MAX_SIDE} pixels; scale them down")
     return _pictures(first, arrays), SourceInfo(width, height, rate, 1 / rate)
@@ -290,15 +290,15 @@ def _open_source(
 def _pictures(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[Picture]:
     yield Picture(first, 0, 1)
     for number, frame in enumerate(rest, 1):
-        yield Picture(_checked(frame, first.shape), number, 1)
+        yield Picture(_check_frame(frame, first.shape), number, 1)
 
 
-def _copied(frame: np.ndarray) -> np.ndarray:
+def _copy_frame(frame: np.ndarray) -> np.ndarray:
     """Copy a frame: an iterator may reuse its array, as `cv2.VideoCapture.read` does."""
     return frame.copy() if isinstance(frame, np.ndarray) else frame
 
 
-def _checked(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def _check_frame(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if not isinstance(frame, np.ndarray):
         raise UsageError(f"frame of type {type(frame).__name__}: give numpy arrays, (H, W, 3) uint8")
     good = frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8 and frame.size
@@ -307,7 +307,7 @@ def _checked(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndar
     return frame
 
 
-def checked_frame_rate(rate: Fraction | float) -> Fraction:
+def parse_frame_rate(rate: Fraction | float) -> Fraction:
     """Convert frames per second to a fraction that the format can store.
 
     Raises:
@@ -361,7 +361,7 @@ def decode(
     """
 
     _check_span(span)
-    given = named_model(model)
+    given = check_model_argument(model)
 
     def chosen(preamble: Preamble) -> LoadedModel:
         return model_for(preamble, given, device, dtype)

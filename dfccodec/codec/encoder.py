@@ -102,11 +102,11 @@ def encode_pictures(
     coder = ClipCoder(header, loaded, settings)
     # A thread reads the source ahead, so that the network never waits for a frame.
     with contextlib.closing(prefetch(_batches(pictures, header.clip_frames, tracks))) as batches:
-        report = _encoded(batches, info, out, coder, progress, reopen, tracks)
+        report = _encode(batches, info, out, coder, progress, reopen, tracks)
     return dataclasses.replace(report, notes=(*getattr(pictures, "notes", ()), *_lost_tags(info)))
 
 
-def _encoded(
+def _encode(
     batches: Iterable[list[Picture]],
     info: SourceInfo,
     out: BinaryIO,
@@ -120,9 +120,9 @@ def _encoded(
     if settings.target is None and settings.budget.kind == "auto":
         auto = TemporalRateSelector(coder, settings.budget, progress or (lambda done: None))
         clips = auto.clips(batches, second)
-        return _written(_with_integers(clips, header), info, out, coder, tracks, None)
+        return _write_clips(_with_integers(clips, header), info, out, coder, tracks, None)
     if settings.target is None:
-        return _written(_clips(iter(batches), coder, out), info, out, coder, tracks, progress)
+        return _write_clips(_clips(iter(batches), coder, out), info, out, coder, tracks, progress)
     overhead = _overhead(info, coder, tracks)
     controller = RateController(
         coder, settings.target, settings.fixed_budget, overhead, progress or (lambda done: None)
@@ -131,7 +131,7 @@ def _encoded(
     with tempfile.SpooledTemporaryFile(_SPOOL) if settings.target.strict else contextlib.nullcontext(out) as stream:
         place = f"{tempfile.gettempdir()} (TMPDIR names another folder for temporary files)"
         spool = cast(BinaryIO, NamedStream(cast(BinaryIO, stream), place)) if settings.target.strict else out
-        report = _written(_with_integers(clips, header), info, spool, coder, tracks, None)
+        report = _write_clips(_with_integers(clips, header), info, spool, coder, tracks, None)
         outcome = controller.outcome()
         if settings.target.strict:
             outcome.require()
@@ -157,7 +157,7 @@ def _with_integers(clips: Iterable[Clip], header: Header) -> Iterator[tuple[Clip
         yield clip, decode_clip_integers(clip, header)
 
 
-def _written(
+def _write_clips(
     clips: Iterable[tuple[Clip, np.ndarray]],
     info: SourceInfo,
     out: BinaryIO,

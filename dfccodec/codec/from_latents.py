@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from dfccodec.codec import fill as fills
-from dfccodec.codec.api import checked_frame_rate, load_model, named_model
+from dfccodec.codec.api import check_model_argument, load_model, parse_frame_rate
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize
 from dfccodec.codec.encoder import EncodeReport, make_header
 from dfccodec.codec.loaded_model import LoadedModel
@@ -70,10 +70,10 @@ def write_latents(
     policy = fills.parse(fill)
     if policy == Fill.MOTION:
         raise UsageError("fill motion needs the frames themselves: give token, hold or lerp")
-    found = named_model(model) or "mini"
+    found = check_model_argument(model) or "mini"
     loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
-    width, height = _checked_size(size)
-    every = checked_frame_rate(frame_rate)
+    width, height = _check_size(size)
+    every = parse_frame_rate(frame_rate)
     header = make_header(SourceInfo(width, height, every, 1 / every), loaded)
     with open_output(out) as stream:
         return write_clips(stream, clips, header, loaded, Settings(qp=qp, fill=policy), "write_latents")
@@ -100,7 +100,7 @@ def write_clips(
     coding = coding_for(loaded.model)
     steps = loaded.model.steps
     for pair in clips:
-        latents, kept = _checked(pair, header, f"clip {count}")
+        latents, kept = _check_clip(pair, header, f"clip {count}")
         if writer is None:
             steps = estimate_base_steps(latents) if steps is None else steps
             made_by = [("encoder", f"dfc {__version__}"), ("settings", tool)]
@@ -120,14 +120,14 @@ def write_clips(
     return EncodeReport(frames, total, count, writer.offset)
 
 
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+def _check_size(size: tuple[int, int]) -> tuple[int, int]:
     good = isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(s, int | np.integer) for s in size)
     if not good or not 1 <= min(size) <= max(size) <= MAX_SIDE:
         raise UsageError(f"size {size!r} is invalid: give (width, height) in pixels, each 1 to {MAX_SIDE}")
     return int(size[0]), int(size[1])
 
 
-def _checked(pair: object, header: Header, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _check_clip(pair: object, header: Header, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Latents (K, tiles, rows, columns, C) float32 and kept (T,) bool."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise UsageError(f"{what} is a {type(pair).__name__}: give a pair, its latents and which frames are kept")

@@ -11,7 +11,7 @@ import torch
 
 from dfccodec.container.records import ModelId
 from dfccodec.models.interface import LatentModel
-from dfccodec.runtime.forks import survive_forks
+from dfccodec.runtime.forks import enable_forks
 from dfccodec.runtime.resources import malloc_trim
 
 
@@ -32,7 +32,7 @@ class LoadedModel:
     dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
-        survive_forks()
+        enable_forks()
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """Context in which convolutions and attention run in `dtype`."""

@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 from dfccodec.codec.partial_scan import DIGEST_BYTES, FinishedClips, find_finished_clips
 from dfccodec.container import chunks
 from dfccodec.errors import DfcError, InputError, UsageError
-from dfccodec.runtime.atomic_output import naming, no_folder, permissions, resolve_target, shortened
+from dfccodec.runtime.atomic_output import naming, no_folder, permissions, resolve_target, shorten_name
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
@@ -51,7 +51,7 @@ class PartialOutput:
     def __init__(self, target: Path, record: dict[str, str], resume: bool) -> None:
         target = resolve_target(target)
         self._target, self._record = target, record
-        name = shortened(target.name, len("..part.log"))
+        name = shorten_name(target.name, len("..part.log"))
         self.path = target.with_name(f".{name}.part")
         self._log_path = target.with_name(f".{name}.part.log")
         self._stream = _open_locked(self.path)

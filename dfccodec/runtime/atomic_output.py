@@ -26,7 +26,7 @@ _MEDIA = frozenset(f".{ending}" for ending in f"{_MOVIES} {_PICTURES} {_SOUND}".
 """File name extensions that players and viewers open."""
 
 
-def misnamed(target: Path, coded: bool) -> str:
+def extension_error(target: Path, coded: bool) -> str:
     """Error text for an output whose extension belongs to another kind of file; empty if the name is fine.
 
     Args:
@@ -65,7 +65,7 @@ def no_folder(folder: Path, error: OSError) -> DfcError:
     return DfcError(f"cannot write into {folder}: {error.strerror}; {fix}")
 
 
-def shortened(name: str, max_bytes: int) -> str:
+def shorten_name(name: str, max_bytes: int) -> str:
     """A file's name that has `max_bytes` for so many bytes more: file systems take 255. A digest stands for what is
     cut."""
     raw = os.fsencode(name)
@@ -94,7 +94,7 @@ def replacing_path(target: Path) -> Iterator[Path]:
     """
     target = resolve_target(target)
     try:
-        prefix = f".{shortened(target.name, 32)}."
+        prefix = f".{shorten_name(target.name, 32)}."
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=target.parent)
     except OSError as error:
         raise no_folder(target.parent, error) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from dfccodec.errors import UsageError
-from dfccodec.runtime.forks import survive_forks
+from dfccodec.runtime.forks import enable_forks
 
 
 def pick_device(name: str) -> torch.device:
@@ -14,7 +14,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UsageError: the name is unknown, or this machine has no such device.
     """
-    survive_forks()  # called here because every model needs a device before it runs
+    enable_forks()  # called here because every model needs a device before it runs
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(n for n in ("cuda", "mps", "cpu") if available[n])

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 
 
-def survive_forks() -> None:
+def enable_forks() -> None:
     """Make sure that processes forked from this one can run models. Call this before a model runs.
 
     A forked child of `multiprocessing` gets one thread as well, because its parent may have run torch before dfc.

@@ -8,7 +8,7 @@ import pytest
 from command import run
 from support import encode_source, moving, write_video
 
-from dfccodec.cli.names import advice, check_kind, files_not_options
+from dfccodec.cli.names import advice, check_kind, protect_file_names
 from dfccodec.codec import api
 from dfccodec.errors import UsageError
 
@@ -102,4 +102,10 @@ def test_a_dash_that_is_no_file_is_told_of(tmp_path: Path) -> None:
 def test_what_stands_behind_two_dashes_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("-a.mp4").touch()
-    assert files_not_options(["encode", "-a.mp4", "-y", "--", "-a.mp4"]) == ["encode", "./-a.mp4", "-y", "--", "-a.mp4"]
+    assert protect_file_names(["encode", "-a.mp4", "-y", "--", "-a.mp4"]) == [
+        "encode",
+        "./-a.mp4",
+        "-y",
+        "--",
+        "-a.mp4",
+    ]

@@ -81,7 +81,7 @@ def test_a_full_disk_says_where(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"a\.dfc") as raised:
             stream.write(b"x")
     assert raised.value.errno == errno.ENOSPC
-    text = cli._system(raised.value)
+    text = cli._system_error(raised.value)
     assert text.startswith("cannot write ")
     assert "a.dfc: No space left on device; free some space there, or name another output" in text
 
@@ -115,6 +115,6 @@ def test_little_memory_is_one_line(tmp_path: Path) -> None:
 
 def test_a_library_that_does_not_load_is_named() -> None:
     error = ImportError("libfoo.so.1: cannot open shared object file", name="foo")
-    assert cli._unloaded(error).startswith("a library does not load (libfoo.so.1")
-    assert cli._unloaded(ImportError("cannot import name 'x'", name="dfccodec.codec")) == ""
-    assert cli._unloaded(RuntimeError("shapes do not match")) == ""
+    assert cli._library_error(error).startswith("a library does not load (libfoo.so.1")
+    assert cli._library_error(ImportError("cannot import name 'x'", name="dfccodec.codec")) == ""
+    assert cli._library_error(RuntimeError("shapes do not match")) == ""

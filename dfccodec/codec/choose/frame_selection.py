@@ -45,7 +45,7 @@ def parse(name: str) -> str:
     return name
 
 
-def rearranged(importance: npt.NDArray[np.uint8], costs: Costs, keep: int | None) -> npt.NDArray[np.uint8]:
+def reorder_importance(importance: npt.NDArray[np.uint8], costs: Costs, keep: int | None) -> npt.NDArray[np.uint8]:
     """Reorder the importances by dynamic programming over `costs` (T + 2, T + 2).
 
     The `keep` greatest importances go to the optimal selection of that size (a quarter of the clip if it is None). No

@@ -13,7 +13,7 @@ from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.decode import reconstruct_clip, run_decoder_network
 from dfccodec.codec.clip.distortion import sse
-from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer, clamped
+from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer, clamp
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter
 from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
 from dfccodec.codec.loaded_model import LoadedModel
@@ -172,7 +172,7 @@ class ClipCoder:
         motion = self.settings.fill == Fill.MOTION
         costs = frame_selection.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
         keep = budget.count(len(frames), self.header.clip_frames)
-        planned = frame_selection.rearranged(importance, costs, keep)
+        planned = frame_selection.reorder_importance(importance, costs, keep)
         if self.settings.frame_selection == "dp" or keep is None:
             return planned
 
@@ -193,7 +193,7 @@ class ClipCoder:
         with MotionSearch(frames, references, lambda_for_qp(clip.qp), available_cpus(), self.settings.effort) as search:
 
             def add(number: int, picture: np.ndarray) -> None:
-                picture = clamped(picture)
+                picture = clamp(picture)
                 search.add_frame(number, picture)
                 if held is not None:
                     held[number] = picture

@@ -49,7 +49,7 @@ class ClipFrameBuffer:
 
     def add_frame(self, number: int, picture: Floats) -> None:
         """Add frame `number` of the clip from the network, (H, W, 3), not clamped."""
-        picture = clamped(picture)
+        picture = clamp(picture)
         if self._postprocessor is None:
             self._round(number, picture)
         elif self._kept[number]:
@@ -72,7 +72,7 @@ class ClipFrameBuffer:
         self.frames[number] = scaled
 
 
-def clamped(picture: Floats) -> Floats:
+def clamp(picture: Floats) -> Floats:
     """Copy a picture, clamped to 0…1; NaN becomes 0."""
     out: Floats = np.fmax(picture, np.float32(0))  # fmax ignores NaN
     return np.fmin(out, np.float32(1), out=out)

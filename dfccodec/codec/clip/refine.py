@@ -157,10 +157,10 @@ def refine(
     if not now.values.size:
         return Refined(now, 0.0, 0.0)
     with torch.inference_mode(False), torch.enable_grad():  # the caller may have disabled gradients
-        return _refined(latents, now, clip, header, steps, loaded, count, deadzone)
+        return _refine(latents, now, clip, header, steps, loaded, count, deadzone)
 
 
-def _refined(
+def _refine(
     latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
     loaded: LoadedModel, count: int, deadzone: float,
 ) -> Refined:  # fmt: skip

@@ -24,4 +24,4 @@ class MotionFill(Token):
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lose a reference frame lose their motion."""
-        return payload.trimmed(clip.fill_payload, header, clip.kept, kept, first)
+        return payload.trim(clip.fill_payload, header, clip.kept, kept, first)

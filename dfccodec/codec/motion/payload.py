@@ -13,7 +13,7 @@ from dfccodec.entropy.context_model import Coder
 from dfccodec.entropy.rans import RansDecoder, RansEncoder, check_stream_size
 from dfccodec.errors import DamagedError
 
-__all__ = ["MotionField", "References", "code", "grid", "read", "trimmed", "write"]
+__all__ = ["MotionField", "References", "code", "grid", "read", "trim", "write"]
 
 Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
@@ -100,9 +100,7 @@ def _check_modes(modes: Bytes, step: Pass, references: References) -> None:
         raise DamagedError(f"fill payload: mode {modes[wrong[0]]} in frame {frame}: it has no such reference frame")
 
 
-def trimmed(
-    payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_], first: int
-) -> bytes:
+def trim(payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_], first: int) -> bytes:
     """The payload of a clip after kept frames, or frames at its ends, were removed.
 
     A frame keeps its motion if it was dropped before and has the same reference frames. All others get the network

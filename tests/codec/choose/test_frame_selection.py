@@ -11,7 +11,7 @@ from support import flat_model, moving
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import top_k
-from dfccodec.codec.choose.frame_selection import choice_cost, greedy, motion_costs, parse, rearranged
+from dfccodec.codec.choose.frame_selection import choice_cost, greedy, motion_costs, parse, reorder_importance
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip
 from dfccodec.errors import UsageError
@@ -52,17 +52,17 @@ def test_a_cut_is_not_bridged() -> None:
 
 def test_importance_follows_the_best_choice_and_trims_in_order() -> None:
     costs = motion_costs(sliding(12, 3))
-    importance = rearranged(np.full(12, 254, np.uint8), costs, 4)
+    importance = reorder_importance(np.full(12, 254, np.uint8), costs, 4)
     assert len(set(importance.tolist())) == 12
     assert (top_k(importance, 4) == optimal_selection(costs, 4)).all()
     assert importance.max() <= 255
-    few = top_k(rearranged(np.zeros(12, np.uint8), costs, None), 3)
+    few = top_k(reorder_importance(np.zeros(12, np.uint8), costs, None), 3)
     assert (few == optimal_selection(costs, 3)).all()
 
 
 def test_greedy_keeps_what_really_pays_and_only_that() -> None:
     costs = motion_costs(sliding(10, 3))
-    begin = rearranged(np.arange(10, dtype=np.uint8), costs, 3)
+    begin = reorder_importance(np.arange(10, dtype=np.uint8), costs, 3)
     liked = np.zeros(10, bool)
     liked[[0, 1, 2]] = True  # what "really coding" prefers, against all costs
     asked = []

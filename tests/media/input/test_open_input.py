@@ -179,7 +179,7 @@ def test_named_pipe_is_read_once(tmp_path: Path) -> None:
     report = api.encode(tmp_path / "fifo", out, model=flat_model(), budget="2", qp=20)
     writer.join()
     assert report.frames == 8
-    assert not api.repeatable(tmp_path / "fifo")
+    assert not api.is_repeatable(tmp_path / "fifo")
     assert out.getvalue() == encode_source(Pipe(data), budget="2", qp=20, fill="motion")
 
 
