@@ -103,7 +103,7 @@ def encode(
     fill: Annotated[
         str | None,
         typer.Option(
-            help="Fill policy, how dropped frames are reconstructed: token, motion, hold, lerp.",
+            help="Fill policy, how dropped frames are reconstructed: token, motion, blend, hold, lerp.",
             show_default="motion",
             rich_help_panel=common.ADVANCED,
         ),

@@ -137,7 +137,7 @@ class ClipCoder:
             first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,
             data, planes, settings.fill, coding=self._coding,
         )  # fmt: skip
-        if settings.fill == Fill.MOTION:
+        if settings.fill in (Fill.MOTION, Fill.BLEND):
             return self._with_motion(clip, now.values, frames, hold)
         return Coded(clip, now.values)
 
@@ -169,7 +169,7 @@ class ClipCoder:
         coded: Callable[[np.ndarray], Coded],
     ) -> np.ndarray:  # fmt: skip
         """Importance (T,) uint8, reordered by the frame selection of the settings."""
-        motion = self.settings.fill == Fill.MOTION
+        motion = self.settings.fill in (Fill.MOTION, Fill.BLEND)
         costs = frame_selection.motion_costs(frames) if motion else gap_costs(latents.reshape(len(frames), -1))
         keep = budget.count(len(frames), self.header.clip_frames)
         planned = frame_selection.reorder_importance(importance, costs, keep)
