@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import jsonschema
 import pytest
-from command import DFC, ENV, imports, run
+from command import DFC, ENV, run, run_and_list_imports
 from support import DATA, moving, write_av, write_video
 
 import dfccodec as dfc
@@ -115,7 +115,13 @@ def test_targets_that_cannot_be_are_errors_of_one_line(tmp_path: Path) -> None:
 
 
 def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
-    assert not imports("inspect", coded)[1] & {"torch", "av", "huggingface_hub", "safetensors", "constriction"}
+    assert not run_and_list_imports("inspect", coded)[1] & {
+        "torch",
+        "av",
+        "huggingface_hub",
+        "safetensors",
+        "constriction",
+    }
     best = min(_timed("inspect", coded) for _ in range(3))
     assert best < 1.0  # benchmarks/speed/startup.py has the figure; this only catches an import that slipped in
 
@@ -133,7 +139,7 @@ def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
 )
 def test_what_is_wrong_is_said_before_torch_is_loaded(arguments: list[object], tmp_path: Path) -> None:
     """It takes seconds."""
-    done, found = imports(*arguments, cwd=tmp_path)
+    done, found = run_and_list_imports(*arguments, cwd=tmp_path)
     assert done.returncode in (2, 3)
     assert "torch" not in found
 

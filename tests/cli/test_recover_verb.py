@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command import imports, run
+from command import run, run_and_list_imports
 from support import flat_model, moving
 
 import dfccodec as dfc
@@ -40,7 +40,7 @@ def test_what_is_whole_comes_out_and_what_is_lost_is_said(cut: Path, tmp_path: P
 
 
 def test_it_is_a_filter_that_loads_no_torch(cut: Path) -> None:
-    done, found = imports("recover", "-", "-o", "-", input=cut.read_bytes())
+    done, found = run_and_list_imports("recover", "-", "-o", "-", input=cut.read_bytes())
     assert done.returncode == 0
     assert not found & {"torch", "av"}
     assert run("verify", "-", input=done.stdout).returncode == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_clips import HEADER, KEPT, SIDES, cleared, decisions_of
+from motion_clips import HEADER, KEPT, REFERENCES, clear_unused_vectors, draw_blocks
 from read_motion import read_motion
 
 from dfccodec.codec import fill
@@ -28,13 +28,13 @@ def coded_clips(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Header]:
     kept = np.array(draw(st.lists(st.booleans(), min_size=frames, max_size=frames)))
     kept[draw(st.integers(0, frames - 1))] = True
     header = dataclasses.replace(HEADER, width=draw(st.integers(1, 40)), height=draw(st.integers(1, 40)))
-    return kept, decisions_of(draw, References.of(kept), *payload.grid(header)), header
+    return kept, draw_blocks(draw, References.of(kept), *payload.grid(header)), header
 
 
 def test_sides() -> None:
-    assert SIDES.dropped.tolist() == [0, 2, 3, 5, 6]
-    assert SIDES.past.tolist() == [-1, 1, 1, 4, 4]
-    assert SIDES.future.tolist() == [1, 4, 4, -1, -1]
+    assert REFERENCES.dropped.tolist() == [0, 2, 3, 5, 6]
+    assert REFERENCES.past.tolist() == [-1, 1, 1, 4, 4]
+    assert REFERENCES.future.tolist() == [1, 4, 4, -1, -1]
     assert References.of(np.zeros(2, bool)).past.tolist() == [-1, -1]
 
 
@@ -44,16 +44,16 @@ def test_payloads_come_back_but_for_unused_vectors(case: tuple[np.ndarray, np.nd
     kept, blocks, header = case
     data = payload.write(MotionField(References.of(kept), blocks))
     back = payload.read(data, kept, header)
-    assert (back.blocks == cleared(blocks)).all()
+    assert (back.blocks == clear_unused_vectors(blocks)).all()
     assert payload.write(back) == data
 
 
 def test_smooth_decisions_cost_next_to_nothing() -> None:
     blocks = np.zeros((5, 32, 32, 5), np.int16)
     blocks[1:3] = [BI, 3, -8, -3, 8]
-    assert len(payload.write(MotionField(SIDES, blocks))) < 220
+    assert len(payload.write(MotionField(REFERENCES, blocks))) < 220
     blocks[1, 7, 9, 1:3] = 40, 50
-    assert len(payload.write(MotionField(SIDES, blocks))) < 260
+    assert len(payload.write(MotionField(REFERENCES, blocks))) < 260
 
 
 @settings(max_examples=30, deadline=None)
@@ -93,9 +93,9 @@ def test_levels_of_many_blocks_come_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     for part in (1, 2 * 24, 1 << 19):
         monkeypatch.setattr("dfccodec.codec.motion.context_model.PART", part)
         monkeypatch.setattr("read_motion.BATCH_BLOCKS", part)
-        data = payload.write(MotionField(SIDES, blocks))
+        data = payload.write(MotionField(REFERENCES, blocks))
         found = payload.read(data, KEPT, HEADER).blocks
-        assert np.array_equal(found, cleared(blocks))
+        assert np.array_equal(found, clear_unused_vectors(blocks))
         again = read_motion(data, len(KEPT), np.flatnonzero(KEPT).tolist(), {"height": 28, "width": 44}, need)
         assert again["motion_sha256"] == hashlib.sha256(found.astype("<i2").tobytes()).hexdigest()
 
@@ -130,8 +130,8 @@ def test_any_bytes_are_decisions_or_damaged(data: bytes) -> None:
 def test_modes_without_a_source_are_damaged(frame: int, mode: int) -> None:
     blocks = np.zeros((5, 4, 6, 5), np.int16)
     blocks[frame, 3, 2, 0] = mode
-    with pytest.raises(DamagedError, match=f"mode {mode} in frame {SIDES.dropped[frame]}"):
-        payload.read(payload.write(MotionField(SIDES, blocks)), KEPT, HEADER)
+    with pytest.raises(DamagedError, match=f"mode {mode} in frame {REFERENCES.dropped[frame]}"):
+        payload.read(payload.write(MotionField(REFERENCES, blocks)), KEPT, HEADER)
 
 
 def test_payloads_of_nothing_and_claims_are_refused() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_clips import KEPT, SIDES, composed_all, decisions_of, texture
+from motion_clips import KEPT, REFERENCES, compensate_clip, draw_blocks, texture
 
 from dfccodec.codec.motion.blocks import BLOCK, PAST, MotionField, References
 from dfccodec.codec.motion.obmc import compensate_frame, interpolate, obmc_weights, pad_edges, window
@@ -56,13 +56,13 @@ def by_the_specification(frames: np.ndarray, sides: References, number: int, dec
 @given(st.data())
 def test_pictures_are_those_of_the_specification(draw: st.DataObject) -> None:
     frames = np.random.default_rng(draw.draw(st.integers(0, 99))).random((7, 13, 18, 3), np.float32)
-    decisions = draw.draw(st.composite(lambda d: decisions_of(d, SIDES, 2, 3))())
+    decisions = draw.draw(st.composite(lambda d: draw_blocks(d, REFERENCES, 2, 3))())
     small = draw.draw(st.booleans())
     decisions[..., 1:] %= 21 if small else 32767
     decisions[..., 1:] -= 10
-    want = [by_the_specification(frames, SIDES, n, decisions[n]) for n in range(len(decisions))]
-    made = composed_all(frames, MotionField(SIDES, decisions))
-    np.testing.assert_allclose(made[SIDES.dropped], want, atol=2e-6)
+    want = [by_the_specification(frames, REFERENCES, n, decisions[n]) for n in range(len(decisions))]
+    made = compensate_clip(frames, MotionField(REFERENCES, decisions))
+    np.testing.assert_allclose(made[REFERENCES.dropped], want, atol=2e-6)
     np.testing.assert_array_equal(made[KEPT], frames[KEPT])
 
 

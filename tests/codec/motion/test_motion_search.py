@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from motion_clips import composed_all, header_of, sliding, texture
+from motion_clips import compensate_clip, header_for, sliding_texture, texture
 
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import SUBPEL, MotionField, References
@@ -25,20 +25,20 @@ def test_the_search_finds_a_translation(move: tuple[int, int], effort: Effort) -
 
 @pytest.mark.parametrize("effort", list(Effort))
 def test_a_translating_picture_is_recovered(effort: Effort) -> None:
-    frames = sliding(9)
+    frames = sliding_texture(9)
     kept = np.isin(np.arange(9), [2, 6])
     sides, decoded = References.of(kept), np.full((9, 64, 80, 3), 0.5, np.float32)
     decoded[kept] = frames[kept] / np.float32(255)
     made = decided(MotionSearch(frames, sides, lambda_for_qp(8), threads=2, effort=effort), decoded)
-    decisions = payload.read(payload.write(made), kept, header_of(frames))
+    decisions = payload.read(payload.write(made), kept, header_for(frames))
     np.testing.assert_array_equal(decisions.blocks, made.blocks)
-    error = ((composed_all(decoded, decisions) - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
+    error = ((compensate_clip(decoded, decisions) - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
     assert error[3:6].max() < 2e-4
     assert error.max() < 4e-3  # what comes in at the edge is in one kept frame only, or in none
 
 
 def test_what_the_model_knows_is_not_searched() -> None:
-    frames = sliding(5)
+    frames = sliding_texture(5)
     decoded = (frames / np.float32(255)).astype(np.float32)
     search = MotionSearch(frames, References.of(np.isin(np.arange(5), [2])), lambda_for_qp(8))
     assert payload.write(decided(search, decoded)) == b""

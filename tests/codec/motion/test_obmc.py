@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 import pytest
-from motion_clips import header_of, sliding
+from motion_clips import header_for, sliding_texture
 from support import flat_model, moving
 
 import dfccodec as dfc
@@ -39,7 +39,7 @@ def clip_of(data: bytes) -> Clip:
 
 @pytest.mark.parametrize("options", [{}, {"budget": "4", "qp": 40}, {"budget": "all"}])
 def test_motion_is_no_worse_than_the_token(options: dict[str, object], mini: LoadedModel) -> None:
-    frames = sliding(12)
+    frames = sliding_texture(12)
     token, motion = (decoded(coded(frames, mini, **options, fill=f), mini) for f in ("token", "motion"))
     errors = [((x.astype(float) - frames) ** 2).mean() for x in (token, motion)]
     assert errors[1] <= errors[0]
@@ -51,7 +51,7 @@ def test_motion_is_no_worse_than_the_token(options: dict[str, object], mini: Loa
 @pytest.mark.parametrize("size", [(48, 64), (37, 21), (5, 3)])
 def test_any_size_and_tiles(tile: int, size: tuple[int, int]) -> None:
     loaded = flat_model(tile)
-    frames = moving(5, *size) if min(size) > 20 else sliding(5, *size, step=(0, 1))
+    frames = moving(5, *size) if min(size) > 20 else sliding_texture(5, *size, step=(0, 1))
     data = coded(frames, loaded, budget="12")
     assert decoded(data, loaded).shape == frames.shape
 
@@ -63,7 +63,7 @@ def test_clips_of_one_frame_and_short_last_clips(mini: LoadedModel) -> None:
 
 
 def test_trimming_keeps_the_motion_of_frames_whose_neighbours_stay(mini: LoadedModel) -> None:
-    frames = sliding(16)
+    frames = sliding_texture(16)
     whole = coded(frames, mini, budget="all")
     data = io.BytesIO()
     dfc.trim(io.BytesIO(whole), data, Budget.parse("4"))
@@ -74,7 +74,7 @@ def test_trimming_keeps_the_motion_of_frames_whose_neighbours_stay(mini: LoadedM
     dfc.trim(io.BytesIO(data), small, Budget.parse("6"))
     after = clip_of(small.getvalue())
     assert dfc.verify(io.BytesIO(small.getvalue())).faults == []
-    old, new = (payload.read(c.fill_payload, c.kept, header_of(frames)).blocks for c in (before, after))
+    old, new = (payload.read(c.fill_payload, c.kept, header_for(frames)).blocks for c in (before, after))
     a, b = References.of(before.kept), References.of(after.kept)
     for number, frame in enumerate(b.dropped.tolist()):
         was = np.flatnonzero(a.dropped == frame)
@@ -83,7 +83,7 @@ def test_trimming_keeps_the_motion_of_frames_whose_neighbours_stay(mini: LoadedM
 
 
 def test_trimming_to_a_range(mini: LoadedModel) -> None:
-    frames = sliding(16)
+    frames = sliding_texture(16)
     data = coded(frames, mini, budget="6")
     part = io.BytesIO()
     before = clip_of(data)
@@ -92,19 +92,19 @@ def test_trimming_to_a_range(mini: LoadedModel) -> None:
     assert dfc.verify(io.BytesIO(part.getvalue())).faults == []
     np.testing.assert_array_equal(decoded(part.getvalue(), mini).shape, frames[first : last + 1].shape)
     old, new = (
-        payload.read(c.fill_payload, c.kept, header_of(frames)).blocks for c in (before, clip_of(part.getvalue()))
+        payload.read(c.fill_payload, c.kept, header_for(frames)).blocks for c in (before, clip_of(part.getvalue()))
     )
     inside = (References.of(before.kept).dropped > first) & (References.of(before.kept).dropped < last)
     assert (old[inside][..., 0] == new[..., 0]).all()
 
 
 def test_a_broken_payload_costs_its_clip(mini: LoadedModel) -> None:
-    data = coded(sliding(40), mini)
+    data = coded(sliding_texture(40), mini)
     clip = clip_of(data)
     assert clip.fill_payload
     bad = dataclasses.replace(clip, fill_payload=b"\1\2\3\4" + clip.fill_payload)
     with pytest.raises(DamagedError, match="fill payload: "):
-        fill.policy(Fill.MOTION).check(bad, header_of(sliding(1)))
+        fill.policy(Fill.MOTION).check(bad, header_for(sliding_texture(1)))
 
 
 @pytest.mark.parametrize("size", [(1, 64), (64, 1), (2, 40)])
