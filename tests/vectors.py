@@ -17,6 +17,6 @@ FAULTY = [name for name in ALL if name.startswith("faulty/")]
 
 
 def read_vector(name: str) -> tuple[bytes, dict[str, Any]]:
-    """Return the bytes of a read_vector and its expected JSON."""
+    """Return the bytes of a conformance vector and its expected JSON."""
     path = VECTORS / f"{name}.dfc"
     return path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
