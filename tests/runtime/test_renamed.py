@@ -14,7 +14,7 @@ from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.runtime.renamed import accept_old_names
 
 
-def test_an_old_name_is_accepted_with_a_warning() -> None:
+def test_an_old_name_gives_a_deprecation_warning() -> None:
     @accept_old_names(snap="deadzone")
     def encode(deadzone: float = 0.15) -> float:
         return deadzone
@@ -26,7 +26,7 @@ def test_an_old_name_is_accepted_with_a_warning() -> None:
         encode(snap=0.25, deadzone=0.5)  # type: ignore[call-arg]
 
 
-def test_encode_takes_its_old_names(flat: LoadedModel) -> None:
+def test_encode_accepts_old_argument_names(flat: LoadedModel) -> None:
     files = []
     for options in (
         {"snap": 0.25, "rate": 12, "select": "dp"},
@@ -40,7 +40,7 @@ def test_encode_takes_its_old_names(flat: LoadedModel) -> None:
     assert files[0] == files[1]
 
 
-def test_old_options_become_current_ones_before_the_double_dash() -> None:
+def test_old_options_are_renamed_before_the_double_dash() -> None:
     typed = ["encode", "--snap=0.2", "--select", "dp", "--mirror", "--", "--snap"]
     assert with_current_names(typed) == [
         "encode", "--deadzone=0.2", "--frame-selection", "dp", "--keep-tree", "--", "--snap",
