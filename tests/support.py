@@ -90,7 +90,7 @@ class Pipe(io.BytesIO):
         raise io.UnsupportedOperation("seek")
 
 
-def moving(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+def moving_square(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
     """Return a bright square that moves over a gradient, (T, H, W, 3) uint8."""
     y, x = np.mgrid[:height, :width]
     ground = np.stack([x * 255 // width, y * 255 // height, (x + y) * 127 // (height + width)], axis=-1)

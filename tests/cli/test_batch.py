@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from support import moving, write_video
+from support import moving_square, write_video
 
 from dfccodec.cli import batch
 from dfccodec.cli.batch import Job, cache_last, plan
@@ -96,7 +96,7 @@ def videos(tmp_path: Path) -> list[Path]:
         if path.name == "bad.mp4":
             path.write_bytes(b"no video")
         else:
-            write_video(path, moving(3 + number, 32, 32))
+            write_video(path, moving_square(3 + number, 32, 32))
     return paths
 
 

@@ -18,7 +18,7 @@ import av
 import jsonschema
 import pytest
 from command import DFC, ENV, run, run_and_list_imports
-from support import DATA, moving, write_av, write_video
+from support import DATA, moving_square, write_av, write_video
 
 import dfccodec as dfc
 from dfccodec.media.input.source import VideoSource
@@ -46,7 +46,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_roundtrip_keeps_size_length_and_frame_rate(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(40, 180, 320), Fraction(25))
+    source = write_video(tmp_path / "in.mp4", moving_square(40, 180, 320), Fraction(25))
     assert run("encode", source, "-o", tmp_path / "a.dfc", "--budget", "4", "--refine", "0").returncode == 0
     assert run("decode", tmp_path / "a.dfc", "-o", tmp_path / "back.mp4").returncode == 0
     with VideoSource(tmp_path / "back.mp4") as decoded:
@@ -263,7 +263,7 @@ def test_damage_is_exit_code_4_and_concealed_on_request(coded: Path, tmp_path: P
 
 
 def test_a_killed_encode_keeps_the_existing_target(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(600, 96, 128))
+    source = write_video(tmp_path / "in.mp4", moving_square(600, 96, 128))
     target = tmp_path / "a.dfc"
     target.write_bytes(b"old")
     part = tmp_path / ".a.dfc.part"
@@ -301,7 +301,7 @@ def test_version_and_help() -> None:
 
 
 def test_audio_roundtrip_and_discarded_audio(tmp_path: Path) -> None:
-    source, file = write_av(tmp_path / "in.mp4", moving(8), ["aac"], rate=Fraction(8)), tmp_path / "a.dfc"
+    source, file = write_av(tmp_path / "in.mp4", moving_square(8), ["aac"], rate=Fraction(8)), tmp_path / "a.dfc"
     assert b"note" not in run("encode", source, "-o", file, "--fill", "token", "--refine", "0").stderr
     assert json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
     assert run("decode", file, "-o", tmp_path / "out.mp4").returncode == 0

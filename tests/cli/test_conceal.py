@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from command import run
-from support import DATA, moving, write_av
+from support import DATA, moving_square, write_av
 
 import dfccodec as dfc
 from dfccodec.media.input.source import VideoSource
@@ -57,7 +57,7 @@ def test_a_bit_error_is_repaired_and_lost_frames_are_concealed(tmp_path: Path) -
 
 def test_lost_audio_and_an_early_end_are_reported(tmp_path: Path) -> None:
     source, damaged, decoded = (
-        write_av(tmp_path / "in.mkv", moving(40, 16, 32), ["aac"]),
+        write_av(tmp_path / "in.mkv", moving_square(40, 16, 32), ["aac"]),
         tmp_path / "b.dfc",
         tmp_path / "b.mkv",
     )

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from command import run
-from support import moving, write_video
+from support import moving_square, write_video
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("first")
-    write_video(path / "in.mp4", moving(2))
+    write_video(path / "in.mp4", moving_square(2))
     return path
 
 

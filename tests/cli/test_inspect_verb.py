@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import encode_source, flat_model, moving, write_av
+from support import encode_source, flat_model, moving_square, write_av
 
 import dfccodec as dfc
 from dfccodec.cli.main import main
@@ -19,7 +19,7 @@ def test_inspect_prints_one_line_per_file(tmp_path: Path, capsys: pytest.Capture
     names = ["a.dfc", "long name.dfc", "short.dfc"]
     paths = [tmp_path / name for name in names]
     for frames, path in zip((8, 40, 70), paths, strict=True):
-        dfc.encode(moving(frames, 16, 32), path, model=flat_model(), budget="25%", qp=frames % 64)
+        dfc.encode(moving_square(frames, 16, 32), path, model=flat_model(), budget="25%", qp=frames % 64)
     paths[2].write_bytes(paths[2].read_bytes()[:-300])
     assert main(["inspect", *map(str, paths[:2])]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
@@ -42,7 +42,7 @@ def test_inspect_prints_one_line_per_file(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_long_tag_name_is_separated_from_its_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Phones write such tags."""
-    source = write_av(tmp_path / "in.mkv", moving(2), tags={"com.apple.quicktime.make": "Apple"})
+    source = write_av(tmp_path / "in.mkv", moving_square(2), tags={"com.apple.quicktime.make": "Apple"})
     (tmp_path / "a.dfc").write_bytes(encode_source(source))
     assert main(["inspect", str(tmp_path / "a.dfc")]) == 0
     assert "tag: com.apple.quicktime.make Apple\n".lower() in capsys.readouterr().out.lower()

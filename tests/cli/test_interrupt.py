@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import DFC, ENV
-from support import moving
+from support import moving_square
 
 from dfccodec.container.records import Header, Ratio
 from dfccodec.media.output.sink import VideoSink
@@ -17,7 +17,7 @@ from dfccodec.media.output.sink import VideoSink
 
 def test_an_interrupt_does_not_wait_for_more_pipe_data(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
-        for number, frame in enumerate(moving(40)):
+        for number, frame in enumerate(moving_square(40)):
             sink.write(frame, number, 1)
     command = [*DFC, "encode", "-", "-o", str(tmp_path / "a.dfc"), "--fill", "token"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV) as process:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command import run
-from support import encode_source, moving, write_video
+from support import encode_source, moving_square, write_video
 
 from dfccodec.cli.names import advice, check_kind, files_not_options
 from dfccodec.codec import api
@@ -17,7 +17,7 @@ QUICK = ["--fill", "token", "--refine", "0", "--budget", "1"]
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("in") / "in.mp4", moving(3))
+    return write_video(tmp_path_factory.mktemp("in") / "in.mp4", moving_square(3))
 
 
 @pytest.mark.parametrize("name", ["small.mp4", "a.MKV", "a.y4m", "a.gif", "a.wav"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 from command import DFC, ENV
-from support import moving, write_av
+from support import moving_square, write_av
 
 from dfccodec.container.records import Header, Ratio
 from dfccodec.media.input.source import VideoSource
@@ -17,7 +17,7 @@ from dfccodec.media.output.sink import VideoSink
 
 def test_encode_and_decode_through_pipes(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(24000, 1001), Ratio(1001, 24000))) as sink:
-        for number, frame in enumerate(moving(40)):
+        for number, frame in enumerate(moving_square(40)):
             sink.write(frame, number, 1)
     pipe = ("-", "-o", "-", "-q")
     encode, decode = [*DFC, "encode", *pipe, "--preset", "fast"], [*DFC, "decode", *pipe]
@@ -31,7 +31,7 @@ def test_encode_and_decode_through_pipes(tmp_path: Path) -> None:
 
 
 def test_audio_roundtrip_through_pipes(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mkv", moving(8), ["flac"], rate=Fraction(8))
+    source = write_av(tmp_path / "in.mkv", moving_square(8), ["flac"], rate=Fraction(8))
     encode = [*DFC, "encode", "-", "-o", "-", "-q", "--fill", "token", "--refine", "0"]
     decode = [*DFC, "decode", "-", "-o", "-", "-q", "--format", "matroska"]
     with source.open("rb") as stdin, (tmp_path / "out.mkv").open("wb") as stdout:

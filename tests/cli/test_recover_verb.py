@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import run, run_and_list_imports
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 
@@ -15,7 +15,7 @@ import dfccodec as dfc
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
     """Return a file of three clips without its index; the second clip is damaged."""
-    dfc.encode(moving(96, 16, 32), tmp_path / "in.dfc", model=flat_model(), budget="4", fill="token")
+    dfc.encode(moving_square(96, 16, 32), tmp_path / "in.dfc", model=flat_model(), budget="4", fill="token")
     with dfc.open(tmp_path / "in.dfc") as file:
         offset = file.summary.clips[1].offset + 30
     data = bytearray((tmp_path / "in.dfc").read_bytes()[:-30])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import DFC, ENV, run
-from support import moving, write_av
+from support import moving_square, write_av
 
 OPTIONS = ("--fill", "token", "--budget", "4", "--refine", "0", "--dtype", "float32")
 
@@ -34,7 +34,7 @@ def encode_and_kill(source: Path, target: Path, size: int, signum: int, *more: s
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_av(
-        tmp_path_factory.mktemp("in") / "in.mkv", moving(400, 96, 128), ["aac"], "subrip", tags={"title": "T"}
+        tmp_path_factory.mktemp("in") / "in.mkv", moving_square(400, 96, 128), ["aac"], "subrip", tags={"title": "T"}
     )
 
 

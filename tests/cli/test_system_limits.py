@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import DFC, ENV
-from support import moving, write_av, write_video
+from support import moving_square, write_av, write_video
 
 from dfccodec.cli import main as cli
 from dfccodec.runtime.atomic_output import NamedStream
@@ -39,7 +39,7 @@ def run_in_shell(command: str, cwd: Path, timeout: float = 100) -> subprocess.Co
     ids=["named-pipe", "substitution", "dev-stdin", "dash"],
 )
 def test_encode_reads_every_kind_of_pipe(command: str, tmp_path: Path) -> None:
-    write_av(tmp_path / "in.ts", moving(6), ["mp2"])
+    write_av(tmp_path / "in.ts", moving_square(6), ["mp2"])
     result = run_in_shell(f"{command} {' '.join(QUICK)}", tmp_path)
     assert result.returncode == 0, result.stderr
     assert b"6 frames" in result.stderr
@@ -49,7 +49,7 @@ def test_encode_reads_every_kind_of_pipe(command: str, tmp_path: Path) -> None:
     "command", ["inspect", "verify", "decode -o b.y4m", "trim --budget 1 -o b.dfc", "recover -o b.dfc"]
 )
 def test_other_commands_read_pipes_by_name(command: str, tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(3))
+    source = write_video(tmp_path / "in.mp4", moving_square(3))
     assert run_in_shell(f"$DFC encode {source} -o a.dfc {' '.join(QUICK)}", tmp_path).returncode == 0
     verb, _, more = command.partition(" ")
     result = run_in_shell(f"$DFC {verb} <(cat a.dfc) {more}", tmp_path)
@@ -109,7 +109,7 @@ def test_every_command_names_an_output_over_the_size_limit(verb: str, tmp_path: 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs ulimit -v of Linux")
 def test_out_of_memory_is_a_one_line_error(tmp_path: Path) -> None:
-    write_video(tmp_path / "in.mp4", moving(3))
+    write_video(tmp_path / "in.mp4", moving_square(3))
     result = run_in_shell("ulimit -v 500000; $DFC encode in.mp4 -o a.dfc", tmp_path)
     assert result.returncode == 1
     assert result.stderr.startswith(b"dfc: error: out of memory")

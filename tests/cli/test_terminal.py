@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command import DFC, ENV
-from support import encode_source, moving, write_video
+from support import encode_source, moving_square, write_video
 
 ENCODINGS = ["cp1252", "latin-1", "ascii", "utf-8"]
 VERBS = ["encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models"]
@@ -19,7 +19,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("files")
     paths = []
     for name in ("one.dfc", "Ünïcode → 2.dfc"):
-        (folder / name).write_bytes(encode_source(write_video(folder / "in.mp4", moving(3))))
+        (folder / name).write_bytes(encode_source(write_video(folder / "in.mp4", moving_square(3))))
         paths.append(folder / name)
     return paths
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import flat_model, moving, write_av
+from support import flat_model, moving_square, write_av
 
 import dfccodec as dfc
 from dfccodec.cli.main import main
@@ -37,7 +37,7 @@ def verify_json(
 @pytest.fixture
 def intact() -> bytes:
     out = io.BytesIO()
-    dfc.encode(moving(150, 16, 32), out, model=flat_model(), budget="4", fill="token", coding="zstd")
+    dfc.encode(moving_square(150, 16, 32), out, model=flat_model(), budget="4", fill="token", coding="zstd")
     return out.getvalue()
 
 
@@ -80,7 +80,7 @@ def test_frame_numbers_are_checked_after_a_fault(
 def test_faults_of_streams_and_the_index_have_offsets(
     intact: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, out = write_av(tmp_path / "in.mkv", moving(40, 16, 32), ["aac"]), io.BytesIO()
+    source, out = write_av(tmp_path / "in.mkv", moving_square(40, 16, 32), ["aac"]), io.BytesIO()
     dfc.encode(source, out, model=flat_model(), budget="4", fill="token")
     data, items = out.getvalue(), StreamReader(io.BytesIO(out.getvalue()))
     (stream,) = [i for i in items if isinstance(i, StreamInfo)]
@@ -127,7 +127,7 @@ def test_faults_that_end_the_verification_are_in_the_json(
 
 def test_several_files_give_the_highest_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, damaged = tmp_path / "good.dfc", tmp_path / "bad.dfc"
-    dfc.encode(moving(3), good, model=flat_model())
+    dfc.encode(moving_square(3), good, model=flat_model())
     damaged.write_bytes(good.read_bytes()[:-100])
     assert main(["verify", str(good), str(good)]) == 0
     assert "2 of 2 ok" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import DFC, ENV
-from support import moving, write_video
+from support import moving_square, write_video
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def run_in_deleted_folder(command: list[str], folder: Path) -> subprocess.Comple
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux deletes a folder that is in use")
 def test_absolute_paths_work(tmp_path: Path) -> None:
-    source, coded, video = write_video(tmp_path / "in.mp4", moving(3)), tmp_path / "a.dfc", tmp_path / "out.mkv"
+    source, coded, video = write_video(tmp_path / "in.mp4", moving_square(3)), tmp_path / "a.dfc", tmp_path / "out.mkv"
     for command in (["encode", source, "-o", coded], ["verify", coded], ["decode", coded, "-o", video]):
         result = run_in_deleted_folder([*DFC, *map(str, command)], tmp_path)
         assert (result.returncode, b"rror" in result.stderr) == (0, False), result.stderr
@@ -37,7 +37,7 @@ def test_absolute_paths_work(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux deletes a folder that is in use")
 def test_relative_paths_give_a_one_line_error(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(3))
+    source = write_video(tmp_path / "in.mp4", moving_square(3))
     result = run_in_deleted_folder([*DFC, "encode", str(source), "-o", "a.dfc"], tmp_path)
     assert result.returncode == 1
     assert result.stderr.startswith(b"dfc: error: the working folder has been deleted: ")

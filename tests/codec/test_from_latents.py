@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.loaded_model import LoadedModel
@@ -24,7 +24,7 @@ def write(clips: Any, **options: Any) -> bytes:
 
 def test_rewriting_the_latents_of_a_file_gives_the_same_pictures(mini: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(40, 48, 80), out, model=mini, budget="8", fill="token", refine=0)
+    dfc.encode(moving_square(40, 48, 80), out, model=mini, budget="8", fill="token", refine=0)
     with dfc.open(out.getvalue()) as file:
         clips = [(clip.dequantized(), clip.kept) for clip in file]
     for latents in (clips, [(z.reshape(len(z), -1, 96), kept) for z, kept in clips]):

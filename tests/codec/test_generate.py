@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command import run
-from support import DATA, moving
+from support import DATA, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.api import load_model
@@ -103,7 +103,7 @@ def test_generate_on_the_command_line(name: str, weights: tuple[Path, Path], tmp
 
 
 def test_the_tiny_codec_encodes_any_picture_size(pair: tuple[LoadedModel, VideoDiT]) -> None:
-    frames = moving(9, 80, 100)
+    frames = moving_square(9, 80, 100)
     out = io.BytesIO()
     dfc.encode(frames, out, budget="3", model=pair[0])
     assert np.stack([p.rgb for p in Decoder(io.BytesIO(out.getvalue()), lambda _: pair[0])]).shape == frames.shape

@@ -6,7 +6,7 @@ import io
 from fractions import Fraction
 from pathlib import Path
 
-from support import flat_model, moving, write_av
+from support import flat_model, moving_square, write_av
 
 from dfccodec.codec import api
 from dfccodec.codec.encoder import encode_pictures
@@ -16,7 +16,7 @@ from dfccodec.media.picture import Picture, SourceInfo
 
 def test_report_counts_discarded_tags() -> None:
     tags = tuple((f"k{n}", "v") for n in range(MAX_PAIRS + 2))
-    pictures = [Picture(frame, number, 1) for number, frame in enumerate(moving(2))]
+    pictures = [Picture(frame, number, 1) for number, frame in enumerate(moving_square(2))]
     for source_tags, discarded in (
         (tags, 2),
         ((("long", "x" * (MAX_TEXT + 1)),), 1),
@@ -29,7 +29,7 @@ def test_report_counts_discarded_tags() -> None:
 
 
 def test_ordinary_sources_give_no_notes(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mp4", moving(4), ["aac"], tags={"title": "Day"}, chapters=2)
+    source = write_av(tmp_path / "in.mp4", moving_square(4), ["aac"], tags={"title": "Day"}, chapters=2)
     assert api.encode(source, io.BytesIO(), model=flat_model()).notes == ()
 
 
@@ -37,6 +37,6 @@ def test_output_names_of_the_maximum_length(tmp_path: Path) -> None:
     for length in (246, 251, 255):
         target = tmp_path / ("ä" * ((length - 5) // 2) + "b" * ((length - 5) % 2 + 1) + ".dfc")
         assert len(target.name.encode()) == length
-        api.encode(list(moving(2)), target, model=flat_model())
+        api.encode(list(moving_square(2)), target, model=flat_model())
         assert target.read_bytes()[1:4] == b"DFC"
     assert len(list(tmp_path.iterdir())) == 3

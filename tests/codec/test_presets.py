@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 from typer.testing import CliRunner
 
 import dfccodec as dfc
@@ -16,7 +16,7 @@ from dfccodec.codec.options import make_settings
 from dfccodec.codec.presets import PRESETS, options_of
 from dfccodec.errors import UsageError
 
-VIDEO = moving(8)
+VIDEO = moving_square(8)
 
 
 def encode_bytes(video: np.ndarray, **options: Any) -> bytes:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import flat_model, moving, write_av
+from support import flat_model, moving_square, write_av
 
 import dfccodec as dfc
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.partial_output import PartialOutput
 from dfccodec.errors import DfcError, UsageError
 
-FRAMES = moving(150, 16, 32)  # five clips, the last of 22 frames
+FRAMES = moving_square(150, 16, 32)  # five clips, the last of 22 frames
 QUICK = {"fill": "token", "coding": "zstd", "budget": "bernoulli:0.3"}
 
 
@@ -210,7 +210,7 @@ def test_resume_rejects_multi_pass_encodes_and_streams(
 
 def test_resume_keeps_audio_and_subtitles_in_sync(tmp_path: Path, flat: LoadedModel) -> None:
     source = write_av(
-        tmp_path / "in.mkv", moving(150, 16, 32), ["aac", "libopus"], "subrip", Fraction(25), {"title": "T"}
+        tmp_path / "in.mkv", moving_square(150, 16, 32), ["aac", "libopus"], "subrip", Fraction(25), {"title": "T"}
     )
     dfc.encode(source, tmp_path / "complete.dfc", model=flat, **QUICK)  # type: ignore[arg-type]
     complete = (tmp_path / "complete.dfc").read_bytes()

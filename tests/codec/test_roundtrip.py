@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
@@ -31,7 +31,7 @@ def decode_frames(data: bytes, loaded: LoadedModel) -> np.ndarray:
 @pytest.mark.parametrize("size", [(16, 16), (1, 1), (15, 17), (55, 101)])
 def test_roundtrip_keeps_frame_count_and_size(count: int, size: tuple[int, int], flat: LoadedModel) -> None:
     # Faults: reads only the first 32 frames; scales every picture to 256×256; loses trailing dropped frames.
-    frames = moving(count, *size)
+    frames = moving_square(count, *size)
     decoded = decode_frames(encode_bytes(frames, flat, budget="2"), flat)
     assert decoded.shape == frames.shape
 
@@ -44,34 +44,34 @@ def test_trailing_dropped_frames_are_decoded(fill: str, flat: LoadedModel) -> No
             return type(out)(out.latents, out.importance.flip(1))  # importance decreases with the frame number
 
     loaded = LoadedModel(FirstFrameModel(), flat.identity, flat.device)
-    frames = moving(10)
+    frames = moving_square(10)
     data = encode_bytes(frames, loaded, budget="1", fill=fill)
     assert decode_frames(data, loaded).shape == frames.shape
 
 
 def test_mini_exceeds_30_db_with_all_frames_kept(mini: LoadedModel) -> None:
-    frames = moving(40)
+    frames = moving_square(40)
     decoded = decode_frames(encode_bytes(frames, mini, budget="all", qp=8), mini)
     error = np.mean((decoded.astype(float) - frames) ** 2)
     assert -10 * np.log10(error / 255**2) > 30
 
 
 def test_dropped_frames_of_mini_are_better_than_a_repeated_frame(mini: LoadedModel) -> None:
-    frames = moving(32)
+    frames = moving_square(32)
     decoded = decode_frames(encode_bytes(frames, mini, budget="8", qp=16), mini)
     repeated = np.repeat(frames[:1], 32, axis=0)
     assert np.mean((decoded.astype(float) - frames) ** 2) < np.mean((repeated.astype(float) - frames) ** 2)
 
 
 def test_encoding_is_deterministic(mini: LoadedModel) -> None:
-    frames = moving(35)
+    frames = moving_square(35)
     for budget, refine in (("8", None), ("bernoulli", 0), ("threshold", 0)):
         options = {"budget": budget, "refine": refine}
         assert encode_bytes(frames, mini, **options) == encode_bytes(frames, mini, **options)
 
 
 def test_file_size_grows_with_the_number_of_kept_frames(mini: LoadedModel) -> None:
-    frames = moving(32)
+    frames = moving_square(32)
     sizes = [len(encode_bytes(frames, mini, budget=b, refine=0)) for b in ("2", "8", "all")]
     assert sizes == sorted(sizes)
     assert sizes[0] * 1.5 < sizes[2], "with all frames kept, inter prediction saves many bits"
@@ -84,7 +84,7 @@ def test_pixels_are_rounded_not_truncated(flat: LoadedModel) -> None:
 
 def test_tiles_join_without_seams() -> None:
     loaded = flat_model(tile=64)
-    frames = moving(3, 100, 150)
+    frames = moving_square(3, 100, 150)
     flat_frames = np.repeat(np.repeat(frames[:, ::16, ::16], 16, 1), 16, 2)[:, :100, :150]
     decoded = decode_frames(encode_bytes(flat_frames, loaded, budget="all", qp=0), loaded)
     assert decoded.shape == flat_frames.shape
@@ -95,7 +95,7 @@ def test_tiles_join_without_seams() -> None:
 
 def test_base_steps_are_estimated_for_a_model_without_steps() -> None:
     loaded = flat_model(with_steps=False)
-    frames = moving(8)
+    frames = moving_square(8)
     data = encode_bytes(frames, loaded, budget="all", qp=0)
     coarse = encode_bytes(frames, loaded, budget="all", qp=40)
     assert len(coarse) < len(data)
@@ -104,34 +104,34 @@ def test_base_steps_are_estimated_for_a_model_without_steps() -> None:
 
 def test_frame_rates_are_stored_exactly(flat: LoadedModel) -> None:
     # Fault: always writes 30 frames/s.
-    data = encode_bytes(moving(3), flat, frame_rate=24000 / 1001)
+    data = encode_bytes(moving_square(3), flat, frame_rate=24000 / 1001)
     decoder = Decoder(io.BytesIO(data), lambda _: flat)
     assert (decoder.preamble.header.rate.num, decoder.preamble.header.rate.den) == (24000, 1001)
 
 
 def test_an_unknown_model_is_requested_by_name(flat: LoadedModel) -> None:
     with pytest.raises(ModelError, match=r"needs model 'flat'.*--model FILE"):
-        list(dfc.decode(encode_bytes(moving(2), flat)))
+        list(dfc.decode(encode_bytes(moving_square(2), flat)))
 
 
 def test_a_loaded_model_decodes_only_files_of_that_model(flat: LoadedModel, mini: LoadedModel) -> None:
     for count in (2, 3):
-        assert len(list(dfc.decode(encode_bytes(moving(count), flat), model=flat))) == count
+        assert len(list(dfc.decode(encode_bytes(moving_square(count), flat), model=flat))) == count
     with pytest.raises(ModelError, match=r"needs model 'flat'.*but 'mini'"):
-        dfc.decode(encode_bytes(moving(2), flat), model=mini)
+        dfc.decode(encode_bytes(moving_square(2), flat), model=mini)
 
 
 def test_the_model_name_in_a_file_is_never_opened_as_a_path(flat: LoadedModel, tmp_path: Path) -> None:
     (tmp_path / "evil.pt").write_bytes(b"not a model")
     renamed = LoadedModel(flat.model, ModelId(str(tmp_path / "evil.pt"), bytes(32)), flat.device)
     with pytest.raises(ModelError, match="does not know by name"):
-        dfc.decode(encode_bytes(moving(2), renamed))
+        dfc.decode(encode_bytes(moving_square(2), renamed))
 
 
 def test_a_different_fingerprint_is_rejected(mini: LoadedModel) -> None:
     other = LoadedModel(mini.model, ModelId("mini", bytes(32), mini.identity.config), mini.device)
     with pytest.raises(ModelError, match="other weights of the same name"):
-        dfc.decode(encode_bytes(moving(2), other))
+        dfc.decode(encode_bytes(moving_square(2), other))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_arrays_of_invalid_shape_or_dtype_are_rejected(frames: object, flat: Loa
 
 def test_qp_out_of_range_is_rejected(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="63"):
-        encode_bytes(moving(1), flat, qp=64)
+        encode_bytes(moving_square(1), flat, qp=64)
 
 
 def test_huge_steps_decode_without_a_warning(flat: LoadedModel, recwarn: pytest.WarningsRecorder) -> None:
@@ -165,14 +165,14 @@ def test_huge_steps_decode_without_a_warning(flat: LoadedModel, recwarn: pytest.
             return type(out)(out.latents * 3e38, out.importance)
 
     loaded = LoadedModel(HugeStepsModel(), flat.identity, flat.device)
-    assert decode_frames(encode_bytes(moving(2), loaded, qp=40), loaded).shape == (2, 48, 64, 3)
+    assert decode_frames(encode_bytes(moving_square(2), loaded, qp=40), loaded).shape == (2, 48, 64, 3)
     assert not recwarn.list
 
 
 @pytest.mark.parametrize("rate", [0, -25, float("nan"), float("inf"), 1e-10, 1e12, "fast"])
 def test_invalid_frame_rates_are_rejected(rate: float, flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="out of range: give frames per second"):
-        encode_bytes(moving(2), flat, frame_rate=rate)
+        encode_bytes(moving_square(2), flat, frame_rate=rate)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_invalid_sources_are_rejected(source: Any, message: str, flat: LoadedMod
 
 
 def test_a_decoder_can_be_iterated_once(flat: LoadedModel, tmp_path: Path) -> None:
-    (tmp_path / "a.dfc").write_bytes(encode_bytes(moving(3), flat))
+    (tmp_path / "a.dfc").write_bytes(encode_bytes(moving_square(3), flat))
     with (tmp_path / "a.dfc").open("rb") as stream:
         decoder = Decoder(stream, lambda _: flat, close=True)
         assert next(decoder).pts == 0

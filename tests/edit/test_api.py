@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import flat_model, moving, write_video
+from support import flat_model, moving_square, write_video
 
 import dfccodec as dfc
 from dfccodec.errors import UsageError
@@ -21,7 +21,7 @@ FLAT = flat_model()
 @pytest.fixture(scope="module")
 def data() -> bytes:
     out = io.BytesIO()
-    dfc.encode(moving(40), out, model=FLAT, budget=8)
+    dfc.encode(moving_square(40), out, model=FLAT, budget=8)
     return out.getvalue()
 
 
@@ -62,7 +62,7 @@ def test_trim_in_place_keeps_the_file_on_failure(data: bytes, tmp_path: Path) ->
 def test_budgets_may_be_numbers(data: bytes) -> None:
     for budget in ("8", 8, 8.0, np.int64(8)):
         out = io.BytesIO()
-        dfc.encode(moving(40), out, model=FLAT, budget=budget)
+        dfc.encode(moving_square(40), out, model=FLAT, budget=budget)
         assert out.getvalue() == data
 
 
@@ -85,23 +85,23 @@ def test_budgets_may_be_numbers(data: bytes) -> None:
 def test_invalid_arguments_are_reported(options: dict[str, Any], message: str) -> None:
     out = io.BytesIO()
     with pytest.raises(UsageError, match=message):
-        dfc.encode(moving(2), out, **{"model": FLAT, **options})
+        dfc.encode(moving_square(2), out, **{"model": FLAT, **options})
     assert not out.getvalue()
 
 
 def test_invalid_outputs_are_rejected_before_encoding(data: bytes, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "a.mp4", moving(3))
+    video = write_video(tmp_path / "a.mp4", moving_square(3))
     before = video.read_bytes()
     with pytest.raises(UsageError, match="is the input"):
         dfc.encode(video, str(video), model=FLAT)
     assert video.read_bytes() == before
     folder = tmp_path / "folder"
     folder.mkdir()
-    for call in (lambda: dfc.encode(moving(3), folder, model=FLAT), lambda: dfc.trim(data, folder, budget="1")):
+    for call in (lambda: dfc.encode(moving_square(3), folder, model=FLAT), lambda: dfc.trim(data, folder, budget="1")):
         with pytest.raises(UsageError, match="is a folder: name a file in it"):
             call()
     with pytest.raises(UsageError, match="one of text"):
-        dfc.encode(moving(3), io.StringIO(), model=FLAT)  # type: ignore[arg-type]
+        dfc.encode(moving_square(3), io.StringIO(), model=FLAT)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="one of text"):
         dfc.verify(io.StringIO("x"))  # type: ignore[arg-type]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "folder"]
@@ -118,7 +118,7 @@ def test_invalid_inputs_are_reported(source: Any) -> None:
 
 @pytest.mark.parametrize("out", [None, b"x", 5])
 def test_invalid_outputs_are_reported(out: Any, data: bytes) -> None:
-    for call in (lambda: dfc.encode(moving(2), out, model=FLAT), lambda: dfc.trim(data, out)):
+    for call in (lambda: dfc.encode(moving_square(2), out, model=FLAT), lambda: dfc.trim(data, out)):
         with pytest.raises(UsageError, match=f"nothing to write: a value of type {type(out).__name__}"):
             call()
 
@@ -131,7 +131,7 @@ def test_streams_that_are_closed_or_of_the_wrong_mode_are_reported(data: bytes, 
     with pytest.raises(UsageError, match="the stream to read is closed"):
         dfc.decode(closed)
     with path.open("rb") as stream, pytest.raises(UsageError, match="not open to write"):
-        dfc.encode(moving(2), stream, model=FLAT)
+        dfc.encode(moving_square(2), stream, model=FLAT)
     with (tmp_path / "b").open("wb") as stream, pytest.raises(UsageError, match="not open to read"):
         dfc.verify(stream)
 
@@ -167,7 +167,7 @@ def test_a_decoder_can_be_closed_early_without_warnings(
 
 
 def test_encode_accepts_the_bytes_of_a_video_file(tmp_path: Path) -> None:
-    video = write_video(tmp_path / "a.mp4", moving(3))
+    video = write_video(tmp_path / "a.mp4", moving_square(3))
     outs = [io.BytesIO(), io.BytesIO()]
     for source, out in zip((video, video.read_bytes()), outs, strict=True):
         assert dfc.encode(source, out, model=FLAT).frames == 3
@@ -175,10 +175,10 @@ def test_encode_accepts_the_bytes_of_a_video_file(tmp_path: Path) -> None:
 
 
 def test_sources_may_reuse_one_array_for_all_frames(data: bytes) -> None:
-    buffer = np.empty_like(moving(40)[0])
+    buffer = np.empty_like(moving_square(40)[0])
 
     def frames() -> Iterator[np.ndarray]:
-        for frame in moving(40):
+        for frame in moving_square(40):
             np.copyto(buffer, frame)
             yield buffer
 
@@ -197,9 +197,9 @@ def test_encode_inside_inference_mode_gives_the_same_bytes() -> None:
     outs = [io.BytesIO(), io.BytesIO(), io.BytesIO()]
     with torch.inference_mode():
         loaded = dfc.load_model("mini", dtype="float32")
-        dfc.encode(moving(8), outs[0], model=loaded, budget=2)
-    dfc.encode(moving(8), outs[1], model=loaded, budget=2)
-    dfc.encode(moving(8), outs[2], model=dfc.load_model("mini", dtype="float32"), budget=2)
+        dfc.encode(moving_square(8), outs[0], model=loaded, budget=2)
+    dfc.encode(moving_square(8), outs[1], model=loaded, budget=2)
+    dfc.encode(moving_square(8), outs[2], model=dfc.load_model("mini", dtype="float32"), budget=2)
     assert len({out.getvalue() for out in outs}) == 1
 
 

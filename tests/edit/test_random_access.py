@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.loaded_model import LoadedModel
@@ -23,7 +23,7 @@ from dfccodec.errors import DamagedError, InputError, NotDfcError, UsageError
 @pytest.fixture
 def path(tmp_path: Path, flat: LoadedModel) -> Path:
     target = tmp_path / "a.dfc"
-    dfc.encode(moving(70), target, budget="4", model=flat)
+    dfc.encode(moving_square(70), target, budget="4", model=flat)
     return target
 
 

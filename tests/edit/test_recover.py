@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import flat_model, moving, write_av
+from support import flat_model, moving_square, write_av
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
@@ -26,7 +26,7 @@ from dfccodec.media.time_range import Span
 def encode_bytes(frames: int = 150, **more: object) -> bytes:
     out = io.BytesIO()
     options = {"budget": "4", "coding": "zstd", "fill": "token", **more}
-    dfc.encode(moving(frames, 16, 32), out, model=flat_model(), **options)  # type: ignore[arg-type]
+    dfc.encode(moving_square(frames, 16, 32), out, model=flat_model(), **options)  # type: ignore[arg-type]
     return out.getvalue()
 
 
@@ -138,7 +138,7 @@ def test_clips_with_undecodable_latents_are_discarded() -> None:
 
 
 def test_audio_stays_in_sync_and_unknown_chunks_are_kept(tmp_path: object, flat: LoadedModel) -> None:
-    source, out = write_av(tmp_path / "in.mkv", moving(100, 16, 32), ["aac", "libopus"], "subrip"), io.BytesIO()  # type: ignore[operator]
+    source, out = write_av(tmp_path / "in.mkv", moving_square(100, 16, 32), ["aac", "libopus"], "subrip"), io.BytesIO()  # type: ignore[operator]
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     before = list(StreamReader(io.BytesIO(out.getvalue())))
     at = [i for i in before if isinstance(i, ClipAt)][1]
@@ -154,7 +154,7 @@ def test_audio_stays_in_sync_and_unknown_chunks_are_kept(tmp_path: object, flat:
 
 
 def test_packets_of_a_lost_stream_are_reported_and_discarded(tmp_path: object, flat: LoadedModel) -> None:
-    source, out = write_av(tmp_path / "in.mkv", moving(40, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
+    source, out = write_av(tmp_path / "in.mkv", moving_square(40, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     offset = out.getvalue().index(b"strm")
     damaged = bytearray(out.getvalue())
@@ -213,7 +213,7 @@ def test_motion_and_range_coding_are_preserved() -> None:
 
 
 def test_lost_audio_is_counted_in_bytes(tmp_path: object, flat: LoadedModel) -> None:
-    source, out = write_av(tmp_path / "in.mkv", moving(60, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
+    source, out = write_av(tmp_path / "in.mkv", moving_square(60, 16, 32), ["aac"]), io.BytesIO()  # type: ignore[operator]
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     data = out.getvalue()
     reader = StreamReader(io.BytesIO(data))

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from support import flat_model, moving, write_av
+from support import flat_model, moving_square, write_av
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget
@@ -45,7 +45,7 @@ def trim_bytes(data: bytes, **options: object) -> bytes:
 
 
 def test_trimming_to_a_budget_matches_encoding_with_it(mini: LoadedModel) -> None:
-    frames = moving(70)
+    frames = moving_square(70)
     trimmed = trim_bytes(encode_bytes(frames, mini, "all"), budget=Budget.parse("8"))
     for (a, x), (b, y) in zip(read_clips(trimmed), read_clips(encode_bytes(frames, mini, "8")), strict=True):
         assert a == b
@@ -55,7 +55,7 @@ def test_trimming_to_a_budget_matches_encoding_with_it(mini: LoadedModel) -> Non
 
 @pytest.mark.parametrize("budget", ["4", "1", "10%"])
 def test_trimming_preserves_the_latents_of_kept_frames(budget: str, mini: LoadedModel) -> None:
-    frames = moving(70)
+    frames = moving_square(70)
     data = encode_bytes(frames, mini, "16")
     original, trimmed = read_clips(data), read_clips(trim_bytes(data, budget=Budget.parse(budget)))
     direct = read_clips(encode_bytes(frames, mini, budget))
@@ -68,14 +68,14 @@ def test_trimming_preserves_the_latents_of_kept_frames(budget: str, mini: Loaded
 @pytest.mark.parametrize("coding", ["range", "zstd"])
 def test_trimming_preserves_the_latent_coding(coding: str, flat: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(40), out, budget="8", model=flat, coding=coding)
+    dfc.encode(moving_square(40), out, budget="8", model=flat, coding=coding)
     trimmed = StreamReader(io.BytesIO(trim_bytes(out.getvalue(), budget=Budget.parse("2"))))
     assert {Coding(i.clip.coding).name for i in trimmed if isinstance(i, ClipAt)} == {coding.upper()}
 
 
 def test_trimming_repeats_the_motion_estimation_of_inter_coding(mini: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(20), out, budget="16", model=mini, fill="token", refine=0)
+    dfc.encode(moving_square(20), out, budget="16", model=mini, fill="token", refine=0)
     trimmed = trim_bytes(out.getvalue(), budget=Budget.parse("4"))
     assert {Coding(i.clip.coding) for i in StreamReader(io.BytesIO(trimmed)) if isinstance(i, ClipAt)} == {Coding.INTER}
     ((frames, values),), ((kept_frames, kept_latents),) = read_clips(out.getvalue()), read_clips(trimmed)
@@ -83,14 +83,14 @@ def test_trimming_repeats_the_motion_estimation_of_inter_coding(mini: LoadedMode
 
 
 def test_a_larger_budget_keeps_the_same_frames(flat: LoadedModel) -> None:
-    data = encode_bytes(moving(40), flat, "4")
+    data = encode_bytes(moving_square(40), flat, "4")
     trimmed = trim_bytes(data, budget=Budget.parse("all"))
     assert [a for a, _ in read_clips(trimmed)] == [a for a, _ in read_clips(data)]
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 5), (10, 40), (31, 33), (64, None), (69, 70), (5, 6)])
 def test_a_trimmed_range_decodes_to_its_frames(start: int, end: int | None, flat: LoadedModel) -> None:
-    data = encode_bytes(moving(70), flat, "3")
+    data = encode_bytes(moving_square(70), flat, "3")
     trimmed = trim_bytes(data, start=start, end=end)
     decoder = Decoder(io.BytesIO(trimmed), lambda _: flat)
     timestamps = [p.pts for p in decoder]
@@ -100,11 +100,11 @@ def test_a_trimmed_range_decodes_to_its_frames(start: int, end: int | None, flat
 
 def test_an_empty_range_is_rejected(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="range"):
-        dfc.trim(io.BytesIO(encode_bytes(moving(5), flat, "2")), io.BytesIO(), start=5)
+        dfc.trim(io.BytesIO(encode_bytes(moving_square(5), flat, "2")), io.BytesIO(), start=5)
 
 
 def test_a_damaged_file_is_rejected(flat: LoadedModel) -> None:
-    data = bytearray(encode_bytes(moving(5), flat, "2"))
+    data = bytearray(encode_bytes(moving_square(5), flat, "2"))
     data[-60] ^= 1
     with pytest.raises(DamagedError):
         dfc.trim(io.BytesIO(bytes(data)), io.BytesIO(), budget=Budget.parse("1"))
@@ -112,7 +112,7 @@ def test_a_damaged_file_is_rejected(flat: LoadedModel) -> None:
 
 def test_tiled_files_can_be_trimmed() -> None:
     loaded = flat_model(tile=64)
-    trimmed = trim_bytes(encode_bytes(moving(20, 100, 150), loaded, "8"), budget=Budget.parse("2"))
+    trimmed = trim_bytes(encode_bytes(moving_square(20, 100, 150), loaded, "8"), budget=Budget.parse("2"))
     assert len(read_clips(trimmed)[0][0]) == 1  # 2 of 32, for 20 frames
 
 
@@ -120,7 +120,12 @@ def test_tiled_files_can_be_trimmed() -> None:
 def with_audio(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Return 100 frames at 30 frames/s with audio and two subtitles of 0.3 s, at 0.1 s and 0.7 s."""
     source = write_av(
-        tmp_path_factory.mktemp("trim") / "in.mkv", moving(100, 16, 32), ["aac"], "subrip", Fraction(30), chapters=2
+        tmp_path_factory.mktemp("trim") / "in.mkv",
+        moving_square(100, 16, 32),
+        ["aac"],
+        "subrip",
+        Fraction(30),
+        chapters=2,
     )
     out = io.BytesIO()
     dfc.encode(source, out, model=flat_model(), budget="4", fill="token")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.errors import UsageError
@@ -23,12 +23,12 @@ def write_file(target: Path) -> None:
 
 
 def encode_file(target: Path) -> None:
-    dfc.encode(moving(2), target, model=flat_model(), budget="1", fill="token")
+    dfc.encode(moving_square(2), target, model=flat_model(), budget="1", fill="token")
 
 
 def encode_with_target(target: Path) -> None:
     """Encode with a target size. Such an encode writes no partial output, because it cannot be resumed."""
-    dfc.encode(moving(2), target, model=flat_model(), fill="token", target_size=4000)
+    dfc.encode(moving_square(2), target, model=flat_model(), fill="token", target_size=4000)
 
 
 WRITERS = pytest.mark.parametrize("write", [write_file, encode_file, encode_with_target])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import ENV
-from support import moving
+from support import moving_square
 
 SCRIPT = """
 import io, multiprocessing, os, sys
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="fork is not the default there")
 @pytest.mark.parametrize("before", ["dfc", "load", "torch"])
 def test_a_pool_forked_after_using_the_model_works(before: str, tmp_path: Path) -> None:
-    np.save(tmp_path / "frames.npy", moving(6, 128, 128))
+    np.save(tmp_path / "frames.npy", moving_square(6, 128, 128))
     (tmp_path / "pool.py").write_text(SCRIPT)
     command = [sys.executable, "pool.py", "frames.npy", before]
     env = {**ENV, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}

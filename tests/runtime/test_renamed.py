@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 
 import dfccodec as dfc
 from dfccodec.cli.names import with_current_names
@@ -35,7 +35,7 @@ def test_encode_accepts_old_argument_names(flat: LoadedModel) -> None:
         out = io.BytesIO()
         with np.testing.suppress_warnings() as quiet:
             quiet.filter(DeprecationWarning)
-            dfc.encode(moving(4), out, budget="2", fill="hold", model=flat, **options)  # type: ignore[arg-type]
+            dfc.encode(moving_square(4), out, budget="2", fill="hold", model=flat, **options)  # type: ignore[arg-type]
         files.append(out.getvalue())
     assert files[0] == files[1]
 

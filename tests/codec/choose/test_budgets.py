@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import moving
+from support import moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget, scale_to_mean, top_k
@@ -106,6 +106,6 @@ def test_scaling_reaches_the_mean_and_preserves_the_order(importance: np.ndarray
 
 def test_a_negative_seed_is_rejected(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="seed -1 is out of range"):
-        dfc.encode(moving(2), io.BytesIO(), budget="bernoulli", seed=-1, model=flat)
+        dfc.encode(moving_square(2), io.BytesIO(), budget="bernoulli", seed=-1, model=flat)
     with pytest.raises(UsageError, match="seed -1 is out of range"):
         dfc.trim(io.BytesIO(), io.BytesIO(), Budget("bernoulli"), seed=-1)

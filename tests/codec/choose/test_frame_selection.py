@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import top_k
@@ -87,8 +87,8 @@ def test_files_store_the_selection_and_matching_importance(frame_selection: str)
 
 def test_without_motion_gap_costs_come_from_interpolated_latents() -> None:
     flat = flat_model()
-    (clip,) = encode_clips(moving(32), budget="6", frame_selection="dp", fill="lerp", model=flat)
-    (by_importance,) = encode_clips(moving(32), budget="6", fill="lerp", model=flat)
+    (clip,) = encode_clips(moving_square(32), budget="6", frame_selection="dp", fill="lerp", model=flat)
+    (by_importance,) = encode_clips(moving_square(32), budget="6", fill="lerp", model=flat)
     assert by_importance.kept[-6:].all()  # the importance of FlatModel increases with the frame number
     assert not (clip.kept == by_importance.kept).all()
     assert (top_k(clip.importance, 6) == clip.kept).all()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import FlatModel, flat_model, moving
+from support import FlatModel, flat_model, moving_square
 
 from dfccodec.codec.api import load_model
 from dfccodec.codec.choose.budgets import Budget
@@ -22,7 +22,7 @@ from dfccodec.container.records import Fill
 from dfccodec.errors import UsageError
 from dfccodec.media.picture import Picture, SourceInfo
 
-FRAMES = moving(5, 48, 64)
+FRAMES = moving_square(5, 48, 64)
 PICTURES = [Picture(frame, number, 1) for number, frame in enumerate(FRAMES)]
 INFO = SourceInfo(64, 48, Fraction(25), Fraction(1, 25))
 PLAIN = Settings(Budget("top", 16), 24, Fill.TOKEN, refine=0)

@@ -9,7 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
@@ -30,7 +30,7 @@ def intact(flat: LoadedModel) -> bytes:
 def encode_bytes(coding: str, flat: LoadedModel) -> bytes:
     out = io.BytesIO()
     # Motion uses rANS, which is too slow for ten thousand files; test_motion_payload.py covers its damage.
-    dfc.encode(moving(70, 16, 32), out, budget="4", model=flat, coding=coding, fill="token")
+    dfc.encode(moving_square(70, 16, 32), out, budget="4", model=flat, coding=coding, fill="token")
     return out.getvalue()
 
 
@@ -135,7 +135,7 @@ def test_a_file_of_forged_chunks_is_rejected_quickly() -> None:
     out = io.BytesIO()
     from support import flat_model
 
-    dfc.encode(moving(2, 16, 16), out, model=flat_model())
+    dfc.encode(moving_square(2, 16, 16), out, model=flat_model())
     forged = out.getvalue() + (b"CLIP" + (1 << 20).to_bytes(4, "little")) * 250_000
     start = time.process_time()
     assert dfc.verify(io.BytesIO(forged)).faults

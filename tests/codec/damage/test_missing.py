@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
@@ -181,7 +181,7 @@ def test_a_false_index_is_not_trusted(intact: bytes) -> None:
 
 def test_a_header_that_does_not_match_the_model_is_damage(intact: bytes, flat: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(3, 16, 16), out, model=flat, fill="token")
+    dfc.encode(moving_square(3, 16, 16), out, model=flat, fill="token")
     other = dataclasses.replace(flat, model=_OtherModel())
     with pytest.raises(DamagedError, match="channels in patches of"):
         Decoder(io.BytesIO(out.getvalue()), lambda _: other)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.damage.partial_decode import decode_partial_clips
@@ -23,7 +23,7 @@ from dfccodec.errors import DamagedError
 from dfccodec.media.picture import Picture
 
 NOISE = np.random.default_rng(256).integers(0, 256, (70, 64, 96, 3), np.uint8)
-FRAMES = (moving(70, 64, 96).astype(np.int32) * 3 + NOISE >> 2).astype(np.uint8)
+FRAMES = (moving_square(70, 64, 96).astype(np.int32) * 3 + NOISE >> 2).astype(np.uint8)
 
 
 def encode_bytes(coding: str = "range", fill: str = "motion") -> bytes:

@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 from motion_clips import header_for, sliding_texture
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec import fill
@@ -51,14 +51,14 @@ def test_motion_is_at_least_as_good_as_token(options: dict[str, object], mini: L
 @pytest.mark.parametrize("size", [(48, 64), (37, 21), (5, 3)])
 def test_motion_with_any_size_and_tiles(tile: int, size: tuple[int, int]) -> None:
     loaded = flat_model(tile)
-    frames = moving(5, *size) if min(size) > 20 else sliding_texture(5, *size, step=(0, 1))
+    frames = moving_square(5, *size) if min(size) > 20 else sliding_texture(5, *size, step=(0, 1))
     data = encode_bytes(frames, loaded, budget="12")
     assert decode_frames(data, loaded).shape == frames.shape
 
 
 def test_motion_with_single_frames_and_short_last_clips(mini: LoadedModel) -> None:
     for count in (1, 33):
-        frames = moving(count, 32, 32)
+        frames = moving_square(count, 32, 32)
         assert len(decode_frames(encode_bytes(frames, mini, budget="1"), mini)) == count
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
@@ -143,7 +143,7 @@ def test_settings_in_the_file_contain_the_target() -> None:
 
 
 def test_the_default_model_meets_a_target_size() -> None:
-    video = moving(20)
+    video = moving_square(20)
     middle_size = len(encode_default_model(video, budget="8"))
     assert abs(len(encode_default_model(video, target_size=middle_size)) / middle_size - 1) <= 0.03
 
