@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
-from support import moving
+from support import moving_square
 
 SAMPLE_RATE = 48000
 PADDING_ENCODERS = ("aac", "libopus", "libmp3lame")  # encoders that pad their last frame
@@ -39,7 +39,7 @@ def write_av_tones(
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         context = stream.codec_context
         resampler = av.AudioResampler(context.format, layout, rate, context.frame_size or 1024)
-        for picture in moving(round(seconds * 25)):
+        for picture in moving_square(round(seconds * 25)):
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode(None))
         for part in resampler.resample(frame) + resampler.resample(None):

@@ -1,8 +1,8 @@
-"""`dfc` in a process of its own, as a person runs it, without two seconds for loading torch each time.
+"""Run `dfc` in its own process, as a user does, but without the two seconds that importing torch takes.
 
-Processes are forked off one that has loaded it and nothing more (`multiprocessing`'s fork server). Each has its own
-standard streams, working directory and exit code. What a start from nothing does differently, closed streams, signals,
-imports, is tested with `DFC` and `subprocess`.
+The processes are forked from a process that has imported torch and nothing else (`multiprocessing`'s fork server). Each
+process has its own standard streams, working directory and exit code. Tests of closed streams, signals and imports need
+a new interpreter: they use `DFC` and `subprocess`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from subprocess import CompletedProcess
 from typing import Any
 
 DFC = [sys.executable, "-m", "dfccodec"]
-MORE = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
-ENV = {**os.environ, **MORE}
+EXTRA_ENV = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+ENV = {**os.environ, **EXTRA_ENV}
 PRELOADED = [
     "torch",
     "av",
@@ -44,20 +44,20 @@ def run(
     """Run a command line to its end.
 
     Args:
-        arguments: of `dfc`.
-        input: what it reads from standard input.
-        cwd: where it runs; where the test runs, if None.
-        timeout: seconds, after which it is killed.
+        arguments: the arguments of `dfc`.
+        input: the bytes on standard input.
+        cwd: the working directory. If None, the process inherits that of the test.
+        timeout: the process is killed after this number of seconds.
 
     Returns:
-        exit code and what was written to standard output and standard error.
+        the exit code, standard output and standard error.
     """
     command = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("in", "out", "err")]
         for stream, data in zip(streams, (input, b"", b""), strict=True):
             stream.write_bytes(data)
-        process: BaseProcess = _context().Process(target=_command, args=(command, str(cwd or Path.cwd()), streams))
+        process: BaseProcess = _context().Process(target=_run_in_child, args=(command, str(cwd or Path.cwd()), streams))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
@@ -66,12 +66,12 @@ def run(
         return CompletedProcess(command, process.exitcode, *(stream.read_bytes() for stream in streams[1:]))
 
 
-def _command(arguments: list[str], cwd: str, streams: list[Path]) -> None:
-    """What the new process does."""
+def _run_in_child(arguments: list[str], cwd: str, streams: list[Path]) -> None:
+    """Run `dfc` in the child process."""
     for descriptor, (stream, mode) in enumerate(zip(streams, (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY), strict=True)):
         os.dup2(os.open(stream, mode), descriptor)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
-    os.environ.update(MORE)
+    os.environ.update(EXTRA_ENV)
     os.chdir(cwd)
     sys.argv = ["dfc", *arguments]
     from dfccodec.cli.main import run as dfc
@@ -79,13 +79,13 @@ def _command(arguments: list[str], cwd: str, streams: list[Path]) -> None:
     dfc()
 
 
-def imports(
+def run_and_list_imports(
     *arguments: object, input: bytes = b"", cwd: Path | None = None
 ) -> tuple[CompletedProcess[bytes], set[str]]:
-    """What a start from nothing gives, and the packages it has loaded."""
+    """Run `dfc` in a new interpreter; return the result and the names of the imported packages."""
     command = [sys.executable, "-X", "importtime", "-m", "dfccodec", *map(str, arguments)]
-    done = subprocess.run(command, input=input, capture_output=True, env=ENV, cwd=cwd)
-    lines = [line for line in done.stderr.decode().splitlines() if "|" in line]
+    result = subprocess.run(command, input=input, capture_output=True, env=ENV, cwd=cwd)
+    lines = [line for line in result.stderr.decode().splitlines() if "|" in line]
     found = {line.split("|")[-1].strip().split(".")[0] for line in lines}
     assert "dfccodec" in found
-    return done, found
+    return result, found

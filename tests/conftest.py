@@ -1,17 +1,17 @@
-"""Fixtures of all tests."""
+"""Fixtures that all tests share."""
 
 from __future__ import annotations
 
 import os
 import signal
 
-# A shell starts what goes into the background (`make test &`) deaf to Ctrl-C, and deafness is inherited; the processes
-# that tests interrupt must hear.
+# A shell starts background jobs (`make test &`) with SIGINT ignored, and child processes inherit that. Some tests
+# interrupt child processes, so restore the default handler.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Before torch is loaded, here and in every process that tests start: pictures are tiny, tests run on all cores at once,
-# and threads that wait for one another in a circle on two cores take forever.
+# Set this before torch is imported, here and in every process that tests start. The pictures are tiny and the tests
+# occupy all cores: more OpenMP threads than free cores spin-wait for each other and are very slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
@@ -26,11 +26,11 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def mini() -> LoadedModel:
-    """The embedded model in float32."""
+    """Return the embedded model in float32."""
     return load_model("mini", device="cpu", dtype="float32")
 
 
 @pytest.fixture
 def flat() -> LoadedModel:
-    """`FlatModel` for any size."""
+    """Return a `FlatModel` for any picture size."""
     return flat_model()

@@ -90,14 +90,14 @@ class Pipe(io.BytesIO):
         raise io.UnsupportedOperation("seek")
 
 
-def moving(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+def moving_square(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
     """Return a bright square that moves over a gradient, (T, H, W, 3) uint8."""
     y, x = np.mgrid[:height, :width]
     ground = np.stack([x * 255 // width, y * 255 // height, (x + y) * 127 // (height + width)], axis=-1)
     out = np.repeat(ground[None].astype(np.uint8), frames, axis=0)
     for t in range(frames):
-        place = (t * 2) % max(width - 12, 1)
-        out[t, height // 4 : height // 4 + 12, place : place + 12] = 240
+        left = (t * 2) % max(width - 12, 1)
+        out[t, height // 4 : height // 4 + 12, left : left + 12] = 240
     return out
 
 
@@ -174,12 +174,12 @@ def write_av(
 
 
 def decode_to(target: Path, coded: bytes, cfr: Fraction | None = None, **options: Any) -> list[str]:
-    """Decode a `.dfc` file of `flat_model` to a video with all tracks; return the notes of the sink."""
+    """Decode a `.dfc` file of `flat_model` to a video with all tracks; return the warnings of the sink."""
     decoder = Decoder(io.BytesIO(coded), lambda preamble: flat_model())
-    shape = OutputConversion(decoder.preamble, cfr)
-    with VideoSink(target, shape.header, tags=decoder.tags, **options) as sink:
+    conversion = OutputConversion(decoder.preamble, cfr)
+    with VideoSink(target, conversion.header, tags=decoder.tags, **options) as sink:
         decoder.tracks = sink
-        for picture in shape.convert(decoder):
+        for picture in conversion.convert(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
     return sink.notes
 

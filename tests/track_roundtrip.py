@@ -17,6 +17,8 @@ from dfccodec.media.output.sink import TrackFilter, VideoSink
 
 
 class Row(NamedTuple):
+    """A demuxed packet."""
+
     pts: int | None
     dts: int | None
     duration: int | None
@@ -48,6 +50,7 @@ def demux_tracks(path: Path) -> tuple[list[tuple[Any, ...]], list[list[Row]], Fr
 
 
 def encode_file(source: Path, **options: Any) -> io.BytesIO:
+    """Encode a file with `flat_model`; return the `.dfc` file as a stream."""
     out = io.BytesIO()
     api.encode(source, out, model=flat_model(), **options)
     out.seek(0)
@@ -55,6 +58,7 @@ def encode_file(source: Path, **options: Any) -> io.BytesIO:
 
 
 def decode_file(file: io.BytesIO, target: Path, **options: Any) -> list[str]:
+    """Decode a `.dfc` file to a video; return the warnings of the sink. `kinds` selects (audio, subtitles)."""
     decoder = Decoder(file, lambda preamble: flat_model())
     kinds = options.pop("kinds", (True, True))
     with VideoSink(target, decoder.preamble.header, tags=decoder.preamble.tags, **options) as sink:

@@ -1,4 +1,4 @@
-"""The conformance vectors, for tests."""
+"""Names and contents of the conformance vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GOOD = [name for name in ALL if name.startswith(("valid/", "uncommon/"))]
 FAULTY = [name for name in ALL if name.startswith("faulty/")]
 
 
-def vector(name: str) -> tuple[bytes, dict[str, Any]]:
-    """A file and its facts."""
+def read_vector(name: str) -> tuple[bytes, dict[str, Any]]:
+    """Return the bytes of a conformance vector and its expected JSON."""
     path = VECTORS / f"{name}.dfc"
     return path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from benchmarks.clips import table, write_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
-from support import moving, write_av  # type: ignore[import-not-found]  # of the tests
+from support import moving_square, write_av  # type: ignore[import-not-found]  # of the tests
 
 DFC = [sys.executable, "-m", "dfccodec", "encode"]
 
@@ -50,7 +50,7 @@ def main() -> None:
     rng, met, old = random.Random(256), Counter[str](), b"what was there before"
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.mkv", Path(folder) / "out.dfc"
-        frames = np.roll(moving(640, 96, 128), 7, axis=2)
+        frames = np.roll(moving_square(640, 96, 128), 7, axis=2)
         write_av(source, frames, ["aac", "libopus"], "subrip", Fraction(25), {"title": "resume"}, 2)
         begun = perf_counter()
         subprocess.run(command(source, target), check=True)

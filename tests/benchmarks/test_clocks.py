@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from support import flat_model, moving, write_video
+from support import flat_model, moving_square, write_video
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
@@ -18,7 +18,7 @@ from benchmarks.speed import pipeline, speed
 
 @pytest.mark.parametrize("is_ahead", [False, True])
 def test_pipeline_sees_every_stage(is_ahead: bool, tmp_path: Path) -> None:
-    video, file = write_video(tmp_path / "in.mkv", moving(40)), tmp_path / "a.dfc"
+    video, file = write_video(tmp_path / "in.mkv", moving_square(40)), tmp_path / "a.dfc"
     clock = pipeline.encode(video, file, flat_model(), "motion", is_ahead)
     stages = {"read", "network", "motion", "entropy", "write"} | ({"waits"} if is_ahead else set())
     assert {stage for stage, _, _ in clock.spans} == stages
@@ -30,6 +30,6 @@ def test_pipeline_sees_every_stage(is_ahead: bool, tmp_path: Path) -> None:
 def test_speed_sees_the_network_in_both_directions() -> None:
     flat, out = flat_model(), io.BytesIO()
     loaded = speed.Timed(flat.model, flat.identity, flat.device, flat.dtype)
-    encode = speed.timed(lambda: dfc.encode(moving(4), out, model=loaded, budget="2"))
+    encode = speed.timed(lambda: dfc.encode(moving_square(4), out, model=loaded, budget="2"))
     decode = speed.timed(lambda: list(Decoder(io.BytesIO(out.getvalue()), lambda _: loaded)))
     assert all(0 < found["network"] < found["file"] for found in (encode, decode))

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 
 from benchmarks.clips import FRAMES, RESULTS
 from dfccodec.errors import DfcError
@@ -21,7 +21,7 @@ def test_flicker_is_what_changes_from_frame_to_frame() -> None:
         networks = {"lpips": load_lpips(), "vgg": load_lpips(net="vgg")}
     except DfcError as error:
         pytest.skip(str(error))
-    frames = moving(FRAMES, height=48, width=64)
+    frames = moving_square(FRAMES, height=48, width=64)
     grain = np.random.default_rng(1).integers(-9, 10, (2, *frames.shape[1:]))
     still, changing = (
         np.clip(frames.astype(int) + grain[np.arange(FRAMES) % kinds], 0, 255).astype(np.uint8) for kinds in (1, 2)

@@ -1,4 +1,4 @@
-"""The command line as a person uses it: processes, pipes, exit codes."""
+"""The command line end to end: processes, pipes, exit codes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pathlib import Path
 import av
 import jsonschema
 import pytest
-from command import DFC, ENV, imports, run
-from support import DATA, moving, write_av, write_video
+from command import DFC, ENV, run, run_and_list_imports
+from support import DATA, moving_square, write_av, write_video
 
 import dfccodec as dfc
 from dfccodec.media.input.source import VideoSource
@@ -26,11 +26,11 @@ from dfccodec.media.input.source import VideoSource
 FLOWER = DATA / "flower_96x64.mp4"
 
 
-def error_of(*arguments: object, code: int, input: bytes = b"", cwd: Path | None = None) -> str:
-    """The one line on stderr of a command that fails as it should."""
-    done = run(*arguments, input=input, cwd=cwd)
-    text = done.stderr.decode()
-    assert done.returncode == code, text
+def run_for_error(*arguments: object, code: int, input: bytes = b"", cwd: Path | None = None) -> str:
+    """Run a command that must fail with an exit code; return its error line."""
+    result = run(*arguments, input=input, cwd=cwd)
+    text = result.stderr.decode()
+    assert result.returncode == code, text
     assert "Traceback" not in text
     lines = [line for line in text.splitlines() if line.startswith("dfc: error: ")]
     assert len(lines) == 1, text
@@ -40,84 +40,72 @@ def error_of(*arguments: object, code: int, input: bytes = b"", cwd: Path | None
 @pytest.fixture(scope="module")
 def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("coded") / "flower.dfc"
-    done = run("encode", FLOWER, "-o", target, "--budget", "8")
-    assert done.returncode == 0, done.stderr
+    result = run("encode", FLOWER, "-o", target, "--budget", "8")
+    assert result.returncode == 0, result.stderr
     return target
 
 
-def test_a_clip_comes_back_in_size_length_and_rate(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(40, 180, 320), Fraction(25))
+def test_roundtrip_keeps_size_length_and_frame_rate(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", moving_square(40, 180, 320), Fraction(25))
     assert run("encode", source, "-o", tmp_path / "a.dfc", "--budget", "4", "--refine", "0").returncode == 0
     assert run("decode", tmp_path / "a.dfc", "-o", tmp_path / "back.mp4").returncode == 0
-    with VideoSource(tmp_path / "back.mp4") as back:
-        assert (back.info.width, back.info.height, back.info.rate) == (320, 180, 25)
-        assert sum(1 for _ in back) == 40
+    with VideoSource(tmp_path / "back.mp4") as decoded:
+        assert (decoded.info.width, decoded.info.height, decoded.info.rate) == (320, 180, 25)
+        assert sum(1 for _ in decoded) == 40
 
 
-def test_pipes_all_the_way(tmp_path: Path) -> None:
-    from dfccodec.container.records import Header, Ratio
-    from dfccodec.media.output.sink import VideoSink
-
-    with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(24000, 1001), Ratio(1001, 24000))) as sink:
-        for number, frame in enumerate(moving(40)):
-            sink.write(frame, number, 1)
-    pipe = ("-", "-o", "-", "-q")
-    encode, decode = [*DFC, "encode", *pipe, "--preset", "fast"], [*DFC, "decode", *pipe]
-    with (tmp_path / "in.y4m").open("rb") as stdin, (tmp_path / "out.y4m").open("wb") as stdout:
-        first = subprocess.Popen(encode, stdin=stdin, stdout=subprocess.PIPE, env=ENV)
-        second = subprocess.Popen(decode, stdin=first.stdout, stdout=stdout, env=ENV)
-        assert (first.wait(120), second.wait(120)) == (0, 0)
-    with VideoSource(tmp_path / "in.y4m") as source, VideoSource(tmp_path / "out.y4m") as back:
-        assert (back.info.width, back.info.height, back.info.rate) == (64, 48, source.info.rate)
-        assert sum(1 for _ in back) == sum(1 for _ in source) == 40
-
-
-def test_every_reader_takes_standard_input(coded: Path, tmp_path: Path) -> None:
+def test_reading_commands_accept_standard_input(coded: Path, tmp_path: Path) -> None:
     data = coded.read_bytes()
     assert run("inspect", "-", input=data).returncode == 0
     assert run("verify", "-", input=data).returncode == 0
-    small = run("trim", "-", "-o", "-", "--budget", "2", input=data)
-    assert small.returncode == 0
-    assert len(small.stdout) < len(data)
-    assert run("verify", "-", input=small.stdout).returncode == 0
+    trimmed = run("trim", "-", "-o", "-", "--budget", "2", input=data)
+    assert trimmed.returncode == 0
+    assert len(trimmed.stdout) < len(data)
+    assert run("verify", "-", input=trimmed.stdout).returncode == 0
 
 
-def test_motion_from_end_to_end(tmp_path: Path) -> None:
-    file, small = tmp_path / "motion.dfc", tmp_path / "small.dfc"
+def test_motion_fill_end_to_end(tmp_path: Path) -> None:
+    file, trimmed = tmp_path / "motion.dfc", tmp_path / "small.dfc"
     assert run("encode", FLOWER, "-o", file, "--budget", "4", "--fill", "motion", "--refine", "0").returncode == 0
-    parts = json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
-    assert parts["latents"] > parts["fill"] > 0
-    assert run("trim", file, "-o", small, "--budget", "2").returncode == 0
-    for path in (file, small):
+    bytes_by_part = json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
+    assert bytes_by_part["latents"] > bytes_by_part["fill"] > 0
+    assert run("trim", file, "-o", trimmed, "--budget", "2").returncode == 0
+    for path in (file, trimmed):
         assert run("verify", path).returncode == 0
         assert run("decode", path, "-o", tmp_path / "back.y4m", "-y").returncode == 0
 
 
-def test_a_target_is_met_printed_and_in_the_json(tmp_path: Path) -> None:
+def test_a_met_target_is_reported_in_text_and_json(tmp_path: Path) -> None:
     out = tmp_path / "a.dfc"
-    done = run("encode", FLOWER, "-o", out, "--target-size", "8kB", "--fill", "token", "--refine", "0", "--json")
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+    result = run("encode", FLOWER, "-o", out, "--target-size", "8kB", "--fill", "token", "--refine", "0", "--json")
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert record["bytes"] == out.stat().st_size == record["target"]["reached"]
     assert record["target"]["met"]
     assert abs(record["target"]["error"]) <= 0.03
-    assert f"--target-size 8000: {record['bytes']} bytes reached" in done.stderr.decode()
+    assert f"--target-size 8000: {record['bytes']} bytes reached" in result.stderr.decode()
 
 
-def test_targets_that_cannot_be_are_errors_of_one_line(tmp_path: Path) -> None:
+def test_invalid_targets_give_one_line_errors(tmp_path: Path) -> None:
     out = tmp_path / "a.dfc"
-    more = ("encode", FLOWER, "-o", out, "--fill", "token", "--refine", "0")
-    assert "--target-size 500" in error_of(*more, "--target-size", "500", "--strict", code=1)
+    options = ("encode", FLOWER, "-o", out, "--fill", "token", "--refine", "0")
+    assert "--target-size 500" in run_for_error(*options, "--target-size", "500", "--strict", code=1)
     assert not list(tmp_path.iterdir())
-    assert "--qp 20 and --bitrate" in error_of(*more, "--qp", "20", "--bitrate", "300k", code=2)
-    assert "--target-size 'big'" in error_of(*more, "--target-size", "big", code=2)
-    assert "--budget threshold:0.5" in error_of(*more, "--budget", "threshold", "--min-psnr", "30", code=2)
+    assert "--qp 20 and --bitrate" in run_for_error(*options, "--qp", "20", "--bitrate", "300k", code=2)
+    assert "--target-size 'big'" in run_for_error(*options, "--target-size", "big", code=2)
+    assert "--budget threshold:0.5" in run_for_error(*options, "--budget", "threshold", "--min-psnr", "30", code=2)
 
 
-def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
-    assert not imports("inspect", coded)[1] & {"torch", "av", "huggingface_hub", "safetensors", "constriction"}
-    best = min(_timed("inspect", coded) for _ in range(3))
-    assert best < 1.0  # benchmarks/speed/startup.py has the figure; this only catches an import that slipped in
+def test_inspect_is_fast_and_does_not_import_torch(coded: Path) -> None:
+    assert not run_and_list_imports("inspect", coded)[1] & {
+        "torch",
+        "av",
+        "huggingface_hub",
+        "safetensors",
+        "constriction",
+    }
+    fastest = min(_cpu_seconds("inspect", coded) for _ in range(3))
+    assert fastest < 1.0  # benchmarks/speed/startup.py measures this; the test only catches an accidental import
 
 
 @pytest.mark.parametrize(
@@ -131,22 +119,22 @@ def test_inspect_is_quick_and_loads_no_torch(coded: Path) -> None:
         ["decode", "none.dfc", "--output-dir", "x", "--format", "a/b"],
     ],
 )
-def test_what_is_wrong_is_said_before_torch_is_loaded(arguments: list[object], tmp_path: Path) -> None:
-    """It takes seconds."""
-    done, found = imports(*arguments, cwd=tmp_path)
-    assert done.returncode in (2, 3)
-    assert "torch" not in found
+def test_usage_errors_are_reported_before_torch_is_imported(arguments: list[object], tmp_path: Path) -> None:
+    """Importing torch takes seconds."""
+    result, imported = run_and_list_imports(*arguments, cwd=tmp_path)
+    assert result.returncode in (2, 3)
+    assert "torch" not in imported
 
 
-def _timed(*arguments: object) -> float:
-    """Processor seconds of a run: other work on the machine does not count."""
+def _cpu_seconds(*arguments: object) -> float:
+    """Return the CPU seconds of a run, which do not include other processes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*DFC, *map(str, arguments)], env=ENV, capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_inspect_shows_what_was_kept(coded: Path) -> None:
+def test_inspect_shows_kept_frames_and_metadata(coded: Path) -> None:
     text = run("inspect", coded).stdout.decode()
     with dfc.open(coded) as file:
         for clip in file:
@@ -155,7 +143,7 @@ def test_inspect_shows_what_was_kept(coded: Path) -> None:
         assert word in text
 
 
-def test_integers_are_coded_as_asked_for(coded: Path, tmp_path: Path) -> None:
+def test_the_coding_option_selects_the_latent_coding(coded: Path, tmp_path: Path) -> None:
     paths = [coded]
     for coding in ("range", "zstd"):
         paths.append(tmp_path / f"{coding[0]}.dfc")
@@ -166,15 +154,15 @@ def test_integers_are_coded_as_asked_for(coded: Path, tmp_path: Path) -> None:
     assert records[1]["bytes_by_part"]["latents"] < 0.95 * records[2]["bytes_by_part"]["latents"]
     assert b"coded by zstd" in run("inspect", tmp_path / "z.dfc").stdout
     assert "--coding zstd" in dict(records[2]["tool"])["settings"]
-    with dfc.open(paths[1]) as ours, dfc.open(paths[2]) as plain:
-        for a, b in zip(ours, plain, strict=True):
+    with dfc.open(paths[1]) as with_range, dfc.open(paths[2]) as with_zstd:
+        for a, b in zip(with_range, with_zstd, strict=True):
             assert (a.latents == b.latents).all()
-    wrong = error_of("encode", FLOWER, "-o", tmp_path / "x.dfc", "--coding", "lzma", code=2)
-    assert wrong == "dfc: error: coding 'lzma' is unknown: give inter, range or zstd"
+    error = run_for_error("encode", FLOWER, "-o", tmp_path / "x.dfc", "--coding", "lzma", code=2)
+    assert error == "dfc: error: coding 'lzma' is unknown: give inter, range or zstd"
     assert not (tmp_path / "x.dfc").exists()
 
 
-def test_json_follows_its_schema(coded: Path) -> None:
+def test_inspect_json_follows_its_schema(coded: Path) -> None:
     schema = json.loads((Path(dfc.__file__).parent / "cli" / "inspect.schema.json").read_text())
     record = json.loads(run("inspect", coded, "--json").stdout)
     jsonschema.validate(record, schema)
@@ -183,7 +171,7 @@ def test_json_follows_its_schema(coded: Path) -> None:
     assert json.loads(run("verify", coded, "--json").stdout)["valid"] is True
 
 
-def test_terminal_escapes_are_shown_not_sent(tmp_path: Path, flat: object) -> None:
+def test_inspect_escapes_terminal_sequences(tmp_path: Path, flat: object) -> None:
     import io
 
     import numpy as np
@@ -194,13 +182,13 @@ def test_terminal_escapes_are_shown_not_sent(tmp_path: Path, flat: object) -> No
     out = io.BytesIO()
     header = Header(16, 16, Ratio(25, 1), Ratio(1, 25))
     Writer(out, header, ModelId("m", bytes(32)), np.ones(96), [("a", "\x1b[31mred\x07")]).finish()
-    done = run("inspect", "-", input=out.getvalue())
-    assert b"\x1b" not in done.stdout
-    assert b"\\x1b[31mred" in done.stdout
+    result = run("inspect", "-", input=out.getvalue())
+    assert b"\x1b" not in result.stdout
+    assert b"\\x1b[31mred" in result.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (["encode", "none.mp4", "-o", "x.dfc"], 3, "none.mp4"),
         (["encode", FLOWER, "-o", "x.dfc", "--budget", "many"], 2, "many"),
@@ -217,90 +205,92 @@ def test_terminal_escapes_are_shown_not_sent(tmp_path: Path, flat: object) -> No
         (["generate", "-o", "x.dfc"], 5, "dfc models pull dfc-dit-504m"),
     ],
 )
-def test_errors_are_one_line_with_the_right_code(arguments: list[object], code: int, says: str, tmp_path: Path) -> None:
-    assert says in error_of(*arguments, code=code, cwd=tmp_path)
-    assert not list(tmp_path.iterdir())  # nothing is left behind
+def test_errors_are_one_line_with_the_documented_exit_code(
+    arguments: list[object], code: int, message: str, tmp_path: Path
+) -> None:
+    assert message in run_for_error(*arguments, code=code, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())  # no output, not even a partial one
 
 
 def test_unknown_options_are_usage_errors() -> None:
-    done = run("encode", "--nonsense")
-    assert done.returncode == 2
-    assert b"Traceback" not in done.stderr
+    result = run("encode", "--nonsense")
+    assert result.returncode == 2
+    assert b"Traceback" not in result.stderr
 
 
-def test_outputs_are_guarded(coded: Path, tmp_path: Path) -> None:
-    there = tmp_path / "there.dfc"
-    there.write_bytes(b"precious")
-    assert "-y" in error_of("encode", FLOWER, "-o", there, code=6)
-    assert there.read_bytes() == b"precious"
-    assert "is the input" in error_of("trim", coded, "-o", coded, "--budget", "1", "-y", code=2)
-    assert "folder" in error_of("encode", FLOWER, "-o", tmp_path, "-y", code=2)
+def test_existing_files_folders_and_pipes_are_protected(coded: Path, tmp_path: Path) -> None:
+    existing = tmp_path / "there.dfc"
+    existing.write_bytes(b"precious")
+    assert "-y" in run_for_error("encode", FLOWER, "-o", existing, code=6)
+    assert existing.read_bytes() == b"precious"
+    assert "is the input" in run_for_error("trim", coded, "-o", coded, "--budget", "1", "-y", code=2)
+    assert "folder" in run_for_error("encode", FLOWER, "-o", tmp_path, "-y", code=2)
     os.mkfifo(tmp_path / "pipe")
-    for verb, *more in (["trim", "--budget", "1"], ["decode"], ["recover"]):
-        assert "-o - >" in error_of(verb, coded, "-o", tmp_path / "pipe", "-y", *more, code=2)
+    for verb, *options in (["trim", "--budget", "1"], ["decode"], ["recover"]):
+        assert "-o - >" in run_for_error(verb, coded, "-o", tmp_path / "pipe", "-y", *options, code=2)
     assert (tmp_path / "pipe").is_fifo()
-    assert run("trim", coded, "-o", there, "--budget", "1", "-y").returncode == 0
-    assert there.read_bytes()[1:4] == b"DFC"
+    assert run("trim", coded, "-o", existing, "--budget", "1", "-y").returncode == 0
+    assert existing.read_bytes()[1:4] == b"DFC"
 
 
-def test_binary_is_not_written_to_a_terminal(coded: Path) -> None:
+def test_binary_output_to_a_terminal_is_rejected(coded: Path) -> None:
     import pty
 
     _, slave = pty.openpty()
-    done = subprocess.run(
+    result = subprocess.run(
         [*DFC, "trim", str(coded), "-o", "-", "--budget", "1"], stdout=slave, stderr=subprocess.PIPE, env=ENV
     )
     os.close(slave)
-    assert done.returncode == 2
-    assert b"terminal" in done.stderr
+    assert result.returncode == 2
+    assert b"terminal" in result.stderr
 
 
-def test_damage_is_exit_4_and_concealed_on_request(coded: Path, tmp_path: Path) -> None:
+def test_damage_is_exit_code_4_and_concealed_on_request(coded: Path, tmp_path: Path) -> None:
     with dfc.open(coded) as file:
         offset = file.summary.clips[1].offset
     data = bytearray(coded.read_bytes())
     data[offset + 200 : offset + 208] = bytes(8)
-    bad = tmp_path / "bad.dfc"
-    bad.write_bytes(data)
-    assert "checksum" in error_of("decode", bad, "-o", tmp_path / "a.mp4", code=4)
+    damaged = tmp_path / "bad.dfc"
+    damaged.write_bytes(data)
+    assert "checksum" in run_for_error("decode", damaged, "-o", tmp_path / "a.mp4", code=4)
     assert not (tmp_path / "a.mp4").exists()
-    assert "32 to 63" in error_of("decode", bad, "-o", tmp_path / "b.mp4", "--conceal", code=4)
-    with VideoSource(tmp_path / "b.mp4") as back:
-        assert sum(1 for _ in back) == 70
-    report = run("verify", bad, "--json")
+    assert "32 to 63" in run_for_error("decode", damaged, "-o", tmp_path / "b.mp4", "--conceal", code=4)
+    with VideoSource(tmp_path / "b.mp4") as decoded:
+        assert sum(1 for _ in decoded) == 70
+    report = run("verify", damaged, "--json")
     assert report.returncode == 4
     assert json.loads(report.stdout)["faults"][0]["offset"] == offset
 
 
-def test_a_killed_encode_leaves_the_target_alone(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(600, 96, 128))
+def test_a_killed_encode_keeps_the_existing_target(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", moving_square(600, 96, 128))
     target = tmp_path / "a.dfc"
     target.write_bytes(b"old")
     part = tmp_path / ".a.dfc.part"
-    for kind, wait in ((signal.SIGKILL, 1.5), (signal.SIGKILL, 2.5), (signal.SIGTERM, 0.5), (signal.SIGINT, 0.5)):
+    for signum, delay in ((signal.SIGKILL, 1.5), (signal.SIGKILL, 2.5), (signal.SIGTERM, 0.5), (signal.SIGINT, 0.5)):
         part.unlink(missing_ok=True)
         with subprocess.Popen(
             [*DFC, "encode", str(source), "-o", str(target), "-y"], env=ENV, stderr=subprocess.PIPE
         ) as p:
-            while kind != signal.SIGKILL and not part.exists() and p.poll() is None:
-                time.sleep(0.02)  # it has to be up to end in peace
-            time.sleep(wait)
-            p.send_signal(kind)
+            while signum != signal.SIGKILL and not part.exists() and p.poll() is None:
+                time.sleep(0.02)  # the signal handlers must be installed first
+            time.sleep(delay)
+            p.send_signal(signum)
             p.wait(60)
-            if target.read_bytes() != b"old":  # it was quicker than we were: then the file is whole
+            if target.read_bytes() != b"old":  # the encode finished before the signal: the file is complete
                 assert run("verify", target).returncode == 0
                 target.write_bytes(b"old")
-            elif kind != signal.SIGKILL:
+            elif signum != signal.SIGKILL:
                 assert p.returncode == 130, p.stderr and p.stderr.read()
-    for left in tmp_path.glob(".*.part*"):  # what --resume would go on with
-        left.unlink()
+    for partial_output in tmp_path.glob(".*.part*"):  # the partial output for --resume
+        partial_output.unlink()
 
 
-def test_a_reader_that_goes_away_is_no_traceback(coded: Path) -> None:
+def test_a_closed_output_pipe_gives_no_traceback(coded: Path) -> None:
     command = f"{sys.executable} -m dfccodec decode {coded} -o - -q | head -c 100 | wc -c"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, env=ENV)
-    assert done.stdout.strip() == b"100"
-    assert b"Traceback" not in done.stderr
+    result = subprocess.run(["bash", "-c", command], capture_output=True, env=ENV)
+    assert result.stdout.strip() == b"100"
+    assert b"Traceback" not in result.stderr
 
 
 def test_version_and_help() -> None:
@@ -310,56 +300,42 @@ def test_version_and_help() -> None:
         assert re.search(rf"\b{verb}\b", text)
 
 
-def test_sound_goes_through_the_command_line(tmp_path: Path) -> None:
-    source, file = write_av(tmp_path / "in.mp4", moving(8), ["aac"], rate=Fraction(8)), tmp_path / "a.dfc"
+def test_audio_roundtrip_and_discarded_audio(tmp_path: Path) -> None:
+    source, file = write_av(tmp_path / "in.mp4", moving_square(8), ["aac"], rate=Fraction(8)), tmp_path / "a.dfc"
     assert b"note" not in run("encode", source, "-o", file, "--fill", "token", "--refine", "0").stderr
     assert json.loads(run("inspect", file, "--json").stdout)["bytes_by_part"]
     assert run("decode", file, "-o", tmp_path / "out.mp4").returncode == 0
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mp4")) as b:
         packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
     assert packets[0] == packets[1]
-    muted = run("decode", file, "-o", tmp_path / "out.y4m")
-    assert b"note: audio track 1 (aac, eng) is discarded: yuv4mpegpipe stores video only" in muted.stderr
-    wrong = error_of("decode", file, "-o", tmp_path / "x.webm", code=2)
-    assert "--audio-codec libopus or --no-audio" in wrong
+    result = run("decode", file, "-o", tmp_path / "out.y4m")
+    assert b"note: audio track 1 (aac, eng) is discarded: yuv4mpegpipe stores video only" in result.stderr
+    error = run_for_error("decode", file, "-o", tmp_path / "x.webm", code=2)
+    assert "--audio-codec libopus or --no-audio" in error
     assert not (tmp_path / "x.webm").exists()
     assert run("decode", file, "-o", tmp_path / "x.webm", "--no-audio").returncode == 0
 
 
-def test_ranges_sizes_and_rates_on_the_command_line(tmp_path: Path) -> None:
+def test_ranges_sizes_and_frame_rates(tmp_path: Path) -> None:
     file, out = tmp_path / "a.dfc", tmp_path / "a.mkv"
-    more = ("--start", "#10", "--duration", "0.5", "--size", "48", "--fill", "token", "--refine", "0")
-    assert b"15 frames" in run("encode", FLOWER, "-o", file, *more).stderr
+    options = ("--start", "#10", "--duration", "0.5", "--size", "48", "--fill", "token", "--refine", "0")
+    assert b"15 frames" in run("encode", FLOWER, "-o", file, *options).stderr
     assert b"96" in run("inspect", file).stdout
-    done = run("decode", file, "-o", out, "--size", "source", "--cfr", "15", "--end", "0:00.4")
-    assert done.returncode == 0, done.stderr
-    with VideoSource(out) as back:
-        assert (back.info.width, back.info.height, back.info.rate) == (96, 64, 15)
-        assert sum(1 for _ in back) == 6
+    result = run("decode", file, "-o", out, "--size", "source", "--cfr", "15", "--end", "0:00.4")
+    assert result.returncode == 0, result.stderr
+    with VideoSource(out) as decoded:
+        assert (decoded.info.width, decoded.info.height, decoded.info.rate) == (96, 64, 15)
+        assert sum(1 for _ in decoded) == 6
     before = out.read_bytes()
-    assert "the range contains no frame" in error_of("decode", file, "-o", out, "-y", "--start", "9", code=2)
+    assert "the range contains no frame" in run_for_error("decode", file, "-o", out, "-y", "--start", "9", code=2)
     assert out.read_bytes() == before
     assert run("decode", file, "-o", tmp_path / "b.mkv", "--cfr", "1/10").stderr == b"1 frame\n"
-    both = ("--end", "1", "--duration", "2")
-    assert "--end 1 and --duration 2" in error_of("decode", file, "-o", out, "-y", *both, code=2)
-    assert "'soon'" in error_of("encode", FLOWER, "-o", file, "-y", "--start", "soon", code=2)
-    assert "'big'" in error_of("encode", FLOWER, "-o", file, "-y", "--size", "big", code=2)
-    assert "'fast'" in error_of("decode", file, "-o", out, "-y", "--cfr", "fast", code=2)
-    assert "the range" in error_of("encode", FLOWER, "-o", file, "-y", "--start", "1:00:00", code=2)
-
-
-def test_sound_goes_through_pipes(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mkv", moving(8), ["flac"], rate=Fraction(8))
-    encode = [*DFC, "encode", "-", "-o", "-", "-q", "--fill", "token", "--refine", "0"]
-    decode = [*DFC, "decode", "-", "-o", "-", "-q", "--format", "matroska"]
-    with source.open("rb") as stdin, (tmp_path / "out.mkv").open("wb") as stdout:
-        feed = subprocess.Popen(["cat"], stdin=stdin, stdout=subprocess.PIPE)
-        first = subprocess.Popen(encode, stdin=feed.stdout, stdout=subprocess.PIPE, env=ENV)
-        second = subprocess.Popen(decode, stdin=first.stdout, stdout=stdout, env=ENV)
-        assert (feed.wait(120), first.wait(120), second.wait(120)) == (0, 0, 0)
-    with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
-        packets = [[bytes(p) for p in x.demux(audio=0) if p.size] for x in (a, b)]
-    assert packets[0] == packets[1]
+    both_limits = ("--end", "1", "--duration", "2")
+    assert "--end 1 and --duration 2" in run_for_error("decode", file, "-o", out, "-y", *both_limits, code=2)
+    assert "'soon'" in run_for_error("encode", FLOWER, "-o", file, "-y", "--start", "soon", code=2)
+    assert "'big'" in run_for_error("encode", FLOWER, "-o", file, "-y", "--size", "big", code=2)
+    assert "'fast'" in run_for_error("decode", file, "-o", out, "-y", "--cfr", "fast", code=2)
+    assert "the range" in run_for_error("encode", FLOWER, "-o", file, "-y", "--start", "1:00:00", code=2)
 
 
 @pytest.mark.parametrize(
@@ -372,24 +348,24 @@ def test_sound_goes_through_pipes(tmp_path: Path) -> None:
         ("encode - -o {out} <&-", 3),
     ],
 )
-def test_closed_standard_streams_lead_nowhere(line: str, code: int, coded: Path, tmp_path: Path) -> None:
+def test_closed_standard_streams_are_handled(line: str, code: int, coded: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.dfc"
     command = shlex.join(DFC) + " " + line.format(coded=coded, flower=FLOWER, out=out)
-    done = subprocess.run(["sh", "-c", command], capture_output=True, env=ENV, timeout=120)
-    assert (done.returncode, b"Traceback" in done.stderr) == (code, False), done.stderr
+    result = subprocess.run(["sh", "-c", command], capture_output=True, env=ENV, timeout=120)
+    assert (result.returncode, b"Traceback" in result.stderr) == (code, False), result.stderr
     assert out.exists() == ("{out}" in line and code == 0)
     if out.exists():
         assert run("verify", out).returncode == 0
 
 
 def test_a_negative_seed_is_a_usage_error(coded: Path, tmp_path: Path) -> None:
-    done = run("trim", coded, "-o", tmp_path / "x.dfc", "--budget", "bernoulli", "--seed", "-1")
-    assert done.returncode == 2
-    assert b"--seed" in done.stderr
+    result = run("trim", coded, "-o", tmp_path / "x.dfc", "--budget", "bernoulli", "--seed", "-1")
+    assert result.returncode == 2
+    assert b"--seed" in result.stderr
 
 
-def test_what_takes_a_file_of_ours_is_said(coded: Path, tmp_path: Path) -> None:
-    text = error_of("encode", coded, "-o", tmp_path / "x.dfc", code=3)
+def test_wrong_file_types_give_helpful_errors(coded: Path, tmp_path: Path) -> None:
+    text = run_for_error("encode", coded, "-o", tmp_path / "x.dfc", code=3)
     assert f"{coded} is already a .dfc file: make a video with dfc decode" in text
-    assert f"{FLOWER} is not a .dfc file: begins with" in error_of("inspect", FLOWER, code=3)
-    assert "standard input is not a .dfc file" in error_of("verify", "-", input=b"hello, you", code=3)
+    assert f"{FLOWER} is not a .dfc file: begins with" in run_for_error("inspect", FLOWER, code=3)
+    assert "standard input is not a .dfc file" in run_for_error("verify", "-", input=b"hello, you", code=3)

@@ -1,4 +1,4 @@
-"""What a person sees in the first minutes: each message has the next thing to type."""
+"""Errors that new users meet first: each message suggests the next command."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from command import run
-from support import moving, write_video
+from support import moving_square, write_video
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("first")
-    write_video(path / "in.mp4", moving(2))
+    write_video(path / "in.mp4", moving_square(2))
     return path
 
 
@@ -36,9 +36,9 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "says"), MESSAGES)
-def test_a_message_says_what_to_type(arguments: list[str], says: str, folder: Path) -> None:
-    done = run(*arguments, cwd=folder)
-    assert done.returncode in (1, 2, 3)
-    assert says in " ".join(done.stderr.decode().split())
+@pytest.mark.parametrize(("arguments", "message"), MESSAGES)
+def test_error_messages_suggest_the_next_command(arguments: list[str], message: str, folder: Path) -> None:
+    result = run(*arguments, cwd=folder)
+    assert result.returncode in (1, 2, 3)
+    assert message in " ".join(result.stderr.decode().split())
     assert sorted(p.name for p in folder.iterdir()) == ["in.mp4"]

@@ -1,4 +1,4 @@
-"""Ctrl-C while a pipe gives nothing: dfc ends at once, in one line, and leaves no more than a part."""
+"""Ctrl-C while dfc waits for a pipe: it ends at once with one line and leaves at most a partial output."""
 
 import os
 import signal
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from command import DFC, ENV
-from support import moving
+from support import moving_square
 
 from dfccodec.container.records import Header, Ratio
 from dfccodec.media.output.sink import VideoSink
 
 
-def test_an_interrupt_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+def test_an_interrupt_does_not_wait_for_more_pipe_data(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "in.y4m", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
-        for number, frame in enumerate(moving(40)):
+        for number, frame in enumerate(moving_square(40)):
             sink.write(frame, number, 1)
     command = [*DFC, "encode", "-", "-o", str(tmp_path / "a.dfc"), "--fill", "token"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV) as process:
@@ -33,27 +33,27 @@ def test_an_interrupt_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
         assert process.wait(30) == 130
         lines = process.stderr.read().decode().splitlines()
     assert lines.pop() == "dfc: error: interrupted"
-    assert all("--resume continues from there" in line for line in lines)  # where the first clip was done in time
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"in.y4m"} | ({".a.dfc.part", ".a.dfc.part.log"} if lines else set())
+    assert all("--resume continues from there" in line for line in lines)  # if the first clip was complete
+    remaining = {path.name for path in tmp_path.iterdir()}
+    assert remaining == {"in.y4m"} | ({".a.dfc.part", ".a.dfc.part.log"} if lines else set())
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_nor_for_one_that_has_given_nothing_yet(kind: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_does_not_wait_for_the_first_pipe_data(signum: signal.Signals, tmp_path: Path) -> None:
     command = [*DFC, "encode", "-", "-o", str(tmp_path / "a.dfc")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV) as process:
         assert process.stderr
         deadline = time.monotonic() + 60
-        while not _waits_for(process.pid, 0) and time.monotonic() < deadline:
+        while not _is_reading_from(process.pid, 0) and time.monotonic() < deadline:
             time.sleep(0.1)
-        process.send_signal(kind)
+        process.send_signal(signum)
         assert process.wait(30) == 130
         assert process.stderr.read().decode().splitlines() == ["dfc: error: interrupted"]
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupt_inside_exec_has_its_exit_code_too(tmp_path: Path) -> None:
-    """As while a module with dataclasses is imported: `python -m` ended by SIGINT, after "interrupted"."""
+def test_an_interrupt_inside_exec_gives_exit_code_130(tmp_path: Path) -> None:
+    """Dataclasses use exec at import. An interrupt there once ended `python -m` by SIGINT."""
     (tmp_path / "interrupted.py").write_text(
         "import dfccodec.cli.main as cli\n"
         "def main():\n"
@@ -69,8 +69,8 @@ def test_an_interrupt_inside_exec_has_its_exit_code_too(tmp_path: Path) -> None:
     assert subprocess.run(command, env={**ENV, "PYTHONPATH": paths}, cwd=tmp_path).returncode == 130
 
 
-def _waits_for(process: int, file: int) -> bool:
-    """Whether a process is inside a read of this file; without Linux's /proc, after a while."""
+def _is_reading_from(process: int, file: int) -> bool:
+    """Return whether a process is blocked reading from a descriptor. Without /proc, sleep and return True."""
     try:
         call = Path(f"/proc/{process}/syscall").read_text().split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What happens before any verb."""
+"""Environment variables that `dfc` sets before it runs a command."""
 
 import os
 
@@ -7,14 +7,14 @@ import pytest
 from dfccodec.cli import main as main_module
 
 
-def test_threads_give_way_unless_the_environment_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openmp_spinning_is_limited_unless_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "7")
         main_module.limit_openmp_spin()
         assert os.environ["GOMP_SPINCOUNT" if name[0] == "G" else name] == "7"
         monkeypatch.delenv(name)
         assert "GOMP_SPINCOUNT" not in os.environ
-    monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that it is as it was afterwards
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that monkeypatch restores it afterwards
     monkeypatch.delenv("GOMP_SPINCOUNT")
     main_module.limit_openmp_spin()
     assert os.environ["GOMP_SPINCOUNT"] == str(main_module.GOMP_SPINCOUNT)

@@ -1,4 +1,4 @@
-"""`dfc train` as a command: what it says, what it refuses."""
+"""`dfc train`: resuming, messages and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ learning_rate = 1e-3
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train")
     (folder / "videos").mkdir()
     (folder / "videos" / "flower_00.mp4").write_bytes((DATA / "flower_96x64.mp4").read_bytes())
@@ -39,24 +39,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def arguments(place: Path, out: str, *more: str) -> list[str]:
-    base = ["train", "--recipe", str(place / "tiny.toml"), "--data", str(place / "footage"), "--out", str(place / out)]
+def arguments(folder: Path, out: str, *more: str) -> list[str]:
+    base = ["train", "--recipe", str(folder / "tiny.toml"), "--data", str(folder / "footage")]
+    base += ["--out", str(folder / out)]
     return [*base, "--threads", "1", "--device", "cpu", "--dtype", "float32", *more]
 
 
-def test_a_run_is_stopped_and_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments(place, "run", "--steps", "4", "--stop-after", "2")) == 0
+def test_a_stopped_run_can_be_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(folder, "run", "--steps", "4", "--stop-after", "2")) == 0
     assert "continue with --resume" in capsys.readouterr().err
-    assert main(arguments(place, "run", "--steps", "4")) == 6  # nothing is trained over
-    last = str(place / "run" / "last.pt")
+    assert main(arguments(folder, "run", "--steps", "4")) == 6  # an existing run is not overwritten
+    last = str(folder / "run" / "last.pt")
     assert f"--resume {last}" in capsys.readouterr().err
-    assert main(arguments(place, "run", "--steps", "4", "--resume", last)) == 0
-    assert main(arguments(place, "second", "--steps", "1", "--resume", last)) == 0
-    assert main(arguments(place, "second", "--steps", "1", "--resume", last)) == 6  # nor another run's
+    assert main(arguments(folder, "run", "--steps", "4", "--resume", last)) == 0
+    assert main(arguments(folder, "second", "--steps", "1", "--resume", last)) == 0
+    # A second run in another folder is not overwritten either.
+    assert main(arguments(folder, "second", "--steps", "1", "--resume", last)) == 6
     err = capsys.readouterr().err
     assert "score" in err
     assert "model.safetensors" in err
-    assert main(["models", "info", str(place / "run" / "model.safetensors")]) == 0
+    assert main(["models", "info", str(folder / "run" / "model.safetensors")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -70,11 +72,11 @@ def test_a_run_is_stopped_and_goes_on(place: Path, capsys: pytest.CaptureFixture
         (["--steps", "1", "--start", "mini", "--resume", "last.pt"], 2, "give one of them"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
-    more: list[str], code: int, word: str, place: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_options_give_one_line_errors(
+    more: list[str], code: int, word: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments(place, "other", *more)) == code
+    assert main(arguments(folder, "other", *more)) == code
     err = capsys.readouterr().err
     assert word in err
-    assert len(err.strip().splitlines()) <= 2  # a note of the footage may come first
-    assert not (place / "other" / "last.pt").exists()
+    assert len(err.strip().splitlines()) <= 2  # a note about the training data may come first
+    assert not (folder / "other" / "last.pt").exists()

@@ -1,4 +1,4 @@
-"""What an encode decides before its first clip: geometry, and how long clips may be."""
+"""The file header of an encode: picture geometry and maximum clip length."""
 
 from fractions import Fraction
 
@@ -17,7 +17,7 @@ BUDGET = Budget.parse("8")
     ("width", "height", "frames", "kept"),
     [(640, 360, 32, 8), (1920, 1080, 32, 8), (3840, 2160, 16, 4), (7680, 4320, 4, 1), (16384, 8192, 1, 1)],
 )
-def test_clips_of_large_pictures_are_shorter_and_keep_the_same_share(
+def test_large_pictures_get_shorter_clips_and_the_same_kept_share(
     width: int, height: int, frames: int, kept: int, mini: LoadedModel
 ) -> None:
     header = make_header(SourceInfo(width, height, Fraction(25), Fraction(1, 25)), mini)
@@ -26,6 +26,6 @@ def test_clips_of_large_pictures_are_shorter_and_keep_the_same_share(
     assert BUDGET.count(frames, header.clip_frames) == kept
 
 
-def test_a_model_that_sees_fewer_frames_sets_the_length() -> None:
+def test_clip_frames_argument_limits_the_clip_length() -> None:
     header = make_header(SourceInfo(64, 48, Fraction(25), Fraction(1, 25)), flat_model(), clip_frames=5)
     assert header.clip_frames == 5

@@ -1,4 +1,4 @@
-"""Presets are synonyms: the same bytes as their options written out."""
+"""A preset gives the same bytes as its options written out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 from typer.testing import CliRunner
 
 import dfccodec as dfc
@@ -16,21 +16,21 @@ from dfccodec.codec.presets import PRESETS, options_of
 from dfccodec.codec.settings import make_settings
 from dfccodec.errors import UsageError
 
-VIDEO = moving(8)
+VIDEO = moving_square(8)
 
 
-def encoded(video: np.ndarray, **options: Any) -> bytes:
+def encode_bytes(video: np.ndarray, **options: Any) -> bytes:
     out = io.BytesIO()
     dfc.encode(video, out, budget="50%", **options)
     return out.getvalue()
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_its_options_byte_for_byte(name: str) -> None:
-    assert encoded(VIDEO, preset=name) == encoded(VIDEO, **PRESETS[name])
+def test_a_preset_gives_the_same_bytes_as_its_options(name: str) -> None:
+    assert encode_bytes(VIDEO, preset=name) == encode_bytes(VIDEO, **PRESETS[name])
 
 
-def test_an_option_beside_a_preset_wins() -> None:
+def test_explicit_options_override_the_preset() -> None:
     assert make_settings(preset="archive", fill="token", frame_selection="dp", refine=0) == make_settings(
         fill="token", frame_selection="dp", refine=0
     )
@@ -38,13 +38,13 @@ def test_an_option_beside_a_preset_wins() -> None:
     assert make_settings(preset="balanced") == make_settings()
 
 
-def test_unknown_presets_are_named() -> None:
+def test_unknown_presets_are_reported() -> None:
     with pytest.raises(UsageError, match="preset 'slow' is unknown; give one of: fast, balanced, best, archive"):
         make_settings(preset="slow")
 
 
-def test_help_has_them_all() -> None:
-    shown = CliRunner().invoke(build(["encode"]), ["encode", "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).stdout
-    text = " ".join(shown.replace("│", " ").split())
+def test_help_lists_all_presets() -> None:
+    output = CliRunner().invoke(build(["encode"]), ["encode", "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).stdout
+    text = " ".join(output.replace("│", " ").split())
     for name in PRESETS:
         assert f"{name} is {options_of(name)}" in text

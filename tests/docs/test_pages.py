@@ -1,4 +1,4 @@
-"""The pages of docs/verbs: made from the command line as it is, complete, and every command on them run."""
+"""docs/verbs: the pages are complete and up to date, and every command on them works."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (DOCS / "verbs").glob("*.md") if path.name != "README.md")
 
 
-def test_the_pages_are_those_of_the_command_line(tmp_path: Path) -> None:
+def test_generated_pages_are_up_to_date(tmp_path: Path) -> None:
     script = [sys.executable, str(DOCS / "make_pages.py"), "--out", str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(script, check=True, env=env)
     stale = [
-        str(made.relative_to(tmp_path))
-        for made in sorted(tmp_path.rglob("*"))
-        if made.is_file() and made.read_bytes() != (DOCS / made.relative_to(tmp_path)).read_bytes()
+        str(generated.relative_to(tmp_path))
+        for generated in sorted(tmp_path.rglob("*"))
+        if generated.is_file() and generated.read_bytes() != (DOCS / generated.relative_to(tmp_path)).read_bytes()
     ]
     assert stale == [], "run python docs/make_pages.py"
 
 
-def test_every_verb_has_its_page_and_is_in_the_manual() -> None:
+def test_every_verb_has_a_page_and_a_manual_section() -> None:
     assert {path.stem for path in PAGES} == set(VERBS)
     manual = (DOCS / "man" / "dfc.1").read_text(encoding="utf-8")
     listed = (DOCS / "verbs" / "README.md").read_text(encoding="utf-8")
@@ -46,20 +46,20 @@ def test_every_verb_has_its_page_and_is_in_the_manual() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="man is not installed")
-def test_the_manual_is_good_roff() -> None:
-    shown = subprocess.run(
+def test_the_manual_is_valid_roff() -> None:
+    result = subprocess.run(
         ["man", "--warnings", "-l", str(DOCS / "man" / "dfc.1")],
         capture_output=True, text=True, check=False, env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"},
     )  # fmt: skip
-    if "minimized" in shown.stdout + shown.stderr:
+    if "minimized" in result.stdout + result.stderr:
         pytest.skip("this system has no manual pages")
-    assert shown.returncode == 0
-    assert shown.stderr == ""
-    assert "dfc encode" in shown.stdout
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert "dfc encode" in result.stdout
 
 
 def commands(page: Path) -> list[tuple[str, int]]:
-    """The commands of a page in order, and the exit code each says it has."""
+    """Return the commands of a page in order, each with its documented exit code."""
     text = page.read_text(encoding="utf-8")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", text, flags=re.S) for line in block.splitlines()]
     out = []
@@ -71,31 +71,31 @@ def commands(page: Path) -> list[tuple[str, int]]:
 
 
 def run(command: str) -> tuple[int, str]:
-    """Exit code and standard error: of a shell where the command needs one, else of the verb, which starts quicker."""
+    """Return exit code and standard error. A command without shell syntax runs in this process, which is faster."""
     if command.startswith("dfc ") and not set(command) & set("<>|*$"):
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
-            return main(shlex.split(command)[1:]), said.getvalue()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as stderr:
+            return main(shlex.split(command)[1:]), stderr.getvalue()
     shell = f'dfc() {{ "{sys.executable}" -m dfccodec "$@"; }}\n{command}'
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "-c", shell], env=env, capture_output=True, timeout=120, check=False)
-    return done.returncode, done.stderr.decode()
+    result = subprocess.run(["bash", "-c", shell], env=env, capture_output=True, timeout=120, check=False)
+    return result.returncode, result.stderr.decode()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_every_command_does_what_its_page_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = commands(page)
-    assert found
+def test_every_command_exits_as_its_page_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = commands(page)
+    assert listed
     (tmp_path / "more").mkdir()
     for name in ("flower.mp4", "more/flower.mp4", "flower.mov"):
         shutil.copy(DATA / "flower_96x64.mp4", tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(refine, "DEFAULT_ITERATIONS", 0)  # as good a command, in a fraction of the time
+    monkeypatch.setattr(refine, "DEFAULT_ITERATIONS", 0)  # the same commands, but faster
     for name, value in {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
-    for command, code in found:
-        done, said = run(command)
-        assert done == code, (command, said)
-        assert "Traceback" not in said, command
-    written = [line.split(" -o ")[1].split()[0] for line, code in found if " -o " in line and code == 0]
-    # Of a series of pictures the folder is there.
-    assert all((tmp_path / name.partition("%")[0]).stat().st_size for name in written if name != "-")
+    for command, code in listed:
+        exit_code, stderr = run(command)
+        assert exit_code == code, (command, stderr)
+        assert "Traceback" not in stderr, command
+    outputs = [line.split(" -o ")[1].split()[0] for line, code in listed if " -o " in line and code == 0]
+    # The output of an image sequence is checked by its folder.
+    assert all((tmp_path / name.partition("%")[0]).stat().st_size for name in outputs if name != "-")

@@ -1,4 +1,4 @@
-"""The library's functions on paths, bytes and streams, and what they say to arguments that cannot be."""
+"""The public functions on paths, bytes and streams, and their errors for invalid arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import flat_model, moving, write_video
+from support import flat_model, moving_square, write_video
 
 import dfccodec as dfc
 from dfccodec.errors import UsageError
@@ -21,11 +21,11 @@ FLAT = flat_model()
 @pytest.fixture(scope="module")
 def data() -> bytes:
     out = io.BytesIO()
-    dfc.encode(moving(40), out, model=FLAT, budget=8)
+    dfc.encode(moving_square(40), out, model=FLAT, budget=8)
     return out.getvalue()
 
 
-def test_paths_bytes_and_streams_are_the_same(data: bytes, tmp_path: Path) -> None:
+def test_paths_bytes_and_streams_give_the_same_result(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.dfc"
     path.write_bytes(data)
     sources: list[Any] = [path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data)]
@@ -48,7 +48,7 @@ def test_paths_bytes_and_streams_are_the_same(data: bytes, tmp_path: Path) -> No
     assert not dfc.verify(tmp_path / "r.dfc").faults
 
 
-def test_a_file_may_be_trimmed_in_place_and_is_kept_when_that_fails(data: bytes, tmp_path: Path) -> None:
+def test_trim_in_place_keeps_the_file_on_failure(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.dfc"
     path.write_bytes(data)
     with pytest.raises(UsageError):
@@ -59,15 +59,15 @@ def test_a_file_may_be_trimmed_in_place_and_is_kept_when_that_fails(data: bytes,
     assert [p.name for p in tmp_path.iterdir()] == ["a.dfc"]
 
 
-def test_budgets_are_numbers_too(data: bytes) -> None:
+def test_budgets_may_be_numbers(data: bytes) -> None:
     for budget in ("8", 8, 8.0, np.int64(8)):
         out = io.BytesIO()
-        dfc.encode(moving(40), out, model=FLAT, budget=budget)
+        dfc.encode(moving_square(40), out, model=FLAT, budget=budget)
         assert out.getvalue() == data
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"budget": 0.25}, r"budget '0\.25' is not understood"),
         ({"qp": 24.5}, "QP 24.5 is out of range: give a whole number"),
@@ -82,26 +82,26 @@ def test_budgets_are_numbers_too(data: bytes) -> None:
         ({"model": 3}, "model of type int: give a name, a path"),
     ],
 )
-def test_arguments_that_cannot_be_are_named(options: dict[str, Any], says: str) -> None:
+def test_invalid_arguments_are_reported(options: dict[str, Any], message: str) -> None:
     out = io.BytesIO()
-    with pytest.raises(UsageError, match=says):
-        dfc.encode(moving(2), out, **{"model": FLAT, **options})
+    with pytest.raises(UsageError, match=message):
+        dfc.encode(moving_square(2), out, **{"model": FLAT, **options})
     assert not out.getvalue()
 
 
-def test_places_that_cannot_be_are_refused_before_any_work(data: bytes, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "a.mp4", moving(3))
+def test_invalid_outputs_are_rejected_before_encoding(data: bytes, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_square(3))
     before = video.read_bytes()
     with pytest.raises(UsageError, match="is the input"):
         dfc.encode(video, str(video), model=FLAT)
     assert video.read_bytes() == before
     folder = tmp_path / "folder"
     folder.mkdir()
-    for work in (lambda: dfc.encode(moving(3), folder, model=FLAT), lambda: dfc.trim(data, folder, budget="1")):
+    for call in (lambda: dfc.encode(moving_square(3), folder, model=FLAT), lambda: dfc.trim(data, folder, budget="1")):
         with pytest.raises(UsageError, match="is a folder: name a file in it"):
-            work()
+            call()
     with pytest.raises(UsageError, match="one of text"):
-        dfc.encode(moving(3), io.StringIO(), model=FLAT)  # type: ignore[arg-type]
+        dfc.encode(moving_square(3), io.StringIO(), model=FLAT)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="one of text"):
         dfc.verify(io.StringIO("x"))  # type: ignore[arg-type]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "folder"]
@@ -110,20 +110,20 @@ def test_places_that_cannot_be_are_refused_before_any_work(data: bytes, tmp_path
 
 
 @pytest.mark.parametrize("source", [None, 5, [b"x"], np.zeros(3, np.uint8)])
-def test_what_is_no_file_is_named(source: Any) -> None:
-    for work in (dfc.open, dfc.decode, dfc.verify, lambda s: dfc.trim(s, io.BytesIO())):
+def test_invalid_inputs_are_reported(source: Any) -> None:
+    for call in (dfc.open, dfc.decode, dfc.verify, lambda s: dfc.trim(s, io.BytesIO())):
         with pytest.raises(UsageError, match=f"nothing to read: a value of type {type(source).__name__}"):
-            work(source)
+            call(source)
 
 
 @pytest.mark.parametrize("out", [None, b"x", 5])
-def test_what_is_no_output_is_named(out: Any, data: bytes) -> None:
-    for work in (lambda: dfc.encode(moving(2), out, model=FLAT), lambda: dfc.trim(data, out)):
+def test_invalid_outputs_are_reported(out: Any, data: bytes) -> None:
+    for call in (lambda: dfc.encode(moving_square(2), out, model=FLAT), lambda: dfc.trim(data, out)):
         with pytest.raises(UsageError, match=f"nothing to write: a value of type {type(out).__name__}"):
-            work()
+            call()
 
 
-def test_streams_that_are_closed_or_open_for_the_other_are_named(data: bytes, tmp_path: Path) -> None:
+def test_streams_that_are_closed_or_of_the_wrong_mode_are_reported(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.dfc"
     path.write_bytes(data)
     closed = io.BytesIO(data)
@@ -131,23 +131,23 @@ def test_streams_that_are_closed_or_open_for_the_other_are_named(data: bytes, tm
     with pytest.raises(UsageError, match="the stream to read is closed"):
         dfc.decode(closed)
     with path.open("rb") as stream, pytest.raises(UsageError, match="not open to write"):
-        dfc.encode(moving(2), stream, model=FLAT)
+        dfc.encode(moving_square(2), stream, model=FLAT)
     with (tmp_path / "b").open("wb") as stream, pytest.raises(UsageError, match="not open to read"):
         dfc.verify(stream)
 
 
-def test_a_verdict_is_true_for_a_sound_file(data: bytes) -> None:
+def test_verify_result_is_true_only_for_an_intact_file(data: bytes) -> None:
     assert dfc.verify(data)
     assert not dfc.verify(data[:-200])
 
 
-@pytest.mark.parametrize("place", [{"start": -5}, {"start": 1.5}, {"end": "3"}])
-def test_frames_to_trim_to_are_whole_numbers(place: dict[str, Any], data: bytes) -> None:
+@pytest.mark.parametrize("arguments", [{"start": -5}, {"start": 1.5}, {"end": "3"}])
+def test_trim_rejects_invalid_frame_numbers(arguments: dict[str, Any], data: bytes) -> None:
     with pytest.raises(UsageError, match="is not a frame number"):
-        dfc.trim(data, io.BytesIO(), **place)
+        dfc.trim(data, io.BytesIO(), **arguments)
 
 
-def test_a_span_to_decode_is_one_and_has_a_frame(data: bytes) -> None:
+def test_decode_rejects_invalid_and_empty_spans(data: bytes) -> None:
     with pytest.raises(UsageError, match=r"give dfc\.Span\.parse"):
         dfc.decode(data, model=FLAT, span="#1")  # type: ignore[arg-type]
     assert len(list(dfc.decode(data, model=FLAT, span=dfc.Span.parse("#10", "#12")))) == 2
@@ -155,7 +155,9 @@ def test_a_span_to_decode_is_one_and_has_a_frame(data: bytes) -> None:
         list(dfc.decode(data, model=FLAT, span=dfc.Span.parse("#100")))
 
 
-def test_a_decoder_can_be_closed_before_its_end(data: bytes, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_a_decoder_can_be_closed_early_without_warnings(
+    data: bytes, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     path = tmp_path / "a.dfc"
     path.write_bytes(data)
     with dfc.decode(path, model=FLAT) as decoder:
@@ -164,60 +166,60 @@ def test_a_decoder_can_be_closed_before_its_end(data: bytes, tmp_path: Path, rec
     assert not recwarn.list
 
 
-def test_bytes_of_a_video_are_a_source(tmp_path: Path) -> None:
-    video = write_video(tmp_path / "a.mp4", moving(3))
+def test_encode_accepts_the_bytes_of_a_video_file(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_square(3))
     outs = [io.BytesIO(), io.BytesIO()]
     for source, out in zip((video, video.read_bytes()), outs, strict=True):
         assert dfc.encode(source, out, model=FLAT).frames == 3
     assert dfc.verify(outs[0].getvalue()).latent_hash == dfc.verify(outs[1].getvalue()).latent_hash
 
 
-def test_what_makes_frames_may_fill_one_array_again_and_again(data: bytes) -> None:
-    buffer = np.empty_like(moving(40)[0])
+def test_sources_may_reuse_one_array_for_all_frames(data: bytes) -> None:
+    buffer = np.empty_like(moving_square(40)[0])
 
     def frames() -> Iterator[np.ndarray]:
-        for frame in moving(40):
+        for frame in moving_square(40):
             np.copyto(buffer, frame)
             yield buffer
 
-    class Camera:
+    class ReiterableSource:
         def __iter__(self) -> Iterator[np.ndarray]:
             return frames()
 
-    for source in (frames(), Camera()):
+    for source in (frames(), ReiterableSource()):
         out = io.BytesIO()
         dfc.encode(source, out, model=FLAT, budget=8)
         assert out.getvalue() == data
 
 
-def test_encoding_works_where_no_gradient_is_taken() -> None:
-    # As a researcher's evaluation runs; refinement takes gradients all the same.
+def test_encode_inside_inference_mode_gives_the_same_bytes() -> None:
+    # Evaluation scripts run like this. Refinement needs gradients nevertheless.
     outs = [io.BytesIO(), io.BytesIO(), io.BytesIO()]
     with torch.inference_mode():
         loaded = dfc.load_model("mini", dtype="float32")
-        dfc.encode(moving(8), outs[0], model=loaded, budget=2)
-    dfc.encode(moving(8), outs[1], model=loaded, budget=2)
-    dfc.encode(moving(8), outs[2], model=dfc.load_model("mini", dtype="float32"), budget=2)
+        dfc.encode(moving_square(8), outs[0], model=loaded, budget=2)
+    dfc.encode(moving_square(8), outs[1], model=loaded, budget=2)
+    dfc.encode(moving_square(8), outs[2], model=dfc.load_model("mini", dtype="float32"), budget=2)
     assert len({out.getvalue() for out in outs}) == 1
 
 
-def test_the_public_names_are_to_be_found() -> None:
+def test_public_names_are_listed_and_importable() -> None:
     assert set(dir(dfc)) == set(dfc.__all__)
     for name in dfc.__all__:
         assert getattr(dfc, name) is not None
 
 
-def test_what_is_open_says_what_it_is(data: bytes) -> None:
+def test_repr_of_files_and_clips(data: bytes) -> None:
     with dfc.open(data) as file:
         assert "40 frames, 10 kept, in 2 clips" in repr(file)
         assert repr(file[1]) == "<clip of frames 32 to 39, 2 kept, QP 24>"
 
 
-def test_a_stream_need_have_no_more_than_read(data: bytes) -> None:
-    class Only:
+def test_input_streams_need_only_a_read_method(data: bytes) -> None:
+    class MinimalStream:
         def __init__(self) -> None:
             self.read = io.BytesIO(data).read
 
-    whole = [p.rgb for p in dfc.decode(data, model=FLAT)]
-    assert (np.stack([p.rgb for p in dfc.decode(Only(), model=FLAT)]) == np.stack(whole)).all()  # type: ignore[arg-type]
-    assert dfc.verify(Only())  # type: ignore[arg-type]
+    expected = [p.rgb for p in dfc.decode(data, model=FLAT)]
+    assert (np.stack([p.rgb for p in dfc.decode(MinimalStream(), model=FLAT)]) == np.stack(expected)).all()  # type: ignore[arg-type]
+    assert dfc.verify(MinimalStream())  # type: ignore[arg-type]

@@ -1,3 +1,5 @@
+"""`trim`: to a budget or to a range of frames, with audio and subtitles."""
+
 from __future__ import annotations
 
 import io
@@ -6,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from support import flat_model, moving, write_av
+from support import flat_model, moving_square, write_av
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget
@@ -19,7 +21,7 @@ from dfccodec.errors import DamagedError, UsageError
 from dfccodec.media.time_range import Span
 
 
-def clips(data: bytes) -> list[tuple[list[int], np.ndarray]]:
+def read_clips(data: bytes) -> list[tuple[list[int], np.ndarray]]:
     reader = StreamReader(io.BytesIO(data))
     header = reader.preamble.header
     return [
@@ -29,104 +31,109 @@ def clips(data: bytes) -> list[tuple[list[int], np.ndarray]]:
     ]
 
 
-def encoded(frames: np.ndarray, loaded: LoadedModel, budget: str) -> bytes:
+def encode_bytes(frames: np.ndarray, loaded: LoadedModel, budget: str) -> bytes:
     out = io.BytesIO()
     dfc.encode(frames, out, budget=budget, model=loaded, refine=0)
     return out.getvalue()
 
 
-def trimmed(data: bytes, **options: object) -> bytes:
+def trim_bytes(data: bytes, **options: object) -> bytes:
     out = io.BytesIO()
     dfc.trim(io.BytesIO(data), out, **options)  # type: ignore[arg-type]
     assert not dfc.verify(io.BytesIO(out.getvalue())).faults
     return out.getvalue()
 
 
-def test_trimming_a_whole_file_to_a_quarter_equals_encoding_to_it(mini: LoadedModel) -> None:
-    frames = moving(70)
-    small = trimmed(encoded(frames, mini, "all"), budget=Budget.parse("8"))
-    for (a, x), (b, y) in zip(clips(small), clips(encoded(frames, mini, "8")), strict=True):
+def test_trimming_to_a_budget_matches_encoding_with_it(mini: LoadedModel) -> None:
+    frames = moving_square(70)
+    trimmed = trim_bytes(encode_bytes(frames, mini, "all"), budget=Budget.parse("8"))
+    for (a, x), (b, y) in zip(read_clips(trimmed), read_clips(encode_bytes(frames, mini, "8")), strict=True):
         assert a == b
-        assert np.abs(x - y).max() <= 1  # each was snapped to the kept frame before it, which differs
+        assert np.abs(x - y).max() <= 1  # the dead zone depends on the previous kept frame, which differs
         assert np.mean(x == y) > 0.9
 
 
 @pytest.mark.parametrize("budget", ["4", "1", "10%"])
-def test_trimming_keeps_the_latents_of_what_stays(budget: str, mini: LoadedModel) -> None:
-    frames = moving(70)
-    data = encoded(frames, mini, "16")
-    whole, small = clips(data), clips(trimmed(data, budget=Budget.parse(budget)))
-    direct = clips(encoded(frames, mini, budget))
-    for (a, x), (b, y), (c, _) in zip(whole, small, direct, strict=True):
+def test_trimming_preserves_the_latents_of_kept_frames(budget: str, mini: LoadedModel) -> None:
+    frames = moving_square(70)
+    data = encode_bytes(frames, mini, "16")
+    original, trimmed = read_clips(data), read_clips(trim_bytes(data, budget=Budget.parse(budget)))
+    direct = read_clips(encode_bytes(frames, mini, budget))
+    for (a, x), (b, y), (c, _) in zip(original, trimmed, direct, strict=True):
         assert set(b) < set(a)
         assert len(b) == len(c)
         assert (y == x[[a.index(frame) for frame in b]]).all()
 
 
 @pytest.mark.parametrize("coding", ["range", "zstd"])
-def test_the_coding_of_the_file_is_kept(coding: str, flat: LoadedModel) -> None:
+def test_trimming_preserves_the_latent_coding(coding: str, flat: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(40), out, budget="8", model=flat, coding=coding)
-    small = StreamReader(io.BytesIO(trimmed(out.getvalue(), budget=Budget.parse("2"))))
-    assert {Coding(i.clip.coding).name for i in small if isinstance(i, ClipAt)} == {coding.upper()}
+    dfc.encode(moving_square(40), out, budget="8", model=flat, coding=coding)
+    trimmed = StreamReader(io.BytesIO(trim_bytes(out.getvalue(), budget=Budget.parse("2"))))
+    assert {Coding(i.clip.coding).name for i in trimmed if isinstance(i, ClipAt)} == {coding.upper()}
 
 
-def test_the_inter_coding_is_searched_anew_for_what_stays(mini: LoadedModel) -> None:
+def test_trimming_repeats_the_motion_estimation_of_inter_coding(mini: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(20), out, budget="16", model=mini, fill="token", refine=0)
-    small = trimmed(out.getvalue(), budget=Budget.parse("4"))
-    assert {Coding(i.clip.coding) for i in StreamReader(io.BytesIO(small)) if isinstance(i, ClipAt)} == {Coding.INTER}
-    ((kept, values),), ((left, same),) = clips(out.getvalue()), clips(small)
-    assert (same == values[[kept.index(frame) for frame in left]]).all()
+    dfc.encode(moving_square(20), out, budget="16", model=mini, fill="token", refine=0)
+    trimmed = trim_bytes(out.getvalue(), budget=Budget.parse("4"))
+    assert {Coding(i.clip.coding) for i in StreamReader(io.BytesIO(trimmed)) if isinstance(i, ClipAt)} == {Coding.INTER}
+    ((frames, values),), ((kept_frames, kept_latents),) = read_clips(out.getvalue()), read_clips(trimmed)
+    assert (kept_latents == values[[frames.index(frame) for frame in kept_frames]]).all()
 
 
-def test_a_larger_budget_changes_nothing_but_the_tool(flat: LoadedModel) -> None:
-    data = encoded(moving(40), flat, "4")
-    same = trimmed(data, budget=Budget.parse("all"))
-    assert [a for a, _ in clips(same)] == [a for a, _ in clips(data)]
+def test_a_larger_budget_keeps_the_same_frames(flat: LoadedModel) -> None:
+    data = encode_bytes(moving_square(40), flat, "4")
+    trimmed = trim_bytes(data, budget=Budget.parse("all"))
+    assert [a for a, _ in read_clips(trimmed)] == [a for a, _ in read_clips(data)]
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 5), (10, 40), (31, 33), (64, None), (69, 70), (5, 6)])
-def test_a_range_decodes_to_its_frames(start: int, end: int | None, flat: LoadedModel) -> None:
-    data = encoded(moving(70), flat, "3")
-    part = trimmed(data, start=start, end=end)
-    decoder = Decoder(io.BytesIO(part), lambda _: flat)
-    stamps = [p.pts for p in decoder]
-    assert stamps == list(range(start, end or 70))  # timestamps stay
-    assert all(kept for kept, _ in clips(part))
+def test_a_trimmed_range_decodes_to_its_frames(start: int, end: int | None, flat: LoadedModel) -> None:
+    data = encode_bytes(moving_square(70), flat, "3")
+    trimmed = trim_bytes(data, start=start, end=end)
+    decoder = Decoder(io.BytesIO(trimmed), lambda _: flat)
+    timestamps = [p.pts for p in decoder]
+    assert timestamps == list(range(start, end or 70))  # trimming keeps the timestamps
+    assert all(frames for frames, _ in read_clips(trimmed))
 
 
-def test_an_empty_range_is_refused(flat: LoadedModel) -> None:
+def test_an_empty_range_is_rejected(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="range"):
-        dfc.trim(io.BytesIO(encoded(moving(5), flat, "2")), io.BytesIO(), start=5)
+        dfc.trim(io.BytesIO(encode_bytes(moving_square(5), flat, "2")), io.BytesIO(), start=5)
 
 
-def test_a_damaged_file_is_refused(flat: LoadedModel) -> None:
-    data = bytearray(encoded(moving(5), flat, "2"))
+def test_a_damaged_file_is_rejected(flat: LoadedModel) -> None:
+    data = bytearray(encode_bytes(moving_square(5), flat, "2"))
     data[-60] ^= 1
     with pytest.raises(DamagedError):
         dfc.trim(io.BytesIO(bytes(data)), io.BytesIO(), budget=Budget.parse("1"))
 
 
-def test_tiled_files_are_trimmed_too() -> None:
+def test_tiled_files_can_be_trimmed() -> None:
     loaded = flat_model(tile=64)
-    small = trimmed(encoded(moving(20, 100, 150), loaded, "8"), budget=Budget.parse("2"))
-    assert len(clips(small)[0][0]) == 1  # 2 of 32, for 20 frames
+    trimmed = trim_bytes(encode_bytes(moving_square(20, 100, 150), loaded, "8"), budget=Budget.parse("2"))
+    assert len(read_clips(trimmed)[0][0]) == 1  # 2 of 32, for 20 frames
 
 
 @pytest.fixture(scope="module")
-def sounding(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """100 frames of 30 a second with sound and two subtitles, at 0.1 and at 0.7 s for 0.3 s each."""
+def with_audio(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return 100 frames at 30 frames/s with audio and two subtitles of 0.3 s, at 0.1 s and 0.7 s."""
     source = write_av(
-        tmp_path_factory.mktemp("trim") / "in.mkv", moving(100, 16, 32), ["aac"], "subrip", Fraction(30), chapters=2
+        tmp_path_factory.mktemp("trim") / "in.mkv",
+        moving_square(100, 16, 32),
+        ["aac"],
+        "subrip",
+        Fraction(30),
+        chapters=2,
     )
     out = io.BytesIO()
     dfc.encode(source, out, model=flat_model(), budget="4", fill="token")
     return out.getvalue()
 
 
-def packets(data: bytes) -> dict[int, list[Packet]]:
-    """Packets of sound (0) and of subtitles (1)."""
+def read_packets(data: bytes) -> dict[int, list[Packet]]:
+    """Return the packets of audio (0) and of subtitles (1)."""
     kinds: dict[int, int] = {}
     out: dict[int, list[Packet]] = {0: [], 1: []}
     for item in StreamReader(io.BytesIO(data)):
@@ -138,26 +145,26 @@ def packets(data: bytes) -> dict[int, list[Packet]]:
 
 
 @pytest.mark.parametrize(("start", "end"), [(27, 40), (30, 64), (70, None), (0, 10), (90, 200)])
-def test_sound_is_cut_with_the_pictures(start: int, end: int | None, sounding: bytes) -> None:
-    whole, part = packets(sounding), packets(trimmed(sounding, start=start, end=end))
-    assert part[0]
-    assert set(part[0]) < set(whole[0])  # with their times
-    first, stamps = start * 1000 / 30, [p.pts for p in part[0]]  # in ticks: milliseconds, a packet lasts 23
-    assert start == 0 or first - 50 < stamps[0] <= first  # a decoder starts up on the packet before
+def test_audio_is_trimmed_with_the_video(start: int, end: int | None, with_audio: bytes) -> None:
+    original, trimmed = read_packets(with_audio), read_packets(trim_bytes(with_audio, start=start, end=end))
+    assert trimmed[0]
+    assert set(trimmed[0]) < set(original[0])  # with their timestamps
+    first, timestamps = start * 1000 / 30, [p.pts for p in trimmed[0]]  # in milliseconds; a packet lasts 23
+    assert start == 0 or first - 50 < timestamps[0] <= first  # an audio decoder needs the previous packet
     if end is not None and end < 100:
-        assert end * 1000 / 30 - 25 < stamps[-1] < end * 1000 / 30
+        assert end * 1000 / 30 - 25 < timestamps[-1] < end * 1000 / 30
     else:
-        assert part[0][-1] == whole[0][-1]
+        assert trimmed[0][-1] == original[0][-1]
 
 
-def test_a_subtitle_that_straddles_the_range_begins_with_it(sounding: bytes) -> None:
-    (caption,) = packets(trimmed(sounding, start=27, end=40))[1]
-    assert (caption.pts, caption.duration, caption.data) == (900, 100, b"hello 1")
-    assert packets(trimmed(sounding, start=40))[1] == []
+def test_a_subtitle_across_the_start_begins_with_the_range(with_audio: bytes) -> None:
+    (subtitle,) = read_packets(trim_bytes(with_audio, start=27, end=40))[1]
+    assert (subtitle.pts, subtitle.duration, subtitle.data) == (900, 100, b"hello 1")
+    assert read_packets(trim_bytes(with_audio, start=40))[1] == []
 
 
-def test_a_range_of_a_trimmed_file_sounds_as_the_range_decoded(sounding: bytes, flat: LoadedModel) -> None:
-    class Heard:
+def test_a_trimmed_range_has_the_packets_of_a_decoded_range(with_audio: bytes, flat: LoadedModel) -> None:
+    class PacketRecorder:
         def __init__(self) -> None:
             self.found: list[bytes] = []
 
@@ -166,15 +173,15 @@ def test_a_range_of_a_trimmed_file_sounds_as_the_range_decoded(sounding: bytes, 
         def packets(self, stream: int, packets: Sequence[Packet]) -> None:
             self.found += [p.data for p in packets]
 
-    decoded, kept = Heard(), Heard()
-    list(Decoder(io.BytesIO(sounding), lambda _: flat, tracks=decoded, span=Span.parse("#40", "#60")))
-    list(Decoder(io.BytesIO(trimmed(sounding, start=40, end=60)), lambda _: flat, tracks=kept))
-    assert kept.found == decoded.found
+    recorded_range, recorded_trim = PacketRecorder(), PacketRecorder()
+    list(Decoder(io.BytesIO(with_audio), lambda _: flat, tracks=recorded_range, span=Span.parse("#40", "#60")))
+    list(Decoder(io.BytesIO(trim_bytes(with_audio, start=40, end=60)), lambda _: flat, tracks=recorded_trim))
+    assert recorded_trim.found == recorded_range.found
 
 
-def test_without_a_range_every_packet_is_copied(sounding: bytes) -> None:
-    assert packets(trimmed(sounding, budget=Budget.parse("2"))) == packets(sounding)
+def test_without_a_range_every_packet_is_copied(with_audio: bytes) -> None:
+    assert read_packets(trim_bytes(with_audio, budget=Budget.parse("2"))) == read_packets(with_audio)
     assert (
-        StreamReader(io.BytesIO(trimmed(sounding, start=40))).preamble.tags
-        == StreamReader(io.BytesIO(sounding)).preamble.tags
+        StreamReader(io.BytesIO(trim_bytes(with_audio, start=40))).preamble.tags
+        == StreamReader(io.BytesIO(with_audio)).preamble.tags
     )

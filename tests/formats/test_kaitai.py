@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vectors import ALL, FORMATS, GOOD, ROOT, VECTORS, vector
+from vectors import ALL, FORMATS, GOOD, ROOT, VECTORS, read_vector
 
 from dfccodec.container.chunks import KNOWN
 
@@ -38,7 +38,7 @@ def test_the_kaitai_definition_parses_the_vectors() -> None:
     done = subprocess.run(script, input=request, capture_output=True, text=True, check=True, env=env)
     parsed = dict(zip(ALL, json.loads(done.stdout), strict=True))
     for name in GOOD:
-        compare_kaitai(parsed[name], vector(name)[1])
+        compare_kaitai(parsed[name], read_vector(name)[1])
     for fault in ("head-channels-0", "clip-qp-64", "not-png", "head-patch-3", "truncated-in-clip", "packets-key-2"):
         assert "error" in parsed[f"faulty/{fault}"], fault
 

@@ -8,7 +8,7 @@ import make_vectors
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vectors import ALL, FORMATS, ROOT, SPEC, vector
+from vectors import ALL, FORMATS, ROOT, SPEC, read_vector
 
 from dfccodec import limits
 from dfccodec.codec import fill
@@ -26,7 +26,7 @@ def test_the_hexdumps_of_the_specification_are_the_files() -> None:
             assert int(offset, 16) == len(data), line
             data += bytes.fromhex(line[6:29])
             assert row.strip() == line[6:29].strip()
-        assert data == vector(name)[0], name
+        assert data == read_vector(name)[0], name
 
 
 def test_every_section_the_code_cites_is_there() -> None:
@@ -51,7 +51,7 @@ def test_every_section_the_specification_and_the_vectors_cite_is_there() -> None
     cited = {n for text in re.findall(rf"[Ss]ections? {numbers}", SPEC) for n in re.findall(r"\d+(?:\.\d+)*", text)}
     assert len(cited) > 40
     assert cited <= sections()
-    named = {vector(name)[1].get("section", "1").split(",")[0] for name in ALL}
+    named = {read_vector(name)[1].get("section", "1").split(",")[0] for name in ALL}
     assert named <= sections()
 
 

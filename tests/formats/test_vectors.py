@@ -22,7 +22,7 @@ import vector_zstd
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vectors import ALL, FAULTY, FORMATS, GOOD, SPEC, VECTORS, vector
+from vectors import ALL, FAULTY, FORMATS, GOOD, SPEC, VECTORS, read_vector
 
 from dfccodec.codec import fill
 from dfccodec.codec.clip.quantizer import dequantize
@@ -138,7 +138,7 @@ def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_both_readers_find_what_was_put_in(name: str) -> None:
-    data, expected = vector(name)
+    data, expected = read_vector(name)
     expected.pop("note")
     assert read_dfc.read(data) == expected
     assert read_with_dfccodec(data) == expected
@@ -146,13 +146,13 @@ def test_both_readers_find_what_was_put_in(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_independent_reader_refuses_with_the_class(name: str) -> None:
-    data, expected = vector(name)
+    data, expected = read_vector(name)
     assert independent_verdict(data) == expected["error"]
 
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_dfccodec_refuses_with_the_class(name: str) -> None:
-    data, expected = vector(name)
+    data, expected = read_vector(name)
     assert dfccodec_verdict(data) == expected["error"]
 
 
@@ -160,7 +160,7 @@ def test_dfccodec_refuses_with_the_class(name: str) -> None:
 def test_no_fault_costs_a_second(judge: Callable[[bytes], str]) -> None:
     slow = {}
     for name in FAULTY:
-        data, _ = vector(name)
+        data, _ = read_vector(name)
         start = time.process_time()  # of this process: other work on the machine does not count
         judge(data)
         slow[name] = time.process_time() - start
@@ -186,7 +186,7 @@ def test_there_are_enough_and_they_are_small() -> None:
     assert len(GOOD) >= 40
     assert len(FAULTY) >= 100
     assert max((VECTORS / f"{name}.dfc").stat().st_size for name in ALL) < 6000
-    assert {vector(name)[1]["error"] for name in FAULTY} == {"not-dfc", "unsupported", "damaged", "limit"}
+    assert {read_vector(name)[1]["error"] for name in FAULTY} == {"not-dfc", "unsupported", "damaged", "limit"}
 
 
 def test_stored_zstd_frames_hold_what_they_stand_for() -> None:
@@ -197,7 +197,7 @@ def test_stored_zstd_frames_hold_what_they_stand_for() -> None:
 
 
 MUTABLE = [
-    vector(f"valid/{name}")[0]
+    read_vector(f"valid/{name}")[0]
     for name in (
         "sound-and-tags",
         "dropped-frames",

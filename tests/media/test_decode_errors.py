@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support import Pipe, flat_model, moving, write_av, write_video
+from support import Pipe, flat_model, moving_square, write_av, write_video
 
 from dfccodec.codec import api
 from dfccodec.container.reader import Packets, StreamReader
@@ -47,7 +47,7 @@ def damage_packets(path: Path, numbers: list[int]) -> Path:
 
 
 def test_undecodable_packets_are_skipped_and_counted(tmp_path: Path) -> None:
-    frames = moving(10)
+    frames = moving_square(10)
     source = write_png_video(tmp_path / "a.mov", frames)
     with VideoSource(damage_packets(source, [3, 7])) as video:
         found = list(video)
@@ -77,7 +77,7 @@ def test_size_change_is_noted(tmp_path: Path) -> None:
     """As in a WebRTC recording, or in a broadcast between programs."""
     parts = []
     for number, size in enumerate(((48, 64), (48, 128))):
-        path = write_video(tmp_path / f"{number}.ts", moving(10, *size))
+        path = write_video(tmp_path / f"{number}.ts", moving_square(10, *size))
         parts.append(path.read_bytes())
     (tmp_path / "both.ts").write_bytes(b"".join(parts))
     with VideoSource(tmp_path / "both.ts") as video:
@@ -86,7 +86,7 @@ def test_size_change_is_noted(tmp_path: Path) -> None:
 
 
 def test_source_without_decodable_packet_raises_with_reason(tmp_path: Path) -> None:
-    source = damage_packets(write_png_video(tmp_path / "a.mov", moving(3)), [0, 1, 2])
+    source = damage_packets(write_png_video(tmp_path / "a.mov", moving_square(3)), [0, 1, 2])
     with pytest.raises(InputError, match=r"no frame of .* decodes: Invalid data"):
         VideoSource(source)
 
@@ -100,7 +100,7 @@ def test_interlaced_video_may_change_size(second: tuple[int, int], tmp_path: Pat
         with av.open(str(path), "w") as container:
             stream: Any = container.add_stream("libx264", rate=25, options={"x264-params": "tff=1", "crf": "4"})
             stream.height, stream.width = size
-            for frame in moving(10, *size):
+            for frame in moving_square(10, *size):
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
@@ -111,7 +111,7 @@ def test_interlaced_video_may_change_size(second: tuple[int, int], tmp_path: Pat
         assert "interlaced" in video.notes[0]
     assert len(found) == 20
     assert {p.shape for p in found} == {(64, 96, 3)}
-    ground = moving(1, 64, 96)[0].astype(int)[40:]  # below the moving square
+    ground = moving_square(1, 64, 96)[0].astype(int)[40:]  # below the moving square
     assert all(np.abs(p[40:].astype(int) - ground).mean() < 6 for p in found)
 
 
@@ -131,7 +131,7 @@ def test_keyboard_interrupt_during_pipe_read_propagates(when: int, tmp_path: Pat
 
 def test_audio_after_last_frame_of_range_is_kept(tmp_path: Path) -> None:
     """A transport stream stores audio after the video of the same time."""
-    source, found = write_av(tmp_path / "a.ts", moving(100), ["mp2"]), []
+    source, found = write_av(tmp_path / "a.ts", moving_square(100), ["mp2"]), []
     for one in (source, Pipe(source.read_bytes())):
         out = io.BytesIO()
         api.encode(one, out, model=flat_model(), budget="1", fill="hold", span=Span.parse("0.4", "#50"))

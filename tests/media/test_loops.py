@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 import pytest
-from support import Pipe, decode_to, encode_source, moving
+from support import Pipe, decode_to, encode_source, moving_square
 
 from dfccodec.media import loops
 from dfccodec.media.input.source import VideoSource
@@ -21,7 +21,7 @@ def write_animation(path: Path, option: str, value: int) -> Path:
     with av.open(str(path), "w", format=kind, options={option: str(value)}) as container:
         stream: Any = container.add_stream(kind, rate=10)
         stream.height, stream.width, stream.pix_fmt = 48, 64, pixels
-        for frame in moving(3):
+        for frame in moving_square(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     return path

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import pytest
-from support import flat_model, moving
+from support import flat_model, moving_square
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
@@ -75,7 +75,7 @@ def write_video_of_kind(path: Path, kind: Kind) -> Path:
         if kind.rotation:
             video.set_display_rotation(-90 * kind.rotation)
         tracks: list[Any] = [container.add_stream(codec, rate=48000, layout="stereo") for codec in kind.audio]
-        for n, frame in enumerate(moving(kind.frames, max(kind.size[1], 48), max(kind.size[0], 64))):
+        for n, frame in enumerate(moving_square(kind.frames, max(kind.size[1], 48), max(kind.size[0], 64))):
             picture = av.VideoFrame.from_ndarray(frame[: kind.size[1], : kind.size[0]].copy(), format="rgb24")
             picture = picture.reformat(format=kind.pixels)
             if not kind.rate:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import pytest
-from support import moving, write_av
+from support import moving_square, write_av
 from track_roundtrip import decode_file, encode_file
 
 from dfccodec.container.reader import Packets, StreamReader
@@ -21,7 +21,7 @@ from dfccodec.media.output.sink import VideoSink
 
 def test_chapters_and_tags_roundtrip(tmp_path: Path) -> None:
     source = write_av(
-        tmp_path / "in.mkv", moving(30), [], tags={"title": "Three of us", "artist": "Nobody"}, chapters=2
+        tmp_path / "in.mkv", moving_square(30), [], tags={"title": "Three of us", "artist": "Nobody"}, chapters=2
     )
     decode_file(encode_file(source), tmp_path / "out.mkv")
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mkv")) as b:
@@ -34,7 +34,9 @@ def test_chapters_and_tags_roundtrip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_track_titles_and_default_flag_roundtrip(suffix: str, tmp_path: Path) -> None:
-    items = list(reader := StreamReader(encode_file(write_av(tmp_path / "plain.mkv", moving(3), ["aac", "aac"]))))
+    items = list(
+        reader := StreamReader(encode_file(write_av(tmp_path / "plain.mkv", moving_square(3), ["aac", "aac"])))
+    )
     tags = [("TRACK001NAME", "The director speaks")]
     dispositions = {1: 0x8, 2: 0x1}  # the second track is the default
     with VideoSink(source := tmp_path / "in.mkv", reader.preamble.header, tags=tags) as sink:
@@ -42,7 +44,7 @@ def test_track_titles_and_default_flag_roundtrip(suffix: str, tmp_path: Path) ->
             sink.declare(replace(info, disposition=dispositions[info.id]))
         for item in (item for item in items if isinstance(item, Packets)):
             sink.packets(item.stream, item.packets)
-        sink.write(moving(1)[0], 0, 1)
+        sink.write(moving_square(1)[0], 0, 1)
     file = encode_file(source)
     assert tags[0] in StreamReader(io.BytesIO(file.getvalue())).preamble.tags
     decode_file(file, out := tmp_path / f"out{suffix}")
@@ -63,7 +65,7 @@ def test_forced_flag_and_languages_roundtrip(suffix: str, tmp_path: Path) -> Non
         for info in infos:
             sink.declare(info)
             sink.packets(info.id, [Packet(100, 100, 300, b"hello")])
-        for n, frame in enumerate(moving(25)):
+        for n, frame in enumerate(moving_square(25)):
             sink.write(frame, n, 1)
     notes = decode_file(encode_file(source), out := tmp_path / f"out{suffix}")
     with av.open(str(out)) as container:

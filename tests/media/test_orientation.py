@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
-from support import moving, write_video
+from support import moving_square, write_video
 
 from dfccodec.media.input.source import VideoSource
 
@@ -16,7 +16,7 @@ from dfccodec.media.input.source import VideoSource
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 @pytest.mark.parametrize("flip", ["", "horizontal", "vertical"])
 def test_display_matrix_is_applied(degrees: int, flip: str, tmp_path: Path) -> None:
-    plain = write_video(tmp_path / "a.mp4", moving(2, 48, 64))
+    plain = write_video(tmp_path / "a.mp4", moving_square(2, 48, 64))
     told = f"rotate={degrees}" + f":flip={flip}" * bool(flip)
     with av.open(str(plain)) as source, av.open(str(tmp_path / "b.mp4"), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])

@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support import flat_model, moving, write_video
+from support import flat_model, moving_square, write_video
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
@@ -71,7 +71,7 @@ def api_colour(video: VideoSource) -> Any:
 
 
 def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
-    whole = moving(20)
+    whole = moving_square(20)
     woven = whole.copy()
     woven[:-1, 1::2] = whole[1:, 1::2]  # odd lines come from the next frame
     options = {"x264-params": "tff=1", "crf": "8"}
@@ -112,7 +112,7 @@ def test_transparency_is_discarded_with_note(tmp_path: Path) -> None:
 
 
 def test_image_sequence(tmp_path: Path) -> None:
-    frames = moving(3)
+    frames = moving_square(3)
     with av.open(str(tmp_path / "p%04d.png"), "w", format="image2") as container:
         stream: Any = container.add_stream("png", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
@@ -126,7 +126,7 @@ def test_image_sequence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_phone_videos_keep_orientation(turns: int, suffix: str, tmp_path: Path) -> None:
-    frames = moving(2)
+    frames = moving_square(2)
     header = Header(64, 48, Ratio(25, 1), Ratio(1, 25), rotation=turns, pixel_aspect=Ratio(4, 3))
     with VideoSink(tmp_path / f"a{suffix}", header) as sink:
         sink.write(frames[0], 0, 1)
@@ -153,7 +153,7 @@ def test_size_parsing_and_fitting() -> None:
 
 
 def test_scaling_at_encode_and_decode(tmp_path: Path) -> None:
-    source, out = write_video(tmp_path / "in.mp4", moving(3, 96, 128)), io.BytesIO()
+    source, out = write_video(tmp_path / "in.mp4", moving_square(3, 96, 128)), io.BytesIO()
     api.encode(source, out, model=flat_model(), budget="all", size="48x48")
     out.seek(0)
     decoder = Decoder(out, lambda p: flat_model())

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support import Pipe, flat_model, moving, write_av, write_video
+from support import Pipe, flat_model, moving_square, write_av, write_video
 
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
@@ -156,7 +156,7 @@ def test_range_reads_only_needed_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", ["index", "no index", "pipe"])
 @pytest.mark.parametrize("start", ["9", "#226", "1.5"])
 def test_subtitle_starting_before_range_is_kept(way: str, start: str, tmp_path: Path) -> None:
-    frames = moving(300, 16, 32)
+    frames = moving_square(300, 16, 32)
     with VideoSink(tmp_path / "in.mkv", Header(32, 16, Ratio(25, 1), Ratio(1, 25))) as sink:
         sink.declare(StreamInfo(1, 1, Ratio(1, 1000), "subrip"))
         texts = [Packet(n * 1000, n * 1000, 9500 if n == 1 else 400, b"%d" % n, True) for n in range(12)]
@@ -194,7 +194,7 @@ class PacketCounter:
 @pytest.mark.parametrize("start", [-1000, 0, 1400])
 def test_negative_and_large_timestamps_survive(start: int) -> None:
     stamps, base = [start + t for t in (0, 40, 95, 200)], Fraction(1, 1001)
-    pictures = [Picture(f, t, d) for f, t, d in zip(moving(4), stamps, (40, 55, 105, 7), strict=True)]
+    pictures = [Picture(f, t, d) for f, t, d in zip(moving_square(4), stamps, (40, 55, 105, 7), strict=True)]
     out = io.BytesIO()
     encode_pictures(pictures, SourceInfo(64, 48, Fraction(0), base), out, flat_model())
     out.seek(0)
@@ -204,7 +204,7 @@ def test_negative_and_large_timestamps_survive(start: int) -> None:
 
 
 def test_missing_timestamps_are_filled_in(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.h264", moving(5), Fraction(50))  # a raw stream has no timestamps
+    path = write_video(tmp_path / "a.h264", moving_square(5), Fraction(50))  # a raw stream has no timestamps
     with VideoSource(path) as source:
         pictures = list(source)
     assert len(pictures) == 5
@@ -221,14 +221,14 @@ def test_single_wrong_timestamp_is_corrected(tmp_path: Path, monkeypatch: pytest
             yield frame
 
     monkeypatch.setattr(VideoSource, "_decode", one_wrong)
-    with VideoSource(write_video(tmp_path / "a.mp4", moving(60))) as video:
+    with VideoSource(write_video(tmp_path / "a.mp4", moving_square(60))) as video:
         times = [p.pts for p in video]
     assert len(times) == 60
     assert times == sorted(set(times))
 
 
 def test_single_frame_video(tmp_path: Path) -> None:
-    with VideoSource(write_video(tmp_path / "a.mp4", moving(1))) as source:
+    with VideoSource(write_video(tmp_path / "a.mp4", moving_square(1))) as source:
         (picture,) = source
         assert picture.duration * source.info.time_base == Fraction(1, 25)
 
@@ -254,7 +254,7 @@ def test_late_range_is_seeked_with_equal_result(suffix: str, tmp_path: Path, mon
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "2"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for frame in moving(60):
+        for frame in moving_square(60):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     found = []

@@ -8,7 +8,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 
 from dfccodec.errors import DfcError, UsageError
 from dfccodec.metrics import lpips as module
@@ -26,7 +26,7 @@ def network() -> Lpips:
 @pytest.mark.parametrize(("change", "expected"), [("invert", 0.5410708786), ("shift", 0.0571086220)])
 def test_values_match_reference_implementation(network, change, expected):
     """Values of the `lpips` package 0.1.4 (richzhang/PerceptualSimilarity), net="alex", on the same pictures."""
-    video = moving(3)
+    video = moving_square(3)
     other = {"invert": 255 - video, "shift": np.roll(video, 3, 2)}[change]
     assert lpips(video, other, network) == pytest.approx(expected, abs=2e-6)
 
@@ -38,13 +38,13 @@ def test_vgg_values_match_reference_implementation(change, expected):
         network = load_lpips(net="vgg")
     except DfcError as error:
         pytest.skip(str(error))
-    video = moving(3)
+    video = moving_square(3)
     other = {"invert": 255 - video, "shift": np.roll(video, 3, 2)}[change]
     assert lpips(video, other, network) == pytest.approx(expected, abs=2e-6)
 
 
 def test_identical_pictures_have_distance_zero(network):
-    assert lpips(moving(9), moving(9), network) == 0
+    assert lpips(moving_square(9), moving_square(9), network) == 0
 
 
 def test_small_pictures_are_rejected(network):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 
 from dfccodec.errors import UsageError
 from dfccodec.metrics.psnr import mse, psnr
@@ -19,7 +19,7 @@ def test_psnr_of_a_known_error():
 
 
 def test_identical_videos_have_infinite_psnr():
-    assert psnr(moving(2), moving(2)) == math.inf
+    assert psnr(moving_square(2), moving_square(2)) == math.inf
 
 
 def test_psnr_uses_mse_of_complete_video():
@@ -30,7 +30,7 @@ def test_psnr_uses_mse_of_complete_video():
 
 
 def test_uint8_and_float_agree():
-    a, b = moving(2), moving(3)[1:]
+    a, b = moving_square(2), moving_square(3)[1:]
     assert psnr(a / 255, (b / 255).astype(np.float32)) == pytest.approx(psnr(a, b), abs=1e-5)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import moving
+from support import moving_square
 
 from dfccodec.errors import DfcError
 from dfccodec.metrics import vmaf as module
@@ -20,7 +20,7 @@ def ffmpeg() -> str:
 
 
 def test_more_noise_lowers_vmaf(ffmpeg):
-    video = moving(6, 128, 160)
+    video = moving_square(6, 128, 160)
     noise = np.random.default_rng(0).normal(0, 1, video.shape)
     little, much = (np.clip(video + noise * by, 0, 255).astype(np.uint8) for by in (6, 40))
     same = vmaf(video, video)
@@ -29,12 +29,12 @@ def test_more_noise_lowers_vmaf(ffmpeg):
 
 
 def test_floats_are_accepted(ffmpeg):
-    video = moving(3, 128, 160)
+    video = moving_square(3, 128, 160)
     assert vmaf(video / 255, video / 255) == pytest.approx(vmaf(video, video))
 
 
 def test_vmaf_error_contains_ffmpeg_reason(ffmpeg):
-    tiny = moving(2, 16, 16)[:, :2, :2]
+    tiny = moving_square(2, 16, 16)[:, :2, :2]
     with pytest.raises(DfcError, match="cannot compute VMAF"):
         vmaf(tiny, tiny)
 
@@ -42,4 +42,4 @@ def test_vmaf_error_contains_ffmpeg_reason(ffmpeg):
 def test_missing_package_error_names_fix(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DfcError, match=r"pip install 'imageio-ffmpeg>=0\.8'"):
-        vmaf(moving(1), moving(1))
+        vmaf(moving_square(1), moving_square(1))

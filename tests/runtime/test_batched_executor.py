@@ -1,3 +1,5 @@
+"""`BatchedExecutor`: batches of jobs, and errors."""
+
 from __future__ import annotations
 
 import threading
@@ -8,7 +10,7 @@ from dfccodec.runtime.batched_executor import MAX_PENDING_BYTES, BatchedExecutor
 
 
 @pytest.mark.parametrize("size", [MAX_PENDING_BYTES, MAX_PENDING_BYTES // 3])
-def test_jobs_wait_until_there_are_enough(size: int) -> None:
+def test_jobs_run_in_full_batches(size: int) -> None:
     done: list[int] = []
     with BatchedExecutor(3 if size == MAX_PENDING_BYTES else 1, size) as jobs:
         for number in range(7):
@@ -17,14 +19,14 @@ def test_jobs_wait_until_there_are_enough(size: int) -> None:
     assert sorted(done) == list(range(7))
 
 
-def test_jobs_run_at_the_same_time() -> None:
-    meeting = threading.Barrier(2, timeout=20)  # nobody passes it alone
+def test_jobs_run_concurrently() -> None:
+    barrier = threading.Barrier(2, timeout=20)  # passes only if two threads wait
     with BatchedExecutor(2, MAX_PENDING_BYTES) as jobs:
-        jobs.add(meeting.wait)
-        jobs.add(meeting.wait)
+        jobs.add(barrier.wait)
+        jobs.add(barrier.wait)
 
 
-def test_an_error_of_a_job_is_raised_and_the_threads_end() -> None:
+def test_an_error_in_a_job_is_raised_and_ends_the_threads() -> None:
     before = threading.active_count()
     with BatchedExecutor(2, MAX_PENDING_BYTES) as jobs:
         jobs.add(lambda: 1 // 0)
@@ -33,14 +35,14 @@ def test_an_error_of_a_job_is_raised_and_the_threads_end() -> None:
     assert threading.active_count() == before
 
 
-def test_an_error_elsewhere_leaves_what_waits_undone() -> None:
+def test_an_error_in_the_caller_discards_pending_jobs() -> None:
     done: list[int] = []
 
-    def interrupted() -> None:
+    def interrupted_batch() -> None:
         with BatchedExecutor(9, MAX_PENDING_BYTES) as jobs:
             jobs.add(lambda: done.append(1))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        interrupted_batch()
     assert done == []

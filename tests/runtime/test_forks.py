@@ -1,4 +1,4 @@
-"""Models in processes forked off one that has run them: multiprocessing's default on Linux up to Python 3.13."""
+"""Models in processes that are forked after the parent has used torch (the default on Linux up to Python 3.13)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import ENV
-from support import moving
+from support import moving_square
 
 SCRIPT = """
 import io, multiprocessing, os, sys
@@ -36,12 +36,12 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="nothing is forked there by default")
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="fork is not the default there")
 @pytest.mark.parametrize("before", ["dfc", "load", "torch"])
-def test_a_pool_that_is_forked_after_use_works(before: str, tmp_path: Path) -> None:
-    np.save(tmp_path / "frames.npy", moving(6, 128, 128))
+def test_a_pool_forked_after_using_the_model_works(before: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "frames.npy", moving_square(6, 128, 128))
     (tmp_path / "pool.py").write_text(SCRIPT)
     command = [sys.executable, "pool.py", "frames.npy", before]
     env = {**ENV, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200)
-    assert done.stdout.splitlines() == ["[(6, 1), (6, 1)]", "2"], done.stderr[-2000:]
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200)
+    assert result.stdout.splitlines() == ["[(6, 1), (6, 1)]", "2"], result.stderr[-2000:]

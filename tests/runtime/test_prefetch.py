@@ -1,4 +1,4 @@
-"""A stage in a thread of its own: the same items, a bounded number of them, errors where they are used."""
+"""`prefetch`: a producer in its own thread, with bounded depth and errors in the consumer."""
 
 import threading
 import time
@@ -9,26 +9,26 @@ import pytest
 from dfccodec.runtime.prefetch import prefetch
 
 
-@pytest.mark.parametrize("room", [1, 3])
-def test_the_same_items_and_never_more_than_there_is_room_for(room: int) -> None:
-    made, most = 0, 0
+@pytest.mark.parametrize("depth", [1, 3])
+def test_prefetch_yields_all_items_and_respects_the_depth(depth: int) -> None:
+    produced, max_ahead = 0, 0
 
     def items() -> Iterator[int]:
-        nonlocal made
+        nonlocal produced
         for number in range(50):
-            made += 1
+            produced += 1
             yield number
 
-    found: list[int] = []
-    for item in prefetch(items(), room):
+    consumed: list[int] = []
+    for item in prefetch(items(), depth):
         time.sleep(0.001)
-        most = max(most, made - len(found))
-        found.append(item)
-    assert found == list(range(50))
-    assert 1 < most <= room + 1  # the one in use and those that wait
+        max_ahead = max(max_ahead, produced - len(consumed))
+        consumed.append(item)
+    assert consumed == list(range(50))
+    assert 1 < max_ahead <= depth + 1  # the current item and the prefetched ones
 
 
-def test_an_error_comes_after_the_items_before_it() -> None:
+def test_an_error_is_raised_after_the_preceding_items() -> None:
     def items() -> Iterator[int]:
         yield 1
         yield 2
@@ -40,7 +40,7 @@ def test_an_error_comes_after_the_items_before_it() -> None:
         next(reader)
 
 
-def test_the_thread_ends_with_its_reader_and_closes_what_it_reads() -> None:
+def test_close_ends_the_thread_and_closes_the_producer() -> None:
     closed = threading.Event()
 
     def items() -> Iterator[int]:
@@ -57,7 +57,7 @@ def test_the_thread_ends_with_its_reader_and_closes_what_it_reads() -> None:
     assert threading.active_count() == before
 
 
-def test_items_that_never_come_do_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_does_not_wait_for_a_blocked_producer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfccodec.runtime.prefetch._JOIN_SECONDS", 0.05)
     gate = threading.Event()
 
@@ -67,7 +67,7 @@ def test_items_that_never_come_do_not_hold_the_end_up(monkeypatch: pytest.Monkey
 
     reader = prefetch(items())
     assert next(reader) == 1
-    begun = time.monotonic()
+    start = time.monotonic()
     reader.close()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - start < 10
     gate.set()

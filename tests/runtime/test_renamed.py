@@ -6,7 +6,7 @@ import io
 import warnings
 
 import pytest
-from support import moving
+from support import moving_square
 
 import dfccodec as dfc
 from dfccodec.cli.names import with_current_names
@@ -35,7 +35,7 @@ def test_encode_takes_its_old_names(flat: LoadedModel) -> None:
         out = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            dfc.encode(moving(4), out, budget="2", fill="hold", model=flat, **options)  # type: ignore[arg-type]
+            dfc.encode(moving_square(4), out, budget="2", fill="hold", model=flat, **options)  # type: ignore[arg-type]
         files.append(out.getvalue())
     assert files[0] == files[1]
 
@@ -49,7 +49,7 @@ def test_old_options_become_current_ones_before_the_double_dash() -> None:
 
 def test_attributes_of_results_keep_their_old_names(flat: LoadedModel) -> None:
     out = io.BytesIO()
-    report = dfc.encode(moving(4), out, budget="2", fill="hold", model=flat)
+    report = dfc.encode(moving_square(4), out, budget="2", fill="hold", model=flat)
     decoder = dfc.decode(out.getvalue(), model=flat)
     list(decoder)
     with pytest.warns(DeprecationWarning, match="Decoder.lost is now called lost_frames"):

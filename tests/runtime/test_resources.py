@@ -1,4 +1,4 @@
-"""What a process may use of the machine."""
+"""CPUs, memory and BLAS threads of a process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import threadpoolctl
-from support import moving
+from support import moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
@@ -17,8 +17,8 @@ from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.runtime import resources
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process choose its cores")
-def test_threads_are_those_of_the_affinity_not_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity of Linux")
+def test_available_cpus_respects_the_cpu_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
@@ -29,7 +29,9 @@ def test_threads_are_those_of_the_affinity_not_of_the_machine(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("quota", "threads"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)])
-def test_threads_are_those_of_the_cgroup(quota: str, threads: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_available_cpus_respects_the_cgroup_quota(
+    quota: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(Path, "read_text", lambda self: quota)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -37,7 +39,9 @@ def test_threads_are_those_of_the_cgroup(quota: str, threads: int | None, monkey
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError, TypeError])
-def test_memory_is_given_back_where_the_c_library_can(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malloc_trim_works_without_support_of_the_c_library(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(name: None) -> object:
         raise error
 
@@ -50,9 +54,9 @@ def test_memory_is_given_back_where_the_c_library_can(error: type[Exception], mo
     resources.malloc_trim()
 
 
-def test_the_frame_remembered_does_not_hold_its_clip(flat: LoadedModel) -> None:
+def test_the_frame_kept_for_concealment_is_a_copy(flat: LoadedModel) -> None:
     out = io.BytesIO()
-    dfc.encode(moving(40), out, model=flat, frame_rate=25)
+    dfc.encode(moving_square(40), out, model=flat, frame_rate=25)
     decoder = Decoder(io.BytesIO(out.getvalue()), lambda _: flat)
     pictures = list(decoder)
     assert decoder._concealer.last is pictures[-1]
@@ -61,7 +65,7 @@ def test_the_frame_remembered_does_not_hold_its_clip(flat: LoadedModel) -> None:
     assert len(pictures) == 40
 
 
-def test_numpys_products_take_one_thread_until_the_last_to_ask_is_done() -> None:
+def test_single_threaded_blas_lasts_until_the_last_context_exits() -> None:
     def threads() -> set[int]:
         return {blas["num_threads"] for blas in resources._numpy_blas().info()}
 
@@ -73,7 +77,7 @@ def test_numpys_products_take_one_thread_until_the_last_to_ask_is_done() -> None
         assert threads() == {1}
         second.__enter__()
         first.__exit__(None, None, None)
-        assert threads() == {1}  # the other is still at work, as when clips are coded in threads
+        assert threads() == {1}  # the second context is still active, as when several threads code clips
         second.__exit__(None, None, None)
         assert threads() == {2}
         with pytest.raises(ZeroDivisionError), resources.single_threaded_blas():

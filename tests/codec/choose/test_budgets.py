@@ -1,3 +1,5 @@
+"""Budgets: parsing, and the choice of kept frames by importance."""
+
 from __future__ import annotations
 
 import io
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import moving
+from support import moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget, scale_to_mean, top_k
@@ -18,11 +20,11 @@ RULES = ["8", "1", "25%", "all", "bernoulli", "bernoulli:0.185", "threshold", "t
 
 
 @pytest.mark.parametrize("text", [*RULES, "100%", "12.5%", "auto", "auto:2", "auto:0.5:2,4,8,16"])
-def test_text_survives_parsing(text: str) -> None:
+def test_budgets_survive_parsing_and_formatting(text: str) -> None:
     assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)
 
 
-BROKEN = [
+INVALID = [
     "",
     "0",
     "33",
@@ -40,8 +42,8 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("text", BROKEN)
-def test_nonsense_is_refused_with_the_forms(text: str) -> None:
+@pytest.mark.parametrize("text", INVALID)
+def test_invalid_budgets_are_rejected_with_the_valid_forms(text: str) -> None:
     with pytest.raises(UsageError, match="bernoulli"):
         Budget.parse(text)
 
@@ -61,23 +63,23 @@ def test_top_k_is_nested(importance: np.ndarray, a: int, b: int) -> None:
     assert importance[large].min() >= max(importance[~large], default=0)
 
 
-def test_a_short_clip_gets_its_share() -> None:
+def test_a_short_clip_keeps_the_same_share() -> None:
     kept = Budget.parse("8").choose(np.zeros(6, np.uint8), 32, np.random.default_rng(0))
     assert kept.sum() == 2
 
 
-def test_threshold_keeps_what_is_above() -> None:
+def test_threshold_keeps_frames_above_it() -> None:
     kept = Budget.parse("threshold").choose(np.array([10, 127, 128, 255], np.uint8), 32, np.random.default_rng(0))
     assert kept.tolist() == [False, False, True, True]
 
 
-def test_threshold_that_no_frame_passes_keeps_the_best_and_the_length() -> None:
-    # The published code turns such a clip into one frame.
+def test_threshold_above_all_frames_keeps_the_most_important_frame() -> None:
+    # The published code shortens such a clip to one frame.
     kept = Budget.parse("threshold").choose(np.array([3, 9, 4], np.uint8), 32, np.random.default_rng(0))
     assert kept.tolist() == [False, True, False]
 
 
-def test_bernoulli_follows_each_frame_and_its_seed() -> None:
+def test_bernoulli_follows_the_importance_and_the_seed() -> None:
     importance = np.array([0, 255] * 32, np.uint8)
     kept = Budget.parse("bernoulli").choose(importance, 32, np.random.default_rng(7))
     assert kept.tolist() == [False, True] * 32
@@ -87,7 +89,7 @@ def test_bernoulli_follows_each_frame_and_its_seed() -> None:
     assert (draws[0] != draws[2]).any()
 
 
-def test_bernoulli_with_a_rate_keeps_that_share() -> None:
+def test_bernoulli_with_a_rate_keeps_that_share_on_average() -> None:
     rng = np.random.default_rng(0)
     importance = rng.integers(0, 256, (500, 32)).astype(np.uint8)
     kept = [Budget.parse("bernoulli:0.185").choose(row, 32, rng).mean() for row in importance]
@@ -95,15 +97,15 @@ def test_bernoulli_with_a_rate_keeps_that_share() -> None:
 
 
 @given(IMPORTANCE, st.floats(0.01, 0.99))
-def test_scaling_reaches_the_mean_and_keeps_the_order(importance: np.ndarray, rate: float) -> None:
+def test_scaling_reaches_the_mean_and_preserves_the_order(importance: np.ndarray, rate: float) -> None:
     p = scale_to_mean(importance / 255, rate)
     assert p.mean() == pytest.approx(rate, abs=1e-6)
     order = np.argsort(importance, kind="stable")
     assert (np.diff(p[order]) >= 0).all()
 
 
-def test_a_negative_seed_is_refused(flat: LoadedModel) -> None:
+def test_a_negative_seed_is_rejected(flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match="seed -1 is out of range"):
-        dfc.encode(moving(2), io.BytesIO(), budget="bernoulli", seed=-1, model=flat)
+        dfc.encode(moving_square(2), io.BytesIO(), budget="bernoulli", seed=-1, model=flat)
     with pytest.raises(UsageError, match="seed -1 is out of range"):
         dfc.trim(io.BytesIO(), io.BytesIO(), Budget("bernoulli"), seed=-1)

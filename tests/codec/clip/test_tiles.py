@@ -1,3 +1,5 @@
+"""Splitting of pictures into tiles, and blending of decoded tiles."""
+
 from __future__ import annotations
 
 import itertools
@@ -15,7 +17,7 @@ def header(width: int, height: int, tile: int = 0, overlap: int = 0) -> Header:
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.sampled_from([(0, 0), (64, 16), (64, 32), (32, 0)]))
-def test_split_and_join_give_the_picture_back(width: int, height: int, tile: tuple[int, int]) -> None:
+def test_split_and_join_reproduce_the_picture(width: int, height: int, tile: tuple[int, int]) -> None:
     h = header(width, height, *tile)
     frames = np.random.default_rng(width * 1000 + height).random((2, height, width, 3)).astype(np.float32)
     split = tiles.split(frames, h)
@@ -24,7 +26,7 @@ def test_split_and_join_give_the_picture_back(width: int, height: int, tile: tup
     assert np.allclose(tiles.join(split, h), frames, atol=1e-6)
 
 
-def test_tiles_cover_the_picture_without_a_gap() -> None:
+def test_tiles_cover_the_picture_without_gaps() -> None:
     for length in range(1, 700):
         starts = header(length, 16, 256, 32).tile_starts(length)
         padded = max(-(-length // 16) * 16, 256)
@@ -33,7 +35,7 @@ def test_tiles_cover_the_picture_without_a_gap() -> None:
         assert all(b - a <= 224 for a, b in itertools.pairwise(starts))
 
 
-def test_a_step_between_tiles_is_spread_over_the_overlap() -> None:
+def test_the_overlap_blends_adjacent_tiles() -> None:
     h = header(448, 256, 256, 64)
     pieces = np.stack([np.zeros((1, 256, 256, 3)), np.ones((1, 256, 256, 3))]).astype(np.float32)
     line = tiles.join(pieces, h)[0, 128, :, 0]

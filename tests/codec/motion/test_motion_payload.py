@@ -1,4 +1,4 @@
-"""Payloads of fill policy motion: which decisions, in which order and contexts, and what is damaged."""
+"""Payloads of the fill policy `motion`: syntax, coding order, contexts and damage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_clips import HEADER, KEPT, SIDES, cleared, decisions_of
+from motion_clips import HEADER, KEPT, REFERENCES, clear_unused_vectors, draw_blocks
 from read_motion import read_motion
 
 from dfccodec.codec import fill
@@ -28,88 +28,88 @@ def coded_clips(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Header]:
     kept = np.array(draw(st.lists(st.booleans(), min_size=frames, max_size=frames)))
     kept[draw(st.integers(0, frames - 1))] = True
     header = dataclasses.replace(HEADER, width=draw(st.integers(1, 40)), height=draw(st.integers(1, 40)))
-    return kept, decisions_of(draw, References.of(kept), *payload.grid(header)), header
+    return kept, draw_blocks(draw, References.of(kept), *payload.grid(header)), header
 
 
-def test_sides() -> None:
-    assert SIDES.dropped.tolist() == [0, 2, 3, 5, 6]
-    assert SIDES.past.tolist() == [-1, 1, 1, 4, 4]
-    assert SIDES.future.tolist() == [1, 4, 4, -1, -1]
+def test_references_of_dropped_frames() -> None:
+    assert REFERENCES.dropped.tolist() == [0, 2, 3, 5, 6]
+    assert REFERENCES.past.tolist() == [-1, 1, 1, 4, 4]
+    assert REFERENCES.future.tolist() == [1, 4, 4, -1, -1]
     assert References.of(np.zeros(2, bool)).past.tolist() == [-1, -1]
 
 
 @settings(max_examples=40, deadline=None)
 @given(coded_clips())
-def test_payloads_come_back_but_for_unused_vectors(case: tuple[np.ndarray, np.ndarray, Header]) -> None:
+def test_payload_roundtrip_clears_unused_vectors(case: tuple[np.ndarray, np.ndarray, Header]) -> None:
     kept, blocks, header = case
     data = payload.write(MotionField(References.of(kept), blocks))
-    back = payload.read(data, kept, header)
-    assert (back.blocks == cleared(blocks)).all()
-    assert payload.write(back) == data
+    decoded = payload.read(data, kept, header)
+    assert (decoded.blocks == clear_unused_vectors(blocks)).all()
+    assert payload.write(decoded) == data
 
 
-def test_smooth_decisions_cost_next_to_nothing() -> None:
+def test_smooth_motion_fields_are_small() -> None:
     blocks = np.zeros((5, 32, 32, 5), np.int16)
     blocks[1:3] = [BI, 3, -8, -3, 8]
-    assert len(payload.write(MotionField(SIDES, blocks))) < 220
+    assert len(payload.write(MotionField(REFERENCES, blocks))) < 220
     blocks[1, 7, 9, 1:3] = 40, 50
-    assert len(payload.write(MotionField(SIDES, blocks))) < 260
+    assert len(payload.write(MotionField(REFERENCES, blocks))) < 260
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_every_block_is_in_one_phase_and_its_neighbours_in_an_earlier_one(rows: int, columns: int) -> None:
-    known = np.zeros(rows * columns, bool)
+def test_neighbours_of_a_block_are_in_an_earlier_scan_phase(rows: int, columns: int) -> None:
+    coded = np.zeros(rows * columns, bool)
     for phase in phases(rows, columns):
-        assert not known[phase.cells].any()
+        assert not coded[phase.cells].any()
         if phase.neighbours is not None:
-            assert (known[phase.neighbours] | (phase.neighbours == phase.cells)).all()
-        known[phase.cells] = True
-    assert known.all()
+            assert (coded[phase.neighbours] | (phase.neighbours == phase.cells)).all()
+        coded[phase.cells] = True
+    assert coded.all()
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=40))
-def test_every_frame_is_in_one_level_and_the_one_before_in_an_earlier_one(kept: list[bool]) -> None:
+def test_the_previous_frame_is_in_an_earlier_coding_layer(kept: list[bool]) -> None:
     kept[len(kept) // 2] = False
-    sides, done = References.of(np.array(kept)), set[int]()
-    for level in coding_layers(sides, 1 << 18):  # two frames at a time
-        before = level.frames - 1 if level.before is None else level.before
-        for number, then in zip(level.frames.tolist(), before.tolist(), strict=True):
-            follows = number > 0 and sides.dropped[number] == sides.dropped[number - 1] + 1
-            assert follows == (level.before is not None)
-            assert not follows or then in done
-        done |= set(level.frames.tolist())
-    assert done == set(range(len(sides.dropped)))
+    references, coded_frames = References.of(np.array(kept)), set[int]()
+    for layer in coding_layers(references, 1 << 18):  # two frames per batch
+        before = layer.frames - 1 if layer.before is None else layer.before
+        for number, then in zip(layer.frames.tolist(), before.tolist(), strict=True):
+            follows = number > 0 and references.dropped[number] == references.dropped[number - 1] + 1
+            assert follows == (layer.before is not None)
+            assert not follows or then in coded_frames
+        coded_frames |= set(layer.frames.tolist())
+    assert coded_frames == set(range(len(references.dropped)))
 
 
-def test_levels_of_many_blocks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coding_layers_are_split_into_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
-    def need(fine: object, *_: object) -> None:
+    def require(fine: object, *_: object) -> None:
         assert fine
 
     rng, blocks = np.random.default_rng(3), np.zeros((5, 4, 6, 5), np.int16)
     blocks[..., 0], blocks[..., 1:] = [[[FUTURE]], [[PAST]], [[BI]], [[PAST]], [[MODEL]]], rng.integers(-9, 9, 4)
     blocks[1:3, 1:3, ..., 1:] = rng.integers(-99, 99, (2, 2, 6, 4))
-    for part in (1, 2 * 24, 1 << 19):
-        monkeypatch.setattr("dfccodec.codec.motion.context_model.PART", part)
-        monkeypatch.setattr("read_motion.BATCH_BLOCKS", part)
-        data = payload.write(MotionField(SIDES, blocks))
-        found = payload.read(data, KEPT, HEADER).blocks
-        assert np.array_equal(found, cleared(blocks))
-        again = read_motion(data, len(KEPT), np.flatnonzero(KEPT).tolist(), {"height": 28, "width": 44}, need)
-        assert again["motion_sha256"] == hashlib.sha256(found.astype("<i2").tobytes()).hexdigest()
+    for batch_size in (1, 2 * 24, 1 << 19):
+        monkeypatch.setattr("dfccodec.codec.motion.context_model.PART", batch_size)
+        monkeypatch.setattr("read_motion.BATCH_BLOCKS", batch_size)
+        data = payload.write(MotionField(REFERENCES, blocks))
+        decoded = payload.read(data, KEPT, HEADER).blocks
+        assert np.array_equal(decoded, clear_unused_vectors(blocks))
+        independent = read_motion(data, len(KEPT), np.flatnonzero(KEPT).tolist(), {"height": 28, "width": 44}, require)
+        assert independent["motion_sha256"] == hashlib.sha256(decoded.astype("<i2").tobytes()).hexdigest()
 
 
-def test_vectors_of_the_frame_before_are_scaled_to_the_distance() -> None:
-    sides = References.of(np.array([1, 0, 0, 0, 1], bool))
-    walk, seen = BlockContexts(sides, 1, 1), []
-    for step in walk.passes():
-        seen.append(step.known.vectors[0, 0].tolist())
-        walk.put(step, np.array([BI], np.uint8), np.array([[[10, -5], [9, 32767]]], np.int16))
-    assert seen == [[[0, 0], [0, 0]], [[20, -10], [6, 21845]], [[15, -7], [5, 16384]]]
+def test_vectors_of_the_previous_frame_are_scaled_by_distance() -> None:
+    references = References.of(np.array([1, 0, 0, 0, 1], bool))
+    contexts, predictions = BlockContexts(references, 1, 1), []
+    for coding_pass in contexts.passes():
+        predictions.append(coding_pass.known.vectors[0, 0].tolist())
+        contexts.put(coding_pass, np.array([BI], np.uint8), np.array([[[10, -5], [9, 32767]]], np.int16))
+    assert predictions == [[[0, 0], [0, 0]], [[20, -10], [6, 21845]], [[15, -7], [5, 16384]]]
 
 
-def test_first_statistics() -> None:
+def test_initial_counts() -> None:
     assert initial_counts().shape == (CONTEXTS, 33)
     assert (initial_counts().sum(axis=1) == PRIOR).all()
     assert initial_counts().min() == 0
@@ -117,7 +117,7 @@ def test_first_statistics() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=64))
-def test_any_bytes_are_decisions_or_damaged(data: bytes) -> None:
+def test_any_bytes_decode_or_are_reported_as_damaged(data: bytes) -> None:
     clip = Clip(0, KEPT, np.zeros(7, np.uint8), 24, 0, (1,), b"", fill=Fill.MOTION, fill_payload=data)
     try:
         fill.policy(Fill.MOTION).check(clip, HEADER)
@@ -127,14 +127,14 @@ def test_any_bytes_are_decisions_or_damaged(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("frame", "mode"), [(0, PAST), (0, BI), (3, FUTURE), (4, BI)])
-def test_modes_without_a_source_are_damaged(frame: int, mode: int) -> None:
+def test_modes_without_a_reference_are_damaged(frame: int, mode: int) -> None:
     blocks = np.zeros((5, 4, 6, 5), np.int16)
     blocks[frame, 3, 2, 0] = mode
-    with pytest.raises(DamagedError, match=f"mode {mode} in frame {SIDES.dropped[frame]}"):
-        payload.read(payload.write(MotionField(SIDES, blocks)), KEPT, HEADER)
+    with pytest.raises(DamagedError, match=f"mode {mode} in frame {REFERENCES.dropped[frame]}"):
+        payload.read(payload.write(MotionField(REFERENCES, blocks)), KEPT, HEADER)
 
 
-def test_payloads_of_nothing_and_claims_are_refused() -> None:
+def test_superfluous_and_oversized_payloads_are_rejected() -> None:
     for kept in (np.zeros(7, bool), np.ones(7, bool)):
         with pytest.raises(DamagedError, match=r"(every|no) frame is kept"):
             payload.read(b"\0\0\0\1", kept, HEADER)

@@ -1,10 +1,10 @@
-"""The encoder of fill policy motion: vectors found, and modes chosen."""
+"""The encoder of the fill policy `motion`: motion estimation and mode decision."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from motion_clips import composed_all, header_of, sliding, texture
+from motion_clips import compensate_clip, header_for, sliding_texture, texture
 
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import SUBPEL, MotionField, References
@@ -14,38 +14,41 @@ from dfccodec.codec.motion.search import Pyramid, estimate_motion
 
 @pytest.mark.parametrize("effort", list(Effort))
 @pytest.mark.parametrize("move", [(0, 0), (5, -9), (-31, 32)])
-def test_the_search_finds_a_translation(move: tuple[int, int], effort: Effort) -> None:
-    whole = texture(260, 280)
+def test_motion_estimation_finds_a_translation(move: tuple[int, int], effort: Effort) -> None:
+    canvas = texture(260, 280)
     y, x = 70, 80
-    now, then = whole[y : y + 128, x : x + 128], whole[y - move[0] : y - move[0] + 128, x - move[1] : x - move[1] + 128]
-    found = estimate_motion(Pyramid(now), Pyramid(then, SUBPEL), lambda_for_qp(0), effort=effort)
-    inner = found[6:-6, 6:-6]
+    current, reference = (
+        canvas[y : y + 128, x : x + 128],
+        canvas[y - move[0] : y - move[0] + 128, x - move[1] : x - move[1] + 128],
+    )
+    vectors = estimate_motion(Pyramid(current), Pyramid(reference, SUBPEL), lambda_for_qp(0), effort=effort)
+    inner = vectors[6:-6, 6:-6]
     assert (inner == np.array(move) * SUBPEL).mean() > 0.9
 
 
 @pytest.mark.parametrize("effort", list(Effort))
-def test_a_translating_picture_is_recovered(effort: Effort) -> None:
-    frames = sliding(9)
+def test_motion_fill_reconstructs_a_translating_texture(effort: Effort) -> None:
+    frames = sliding_texture(9)
     kept = np.isin(np.arange(9), [2, 6])
-    sides, decoded = References.of(kept), np.full((9, 64, 80, 3), 0.5, np.float32)
+    references, decoded = References.of(kept), np.full((9, 64, 80, 3), 0.5, np.float32)
     decoded[kept] = frames[kept] / np.float32(255)
-    made = decided(MotionSearch(frames, sides, lambda_for_qp(8), threads=2, effort=effort), decoded)
-    decisions = payload.read(payload.write(made), kept, header_of(frames))
-    np.testing.assert_array_equal(decisions.blocks, made.blocks)
-    error = ((composed_all(decoded, decisions) - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
+    field = choose_motion(MotionSearch(frames, references, lambda_for_qp(8), threads=2, effort=effort), decoded)
+    decoded_field = payload.read(payload.write(field), kept, header_for(frames))
+    np.testing.assert_array_equal(decoded_field.blocks, field.blocks)
+    error = ((compensate_clip(decoded, decoded_field) - frames / 255.0) ** 2).mean(axis=(1, 2, 3))
     assert error[3:6].max() < 2e-4
-    assert error.max() < 4e-3  # what comes in at the edge is in one kept frame only, or in none
+    assert error.max() < 4e-3  # new content at the edge is in one kept frame or in none
 
 
-def test_what_the_model_knows_is_not_searched() -> None:
-    frames = sliding(5)
+def test_exact_network_output_needs_no_motion() -> None:
+    frames = sliding_texture(5)
     decoded = (frames / np.float32(255)).astype(np.float32)
     search = MotionSearch(frames, References.of(np.isin(np.arange(5), [2])), lambda_for_qp(8))
-    assert payload.write(decided(search, decoded)) == b""
+    assert payload.write(choose_motion(search, decoded)) == b""
 
 
-def decided(search: MotionSearch, decoded: np.ndarray) -> MotionField:
-    """What is found for a clip of which the model makes `decoded` (T, H, W, 3)."""
+def choose_motion(search: MotionSearch, decoded: np.ndarray) -> MotionField:
+    """Run the search for a clip whose network output is `decoded` (T, H, W, 3)."""
     with search:
         for number, frame in enumerate(decoded):
             search.add_frame(number, frame)

@@ -1,4 +1,4 @@
-"""Fill policy motion the whole way through a file."""
+"""The fill policy `motion` end to end: encode, decode and trim."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import io
 
 import numpy as np
 import pytest
-from motion_clips import header_of, sliding
-from support import flat_model, moving
+from motion_clips import header_for, sliding_texture
+from support import flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec import fill
@@ -22,25 +22,25 @@ from dfccodec.container.records import Clip, Fill
 from dfccodec.errors import DamagedError
 
 
-def coded(frames: np.ndarray, loaded: LoadedModel, **options: object) -> bytes:
+def encode_bytes(frames: np.ndarray, loaded: LoadedModel, **options: object) -> bytes:
     out = io.BytesIO()
     dfc.encode(frames, out, model=loaded, **{"budget": "2", "fill": "motion", **options})  # type: ignore[arg-type]
     assert dfc.verify(io.BytesIO(out.getvalue())).faults == []
     return out.getvalue()
 
 
-def decoded(data: bytes, loaded: LoadedModel) -> np.ndarray:
+def decode_frames(data: bytes, loaded: LoadedModel) -> np.ndarray:
     return np.stack([p.rgb for p in Decoder(io.BytesIO(data), lambda _: loaded)])
 
 
-def clip_of(data: bytes) -> Clip:
+def first_clip(data: bytes) -> Clip:
     return next(item.clip for item in StreamReader(io.BytesIO(data)) if isinstance(item, ClipAt))
 
 
 @pytest.mark.parametrize("options", [{}, {"budget": "4", "qp": 40}, {"budget": "all"}])
-def test_motion_is_no_worse_than_the_token(options: dict[str, object], mini: LoadedModel) -> None:
-    frames = sliding(12)
-    token, motion = (decoded(coded(frames, mini, **options, fill=f), mini) for f in ("token", "motion"))
+def test_motion_is_at_least_as_good_as_token(options: dict[str, object], mini: LoadedModel) -> None:
+    frames = sliding_texture(12)
+    token, motion = (decode_frames(encode_bytes(frames, mini, **options, fill=f), mini) for f in ("token", "motion"))
     errors = [((x.astype(float) - frames) ** 2).mean() for x in (token, motion)]
     assert errors[1] <= errors[0]
     if "budget" not in options:
@@ -49,69 +49,71 @@ def test_motion_is_no_worse_than_the_token(options: dict[str, object], mini: Loa
 
 @pytest.mark.parametrize("tile", [0, 32])
 @pytest.mark.parametrize("size", [(48, 64), (37, 21), (5, 3)])
-def test_any_size_and_tiles(tile: int, size: tuple[int, int]) -> None:
+def test_motion_with_any_size_and_tiles(tile: int, size: tuple[int, int]) -> None:
     loaded = flat_model(tile)
-    frames = moving(5, *size) if min(size) > 20 else sliding(5, *size, step=(0, 1))
-    data = coded(frames, loaded, budget="12")
-    assert decoded(data, loaded).shape == frames.shape
+    frames = moving_square(5, *size) if min(size) > 20 else sliding_texture(5, *size, step=(0, 1))
+    data = encode_bytes(frames, loaded, budget="12")
+    assert decode_frames(data, loaded).shape == frames.shape
 
 
-def test_clips_of_one_frame_and_short_last_clips(mini: LoadedModel) -> None:
+def test_motion_with_single_frames_and_short_last_clips(mini: LoadedModel) -> None:
     for count in (1, 33):
-        frames = moving(count, 32, 32)
-        assert len(decoded(coded(frames, mini, budget="1"), mini)) == count
+        frames = moving_square(count, 32, 32)
+        assert len(decode_frames(encode_bytes(frames, mini, budget="1"), mini)) == count
 
 
-def test_trimming_keeps_the_motion_of_frames_whose_neighbours_stay(mini: LoadedModel) -> None:
-    frames = sliding(16)
-    whole = coded(frames, mini, budget="all")
+def test_trimming_keeps_motion_if_both_references_stay(mini: LoadedModel) -> None:
+    frames = sliding_texture(16)
+    untrimmed = encode_bytes(frames, mini, budget="all")
     data = io.BytesIO()
-    dfc.trim(io.BytesIO(whole), data, Budget.parse("4"))
-    assert clip_of(data.getvalue()).fill_payload == b""  # nothing was dropped before, so nothing has motion
-    data = coded(frames, mini, budget="8")
-    before = clip_of(data)
-    small = io.BytesIO()
-    dfc.trim(io.BytesIO(data), small, Budget.parse("6"))
-    after = clip_of(small.getvalue())
-    assert dfc.verify(io.BytesIO(small.getvalue())).faults == []
-    old, new = (payload.read(c.fill_payload, c.kept, header_of(frames)).blocks for c in (before, after))
+    dfc.trim(io.BytesIO(untrimmed), data, Budget.parse("4"))
+    assert first_clip(data.getvalue()).fill_payload == b""  # no frame was dropped, so the file has no motion
+    data = encode_bytes(frames, mini, budget="8")
+    before = first_clip(data)
+    trimmed = io.BytesIO()
+    dfc.trim(io.BytesIO(data), trimmed, Budget.parse("6"))
+    after = first_clip(trimmed.getvalue())
+    assert dfc.verify(io.BytesIO(trimmed.getvalue())).faults == []
+    old, new = (payload.read(c.fill_payload, c.kept, header_for(frames)).blocks for c in (before, after))
     a, b = References.of(before.kept), References.of(after.kept)
     for number, frame in enumerate(b.dropped.tolist()):
-        was = np.flatnonzero(a.dropped == frame)
-        same = len(was) and (a.past[was[0]], a.future[was[0]]) == (b.past[number], b.future[number])
-        assert (new[number, ..., 0] == (old[was[0], ..., 0] if same else MODEL)).all()
+        old_index = np.flatnonzero(a.dropped == frame)
+        k = old_index[0] if len(old_index) else None
+        unchanged = k is not None and (a.past[k], a.future[k]) == (b.past[number], b.future[number])
+        assert (new[number, ..., 0] == (old[k, ..., 0] if unchanged else MODEL)).all()
 
 
-def test_trimming_to_a_range(mini: LoadedModel) -> None:
-    frames = sliding(16)
-    data = coded(frames, mini, budget="6")
-    part = io.BytesIO()
-    before = clip_of(data)
+def test_trimming_to_a_range_keeps_motion(mini: LoadedModel) -> None:
+    frames = sliding_texture(16)
+    data = encode_bytes(frames, mini, budget="6")
+    trimmed = io.BytesIO()
+    before = first_clip(data)
     first, last = (int(k) for k in np.flatnonzero(before.kept)[[0, -1]])
-    dfc.trim(io.BytesIO(data), part, start=first, end=last + 1)
-    assert dfc.verify(io.BytesIO(part.getvalue())).faults == []
-    np.testing.assert_array_equal(decoded(part.getvalue(), mini).shape, frames[first : last + 1].shape)
+    dfc.trim(io.BytesIO(data), trimmed, start=first, end=last + 1)
+    assert dfc.verify(io.BytesIO(trimmed.getvalue())).faults == []
+    np.testing.assert_array_equal(decode_frames(trimmed.getvalue(), mini).shape, frames[first : last + 1].shape)
     old, new = (
-        payload.read(c.fill_payload, c.kept, header_of(frames)).blocks for c in (before, clip_of(part.getvalue()))
+        payload.read(c.fill_payload, c.kept, header_for(frames)).blocks
+        for c in (before, first_clip(trimmed.getvalue()))
     )
-    inside = (References.of(before.kept).dropped > first) & (References.of(before.kept).dropped < last)
-    assert (old[inside][..., 0] == new[..., 0]).all()
+    in_range = (References.of(before.kept).dropped > first) & (References.of(before.kept).dropped < last)
+    assert (old[in_range][..., 0] == new[..., 0]).all()
 
 
-def test_a_broken_payload_costs_its_clip(mini: LoadedModel) -> None:
-    data = coded(sliding(40), mini)
-    clip = clip_of(data)
+def test_a_damaged_fill_payload_is_reported(mini: LoadedModel) -> None:
+    data = encode_bytes(sliding_texture(40), mini)
+    clip = first_clip(data)
     assert clip.fill_payload
     bad = dataclasses.replace(clip, fill_payload=b"\1\2\3\4" + clip.fill_payload)
     with pytest.raises(DamagedError, match="fill payload: "):
-        fill.policy(Fill.MOTION).check(bad, header_of(sliding(1)))
+        fill.policy(Fill.MOTION).check(bad, header_for(sliding_texture(1)))
 
 
 @pytest.mark.parametrize("size", [(1, 64), (64, 1), (2, 40)])
-def test_pictures_a_pixel_high_or_wide(size: tuple[int, int], mini: LoadedModel) -> None:
-    # Fault: such a picture lies otherwise in memory, and what was fetched of it came from beyond it.
-    wave = 127 + 100 * np.sin((np.arange(max(size)) + 2 * np.arange(6)[:, None]) / 7)
-    frames = np.repeat(wave.astype(np.uint8).reshape(6, -1, 1, 1), min(size), axis=2).repeat(3, axis=3)
+def test_pictures_one_pixel_high_or_wide(size: tuple[int, int], mini: LoadedModel) -> None:
+    # Regression: such a picture has another memory layout, and interpolation read beyond its end.
+    brightness = 127 + 100 * np.sin((np.arange(max(size)) + 2 * np.arange(6)[:, None]) / 7)
+    frames = np.repeat(brightness.astype(np.uint8).reshape(6, -1, 1, 1), min(size), axis=2).repeat(3, axis=3)
     frames = frames.reshape(6, *size, 3) if size[1] == 1 else np.ascontiguousarray(frames.swapaxes(1, 2))
     out = io.BytesIO()
     dfc.encode(frames, out, model=mini, budget="2", refine=0)

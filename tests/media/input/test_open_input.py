@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import DATA, Pipe, decode_to, encode_source, flat_model, moving, write_av, write_video
+from support import DATA, Pipe, decode_to, encode_source, flat_model, moving_square, write_av, write_video
 
 from dfccodec.codec import api
 from dfccodec.errors import InputError, UsageError
@@ -24,7 +24,7 @@ from dfccodec.media.input.source import VideoSource
 
 
 def without_moov(path: Path) -> bytes:
-    data = write_video(path, moving(4)).read_bytes()
+    data = write_video(path, moving_square(4)).read_bytes()
     return data[: next(place for kind, place in iter_boxes(io.BytesIO(data), len(data)) if kind == b"mdat")]
 
 
@@ -33,7 +33,7 @@ KINDS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "web page": (lambda _: b"\n<!DOCTYPE html><title>Sign in</title>", "is a web page"),
     "archive": (lambda _: b"PK\3\4" + bytes(60), "is a ZIP archive: unpack it"),
     "zeros": (lambda _: bytes(8192), "starts with zeros: its data was never written"),
-    "dfc": (lambda path: encode_source(write_video(path, moving(2))), "is already a .dfc file"),
+    "dfc": (lambda path: encode_source(write_video(path, moving_square(2))), "is already a .dfc file"),
 }
 
 
@@ -66,7 +66,7 @@ def test_cover_picture_needs_video_option(tmp_path: Path) -> None:
         cover.width, cover.height, cover.pix_fmt = 32, 32, "rgb24"
         cover.disposition = av.stream.Disposition.attached_pic
         audio: Any = container.add_stream("aac", rate=44100)
-        container.mux(cover.encode(av.VideoFrame.from_ndarray(moving(1, 32, 32)[0], format="rgb24")))
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(moving_square(1, 32, 32)[0], format="rgb24")))
         container.mux(cover.encode(None))
         noise = av.AudioFrame.from_ndarray(np.zeros((1, 8820), np.int16), format="s16", layout="stereo")
         noise.sample_rate, noise.pts, noise.time_base = 44100, 0, Fraction(1, 44100)
@@ -84,7 +84,7 @@ def write_two_videos(path: Path) -> Path:
         for stream, size in zip(streams, ((48, 64), (32, 32)), strict=True):
             stream.height, stream.width = size
         for stream in streams:
-            for frame in moving(3, stream.height, stream.width):
+            for frame in moving_square(3, stream.height, stream.width):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode(None))
     return path
@@ -153,9 +153,9 @@ def test_complete_file_is_not_noted(suffix: str, tmp_path: Path) -> None:
     encoders = {".webm": ["libopus"], ".mp4": ["aac"], ".avi": ["libmp3lame"]}.get(suffix, [])
     path = tmp_path / f"a{suffix}"
     if suffix in (".y4m", ".gif"):
-        decode_to(path, encode_source(write_video(tmp_path / "in.mkv", moving(8))))
+        decode_to(path, encode_source(write_video(tmp_path / "in.mkv", moving_square(8))))
     else:
-        write_av(path, moving(8), encoders)
+        write_av(path, moving_square(8), encoders)
     for source in (path, Pipe(path.read_bytes())):
         if suffix == ".mp4" and isinstance(source, Pipe):
             continue  # its index is at the end
@@ -171,7 +171,7 @@ def test_stated_length_never_raises(data: bytes, head: bytes) -> None:
 
 
 def test_named_pipe_is_read_once(tmp_path: Path) -> None:
-    data = write_av(tmp_path / "a.ts", moving(8), ["mp2"]).read_bytes()
+    data = write_av(tmp_path / "a.ts", moving_square(8), ["mp2"]).read_bytes()
     os.mkfifo(tmp_path / "fifo")
     writer = threading.Thread(target=lambda: (tmp_path / "fifo").write_bytes(data))
     writer.start()
@@ -189,7 +189,7 @@ def test_separate_alpha_is_noted(codec: str, pixels: str, tmp_path: Path) -> Non
         stream: Any = container.add_stream(codec, rate=25, options={"auto-alt-ref": "0"})
         stream.height, stream.width, stream.pix_fmt = 48, 64, pixels
         stream.metadata["alpha_mode"] = "1"
-        for frame in moving(3):
+        for frame in moving_square(3):
             clear = np.dstack([frame, np.full((48, 64), 128, np.uint8)])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(clear, format="rgba").reformat(format=pixels)))
         container.mux(stream.encode(None))
@@ -207,7 +207,7 @@ def test_lost_bit_depth_and_hdr_are_noted(transfer: int, note: str, tmp_path: Pa
         stream: Any = container.add_stream("libx265", rate=25, options=options)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p10le"
         stream.codec_context.color_trc = transfer
-        for frame in moving(2):
+        for frame in moving_square(2):
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p10le")
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
@@ -216,7 +216,7 @@ def test_lost_bit_depth_and_hdr_are_noted(transfer: int, note: str, tmp_path: Pa
 
 
 def test_tags_in_other_encoding_do_not_raise(tmp_path: Path) -> None:
-    path = write_av(tmp_path / "a.avi", moving(3), tags={"title": "XXXX"})
+    path = write_av(tmp_path / "a.avi", moving_square(3), tags={"title": "XXXX"})
     path.write_bytes(path.read_bytes().replace(b"XXXX", b"caf\xe9"))
     with VideoSource(path) as video:
         assert dict(video.info.tags)["title"] == "caf\ufffd"
@@ -288,7 +288,7 @@ def test_all_frames_of_animated_picture_are_read(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.avif"), "w", format="avif") as container:
         stream: Any = container.add_stream("libsvtav1", rate=10, options={"preset": "12"})
         stream.width, stream.height = 64, 64
-        for frame in moving(5, 64, 64):
+        for frame in moving_square(5, 64, 64):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     with VideoSource(tmp_path / "a.avif") as video:

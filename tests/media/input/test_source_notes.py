@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 import pytest
-from support import Pipe, encode_source, moving, write_av
+from support import Pipe, encode_source, moving_square, write_av
 
 from dfccodec.container.reader import StreamReader
 from dfccodec.container.records import StreamInfo
@@ -24,7 +24,7 @@ def read_notes(path: Path) -> list[str]:
 
 
 def test_chapter_track_of_mp4_is_not_noted(tmp_path: Path) -> None:
-    path = write_av(tmp_path / "in.mp4", moving(30), ["aac"], chapters=2)
+    path = write_av(tmp_path / "in.mp4", moving_square(30), ["aac"], chapters=2)
     with av.open(str(path)) as container:
         assert [s.type for s in container.streams] == ["video", "audio", "data"]
     assert read_notes(path) == []
@@ -36,7 +36,7 @@ def write_captions(path: Path) -> Path:
     with av.open(stream, "w", format="h264") as container:
         video: Any = container.add_stream("libx264", rate=25, options={"bf": "0", "slices": "1", "threads": "1"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        for frame in moving(5):
+        for frame in moving_square(5):
             container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(video.encode(None))
     sei = bytes.fromhex("000001 06 04 11 b50031 47413934 03 42 ff fc9420 fcc8e9 ff 80")
@@ -57,7 +57,7 @@ def test_stereoscopic_video_is_noted(tmp_path: Path) -> None:
         video: Any = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.metadata["stereo_mode"] = "left_right"
-        for frame in moving(3):
+        for frame in moving_square(3):
             container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(video.encode(None))
     assert read_notes(path) == ["the picture is stereoscopic (left_right): both views are kept, but not the 3D flag"]
@@ -84,7 +84,7 @@ def write_two_programs(folder: Path, audio_tracks: int = 1) -> Path:
             video: Any = container.add_stream("libx264", rate=25)
             video.width, video.height, video.pix_fmt = 64, 48 * number, "yuv420p"
             tracks: list[Any] = [container.add_stream("mp2", rate=48000, layout="mono") for _ in range(audio_tracks)]
-            for frame in moving(25):
+            for frame in moving_square(25):
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(64, 48 * number)
                 container.mux(video.encode(picture))
             container.mux(video.encode(None))
@@ -134,7 +134,7 @@ def test_two_videos_of_one_program_share_audio(tmp_path: Path) -> None:
         for number, video in enumerate(videos):
             video.width, video.height, video.pix_fmt = 64, 48 + 48 * number, "yuv420p"
         tracks: list[Any] = [container.add_stream("mp2", rate=48000, layout="mono") for _ in range(2)]
-        for frame in moving(25):
+        for frame in moving_square(25):
             for number, video in enumerate(videos):
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(64, 48 + 48 * number)
                 container.mux(video.encode(picture))

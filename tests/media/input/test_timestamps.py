@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Pipe, encode_source, moving, write_av, write_video
+from support import Pipe, encode_source, moving_square, write_av, write_video
 
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.errors import InputError
@@ -102,7 +102,7 @@ def frame_timestamps(coded: bytes) -> list[int]:
 @pytest.mark.parametrize("frames", [25, 50], ids=["shorter-than-a-clip", "longer"])
 @pytest.mark.parametrize("way", ["file", "pipe"])
 def test_audio_stays_in_sync_across_parts(frames: int, way: str, tmp_path: Path) -> None:
-    part = write_av(tmp_path / "a.ts", moving(frames), ["mp2"])
+    part = write_av(tmp_path / "a.ts", moving_square(frames), ["mp2"])
     (tmp_path / "both.ts").write_bytes(3 * part.read_bytes())
     source = tmp_path / "both.ts"
     alone, joined = encode_source(part), encode_source(Pipe(source.read_bytes()) if way == "pipe" else source)
@@ -116,7 +116,7 @@ def test_audio_stays_in_sync_across_parts(frames: int, way: str, tmp_path: Path)
 
 
 def test_join_note_is_in_report(tmp_path: Path) -> None:
-    part = write_video(tmp_path / "a.ts", moving(60))
+    part = write_video(tmp_path / "a.ts", moving_square(60))
     (tmp_path / "joined.ts").write_bytes(2 * part.read_bytes())
     with VideoSource(tmp_path / "joined.ts") as source:
         assert len(list(source)) == 120
@@ -126,7 +126,7 @@ def test_join_note_is_in_report(tmp_path: Path) -> None:
 def test_range_counts_across_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dfccodec.media.time_range import Span
 
-    part = write_video(tmp_path / "a.ts", moving(25))
+    part = write_video(tmp_path / "a.ts", moving_square(25))
     (tmp_path / "joined.ts").write_bytes(2 * part.read_bytes())
     with VideoSource(tmp_path / "joined.ts", span=Span.parse("0.8", "1.2")) as source:
         assert [p.pts for p in source] == list(range(0, 36000, 3600))

@@ -10,7 +10,7 @@ from typing import Any
 
 import av
 import pytest
-from support import Pipe, flat_model, moving, write_av
+from support import Pipe, flat_model, moving_square, write_av
 from track_roundtrip import decode_file, demux_tracks, encode_file
 
 from dfccodec.codec import api
@@ -35,7 +35,7 @@ from dfccodec.media.output.sink import VideoSink
     ],
 )
 def test_stream_copy_roundtrip(suffix: str, audio: list[str], subtitles: str | None, tmp_path: Path) -> None:
-    source = write_av(tmp_path / f"in{suffix}", moving(40), audio, subtitles)
+    source = write_av(tmp_path / f"in{suffix}", moving_square(40), audio, subtitles)
     decode_file(encode_file(source), tmp_path / f"out{suffix}")
     infos, rows, picture, audio_start = demux_tracks(source)
     infos2, rows2, picture2, audio_start2 = demux_tracks(tmp_path / f"out{suffix}")
@@ -52,7 +52,7 @@ def test_stream_copy_roundtrip(suffix: str, audio: list[str], subtitles: str | N
 
 
 def test_packets_precede_their_clip(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mp4", moving(100), ["aac"])
+    source = write_av(tmp_path / "in.mp4", moving_square(100), ["aac"])
     clips, ends = 0, []
     for item in StreamReader(encode_file(source)):
         if isinstance(item, ClipAt):
@@ -66,7 +66,7 @@ def test_packets_precede_their_clip(tmp_path: Path) -> None:
 def test_two_passes_and_pipes_carry_each_packet_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfccodec.codec.rate_control.temporal_rate.window_clips", lambda header: 1)
 
-    source = write_av(tmp_path / "in.mkv", moving(40), ["flac"])
+    source = write_av(tmp_path / "in.mkv", moving_square(40), ["flac"])
     wanted = demux_tracks(source)[1]
     for source_, options in (
         (source, {"budget": "auto:1:8,16"}),
@@ -81,7 +81,7 @@ def test_two_passes_and_pipes_carry_each_packet_once(tmp_path: Path, monkeypatch
 
 
 def test_target_size_includes_audio(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mkv", moving(40), ["flac"])
+    source = write_av(tmp_path / "in.mkv", moving_square(40), ["flac"])
     audio_bytes = sum(len(row.data) for row in demux_tracks(source)[1][0])
     size = audio_bytes + 20_000
     report = api.encode(source, tmp_path / "a.dfc", model=flat_model(), target_size=size, fill="hold")
@@ -89,7 +89,7 @@ def test_target_size_includes_audio(tmp_path: Path) -> None:
 
 
 def test_tracks_can_be_disabled(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mkv", moving(3), ["flac", "aac"], "subrip")
+    source = write_av(tmp_path / "in.mkv", moving_square(3), ["flac", "aac"], "subrip")
     decode_file(encode_file(source, audio=False), tmp_path / "a.mkv")
     assert [info[0] for info in demux_tracks(tmp_path / "a.mkv")[0]] == ["subtitle"]
     decode_file(encode_file(source), tmp_path / "b.mkv", kinds=(True, False))
@@ -100,7 +100,7 @@ def test_tracks_can_be_disabled(tmp_path: Path) -> None:
 
 
 def test_unsupported_track_error_names_fix(tmp_path: Path) -> None:
-    file = encode_file(write_av(tmp_path / "in.mkv", moving(3), ["flac"], "subrip"))
+    file = encode_file(write_av(tmp_path / "in.mkv", moving_square(3), ["flac"], "subrip"))
     with pytest.raises(UsageError, match=r"audio track 1 \(flac.*\) does not fit into webm.*libopus.*--no-audio"):
         decode_file(file, tmp_path / "a.webm")
     file.seek(0)
@@ -110,7 +110,7 @@ def test_unsupported_track_error_names_fix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["aac", "flac", "eac3"])
 def test_audio_in_avi_keeps_timestamps(codec: str, tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mkv", moving(40), [codec])
+    source = write_av(tmp_path / "in.mkv", moving_square(40), [codec])
     decode_file(encode_file(source), tmp_path / "out.avi")
     rows, rows2 = demux_tracks(source)[1][0], demux_tracks(tmp_path / "out.avi")[1][0]
     rows = [r for r in rows if (r.pts or 0) + (r.duration or 0) / 2 > 0]  # audio before 0 would be played
@@ -122,7 +122,7 @@ def test_audio_in_avi_keeps_timestamps(codec: str, tmp_path: Path) -> None:
 
 
 def test_audio_in_ts_roundtrip(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mp4", moving(40), ["aac"])
+    source = write_av(tmp_path / "in.mp4", moving_square(40), ["aac"])
     decode_file(encode_file(source), tmp_path / "out.ts")
     infos, rows, picture, audio_start = demux_tracks(tmp_path / "out.ts")
     assert [info[1] for info in infos] == ["aac"]
@@ -133,7 +133,7 @@ def test_audio_in_ts_roundtrip(tmp_path: Path) -> None:
 def test_audio_without_encoder_is_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfccodec.media.stream_copy._has_encoder", lambda codec: False)
     for suffix, codec in ((".mkv", "ac3"), (".mp4", "aac"), (".mov", "alac")):
-        source = write_av(tmp_path / f"in{suffix}", moving(3), [codec])
+        source = write_av(tmp_path / f"in{suffix}", moving_square(3), [codec])
         decode_file(encode_file(source), tmp_path / f"out{suffix}")
         infos, rows, *_ = demux_tracks(source)
         infos2, rows2, *_ = demux_tracks(tmp_path / f"out{suffix}")
@@ -146,7 +146,7 @@ def test_dts_is_carried(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "a.mkv", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
         sink.declare(info)
         sink.packets(1, [Packet(n * 11, n * 11, 11, bytes(96)) for n in range(3)])
-        sink.write(moving(1)[0], 0, 1)
+        sink.write(moving_square(1)[0], 0, 1)
     infos, rows, *_ = demux_tracks(tmp_path / "a.mkv")
     assert infos[0][1] == "dts"
     assert infos[0][-2:] == (48000, "2 channels")  # the layout is stored in packets
@@ -163,14 +163,14 @@ def test_dts_is_carried(tmp_path: Path) -> None:
     ],
 )
 def test_unsupported_audio_is_rejected_early(codec: str, suffix: str, fix: str, tmp_path: Path) -> None:
-    file = encode_file(write_av(tmp_path / "in.mkv", moving(3), [codec]))
+    file = encode_file(write_av(tmp_path / "in.mkv", moving_square(3), [codec]))
     with pytest.raises(UsageError, match=rf"audio track 1 \({codec[-4:]}.*\) does not fit into .* {fix}"):
         decode_file(file, tmp_path / f"a{suffix}")
 
 
 def test_pcm_in_mp4(tmp_path: Path) -> None:
     source = write_av(
-        tmp_path / "in.mkv", moving(3), ["pcm_s16le"]
+        tmp_path / "in.mkv", moving_square(3), ["pcm_s16le"]
     )  # mkv states the number of channels, not their layout
     decode_file(encode_file(source), tmp_path / "a.mp4")
     assert b"".join(r.data for r in demux_tracks(tmp_path / "a.mp4")[1][0]) == b"".join(
@@ -181,7 +181,7 @@ def test_pcm_in_mp4(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_packets_with_equal_timestamps_are_written(suffix: str, tmp_path: Path) -> None:
     """As in an .mkv that was concatenated from two files."""
-    reader = StreamReader(encode_file(write_av(tmp_path / "in.mkv", moving(25), ["aac"]), fill="hold"))
+    reader = StreamReader(encode_file(write_av(tmp_path / "in.mkv", moving_square(25), ["aac"]), fill="hold"))
     items = list(reader)
     info = next(item for item in items if isinstance(item, StreamInfo))
     packets = [p for item in items if isinstance(item, Packets) for p in item.packets]
@@ -189,7 +189,7 @@ def test_packets_with_equal_timestamps_are_written(suffix: str, tmp_path: Path) 
     with VideoSink(tmp_path / f"a{suffix}", reader.preamble.header) as sink:
         sink.declare(info)
         sink.packets(info.id, packets)
-        sink.write(moving(1)[0], 0, 1)
+        sink.write(moving_square(1)[0], 0, 1)
     rows = demux_tracks(tmp_path / f"a{suffix}")[1][0]
     assert [r.data for r in rows] == [p.data for p in packets]
     assert [r.dts for r in rows] == sorted(r.dts or 0 for r in rows)
@@ -201,7 +201,7 @@ def test_uncarried_streams_are_noted(tmp_path: Path) -> None:
         stream: Any = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         container.add_attachment("font.ttf", "font/ttf", b"glyphs")
-        for frame in moving(3):
+        for frame in moving_square(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     with VideoSource(path) as video:
@@ -211,13 +211,13 @@ def test_uncarried_streams_are_noted(tmp_path: Path) -> None:
 def test_undeclared_streams_are_ignored(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "a.mkv", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
         sink.packets(7, [Packet(0, 0, 1, b"x")])
-        sink.write(moving(1)[0], 0, 1)
+        sink.write(moving_square(1)[0], 0, 1)
     assert demux_tracks(tmp_path / "a.mkv")[1] == []
 
 
 def test_late_declared_track_is_discarded(tmp_path: Path) -> None:
     # ffmpeg divides by zero if a stream is added after the file header was written.
-    source = encode_file(write_av(tmp_path / "in.mkv", moving(4), ["flac"]), fill="hold")
+    source = encode_file(write_av(tmp_path / "in.mkv", moving_square(4), ["flac"]), fill="hold")
     reader = StreamReader(source)
     items = list(reader)
     info = next(item for item in items if isinstance(item, StreamInfo))
@@ -225,14 +225,14 @@ def test_late_declared_track_is_discarded(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "out.mkv", reader.preamble.header) as sink:
         sink.declare(info)
         sink.packets(info.id, packets)
-        sink.write(moving(1)[0], 0, 1)
+        sink.write(moving_square(1)[0], 0, 1)
         sink.declare(replace(info, id=info.id + 1))
         sink.packets(info.id + 1, packets)
     assert sink.notes == [f"audio track {info.id + 1} (flac, eng) is discarded: it was declared too late"]
 
 
 def test_duplicate_stream_declaration_is_damage(tmp_path: Path) -> None:
-    source = encode_file(write_av(tmp_path / "in.mkv", moving(4), ["flac"]), fill="hold").getvalue()
+    source = encode_file(write_av(tmp_path / "in.mkv", moving_square(4), ["flac"]), fill="hold").getvalue()
     place = source.index(b"strm")
     size = int.from_bytes(source[place + 4 : place + 8], "little") + 12
     twice = source[: place + size] + source[place : place + size] + source[place + size :]

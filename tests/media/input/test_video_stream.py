@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support import DATA, Pipe, moving, write_video
+from support import DATA, Pipe, moving_square, write_video
 
 from dfccodec.container.records import Colour, Header, Ratio
 from dfccodec.errors import InputError, UsageError
@@ -36,7 +36,7 @@ def write_and_open(path: Path, frames: np.ndarray, h: Header) -> VideoSource:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m", ".nut", ".ts", ".m2ts"])
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001)])
 def test_frames_and_rate_survive_every_container(suffix: str, rate: Fraction, tmp_path: Path) -> None:
-    with write_and_open(tmp_path / f"a{suffix}", moving(12), header(rate=rate)) as video:
+    with write_and_open(tmp_path / f"a{suffix}", moving_square(12), header(rate=rate)) as video:
         pictures = list(video)
         assert len(pictures) == 12
         assert (video.info.width, video.info.height) == (64, 48)
@@ -80,7 +80,7 @@ def test_conversion_does_not_darken() -> None:
 def test_odd_sizes_in_y4m() -> None:
     out = io.BytesIO()
     with VideoSink(out, header(15, 17), "yuv4mpegpipe") as sink:
-        sink.write(moving(1, 17, 15)[0], 0, 1)
+        sink.write(moving_square(1, 17, 15)[0], 0, 1)
     out.seek(0)
     with VideoSource(out) as video:
         assert next(iter(video)).rgb.shape == (17, 15, 3)
@@ -90,7 +90,7 @@ def test_variable_timestamps_become_durations(tmp_path: Path) -> None:
     stamps = [5, 6, 9, 20]
     h = Header(64, 48, Ratio(25, 1), Ratio(1, 100))
     with VideoSink(tmp_path / "a.mkv", h) as sink:
-        for pts, frame in zip(stamps, moving(4), strict=True):
+        for pts, frame in zip(stamps, moving_square(4), strict=True):
             sink.write(frame, pts, 1)
     with VideoSource(tmp_path / "a.mkv") as video:
         pictures = list(video)
@@ -100,7 +100,7 @@ def test_variable_timestamps_become_durations(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_rotation_is_undone(turns: int, tmp_path: Path) -> None:
-    frames = moving(2)
+    frames = moving_square(2)
     frames[:, :16, :16] = 255  # a corner to identify the rotation
     with write_and_open(tmp_path / "a.mkv", frames, header(rotation=turns)) as video:
         back = next(iter(video)).rgb
@@ -116,14 +116,14 @@ def psnr(video: VideoSource, frames: np.ndarray) -> float:
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi", ".nut", ".ts"])
 def test_quality_in_every_container(suffix: str, tmp_path: Path) -> None:
-    frames = moving(12)
+    frames = moving_square(12)
     with write_and_open(tmp_path / f"a{suffix}", frames, header()) as video:
         assert psnr(video, frames) > 41
 
 
 @pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "libvpx", "mpeg2video", "mjpeg", "msmpeg4"])
 def test_quality_of_every_encoder(codec: str, tmp_path: Path) -> None:
-    frames = moving(12, 64, 96)
+    frames = moving_square(12, 64, 96)
     with VideoSink(tmp_path / "a.mkv", header(96, 64), codec=codec) as sink:
         for number, frame in enumerate(frames):
             sink.write(frame, number, 1)
@@ -145,7 +145,7 @@ def test_svt_av1_prints_nothing(tmp_path: Path) -> None:
 
 def test_avi_keeps_frame_times(tmp_path: Path) -> None:
     stamps = [0, 1, 4, 5, 9, 10]  # frame numbers; avi repeats frames in between
-    frames = moving(6)
+    frames = moving_square(6)
     with VideoSink(tmp_path / "a.avi", header()) as sink:
         for pts, frame in zip(stamps, frames, strict=True):
             sink.write(frame, pts, 1)
@@ -157,7 +157,7 @@ def test_avi_keeps_frame_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".nut", ".ts", ".y4m"])
 def test_pixel_aspect_is_kept(suffix: str, tmp_path: Path) -> None:
-    with write_and_open(tmp_path / f"a{suffix}", moving(3), header(pixel_aspect=Ratio(16, 15))) as video:
+    with write_and_open(tmp_path / f"a{suffix}", moving_square(3), header(pixel_aspect=Ratio(16, 15))) as video:
         assert video.info.pixel_aspect == Fraction(16, 15)
         assert len(list(video)) == 3
 
@@ -165,7 +165,7 @@ def test_pixel_aspect_is_kept(suffix: str, tmp_path: Path) -> None:
 def test_pixel_aspect_in_y4m_pipe() -> None:
     out = io.BytesIO()
     with VideoSink(out, header(pixel_aspect=Ratio(16, 15), rotation=1), "yuv4mpegpipe") as sink:
-        sink.write(moving(1)[0], 0, 1)
+        sink.write(moving_square(1)[0], 0, 1)
     assert b" A15:16 " in out.getvalue().splitlines()[0]
 
 
@@ -180,7 +180,7 @@ def test_lost_pixel_aspect_is_noted(suffix: str, codec: str | None, tmp_path: Pa
 
 @pytest.mark.parametrize("codec", ["prores_ks", "png", "libx264rgb", "mjpeg"])
 def test_encoder_gets_supported_pixel_format(codec: str, tmp_path: Path) -> None:
-    frames = moving(3)
+    frames = moving_square(3)
     with VideoSink(tmp_path / "a.mov", header(), codec=codec) as sink:
         for number, frame in enumerate(frames):
             sink.write(frame, number, 1)
@@ -223,12 +223,14 @@ def test_mp4_with_index_at_end_is_rejected_in_pipe(tmp_path: Path) -> None:
 def test_scaled_frames_have_the_short_side(tmp_path: Path) -> None:
     frames = read_scaled(DATA / "flower_96x64.mp4", 32, stride=10, max_frames=3)
     assert [f.shape for f in frames] == [(32, 48, 3)] * 3
-    assert [f.shape for f in read_scaled(write_video(tmp_path / "a.mp4", moving(2, 64, 48)), 24)] == [(32, 24, 3)] * 2
+    assert [f.shape for f in read_scaled(write_video(tmp_path / "a.mp4", moving_square(2, 64, 48)), 24)] == [
+        (32, 24, 3)
+    ] * 2
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 3), (180, 2), (-90, 1)])
 def test_phone_rotation_is_read(degrees: int, turns: int, tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(3))
+    source = write_video(tmp_path / "in.mp4", moving_square(3))
     with av.open(str(source)) as plain, av.open(str(tmp_path / "turned.mp4"), "w") as turned:
         stream = turned.add_stream_from_template(plain.streams.video[0])
         stream.set_display_rotation(degrees)  # counter-clockwise, as ffmpeg counts

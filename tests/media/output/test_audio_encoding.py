@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support import moving, write_av
+from support import moving_square, write_av
 from track_roundtrip import decode_file, encode_file
 
 from dfccodec.errors import UsageError
@@ -20,7 +20,7 @@ def write_with_audio(path: Path, codec: str, frame: av.AudioFrame) -> Path:
         video: Any = container.add_stream("libx264", rate=25)
         video.width, video.height = 64, 48
         audio: Any = container.add_stream(codec, rate=frame.sample_rate, layout=frame.layout.name)
-        container.mux(video.encode(av.VideoFrame.from_ndarray(moving(1)[0], format="rgb24")))
+        container.mux(video.encode(av.VideoFrame.from_ndarray(moving_square(1)[0], format="rgb24")))
         container.mux(video.encode(None))
         container.mux(audio.encode(frame))
         container.mux(audio.encode(None))
@@ -56,20 +56,20 @@ def test_sample_rate_is_adapted_to_encoder(tmp_path: Path) -> None:
 
 
 def test_unsupported_audio_encoder_is_rejected_early(tmp_path: Path) -> None:
-    file = encode_file(write_av(tmp_path / "in.mkv", moving(3), ["aac"]))
+    file = encode_file(write_av(tmp_path / "in.mkv", moving_square(3), ["aac"]))
     with pytest.raises(UsageError, match=r"audio track 1 .* does not fit into mov with --audio-codec flac"):
         decode_file(file, tmp_path / "a.mov", audio_codec="flac")
 
 
 def test_video_encoder_for_audio_is_rejected(tmp_path: Path) -> None:
-    file = encode_file(write_av(tmp_path / "in.mkv", moving(3), ["flac"]))
+    file = encode_file(write_av(tmp_path / "in.mkv", moving_square(3), ["flac"]))
     with pytest.raises(UsageError, match="--audio-codec libx264: libx264 is not an audio encoder"):
         decode_file(file, tmp_path / "a.mkv", audio_codec="libx264")
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("libopus", ".webm"), ("libmp3lame", ".avi")])
 def test_audio_is_reencoded_on_request(codec: str, suffix: str, tmp_path: Path) -> None:
-    file = encode_file(write_av(tmp_path / "in.mkv", moving(40), ["flac"]))
+    file = encode_file(write_av(tmp_path / "in.mkv", moving_square(40), ["flac"]))
     decode_file(file, tmp_path / f"a{suffix}", audio_codec=codec)
     with av.open(str(tmp_path / f"a{suffix}")) as container:
         seconds = sum(f.samples / f.sample_rate for f in container.decode(audio=0))

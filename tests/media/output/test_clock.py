@@ -9,7 +9,7 @@ import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import decode_to, encode_source, moving, write_av, write_video
+from support import decode_to, encode_source, moving_square, write_av, write_video
 
 from dfccodec.container.records import Packet, Ratio, StreamInfo
 from dfccodec.media.input.source import VideoSource
@@ -35,7 +35,7 @@ def first_audio_time(path: Path) -> float:
 @pytest.fixture(scope="module")
 def late_start(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("late_start")
-    return encode_source(write_av(folder / "late_start.mkv", moving(12), ["aac"], begin=HOURS))
+    return encode_source(write_av(folder / "late_start.mkv", moving_square(12), ["aac"], begin=HOURS))
 
 
 def test_dfc_file_keeps_timestamps(late_start: bytes, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_some_containers_start_at_zero(suffix: str, late_start: bytes, tmp_path:
 
 
 def encode_without_audio(folder: Path) -> bytes:
-    return encode_source(write_av(folder / "silent.mkv", moving(12), begin=HOURS))
+    return encode_source(write_av(folder / "silent.mkv", moving_square(12), begin=HOURS))
 
 
 def audio_offset(coded: bytes, folder: Path) -> float:
@@ -81,7 +81,7 @@ def test_constant_rate_starts_at_zero_without_note(tmp_path: Path) -> None:
 
 
 def test_chapters_follow_start_time(tmp_path: Path) -> None:
-    coded = encode_source(write_av(tmp_path / "in.mkv", moving(25), chapters=2))
+    coded = encode_source(write_av(tmp_path / "in.mkv", moving_square(25), chapters=2))
     decode_to(tmp_path / "a.mp4", coded)
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert [round(float(c["start"] * c["time_base"]), 3) for c in container.chapters()] == [0, 0.5]
@@ -90,7 +90,7 @@ def test_chapters_follow_start_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_last_frame_keeps_duration(suffix: str, codec: str, tmp_path: Path) -> None:
-    source = write_av(tmp_path / "slides.mp4", moving(8), last=3)
+    source = write_av(tmp_path / "slides.mp4", moving_square(8), last=3)
     coded = encode_source(source)
     decode_to(tmp_path / f"a{suffix}", coded, codec=codec)
     with VideoSource(tmp_path / f"a{suffix}") as video:
@@ -102,7 +102,7 @@ def test_last_frame_keeps_duration(suffix: str, codec: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("suffix", [".gif", ".webm", ".avi"])
 def test_long_last_frame_in_other_containers(suffix: str, tmp_path: Path) -> None:
-    coded = encode_source(write_av(tmp_path / "slides.mp4", moving(8), last=3))
+    coded = encode_source(write_av(tmp_path / "slides.mp4", moving_square(8), last=3))
     decode_to(tmp_path / f"a{suffix}", coded)
     with av.open(str(tmp_path / f"a{suffix}")) as container:
         assert container.duration / 1e6 == pytest.approx(7 * FRAME + 3, abs=0.05)
@@ -110,7 +110,7 @@ def test_long_last_frame_in_other_containers(suffix: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
 def test_frame_rate_is_kept(suffix: str, tmp_path: Path) -> None:
-    coded = encode_source(write_video(tmp_path / "in.mp4", moving(40)))
+    coded = encode_source(write_video(tmp_path / "in.mp4", moving_square(40)))
     decode_to(tmp_path / f"a{suffix}", coded)
     with VideoSource(tmp_path / f"a{suffix}") as video:
         assert (video.info.rate, len(list(video))) == (25, 40)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from command import run
-from support import decode_to, encode_source, flat_model, moving, write_av, write_video
+from support import decode_to, encode_source, flat_model, moving_square, write_av, write_video
 
 from dfccodec.codec.decoder import Decoder
 from dfccodec.container.records import Header, Ratio
@@ -27,7 +27,7 @@ QUICK = ["--fill", "token", "--refine", "0", "--budget", "1"]
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".ppm", ".tif", ".webp"])
 def test_a_series_of_pictures_comes_back(suffix: str, tmp_path: Path) -> None:
-    coded = encode_source(write_video(tmp_path / "in.mp4", moving(3, 33, 47)))
+    coded = encode_source(write_video(tmp_path / "in.mp4", moving_square(3, 33, 47)))
     with replacing_images(tmp_path / "new" / "frames" / f"f%03d{suffix}") as pattern:
         decode_to(pattern, coded)
         assert not (tmp_path / "new").exists()  # not before all are there
@@ -48,7 +48,7 @@ def test_nothing_is_left_of_pictures_that_failed(tmp_path: Path) -> None:
 
 
 def test_image_sequence_on_command_line(tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(4))
+    source = write_video(tmp_path / "in.mp4", moving_square(4))
     assert run("encode", source, "-o", tmp_path / "a.dfc", *QUICK).returncode == 0
     many = ["decode", tmp_path / "a.dfc", "-o", tmp_path / "p" / "%02d.png"]
     assert run(*many).returncode == 0
@@ -73,7 +73,7 @@ def test_image_sequence_needs_one_number(name: str) -> None:
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_odd_sizes_are_padded(codec: str, tmp_path: Path) -> None:
-    coded = encode_source(write_video(tmp_path / "in.mkv", moving(2, 33, 67), codec="ffv1"))
+    coded = encode_source(write_video(tmp_path / "in.mkv", moving_square(2, 33, 67), codec="ffv1"))
     (note,) = decode_to(tmp_path / "a.mp4", coded, codec=codec)
     assert note.startswith("67×33 becomes 68×34, with the edge repeated")
     with av.open(str(tmp_path / "a.mp4")) as container:
@@ -103,7 +103,7 @@ PHONE = {"com.apple.quicktime.make": "Apple", "com.apple.quicktime.creationdate"
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_phone_tags_are_kept(suffix: str, tmp_path: Path) -> None:
-    coded = encode_source(write_av(tmp_path / "in.mkv", moving(2), tags={**PHONE, "title": "Day"}))
+    coded = encode_source(write_av(tmp_path / "in.mkv", moving_square(2), tags={**PHONE, "title": "Day"}))
     decode_to(tmp_path / f"a{suffix}", coded)
     with av.open(str(tmp_path / f"a{suffix}")) as container:
         found = {key.lower(): value for key, value in container.metadata.items()}
@@ -120,7 +120,7 @@ def test_timecode_is_kept_at_supported_rates(rate: Fraction, kept: bool, tmp_pat
     exact = Fraction(rate)
     header = Header(64, 48, Ratio(exact.numerator, exact.denominator), Ratio(exact.denominator, exact.numerator))
     with VideoSink(tmp_path / "a.mp4", header, tags=[("timecode", "01:00:00:00")]) as sink:
-        for number, frame in enumerate(moving(3)):
+        for number, frame in enumerate(moving_square(3)):
             sink.write(frame, number, 1)
     assert bool(sink.notes) is not kept
     assert select_tags([("timecode", "x")], "matroska", exact) == ([("timecode", "x")], "")
@@ -132,7 +132,7 @@ def test_avi_rate_is_supported_by_encoder(tmp_path: Path) -> None:
     assert avi_rate(Fraction(30000, 1001)) == Fraction(30000, 1001)
     header = Header(64, 48, Ratio(rate.numerator, rate.denominator), Ratio(1, 1000))
     with VideoSink(tmp_path / "a.avi", header) as sink:
-        for number, frame in enumerate(moving(30)):
+        for number, frame in enumerate(moving_square(30)):
             sink.write(frame, round(number * 1000 / 30), 33)
     with VideoSource(tmp_path / "a.avi") as video:
         assert len(list(video)) == 30
@@ -164,7 +164,7 @@ def test_frames_discarded_in_avi_are_reported(tmp_path: Path) -> None:
     stamps = [*range(0, 1000, 33), *range(1000, 3000, 100)]
     header = Header(64, 48, Ratio(20, 1), Ratio(1, 1000))
     with VideoSink(tmp_path / "in.mkv", header) as sink:
-        for stamp, frame in zip(stamps, moving(len(stamps)), strict=True):
+        for stamp, frame in zip(stamps, moving_square(len(stamps)), strict=True):
             sink.write(frame, stamp, 33)
     assert run("encode", tmp_path / "in.mkv", "-o", tmp_path / "a.dfc", *QUICK).returncode == 0
     assert (

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support import moving, write_av, write_video
+from support import moving_square, write_av, write_video
 
 from dfccodec.container.records import Colour, Header, Ratio
 from dfccodec.errors import UsageError
@@ -23,7 +23,7 @@ def header(width: int = 64, height: int = 48, rate: int = 25, **more: object) ->
 
 def test_gif_discards_frames_below_its_time_unit(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "a.gif", header(rate=240)) as sink:
-        for number, frame in enumerate(moving(48)):
+        for number, frame in enumerate(moving_square(48)):
             sink.write(frame, number, 1)
     with av.open(str(tmp_path / "a.gif")) as container:
         times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
@@ -35,7 +35,7 @@ def test_gif_discards_frames_below_its_time_unit(tmp_path: Path) -> None:
 def test_pause_in_constant_rate_output_is_noted_once(tmp_path: Path) -> None:
     for pause, notes in ((0, 0), (100, 1)):
         with VideoSink(tmp_path / "a.y4m", header()) as sink:
-            for number, frame in enumerate(moving(8)):
+            for number, frame in enumerate(moving_square(8)):
                 sink.write(frame, number + pause * (number > 3), 1)
         assert len(sink.notes) == notes
     assert sink.notes == [
@@ -48,7 +48,7 @@ def test_codec_name_selects_encoder(name: str, encoder: str, tmp_path: Path) -> 
     files = []
     for codec in (name, encoder):
         with VideoSink(path := tmp_path / f"{codec}.mkv", header(33, 17), codec=codec) as sink:
-            for number, frame in enumerate(moving(4, 17, 33)):
+            for number, frame in enumerate(moving_square(4, 17, 33)):
                 sink.write(frame, number, 1)
         with av.open(str(path)) as container:
             files.append([bytes(p) for p in container.demux(video=0)])
@@ -92,7 +92,7 @@ def test_untagged_output_uses_assumed_matrix(
 
 @pytest.mark.parametrize("size", ["65535x65535", "60000"])
 def test_oversized_output_is_rejected_early(size: str, tmp_path: Path) -> None:
-    source = write_video(tmp_path / "a.mp4", moving(3))
+    source = write_video(tmp_path / "a.mp4", moving_square(3))
     with pytest.raises(UsageError, match=r"size \d+×\d+ is over \d+ pixels"):
         VideoSource(source, size=size)
     with pytest.raises(UsageError, match="over"):
@@ -100,7 +100,7 @@ def test_oversized_output_is_rejected_early(size: str, tmp_path: Path) -> None:
 
 
 def test_excess_chapters_are_noted(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "a.mkv", moving(4), chapters=301)
+    source = write_av(tmp_path / "a.mkv", moving_square(4), chapters=301)
     with VideoSource(source) as video:
         assert video.notes == ["chapters after the first 300 are discarded"]
         assert Fraction(video.info.rate) == 25

@@ -10,7 +10,7 @@ import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import decode_to, encode_source, moving, write_av
+from support import decode_to, encode_source, moving_square, write_av
 
 from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.errors import UsageError
@@ -117,7 +117,7 @@ def test_text_is_converted_for_output(source: str, kind: str, suffix: str, becom
     with VideoSink(tmp_path / f"in{source}", Header(64, 48, Ratio(25, 1), Ratio(1, 25))) as sink:
         sink.declare(info)
         sink.packets(1, packets)
-        for n, frame in enumerate(moving(40)):
+        for n, frame in enumerate(moving_square(40)):
             sink.write(frame, n, 1)
     assert sink.notes == []
     out = tmp_path / f"out{suffix}"
@@ -133,7 +133,7 @@ def test_text_is_converted_for_output(source: str, kind: str, suffix: str, becom
 
 
 def test_ffmpeg_reads_converted_subtitles(tmp_path: Path) -> None:
-    source = write_av(tmp_path / "in.mkv", moving(40), [], "subrip")
+    source = write_av(tmp_path / "in.mkv", moving_square(40), [], "subrip")
     for suffix in (".mp4", ".webm"):
         decode_to(tmp_path / f"out{suffix}", encode_source(source))
         with av.open(str(tmp_path / f"out{suffix}")) as container:

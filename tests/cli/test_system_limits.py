@@ -1,4 +1,4 @@
-"""Inputs that give their bytes once, and what the system refuses: pipes by name, full disks, little memory."""
+"""Pipes by name, full disks, file size limits and too little memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import DFC, ENV
-from support import moving, write_av, write_video
+from support import moving_square, write_av, write_video
 
 from dfccodec.cli import main as cli
 from dfccodec.runtime.atomic_output import NamedStream
@@ -23,7 +23,7 @@ QUICK = ["--fill", "token", "--refine", "0", "--budget", "2"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
 
 
-def shell(command: str, cwd: Path, timeout: float = 100) -> subprocess.CompletedProcess[bytes]:
+def run_in_shell(command: str, cwd: Path, timeout: float = 100) -> subprocess.CompletedProcess[bytes]:
     env = {**ENV, "DFC": " ".join(DFC), "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(["bash", "-c", command], cwd=cwd, capture_output=True, env=env, timeout=timeout)
 
@@ -38,44 +38,44 @@ def shell(command: str, cwd: Path, timeout: float = 100) -> subprocess.Completed
     ],
     ids=["named-pipe", "substitution", "dev-stdin", "dash"],
 )
-def test_a_pipe_is_read_once_whatever_its_name(command: str, tmp_path: Path) -> None:
-    write_av(tmp_path / "in.ts", moving(6), ["mp2"])
-    done = shell(f"{command} {' '.join(QUICK)}", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert b"6 frames" in done.stderr
+def test_encode_reads_every_kind_of_pipe(command: str, tmp_path: Path) -> None:
+    write_av(tmp_path / "in.ts", moving_square(6), ["mp2"])
+    result = run_in_shell(f"{command} {' '.join(QUICK)}", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert b"6 frames" in result.stderr
 
 
 @pytest.mark.parametrize(
     "command", ["inspect", "verify", "decode -o b.y4m", "trim --budget 1 -o b.dfc", "recover -o b.dfc"]
 )
-def test_other_verbs_take_a_pipe_by_its_name(command: str, tmp_path: Path) -> None:
-    source = write_video(tmp_path / "in.mp4", moving(3))
-    assert shell(f"$DFC encode {source} -o a.dfc {' '.join(QUICK)}", tmp_path).returncode == 0
+def test_other_commands_read_pipes_by_name(command: str, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", moving_square(3))
+    assert run_in_shell(f"$DFC encode {source} -o a.dfc {' '.join(QUICK)}", tmp_path).returncode == 0
     verb, _, more = command.partition(" ")
-    done = shell(f"$DFC {verb} <(cat a.dfc) {more}", tmp_path)
-    assert done.returncode == 0, done.stderr
+    result = run_in_shell(f"$DFC {verb} <(cat a.dfc) {more}", tmp_path)
+    assert result.returncode == 0, result.stderr
 
 
-def test_sigterm_ends_the_wait_for_a_writer(tmp_path: Path) -> None:
+def test_sigterm_ends_the_wait_for_a_pipe_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p")
     process = subprocess.Popen(
         [*DFC, "encode", "p", "-o", "a.dfc"], cwd=tmp_path, stderr=subprocess.PIPE,
         env={**ENV, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
-    time.sleep(2)  # in open()
+    time.sleep(2)  # dfc is now blocked in open()
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, b"interrupted" in err) == (130, True)
     assert os.listdir(tmp_path) == ["p"]
 
 
-def test_an_empty_pipe_is_named(tmp_path: Path) -> None:
-    done = shell("true | $DFC encode - -o a.dfc", tmp_path)
-    assert (done.returncode, done.stderr.count(b"\n")) == (3, 1)
-    assert b"standard input is empty: no data came through the pipe" in done.stderr
+def test_an_empty_pipe_is_reported(tmp_path: Path) -> None:
+    result = run_in_shell("true | $DFC encode - -o a.dfc", tmp_path)
+    assert (result.returncode, result.stderr.count(b"\n")) == (3, 1)
+    assert b"standard input is empty: no data came through the pipe" in result.stderr
 
 
-def test_a_full_disk_says_where(tmp_path: Path) -> None:
+def test_a_full_disk_error_names_the_file(tmp_path: Path) -> None:
     with open("/dev/full", "wb", buffering=0) as full:
         stream = NamedStream(full, tmp_path / "a.dfc")
         with pytest.raises(OSError, match=r"a\.dfc") as raised:
@@ -87,33 +87,36 @@ def test_a_full_disk_says_where(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["encode", "decode", "trim"])
-def test_an_output_that_may_not_grow_is_named_by_every_verb(verb: str, tmp_path: Path) -> None:
-    """As on a full disk: the system's limit on the size of a file, in blocks of 512 or 1024 bytes."""
+def test_every_command_names_an_output_over_the_size_limit(verb: str, tmp_path: Path) -> None:
+    """`ulimit -f` limits the file size, in blocks of 512 or 1024 bytes, and so simulates a full disk."""
     noise = np.random.default_rng(0).integers(0, 255, (4, 96, 128, 3), np.uint8)
     write_video(tmp_path / "in.mp4", noise)
-    assert shell("$DFC encode in.mp4 -o in.dfc --fill token --refine 0 --budget all --qp 0", tmp_path).returncode == 0
+    assert (
+        run_in_shell("$DFC encode in.mp4 -o in.dfc --fill token --refine 0 --budget all --qp 0", tmp_path).returncode
+        == 0
+    )
     commands = {
         "encode": "$DFC encode in.mp4 -o out.dfc --fill token --refine 0 --budget all --qp 0",
         "decode": "$DFC decode in.dfc -o out.mkv",
         "trim": "$DFC trim in.dfc -o out.dfc --frames 0:4",
     }
     before = set(os.listdir(tmp_path))
-    done = shell(f"ulimit -f 8; {commands[verb]}", tmp_path)
-    assert done.returncode == 1
-    assert re.search(rb"dfc: error: cannot write .*out\.(dfc|mkv): File too large", done.stderr), done.stderr
+    result = run_in_shell(f"ulimit -f 8; {commands[verb]}", tmp_path)
+    assert result.returncode == 1
+    assert re.search(rb"dfc: error: cannot write .*out\.(dfc|mkv): File too large", result.stderr), result.stderr
     assert not {"out.dfc", "out.mkv"} & set(os.listdir(tmp_path)) - before
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the limits of Linux")
-def test_little_memory_is_one_line(tmp_path: Path) -> None:
-    write_video(tmp_path / "in.mp4", moving(3))
-    done = shell("ulimit -v 500000; $DFC encode in.mp4 -o a.dfc", tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith(b"dfc: error: out of memory")
-    assert done.stderr.count(b"\n") == 1
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs ulimit -v of Linux")
+def test_out_of_memory_is_a_one_line_error(tmp_path: Path) -> None:
+    write_video(tmp_path / "in.mp4", moving_square(3))
+    result = run_in_shell("ulimit -v 500000; $DFC encode in.mp4 -o a.dfc", tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(b"dfc: error: out of memory")
+    assert result.stderr.count(b"\n") == 1
 
 
-def test_a_library_that_does_not_load_is_named() -> None:
+def test_a_missing_shared_library_is_reported() -> None:
     error = ImportError("libfoo.so.1: cannot open shared object file", name="foo")
     assert cli._library_error(error).startswith("a library does not load (libfoo.so.1")
     assert cli._library_error(ImportError("cannot import name 'x'", name="dfccodec.codec")) == ""
