@@ -9,9 +9,9 @@ import numpy as np
 
 from dfccodec.codec import fill
 from dfccodec.codec.clip import tiles
-from dfccodec.codec.clip.frame_buffer import NETWORK_BYTES, OUTPUT_BYTES, ClipFrameBuffer, clamp, decode_order
+from dfccodec.codec.clip.frame_buffer import NETWORK_BYTES, OUTPUT_BYTES, ClipFrameBuffer, decode_order
 from dfccodec.codec.clip.quantizer import dequantize
-from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.entropy.latent_coding import decode_clip_integers
@@ -70,7 +70,7 @@ def run_decoder_network(
     policy = fill.policy(clip.fill)
     _, rows, columns = header.grid
     if policy.blends and clip.kept.any():
-        on_frame = _Blender(clip.kept, on_frame)
+        on_frame = ReferenceBlender(clip.kept, on_frame)
 
     def slots(tile: int) -> tuple[np.ndarray, np.ndarray]:
         tokens = latents[:, tile].reshape(
@@ -91,34 +91,3 @@ def run_decoder_network(
 
         wanted = clip.kept if policy.blends and clip.kept.any() else None
         loaded.decode_frames(*slots(0), *tiles.padded_size(header), clip.qp, cropped, wanted)
-
-
-class _Blender:
-    """Passes kept frames on and replaces dropped frames by the linear interpolation of their references.
-
-    Args:
-        kept: (T,) bool.
-        on_frame: receives number and picture of each frame, kept frames first.
-    """
-
-    def __init__(self, kept: np.ndarray, on_frame: Callable[[int, np.ndarray], None]) -> None:
-        self._references, self._emit = References.of(kept), on_frame
-        self._remaining = set(np.flatnonzero(kept).tolist())
-        self._pictures: dict[int, np.ndarray] = {}
-
-    def __call__(self, number: int, picture: np.ndarray) -> None:
-        """Take a frame from the network. After the last kept frame, all dropped frames are emitted."""
-        if number not in self._remaining:
-            return
-        self._remaining.remove(number)
-        self._pictures[number] = clamp(picture)
-        self._emit(number, picture)
-        if not self._remaining:
-            for frame, past, future in zip(*map(list, vars(self._references).values()), strict=True):
-                self._emit(int(frame), self._blended(int(frame), int(past), int(future)))
-
-    def _blended(self, frame: int, past: int, future: int) -> np.ndarray:
-        if past < 0 or future < 0:
-            return self._pictures[max(past, future)]
-        a, b = self._pictures[past], self._pictures[future]
-        return a + (b - a) * np.float32((frame - past) / (future - past))

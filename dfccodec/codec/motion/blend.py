@@ -1,0 +1,49 @@
+"""Blend of reference frames, the estimate of dropped frames in fill policy `blend` (SPEC.md 7.8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from dfccodec.codec.motion.blocks import References
+
+Floats = npt.NDArray[np.float32]
+
+
+class ReferenceBlender:
+    """Passes kept frames on and adds each dropped frame as the linear interpolation in time of its reference frames.
+
+    Args:
+        kept: (T,) bool, with at least one kept frame.
+        on_frame: receives number and picture of each frame in decode order.
+    """
+
+    def __init__(self, kept: npt.NDArray[np.bool_], on_frame: Callable[[int, Floats], None]) -> None:
+        self._references, self._emit = References.of(kept), on_frame
+        self._missing = set(np.flatnonzero(kept).tolist())
+        self._pictures: dict[int, Floats] = {}
+
+    def __call__(self, frame: int, picture: Floats) -> None:
+        """Take a frame of the network, (H, W, 3), not clamped. Dropped frames are ignored.
+
+        After the last kept frame, all dropped frames are emitted.
+        """
+        if frame not in self._missing:
+            return
+        self._missing.remove(frame)
+        # As ClipFrameBuffer clamps: NaN becomes 0.
+        self._pictures[frame] = np.fmin(np.fmax(picture, np.float32(0)), np.float32(1))
+        self._emit(frame, picture)
+        if not self._missing:
+            found = self._references
+            for number, past, future in zip(found.dropped.tolist(), found.past, found.future, strict=True):
+                self._emit(number, self._blend(number, int(past), int(future)))
+
+    def _blend(self, frame: int, past: int, future: int) -> Floats:
+        if past < 0 or future < 0:
+            return self._pictures[max(past, future)]
+        a, b = self._pictures[past], self._pictures[future]
+        out: Floats = a + (b - a) * np.float32((frame - past) / (future - past))
+        return out
