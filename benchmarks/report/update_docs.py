@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clips import RESULTS, is_todays, table, weights_id
+from benchmarks.quality.blend import report as blend_report
 from benchmarks.report.rd_report import LABELS
 from benchmarks.speed.cpu_contention import report
 
@@ -143,6 +144,11 @@ def motion() -> str:
         for r in result("motion")["rows"]
     ]  # fmt: skip
     return table(("kept of 32", "QP", "`--fill`", "MSE", "PSNR", "bits/pixel", "of it latents", "motion"), rows)
+
+
+def blend() -> str:
+    """Fill policy blend compared with motion."""
+    return blend_report(result("blend"))
 
 
 def mtc() -> str:
