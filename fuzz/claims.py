@@ -10,7 +10,7 @@ import mutate
 
 from dfccodec.container import pack
 from dfccodec.container.records import Clip, Coding, Fill, Header
-from dfccodec.entropy.context_tables import BAND, groups
+from dfccodec.entropy.context_tables import BAND_CELLS, groups
 from dfccodec.errors import DfcError
 
 MOST_WORK = 2000.0
@@ -49,7 +49,7 @@ def work_of(clip: Clip, header: Header) -> tuple[float, float]:
     ms, mib = values * 2e-4, values * 16 / 2**20
     if clip.coding in (Coding.RANGE, Coding.INTER):
         tiles, rows, columns = header.grid
-        ms += 2 * kept * len(groups(header.channels)) * -(-tiles * rows * columns // BAND) + values * 2e-3
+        ms += 2 * kept * len(groups(header.channels)) * -(-tiles * rows * columns // BAND_CELLS) + values * 2e-3
         mib += 32
     if clip.coding == Coding.INTER:
         cells = header.frame_values / header.channels

@@ -35,7 +35,7 @@ from dfccodec.edit.random_access import open_file
 from dfccodec.edit.recover import recover as recover_file
 from dfccodec.edit.trim import trim as trim_file
 from dfccodec.edit.verify import verify as verify_file
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
 from dfccodec.media.time_range import Span
@@ -124,15 +124,15 @@ def clip(data: bytes) -> str:
 
 def integers(data: bytes) -> str:
     """The integers of a clip, which can be coded anew and come back the same."""
-    from dfccodec.entropy.latent_coding import encode_integers
+    from dfccodec.entropy.latent_coding import encode_latents
 
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
     affordable(found, header)
-    values = decode_clip_integers(found, header)
-    coded, planes = encode_integers(values, found.coding)
+    values = decode_latents(found, header)
+    coded, planes = encode_latents(values, found.coding)
     again = Clip(**{**found.__dict__, "latents": coded, "planes": planes})
-    assert (decode_clip_integers(again, header) == values).all()
+    assert (decode_latents(again, header) == values).all()
     return f"{found.coding} {values.any()}"
 
 

@@ -31,7 +31,7 @@ from dfccodec.codec.fill import POLICIES
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Fill
-from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers, parse_coding
+from dfccodec.entropy.latent_coding import decode_latents, encode_latents, parse_coding
 from dfccodec.metrics.bdrate import pchip
 from dfccodec.models.mini import Mini
 from dfccodec.runtime.resources import available_cpus
@@ -65,7 +65,7 @@ def of_mini(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, coding:
     if coding == ORDER0:
         reader = StreamReader(io.BytesIO(coded.getvalue()))
         clip = next(item.clip for item in reader if isinstance(item, ClipAt))
-        size = _entropy(decode_clip_integers(clip, reader.preamble.header))
+        size = _entropy(decode_latents(clip, reader.preamble.header))
     return _point(size, mse(back, frames))
 
 
@@ -92,7 +92,7 @@ def of_linear(
 ) -> Point:
     """One clip through the linear code, kept frames at even distances, dropped ones interpolated or held."""
     values, back = through_linear(frames, loaded, uniform(kept), qp, fill)
-    size = _entropy(values) if coding == ORDER0 else len(encode_integers(values, parse_coding(coding))[0])
+    size = _entropy(values) if coding == ORDER0 else len(encode_latents(values, parse_coding(coding))[0])
     return _point(size, mse(back, frames))
 
 

@@ -28,7 +28,7 @@ from dfccodec.codec.clip.quantizer import quantize
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
 from dfccodec.entropy.rans import decode_range, encode_range, ideal_bits
-from dfccodec.entropy.zstd_coding import decode_latents, encode_latents
+from dfccodec.entropy.zstd_coding import decode_zstd, encode_zstd
 from dfccodec.media.input.read_frames import read_scaled
 
 QPS = (16, 24, 32)
@@ -61,9 +61,9 @@ ARRANGEMENTS: dict[str, Callable[[np.ndarray], float]] = {
     "int16 interleaved (token-major), zstd 19": lambda v: zstd(v.tobytes()),
     "int16 channel-major, zstd 19": lambda v: zstd(np.moveaxis(v, -1, 0).tobytes()),
     "byte planes channel-major, zstd 19": lambda v: zstd(planes(v)),
-    "ours (filters, planes), zstd 3": lambda v: len(encode_latents(v, 3)[0]),
-    "ours (filters, planes), zstd 12": lambda v: len(encode_latents(v, 12)[0]),
-    "ours (filters, planes), zstd 22": lambda v: len(encode_latents(v, 22)[0]),
+    "ours (filters, planes), zstd 3": lambda v: len(encode_zstd(v, 3)[0]),
+    "ours (filters, planes), zstd 12": lambda v: len(encode_zstd(v, 12)[0]),
+    "ours (filters, planes), zstd 22": lambda v: len(encode_zstd(v, 22)[0]),
 }
 """Measured for the first count of kept frames only: level 22 takes its time."""
 
@@ -84,8 +84,8 @@ class Speeds:
     def there_and_back(self, values: np.ndarray) -> tuple[int, int, int]:
         """Bytes with zstd, with the range coder, and with that after inter prediction."""
         shape = values.shape[0], values.shape[1:4], values.shape[4]
-        plain, count = self.timed("zstd encode", lambda: encode_latents(values))
-        back = self.timed("zstd decode", lambda: decode_latents(plain, *shape, count))
+        plain, count = self.timed("zstd encode", lambda: encode_zstd(values))
+        back = self.timed("zstd decode", lambda: decode_zstd(plain, *shape, count))
         coded = self.timed("range encode", lambda: encode_range(values))
         again = self.timed("range decode", lambda: decode_range(coded, *shape))
         moved = self.timed("inter encode", lambda: encode_inter(values))

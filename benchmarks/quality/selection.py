@@ -30,7 +30,7 @@ from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE, dequantize, quantize
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import Fill
-from dfccodec.entropy.latent_coding import coding_for, encode_integers
+from dfccodec.entropy.latent_coding import default_coding, encode_latents
 from dfccodec.models.importance import optimal_selection
 from dfccodec.runtime.resources import available_cpus
 
@@ -51,7 +51,7 @@ class Clip:
 
     def size(self, values: np.ndarray) -> int:
         """Bytes of integers (K, 1, rows, columns, 96)."""
-        return len(encode_integers(values, coding_for(self.loaded.model))[0])
+        return len(encode_latents(values, default_coding(self.loaded.model))[0])
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """All frames, uint8, and the bytes of the latents, with the frames `kept` (T,) bool."""

@@ -37,7 +37,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.motion_encoder import MotionSearch
 from dfccodec.container.records import Header, Ratio
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers
+from dfccodec.entropy.latent_coding import decode_latents, encode_latents
 from dfccodec.media.input.read_frames import read_scaled
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.runtime import prefetch as ahead_module
@@ -126,7 +126,7 @@ def encode(path: Path, out: Path, loaded: LoadedModel, fill: str, is_ahead: bool
         mock.patch.multiple(encoder, _batches=batches, prefetch=handed),
         mock.patch.multiple(
             clip_encode,
-            encode_integers=clock.timed("entropy", encode_integers),
+            encode_latents=clock.timed("entropy", encode_latents),
         ),
         clock.methods(LoadedModel, "network", "encode", "decode_frames"),
         clock.methods(MotionSearch, "motion", "__init__", "add_frame", "decisions"),
@@ -144,7 +144,7 @@ def decode(path: Path, out: Path, loaded: LoadedModel) -> Clock:
     with (
         mock.patch.multiple(
             clip_decode,
-            decode_clip_integers=clock.timed("entropy", decode_clip_integers),
+            decode_latents=clock.timed("entropy", decode_latents),
         ),
         clock.methods(LoadedModel, "network", "decode_frames"),
         clock.methods(ClipFrameBuffer, "motion", "__init__", "add_frame", "__exit__"),

@@ -23,7 +23,7 @@ from dfccodec.codec.rate_control.temporal_rate import TemporalRateSelector
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
@@ -151,7 +151,7 @@ def _clips(batches: Iterator[list[Picture]], coder: ClipCoder, out: BinaryIO) ->
 
 def _with_integers(clips: Iterable[Clip], header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
     for clip in clips:
-        yield clip, decode_clip_integers(clip, header)
+        yield clip, decode_latents(clip, header)
 
 
 def _written(

@@ -14,7 +14,7 @@ from dfccodec.container.chunks import CLIP, FOOT, PACKETS, STREAM, Chunk, Damage
 from dfccodec.container.reader import SIGNATURE_SEARCH_BYTES, ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import VERSION, Clip, StreamInfo
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 from dfccodec.limits import MAX_PAIRS, MAX_STREAMS
 from dfccodec.version import __version__
@@ -163,7 +163,7 @@ class _Recovery:
             return
         try:
             fill.policy(clip.fill).check(clip, header)
-            values = decode_clip_integers(clip, header)
+            values = decode_latents(clip, header)
         except (DamagedError, UnsupportedError) as error:
             found.faults.append(Damage.of(error, *self.reader.place, CLIP))
             return

@@ -16,7 +16,7 @@ from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import VERSION, Clip, Header, StreamInfo
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers
+from dfccodec.entropy.latent_coding import decode_latents, encode_latents
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.limits import MAX_PAIRS
 from dfccodec.media.packet_trim import trim_packet
@@ -82,7 +82,7 @@ def trim(
             continue
         if progress:
             progress(item.clip.first_frame + item.clip.frames)
-        clip, values = item.clip, decode_clip_integers(item.clip, old.header)
+        clip, values = item.clip, decode_latents(item.clip, old.header)
         checker.accept(item)
         piece = _clip_range(clip, values, start, end)
         tracks.clip(clip, piece[0] if piece else None)
@@ -96,7 +96,7 @@ def trim(
         payload = clip.fill_payload
         if not np.array_equal(clip.kept, item.clip.kept):
             payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
-        data, planes = encode_integers(values, clip.coding)
+        data, planes = encode_latents(values, clip.coding)
         clip = dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload)
         writer.clip(clip, values)
         frames += clip.frames

@@ -11,7 +11,7 @@ from dfccodec.container.chunks import Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Preamble, StreamReader
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import LatentHash
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, UnsupportedError
 
 
@@ -86,7 +86,7 @@ class _Check:
         clip, verdict = at.clip, self.verdict
         try:
             fill.policy(clip.fill).check(clip, verdict.preamble.header)
-            values = decode_clip_integers(clip, verdict.preamble.header)
+            values = decode_latents(clip, verdict.preamble.header)
         except (DamagedError, UnsupportedError) as error:
             self.add(Damage.of(error, at.offset, at.size))
             return

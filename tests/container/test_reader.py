@@ -17,8 +17,8 @@ from dfccodec.container.reader import ClipAt, IndexAt, StreamReader
 from dfccodec.container.records import Clip, Header, ModelId, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.edit.verify import verify
-from dfccodec.entropy.latent_coding import decode_clip_integers
-from dfccodec.entropy.zstd_coding import encode_latents
+from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.zstd_coding import encode_zstd
 from dfccodec.errors import DamagedError, DfcError, UnsupportedError
 
 
@@ -29,7 +29,7 @@ def written(count: int, frames: int = 4) -> bytes:
     writer = Writer(out, header, ModelId("m", bytes(32)), np.ones(3, np.float32), [("encoder", "t")], [("title", "x")])
     for i in range(count):
         values = np.random.default_rng(i).integers(-300, 300, (1, 1, 2, 3, 3), np.int16)
-        data, planes = encode_latents(values)
+        data, planes = encode_zstd(values)
         kept = np.arange(frames) == i % frames
         importance = np.full(frames, i, np.uint8)
         writer.clip(Clip(i * frames, kept, importance, 20, i * frames, (1,), data, planes), values)
@@ -72,7 +72,7 @@ def test_all_undamaged_clips_come_back_after_damage(bad: set[int], draw: st.Data
     assert [clip.first_frame // 4 for clip in found] == [i for i in range(5) if i not in bad]
     for clip in found:
         right = np.random.default_rng(clip.first_frame // 4).integers(-300, 300, (1, 1, 2, 3, 3), np.int16)
-        np.testing.assert_array_equal(decode_clip_integers(clip, reader.preamble.header), right)
+        np.testing.assert_array_equal(decode_latents(clip, reader.preamble.header), right)
     assert any(isinstance(i, Damage) for i in items) == bool(bad)
     assert any(isinstance(i, IndexAt) for i in items)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.entropy.zstd_coding import encode_latents
+from dfccodec.entropy.zstd_coding import encode_zstd
 from dfccodec.errors import ModelError
 from dfccodec.models.interface import LatentModel, gradient_whole_clip
 from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
@@ -125,7 +125,7 @@ def test_never_below_its_linear_code(mini: LoadedModel) -> None:
 
 def _cost(values: torch.Tensor, error: torch.Tensor, step: float) -> float:
     """D + λR with the bytes that really go into a file: squared error alone would punish a cheaper code."""
-    data, _ = encode_latents(values.permute(0, 2, 3, 1)[:, None].numpy().astype(np.int16))
+    data, _ = encode_zstd(values.permute(0, 2, 3, 1)[:, None].numpy().astype(np.int16))
     return float(error.square().sum()) + np.log(2) / 6 * step**2 * 8 * len(data)
 
 

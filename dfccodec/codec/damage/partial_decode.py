@@ -31,7 +31,7 @@ from dfccodec.entropy import context_tables
 from dfccodec.entropy.context_model import Ints, code_latents
 from dfccodec.entropy.inter.coding import InterPredictor
 from dfccodec.entropy.inter.coding import initial_counts as inter_counts
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.entropy.rans import RansDecoder, check_declared_size
 from dfccodec.errors import DamagedError, UnsupportedError
 
@@ -93,7 +93,7 @@ def _integers(clip: Clip, header: Header) -> np.ndarray | None:
     """The integers of the kept frames that are probably right; None if there are none."""
     kept = int(clip.kept.sum())
     try:
-        values = decode_clip_integers(clip, header)
+        values = decode_latents(clip, header)
         return values if _fill_is_damaged(clip, header) else None
     except DamagedError:
         run_end = max((match.end() for match in _CONSTANT_RUN.finditer(clip.latents)), default=None)

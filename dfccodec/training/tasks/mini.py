@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dfccodec.codec.clip import refine
 from dfccodec.container.records import Coding
-from dfccodec.entropy.latent_coding import coding_for, encode_integers
+from dfccodec.entropy.latent_coding import default_coding, encode_latents
 from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.importance import gap_costs, optimal_selection
@@ -72,7 +72,7 @@ class MiniSystem(LossModule):
         self, model: Mini, dropped_weight: float, autocast: torch.dtype, perceptual: float = 0.0, inter: bool = True
     ) -> None:
         super().__init__()
-        self.model, self.inter = model, inter and coding_for(model) == Coding.INTER
+        self.model, self.inter = model, inter and default_coding(model) == Coding.INTER
         self.rate = ContextRate(model.linear.scale.detach(), BASE_STEP)
         self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
         # In a list, which hides it from state_dict(): these weights are not ours to store in checkpoints.
@@ -210,7 +210,7 @@ class MiniTask:
         inter = bool(options.get("inter", True))
         self.system = MiniSystem(model, autocast=autocast, inter=inter, **weights).to(device)
         self.model = self.system.model
-        self.config_json, self.coding = self.model.config_json, coding_for(self.model)
+        self.config_json, self.coding = self.model.config_json, default_coding(self.model)
         self.device, self.autocast, self.max_frames = device, autocast, Mini.max_frames
         self.clips = Clips(train, device)
         self.held_out = held_out_clips(held_out, 32, 256, PATCH, JUDGED_CLIPS)
@@ -289,7 +289,7 @@ class MiniTask:
                 kept = optimal_selection(self._costs(clip.to(self.device).float()[None] / 255), count)
             values, back = self._code(clip, kept, qp, linear)
             rows = values.permute(0, 2, 3, 1)[:, None].to(torch.int16).cpu().numpy()
-            sizes.append(len(encode_integers(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
+            sizes.append(len(encode_latents(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
             made, true = back.clamp(0, 1).float(), clip.to(self.device).float() / 255
             errors.append(float((made - true).square().mean()))
             nearness += [_decibels(judge.to(self.device)(made[::4], true[::4]).mean()) for judge in self.system.judge]

@@ -18,7 +18,7 @@ from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Coding
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError
 from dfccodec.media.picture import Picture
 
@@ -86,7 +86,7 @@ def test_a_hole_leaves_the_frames_behind_it(data: st.DataObject) -> None:
     _, latents, end = parts(at)
     size = data.draw(st.integers(20, (end - latents) // 2))
     place = data.draw(st.integers(latents, end - size))
-    values = decode_clip_integers(at.clip, HEADER)
+    values = decode_latents(at.clip, HEADER)
     for _, found in decode_partial_clips(ruined(at, place, size)[at.offset : at.offset + at.size], HEADER):
         assert (found == values[: len(found)]).all()
         assert place > latents or len(found) < len(values)
@@ -106,7 +106,7 @@ def decodes_otherwise(chunk: bytes, at: ClipAt) -> bool:
     """Whether the latents of a damaged chunk end in the correct rANS state and hold other integers."""
     try:
         return not np.array_equal(
-            decode_clip_integers(unpack_clip(chunk[8:-4], HEADER), HEADER), decode_clip_integers(at.clip, HEADER)
+            decode_latents(unpack_clip(chunk[8:-4], HEADER), HEADER), decode_latents(at.clip, HEADER)
         )
     except DamagedError:
         return False
@@ -141,7 +141,7 @@ def test_a_hole_in_the_inter_coding_leaves_the_frames_behind_it(mini: LoadedMode
     reader = StreamReader(io.BytesIO(out.getvalue()))
     (at,) = (item for item in reader if isinstance(item, ClipAt))
     assert at.clip.coding == Coding.INTER
-    header, whole = reader.preamble.header, decode_clip_integers(at.clip, reader.preamble.header)
+    header, whole = reader.preamble.header, decode_latents(at.clip, reader.preamble.header)
     end = at.offset + at.size - 4
     counts = []
     for share in (0.3, 0.6, 0.8):
