@@ -160,7 +160,7 @@ def index(data: bytes) -> str:
     if found is None:
         return "none"
     header = StreamReader(io.BytesIO(data)).preamble.header
-    return f"{len(found.clips)} {[seek.leads_to_clip(stream, 0, entry, header) for entry in found.clips]}"
+    return f"{len(found.clips)} {[seek.entry_matches_clip(stream, 0, entry, header) for entry in found.clips]}"
 
 
 def tags(data: bytes) -> str:

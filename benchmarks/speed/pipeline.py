@@ -131,7 +131,7 @@ def encode(path: Path, out: Path, loaded: LoadedModel, fill: str, is_ahead: bool
         clock.methods(LoadedModel, "network", "encode", "decode_frames"),
         clock.methods(MotionSearch, "motion", "__init__", "add_frame", "decisions"),
         mock.patch.object(payload, "write", clock.timed("entropy", payload.write)),
-        mock.patch.object(Writer, "clip", clock.timed("write", Writer.clip)),
+        mock.patch.object(Writer, "write_clip", clock.timed("write", Writer.write_clip)),
     ):
         dfc.encode(path, out, model=loaded, fill=fill, refine=0)
     return clock

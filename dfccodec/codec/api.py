@@ -22,7 +22,7 @@ from dfccodec.codec.options import make_settings
 from dfccodec.codec.resume import open_output
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
-from dfccodec.container.streams import Readable, readable, require_binary, with_source_name
+from dfccodec.container.streams import Readable, open_source, require_binary, with_source_name
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
@@ -365,7 +365,7 @@ def decode(
     def chosen(preamble: Preamble) -> LoadedModel:
         return model_for(preamble, given, device, dtype)
 
-    stream = readable(source)
+    stream = open_source(source)
     if not isinstance(source, str | Path):
         return Decoder(stream, chosen, conceal, False, tracks, span)
     try:

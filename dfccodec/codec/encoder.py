@@ -169,8 +169,8 @@ def _written(
         malloc_trim()
         writer = writer or _writer(out, info, coder, coder.steps, tracks)
         for stream, packets in tracks.until(_end(clip, info)) if tracks else ():
-            writer.packets(stream, packets)
-        writer.clip(clip, values)
+            writer.write_packets(stream, packets)
+        writer.write_clip(clip, values)
         kept = report.kept + int(clip.kept.sum())
         report = EncodeReport(report.frames + clip.frames, kept, report.clips + 1, writer.offset)
         if progress:
@@ -178,7 +178,7 @@ def _written(
     if writer is None:
         raise UsageError("the video has no frame: nothing to encode")
     for stream, packets in tracks.rest() if tracks else ():
-        writer.packets(stream, packets)
+        writer.write_packets(stream, packets)
     writer.finish()
     return dataclasses.replace(report, size=writer.offset, rd_cost_saved=coder.rd_cost_saved)
 
@@ -194,7 +194,7 @@ def _writer(
     """Begin a file: write everything before the first packet or clip."""
     writer = Writer(out, coder.header, coder.loaded.identity, steps, _tool(info, coder.settings), _tags(info))
     for stream in tracks.streams if tracks else ():
-        writer.stream(stream)
+        writer.write_stream(stream)
     return writer
 
 

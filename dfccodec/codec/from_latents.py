@@ -112,7 +112,7 @@ def write_clips(
         clip = Clip(
             frames, kept, importance, settings.qp, frames, (1,), data, planes, fill=settings.fill, coding=coding
         )
-        writer.clip(clip, values)
+        writer.write_clip(clip, values)
         frames, total, count = frames + len(kept), total + len(latents), count + 1
     if writer is None:
         raise UsageError("there is no clip: nothing to write")

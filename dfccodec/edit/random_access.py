@@ -18,7 +18,7 @@ from dfccodec.container.chunks import CLIP, Damage, LookaheadReader, iter_chunks
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
-from dfccodec.container.streams import Readable, readable, seekable, with_source_name
+from dfccodec.container.streams import Readable, open_source, seekable, with_source_name
 from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, InputError, UsageError
 
@@ -167,7 +167,7 @@ def _bytes_at(stream: BinaryIO, place: int, size: int) -> bytes:
 
 
 def _open_seekable(source: Readable) -> BinaryIO:
-    stream = readable(source)
+    stream = open_source(source)
     if not seekable(stream):
         raise InputError("dfc.open needs a seekable stream: read it into memory, or iterate with dfc.decode")
     return stream

@@ -207,7 +207,7 @@ def test_lost_sound_is_counted(tmp_path: object, flat: LoadedModel) -> None:
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     data = out.getvalue()
     reader = StreamReader(io.BytesIO(data))
-    place, size = next(reader.place for item in reader if isinstance(item, Packets))
+    place, size = next(reader.extent for item in reader if isinstance(item, Packets))
     declared = data.index(b"strm")
     clip = data.index(b"CLIP")
 
@@ -232,6 +232,6 @@ def test_a_file_that_begins_later_is_recovered(junk: bytes, flat: LoadedModel) -
     data, found = recovered(junk + SOUND)
     assert data == recovered(SOUND)[0]
     assert (found.faults[0].offset, found.faults[0].size, found.lost) == (0, len(junk), [])
-    assert f"the signature stands {len(junk)} bytes later" in found.faults[0].reason
+    assert f"the signature is {len(junk)} bytes later" in found.faults[0].reason
     late = Decoder(io.BytesIO(junk + SOUND), lambda _: flat, conceal=True, span=Span.parse("#100", "#120"))
     assert len(list(late)) == 20

@@ -43,9 +43,9 @@ def decode_partial_clips(data: bytes, header: Header) -> Iterator[tuple[Clip, np
     """Yield the clips in damaged bytes, each with the integers (K', tiles, rows, columns, C) of its first K' ≥ 1 kept
     frames."""
     place = 0
-    while data[place : place + 4] == chunks.CLIP and len(data) - place >= chunks.FRAME_BYTES:
+    while data[place : place + 4] == chunks.CLIP and len(data) - place >= chunks.CHUNK_OVERHEAD:
         (length,) = struct.unpack_from("<I", data, place + 4)
-        if place + length + chunks.FRAME_BYTES > len(data):
+        if place + length + chunks.CHUNK_OVERHEAD > len(data):
             return
         try:
             clip = pack.unpack_clip(data[place + 8 : place + 8 + length], header)
@@ -54,7 +54,7 @@ def decode_partial_clips(data: bytes, header: Header) -> Iterator[tuple[Clip, np
             values = None
         if values is not None and len(values):
             yield clip, values
-        place += length + chunks.FRAME_BYTES
+        place += length + chunks.CHUNK_OVERHEAD
 
 
 def salvaged_frames(

@@ -44,7 +44,7 @@ def parts(header: Header = HEADER) -> mutate.Chunks:
     """A good file of one clip of two dropped frames."""
     out = io.BytesIO()
     writer = Writer(out, header, ModelId("flat", bytes(32)), np.ones(header.channels, np.float32))
-    writer.clip(clip(), np.zeros((0, *header.grid, header.channels), np.int16))
+    writer.write_clip(clip(), np.zeros((0, *header.grid, header.channels), np.int16))
     writer.finish()
     return mutate.split(out.getvalue())
 
@@ -211,8 +211,8 @@ def nasty(tmp_path: Path) -> Path:
     with path.open("wb") as out:
         tool = [("encoder" + NASTY, NASTY), ("source_size", NASTY)]
         writer = Writer(out, HEADER, ModelId(NASTY, bytes(32)), np.ones(3, np.float32), tool, [(NASTY, NASTY)])
-        writer.stream(StreamInfo(1, 0, Ratio(1, 48000), NASTY, 48000, 2, NASTY, NASTY))
-        writer.clip(clip(), np.zeros((0, *HEADER.grid, 3), np.int16))
+        writer.write_stream(StreamInfo(1, 0, Ratio(1, 48000), NASTY, 48000, 2, NASTY, NASTY))
+        writer.write_clip(clip(), np.zeros((0, *HEADER.grid, 3), np.int16))
         writer.finish()
     return path
 

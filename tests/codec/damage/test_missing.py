@@ -196,7 +196,7 @@ def test_a_doubled_tool_costs_nothing_but_itself(sound: bytes) -> None:
     at = next(at for at, (kind, _) in enumerate(found) if kind == TOOL)
     found.insert(at, found[at])
     data = joined(found)
-    assert [fault.reason for fault in dfc.verify(io.BytesIO(data)).faults][:1] == ["chunk tool stands twice"]
+    assert [fault.reason for fault in dfc.verify(io.BytesIO(data)).faults][:1] == ["duplicate chunk tool"]
     assert len(shown(data, Span())[0]) == FRAMES
     assert recover(io.BytesIO(data), io.BytesIO()).frames == FRAMES
     assert found[-1][0] == FOOT
