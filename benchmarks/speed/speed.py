@@ -89,10 +89,10 @@ def ready(model: str, dtype: str) -> Timed:
         return Timed(found.model, found.identity, found.device, found.dtype)
     from dfccodec.models.config import PUBLISHED_VAE
     from dfccodec.models.vae import VideoVAE
-    from dfccodec.models.video_vae_adapter import PublishedCodec
+    from dfccodec.models.video_vae_adapter import VideoVAEAdapter
 
     torch.manual_seed(0)
-    codec = PublishedCodec(VideoVAE(PUBLISHED_VAE))
+    codec = VideoVAEAdapter(VideoVAE(PUBLISHED_VAE))
     device = torch.device("cpu")
     return Timed(codec, ModelId(model, bytes(32), codec.config_json), device, pick_dtype(dtype, device))
 

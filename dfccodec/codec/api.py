@@ -89,7 +89,7 @@ def model_for(
     if isinstance(spec, LoadedModel):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
-    if spec is None and registry.entry_named(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
+    if spec is None and registry.find_entry(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
         # The name comes from an untrusted file: look it up, never open it as a path.
         raise ModelError(
             f"the file needs model {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), "

@@ -109,7 +109,7 @@ class MiniSystem(LossModule):
             are kept (N,).
         """
         model, b = self.model, len(clips)
-        slots = Slots.of(kept, np.flatnonzero(loss_mask & ~kept)).to(clips.device)
+        slots = Slots.from_mask(kept, np.flatnonzero(loss_mask & ~kept)).to(clips.device)
         step = step_of(qp)[:, None, None, None, None]
         with torch.autocast(clips.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = clips[:, slots.frame_index[: slots.num_kept]]
@@ -152,7 +152,7 @@ class MiniSystem(LossModule):
             qp: (B,).
             count: steps.
         """
-        own, vectors = slots.kept, self.vectors(y)
+        own, vectors = slots.kept_only, self.vectors(y)
         step = step_of(qp)[:, None, None, None, None]
         rates = qp.repeat_interleave(slots.num_kept)
 
@@ -204,7 +204,7 @@ class MiniTask:
         self.all_kept = float(options.get("all_kept", 0.35))
         self.pooled = bool(options.get("pooled_mse", False))
         asked = options.get("config")
-        config = MiniConfig.changed(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
+        config = MiniConfig.with_values(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
         model = _grown(start, config) if start else _from_linear(config, train, bool(options.get("fit_pca", False)))
         weights = {name: float(options.get(name, by_default)) for name, by_default in WEIGHTS.items()}
         inter = bool(options.get("inter", True))
@@ -300,7 +300,7 @@ class MiniTask:
         """Integers of kept frames (K, 96, h, w) and all frames back, (T, 3, S, S)."""
         model, index = self.model, torch.full((1,), qp, device=self.device)
         step = float(step_of(index))
-        slots = Slots.of(kept).to(self.device)
+        slots = Slots.from_mask(kept).to(self.device)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = (
                 clip[i : i + 1].to(self.device).float() / 255 for i in slots.frame_index[: slots.num_kept].tolist()

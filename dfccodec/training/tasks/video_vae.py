@@ -130,7 +130,7 @@ class PublishedTask:
         weights = dict(options.get("weights", {}))
         if unknown := set(weights) - set(WEIGHTS):
             raise InputError(f"recipe: weight {min(unknown)!r} is unknown; known are {', '.join(WEIGHTS)}")
-        config = VAEConfig.changed(PUBLISHED_VAE, options.get("config", {}))
+        config = VAEConfig.with_values(PUBLISHED_VAE, options.get("config", {}))
         self.system = PublishedSystem(start or VideoVAE(config), weights, autocast).to(device)
         self.model = self.system.model
         self.config_json = self.model.config.to_json()
