@@ -1,12 +1,13 @@
-"""Protocol DFC-32: quality and size of `mini` at 32 … 1 kept of 32, beside PCA-96 with hold and lerp, and Bernoulli.
+"""Protocol DFC-32: quality and size of `mini` with 32 … 1 of 32 frames kept, of PCA-96 with hold and lerp, and
+Bernoulli.
 
     python -m benchmarks.quality.dfc32 [--clips ../shared/clips/eval] [--qp 24]
 
-The model's own fill, no motion (`--fill token`). Encode, decode, round to 8 bit; squared error on [0, 1] per clip; mean
-of it over clips, and mean of per-clip PSNR. Bits are those of whole `.dfc` files for `mini`, of the coded integers
-alone for PCA-96, which is the linear code inside `mini` with frames kept uniformly and the same quantizer steps and
-coder. The second table is the published one for ours: 16 draws a clip, at each frame's own probability and at a mean
-rate of 18.5 %, by how fast a clip moves.
+The fill policy is `token`, without motion. Clips are encoded, decoded and rounded to 8 bits. Figures are the mean over
+clips of the squared error on [0, 1], and the mean of the PSNR of each clip. Bits of `mini` are those of complete `.dfc`
+files. Bits of PCA-96 are those of the coded latents; it is the PCA transform of `mini` with uniformly kept frames, the
+same quantizer steps and the same coder. The second table repeats the published one for `mini`: 16 Bernoulli draws per
+clip, with the probability of each frame and with a mean rate of 18.5 %, by motion class.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ Measured = tuple[float, int, int]
 
 
 def of_mini(frames: np.ndarray, loaded: LoadedModel, budget: str, qp: int, **options: object) -> Measured:
-    """One clip through a real file."""
+    """Encode and decode one clip through a file."""
     coded = io.BytesIO()
-    options = {"refine": 0} | options  # the network alone: what refinement adds, floor.py and ablation.py say
+    options = {"refine": 0} | options  # without refinement, which gain_over_pca.py and ablation.py measure
     report = dfc.encode(frames, coded, budget=budget, qp=qp, model=loaded, frame_rate=25, **options)  # type: ignore[arg-type]
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     return mse(back, frames), len(coded.getvalue()), report.kept
 
 
 def budgets(clips: list[np.ndarray], loaded: LoadedModel, qp: int) -> list[dict[str, object]]:
-    """One row for each code and number of kept frames."""
+    """Return one row for each codec and number of kept frames."""
     rows: list[dict[str, object]] = []
     for code in ("mini", "PCA-96, lerp", "PCA-96, hold"):
         for kept in BUDGETS:
