@@ -1,10 +1,10 @@
-"""Source beside decoded frames of the eval clips, as one picture.
+"""Contact sheet: source and decoded frames of the eval clips in one picture.
 
     python -m benchmarks.report.contact_sheet                  docs/figures/contact_sheet.jpg: open licences only
     python -m benchmarks.report.contact_sheet --out /tmp/all   every clip, into a folder outside the repository
 
-Some eval clips are for research use or of unstated licence, and pictures of those must not get into the repository.
-What may is decided by the licence column of the clips' MANIFEST.tsv, and by nothing a caller can say.
+Some eval clips are for research only or have no stated licence. Their pictures must not be in the repository. Only the
+licence column of the clips' MANIFEST.tsv decides which pictures may be published; no option overrides it.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ THUMB, GAP, LINE = 128, 8, 16
 COLUMNS = 2
 
 OPEN = re.compile(r"(CC0|CC[ -]BY(?!-)|CC-BY-\d|Apache-2\.0|MIT|BSD)\b")
-"""How an open licence's entry begins."""
+"""Pattern of open licences."""
 
 UNCLEAR = re.compile(r"unknown|research use|unstated|davis|pexels|youtube", re.IGNORECASE)
-"""In the licence or the source, what makes it unclear all the same: a repository's licence does not cover DAVIS frames
-that lie in it, and CC BY asks for an author's name, which the manifest does not have for videos from YouTube."""
+"""Pattern in licence or source that makes a licence unclear. The licence of a repository does not cover DAVIS frames in
+it, and CC BY needs the name of the author, which the manifest does not have for videos from YouTube."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the manifest."""
+    """A row of the manifest."""
 
     name: str
     source: str
@@ -52,19 +52,19 @@ class Entry:
 
     @property
     def open(self) -> bool:
-        """Whether its pictures may be published with credit."""
+        """Whether pictures of the clip may be published with credit."""
         return bool(OPEN.match(self.licence)) and not UNCLEAR.search(self.licence + self.source + self.name)
 
 
 def manifest(path: Path) -> dict[str, Entry]:
-    """Clips by name without ending."""
+    """Return the rows of the manifest by clip name without suffix."""
     with path.open(newline="") as file:
         rows = csv.DictReader(file, delimiter="\t")
         return {Path(r["name"]).stem: Entry(r["name"], r["source"], r["licence"]) for r in rows}
 
 
 def block(name: str, frames: np.ndarray, loaded: LoadedModel, budget: str, qp: int) -> Image.Image:
-    """One clip: a line of text, source frames, and below them what was decoded; kept frames underlined."""
+    """Draw one clip: a line of text, source frames, and below the decoded frames; kept frames are underlined."""
     coded = io.BytesIO()
     dfc.encode(frames, coded, budget=budget, qp=qp, model=loaded)
     data = coded.getvalue()
@@ -89,7 +89,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def sheet(blocks: list[Image.Image], notes: list[str]) -> Image.Image:
-    """Blocks in two columns, notes below."""
+    """Arrange blocks in two columns, with notes below."""
     width, height = blocks[0].width + GAP, blocks[0].height + GAP
     rows = -(-len(blocks) // COLUMNS)
     out = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP + len(notes) * LINE + GAP), "white")
