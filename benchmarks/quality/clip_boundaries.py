@@ -28,8 +28,8 @@ def psnrs(frames: np.ndarray, **options: Any) -> np.ndarray:
     """Return the PSNR of each decoded frame, then the bits per pixel of the file."""
     coded = io.BytesIO()
     dfc.encode(frames, coded, refine=0, **options)
-    shown = np.stack([picture.rgb for picture in dfc.decode(coded.getvalue())])
-    error = np.mean(((frames.astype(np.float32) - shown) / 255) ** 2, axis=(1, 2, 3))
+    decoded = np.stack([picture.rgb for picture in dfc.decode(coded.getvalue())])
+    error = np.mean(((frames.astype(np.float32) - decoded) / 255) ** 2, axis=(1, 2, 3))
     return np.append(-10 * np.log10(np.maximum(error, 1e-9)), len(coded.getvalue()) * 8 / (frames.size / 3))
 
 

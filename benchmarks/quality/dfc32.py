@@ -1,5 +1,4 @@
-"""Protocol DFC-32: quality and size of `mini` with 32 … 1 of 32 frames kept, of PCA-96 with hold and lerp, and
-Bernoulli.
+"""Protocol DFC-32: quality and size of `mini` and PCA-96 with 32 … 1 of 32 frames kept, and Bernoulli selection.
 
     python -m benchmarks.quality.dfc32 [--clips ../shared/clips/eval] [--qp 24]
 
@@ -32,7 +31,9 @@ from dfccodec.runtime.resources import available_cpus
 
 BUDGETS = (32, 16, 8, 6, 4, 2, 1)
 DRAWS = 16
-PUBLISHED_BYTES = 1_575_265  # a .pt of all 32 slots in bf16, what the published format stores whatever is kept
+PUBLISHED_BYTES = (
+    1_575_265  # a .pt of all 32 slots in bf16, what the published format stores for any number of kept frames
+)
 
 Measured = tuple[float, int, int]
 """Squared error, bytes, kept frames."""
@@ -104,12 +105,12 @@ def main() -> None:
     loaded = load_model(args.model)
     names, clips = zip(*dfc32_clips(args.clips), strict=True)
     first = budgets(list(clips), loaded, args.qp)
-    shown = []
+    printed = []
     for row in first:
         errors, sizes = np.array(row["errors"]), np.array(row["sizes"])
         psnr = np.mean(-10 * np.log10(np.maximum(errors, 1e-10)))
         bpp = sizes.mean() * 8 / (FRAMES * SIDE * SIDE)
-        shown.append(
+        printed.append(
             (
                 row["code"],
                 row["kept"],
@@ -120,7 +121,7 @@ def main() -> None:
             )
         )
         row.update(mse=errors.mean(), psnr=psnr, bpp=bpp)
-    print(table(("code", "kept of 32", "MSE", "PSNR dB", "bits/pixel", "kB a clip"), shown))
+    print(table(("code", "kept of 32", "MSE", "PSNR dB", "bits/pixel", "kB a clip"), printed))
     eight = next(np.array(row["sizes"]) for row in first if (row["code"], row["kept"]) == ("mini", 8))
     print(
         f"\nat 8 kept: {PUBLISHED_BYTES / eight.mean():.1f} times smaller than the published format in the mean, "

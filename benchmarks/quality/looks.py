@@ -44,7 +44,7 @@ MEASURED = ("psnr", "lpips", "vgg", "flicker")
 LOOKED_AT = {"lpips": SAMPLED, "vgg": slice(1, None, 6)}
 """Frames for each network."""
 
-SHOWN = 16
+PICTURE_FRAME = 16
 """Frame of a clip for `--pictures`."""
 
 
@@ -130,8 +130,8 @@ def measure(
 def show(path: Path, videos: list[np.ndarray]) -> None:
     """Save one frame of each video side by side, and below with five times the contrast."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    row = np.concatenate([video[SHOWN] for video in videos], axis=1)
-    middle = np.median(videos[-1][SHOWN], axis=(0, 1))
+    row = np.concatenate([video[PICTURE_FRAME] for video in videos], axis=1)
+    middle = np.median(videos[-1][PICTURE_FRAME], axis=(0, 1))
     strong = ((row - middle) * 5 + 128).clip(0, 255).astype(np.uint8)
     Image.fromarray(np.concatenate([row, strong])).save(path)
 

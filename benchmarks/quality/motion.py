@@ -80,8 +80,8 @@ def main() -> None:
                     results.setdefault((kept, qp, fill), []).append(measure(frames, loaded, kept, qp, fill))
     found = rows(results)
     head = ("kept", "qp", "fill", "mse", "psnr", "bpp", "latents", "motion", "overhead", "search", "decode")
-    shown = [[f"{row[key]:.5f}" if isinstance(row[key], float) else row[key] for key in head] for row in found]
-    print(table(head, shown))
+    printed = [[f"{row[key]:.5f}" if isinstance(row[key], float) else row[key] for key in head] for row in found]
+    print(table(head, printed))
     each = [{"kept": k, "qp": q, "fill": f, "mse": [clip["mse"] for clip in v]} for (k, q, f), v in results.items()]
     write_json("motion", {"clips": names, "threads": torch.get_num_threads(), "rows": found, "each": each}, args.model)
 

@@ -69,8 +69,8 @@ def report(rows: dict[str, dict[str, Any]], targets: list[str]) -> None:
             hits = sum(good(target, off) for off in found)
             numbers = (min(found), max(found), float(np.mean(np.abs(found))))
             took = np.mean([row[target]["seconds"] for row in rows.values() if target in row])
-            shown = [f"{n * scale:+.2f} {unit}" for n in numbers]
-            lines.append((target, f"{hits} of {len(found)}", *shown, f"{took:.0f}"))
+            printed = [f"{n * scale:+.2f} {unit}" for n in numbers]
+            lines.append((target, f"{hits} of {len(found)}", *printed, f"{took:.0f}"))
     print(table(("target", "hit", "lowest", "highest", "mean |off|", "s a clip"), lines))
 
 

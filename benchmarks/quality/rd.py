@@ -124,9 +124,9 @@ class Cache:
             head = f' {json.dumps(codec)}: {{"setting": {json.dumps(entry["setting"])},'
             codecs.append(f'{head}\n  "version": {json.dumps(entry["version"])}, "rows": {{\n{rows}}}}}')
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(".new")
-        beside.write_text("{\n" + ",\n".join(codecs) + "\n}\n")
-        beside.replace(self._path)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text("{\n" + ",\n".join(codecs) + "\n}\n")
+        temporary.replace(self._path)
 
 
 def code_dfc(

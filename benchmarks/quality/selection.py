@@ -1,9 +1,8 @@
 """Frame selection: importance of `mini` compared with uniform and with optimal selections, protocol DFC-32.
 
     python -m benchmarks.quality.selection [--clips ../shared/clips/eval] [--qp 24] [--kept 6 8 4]
-    python -m benchmarks.quality.selection --fill motion --kept 6   complete files as `dfc encode` writes them by
-    default python -m benchmarks.quality.selection --linear    PCA-96 with interpolation instead of the model: one
-    minute
+    python -m benchmarks.quality.selection --fill motion --kept 6   complete files, as by default of `dfc encode`
+    python -m benchmarks.quality.selection --linear    PCA-96 with interpolation instead of the model: 1 minute
 
 Each selection is coded and decoded by the same model at the same QP. "Measured" is dynamic programming over the real
 cost of each gap between two kept frames: the squared error of source pixels against interpolated decoded frames. It
@@ -87,8 +86,8 @@ class WholeFile(Clip):
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """See the base class, but bytes are those of the file."""
         out = io.BytesIO()
-        told = Told(**vars(self.loaded), kept=kept)
-        dfc.encode(self.frames, out, model=told, qp=self.qp, budget=str(int(kept.sum())), frame_rate=25)
+        model = FixedSelection(**vars(self.loaded), kept=kept)
+        dfc.encode(self.frames, out, model=model, qp=self.qp, budget=str(int(kept.sum())), frame_rate=25)
         if not np.array_equal(dfc.open(io.BytesIO(out.getvalue()))[0].kept_indices, np.flatnonzero(kept)):
             raise RuntimeError("other frames were kept than were asked for")
         back = np.stack([picture.rgb for picture in Decoder(io.BytesIO(out.getvalue()), lambda _: self.loaded)])
@@ -96,7 +95,7 @@ class WholeFile(Clip):
 
 
 @dataclass(frozen=True)
-class Told(LoadedModel):
+class FixedSelection(LoadedModel):
     """A model for which the frames `kept` (T,) bool are the most important ones."""
 
     kept: np.ndarray = field(kw_only=True)

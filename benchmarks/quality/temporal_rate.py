@@ -1,12 +1,12 @@
-"""Content-adaptive budgets compared with fixed ones: the tables of MTC-VAE for dfc. The eval set is one video of 24
-segments (DFC-32).
+"""Content-adaptive budgets compared with fixed ones: the tables of MTC-VAE, for dfc (protocol DFC-32).
 
-    python -m benchmarks.quality.temporal_rate [--qp 24]   12 minutes at first, then seconds (points are cached in
-    runs/) python -m benchmarks.quality.temporal_rate --quick     only PSNR and bytes, which decide the selection
+    python -m benchmarks.quality.temporal_rate [--qp 24]   12 minutes at first, then seconds (cache in runs/)
+    python -m benchmarks.quality.temporal_rate --quick     only PSNR and bytes, which decide the selection
 
-VCPR is the volume compression ratio T/t · H/h · W/w: frames divided by kept frames, times 16 · 16 pixels per token. It
-counts positions, not channels or bits. PSNR is the mean over segments of RGB-PSNR in dB; "of MSE" is the PSNR of the
-mean squared error. SSIM and LPIPS use every third frame. Rates are frames per kept frame.
+The eval set is treated as one video of 24 segments. VCPR is the volume compression ratio T/t · H/h · W/w: frames
+divided by kept frames, times 16 · 16 pixels per token. It counts positions, not channels or bits. PSNR is the mean over
+segments of RGB-PSNR in dB; "of MSE" is the PSNR of the mean squared error. SSIM and LPIPS use every third frame. Rates
+are frames per kept frame.
 
 "gain" is the PSNR gain over one fixed number of kept frames for all segments, at the same mean number of kept frames
 (linearly interpolated); "gain by bytes" is the same at the same mean bytes. "even" is the rule with α = ½ for all
@@ -160,7 +160,7 @@ def main() -> None:
         [n, *(f"{row[k]:.{d}f}" if k in row else "" for k, d in zip(head, digits, strict=True))]
         for n, row in found.items()
     ]
-    shown = (
+    printed = (
         "rates",
         "kept of 32",
         "VCPR",
@@ -173,7 +173,7 @@ def main() -> None:
         "LPIPS",
         "bytes",
     )
-    print(table(shown, lines))
+    print(table(printed, lines))
     write_json("mtc", {"qp": args.qp, "rates": found, "segments": segments.rows})
 
 

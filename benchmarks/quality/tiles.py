@@ -47,12 +47,12 @@ def errors(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[np.
     """Return the mean squared error (H, W) over frames and colours, and a mask (H, W) of the overlap of tiles."""
     coded = io.BytesIO()
     dfc.encode(frames, coded, model=loaded, frame_rate=25, refine=0, **options)
-    shown = np.stack([picture.rgb for picture in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
+    decoded = np.stack([picture.rgb for picture in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     header = StreamReader(io.BytesIO(coded.getvalue())).preamble.header
     times = np.zeros(SIDE, int)
     for start in header.tile_starts(SIDE) if header.tile else ():
         times[start : start + TILE] += 1
-    return np.mean(((frames.astype(np.float32) - shown) / 255) ** 2, axis=(0, 3)), (times > 1) | (times > 1)[:, None]
+    return np.mean(((frames.astype(np.float32) - decoded) / 255) ** 2, axis=(0, 3)), (times > 1) | (times > 1)[:, None]
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from dfccodec.metrics.psnr import psnr
 from dfccodec.runtime.resources import available_cpus
 
 ROOT = Path(__file__).resolve().parents[2]
-SHOWN = (2, 11, 20, 29)
+SHEET_FRAMES = (2, 11, 20, 29)
 THUMB, GAP, LINE = 128, 8, 16
 COLUMNS = 2
 
@@ -70,11 +70,11 @@ def block(name: str, frames: np.ndarray, loaded: LoadedModel, budget: str, qp: i
     data = coded.getvalue()
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(data), lambda _: loaded)])
     kept = next(item.clip.kept for item in StreamReader(io.BytesIO(data)) if isinstance(item, ClipAt))
-    out = Image.new("RGB", (len(SHOWN) * THUMB, LINE + 2 * THUMB + 4), "white")
+    out = Image.new("RGB", (len(SHEET_FRAMES) * THUMB, LINE + 2 * THUMB + 4), "white")
     draw = ImageDraw.Draw(out)
     bpp = len(data) * 8 / frames[..., 0].size
     draw.text((0, 0), f"{name}   {psnr(frames, back):.1f} dB   {bpp:.3f} bits/pixel", "black", _font())
-    for column, at in enumerate(SHOWN):
+    for column, at in enumerate(SHEET_FRAMES):
         for row, video in enumerate((frames, back)):
             picture = Image.fromarray(video[at]).resize((THUMB, THUMB), Image.Resampling.LANCZOS)
             out.paste(picture, (column * THUMB, LINE + row * THUMB))
@@ -110,9 +110,7 @@ def main() -> None:
     parser.add_argument("--qp", type=int, default=24)
     args = parser.parse_args()
     if args.out and args.out.resolve().is_relative_to(ROOT):
-        parser.error(
-            f"{args.out} lies in the repository, where only openly licensed clips may be shown: leave out --out"
-        )
+        parser.error(f"{args.out} is in the repository, which may contain only openly licensed clips: do not use --out")
     torch.set_num_threads(available_cpus())
     loaded = load_model(args.model)
     known = manifest(args.folder.parent / "MANIFEST.tsv")
@@ -125,7 +123,7 @@ def main() -> None:
         blocks.append(block(name, np.ascontiguousarray(frames), loaded, args.budget, args.qp))
         credits.append(f"{name}: {entry.source}, {entry.licence}" if entry else f"{name}: not in the manifest")
     if not blocks:
-        raise SystemExit("no clip may be shown; see the licences in MANIFEST.tsv")
+        raise SystemExit("no clip may be published; see the licences in MANIFEST.tsv")
     first = f"Above: source. Below: dfc, {args.budget} of {FRAMES} frames kept, QP {args.qp}; red: a kept frame."
     path = (args.out or ROOT / "docs" / "figures") / "contact_sheet.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)

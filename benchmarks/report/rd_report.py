@@ -35,7 +35,7 @@ class Metric:
 
     label: str
     quality: Callable[[float], float]
-    shown: Callable[[float], float] = float
+    to_axis: Callable[[float], float] = float
     """Conversion from quality to the value on the axis of the plot."""
 
 
@@ -158,8 +158,8 @@ def plot(path: Path, metric: str, curves: Mapping[str, Curve], clips: int) -> No
     for name, curve in curves.items():
         colour, line, marker, width = STYLES[name]
         bits, quality = zip(*curve, strict=True)
-        shown = [about.shown(q) for q in quality]
-        axes.plot(bits, shown, line, color=colour, marker=marker, ms=4, lw=width, label=LABELS[name])
+        values = [about.to_axis(q) for q in quality]
+        axes.plot(bits, values, line, color=colour, marker=marker, ms=4, lw=width, label=LABELS[name])
     axes.set_xscale("log")
     ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
@@ -251,8 +251,8 @@ def report(results: Mapping[str, Rows], weights: str, made_with: dict[str, Any],
         if bd[n][m]["reason"]
     )
     print("\n" + "\n\n".join(text for text in tables.values() if text))
-    shown = {
-        m: {n: [[round(b, 5), round(METRICS[m].shown(q), 4)] for b, q in c] for n, c in by.items()}
+    values = {
+        m: {n: [[round(b, 5), round(METRICS[m].to_axis(q), 4)] for b, q in c] for n, c in by.items()}
         for m, by in curves.items()
     }
     record = {
@@ -261,7 +261,7 @@ def report(results: Mapping[str, Rows], weights: str, made_with: dict[str, Any],
         "clips": clips,
         "made_with": made_with,
         "bd_rate_vs_x264": bd,
-        "mean_curves": shown,
+        "mean_curves": values,
     }
     if "psnr" in metrics:
         record["bits_over_x264"] = {n: dict(zip(map(str, RATIO_AT), ratios(n, results), strict=True)) for n in names}

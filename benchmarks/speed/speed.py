@@ -73,9 +73,9 @@ class Timed(LoadedModel):
         show: Callable[[int, np.ndarray], None],
     ) -> None:  # fmt: skip
         def give(number: int, picture: np.ndarray) -> None:
-            shown = perf_counter()
+            start = perf_counter()
             show(number, picture)
-            Timed.spent -= perf_counter() - shown  # the callback is not part of the network
+            Timed.spent -= perf_counter() - start  # the callback is not part of the network
 
         begun = perf_counter()
         super().decode_frames(slots, known, height, width, qp, give)

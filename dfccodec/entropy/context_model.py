@@ -250,7 +250,7 @@ class _BandCoder:
         self.means = means.astype(np.int32)
         self.starts = tables.groups(y.shape[1])
         self.kinds = 2 if past else 1
-        self.now = self._channels_first(y)
+        self.values = self._channels_first(y)
         # Sums of magnitudes over channels, (kinds, cells): of the previous group, and of all earlier groups with a
         # weight that halves from group to group.
         self.previous_group, self.earlier_groups = np.zeros((2, self.kinds, band.cells), np.int32)
@@ -290,7 +290,7 @@ class _BandCoder:
             self.previous_group_mean = self.group_mean
             self.earlier_groups_mean = (self.earlier_groups_mean >> 1) + self.group_mean if group else self.group_mean
         if not self.writing:
-            self.y[self.band.first : self.band.last] = self.now.T
+            self.y[self.band.first : self.band.last] = self.values.T
 
     def _pass(self, phase: int, cells: slice) -> None:
         """Code the cells of one phase of one group."""
@@ -317,10 +317,10 @@ class _BandCoder:
             self.observer.observe(self.k, there, self.channels, prediction.T, sign.T, contexts.T, shifts)
         residual = None
         if self.writing:
-            residual = ((self.now[place] - prediction) * sign).T.astype(np.int16, order="C").astype(np.int32).ravel()
+            residual = ((self.values[place] - prediction) * sign).T.astype(np.int16, order="C").astype(np.int32).ravel()
         coded = self.coder.code(contexts.T.ravel(), shifts, residual)
         if not self.writing:
-            self.now[place] = (prediction + sign * coded.reshape(prediction.shape[::-1]).T).astype(np.int16)
+            self.values[place] = (prediction + sign * coded.reshape(prediction.shape[::-1]).T).astype(np.int16)
 
     def _magnitudes(self, cells: int) -> Ints:
         """Return magnitudes of integers and prediction errors of the group's first `cells`: (kinds, channels, cells +
@@ -328,7 +328,7 @@ class _BandCoder:
 
         The last column is 0 and stands for neighbours that do not exist.
         """
-        now = self.now[self.channels, :cells]
+        now = self.values[self.channels, :cells]
         out = np.empty((self.kinds, len(now), cells + 1), np.int32)
         out[..., cells] = 0
         np.abs(now, out=out[0, :, :cells])
@@ -362,7 +362,7 @@ class _BandCoder:
 
     def _neighbour_mean(self) -> Ints:
         """Return the mean of each odd cell's neighbours, rounded half up; 0 for a cell without neighbours."""
-        known = np.pad(self.now[self.channels, : self.band.even], ((0, 0), (0, 1)))
+        known = np.pad(self.values[self.channels, : self.band.even], ((0, 0), (0, 1)))
         total, count = known.take(self.band.neighbours, axis=1).sum(axis=1, dtype=np.int64), self.band.count
         mean: Ints = ((2 * total + count) // (2 * count)).astype(np.int32)
         return mean

@@ -179,17 +179,17 @@ def expected_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
-    """Refuse tensors that are not exactly those of a network, or hold a value that is not finite.
+    """Check that tensors are exactly those of a network and that all values are finite.
 
-    Shapes come first, so that nothing of an unexpected size is ever touched.
+    Shapes are checked first, so that no tensor of an unexpected size is read.
 
     Args:
-        tensors: by name.
-        expected: name → shape, as `expected_shapes` gives them.
-        what: the file, for the message.
+        tensors: tensors by name.
+        expected: name → shape, from `expected_shapes`.
+        what: name of the file, for messages.
 
     Raises:
-        ModelError: missing, unexpected or misshaped tensors, an unknown dtype, or a NaN or infinity.
+        ModelError: tensors are missing, unexpected or misshaped, a dtype is unknown, or a value is NaN or infinite.
     """
     problems = [
         _list_some("missing", expected.keys() - tensors.keys()),
