@@ -1,4 +1,4 @@
-"""The clips every benchmark measures on, by protocol DFC-32: 32 frames, short side 256 (Lanczos), centre 256×256."""
+"""Clips of protocol DFC-32 for all benchmarks: 32 frames, short side scaled to 256 (Lanczos), centre 256×256."""
 
 from __future__ import annotations
 
@@ -28,41 +28,42 @@ def cropped(path: Path, side: int, most: int) -> np.ndarray:
 
 
 def dfc32_clips(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and (32, 256, 256, 3) uint8 of every clip in a folder."""
+    """Yield name and frames, (32, 256, 256, 3) uint8, of each clip in a folder."""
     for path in sorted(folder.glob("*.mp4")):
         yield path.stem, cropped(path, SIDE, FRAMES)
 
 
 def motion_classes(folder: Path) -> dict[str, str]:
-    """Name -> slow, medium or fast, as the manifest beside the folder of clips says."""
+    """Return name -> slow, medium or fast, from the manifest next to the folder of clips."""
     with (folder.parent / "MANIFEST.tsv").open(newline="") as rows:
         return {Path(row["name"]).stem: row["motion"] for row in csv.DictReader(rows, delimiter="\t")}
 
 
 def uniform(kept: int) -> np.ndarray:
-    """(32,) bool with `kept` frames set at even distances, half a distance from both ends."""
+    """Return (32,) bool with `kept` frames at equal distances, and half a distance at both ends."""
     mask = np.zeros(FRAMES, bool)
     mask[((np.arange(kept) + 0.5) * FRAMES / kept).astype(int)] = True
     return mask
 
 
 def mse(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean squared error of uint8 pictures on the scale [0, 1]."""
+    """Return the mean squared error of uint8 pictures on the scale [0, 1]."""
     return float(np.mean(((a.astype(np.float32) - b) / 255) ** 2))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [" | ".join(str(c) for c in row) for row in (head, ["---"] * len(head), *rows)]
     return "\n".join(f"| {line} |" for line in lines)
 
 
 CODING = "inter"
-"""What `mini` codes its latents with by default; every result says so."""
+"""Default latent coding of `mini`; it is stored in each result."""
 
 
 def write_json(name: str, record: dict[str, Any], model: str = "mini", folder: Path | None = None) -> None:
-    """Keep a result of the package's `mini` beside the scripts, for the README and for comparison; not another's."""
+    """Store a result of the package's `mini` in benchmarks/results. Results of other models are only stored in
+    `folder`."""
     if model != "mini":
         print(f"results/{name}.json is left as it is: this was {model}")
         return
@@ -73,24 +74,25 @@ def write_json(name: str, record: dict[str, Any], model: str = "mini", folder: P
 
 
 def read_json(name: str) -> dict[str, Any]:
-    """A result of the package's weights and coding, for a script that adds to it; empty where there is none."""
+    """Return a stored result with the package's weights and coding, for a script that extends it; empty if missing."""
     path = RESULTS / f"{name}.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return found if found.get("weights") == weights_id() and is_todays(name, found) else {}
 
 
 def is_todays(name: str, found: dict[str, Any]) -> bool:
-    """Whether a result was measured with the coding that files have today, or says itself with which."""
+    """Whether a result was measured with today's default coding, or names its coding."""
     return name.startswith("floor_") or found.get("coding") == CODING
 
 
 def weights_id(loaded: LoadedModel | None = None) -> str:
-    """Of a model, the package's `mini` where none is given: the beginning of what `dfc models info` shows."""
+    """Return the beginning of the fingerprint of a model, as `dfc models info` prints it. None: the package's
+    `mini`."""
     return (loaded or _mini()).identity.fingerprint.hex()[:16]
 
 
 def steps_of(loaded: LoadedModel) -> np.ndarray:
-    """(C,) the base steps of a model that has its own, as `mini` has."""
+    """Return the base steps (C,) of a model that defines them, such as `mini`."""
     assert loaded.model.steps is not None
     return loaded.model.steps
 

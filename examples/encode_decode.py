@@ -1,4 +1,4 @@
-"""Encode a video, decode it again, and print how close it came.
+"""Encode a video, decode it, and print the PSNR.
 
 python examples/encode_decode.py examples/flower.mp4
 """

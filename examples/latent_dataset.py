@@ -1,8 +1,8 @@
-"""A folder of `.dfc` files as a PyTorch dataset of latents, to train a generative model on.
+"""Load a folder of `.dfc` files as a PyTorch dataset of latents, for example to train a generative model.
 
 python examples/latent_dataset.py folder/
 
-Clips of one batch must be of one size: `dfc encode *.mp4 --size 256x256 --output-dir folder/` makes such files.
+All clips must have the same size: `dfc encode *.mp4 --size 256x256 --output-dir folder/` writes such files.
 """
 
 import sys
@@ -15,9 +15,10 @@ import dfccodec as dfc
 
 
 class LatentClips(Dataset[dict[str, torch.Tensor]]):
-    """Every clip of every file: latents (32, N, C), and which of the 32 slots hold a kept frame and where it stood.
+    """Dataset of all clips of all files in a folder.
 
-    Slots are packed to the left, as the published generator wants them.
+    Each item has `latents` (32, N, C), `positions` (32,) (frame numbers; -1 for unused slots) and `valid` (32,) bool.
+    Kept frames come first, as the published generator needs them.
     """
 
     def __init__(self, folder: Path, slots: int = 32) -> None:
@@ -27,11 +28,11 @@ class LatentClips(Dataset[dict[str, torch.Tensor]]):
         for path in sorted(folder.rglob("*.dfc")):
             with dfc.open(path) as file:
                 if file.summary.damage:
-                    print(f"{path} is damaged, {len(file)} clips of it are whole", file=sys.stderr)
+                    print(f"{path} is damaged, {len(file)} of its clips are intact", file=sys.stderr)
                 sizes.add((file.header.width, file.header.height))
                 self.clips += [(path, number) for number in range(len(file))]
         if len(sizes) != 1:
-            sys.exit(f"{folder}: files of one size are wanted, there are {sorted(sizes) or 'none'}")
+            sys.exit(f"{folder}: all files must have the same size, found {sorted(sizes) or 'no files'}")
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -1,4 +1,4 @@
-"""Latents from anywhere, a generative model's say, as a file that plays. Here they are those of another file.
+"""Write latents, for example of a generative model, to a `.dfc` file. Here, they are copied from another file.
 
 python examples/latents_to_video.py out.dfc
 dfc decode latents.dfc -o video.mp4
@@ -17,7 +17,7 @@ report = dfc.write_latents(
     "latents.dfc",
     clips,
     size=(header.width, header.height),
-    frame_rate=Fraction(header.rate.num or 25, header.rate.den),  # 0 where the source did not say
+    frame_rate=Fraction(header.rate.num or 25, header.rate.den),  # 0 if unknown
     qp=8,
 )
 print(f"latents.dfc: {report.frames} frames from latents of {report.kept}, {report.size} bytes")

@@ -1,4 +1,4 @@
-"""Look into a `.dfc` file without a model: header, kept frames, integer latents.
+"""Read a `.dfc` file without a model: header, kept frames, quantized latents.
 
 python examples/read_latents.py flower.dfc
 """

@@ -1,4 +1,4 @@
-"""What the claims of a file are worth: the time and memory that an honest file of that size takes."""
+"""Budgets for fuzzed inputs: time and memory that a valid file with the declared sizes may take."""
 
 from __future__ import annotations
 
@@ -10,50 +10,51 @@ import mutate
 
 from dfccodec.container import pack
 from dfccodec.container.records import Clip, Coding, Fill, Header
-from dfccodec.entropy.context_tables import BAND, groups
+from dfccodec.entropy.context_tables import BAND_CELLS, groups
 from dfccodec.errors import DfcError
 
-MOST_WORK = 2000.0
-"""Milliseconds that an input may ask for by rights; larger ones are passed over, or nothing else would be tried."""
-MOST_PIXELS = 1 << 19
-"""Of a clip that is really decoded: pictures may be large, and 24 GiB of them are no finding (SPEC.md 12.2)."""
+MAX_WORK_MS = 2000.0
+"""Maximum milliseconds of legitimate work of an input. Inputs with more work are skipped, because they take too
+long."""
+MAX_PIXELS = 1 << 19
+"""Maximum pixels of a clip that is decoded. Large pictures are valid, so their memory is no finding (SPEC.md 12.2)."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an input of a target may cost: so much, so much a kibibyte, and what its claims are worth."""
+    """Limits of time and memory of a target: a base, an amount per KiB, and the work for the declared sizes."""
 
     base_ms: float = 20
     ms_per_kib: float = 10
     base_mib: float = 16
     work: Callable[[bytes], tuple[float, float]] = field(default=lambda data: (0.0, 0.0))
-    """Input -> milliseconds and MiB that honest claims of that size take on one slow core."""
+    """Input -> milliseconds and MiB that valid data of the declared sizes take on one slow core."""
 
     def ms(self, data: bytes) -> float:
-        """Milliseconds."""
+        """Return the allowed time in milliseconds."""
         return self.base_ms + self.ms_per_kib * len(data) / 1024 + self.work(data)[0]
 
     def mib(self, data: bytes) -> float:
-        """MiB."""
+        """Return the allowed memory in MiB."""
         return self.base_mib + self.work(data)[1]
 
 
-class TooLarge(DfcError):
-    """An input that would take long by rights."""
+class TooExpensive(DfcError):
+    """Raised to skip an input whose legitimate work would take too long."""
 
 
 def work_of(clip: Clip, header: Header) -> tuple[float, float]:
-    """Milliseconds and MiB that a clip of these claims takes, generously."""
+    """Return generous estimates of milliseconds and MiB for a clip of these sizes."""
     kept, dropped = int(clip.kept.sum()), int((~clip.kept).sum())
     values = kept * header.frame_values
     ms, mib = values * 2e-4, values * 16 / 2**20
     if clip.coding in (Coding.RANGE, Coding.INTER):
         tiles, rows, columns = header.grid
-        ms += 2 * kept * len(groups(header.channels)) * -(-tiles * rows * columns // BAND) + values * 2e-3
+        ms += 2 * kept * len(groups(header.channels)) * -(-tiles * rows * columns // BAND_CELLS) + values * 2e-3
         mib += 32
     if clip.coding == Coding.INTER:
         cells = header.frame_values / header.channels
-        ms += kept * (20 + cells * 2)  # searched too, to be coded anew
+        ms += kept * (20 + cells * 2)  # re-encoding includes motion estimation
         mib += cells * 4096 / 2**20
     if clip.fill in (Fill.MOTION, Fill.BLEND) and clip.fill_payload:
         blocks = dropped * -(-header.width // 8) * -(-header.height // 8)
@@ -62,9 +63,9 @@ def work_of(clip: Clip, header: Header) -> tuple[float, float]:
     return ms, mib
 
 
-def affordable(clip: Clip, header: Header, scale: float = 1) -> None:
-    if work_of(clip, header)[0] * scale > MOST_WORK:
-        raise TooLarge("would take long by rights")
+def check_affordable(clip: Clip, header: Header, scale: float = 1) -> None:
+    if work_of(clip, header)[0] * scale > MAX_WORK_MS:
+        raise TooExpensive("would take long by rights")
 
 
 def clip_work(data: bytes) -> tuple[float, float]:
@@ -75,7 +76,7 @@ def clip_work(data: bytes) -> tuple[float, float]:
 
 
 def _file_clips(data: bytes) -> list[tuple[Clip, Header]]:
-    """Every clip that any reader of the file could find."""
+    """Return all clips that a reader of the file could find."""
     found: list[tuple[Clip, Header]] = []
     headers = []
     for kind, payload in mutate.split(data) or [(b"HEAD", data[16:64])]:
@@ -93,12 +94,12 @@ def file_work(data: bytes) -> tuple[float, float]:
     return 4 * sum(ms for ms, _ in found), 2 * max((mib for _, mib in found), default=0)
 
 
-def affordable_file(data: bytes, scale: float = 1, pixels: bool = False) -> None:
+def check_file_affordable(data: bytes, scale: float = 1, pixels: bool = False) -> None:
     found = _file_clips(data)
-    if scale * sum(work_of(*pair)[0] for pair in found) > MOST_WORK:
-        raise TooLarge("would take long by rights")
-    if pixels and sum(pixels_of(*pair) for pair in found) > MOST_PIXELS:
-        raise TooLarge("would show a large picture")
+    if scale * sum(work_of(*pair)[0] for pair in found) > MAX_WORK_MS:
+        raise TooExpensive("would take long by rights")
+    if pixels and sum(pixels_of(*pair) for pair in found) > MAX_PIXELS:
+        raise TooExpensive("would show a large picture")
 
 
 def pixels_of(clip: Clip, header: Header) -> int:

@@ -1,4 +1,4 @@
-"""Two ways to find inputs: atheris, which sees what code they reach, and plain dice, which run everywhere."""
+"""Two fuzzing engines: atheris, which is coverage-guided, and plain random mutation, which needs no installation."""
 
 from __future__ import annotations
 
@@ -15,27 +15,31 @@ from mutate import MAX_BYTES
 from watch import Watch
 
 POOL = 4096
-"""Inputs kept to make others of."""
+"""Maximum number of inputs kept for mutation."""
 
 
-def plain(
-    watch: Watch, seconds: float, seed: int = 256, most: int | None = None, note: Callable[[bytes], object] = id
+def run_plain(
+    watch: Watch,
+    seconds: float,
+    seed: int = 256,
+    max_executions: int | None = None,
+    note: Callable[[bytes], object] = id,
 ) -> None:
-    """Mutate seeds at random; inputs that end in a new way join them.
+    """Mutate seeds at random. Inputs with a new outcome join the pool.
 
     Args:
         watch: runs the inputs.
-        seconds: how long.
-        seed: of the dice.
-        most: executions at the most; with it and enough seconds a run can be repeated exactly.
-        note: told each input before it runs.
+        seconds: duration.
+        seed: random seed.
+        max_executions: maximum number of executions. With enough seconds, it makes a run reproducible.
+        note: called with each input before it runs.
     """
     dice, pool = Random(seed), watch.target.seeds()
     end = time.monotonic() + seconds
     for data in list(pool):
         note(data)
         watch.run(data)
-    while time.monotonic() < end and (most is None or watch.executions < most):
+    while time.monotonic() < end and (max_executions is None or watch.executions < max_executions):
         data = watch.target.mutate(dice.choice(pool), dice, pool)
         note(data)
         if watch.run(data):
@@ -44,8 +48,9 @@ def plain(
                 del pool[dice.randrange(len(pool) // 2)]
 
 
-def guided(watch: Watch, seconds: float, seed: int, folder: Path, note: Callable[[bytes], object]) -> None:
-    """Let atheris choose by coverage; does not return. Half of its inputs are made by the target's own mutator."""
+def run_atheris(watch: Watch, seconds: float, seed: int, folder: Path, note: Callable[[bytes], object]) -> None:
+    """Run atheris, which chooses inputs by coverage. Half of the mutations are by the target's mutator. Never
+    returns."""
     import atheris
 
     pool = watch.target.seeds()
@@ -58,11 +63,11 @@ def guided(watch: Watch, seconds: float, seed: int, folder: Path, note: Callable
         note(data)
         watch.run(data)
 
-    def custom(data: bytes, most: int, seed: int) -> bytes:
+    def custom(data: bytes, max_size: int, seed: int) -> bytes:
         dice = Random(seed)
         if dice.random() < 0.5:
-            return bytes(atheris.Mutate(data, most))
-        return watch.target.mutate(data, dice, pool)[:most]
+            return bytes(atheris.Mutate(data, max_size))
+        return watch.target.mutate(data, dice, pool)[:max_size]
 
     more = [f"-max_total_time={round(seconds)}", f"-seed={seed}", f"-max_len={MAX_BYTES}", "-timeout=120"]
     more += ["-rss_limit_mb=4096", f"-artifact_prefix={folder}/", "-print_final_stats=0", "-verbosity=0"]
@@ -71,13 +76,13 @@ def guided(watch: Watch, seconds: float, seed: int, folder: Path, note: Callable
 
 
 class Report:
-    """What a run in a process of its own tells its parent: counts now and then, and the input it is about to run."""
+    """Files through which a child process reports to its parent: counts once a second, and the current input."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.stats, self.input = folder / f"{name}.json", folder / f"{name}.input"
 
     def open(self, watch: Watch) -> Callable[[bytes], None]:
-        """For the child: call the function with every input."""
+        """Open the report in the child. Call the returned function with each input before it runs."""
         size = MAX_BYTES + 8
         self.input.write_bytes(bytes(size))
         handle = os.open(self.input, os.O_RDWR)
@@ -95,7 +100,7 @@ class Report:
         return note
 
     def write(self, watch: Watch, seconds: float) -> None:
-        """Put the counts where the parent reads them."""
+        """Write the counts for the parent."""
         record = {
             "executions": watch.executions, "seconds": round(seconds, 1), "cpu": round(time.process_time(), 1),
             "endings": len(watch.outcomes), "slowest_ms": round(watch.slowest_ms, 1),
@@ -106,6 +111,6 @@ class Report:
         temporary.replace(self.stats)
 
     def last_input(self) -> bytes:
-        """For the parent of a child that died: what it was about to run."""
+        """Return the current input of a child that crashed, for the parent."""
         data = self.input.read_bytes()
         return data[8 : 8 + int.from_bytes(data[:8], "little")]

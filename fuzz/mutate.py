@@ -1,7 +1,7 @@
-"""Bytes made of good bytes. The mutators know chunks and clips: what they break has right checksums and sizes.
+"""Structure-aware mutators. They know chunks and clips, so mutated files have correct checksums and sizes.
 
-A flipped bit in a `.dfc` file meets a CRC and stops there. What finds faults is a file that is right in all but one
-field, so each mutator takes a file apart, changes a part, and puts it together again.
+A reader rejects a flipped bit in a `.dfc` file at the CRC. Faults are found by files in which all but one field are
+valid. Each mutator therefore splits a file, changes a part, and joins it again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import zstandard
 SIGNATURE = b"\xdfDFC\r\n\x1a\n"
 HEAD_BYTES = 48
 MAX_BYTES = 8192
-"""Of an input: small ones are quick, and what a field does it does in a small file too."""
+"""Maximum size of an input. Small inputs are fast and reach the same code."""
 
 Chunks = list[tuple[bytes, bytes]]
-"""Type and payload of each."""
+"""Type and payload of each chunk."""
 Mutator = Callable[[bytes, Random, list[bytes]], bytes]
-"""(input, dice, other inputs) -> another."""
+"""(input, random generator, other inputs) -> mutated input."""
 
 _TYPES = [b"HEAD", b"MODL", b"STEP", b"CLIP", b"tool", b"tags", b"strm", b"pkts", b"indx", b"foot", b"abcd", b"ABCD"]
 _ENDS = (0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 254, 255)
@@ -29,7 +29,7 @@ _CLIP_HEAD = struct.Struct("<IBBBBqBBHII")
 
 
 def havoc(data: bytes, dice: Random, others: list[bytes]) -> bytes:
-    """Change a few places without knowing what stands there."""
+    """Change a few bytes without knowledge of the structure."""
     out = bytearray(data)
     for _ in range(1 << dice.randrange(4)):
         place = dice.randrange(len(out) + 1)
@@ -58,14 +58,14 @@ def havoc(data: bytes, dice: Random, others: list[bytes]) -> bytes:
 
 
 def number(dice: Random, width: int) -> bytes:
-    """An integer at which code tends to go wrong, little-endian."""
+    """Return an integer at or near a boundary value, little-endian."""
     bits = 8 * width
     base = dice.choice((0, 1, 1 << (bits - 1), 1 << dice.randrange(bits), (1 << bits) - 1, dice.getrandbits(bits)))
     return ((base + dice.choice((0, 0, -1, 1))) % (1 << bits)).to_bytes(width, "little")
 
 
 def split(data: bytes) -> Chunks:
-    """The chunks of a file; what stands behind the last whole one is lost."""
+    """Split a file into chunks. Bytes after the last complete chunk are discarded."""
     out, place = [], len(SIGNATURE)
     while place + 12 <= len(data):
         length = int.from_bytes(data[place + 4 : place + 8], "little")
@@ -77,17 +77,17 @@ def split(data: bytes) -> Chunks:
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
-    """A chunk with a right checksum."""
+    """Return a chunk with a correct checksum."""
     return kind + struct.pack("<I", len(payload)) + payload + struct.pack("<I", zlib.crc32(kind + payload))
 
 
 def join(found: Chunks) -> bytes:
-    """A file with right checksums."""
+    """Join chunks to a file with correct checksums."""
     return SIGNATURE + b"".join(chunk(kind, payload) for kind, payload in found)
 
 
-def reindexed(found: Chunks) -> Chunks:
-    """Index and footer made to agree with the clips, as far as their heads can be read; the latent hash stays."""
+def rebuild_index(found: Chunks) -> Chunks:
+    """Rebuild index and footer from the heads of the clips. The latent hash is unchanged."""
     rows, place, last = [], len(SIGNATURE), 0
     for kind, payload in found:
         if kind == b"CLIP" and len(payload) >= _CLIP_HEAD.size:
@@ -109,7 +109,7 @@ def reindexed(found: Chunks) -> Chunks:
 
 
 def file(data: bytes, dice: Random, others: list[bytes]) -> bytes:
-    """Change fields and the order of chunks; now and then bytes below all that."""
+    """Mutate fields and the order of chunks, and sometimes arbitrary bytes of the file."""
     found = split(data)
     if not found or dice.random() < 0.05:
         return havoc(data, dice, others)
@@ -135,7 +135,7 @@ def file(data: bytes, dice: Random, others: list[bytes]) -> bytes:
             found.insert(dice.randrange(len(found) + 1), (dice.choice(_TYPES), dice.randbytes(dice.randrange(40))))
         found = found or [(b"HEAD", b"")]
     if dice.random() < 0.7:
-        found = reindexed(found)
+        found = rebuild_index(found)
     out = join(found)
     if dice.random() < 0.1:
         out = out[: dice.randrange(len(out))]
@@ -143,7 +143,7 @@ def file(data: bytes, dice: Random, others: list[bytes]) -> bytes:
 
 
 def clip_payload(payload: bytes, dice: Random, others: list[bytes]) -> bytes:
-    """Change a clip: fields, or one of its payloads, whose size is then made right."""
+    """Mutate a clip: its fields, or one of its payloads with a corrected size."""
     if len(payload) < _CLIP_HEAD.size or dice.random() < 0.3:
         return havoc(payload, dice, [])
     fields = list(_CLIP_HEAD.unpack_from(payload))
@@ -153,7 +153,9 @@ def clip_payload(payload: bytes, dice: Random, others: list[bytes]) -> bytes:
     heads = rest[: len(rest) - len(fill)]
     act = dice.randrange(5)
     if act == 0:
-        latents = _inside_zstd(latents, dice) if fields[4] == 0 and dice.random() < 0.7 else havoc(latents, dice, [])
+        latents = (
+            _mutate_zstd_content(latents, dice) if fields[4] == 0 and dice.random() < 0.7 else havoc(latents, dice, [])
+        )
     elif act == 1:
         fill = havoc(fill, dice, [])
     elif act == 2:
@@ -164,15 +166,15 @@ def clip_payload(payload: bytes, dice: Random, others: list[bytes]) -> bytes:
         which = dice.choice((0, 5))
         fields[which] = int.from_bytes(number(dice, 8 if which else 4), "little", signed=bool(which))
     if act < 3 and dice.random() < 0.3:
-        latents += bytes(-len(latents) % 4)  # words of the range coder are whole
+        latents += bytes(-len(latents) % 4)  # pad to complete words of the range coder
     fields[9:] = len(fill), len(latents)
     return _CLIP_HEAD.pack(*fields) + heads + fill + latents
 
 
-def _inside_zstd(latents: bytes, dice: Random) -> bytes:
-    """Change what a zstd frame holds, not how it is packed."""
+def _mutate_zstd_content(latents: bytes, dice: Random) -> bytes:
+    """Mutate the content of a zstd frame and compress it again."""
     try:
-        if zstandard.frame_content_size(latents) > 1 << 16:  # a claim, which decompress() would allocate
+        if zstandard.frame_content_size(latents) > 1 << 16:  # decompress() would allocate the declared size
             return havoc(latents, dice, [])
         raw = zstandard.ZstdDecompressor().decompress(latents, max_output_size=1 << 16)
     except zstandard.ZstdError:
@@ -184,7 +186,7 @@ def _inside_zstd(latents: bytes, dice: Random) -> bytes:
 
 
 def clip(data: bytes, dice: Random, others: list[bytes]) -> bytes:
-    """Change a payload of HEAD with a payload of CLIP behind it."""
+    """Mutate a payload of HEAD followed by a payload of CLIP."""
     head, rest = data[:HEAD_BYTES], data[HEAD_BYTES:]
     if dice.random() < 0.3:
         head = (havoc(head, dice, []) + bytes(HEAD_BYTES))[:HEAD_BYTES]
@@ -194,7 +196,7 @@ def clip(data: bytes, dice: Random, others: list[bytes]) -> bytes:
 
 
 def safetensors(data: bytes, dice: Random, others: list[bytes]) -> bytes:
-    """Change the header of a weight file, its size made right or not."""
+    """Mutate the header of a weight file, with or without a corrected size."""
     size = int.from_bytes(data[:8], "little")
     header, body = data[8 : 8 + size], data[8 + size :]
     act = dice.randrange(4)

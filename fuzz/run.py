@@ -1,12 +1,12 @@
 """Fuzz the readers of dfc.
 
     python fuzz/run.py --target clip --minutes 30
-    python fuzz/run.py --target all --minutes 8            # one after the other, so long each
+    python fuzz/run.py --target all --minutes 8            # all targets in turn, 8 minutes each
     python fuzz/run.py --target clip --replay FILE…        # run inputs of findings again
 
-With `pip install atheris` (extra `fuzz`) inputs are chosen by the code they reach; without it by plain dice. Prints a
-row for each target; inputs of findings go to --out, each with a .txt that says what was wrong. Exit code 1 if there
-are any.
+With `pip install atheris` (extra `fuzz`), inputs are chosen by code coverage; otherwise at random. Prints a row for
+each target. Inputs of findings are written to --out, each with a .txt that describes the fault. The exit code is 1 if
+there are findings.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _parent(name: str, options: argparse.Namespace) -> int:
-    """Run a target in a process of its own, which a fault in a library written in C may end."""
+    """Run a target in a child process, because a fault in a C library may crash it."""
     from engine import Report
 
     report = Report(options.out, name)
@@ -81,10 +81,10 @@ def _child(options: argparse.Namespace) -> int:
         if options.engine == "atheris":
             import atheris
 
-            # Before anything of dfc is imported: code that was imported unseen has no coverage.
+            # Instrument imports before dfc is imported: modules imported earlier have no coverage.
             names = ["dfccodec", "read_dfc", "read_range", "read_motion"]
             stack.enter_context(atheris.instrument_imports(include=names))
-        from engine import Report, guided, plain
+        from engine import Report, run_atheris, run_plain
         from targets import TARGETS
         from watch import Watch
 
@@ -92,9 +92,9 @@ def _child(options: argparse.Namespace) -> int:
     note = (report := Report(options.out, options.target)).open(watch)
     begun = time.monotonic()
     if options.engine == "atheris":
-        guided(watch, 60 * options.minutes, options.seed, options.out, note)
+        run_atheris(watch, 60 * options.minutes, options.seed, options.out, note)
     else:
-        plain(watch, 60 * options.minutes, options.seed, note=note)
+        run_plain(watch, 60 * options.minutes, options.seed, note=note)
     report.write(watch, time.monotonic() - begun)
     return 0
 

@@ -1,4 +1,4 @@
-"""Inputs to begin with: conformance vectors and their parts."""
+"""Seed inputs: conformance vectors and their parts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FORMATS = Path(__file__).resolve().parent.parent / "formats"
 
 
 def vectors() -> list[bytes]:
-    """All conformance vectors but those too long to be changed with profit."""
+    """Return all conformance vectors that are small enough for useful mutations."""
     paths = sorted((FORMATS / "vectors").glob("*/*.dfc"))
     found = [path.read_bytes() for path in paths if path.stem != "motion-batches"]  # 20 s in the plain Python reader
     return [data for data in found if 8 < len(data) <= 2048]
 
 
 def clips(wanted: Callable[[Clip], bool] = lambda clip: True) -> list[bytes]:
-    """Payload of HEAD and of CLIP, end to end, of all vectors' clips."""
+    """Return payload of HEAD plus payload of CLIP for all `wanted` clips of the vectors."""
     out = []
     for data in vectors():
         found = mutate.split(data)
@@ -39,7 +39,7 @@ def clips(wanted: Callable[[Clip], bool] = lambda clip: True) -> list[bytes]:
 
 
 def pairs() -> list[bytes]:
-    """Payloads of tags and tool, and one with chapters."""
+    """Return payloads of tags and tool, and one with chapters."""
     from dfccodec.container.fields import pack_pairs
 
     stamps = [("CHAPTER001", "00:00:01.5"), ("CHAPTER001NAME", "One"), ("CHAPTER002", "00:01:00.000000001")]
@@ -49,7 +49,7 @@ def pairs() -> list[bytes]:
 
 
 def weight_files() -> list[bytes]:
-    """A small `.safetensors` file."""
+    """Return a small `.safetensors` file."""
     import torch
 
     from dfccodec.models.weights import save_safetensors

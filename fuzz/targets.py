@@ -1,7 +1,7 @@
-"""What is fuzzed: a function from bytes for every place where bytes from strangers come in.
+"""Fuzz targets: one function of bytes for each place where untrusted bytes enter.
 
-A target may raise DfcError and nothing else, within the time and memory that SPEC.md 12 allows for what a file claims.
-`run` returns a word for how it went, which the engines take as a sign that an input is worth keeping.
+A target may raise only DfcError, within the time and memory that SPEC.md 12 allows for the declared sizes. `run`
+returns a short outcome. An input with a new outcome is kept for mutation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,16 @@ import mutate
 import numpy as np
 import seeds
 import zstandard
-from claims import MOST_PIXELS, Limits, TooLarge, affordable, affordable_file, clip_work, file_work, pixels_of
+from claims import (
+    MAX_PIXELS,
+    Limits,
+    TooExpensive,
+    check_affordable,
+    check_file_affordable,
+    clip_work,
+    file_work,
+    pixels_of,
+)
 
 from dfccodec.cli.inspect import inspect as inspect_verb
 from dfccodec.codec import fill
@@ -35,7 +44,7 @@ from dfccodec.edit.random_access import open_file
 from dfccodec.edit.recover import recover as recover_file
 from dfccodec.edit.trim import trim as trim_file
 from dfccodec.edit.verify import verify as verify_file
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
 from dfccodec.media.time_range import Span
@@ -47,7 +56,7 @@ import read_dfc
 
 @dataclass(frozen=True)
 class Target:
-    """A place to attack: what to run, the inputs to begin with, how to make others, what they may cost."""
+    """A fuzz target: its function, seeds, mutator and limits."""
 
     name: str
     run: Callable[[bytes], str | None]
@@ -56,8 +65,8 @@ class Target:
     limits: Limits = field(default_factory=Limits)
 
 
-class Flat:
-    """Stands for the model of a file: every frame is the mean of its latents, so that no network is in the way."""
+class FlatModel:
+    """A stand-in for the model of a file, without a network: each frame is the mean of its latents."""
 
     def __init__(self, header: Header) -> None:
         self.model = SimpleNamespace(channels=header.channels, patch=header.patch, max_frames=header.clip_frames)
@@ -72,35 +81,35 @@ class Flat:
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
         on_frame: Callable[[int, np.ndarray], None], wanted: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        """The same, frame by frame."""
+        """See `LatentModel.decode_frames`."""
         for number in decode_order(known):
             on_frame(number, self.decode(slots[number : number + 1], known, height, width, qp)[0])
 
 
 def _flat(preamble: Preamble) -> Any:
-    return Flat(preamble.header)
+    return FlatModel(preamble.header)
 
 
-class Deaf:
-    """Stands for a container: takes sound and subtitles, and counts."""
+class NullTrackSink:
+    """A packet sink that counts audio and subtitle packets."""
 
     taken = 0
 
     def declare(self, info: StreamInfo) -> None:
-        """A stream."""
+        """Accept a stream."""
 
     def packets(self, stream: int, packets: Sequence[Packet]) -> None:
-        """Some of its packets."""
+        """Accept packets of a stream."""
         self.taken += len(packets)
 
 
 def header(data: bytes) -> None:
-    """Signature and HEAD, MODL, STEP, tool and tags of a file."""
+    """Read signature, HEAD, MODL, STEP, tool and tags of a file."""
     _ = StreamReader(io.BytesIO(data)).preamble.header.grid
 
 
 def walk(data: bytes) -> str:
-    """Chunks and damage, which must cover the file without gap or overlap."""
+    """Read chunks and damage, which must cover the file without gap or overlap."""
     source = chunks.LookaheadReader(io.BytesIO(data))
     chunks.read_signature(source)
     place, kinds = 8, ""
@@ -113,40 +122,40 @@ def walk(data: bytes) -> str:
 
 
 def clip(data: bytes) -> str:
-    """The record of a clip; what was read is written back and read again the same."""
+    """Read a clip, write it and read it again; both records must be equal."""
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
     assert len(found.timestamps) == found.frames
-    once = pack.pack_clip(found, header)  # a duration for each of one frame becomes one for all
+    once = pack.pack_clip(found, header)  # for one frame, a list of durations becomes a common duration
     assert pack.pack_clip(pack.unpack_clip(once, header), header) == once
     return f"{found.fill} {found.coding}"
 
 
 def integers(data: bytes) -> str:
-    """The integers of a clip, which can be coded anew and come back the same."""
-    from dfccodec.entropy.latent_coding import encode_integers
+    """Decode the latents of a clip, encode and decode them again; they must be equal."""
+    from dfccodec.entropy.latent_coding import encode_latents
 
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
-    affordable(found, header)
-    values = decode_clip_integers(found, header)
-    coded, planes = encode_integers(values, found.coding)
+    check_affordable(found, header)
+    values = decode_latents(found, header)
+    coded, planes = encode_latents(values, found.coding)
     again = Clip(**{**found.__dict__, "latents": coded, "planes": planes})
-    assert (decode_clip_integers(again, header) == values).all()
+    assert (decode_latents(again, header) == values).all()
     return f"{found.coding} {values.any()}"
 
 
 def motion(data: bytes) -> str:
-    """The decisions of motion of a clip: read, trimmed and painted."""
+    """Read the motion payload of a clip, trim it and reconstruct its frames."""
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
-    affordable(found, header)
+    check_affordable(found, header)
     if found.fill not in (Fill.MOTION, Fill.BLEND):
-        raise TooLarge("no motion")
+        raise TooExpensive("no motion")
     policy = fill.policy(found.fill)
     policy.check(found, header)
     policy.trim(found, header, found.kept & (np.arange(found.frames) % 3 > 0), 0)
-    if pixels_of(found, header) > MOST_PIXELS:
+    if pixels_of(found, header) > MAX_PIXELS:
         return "large"
     with ClipFrameBuffer(found, header, threads=1) as canvas:
         canvas.add_all(np.zeros((found.frames, header.height, header.width, 3), np.float32))
@@ -154,17 +163,17 @@ def motion(data: bytes) -> str:
 
 
 def index(data: bytes) -> str:
-    """The index as a reader that seeks finds and believes it."""
+    """Find and validate the index as a seeking reader does."""
     stream = io.BytesIO(data)
     found = seek.read_index(stream, 0)
     if found is None:
         return "none"
     header = StreamReader(io.BytesIO(data)).preamble.header
-    return f"{len(found.clips)} {[seek.leads_to_clip(stream, 0, entry, header) for entry in found.clips]}"
+    return f"{len(found.clips)} {[seek.entry_matches_clip(stream, 0, entry, header) for entry in found.clips]}"
 
 
 def tags(data: bytes) -> str:
-    """Pairs, chapters among them, and how they are shown."""
+    """Read pairs and chapters, and print them."""
     pairs = pack.unpack_pairs(data, "tags")
     found, others = chapters.from_tags(pairs)
     again, _ = chapters.from_tags(chapters.to_tags(found))
@@ -174,7 +183,7 @@ def tags(data: bytes) -> str:
 
 
 def inspect(data: bytes) -> str:
-    """`dfc inspect` and `dfc inspect --json`, which print nothing that moves a terminal's cursor."""
+    """Run `dfc inspect` and `dfc inspect --json`, which must not print control characters."""
     for as_json in (False, True):
         printed = io.StringIO()
         with _standard(data, printed):
@@ -185,7 +194,7 @@ def inspect(data: bytes) -> str:
 
 @contextlib.contextmanager
 def _standard(data: bytes, printed: io.StringIO) -> Any:
-    """Standard input that is `data`, and standard output that is kept."""
+    """Use `data` as standard input, and capture standard output."""
     old = sys.stdin
     sys.stdin = cast(Any, SimpleNamespace(buffer=io.BytesIO(data)))
     try:
@@ -196,14 +205,14 @@ def _standard(data: bytes, printed: io.StringIO) -> Any:
 
 
 def verify(data: bytes) -> str:
-    """`dfc verify`: faults are in the verdict."""
-    affordable_file(data)
+    """Run `dfc verify`; faults are in the verdict."""
+    check_file_affordable(data)
     return " ".join(sorted({fault.kind for fault in verify_file(io.BytesIO(data)).faults})) or "good"
 
 
 def readers(data: bytes) -> str:
-    """Both readers, `dfccodec` and formats/read_dfc.py, accept a file or both refuse it."""
-    affordable_file(data, scale=20)  # plain Python takes its time
+    """Read with `dfccodec` and with formats/read_dfc.py; both must accept or both must reject the file."""
+    check_file_affordable(data, scale=20)  # plain Python is slow
     try:
         ours = "bad" if verify_file(io.BytesIO(data)).faults else "good"
     except DfcError:
@@ -218,8 +227,8 @@ def readers(data: bytes) -> str:
 
 
 def trim(data: bytes) -> str:
-    """What `dfc trim` writes of any file, `dfc verify` finds no fault in, unless it found one before."""
-    affordable_file(data, scale=2)
+    """Run `dfc trim`. If the input is valid, the output must be valid."""
+    check_file_affordable(data, scale=2)
     dice = zlib.crc32(data)
     budget = (None, Budget.parse("1"), Budget.parse("25%"))[dice % 3]
     out = io.BytesIO()
@@ -232,8 +241,8 @@ def trim(data: bytes) -> str:
 
 
 def recover(data: bytes) -> str:
-    """What `dfc recover` writes of any file, `dfc verify` finds no fault in, and of a good one nothing is lost."""
-    affordable_file(data, scale=3)
+    """Run `dfc recover`. The output must be valid, and nothing of a valid input may be lost."""
+    check_file_affordable(data, scale=3)
     out = io.BytesIO()
     found = recover_file(io.BytesIO(data), out)
     out.seek(0)
@@ -246,17 +255,17 @@ def recover(data: bytes) -> str:
 
 
 def decode(data: bytes) -> str:
-    """Pictures of a file: all of it, with concealment, a part, and by random access."""
-    affordable_file(data, scale=3, pixels=True)
+    """Decode a file: completely or a range, with or without concealment, and by random access."""
+    check_file_affordable(data, scale=3, pixels=True)
     dice = zlib.crc32(data)
     span = (Span(), Span.parse("#3", "#40"), Span.parse("0.1", duration="0.5"), Span.parse("2"))[dice % 4]
-    decoder = Decoder(io.BytesIO(data), _flat, bool(dice & 8), tracks=Deaf(), span=span)
+    decoder = Decoder(io.BytesIO(data), _flat, bool(dice & 8), tracks=NullTrackSink(), span=span)
     shown = size = 0
     for picture in decoder:
         shown, size = shown + 1, size + picture.rgb.size
         assert picture.rgb.shape == (decoder.preamble.header.height, decoder.preamble.header.width, 3)
-        if size > 16 * MOST_PIXELS:
-            raise TooLarge("stands in for many lost frames")
+        if size > 16 * MAX_PIXELS:
+            raise TooExpensive("stands in for many lost frames")
     with open_file(data) as file:
         for view in file:
             _ = view.dequantized()
@@ -264,26 +273,26 @@ def decode(data: bytes) -> str:
 
 
 def mux(data: bytes) -> str:
-    """`dfc decode` into a container: tracks, tags, times and colours of the file go to ffmpeg."""
+    """Run `dfc decode` into a container: tracks, tags, timestamps and colours of the file go to ffmpeg."""
     from dfccodec.media.output.sink import VideoSink
 
-    affordable_file(data, scale=3, pixels=True)
+    check_file_affordable(data, scale=3, pixels=True)
     dice = zlib.crc32(data)
     kind, codec = (("matroska", "rawvideo"), ("mp4", "mpeg4"), ("avi", "rawvideo"), ("mp4", None))[dice % 4]
     decoder = Decoder(io.BytesIO(data), _flat, conceal=True)
-    if decoder.preamble.header.width * decoder.preamble.header.height > MOST_PIXELS:
-        raise TooLarge("would show a large picture")
+    if decoder.preamble.header.width * decoder.preamble.header.height > MAX_PIXELS:
+        raise TooExpensive("would show a large picture")
     with tempfile.TemporaryFile() as out, VideoSink(out, decoder.preamble.header, kind, codec, decoder.tags) as sink:
         decoder.tracks = sink
         for shown, picture in enumerate(decoder):
             sink.write(picture.rgb, picture.pts, picture.duration)
             if shown > 80:
-                raise TooLarge("many frames")
+                raise TooExpensive("many frames")
     return kind
 
 
 def weights(data: bytes) -> str:
-    """A `.safetensors` file with a model in it."""
+    """Read a `.safetensors` file and compute its fingerprint."""
     from dfccodec.models.weights import fingerprint, read_weights
 
     with tempfile.NamedTemporaryFile(suffix=".safetensors", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as f:
@@ -296,7 +305,7 @@ def weights(data: bytes) -> str:
 
 _FILE = Limits(work=file_work)
 _CLIP = Limits(work=clip_work)
-_MUX = Limits(base_ms=150, base_mib=64, work=file_work)  # ffmpeg's encoders start up slowly and stay in memory
+_MUX = Limits(base_ms=150, base_mib=64, work=file_work)  # ffmpeg encoders start slowly and stay in memory
 
 TARGETS = {
     target.name: target

@@ -1,4 +1,4 @@
-"""One input under watch: what a target may raise, how long it may take, how much memory it may use."""
+"""Running one input with checks of exceptions, time and memory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from targets import Target
 from dfccodec.errors import DfcError
 
 TRACED_EVERY = 64
-"""Executions from one to the next whose allocations are counted: counting takes twice the time of the work itself."""
+"""One execution in this many traces allocations, because tracing triples the time."""
 NOISE_MS = 60
-"""A busy machine and the collector of garbage take so long by themselves."""
+"""Milliseconds tolerated for a busy machine and garbage collection."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a target must not do, with the input that made it."""
+    """A fault of a target, with its input."""
 
     kind: str
     """`exception`, `slow`, `memory` or `crash`."""
@@ -33,11 +33,11 @@ class Finding:
 
 @dataclass
 class Watch:
-    """Runs inputs of one target and keeps what it finds, one input for each different fault.
+    """Runs inputs of one target and collects findings, one input for each different fault.
 
     Args:
-        target: what to run.
-        folder: where inputs of findings go; None keeps them in memory only.
+        target: the target.
+        folder: folder for inputs of findings; None to keep them only in memory.
     """
 
     target: Target
@@ -48,7 +48,7 @@ class Watch:
     slowest_ms: float = 0.0
 
     def run(self, data: bytes) -> str:
-        """Run one input; returns how it ended, with numbers left out, so that equal endings are equal."""
+        """Run one input. Returns its outcome if it is new, else "". Numbers in outcomes are replaced by #."""
         self.executions += 1
         traced = self.executions % TRACED_EVERY == 0
         fat = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -56,7 +56,7 @@ class Watch:
         allowed = self.target.limits
         if not traced:
             self.slowest_ms = max(self.slowest_ms, took)
-            if took > NOISE_MS + allowed.ms(data) and self._best(data) > allowed.ms(data):
+            if took > NOISE_MS + allowed.ms(data) and self._fastest(data) > allowed.ms(data):
                 self._found("slow", f"{took:.0f} ms for {len(data)} bytes, {allowed.ms(data):.0f} allowed", data)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - fat
         if grown > 1024 * allowed.mib(data):
@@ -74,10 +74,10 @@ class Watch:
         except DfcError as error:
             outcome = f"{type(error).__name__} {_template(str(error))}"
             if "\n" in str(error) or not str(error).isprintable():
-                self._found("exception", f"a message that a terminal would not show as it is: {error!r:.200}", data)
+                self._found("exception", f"a message with unprintable characters: {error!r:.200}", data)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # also what Rust raises on a panic, which is no Exception
+        except BaseException as error:  # a panic in Rust raises a BaseException
             where = traceback.extract_tb(error.__traceback__)[-1]
             outcome = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
             self._found("exception", f"{outcome}: {str(error)[:200]}", data, outcome)
@@ -89,8 +89,8 @@ class Watch:
                 self._found("memory", f"{peak:.0f} MiB, {self.target.limits.mib(data):.0f} allowed", data)
         return took, outcome
 
-    def _best(self, data: bytes) -> float:
-        """The least of three times, so that a pause of the machine is no finding."""
+    def _fastest(self, data: bytes) -> float:
+        """Return the minimum of three times, so that a pause of the machine is not a finding."""
         gc.collect()
         return min(self._once(data)[0] for _ in range(3))
 

@@ -1,1 +1,1 @@
-"""Quality and rate: how good, for how many bits."""
+"""Benchmarks of quality and rate."""

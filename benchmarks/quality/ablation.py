@@ -1,10 +1,9 @@
-"""What each part of the encoder is worth alone: bits at equal RGB-PSNR, protocol DFC-32.
+"""Ablation of the encoder: BD-rate of each option, at equal RGB-PSNR, protocol DFC-32.
 
     python -m benchmarks.quality.ablation [--clips ../shared/clips/eval] [--kept 8] [--every 1]
 
-One setting is the yardstick, the defaults of `dfc encode` with a fixed number of frames kept and no refinement. Every
-row changes one thing in it; its figure is the mean over clips of the BD-rate between the two curves over QP. Positive:
-more bits.
+The baseline is the default of `dfc encode` with a fixed number of kept frames and without refinement. Each row changes
+one option. Its figure is the mean over clips of the BD-rate between both curves over QP; positive means more bits.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, options: dict[str, Any]) -> list[list[float]]:
-    """(bits per pixel, PSNR, processor seconds of encoding) at every QP."""
+    """Return (bits per pixel, PSNR, CPU seconds of encoding) at each QP."""
     out = []
     for qp in QPS:
         coded = io.BytesIO()
@@ -103,7 +102,7 @@ def main() -> None:
 
 
 def _others(record: dict[str, Any], measured: set[str]) -> list[dict[str, Any]]:
-    """Rows of an earlier run on the same clips that this one has not measured."""
+    """Return rows of an earlier run on the same clips that this run has not measured."""
     found = read_json("ablation")
     same = all(found.get(key) == value for key, value in record.items())
     return [row for row in found.get("rows", ()) if same and row["change"] in ROWS and row["change"] not in measured]

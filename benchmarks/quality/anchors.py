@@ -1,13 +1,12 @@
-"""Codecs to compare with: x264, x265, SVT-AV1 and VP9 through PyAV, VVenC through imageio-ffmpeg's binary.
+"""Anchors: x264, x265, SVT-AV1 and VP9 through PyAV, VVenC through the binary of imageio-ffmpeg.
 
-Each codes a clip as one closed group of pictures, on one thread, at constant quality. Whatever is open is decided in
-favour of the anchor:
+Each anchor codes a clip as one closed GOP, on one thread, at constant quality. All free choices favour the anchor:
 
-- only coded pictures count: parameter sets, SEI, delimiters and containers are left out, while all of a `.dfc` counts;
-- 4:2:0 of 8 bits (10 for VVenC, which takes nothing else) in limited-range BT.601, chroma scaled both ways with
-  Lanczos and accurate rounding: of 64 ways to ask swscale (matrix, range, filters), the one that loses least on the
-  eval clips. It leaves 49.4 dB before any coding; bicubic BT.709 leaves 47.9;
-- x264 runs with its perceptual tuning, as everybody uses it, and again with `tune psnr`; VVenC without its own;
+- only coded pictures count. Parameter sets, SEI, delimiters and containers do not; of a `.dfc` file, all bytes count;
+- 4:2:0 with 8 bits (10 for VVenC, which needs them) in limited-range BT.601. Chroma is scaled both ways with Lanczos
+  and accurate rounding. Of 64 settings of swscale (matrix, range, filters), this one has the smallest loss on the eval
+  clips: 49.4 dB before any coding, against 47.9 for bicubic BT.709;
+- x264 runs with its default perceptual tuning, and again with `tune psnr`; VVenC runs without perceptual tuning;
 - SVT-AV1 has preset 6, slower than its usual "medium" of 8.
 """
 
@@ -41,7 +40,7 @@ BT601, LIMITED, FULL = 5, 1, 2  # ffmpeg's numbers
 
 @dataclass(frozen=True)
 class Anchor:
-    """One codec with its settings.
+    """An anchor codec with its settings.
 
     Args:
         label: for tables and plots.
@@ -62,12 +61,12 @@ class Anchor:
     pictures: Callable[[bytes], int] = field(default=len, repr=False)
 
     def setting(self) -> str:
-        """Everything that decides the bits but the quality: what a cached row is valid for."""
+        """All settings that affect the bits, except the quality. A cached row is valid for one setting."""
         return f"{self.codec} {' '.join(f'{k}={v}' for k, v in self.options.items())}"
 
 
 def _nals(data: bytes) -> Iterator[bytes]:
-    """The NAL units of an Annex B stream, without start codes."""
+    """Yield the NAL units of an Annex B stream, without start codes."""
     at = data.find(b"\0\0\1")
     while at >= 0:
         after = data.find(b"\0\0\1", at + 3)
@@ -88,7 +87,8 @@ def _vvc(data: bytes) -> int:
 
 
 def _av1(data: bytes) -> int:
-    """OBUs of frames, frame headers and tile groups; each says its size, as ffmpeg's encoders write them."""
+    """Return the bytes of OBUs of frames, frame headers and tile groups; each OBU has a size field, as ffmpeg writes
+    it."""
     at = total = 0
     while at < len(data):
         head, start = data[at], at
@@ -137,7 +137,7 @@ ANCHORS: dict[str, Anchor] = {
 
 
 def versions(anchor: Anchor) -> str:
-    """What encodes: a cached row is valid for it alone."""
+    """Return the version of the encoder. A cached row is valid for one version."""
     if anchor.codec == "libvvenc":
         first = subprocess.run([find_ffmpeg(), "-version"], capture_output=True, text=True, check=True).stdout
         return "ffmpeg " + first.split()[2]
@@ -197,7 +197,7 @@ def _to_rgb(pictures: list[VideoFrame], like: np.ndarray) -> np.ndarray:
 
 
 def _by_ffmpeg(anchor: Anchor, frames: np.ndarray, quality: int) -> tuple[int, np.ndarray]:
-    """The same through imageio-ffmpeg's binary, for an encoder that PyAV does not carry."""
+    """Encode and decode with the binary of imageio-ffmpeg, for an encoder that PyAV does not include."""
     height, width = frames.shape[1:3]
     raw = ["-f", "rawvideo", "-pixel_format", TEN_BITS, "-video_size", f"{width}x{height}", "-framerate", "25"]
     options = [part for k, v in anchor.options.items() for part in (f"-{k}", v)]

@@ -1,9 +1,9 @@
-"""Do clips show where they meet? PSNR of the first and last two frames of clips beside that of the frames between.
+"""Quality at clip boundaries: PSNR of the first and last two frames of clips, compared with the frames between.
 
     python -m benchmarks.quality.clip_boundaries [--budget 8] [--fill motion] [--clips N]        about 5 minutes
 
-Every eval clip as protocol DFC-32 crops it, but two `.dfc` clips long (64 frames). The figure is the mean over videos
-of the difference of mean PSNR; and the worst one of all.
+Each eval clip is cropped as in protocol DFC-32, but is two `.dfc` clips long (64 frames). The figures are the mean over
+videos of the difference of mean PSNR, and the worst difference.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ ENDS = (0, 1, 30, 31)
 
 
 def psnrs(frames: np.ndarray, **options: Any) -> np.ndarray:
-    """PSNR of every frame of what comes back, and the bits per pixel of the file behind them."""
+    """Return the PSNR of each decoded frame, then the bits per pixel of the file."""
     coded = io.BytesIO()
     dfc.encode(frames, coded, refine=0, **options)
-    shown = np.stack([picture.rgb for picture in dfc.decode(coded.getvalue())])
-    error = np.mean(((frames.astype(np.float32) - shown) / 255) ** 2, axis=(1, 2, 3))
+    decoded = np.stack([picture.rgb for picture in dfc.decode(coded.getvalue())])
+    error = np.mean(((frames.astype(np.float32) - decoded) / 255) ** 2, axis=(1, 2, 3))
     return np.append(-10 * np.log10(np.maximum(error, 1e-9)), len(coded.getvalue()) * 8 / (frames.size / 3))
 
 

@@ -1,8 +1,9 @@
-"""What snapping latents to the kept frame before is worth: bits saved at equal PSNR, protocol DFC-32.
+"""Gain of the dead zone around the prediction: bits saved at equal PSNR, protocol DFC-32.
 
     python -m benchmarks.quality.deadzone [--clips ../shared/clips/eval] [--kept 32 8]
 
-For each slack: mean bits and mean PSNR over clips at three QPs; the gain in dB is read off the curve without slack.
+For each dead zone: mean bits and mean PSNR over clips at three QPs. The gain in dB is read from the curve without dead
+zone.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Protocol DFC-32: quality and size of `mini` at 32 … 1 kept of 32, beside PCA-96 with hold and lerp, and Bernoulli.
+"""Protocol DFC-32: quality and size of `mini` and PCA-96 with 32 … 1 of 32 frames kept, and Bernoulli selection.
 
     python -m benchmarks.quality.dfc32 [--clips ../shared/clips/eval] [--qp 24]
 
-The model's own fill, no motion (`--fill token`). Encode, decode, round to 8 bit; squared error on [0, 1] per clip; mean
-of it over clips, and mean of per-clip PSNR. Bits are those of whole `.dfc` files for `mini`, of the coded integers
-alone for PCA-96, which is the linear code inside `mini` with frames kept uniformly and the same quantizer steps and
-coder. The second table is the published one for ours: 16 draws a clip, at each frame's own probability and at a mean
-rate of 18.5 %, by how fast a clip moves.
+The fill policy is `token`, without motion. Clips are encoded, decoded and rounded to 8 bits. Figures are the mean over
+clips of the squared error on [0, 1], and the mean of the PSNR of each clip. Bits of `mini` are those of complete `.dfc`
+files. Bits of PCA-96 are those of the coded latents; it is the PCA transform of `mini` with uniformly kept frames, the
+same quantizer steps and the same coder. The second table repeats the published one for `mini`: 16 Bernoulli draws per
+clip, with the probability of each frame and with a mean rate of 18.5 %, by motion class.
 """
 
 from __future__ import annotations
@@ -31,23 +31,25 @@ from dfccodec.runtime.resources import available_cpus
 
 BUDGETS = (32, 16, 8, 6, 4, 2, 1)
 DRAWS = 16
-PUBLISHED_BYTES = 1_575_265  # a .pt of all 32 slots in bf16, what the published format stores whatever is kept
+PUBLISHED_BYTES = (
+    1_575_265  # a .pt of all 32 slots in bf16, what the published format stores for any number of kept frames
+)
 
 Measured = tuple[float, int, int]
 """Squared error, bytes, kept frames."""
 
 
 def of_mini(frames: np.ndarray, loaded: LoadedModel, budget: str, qp: int, **options: object) -> Measured:
-    """One clip through a real file."""
+    """Encode and decode one clip through a file."""
     coded = io.BytesIO()
-    options = {"refine": 0} | options  # the network alone: what refinement adds, floor.py and ablation.py say
+    options = {"refine": 0} | options  # without refinement, which gain_over_pca.py and ablation.py measure
     report = dfc.encode(frames, coded, budget=budget, qp=qp, model=loaded, frame_rate=25, **options)  # type: ignore[arg-type]
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     return mse(back, frames), len(coded.getvalue()), report.kept
 
 
 def budgets(clips: list[np.ndarray], loaded: LoadedModel, qp: int) -> list[dict[str, object]]:
-    """One row for each code and number of kept frames."""
+    """Return one row for each codec and number of kept frames."""
     rows: list[dict[str, object]] = []
     for code in ("mini", "PCA-96, lerp", "PCA-96, hold"):
         for kept in BUDGETS:
@@ -103,12 +105,12 @@ def main() -> None:
     loaded = load_model(args.model)
     names, clips = zip(*dfc32_clips(args.clips), strict=True)
     first = budgets(list(clips), loaded, args.qp)
-    shown = []
+    printed = []
     for row in first:
         errors, sizes = np.array(row["errors"]), np.array(row["sizes"])
         psnr = np.mean(-10 * np.log10(np.maximum(errors, 1e-10)))
         bpp = sizes.mean() * 8 / (FRAMES * SIDE * SIDE)
-        shown.append(
+        printed.append(
             (
                 row["code"],
                 row["kept"],
@@ -119,7 +121,7 @@ def main() -> None:
             )
         )
         row.update(mse=errors.mean(), psnr=psnr, bpp=bpp)
-    print(table(("code", "kept of 32", "MSE", "PSNR dB", "bits/pixel", "kB a clip"), shown))
+    print(table(("code", "kept of 32", "MSE", "PSNR dB", "bits/pixel", "kB a clip"), printed))
     eight = next(np.array(row["sizes"]) for row in first if (row["code"], row["kept"]) == ("mini", 8))
     print(
         f"\nat 8 kept: {PUBLISHED_BYTES / eight.mean():.1f} times smaller than the published format in the mean, "

@@ -1,14 +1,13 @@
-"""Is `mini` above its floor? PSNR over the linear code at equal bits, for every budget and QP, protocol DFC-32.
+"""Gain of `mini` over the PCA baseline: PSNR at equal bits, for each budget and QP, protocol DFC-32.
 
     python -m benchmarks.quality.gain_over_pca [--clips ../shared/clips/eval] [--coding range|zstd|order0]
                                                [--model mini] [--refine 2]
 
-The floor is PCA-96, the linear code inside `mini`: frames kept uniformly, dropped ones by linear interpolation of
-latents, the same quantizer steps and the same entropy coder, its integers alone. `mini` is coded with its own fill,
-`--budget K`, and read back from the whole file, whose bits all count. Curves are means over clips (bits and PSNR), read
-between points by monotone cubics over the logarithm of bits, as BD-rates are. `order0` counts the order-0 entropy of
-each channel instead of bytes, for both, as `shared/floor.md` does: what transforms alone are worth, with a coder that
-knows no context.
+The baseline is PCA-96, the PCA transform of `mini`: uniformly kept frames, dropped frames by linear interpolation of
+latents, the same quantizer steps and entropy coder; only the coded latents count. `mini` is coded with its own fill and
+`--budget K`; all bytes of the file count. Curves are means over clips (bits and PSNR), interpolated with monotone
+cubics over the logarithm of bits, as for BD-rates. With `order0`, the order-0 entropy of each channel is counted
+instead of bytes, as in `shared/floor.md`. This compares only the transforms, without a context model.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from dfccodec.codec.fill import POLICIES
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Fill
-from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers, parse_coding
+from dfccodec.entropy.latent_coding import decode_latents, encode_latents, parse_coding
 from dfccodec.metrics.bdrate import pchip
 from dfccodec.models.mini import Mini
 from dfccodec.runtime.resources import available_cpus
@@ -43,11 +42,11 @@ LINEAR_QPS = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48)
 ORDER0 = "order0"
 
 Point = tuple[float, float, float]
-"""Bits per pixel, PSNR in dB, squared error; of one clip or in the mean."""
+"""Bits per pixel, PSNR in dB, squared error; of one clip or the mean over clips."""
 
 
 def of_mini(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, coding: str, refine: int = 0) -> Point:
-    """One clip through a real file."""
+    """Encode and decode one clip through a file."""
     coded = io.BytesIO()
     dfc.encode(
         frames,
@@ -65,7 +64,7 @@ def of_mini(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, coding:
     if coding == ORDER0:
         reader = StreamReader(io.BytesIO(coded.getvalue()))
         clip = next(item.clip for item in reader if isinstance(item, ClipAt))
-        size = _entropy(decode_clip_integers(clip, reader.preamble.header))
+        size = _entropy(decode_latents(clip, reader.preamble.header))
     return _point(size, mse(back, frames))
 
 
@@ -90,14 +89,14 @@ def through_linear(
 def of_linear(
     frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, coding: str, fill: Fill = Fill.LERP
 ) -> Point:
-    """One clip through the linear code, kept frames at even distances, dropped ones interpolated or held."""
+    """Code one clip with PCA-96: uniformly kept frames, dropped frames interpolated or held."""
     values, back = through_linear(frames, loaded, uniform(kept), qp, fill)
-    size = _entropy(values) if coding == ORDER0 else len(encode_integers(values, parse_coding(coding))[0])
+    size = _entropy(values) if coding == ORDER0 else len(encode_latents(values, parse_coding(coding))[0])
     return _point(size, mse(back, frames))
 
 
 def _entropy(values: np.ndarray) -> float:
-    """Bytes of integers (…, C) at the order-0 entropy of each channel."""
+    """Return the bytes of integers (…, C) at the order-0 entropy of each channel."""
     bits = 0.0
     for channel in np.moveaxis(values, -1, 0):
         _, counts = np.unique(channel, return_counts=True)
@@ -110,7 +109,7 @@ def _point(size: float, error: float) -> Point:
 
 
 def read_at(curve: list[Point], bits: float) -> float:
-    """PSNR of a curve at so many bits per pixel, by the cubics of BD-rates; not a number outside it."""
+    """Return the PSNR of a curve at `bits` per pixel, interpolated as for BD-rates; NaN outside the curve."""
     x, y = (np.array(v) for v in zip(*[(math.log(b), p) for b, p, _ in sorted(curve)], strict=True))
     at = math.log(bits)
     return float(pchip(x, y, np.array([at]))[0]) if x[0] <= at <= x[-1] else math.nan

@@ -1,13 +1,13 @@
-"""What the coding of latents is worth: ours against others, against entropies, and at which speed.
+"""Size and speed of the latent codings, compared with other coders and with entropies.
 
     python -m benchmarks.quality.latent_coding [--clips ../shared/clips/eval] [--kept 6 8 32]
 
-Integers of `mini`, frames kept uniformly, mean bytes a clip. "order-0" is the entropy of each channel by itself: what
-an ideal coder without any context would need, tables not counted. "range, ideal" is the sum of -log2 p over everything
-the range coding codes: what its contexts would need if the coder itself lost nothing. "inter" is the range coding after
-inter prediction, and searches for vectors when it encodes. Speeds are integers a second of
-processor time, one thread, over all clips: of those pictures of 256×256, and of the first eight frames of each clip at
-480 lines, all kept, QP 24. A pass of a small picture has few integers, and costs what its calls cost.
+Latents of `mini` with uniformly kept frames; figures are mean bytes per clip. "order-0" is the entropy of each channel:
+the size of an ideal coder without contexts, not counting tables. "range, ideal" is the sum of −log2 p over all symbols
+of the range coding: its size without coder overhead. "inter" is the range coding with inter prediction; its encoder
+includes motion estimation. Speeds are integers per second of CPU time, on one thread, over all clips: for pictures of
+256×256, and for the first eight frames of each clip at 480 lines, all kept, QP 24. In small pictures, a pass has few
+integers, so the overhead of function calls dominates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dfccodec.codec.clip.quantizer import quantize
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
 from dfccodec.entropy.rans import decode_range, encode_range, ideal_bits
-from dfccodec.entropy.zstd_coding import decode_latents, encode_latents
+from dfccodec.entropy.zstd_coding import decode_zstd, encode_zstd
 from dfccodec.media.input.read_frames import read_scaled
 
 QPS = (16, 24, 32)
@@ -37,12 +37,12 @@ LINES = 480
 
 
 def zstd(data: bytes, level: int = 19) -> int:
-    """Bytes after zstd."""
+    """Return the size after zstd in bytes."""
     return len(zstandard.ZstdCompressor(level=level).compress(data))
 
 
 def order0(values: np.ndarray) -> float:
-    """Bytes at the order-0 entropy of each channel; values (K, tiles, rows, columns, C)."""
+    """Return the bytes of values (K, tiles, rows, columns, C) at the order-0 entropy of each channel."""
     bits = 0.0
     for channel in values.reshape(-1, values.shape[-1]).T:
         _, counts = np.unique(channel, return_counts=True)
@@ -51,7 +51,7 @@ def order0(values: np.ndarray) -> float:
 
 
 def planes(values: np.ndarray) -> bytes:
-    """Zigzag and byte planes, channel-major, no prediction."""
+    """Return zigzag and byte planes, channel-major, without prediction."""
     x = np.moveaxis(values, -1, 0).astype(np.int32)
     folded = np.where(x < 0, -2 * x - 1, 2 * x).astype(np.uint16)
     return (folded & 255).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
@@ -61,15 +61,15 @@ ARRANGEMENTS: dict[str, Callable[[np.ndarray], float]] = {
     "int16 interleaved (token-major), zstd 19": lambda v: zstd(v.tobytes()),
     "int16 channel-major, zstd 19": lambda v: zstd(np.moveaxis(v, -1, 0).tobytes()),
     "byte planes channel-major, zstd 19": lambda v: zstd(planes(v)),
-    "ours (filters, planes), zstd 3": lambda v: len(encode_latents(v, 3)[0]),
-    "ours (filters, planes), zstd 12": lambda v: len(encode_latents(v, 12)[0]),
-    "ours (filters, planes), zstd 22": lambda v: len(encode_latents(v, 22)[0]),
+    "ours (filters, planes), zstd 3": lambda v: len(encode_zstd(v, 3)[0]),
+    "ours (filters, planes), zstd 12": lambda v: len(encode_zstd(v, 12)[0]),
+    "ours (filters, planes), zstd 22": lambda v: len(encode_zstd(v, 22)[0]),
 }
-"""Measured for the first count of kept frames only: level 22 takes its time."""
+"""Measured only for the first number of kept frames, because level 22 is slow."""
 
 
 class Speeds:
-    """Seconds and integers of the coders that files can have."""
+    """CPU seconds and number of integers of the latent codings."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -82,10 +82,10 @@ class Speeds:
         return done
 
     def there_and_back(self, values: np.ndarray) -> tuple[int, int, int]:
-        """Bytes with zstd, with the range coder, and with that after inter prediction."""
+        """Encode and decode. Returns bytes with zstd, range and inter coding."""
         shape = values.shape[0], values.shape[1:4], values.shape[4]
-        plain, count = self.timed("zstd encode", lambda: encode_latents(values))
-        back = self.timed("zstd decode", lambda: decode_latents(plain, *shape, count))
+        plain, count = self.timed("zstd encode", lambda: encode_zstd(values))
+        back = self.timed("zstd decode", lambda: decode_zstd(plain, *shape, count))
         coded = self.timed("range encode", lambda: encode_range(values))
         again = self.timed("range decode", lambda: decode_range(coded, *shape))
         moved = self.timed("inter encode", lambda: encode_inter(values))
@@ -100,14 +100,14 @@ class Speeds:
 
 
 class Measured:
-    """Bytes of every coder for each (kept, QP), and speeds by picture size."""
+    """Bytes of each coder for each (kept, QP), and speeds by picture size."""
 
     def __init__(self) -> None:
         self.bytes: dict[str, dict[tuple[int, int], list[float]]] = defaultdict(lambda: defaultdict(list))
         self.speeds = {"256×256": Speeds(), f"{LINES} lines": Speeds()}
 
     def clip(self, values: np.ndarray, kept: int, qp: int) -> None:
-        """Everything about the integers of one clip."""
+        """Measure the latents of one clip."""
         plain, coded, moved = self.speeds["256×256"].there_and_back(values)
         sizes = {
             "order-0 entropy per channel": order0(values), "ours (filters, planes), zstd 19": plain,
@@ -117,7 +117,7 @@ class Measured:
             self.bytes[name][kept, qp].append(size)
 
     def report(self, columns: list[tuple[int, int]]) -> dict[str, Any]:
-        """Print the tables; the record for JSON."""
+        """Print the tables. Returns the record for JSON."""
         mean = {name: {at: float(np.mean(v)) for at, v in by.items()} for name, by in self.bytes.items()}
         rows = [(name, *(f"{by[at] / 1000:.2f}" if at in by else "" for at in columns)) for name, by in mean.items()]
         base = mean["ours (filters, planes), zstd 19"]

@@ -1,16 +1,16 @@
-"""A second decoder beside the faithful one, on the same files: PSNR, LPIPS by AlexNet and by VGG-16, flicker.
+"""Decoders for other looks compared with `faithful`, on the same files: PSNR, LPIPS (AlexNet and VGG-16), flicker.
 
     python -m benchmarks.quality.looks runs/sharp/model.safetensors                all eval clips; results/looks.json
     python -m benchmarks.quality.looks a.safetensors b.safetensors --every 4 --out /tmp/x   two, every fourth clip
     python -m benchmarks.quality.looks a.safetensors --pictures /tmp/x --out /tmp/x            and pictures side by side
 
-Files are made once, by default settings, and lie in `--files` with what was measured of them. Their motion vectors were
-searched for with the faithful decoder's pictures; each decoder paints dropped frames from its own. All decoders meet
-the same bytes, so figures of one QP are at equal bits.
+Files are encoded once, with default settings, and stored in `--files` with their measurements. Their motion vectors
+were estimated on pictures of the faithful decoder; each decoder reconstructs dropped frames from its own pictures. All
+decoders read the same bytes, so figures of one QP are at equal bits.
 
-PSNR looks at all 32 frames, LPIPS by AlexNet at every third from the second as in rd.py, by VGG-16, which takes twenty
-times as long, at every sixth. Flicker is LPIPS by AlexNet between the changes from every third frame to the next, of
-the source and of what was decoded, about mid-grey and half as strong.
+PSNR uses all 32 frames. LPIPS with AlexNet uses every third frame from the second one, as in rd.py; LPIPS with VGG-16,
+which is twenty times slower, uses every sixth. Flicker is LPIPS (AlexNet) between source and decoded frame differences:
+from every third frame to the next one, halved and shifted to mid-grey.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ FAITHFUL = "faithful"
 KEPT, QPS = 8, (16, 24, 32, 40)
 MEASURED = ("psnr", "lpips", "vgg", "flicker")
 LOOKED_AT = {"lpips": SAMPLED, "vgg": slice(1, None, 6)}
-"""Frames that each network sees."""
+"""Frames for each network."""
 
-SHOWN = 16
-"""The frame of a clip that pictures show."""
+PICTURE_FRAME = 16
+"""Frame of a clip for `--pictures`."""
 
 
 class Yardstick:
-    """Measures what was decoded of one clip; what depends on the source alone is computed once."""
+    """Metrics against one clip. Values that depend only on the source are computed once."""
 
     def __init__(self, frames: np.ndarray, networks: Mapping[str, Lpips]) -> None:
         self._frames, self._networks = frames, networks
@@ -74,28 +74,28 @@ def _planes(frames: np.ndarray) -> torch.Tensor:
 
 
 def _changes(frames: np.ndarray) -> torch.Tensor:
-    """From sampled frames to the ones after them, about mid-grey."""
+    """Return differences from sampled frames to the next ones, halved and shifted to mid-grey."""
     at = np.arange(len(frames))[SAMPLED]
     at = at[at + 1 < len(frames)]
     return 0.5 + (_planes(frames[at + 1]) - _planes(frames[at])) / 2
 
 
 def coded(path: Path, frames: np.ndarray, qp: int, loaded: LoadedModel) -> bytes:
-    """The file of a clip by default settings, made where it is not there."""
+    """Return the file of a clip with default settings; encode it if it is missing."""
     if not path.exists():
         dfc.encode(frames, path, budget=str(KEPT), qp=qp, model=loaded, frame_rate=25)
     return path.read_bytes()
 
 
 def decoded(data: bytes, loaded: LoadedModel) -> np.ndarray:
-    """(T, H, W, 3) uint8 by whichever decoder."""
+    """Decode a file with a decoder, (T, H, W, 3) uint8."""
     return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: loaded)])
 
 
 def measure(
     args: argparse.Namespace, decoders: Mapping[str, LoadedModel], cache: Cache
 ) -> dict[str, dict[str, dict[str, Row]]]:
-    """Decoder -> clip -> point -> row, of the clips asked for."""
+    """Return decoder -> clip -> point -> row for the selected clips."""
     networks = {"lpips": load_lpips(), "vgg": load_lpips(net="vgg")}
     folder = args.files / f"{weights_id(decoders[FAITHFUL])}-{source_hash()}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,16 +128,16 @@ def measure(
 
 
 def show(path: Path, videos: list[np.ndarray]) -> None:
-    """One frame of every video, side by side; below it the same with five times the contrast."""
+    """Save one frame of each video side by side, and below with five times the contrast."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    row = np.concatenate([video[SHOWN] for video in videos], axis=1)
-    middle = np.median(videos[-1][SHOWN], axis=(0, 1))
+    row = np.concatenate([video[PICTURE_FRAME] for video in videos], axis=1)
+    middle = np.median(videos[-1][PICTURE_FRAME], axis=(0, 1))
     strong = ((row - middle) * 5 + 128).clip(0, 255).astype(np.uint8)
     Image.fromarray(np.concatenate([row, strong])).save(path)
 
 
 def lines(found: Mapping[str, Mapping[str, Mapping[str, Row]]], qps: list[int]) -> Iterator[tuple[Any, ...]]:
-    """Means over clips, a line for each QP and decoder; behind each figure what it is of the faithful one's."""
+    """Yield means over clips for each QP and decoder; each figure with its ratio to the faithful decoder."""
     for qp in qps:
         means = {
             look: {key: float(np.mean([points[f"{KEPT}@{qp}"][key] for points in clips.values()])) for key in MEASURED}
@@ -150,7 +150,7 @@ def lines(found: Mapping[str, Mapping[str, Mapping[str, Row]]], qps: list[int]) 
 
 
 def against_x264(clips: Mapping[str, Mapping[str, Row]]) -> dict[str, Any]:
-    """BD-rate by LPIPS over x264 medium: of each clip, the mean of them, and of the mean curves."""
+    """Return the BD-rate by LPIPS against x264 medium: of each clip, their mean, and of the mean curves."""
     rows = (Cache(RESULTS / "rd_anchors.json").get(REFERENCE) or {"rows": {}})["rows"]
     base = {clip: points_of(REFERENCE, rows[clip], "lpips") for clip in clips if clip in rows}
     own = {clip: points_of(f"dfc-{KEPT}", clips[clip], "lpips") for clip in base}
@@ -165,7 +165,7 @@ def against_x264(clips: Mapping[str, Mapping[str, Row]]) -> dict[str, Any]:
 
 
 def _mean_curve(clips: Mapping[str, Mapping[str, tuple[float, float]]]) -> Points:
-    """Mean bits and quality over clips."""
+    """Return mean bits and mean quality over clips."""
     points = next(iter(clips.values()), {})
     means = (np.mean([clip[at] for clip in clips.values()], axis=0) for at in points)
     return pareto_front([(float(bits), float(quality)) for bits, quality in means])

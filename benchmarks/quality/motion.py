@@ -1,10 +1,10 @@
-"""Fill policy `motion` beside `token` by protocol DFC-32: squared error, bits by part, seconds.
+"""Fill policy `motion` compared with `token` by protocol DFC-32: squared error, bits by part, seconds.
 
     python -m benchmarks.quality.motion [--clips ../shared/clips/eval] [--kept 6,8] [--qp 24,32]       about 10 minutes
 
-Every row is the mean over clips. Bits are per pixel of all 32 frames: those of latents, of motion, and of everything
-else in the file. "Search" and "decode" are processor seconds a clip, of all threads together: what encoding takes
-longer than with `token` (its own decoding included), and all of decoding.
+Each row is the mean over clips. Bits are per pixel of all 32 frames: bits of latents, of motion, and of the rest of the
+file. "Search" and "decode" are CPU seconds per clip, summed over threads: the additional time of encoding compared with
+`token` (decoding in the encoder included), and the time of decoding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Measured = dict[str, float]
 
 
 def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, fill: str) -> Measured:
-    """Encode and decode one clip."""
+    """Encode and decode one clip, and measure it."""
     coded = io.BytesIO()
     begun = process_time()
     dfc.encode(frames, coded, budget=str(kept), qp=qp, fill=fill, model=loaded, frame_rate=25, refine=0)
@@ -51,7 +51,7 @@ def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, fill: s
 
 
 def rows(results: dict[tuple[int, int, str], list[Measured]]) -> list[dict[str, Any]]:
-    """Means over clips."""
+    """Return the means over clips."""
     out = []
     for (kept, qp, fill), found in results.items():
         row: dict[str, Any] = {"kept": kept, "qp": qp, "fill": fill}
@@ -80,8 +80,8 @@ def main() -> None:
                     results.setdefault((kept, qp, fill), []).append(measure(frames, loaded, kept, qp, fill))
     found = rows(results)
     head = ("kept", "qp", "fill", "mse", "psnr", "bpp", "latents", "motion", "overhead", "search", "decode")
-    shown = [[f"{row[key]:.5f}" if isinstance(row[key], float) else row[key] for key in head] for row in found]
-    print(table(head, shown))
+    printed = [[f"{row[key]:.5f}" if isinstance(row[key], float) else row[key] for key in head] for row in found]
+    print(table(head, printed))
     each = [{"kept": k, "qp": q, "fill": f, "mse": [clip["mse"] for clip in v]} for (k, q, f), v in results.items()]
     write_json("motion", {"clips": names, "threads": torch.get_num_threads(), "rows": found, "each": each}, args.model)
 

@@ -1,10 +1,11 @@
-"""Are targets hit? Every eval clip by itself, to a size, to a quality and to a bitrate, protocol DFC-32.
+"""Accuracy of rate control: each eval clip with a target size, quality and bitrate, protocol DFC-32.
 
     python -m benchmarks.quality.rate_control [--targets size psnr bitrate] [--clips N]    about 40 s a clip and target
 
-A clip of 32 frames is the hardest case there is: no other clip makes up for its coarse points. Each is coded at QP 28
-with 8 frames kept first; wanted are 0.8 of those bytes, 1.3 times their bitrate, and 0.7 dB less, so that none of it is
-a point known beforehand. What is not measured yet is measured; results of a run that was stopped stay.
+A single clip of 32 frames is the hardest case: its operating points are coarse, and no other clip compensates for them.
+Each clip is first coded at QP 28 with 8 kept frames. Targets are 0.8 of these bytes, 1.3 times their bitrate, and 0.7
+dB less, so that no target is a point already coded. Only missing rows are measured; an interrupted run can be
+continued.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SECONDS = 32 / 25
 
 
 def coded(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[bytes, float]:
-    """A file, and its PSNR by decoding it as a user would."""
+    """Return a file and its PSNR after decoding."""
     out = io.BytesIO()
     dfc.encode(frames, out, model=loaded, frame_rate=25, refine=0, **options)
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(out.getvalue()), lambda _: loaded)])
@@ -39,9 +40,9 @@ def coded(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[byte
 
 
 def measure(frames: np.ndarray, loaded: LoadedModel, target: str, anchor: tuple[int, float]) -> dict[str, Any]:
-    """One clip to one target: what was wanted, what the file has, how far off it is, and the seconds it took."""
+    """Code one clip to one target. Returns target, result, deviation and seconds."""
     size, psnr = anchor
-    # Aside from the anchor, so that no point that is known beforehand is the answer.
+    # The target differs from the first encode, so that no coded point is the solution.
     wanted = {"size": size * 0.8, "bitrate": size * 8 / SECONDS * 1.3, "psnr": psnr - 0.7}[target]
     begun = time.perf_counter()
     data, reached_psnr = coded(frames, loaded, **{OPTIONS[target]: int(wanted) if target == "size" else wanted})
@@ -54,12 +55,12 @@ def measure(frames: np.ndarray, loaded: LoadedModel, target: str, anchor: tuple[
 
 
 def good(target: str, off: float) -> bool:
-    """Within what is promised."""
+    """Whether the deviation is within the documented tolerance."""
     return -1e-4 <= off <= 0.2 if target == "psnr" else abs(off) <= 0.03
 
 
 def report(rows: dict[str, dict[str, Any]], targets: list[str]) -> None:
-    """Means and extremes over clips."""
+    """Print means and extremes over clips."""
     lines = []
     for target in targets:
         found = [row[target]["off"] for row in rows.values() if target in row]
@@ -68,8 +69,8 @@ def report(rows: dict[str, dict[str, Any]], targets: list[str]) -> None:
             hits = sum(good(target, off) for off in found)
             numbers = (min(found), max(found), float(np.mean(np.abs(found))))
             took = np.mean([row[target]["seconds"] for row in rows.values() if target in row])
-            shown = [f"{n * scale:+.2f} {unit}" for n in numbers]
-            lines.append((target, f"{hits} of {len(found)}", *shown, f"{took:.0f}"))
+            printed = [f"{n * scale:+.2f} {unit}" for n in numbers]
+            lines.append((target, f"{hits} of {len(found)}", *printed, f"{took:.0f}"))
     print(table(("target", "hit", "lowest", "highest", "mean |off|", "s a clip"), lines))
 
 

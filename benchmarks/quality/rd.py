@@ -1,19 +1,19 @@
-"""Rate–distortion on protocol DFC-32: dfc over QP and frames kept, beside x264, x265, SVT-AV1, VP9 and VVenC.
+"""Rate–distortion on protocol DFC-32: dfc over QP and kept frames, compared with x264, x265, SVT-AV1, VP9 and VVenC.
 
-    python -m benchmarks.quality.rd                   whatever is not measured yet; then the table, plots and docs/rd.md
+    python -m benchmarks.quality.rd                   missing measurements; then the table, plots and docs/rd.md
     python -m benchmarks.quality.rd --codecs dfc,dfc-best   dfc alone, by default and with `--preset best`
     python -m benchmarks.quality.rd --codecs dfc --full     every fourth QP with every number of frames kept
-    python -m benchmarks.quality.rd --codecs ''             nothing measured: table, plots and page once more
-    python -m benchmarks.quality.rd --encode fill=hold      with other arguments of dfc.encode than its defaults
-    python -m benchmarks.quality.rd --clips 2 --out /tmp/x  a look at two clips; the repository's results stay
+    python -m benchmarks.quality.rd --codecs ''             no measurements: only table, plots and page
+    python -m benchmarks.quality.rd --encode fill=hold      with other arguments of dfc.encode than the defaults
+    python -m benchmarks.quality.rd --clips 2 --out /tmp/x  two clips only; does not change the repository's results
 
-What is measured stands in caches: that of the anchors, `results/rd_anchors.json`, is valid for one version and setting
-of an encoder; that of dfc, `runs/rd_dfc.json`, for one model and one state of the package's code, and lies in
-the folder of `--out` where that is given. An interrupted run goes on where it stopped. What was measured with other
-weights than those of today is left out.
+Measurements are cached. The cache of the anchors, `results/rd_anchors.json`, is valid for one version and setting of an
+encoder. The cache of dfc, `runs/rd_dfc.json`, is valid for one model and one version of the package's code; with
+`--out` it is in that folder. An interrupted run can be continued. Measurements with other weights than today's are
+ignored.
 
-Bits of dfc are those of whole files; those of the anchors are of coded pictures alone (see anchors.py). PSNR and VMAF
-look at all 32 frames, MS-SSIM and LPIPS at every third from the second.
+Bits of dfc are those of complete files; bits of the anchors are those of coded pictures only (see anchors.py). PSNR and
+VMAF use all 32 frames, MS-SSIM and LPIPS every third frame from the second one.
 """
 
 from __future__ import annotations
@@ -47,18 +47,19 @@ from dfccodec.runtime.resources import available_cpus
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLED = slice(1, None, 3)
-"""Frames MS-SSIM and LPIPS look at. 3 and 4 have no common factor, so neither good nor bad layers of a pyramid win."""
+"""Frames for MS-SSIM and LPIPS. 3 and 4 have no common factor, so all layers of a hierarchical GOP are sampled
+equally."""
 
 GRID = {32: (8, 16, 24, 32, 40, 48), 8: (16, 24, 32, 40), 4: (24, 32, 40)}
 FULL_GRID = {kept: tuple(range(8, 49, 4)) for kept in (32, 16, 8, 6, 4, 2, 1)}
-"""QPs at each number of frames kept."""
+"""QPs for each number of kept frames."""
 
 Row = dict[str, float]
 """Bytes and the metrics of one clip at one setting."""
 
 
 class Yardstick:
-    """Measures against one clip; what depends on the source alone is computed once."""
+    """Metrics against one clip. Values that depend only on the source are computed once."""
 
     def __init__(self, frames: np.ndarray, metrics: Sequence[str], network: Lpips | None) -> None:
         self._frames, self._metrics, self._network = frames, metrics, network
@@ -85,7 +86,7 @@ class Yardstick:
 
 
 Ruler = Callable[[], Yardstick]
-"""Gives the yardstick of a clip, made when it is first asked for."""
+"""Returns the yardstick of a clip; it is created at the first call."""
 
 
 def _planes(frames: np.ndarray) -> torch.Tensor:
@@ -93,7 +94,7 @@ def _planes(frames: np.ndarray) -> torch.Tensor:
 
 
 class Cache:
-    """Rows measured before: codec -> setting, version and rows by clip and point.
+    """Cached rows: codec -> setting, version and rows by clip and point.
 
     Args:
         path: JSON, written after every clip.
@@ -104,7 +105,7 @@ class Cache:
         self._codecs: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
 
     def open(self, codec: str, setting: str, version: str) -> dict[str, dict[str, Row]]:
-        """Rows of a codec by clip and point; none when they were measured with another setting or version."""
+        """Return the rows of a codec by clip and point; none if they were measured with another setting or version."""
         entry = self._codecs.get(codec, {})
         if (entry.get("setting"), entry.get("version")) != (setting, version):
             entry = self._codecs[codec] = {"setting": setting, "version": version, "rows": {}}
@@ -112,26 +113,26 @@ class Cache:
         return rows
 
     def get(self, codec: str) -> dict[str, Any] | None:
-        """What there is of a codec, whatever it was measured with."""
+        """Return all cached data of a codec, for any setting and version."""
         return self._codecs.get(codec)
 
     def save(self) -> None:
-        """Write it, one line a clip, so that a change can be read."""
+        """Write the cache, one line per clip, for readable diffs."""
         codecs = []
         for codec, entry in self._codecs.items():
             rows = ",\n".join(f"  {json.dumps(clip)}: {json.dumps(r)}" for clip, r in sorted(entry["rows"].items()))
             head = f' {json.dumps(codec)}: {{"setting": {json.dumps(entry["setting"])},'
             codecs.append(f'{head}\n  "version": {json.dumps(entry["version"])}, "rows": {{\n{rows}}}}}')
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(".new")
-        beside.write_text("{\n" + ",\n".join(codecs) + "\n}\n")
-        beside.replace(self._path)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text("{\n" + ",\n".join(codecs) + "\n}\n")
+        temporary.replace(self._path)
 
 
 def code_dfc(
     frames: np.ndarray, loaded: LoadedModel, qp: int, budgets: Sequence[int], options: Mapping[str, Any]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(kept, bytes, decoded frames) at one QP, each budget encoded as a user would."""
+    """Yield (kept, bytes, decoded frames) at one QP; each budget is a separate encode."""
     for kept in budgets:
         coded = io.BytesIO()
         dfc.encode(frames, coded, budget=str(kept), qp=qp, model=loaded, frame_rate=25, **options)
@@ -140,7 +141,7 @@ def code_dfc(
 
 
 def source_hash() -> str:
-    """Of the package's code that decides bits and pixels."""
+    """Return a hash of the package's code that affects bits and pixels."""
     digest = hashlib.sha256()
     for room in ("codec", "container", "entropy", "models"):
         for path in sorted((ROOT / "dfccodec" / room).rglob("*.py")):
@@ -156,7 +157,7 @@ def measure_dfc(
     args: argparse.Namespace,
     ruler: Ruler,
 ) -> None:
-    """Fill in the points of dfc, encoded with `options`, that are missing."""
+    """Measure the missing points of dfc, encoded with `options`."""
     for qp in sorted({qp for qps in args.grid.values() for qp in qps}):
         missing = [k for k, qps in args.grid.items() if qp in qps and _lacks(rows.get(f"{k}@{qp}"), args.metrics)]
         if missing:
@@ -165,7 +166,7 @@ def measure_dfc(
 
 
 def measure_anchor(rows: dict[str, Row], frames: np.ndarray, anchor: Anchor, metrics: list[str], ruler: Ruler) -> None:
-    """Fill in the points of an anchor that are missing."""
+    """Measure the missing points of an anchor."""
     for point in anchor.points:
         if _lacks(rows.get(str(point)), metrics):
             rows[str(point)] = rows.get(str(point), {}) | ruler()(*code(anchor, frames, point))
@@ -176,7 +177,7 @@ def _lacks(row: Row | None, metrics: Sequence[str]) -> bool:
 
 
 def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: LoadedModel) -> list[str]:
-    """Measure what is missing, clip by clip; gives back the clips' names as they stand in the caches."""
+    """Measure missing points clip by clip. Returns the names of the clips in the caches."""
     network = load_lpips() if "lpips" in args.metrics else None
     opened = {
         name: (anchors.open(name, ANCHORS[name].setting(), versions(ANCHORS[name])), anchors)
@@ -211,7 +212,7 @@ def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded
 
 
 def _once(make: Ruler) -> Ruler:
-    """Make it when it is first needed: a clip whose rows all stand in the cache needs none."""
+    """Return a function that creates the yardstick at its first call: a completely cached clip needs none."""
     made: list[Yardstick] = []
 
     def get() -> Yardstick:
@@ -223,7 +224,7 @@ def _once(make: Ruler) -> Ruler:
 
 
 def collect(names: list[str], anchors: Cache, own: Cache, weights: str) -> dict[str, dict[str, dict[str, Row]]]:
-    """Codec -> clip -> point -> row, for the codecs that have been measured on all these clips; dfc with `weights`."""
+    """Return codec -> clip -> point -> row, for codecs measured on all these clips; dfc only with `weights`."""
     out = {}
     for codec, cache in (*((name, own) for name in OWN), *((a, anchors) for a in ANCHORS)):
         entry = cache.get(codec)
@@ -237,7 +238,7 @@ def collect(names: list[str], anchors: Cache, own: Cache, weights: str) -> dict[
 
 
 def _grid(texts: list[str]) -> dict[int, tuple[int, ...]]:
-    """`32:24,32 6:24` -> QPs at each number of frames kept."""
+    """Parse `32:24,32 6:24` to QPs for each number of kept frames."""
     pairs = (text.split(":") for text in texts)
     return {int(kept): tuple(int(qp) for qp in qps.split(",")) for kept, qps in pairs}
 

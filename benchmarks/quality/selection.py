@@ -1,14 +1,14 @@
-"""Which frames to keep: `mini`'s importance beside even distances and beside the best choice, protocol DFC-32.
+"""Frame selection: importance of `mini` compared with uniform and with optimal selections, protocol DFC-32.
 
     python -m benchmarks.quality.selection [--clips ../shared/clips/eval] [--qp 24] [--kept 6 8 4]
-    python -m benchmarks.quality.selection --fill motion --kept 6   whole files as `dfc encode` makes them by default
-    python -m benchmarks.quality.selection --linear    the linear code with interpolation in the model's place: a minute
+    python -m benchmarks.quality.selection --fill motion --kept 6   complete files, as by default of `dfc encode`
+    python -m benchmarks.quality.selection --linear    PCA-96 with interpolation instead of the model: 1 minute
 
-Every choice is coded and decoded by the same model at the same QP. "Measured" is dynamic programming over what each gap
-between two kept frames really costs: squared error of source pixels against the interpolation of decoded frames. It
-knows the decoder's output, which importance does not; no encoder would spend that time. "Even" distances leave half a
-distance at both ends; "strides" take every so manyth frame from the first; "ends" are even distances with the first and
-the last frame among them.
+Each selection is coded and decoded by the same model at the same QP. "Measured" is dynamic programming over the real
+cost of each gap between two kept frames: the squared error of source pixels against interpolated decoded frames. It
+uses the output of the decoder, which importance does not, and is too slow for an encoder. "Even" distances leave half a
+distance at both ends. "Strides" take every n-th frame from the first. "Ends" are even distances that include the first
+and the last frame.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE, dequantize, quantize
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import Fill
-from dfccodec.entropy.latent_coding import coding_for, encode_integers
+from dfccodec.entropy.latent_coding import default_coding, encode_latents
 from dfccodec.models.importance import optimal_selection
 from dfccodec.runtime.resources import available_cpus
 
 
 class Clip:
-    """A clip and its latents; codes any choice of frames."""
+    """A clip and its latents; codes any selection of frames."""
 
     def __init__(self, frames: np.ndarray, loaded: LoadedModel, qp: int) -> None:
         self.frames, self.loaded, self.qp = frames, loaded, qp
@@ -45,16 +45,16 @@ class Clip:
         self.steps = steps_of(loaded)
 
     def code(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
-        """Integers (K, N, 96) of the frames `kept` (T,) bool, and their bytes."""
+        """Return the quantized latents (K, N, 96) of the frames `kept` (T,) bool, and their size in bytes."""
         values = quantize(self.latents[kept], self.steps, self.qp, DEFAULT_DEADZONE)
         return values, self.size(values.reshape(len(values), 1, self.frames.shape[1] // 16, -1, 96))
 
     def size(self, values: np.ndarray) -> int:
-        """Bytes of integers (K, 1, rows, columns, 96)."""
-        return len(encode_integers(values, coding_for(self.loaded.model))[0])
+        """Return the coded size of latents (K, 1, rows, columns, 96) in bytes."""
+        return len(encode_latents(values, default_coding(self.loaded.model))[0])
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
-        """All frames, uint8, and the bytes of the latents, with the frames `kept` (T,) bool."""
+        """Return all decoded frames, uint8, and the bytes of the latents, with the frames `kept` (T,) bool."""
         values, size = self.code(kept)
         slots = np.zeros_like(self.latents)
         slots[kept] = dequantize(values, self.steps, self.qp)
@@ -62,7 +62,7 @@ class Clip:
         return (np.clip(back, 0, 1) * 255 + 0.5).astype(np.uint8), size
 
     def measured_costs(self) -> np.ndarray:
-        """(T + 2, T + 2): what interpolating decoded frames across each gap costs, as in `models.importance`."""
+        """Return the cost of interpolating decoded frames over each gap, (T + 2, T + 2), as in `models.importance`."""
         back = self.decode(np.ones(FRAMES, bool))[0].reshape(FRAMES, -1).astype(np.float32) / 255
         source = self.frames.reshape(FRAMES, -1).astype(np.float32) / 255
         inner, cross = (back @ back.T).astype(np.float64), (source @ back.T).astype(np.float64)
@@ -81,13 +81,13 @@ class Clip:
 
 
 class WholeFile(Clip):
-    """The same as `dfc encode` does it, fill policy and all: files, and what is decoded from them."""
+    """A clip coded by `dfc.encode` with its fill policy, and decoded from the file."""
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
-        """As of `Clip`, but bytes are of the file."""
+        """See the base class, but bytes are those of the file."""
         out = io.BytesIO()
-        told = Told(**vars(self.loaded), kept=kept)
-        dfc.encode(self.frames, out, model=told, qp=self.qp, budget=str(int(kept.sum())), frame_rate=25)
+        model = FixedSelection(**vars(self.loaded), kept=kept)
+        dfc.encode(self.frames, out, model=model, qp=self.qp, budget=str(int(kept.sum())), frame_rate=25)
         if not np.array_equal(dfc.open(io.BytesIO(out.getvalue()))[0].kept_indices, np.flatnonzero(kept)):
             raise RuntimeError("other frames were kept than were asked for")
         back = np.stack([picture.rgb for picture in Decoder(io.BytesIO(out.getvalue()), lambda _: self.loaded)])
@@ -95,38 +95,40 @@ class WholeFile(Clip):
 
 
 @dataclass(frozen=True)
-class Told(LoadedModel):
-    """A model that finds the frames `kept` (T,) bool the most important ones."""
+class FixedSelection(LoadedModel):
+    """A model for which the frames `kept` (T,) bool are the most important ones."""
 
     kept: np.ndarray = field(kw_only=True)
 
     def encode(self, tile: np.ndarray, qp: int, keep: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """As of `Loaded`, of all frames: told how many to keep, `mini` makes good latents for its own choice alone."""
+        """See `LoadedModel.encode`. It encodes all frames: with `keep`, `mini` computes good latents only for its own
+        selection.
+        """
         latents, importance = super().encode(tile, qp)
         return latents, (importance + self.kept).astype(np.float32) / 2
 
 
 class LinearClip(Clip):
-    """The same with PCA-96 for a model, and interpolation of latents for dropped frames."""
+    """A clip coded with PCA-96, with interpolation of latents for dropped frames."""
 
     def __init__(self, frames: np.ndarray, loaded: LoadedModel, qp: int) -> None:
         self.frames, self.loaded, self.qp = frames, loaded, qp
 
     def decode(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
-        """As of `Clip`."""
+        """See the base class."""
         values, back = through_linear(self.frames, self.loaded, kept, self.qp, Fill.LERP)
         return back, self.size(values)
 
 
 def ends(kept: int) -> np.ndarray:
-    """(32,) bool: even distances from the first frame to the last."""
+    """Return (32,) bool: even distances from the first frame to the last."""
     mask = np.zeros(FRAMES, bool)
     mask[np.rint(np.linspace(0, FRAMES - 1, kept)).astype(int)] = True
     return mask
 
 
 def strides(kept: int) -> np.ndarray:
-    """(32,) bool: every so manyth frame from the first."""
+    """Return (32,) bool: every n-th frame from the first."""
     mask = np.zeros(FRAMES, bool)
     mask[np.arange(kept) * math.ceil(FRAMES / kept)] = True
     return mask

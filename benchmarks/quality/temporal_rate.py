@@ -1,17 +1,19 @@
-"""Budgets by content beside fixed ones: MTC-VAE's tables for dfc. The eval set is one video of 24 segments (DFC-32).
+"""Content-adaptive budgets compared with fixed ones: the tables of MTC-VAE, for dfc (protocol DFC-32).
 
-    python -m benchmarks.quality.temporal_rate [--qp 24]   12 minutes at first, then seconds (points stay in runs/)
-    python -m benchmarks.quality.temporal_rate --quick     PSNR and bytes alone, which is what choices are made by
+    python -m benchmarks.quality.temporal_rate [--qp 24]   12 minutes at first, then seconds (cache in runs/)
+    python -m benchmarks.quality.temporal_rate --quick     only PSNR and bytes, which decide the selection
 
-VCPR is the volume compression ratio T/t · H/h · W/w: frames over kept frames, times 16 · 16 pixels a token; it counts
-positions, neither channels nor bits. PSNR is the mean over segments of RGB-PSNR in dB; "of MSE" is that of the mean
-squared error. SSIM and LPIPS look at every third frame. Rates are frames per kept frame.
+The eval set is treated as one video of 24 segments. VCPR is the volume compression ratio T/t · H/h · W/w: frames
+divided by kept frames, times 16 · 16 pixels per token. It counts positions, not channels or bits. PSNR is the mean over
+segments of RGB-PSNR in dB; "of MSE" is the PSNR of the mean squared error. SSIM and LPIPS use every third frame. Rates
+are frames per kept frame.
 
-"gain" is PSNR over that of one fixed number of frames for all segments at the same mean, interpolated linearly between
-the numbers measured; "gain by bytes" the same at the same mean bytes. "even" is the rule with α = ½ for all segments,
-however good they look: (Q + w · log2 c) / 2. Selection by H.264 size and at random have as many segments at every rate
-as the rule with w = 1.5, given to segments by bytes of x264 (more bytes, lower rate) or drawn 100 times. "best dB" and
-"best MSE" give each segment the rate with the best Q − λ · kept and the least error + λ · kept: one price for all.
+"gain" is the PSNR gain over one fixed number of kept frames for all segments, at the same mean number of kept frames
+(linearly interpolated); "gain by bytes" is the same at the same mean bytes. "even" is the rule with α = ½ for all
+segments, independent of their quality: (Q + w · log2 c) / 2. Selection by H.264 size and random selection use each rate
+for as many segments as the rule with w = 1.5. They assign rates by bytes of x264 (more bytes, lower rate), or at random
+(100 draws). "best dB" and "best MSE" select for each segment the rate with the largest Q − λ · kept, or the smallest
+error + λ · kept, with one λ for all segments.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from dfccodec.runtime.resources import available_cpus
 
 POINTS = Path(__file__).resolve().parents[1] / "runs" / f"mtc_points_{weights_id()}.json"
 KEPT = (2, 3, 4, 6, 8, 12, 16)
-"""Numbers of frames that are measured; all quality metrics where they are 32 / rate."""
+"""Measured numbers of kept frames. All quality metrics are computed for numbers of the form 32 / rate."""
 RATES, ALL_RATES = (4, 8, 16), (2, 4, 8, 16)
 SAMPLED = slice(1, None, 3)
 Row = dict[str, float]
@@ -47,7 +49,7 @@ METRICS = ("psnr", "mse", "ssim", "lpips", "bytes")
 
 
 def point(frames: np.ndarray, kept: int, qp: int, loaded: LoadedModel, network: Any) -> Row:
-    """One segment at one number of frames; without a network PSNR and bytes alone."""
+    """Measure one segment at one number of kept frames; without a network, only PSNR and bytes."""
     out = io.BytesIO()
     dfc.encode(frames, out, budget=str(kept), qp=qp, model=loaded, frame_rate=25, refine=0)
     back = np.stack([p.rgb for p in Decoder(io.BytesIO(out.getvalue()), lambda _: loaded)])
@@ -60,7 +62,7 @@ def point(frames: np.ndarray, kept: int, qp: int, loaded: LoadedModel, network: 
 
 
 def measure(folder: Path, qp: int, kept: tuple[int, ...], quick: bool) -> dict[str, dict[str, Row]]:
-    """Segment -> number kept -> row, and the bytes of x264 as "x264"; what was measured before is read."""
+    """Return segment -> number of kept frames -> row, and the bytes of x264 as "x264". Cached rows are reused."""
     found = json.loads(POINTS.read_text()) if POINTS.is_file() else {}
     rows: dict[str, dict[str, Row]] = found.setdefault(str(qp), {})
     loaded, network = load_model("mini"), None if quick else load_lpips()
@@ -91,7 +93,7 @@ class Segments:
         return np.array([[row[str(FRAMES // c)][metric] for c in rates] for row in self.rows])
 
     def result(self, chosen: list[int]) -> Row:
-        """Means over segments, each at its own rate, and what that is over a fixed number of frames of equal mean."""
+        """Return means over segments, each at its own rate, and the gain over a fixed number of kept frames."""
         found = [row[str(FRAMES // c)] for row, c in zip(self.rows, chosen, strict=True)]
         out = {m: float(np.mean([f[m] for f in found])) for m in METRICS if all(m in f for f in found)}
         kept = float(np.mean([FRAMES // c for c in chosen]))
@@ -105,7 +107,7 @@ class Segments:
         return out
 
     def priced(self, rates: tuple[int, ...], kept: float, metric: str) -> list[int]:
-        """The rate of each segment at one price of a kept frame, for a mean of about `kept`."""
+        """Return the rate of each segment for one λ per kept frame, with a mean of about `kept` frames."""
         gain = self.quality(rates, metric) * (-1 if metric == "mse" else 1)
         count = FRAMES // np.array(rates)
         best: tuple[float, np.ndarray] = (math.inf, np.zeros(0))
@@ -116,7 +118,7 @@ class Segments:
 
 
 def selections(segments: Segments, rates: tuple[int, ...], label: str) -> dict[str, Row]:
-    """The tables' rows."""
+    """Return the rows of the tables."""
     out: dict[str, Row] = {}
     quality = segments.quality(rates)
     ruled: dict[float, list[int]] = {}
@@ -158,7 +160,7 @@ def main() -> None:
         [n, *(f"{row[k]:.{d}f}" if k in row else "" for k, d in zip(head, digits, strict=True))]
         for n, row in found.items()
     ]
-    shown = (
+    printed = (
         "rates",
         "kept of 32",
         "VCPR",
@@ -171,7 +173,7 @@ def main() -> None:
         "LPIPS",
         "bytes",
     )
-    print(table(shown, lines))
+    print(table(printed, lines))
     write_json("mtc", {"qp": args.qp, "rates": found, "segments": segments.rows})
 
 

@@ -1,11 +1,12 @@
-"""Do tiles show where they overlap? Squared error along their seams beside that elsewhere, for fixed-grid models.
+"""Visibility of tile boundaries: squared error in the overlap of tiles, compared with the rest of the picture.
 
     python -m benchmarks.quality.tiles [--budget 8] [--fill motion] [--clips N]        about 10 minutes
 
-A model like the published ones takes 256×256 only; larger pictures become tiles that overlap by 32 pixels. Their
-weights cannot be had here, so `mini` is made such a model: it is coded in tiles, and once more as it is meant to be, in
-one piece. Eval clips are scaled to 480 lines and cropped to 480×480: four tiles. "Along seams" is the band where tiles
-overlap; what stands there in a picture matters more than the seam, so the ratio is also given over that of one piece.
+The published model takes only 256×256 pixels, so larger pictures are split into tiles that overlap by 32 pixels. Its
+weights are not available here, so `mini` is restricted in the same way. Each clip is coded in tiles, and once more
+without tiles. Eval clips are scaled to 480 lines and cropped to 480×480, which gives four tiles. "Along seams" is the
+area where tiles overlap. Its error depends mostly on the content, so the ratio is also divided by the ratio without
+tiles.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TILE, SIDE = 256, 480
 
 
 class Gridded:
-    """A model that takes TILE×TILE only; all else is the other's."""
+    """A model that takes only TILE×TILE pixels. All other attributes are those of the wrapped model."""
 
     tile = TILE
 
@@ -43,15 +44,15 @@ class Gridded:
 
 
 def errors(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean squared error (H, W) over frames and colours, and the pixels (H, W) where tiles overlap."""
+    """Return the mean squared error (H, W) over frames and colours, and a mask (H, W) of the overlap of tiles."""
     coded = io.BytesIO()
     dfc.encode(frames, coded, model=loaded, frame_rate=25, refine=0, **options)
-    shown = np.stack([picture.rgb for picture in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
+    decoded = np.stack([picture.rgb for picture in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
     header = StreamReader(io.BytesIO(coded.getvalue())).preamble.header
     times = np.zeros(SIDE, int)
     for start in header.tile_starts(SIDE) if header.tile else ():
         times[start : start + TILE] += 1
-    return np.mean(((frames.astype(np.float32) - shown) / 255) ** 2, axis=(0, 3)), (times > 1) | (times > 1)[:, None]
+    return np.mean(((frames.astype(np.float32) - decoded) / 255) ** 2, axis=(0, 3)), (times > 1) | (times > 1)[:, None]
 
 
 def main() -> None:

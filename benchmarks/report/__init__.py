@@ -1,1 +1,1 @@
-"""Tables, plots and pages written from the results."""
+"""Tables, plots and pages from the results."""

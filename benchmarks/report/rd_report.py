@@ -1,4 +1,4 @@
-"""What rd.py makes of its rows: curves, BD-rates, plots, `results/rd.json` and `docs/rd.md`."""
+"""Report of rd.py: curves, BD-rates, plots, `results/rd.json` and `docs/rd.md`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Curve = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is named, drawn, and turned into a quality whose differences mean about the same everywhere."""
+    """Name and axis of a metric, and its conversion to a quality scale with about uniform perceptual differences."""
 
     label: str
     quality: Callable[[float], float]
-    shown: Callable[[float], float] = float
-    """From quality back to what the plot's axis shows."""
+    to_axis: Callable[[float], float] = float
+    """Conversion from quality to the value on the axis of the plot."""
 
 
 METRICS = {
@@ -47,7 +47,7 @@ METRICS = {
 }
 
 OWN: dict[str, dict[str, Any]] = {"dfc": {}, "dfc-best": {"preset": "best"}}
-"""What is measured of dfc: curve -> options of `dfc.encode`."""
+"""Curves of dfc: curve -> options of `dfc.encode`."""
 
 LABELS = {
     "dfc": "dfc mini, best of QP × kept",
@@ -71,7 +71,7 @@ STYLES = {
 
 
 def points_of(name: str, points: Mapping[str, Mapping[str, float]], metric: str) -> dict[str, tuple[float, float]]:
-    """Points of one clip that belong to a curve: its bits per pixel and quality."""
+    """Return the points of one clip on a curve: bits per pixel and quality."""
     kept = _kept(name)
     scale, quality = 8 / (FRAMES * SIDE * SIDE), METRICS[metric].quality
     return {
@@ -82,7 +82,8 @@ def points_of(name: str, points: Mapping[str, Mapping[str, float]], metric: str)
 
 
 def shape(points: Mapping[str, tuple[float, float]], name: str) -> Curve:
-    """The choices a curve offers: of dfc the best over the numbers of frames kept, elsewhere what nothing beats."""
+    """Return the useful points of a curve: for dfc, the best over numbers of kept frames; else all non-dominated
+    points."""
     if name not in OWN:
         return pareto_front(list(points.values()))
     by_kept: dict[str, Curve] = {}
@@ -92,7 +93,7 @@ def shape(points: Mapping[str, tuple[float, float]], name: str) -> Curve:
 
 
 def mean_curve(name: str, rows: Rows, metric: str) -> Curve:
-    """Mean bits and mean quality over clips, of every setting that all clips have; then `shape`."""
+    """Return mean bits and mean quality over clips of each setting that all clips have, then apply `shape`."""
     clips = [points_of(name, points, metric) for points in rows.values()]
     common = set.intersection(*(set(c) for c in clips))
     return shape({at: tuple(np.mean([c[at] for c in clips], 0).tolist()) for at in sorted(common)}, name)
@@ -103,13 +104,13 @@ def rows_of(name: str, results: Mapping[str, Rows]) -> Rows:
 
 
 def _kept(name: str) -> str | None:
-    """Frames kept on a curve of dfc that goes over QP alone."""
+    """Return the number of kept frames of a dfc curve over QP only."""
     codec, _, kept = name.partition("-")
     return kept if codec == "dfc" and kept.isdecimal() else None
 
 
 def bd_of(name: str, results: Mapping[str, Rows], metric: str) -> dict[str, Any]:
-    """BD-rate against x264 medium: of the mean curves, and of each clip, averaged."""
+    """Return the BD-rate against x264 medium: of the mean curves, and the mean over clips."""
     rows, base = rows_of(name, results), results[REFERENCE]
     whole = bd_rate(mean_curve(REFERENCE, base, metric), mean_curve(name, rows, metric))
     clips: dict[str, BdRate] = {}
@@ -134,7 +135,7 @@ def _number(value: float) -> float | None:
 
 
 def bd_table(names: list[str], bd: Mapping[str, Mapping[str, Any]], metrics: list[str]) -> str:
-    """Rows of codecs; each cell: mean over clips / of the mean curves, in percent."""
+    """Return a table with a row per codec. Cells: mean over clips / of the mean curves, in percent."""
 
     def cell(record: Mapping[str, Any]) -> str:
         mean, whole = record["mean_over_clips"], record["of_mean_curves"]
@@ -147,8 +148,8 @@ def bd_table(names: list[str], bd: Mapping[str, Mapping[str, Any]], metrics: lis
 
 
 def plot(path: Path, metric: str, curves: Mapping[str, Curve], clips: int) -> None:
-    """One metric's mean curves; white ground, so that it reads the same on a light and on a dark page."""
-    from matplotlib.figure import Figure  # here, so that `pages.py` and its test do without it
+    """Plot the mean curves of one metric on white ground, which suits light and dark pages."""
+    from matplotlib.figure import Figure  # imported here, so that `update_docs.py` and its test do not need it
     from PIL import Image
 
     about = METRICS[metric]
@@ -157,8 +158,8 @@ def plot(path: Path, metric: str, curves: Mapping[str, Curve], clips: int) -> No
     for name, curve in curves.items():
         colour, line, marker, width = STYLES[name]
         bits, quality = zip(*curve, strict=True)
-        shown = [about.shown(q) for q in quality]
-        axes.plot(bits, shown, line, color=colour, marker=marker, ms=4, lw=width, label=LABELS[name])
+        values = [about.to_axis(q) for q in quality]
+        axes.plot(bits, values, line, color=colour, marker=marker, ms=4, lw=width, label=LABELS[name])
     axes.set_xscale("log")
     ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
@@ -181,7 +182,9 @@ def plot(path: Path, metric: str, curves: Mapping[str, Curve], clips: int) -> No
 
 
 def ratios(name: str, results: Mapping[str, Rows]) -> list[tuple[float, int]]:
-    """Bits over those of the reference at each of RATIO_AT: geometric mean over the clips both reach, and how many."""
+    """Return the ratio of bits to the reference at each PSNR of RATIO_AT: geometric mean over the clips that both
+    reach, and the number of these clips.
+    """
     rows, base, out = rows_of(name, results), results[REFERENCE], []
     for target in RATIO_AT:
         logs = []
@@ -195,7 +198,7 @@ def ratios(name: str, results: Mapping[str, Rows]) -> list[tuple[float, int]]:
 
 
 def _bits_at(curve: Curve, target: float) -> float | None:
-    """Bits per pixel at a quality; None where the curve does not reach it."""
+    """Return the bits per pixel at a quality; None if the curve does not reach it."""
     bits, quality = (np.array(v) for v in zip(*sorted(curve, key=lambda p: p[1]), strict=True))
     if len(bits) < 2 or not quality[0] <= target <= quality[-1]:
         return None
@@ -203,14 +206,14 @@ def _bits_at(curve: Curve, target: float) -> float | None:
 
 
 def ratio_table(names: list[str], results: Mapping[str, Rows]) -> str:
-    """Times the bits of x264 medium at equal PSNR."""
+    """Return a table of bits relative to x264 medium at equal PSNR."""
     rows = [(LABELS[n], *(f"{r:.2f} ({c})" for r, c in ratios(n, results))) for n in names if n != REFERENCE]
     head = (f"times the bits of {LABELS[REFERENCE]} (clips that reach it)", *(f"{t} dB" for t in RATIO_AT))
     return table(head, rows)
 
 
 def points_table(curves: Mapping[str, Curve]) -> str:
-    """Bits per pixel at round PSNRs, read off the mean curves; a dash where a curve does not reach."""
+    """Return a table of bits per pixel at round PSNRs, from the mean curves; a dash if a curve does not reach it."""
     targets = (24, 26, 28, 30, 32, 34, 36)
     rows = []
     for name, curve in curves.items():
@@ -248,8 +251,8 @@ def report(results: Mapping[str, Rows], weights: str, made_with: dict[str, Any],
         if bd[n][m]["reason"]
     )
     print("\n" + "\n\n".join(text for text in tables.values() if text))
-    shown = {
-        m: {n: [[round(b, 5), round(METRICS[m].shown(q), 4)] for b, q in c] for n, c in by.items()}
+    values = {
+        m: {n: [[round(b, 5), round(METRICS[m].to_axis(q), 4)] for b, q in c] for n, c in by.items()}
         for m, by in curves.items()
     }
     record = {
@@ -258,7 +261,7 @@ def report(results: Mapping[str, Rows], weights: str, made_with: dict[str, Any],
         "clips": clips,
         "made_with": made_with,
         "bd_rate_vs_x264": bd,
-        "mean_curves": shown,
+        "mean_curves": values,
     }
     if "psnr" in metrics:
         record["bits_over_x264"] = {n: dict(zip(map(str, RATIO_AT), ratios(n, results), strict=True)) for n in names}
@@ -273,12 +276,12 @@ def _has(results: Mapping[str, Rows], name: str, metric: str) -> bool:
 
 
 def _compact(record: Any) -> str:
-    """Indented JSON with pairs of numbers on one line."""
+    """Return indented JSON with pairs of numbers on one line."""
     return re.sub(r"\[\s+([-+.e\d]+),\s+([-+.e\d]+)\s+\]", r"[\1, \2]", json.dumps(record, indent=1)) + "\n"
 
 
 def write_page(path: Path, tables: Mapping[str, str], made_with: Mapping[str, Any], metrics: list[str]) -> None:
-    """Put tables and figures between the markers of docs/rd.md."""
+    """Write tables and figures between the markers of docs/rd.md."""
     page = path.read_text()
     start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
     figures = "\n\n".join(f"![{METRICS[m].label} over bits per pixel](figures/rd_{m}.png)" for m in metrics)

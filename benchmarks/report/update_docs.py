@@ -2,9 +2,9 @@
 
     python -m benchmarks.report.update_docs
 
-A page marks a place with `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A result that is not
-there is an error: no page states what no script measured. Below a table of other weights than the package's stands
-which, and below one of before inter coding that it is, until its script is run again.
+A page has markers `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A missing result is an error,
+because pages state only measured figures. If a result was measured with other weights than the package's, or before
+inter coding, a note below the table says so until its script is run again.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("mini",
 
 
 _earlier: set[str] = set()
-"""Weights of what has been read since this was emptied, other than the package's."""
+"""Weights, other than the package's, of results read for the current table."""
 
 
 _range: set[str] = set()
-"""Results read since this was emptied, of before inter coding."""
+"""Results from before inter coding that were read for the current table."""
 
 
 def result(name: str) -> Any:
-    """A script's JSON."""
+    """Return the JSON result of a script."""
     found = json.loads((RESULTS / f"{name}.json").read_text())
     _earlier.update({found["weights"]} - {weights_id()})
     if not is_todays(name, found):
@@ -44,7 +44,7 @@ def result(name: str) -> Any:
 
 
 def block(name: str) -> str:
-    """The figures of a place, and whose they are."""
+    """Return the figures of a marker, with notes about weights and coding."""
     _earlier.clear()
     _range.clear()
     figures = BLOCKS[name]()
@@ -70,7 +70,7 @@ def budgets() -> str:
 
 
 def bernoulli() -> str:
-    """The published table, for ours."""
+    """The table of the publication, for `mini`."""
     rows = [
         (
             r["budget"], r["motion"], f"{r['kept']:.1f} ± {r['kept_std']:.1f}", f"{r['rate']:.1%}",
@@ -82,7 +82,7 @@ def bernoulli() -> str:
 
 
 def floor() -> str:
-    """Gain over the linear code at equal bits and coder."""
+    """Gain over the PCA baseline at equal bits with the same coder."""
     found = {
         (coding, refined): result(path.stem)["rows"]
         for path in RESULTS.glob("floor_*.json")
@@ -101,7 +101,7 @@ def floor() -> str:
 
 
 def selection() -> str:
-    """Choices of kept frames."""
+    """Selections of kept frames."""
     rows = [
         (r["fill"], r["kept"], r["choice"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bytes'] / 1000:.1f}")
         for r in result("selection")["rows"]
@@ -110,7 +110,7 @@ def selection() -> str:
 
 
 def coding() -> str:
-    """Bytes of the latents under each coder, and how fast the two are that files can have."""
+    """Bytes of the latents with each coder, and speeds of the latent codings."""
     found = result("latent_coding")
     kept, qps = ("6", "8", "32"), ("16", "24", "32")
     rows = [
@@ -125,7 +125,7 @@ def coding() -> str:
 
 
 def bd_rates() -> str:
-    """BD-rate against x264 medium, of each clip and then averaged."""
+    """BD-rate against x264 medium, mean over clips."""
     found = result("rd")["bd_rate_vs_x264"]
     metrics = {"psnr": "RGB-PSNR", "ms_ssim": "MS-SSIM", "vmaf": "VMAF", "lpips": "LPIPS"}
     rows = [
@@ -135,7 +135,7 @@ def bd_rates() -> str:
 
 
 def motion() -> str:
-    """Motion fill beside the model's own."""
+    """Fill policy `motion` compared with `token`."""
     rows = [
         (
             r["kept"], r["qp"], r["fill"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bpp']:.4f}",
@@ -152,7 +152,7 @@ def blend() -> str:
 
 
 def mtc() -> str:
-    """Budgets by content beside fixed ones."""
+    """Content-adaptive budgets compared with fixed budgets."""
     found = result("mtc")["rates"]
     names = ("fixed 4", "fixed 8", "fixed 16", *(n for n in found if n.startswith("rule w") and "to" not in n))
     rows = [
@@ -166,7 +166,7 @@ def mtc() -> str:
 
 
 def ablation() -> str:
-    """What each part of the encoder is worth alone."""
+    """Ablation of the encoder."""
     found = result("ablation")
     rows = [
         (f"`{r['change']}`" if r["change"].startswith("-") else r["change"],
@@ -179,7 +179,7 @@ def ablation() -> str:
 
 
 def rate_control() -> str:
-    """How near targets come, over clips."""
+    """Accuracy of rate control over clips."""
     clips = result("rate_control")["clips"].values()
     rows = []
     for target, unit, scale in (("size", "%", 100), ("bitrate", "%", 100), ("psnr", "dB", 1)):
@@ -211,7 +211,7 @@ def speed() -> str:
 
 
 def memory() -> str:
-    """Peak memory over length and over size."""
+    """Peak memory by length and by picture size."""
     rows = []
     for name in ("memory", "memory_large"):
         found = result(name)
@@ -222,7 +222,7 @@ def memory() -> str:
 
 
 def pipeline() -> str:
-    """Shares of the time of an encode and a decode."""
+    """Share of each stage of an encode and a decode."""
     found = result("pipeline")
     stages = ("read", "waits", "network", "motion", "entropy", "write")
     rows = [
@@ -234,7 +234,7 @@ def pipeline() -> str:
 
 
 def seams() -> str:
-    """PSNR where clips meet."""
+    """PSNR at clip boundaries."""
     found = result("seams")
     ends, between = (np.array([row[key] for row in found["rows"].values()]) for key in ("ends", "between"))
     cells = (f"{ends.mean():.2f} dB", f"{between.mean():.2f} dB", f"{(ends - between).min():+.2f} dB")
@@ -243,7 +243,7 @@ def seams() -> str:
 
 
 def tiles() -> str:
-    """Error where tiles overlap."""
+    """Error in the overlap of tiles."""
     found = result("tiles")
     names = ("seams", "elsewhere", "whole_seams", "whole_elsewhere")
     mean = {name: float(np.mean([row[name] for row in found["rows"].values()])) for name in names}
@@ -253,7 +253,7 @@ def tiles() -> str:
 
 
 def busy() -> str:
-    """Seconds of whole processes beside another program."""
+    """Seconds of complete processes while another program runs."""
     return report(result("busy")["rows"])
 
 

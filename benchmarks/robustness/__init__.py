@@ -1,1 +1,1 @@
-"""Behaviour under interruption and damage."""
+"""Benchmarks of behaviour under interruption and damage."""

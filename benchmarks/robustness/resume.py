@@ -1,10 +1,10 @@
-"""Does an encode that is killed anywhere leave its target alone, and go on to the same bytes?
+"""Test of interrupted encodes: the target file is untouched, and `--resume` gives the same bytes.
 
     python -m benchmarks.robustness.resume [KILLS]
 
-A video with sound is encoded once in peace; then KILLS (50) times it is begun, killed with SIGKILL at a random moment
-between its start and its end, and gone on with by --resume until it is done. Every third is killed once more on the
-way. Prints what the kills met and fails if one file differs by a byte, or a target is not what it was.
+A video with audio is encoded once without interruption. Then, KILLS (50) times, an encode is started, killed with
+SIGKILL at a random time, and resumed with --resume until it is complete. Every third encode is killed twice. The script
+prints the state at each kill. It fails if a file differs by a byte, or if a target file was changed by a killed encode.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def command(source: Path, target: Path) -> list[str]:
 
 
 def killed(arguments: list[str], after: float) -> bool:
-    """Whether a process was still there to be killed after so many seconds."""
+    """Kill a process after some seconds. Returns whether it was still running."""
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     try:
         process.wait(after)

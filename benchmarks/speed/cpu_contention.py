@@ -1,10 +1,10 @@
-"""How an encode and a decode fare beside another program that keeps one core busy, by how long torch's threads spin.
+"""Speed of encode and decode while another program keeps one core busy, by the spin count of OpenMP threads.
 
     python -m benchmarks.speed.cpu_contention
 
-Whole processes on the bundled clip. libgomp's own GOMP_SPINCOUNT, where nobody says, is 300 000; `dfc` sets its own
-(`cli/main.py`). The other program has a session of its own, as programs have: Linux then gives it as much as all
-threads of `dfc` together. A run that takes a minute is stopped there.
+Complete processes on the bundled clip are timed. The default GOMP_SPINCOUNT of libgomp is 300 000; `dfc` sets another
+one (`cli/main.py`). The other program runs in its own session, as programs usually do. Linux then gives it as much CPU
+time as all threads of `dfc` together. A run is stopped after one minute.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUSY = [sys.executable, "-c", "while True: pass"]
 
 
 def seconds(arguments: list[str], spin: int) -> float:
-    """The least of some runs of a `dfc` command."""
+    """Return the minimum time in seconds of several runs of a `dfc` command."""
     best = MOST
     for _ in range(RUNS):
         begun = perf_counter()
@@ -43,7 +43,7 @@ def seconds(arguments: list[str], spin: int) -> float:
 
 
 def report(rows: list[dict[str, Any]]) -> str:
-    """The table of docs/performance.md."""
+    """Return the table of docs/performance.md."""
 
     def cell(value: float) -> str:
         return f"{value:.1f}" if value < MOST else f"over {MOST:.0f}"

@@ -1,10 +1,10 @@
-"""Peak memory of `dfc encode` and `dfc decode` over the length of a video and over the size of its picture.
+"""Peak memory of `dfc encode` and `dfc decode` by length and by picture size of a video.
 
     python -m benchmarks.speed.memory                                             10 s and 600 s of 640×360: two hours
     python -m benchmarks.speed.memory --rate 10 --fill token --refine 0                      a quarter of that
     python -m benchmarks.speed.memory --seconds 2 --sizes 1920x1080 3840x2160         large pictures
 
-Real footage, forward and back again and again, with sound, in an .mp4; each run is a process of its own.
+The source is an .mp4 with audio, which repeats a real clip forwards and backwards. Each run is a separate process.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def footage(path: Path, width: int, height: int, seconds: int, rate: int) -> Non
 
 
 def peak(*arguments: str | Path) -> tuple[float, float]:
-    """Peak memory in MB and seconds of a `dfc` command."""
+    """Return peak memory in MB and seconds of a `dfc` command."""
     begun = perf_counter()
     command = [sys.executable, "-m", "dfccodec", *map(str, arguments), "-q", "-y"]
     with subprocess.Popen(command) as process:

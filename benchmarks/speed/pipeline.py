@@ -1,11 +1,11 @@
-"""Where the time of an encode and a decode goes, and whether the network waits for frames.
+"""Time of each stage of an encode and a decode, and the time that the network waits for frames.
 
     python -m benchmarks.speed.pipeline [--height 720] [--clips 2] [--threads 2] [--fill motion]     about 4 minutes
 
-A real clip is scaled to the height, coded by x264 into a file and encoded by dfc twice in turn: with the source read
-ahead in a thread of its own, and with everything one after the other. Then the file is decoded into an .mp4. Every
-stage is timed where it runs; of the stages of one thread the shares add up to what that thread was busy. "waits" is the
-time the network's thread had no frames to work on. The timeline has a column for every hundredth of the run.
+A real clip is scaled to the height, coded by x264 and encoded twice by dfc: with a prefetch thread for the source, and
+without. Then the file is decoded into an .mp4. Each stage is timed in its thread; the shares of the stages of one
+thread add up to the busy time of that thread. "waits" is the time in which the thread of the network has no frames.
+Each column of the timeline is a hundredth of the run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.motion_encoder import MotionSearch
 from dfccodec.container.records import Header, Ratio
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers
+from dfccodec.entropy.latent_coding import decode_latents, encode_latents
 from dfccodec.media.input.read_frames import read_scaled
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.runtime import prefetch as ahead_module
@@ -49,7 +49,7 @@ COLUMNS = 100
 
 @dataclass
 class Clock:
-    """Spans of work: (stage, begin, end), in seconds from the beginning."""
+    """Records spans of work: (stage, begin, end), in seconds from the start."""
 
     begun: float = field(default_factory=perf_counter)
     spans: list[tuple[str, float, float]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Clock:
 
     @contextmanager
     def span(self, stage: str) -> Iterator[None]:
-        """Time a stage; while a stage within it is at work in the same thread, it is not."""
+        """Time a stage. Nested stages in the same thread are not counted for the outer stage."""
         outer = getattr(self.own, "stage", None)
         self._turn(stage)
         try:
@@ -66,14 +66,14 @@ class Clock:
             self._turn(outer)
 
     def _turn(self, stage: str | None) -> None:
-        """From now on this thread works on another stage."""
+        """Switch the current thread to another stage."""
         now = perf_counter() - self.begun
         if getattr(self.own, "stage", None) is not None:
             self.spans.append((self.own.stage, self.own.since, now))
         self.own.stage, self.own.since = stage, now
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function whose calls are spans."""
+        """Return a wrapper that records each call of a function as a span."""
 
         def call(*args: Any, **more: Any) -> Any:
             with self.span(stage):
@@ -82,13 +82,13 @@ class Clock:
         return call
 
     def methods(self, kind: type, stage: str, *names: str) -> AbstractContextManager[Any]:
-        """Calls of these methods are spans."""
+        """Record calls of these methods as spans."""
         new: dict[str, Any] = {name: self.timed(stage, getattr(kind, name)) for name in names}
         patch: AbstractContextManager[Any] = mock.patch.multiple(kind, **new)
         return patch
 
     def steps(self, stage: str, items: Iterable[Any]) -> Generator[Any, None, None]:
-        """Items, the making of each a span."""
+        """Yield items, and record the computation of each item as a span."""
         iterator = iter(items)
         while True:
             with self.span(stage):
@@ -111,7 +111,7 @@ def source(path: Path, height: int, frames: int) -> tuple[int, int]:
 
 
 def encode(path: Path, out: Path, loaded: LoadedModel, fill: str, is_ahead: bool) -> Clock:
-    """Encode with every stage on the clock."""
+    """Encode, and time all stages."""
     clock = Clock()
 
     def batches(*args: Any) -> Generator[Any, None, None]:
@@ -126,25 +126,25 @@ def encode(path: Path, out: Path, loaded: LoadedModel, fill: str, is_ahead: bool
         mock.patch.multiple(encoder, _batches=batches, prefetch=handed),
         mock.patch.multiple(
             clip_encode,
-            encode_integers=clock.timed("entropy", encode_integers),
+            encode_latents=clock.timed("entropy", encode_latents),
         ),
         clock.methods(LoadedModel, "network", "encode", "decode_frames"),
         clock.methods(MotionSearch, "motion", "__init__", "add_frame", "decisions"),
         mock.patch.object(payload, "write", clock.timed("entropy", payload.write)),
-        mock.patch.object(Writer, "clip", clock.timed("write", Writer.clip)),
+        mock.patch.object(Writer, "write_clip", clock.timed("write", Writer.write_clip)),
     ):
         dfc.encode(path, out, model=loaded, fill=fill, refine=0)
     return clock
 
 
 def decode(path: Path, out: Path, loaded: LoadedModel) -> Clock:
-    """Decode into a video with every stage on the clock."""
+    """Decode into a video, and time all stages."""
     clock = Clock()
     stream = io.BytesIO(path.read_bytes())
     with (
         mock.patch.multiple(
             clip_decode,
-            decode_clip_integers=clock.timed("entropy", decode_clip_integers),
+            decode_latents=clock.timed("entropy", decode_latents),
         ),
         clock.methods(LoadedModel, "network", "decode_frames"),
         clock.methods(ClipFrameBuffer, "motion", "__init__", "add_frame", "__exit__"),
@@ -158,7 +158,7 @@ def decode(path: Path, out: Path, loaded: LoadedModel) -> Clock:
 
 
 def row(name: str, clock: Clock, frames: int) -> dict[str, Any]:
-    """Seconds in all, frames a second, and the share of each stage."""
+    """Return total seconds, frames per second, and the share of each stage."""
     whole = max(end for _, _, end in clock.spans)
     found: dict[str, float] = {}
     for stage, begin, end in clock.spans:
@@ -168,7 +168,7 @@ def row(name: str, clock: Clock, frames: int) -> dict[str, Any]:
 
 
 def timeline(clock: Clock) -> str:
-    """A line for every stage: where in the run it was at work."""
+    """Return a line per stage that shows when it was active."""
     whole = max(end for _, _, end in clock.spans)
     lines = []
     for stage in dict.fromkeys(stage for stage, _, _ in clock.spans):

@@ -1,14 +1,14 @@
-"""Frames per second and peak memory of `mini`, beside the published architecture in the same run.
+"""Frames per second and peak memory of `mini`, compared with the published architecture in the same run.
 
     python -m benchmarks.speed.speed [--threads 2] [--rounds 3]       about 8 minutes on two cores
     python -m benchmarks.speed.speed --published-rounds 0             without the published architecture: 5 minutes
-    python -m benchmarks.speed.speed --seconds 10,600                 and peak memory while so much video is coded
+    python -m benchmarks.speed.speed --seconds 10,600                 also peak memory for videos of these lengths
 
-Every row is a process of its own, so that its peak memory is, too; the rows take turns and the best round of each
-counts, because other work only ever slows one down. "File" is the whole of `dfc.encode` or `Decoder`, entropy coding
-included, from and to arrays in memory; "network" is the part of it spent inside the model; with motion, that of an
-encode holds a decode too. A clip is coded once before the clock starts. The published architecture has random weights
-here: its arithmetic is the same with any. It takes 256×256 only, and starts cold, for one pass takes it a minute.
+Each row is a separate process, so that its peak memory is separate too. Rows alternate, and the best round of each row
+counts, because other programs can only make it slower. "File" is the complete `dfc.encode` or `Decoder`, entropy coding
+included, from and to arrays in memory. "Network" is the time inside the model; with motion, an encode includes a
+decode. A clip is coded once before the measurement. The published architecture has random weights, which do not affect
+its speed. It takes only 256×256 pixels, and is measured without warm-up, because one pass takes a minute.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ PUBLISHED = "dfc-170m"
 CLIP = "sam2_dog.mp4"
 QP, BUDGET = 24, "8"
 MOTION, DEFAULTS = " and motion", " by default"
-"""What a row has beside the network: motion, or motion and refinement as `dfc encode` by itself."""
+"""Encoder parts of a row in addition to the network: motion, or motion and refinement, the default of `dfc encode`."""
 
 Case = tuple[str, str, int, int]
 """Model, precision, width, height."""
 
 
 class Timed(LoadedModel):
-    """A model that adds up the seconds spent inside it."""
+    """A model that measures the seconds spent inside it."""
 
     spent = 0.0
 
@@ -73,9 +73,9 @@ class Timed(LoadedModel):
         on_frame: Callable[[int, np.ndarray], None], wanted: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         def give(number: int, picture: np.ndarray) -> None:
-            shown = perf_counter()
+            start = perf_counter()
             on_frame(number, picture)
-            Timed.spent -= perf_counter() - shown  # what is done with a picture is no work of the network
+            Timed.spent -= perf_counter() - start  # the callback is not part of the network
 
         begun = perf_counter()
         super().decode_frames(slots, known, height, width, qp, give, wanted)
@@ -83,22 +83,22 @@ class Timed(LoadedModel):
 
 
 def ready(model: str, dtype: str) -> Timed:
-    """The model; the published one with random weights."""
+    """Return the model; the published model has random weights."""
     if model != PUBLISHED:
         found = load_model(model, device="cpu", dtype=dtype)
         return Timed(found.model, found.identity, found.device, found.dtype)
     from dfccodec.models.config import PUBLISHED_VAE
     from dfccodec.models.vae import VideoVAE
-    from dfccodec.models.video_vae_adapter import PublishedCodec
+    from dfccodec.models.video_vae_adapter import VideoVAEAdapter
 
     torch.manual_seed(0)
-    codec = PublishedCodec(VideoVAE(PUBLISHED_VAE))
+    codec = VideoVAEAdapter(VideoVAE(PUBLISHED_VAE))
     device = torch.device("cpu")
     return Timed(codec, ModelId(model, bytes(32), codec.config_json), device, pick_dtype(dtype, device))
 
 
 def footage(width: int, height: int) -> np.ndarray:
-    """One clip of real footage, scaled to cover the size and cropped: (32, height, width, 3) uint8."""
+    """Return one real clip, scaled to cover the size and cropped, (32, height, width, 3) uint8."""
     path = EVAL / CLIP
     frames = np.stack(read_scaled(path, min(width, height), max_frames=FRAMES))
     y, x = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
@@ -108,27 +108,27 @@ def footage(width: int, height: int) -> np.ndarray:
 
 
 def peak() -> float:
-    """MB this process has had resident at most."""
+    """Return the peak resident memory of this process in MB."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / 1e6 if sys.platform == "darwin" else used * 1024 / 1e6  # bytes there, kibibytes elsewhere
+    return used / 1e6 if sys.platform == "darwin" else used * 1024 / 1e6  # bytes on macOS, KiB elsewhere
 
 
 def options_of(job: dict[str, Any]) -> dict[str, Any]:
-    """Rows of a model alone leave motion and refinement out: neither is part of a network."""
+    """Return options of dfc.encode. Rows of a model alone have no motion and no refinement."""
     if job["model"].endswith(DEFAULTS):
         return {}
     return {"fill": "motion" if job["model"].endswith(MOTION) else "token", "refine": 0}
 
 
 def timed(work: Any) -> dict[str, float]:
-    """Seconds of one call: all of it, and inside the network."""
+    """Return the seconds of one call: in total, and inside the network."""
     Timed.spent, begun = 0.0, perf_counter()
     work()
     return {"file": perf_counter() - begun, "network": Timed.spent}
 
 
 def child(job: dict[str, Any]) -> dict[str, Any]:
-    """One row in this process: encode or decode, once to warm up and once on the clock."""
+    """Measure one row in this process: encode or decode, once for warm-up and once timed."""
     torch.set_num_threads(job["threads"])
     options = options_of(job)
     loaded = ready(job["model"].removesuffix(MOTION).removesuffix(DEFAULTS), job["dtype"])
@@ -152,7 +152,7 @@ def child(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def long_peak(loaded: LoadedModel, frames: np.ndarray, job: dict[str, Any], path: Path) -> float:
-    """Peak memory while a clip played forward and back again and again goes through a file on disk."""
+    """Return the peak memory while a clip, repeated forwards and backwards, is coded through a file on disk."""
 
     def many() -> Iterator[np.ndarray]:
         for number in range(job["seconds"] * 25):
@@ -169,7 +169,7 @@ def long_peak(loaded: LoadedModel, frames: np.ndarray, job: dict[str, Any], path
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """`child` in a process of its own."""
+    """Run `child` in a separate process."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(job["threads"])}
     command = [sys.executable, "-m", "benchmarks.speed.speed", "--job", json.dumps(job)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -178,7 +178,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(cases: list[Case], args: argparse.Namespace, folder: Path) -> dict[Case, dict[str, dict[str, float]]]:
-    """Best seconds and largest memory of each case and stage, rounds taken in turn."""
+    """Return minimum seconds and maximum memory of each case and stage; rounds alternate."""
     best: dict[Case, dict[str, dict[str, float]]] = {case: {} for case in cases}
     for number in range(max(args.rounds, args.published_rounds)):
         for case in cases:
@@ -186,7 +186,7 @@ def measure(cases: list[Case], args: argparse.Namespace, folder: Path) -> dict[C
                 continue
             for stage in ("encode", "decode"):
                 job = job_of(case, stage, args, folder)
-                job["warm"] = case[0] != PUBLISHED  # half a minute a clip: what is left cold does not show
+                job["warm"] = case[0] != PUBLISHED  # with half a minute per clip, warm-up makes no difference
                 found, old = run(job), best[case].get(stage)
                 if old:
                     for key in ("file", "network"):
@@ -236,7 +236,7 @@ def show(rows: list[dict[str, Any]]) -> str:
 
 
 def long_rows(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    """Peak memory of `mini` over the length of a video."""
+    """Return the peak memory of `mini` by length of a video."""
     rows = []
     for seconds in args.seconds:
         row: dict[str, Any] = {"seconds": seconds}
@@ -249,7 +249,7 @@ def long_rows(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 
 def cases(args: argparse.Namespace) -> list[Case]:
-    """All rows: bfloat16 where the processor has it, the published architecture at its one size."""
+    """Return all rows: bfloat16 if the CPU supports it, the published architecture at its only size."""
     fast = pick_dtype("auto", torch.device("cpu")) == torch.bfloat16
     dtypes = ("float32", "bfloat16") if fast else ("float32",)
     sizes = SIZES[:1] if args.small else SIZES
@@ -287,7 +287,7 @@ def main() -> None:
 
 
 def processor() -> str:
-    """Its name."""
+    """Return the name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

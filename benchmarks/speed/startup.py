@@ -1,8 +1,8 @@
-"""How long whole processes take that need no model, failing ones among them, beside an empty Python.
+"""Run time of complete processes that need no model, including failing ones, compared with an empty Python process.
 
     python -m benchmarks.speed.startup [FILE.dfc]
 
-Without a file, a minute of noise-free video is encoded first. Medians of nine runs, taken in turn.
+Without a file, one minute of noise-free video is encoded first. Figures are medians of nine alternating runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DFC = ["-m", "dfccodec"]
 
 
 def sample(folder: Path) -> Path:
-    """A minute of moving gradients as a `.dfc` file."""
+    """Encode one minute of moving gradients to a `.dfc` file."""
     ground = np.mgrid[:128, :192].sum(axis=0).astype(np.uint8)
     frames = (np.repeat(np.roll(ground, t, axis=1)[..., None], 3, axis=2) for t in range(1500))
     dfc.encode(frames, folder / "minute.dfc", frame_rate=25)

@@ -22,7 +22,7 @@ from dfccodec.codec.resume import open_output
 from dfccodec.codec.settings import make_settings
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
-from dfccodec.container.streams import Readable, readable, require_binary, with_source_name
+from dfccodec.container.streams import Readable, open_source, require_binary, with_source_name
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
@@ -89,7 +89,7 @@ def model_for(
     if isinstance(spec, LoadedModel):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
-    if spec is None and registry.entry_named(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
+    if spec is None and registry.find_entry(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
         # The name comes from an untrusted file: look it up, never open it as a path.
         raise ModelError(
             f"the file needs model {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), "
@@ -367,7 +367,7 @@ def decode(
     def chosen(preamble: Preamble) -> LoadedModel:
         return model_for(preamble, given, device, dtype)
 
-    stream = readable(source)
+    stream = open_source(source)
     if not isinstance(source, str | Path):
         return Decoder(stream, chosen, conceal, False, tracks, span)
     try:

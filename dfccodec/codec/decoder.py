@@ -220,14 +220,14 @@ class Decoder:
     def _stream_info(self, item: StreamInfo) -> None:
         if not self._queue.declare(item):
             reason = f"stream {item.id} is declared twice, or is one more than {MAX_STREAMS}"
-            self._add_damage(Damage(*self._reader.place, reason, chunk=STREAM))
+            self._add_damage(Damage(*self._reader.extent, reason, chunk=STREAM))
 
     def _packets(self, item: Packets) -> None:
         if item.stream in self._queue.streams or not (self._conceal or self._span.unlimited):
             self._queue.add(item)
             return
         reason = f"packets of stream {item.stream}, whose declaration is lost"
-        damage = Damage(*self._reader.place, reason, chunk=PACKETS)
+        damage = Damage(*self._reader.extent, reason, chunk=PACKETS)
         if self._conceal:
             self.damage.append(damage)  # these bytes are intact and held no frame, so they explain no gap
         else:
@@ -326,7 +326,7 @@ class Decoder:
         if not self._conceal:
             raise DamagedError(f"{reason}; decode --conceal recovers the intact clips")
         if not self._concealer.damaged_bytes:  # all chunks are intact: the clip was left out
-            self.damage.append(Damage(self._reader.place[0], 0, reason, chunk=CLIP))
+            self.damage.append(Damage(self._reader.extent[0], 0, reason, chunk=CLIP))
         self._next = end
         start_pts = self._next_pts
         if start_pts is None:

@@ -23,7 +23,7 @@ from dfccodec.codec.rate_control.temporal_rate import TemporalRateSelector
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Colour, Header, Ratio
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_PAIRS, MAX_TEXT
 from dfccodec.media.picture import SOURCE_SIZE, PacketSource, Picture, SourceInfo
@@ -154,7 +154,7 @@ def _clips(batches: Iterator[list[Picture]], coder: ClipCoder, out: BinaryIO) ->
 
 def _with_integers(clips: Iterable[Clip], header: Header) -> Iterator[tuple[Clip, np.ndarray]]:
     for clip in clips:
-        yield clip, decode_clip_integers(clip, header)
+        yield clip, decode_latents(clip, header)
 
 
 def _write_clips(
@@ -172,8 +172,8 @@ def _write_clips(
         malloc_trim()
         writer = writer or _writer(out, info, coder, coder.steps, tracks)
         for stream, packets in tracks.packets_until(_end(clip, info)) if tracks else ():
-            writer.packets(stream, packets)
-        writer.clip(clip, values)
+            writer.write_packets(stream, packets)
+        writer.write_clip(clip, values)
         kept = report.kept + int(clip.kept.sum())
         report = EncodeReport(report.frames + clip.frames, kept, report.clips + 1, writer.offset)
         if progress:
@@ -181,7 +181,7 @@ def _write_clips(
     if writer is None:
         raise UsageError("the video has no frame: nothing to encode")
     for stream, packets in tracks.remaining_packets() if tracks else ():
-        writer.packets(stream, packets)
+        writer.write_packets(stream, packets)
     writer.finish()
     return dataclasses.replace(report, size=writer.offset, rd_cost_saved=coder.rd_cost_saved)
 
@@ -197,7 +197,7 @@ def _writer(
     """Begin a file: write everything before the first packet or clip."""
     writer = Writer(out, coder.header, coder.loaded.identity, steps, _tool(info, coder.settings), _tags(info))
     for stream in tracks.streams if tracks else ():
-        writer.stream(stream)
+        writer.write_stream(stream)
     return writer
 
 

@@ -19,7 +19,7 @@ from dfccodec.codec.settings import DEFAULT_QP, Settings
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.container.streams import open_output
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import coding_for, encode_integers
+from dfccodec.entropy.latent_coding import default_coding, encode_latents
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import SourceInfo
@@ -97,7 +97,7 @@ def write_clips(
     """
     writer: Writer | None = None
     frames = total = count = 0
-    coding = coding_for(loaded.model)
+    coding = default_coding(loaded.model)
     steps = loaded.model.steps
     for pair in clips:
         latents, kept = _check_clip(pair, header, f"clip {count}")
@@ -107,12 +107,12 @@ def write_clips(
             writer = Writer(stream, header, loaded.identity, steps, made_by)
         assert steps is not None
         values = quantize(latents, steps, settings.qp)
-        data, planes = encode_integers(values, coding)
+        data, planes = encode_latents(values, coding)
         importance = np.where(kept, 255, 0).astype(np.uint8)
         clip = Clip(
             frames, kept, importance, settings.qp, frames, (1,), data, planes, fill=settings.fill, coding=coding
         )
-        writer.clip(clip, values)
+        writer.write_clip(clip, values)
         frames, total, count = frames + len(kept), total + len(latents), count + 1
     if writer is None:
         raise UsageError("there is no clip: nothing to write")

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from dfccodec.codec.packet_queue import PacketQueue
 from dfccodec.container.reader import Packets, StreamReader
 from dfccodec.container.records import Index, IndexEntry
-from dfccodec.container.seek import index_by_scanning, leads_to_clip, packets_between, read_index
+from dfccodec.container.seek import entry_matches_clip, index_by_scanning, iter_packets, read_index
 from dfccodec.media.time_range import Span
 
 
@@ -49,18 +49,18 @@ def seek_to_range(
         origin = validated.clips[0].first_pts  # even if that clip itself is damaged
     index = validated or index_by_scanning(stream, start, header)
     number = _first_clip(index, span, tick)
-    if number < 2 or not leads_to_clip(stream, start, index.clips[number], header):
+    if number < 2 or not entry_matches_clip(stream, start, index.clips[number], header):
         stream.seek(place)
         return SeekResult(origin)
     clip = index.clips[number]
     before_previous, previous = (entry.offset + entry.size for entry in index.clips[number - 2 : number])
     if queue.sink:
         # A subtitle may have begun long before, audio only in the clip before.
-        first = reader.place[0]
+        first = reader.extent[0]
         held = _packets(stream, start, (first, before_previous), queue.subtitle_streams(), queue, clip.first_pts)
         held += _packets(stream, start, (before_previous, previous), set(queue.streams), queue, clip.first_pts)
         queue.replace(held)
-    reader.jump(start + previous, previous)
+    reader.seek(start + previous, previous)
     return SeekResult(index.clips[0].first_pts, clip)
 
 
@@ -68,7 +68,7 @@ def _packets(
     stream: BinaryIO, start: int, between: tuple[int, int], streams: set[int], queue: PacketQueue, pts: int
 ) -> list[Packets]:
     """Packets of some streams, stored between two offsets, that play at or after a timestamp."""
-    found = packets_between(stream, start, *between, streams)
+    found = iter_packets(stream, start, *between, streams)
     return queue.playing_at((Packets(number, tuple(packets)) for number, packets in found), pts)
 
 

@@ -26,7 +26,7 @@ from dfccodec.codec.partial_scan import DIGEST_BYTES
 from dfccodec.codec.settings import Settings
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import UsageError
 from dfccodec.media.picture import Picture
 from dfccodec.runtime.atomic_output import replacing
@@ -107,7 +107,7 @@ def finished_clips(out: BinaryIO, batches: Iterator[Sequence[Picture]]) -> Itera
                 raise out.refusal(
                     f"frames {clip.first_frame} to {last} of the source differ from those that were coded"
                 )
-            yield clip, decode_clip_integers(clip, reader.preamble.header)
+            yield clip, decode_latents(clip, reader.preamble.header)
 
 
 def record_digests(out: BinaryIO, batches: Iterable[list[Picture]]) -> Iterator[list[Picture]]:

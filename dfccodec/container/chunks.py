@@ -1,4 +1,4 @@
-"""The chunk layer: signature, framing, checksums, and finding the next good chunk after damage (SPEC.md 3, 10)."""
+"""The chunk layer: signature, framing, checksums, and resynchronization after damage (SPEC.md 3, 10)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ SIGNATURE = b"\xdfDFC\r\n\x1a\n"
 HEAD, MODEL, STEPS, CLIP = b"HEAD", b"MODL", b"STEP", b"CLIP"
 TOOL, TAGS, STREAM, PACKETS, INDEX, FOOT = b"tool", b"tags", b"strm", b"pkts", b"indx", b"foot"
 KNOWN = (HEAD, MODEL, STEPS, CLIP, TOOL, TAGS, STREAM, PACKETS, INDEX, FOOT)
-FRAME_BYTES = 12
-"""What a chunk adds to its payload: type, length and checksum."""
-FOOT_BYTES = FRAME_BYTES + 8
+CHUNK_OVERHEAD = 12
+"""Bytes that a chunk adds to its payload: type, length and checksum."""
+FOOT_BYTES = CHUNK_OVERHEAD + 8
 
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _CANDIDATE = re.compile(b"|".join(KNOWN))
-_PIECE = 1 << 20  # bytes asked for at a time, so that a false length allocates no more than the file holds
+_READ_BYTES = 1 << 20  # bytes per read, so that a false length allocates no more than the file holds
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk whose checksum is right; `offset` is the byte its type begins at."""
+    """A chunk with a correct checksum. `offset` is the file offset of its type."""
 
     type: bytes
     payload: bytes
@@ -35,18 +35,18 @@ class Chunk:
 
     @property
     def critical(self) -> bool:
-        """Whether a reader that does not know the type must refuse the file."""
+        """Whether a reader that does not know the type must reject the file."""
         return is_critical(self.type)
 
     @property
     def size(self) -> int:
-        """Bytes in the file, framing included."""
-        return len(self.payload) + FRAME_BYTES
+        """Size in the file in bytes, framing included."""
+        return len(self.payload) + CHUNK_OVERHEAD
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Bytes [offset, offset + size) that hold no good chunk, and why in one line."""
+    """Bytes [offset, offset + size) without a valid chunk, and the reason in one line."""
 
     offset: int
     size: int
@@ -54,27 +54,27 @@ class Damage:
     kind: str = "damaged"
     """Class of error (SPEC.md 2.1): `damaged`, `limit` or `unsupported`."""
     data: bytes = field(default=b"", compare=False, repr=False)
-    """The bytes themselves, where `walk` was to keep them."""
+    """The bytes, if `iter_chunks` was asked to keep them."""
     repaired: str = ""
-    """What was put right, where the chunk follows all the same (`container.mend`)."""
+    """What was repaired (`container.crc_repair`); the repaired chunk follows. Empty if the damage was not repaired."""
     chunk: bytes = field(default=b"", compare=False)
-    """Type of the one chunk that these bytes are; empty where that is not known."""
+    """Type, if the bytes are exactly one chunk of known type; else empty."""
 
     @classmethod
     def of(cls, error: DfcError, offset: int, size: int, chunk: bytes = b"") -> Damage:
-        """The damage that an error found in those bytes."""
+        """Build a `Damage` from an error about these bytes."""
         kinds = ((LimitError, "limit"), (UnsupportedError, "unsupported"))
         kind = next((name for type_, name in kinds if isinstance(error, type_)), "damaged")
         return cls(offset, size, str(error), kind, chunk=chunk)
 
 
 def is_critical(kind: bytes) -> bool:
-    """Bit 5 of the first letter: clear (upper case) is critical."""
+    """Whether a chunk type is critical: bit 5 of the first letter is clear (upper case)."""
     return not kind[0] & 0x20
 
 
 def name(kind: bytes) -> str:
-    """A chunk type for people."""
+    """Return a chunk type as text for messages."""
     return kind.decode("ascii", "backslashreplace")
 
 
@@ -82,98 +82,104 @@ def pack_chunk(kind: bytes, payload: bytes) -> bytes:
     """Frame a payload: type, length, payload, CRC-32 over type and payload.
 
     Raises:
-        DamagedError: the payload is longer than a chunk may be.
+        DamagedError: the payload is longer than the maximum.
     """
     if len(payload) > MAX_CHUNK:
-        raise DamagedError(f"chunk {name(kind)} of {len(payload)} bytes: at most {MAX_CHUNK}; use shorter clips")
+        raise DamagedError(f"chunk {name(kind)} of {len(payload)} bytes: at limit {MAX_CHUNK}; use shorter clips")
     checksum = zlib.crc32(payload, zlib.crc32(kind))
     return kind + struct.pack("<I", len(payload)) + payload + struct.pack("<I", checksum)
 
 
 class LookaheadReader:
-    """A window over a binary stream that need not seek: look ahead, then move on."""
+    """Reader with a lookahead buffer over a binary stream, which need not be seekable.
+
+    Attributes:
+        offset: file offset of the current position.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._window = bytearray()
         self._ended = False
-        self._kept, self._most = bytearray(), 0
+        self._skipped, self._max_skipped = bytearray(), 0
         self.offset = 0
 
-    def record_skipped(self, most: int) -> None:
-        """From now on, remember up to `most` of the bytes skipped."""
-        self._kept, self._most = bytearray(), most
+    def record_skipped(self, limit: int) -> None:
+        """Record skipped bytes from now on, fewer than `limit`."""
+        self._skipped, self._max_skipped = bytearray(), limit
 
-    def kept(self) -> bytes:
-        """The bytes skipped since `keep`, none where they were more; forgets them."""
-        out, self._kept, self._most = bytes(self._kept), bytearray(), 0
+    def take_skipped(self) -> bytes:
+        """Return and forget the recorded bytes; empty if the limit was reached."""
+        out, self._skipped, self._max_skipped = bytes(self._skipped), bytearray(), 0
         return out
 
     def ensure(self, count: int) -> int:
-        """Look `count` bytes ahead; returns how many there are, fewer at the end of the stream. Copies nothing."""
+        """Fill the buffer with at least `count` bytes. Returns the number available, fewer at the end of the stream."""
         while len(self._window) < count and not self._ended:
-            piece = self._stream.read(min(_PIECE, count - len(self._window)))
+            piece = self._stream.read(min(_READ_BYTES, count - len(self._window)))
             if not piece:
                 self._ended = True
             self._window += piece
         return min(count, len(self._window))
 
     def peek(self, start: int, end: int) -> bytes:
-        """Bytes [start, end) ahead, fewer at the end of the stream."""
+        """Return bytes [start, end) after the current position, fewer at the end of the stream."""
         self.ensure(end)
         return bytes(self._window[start:end])
 
     def crc32(self, start: int, end: int, seed: int) -> int:
-        """CRC-32 of bytes that `fill` has brought, without a copy of them."""
+        """Return the CRC-32 of bytes [start, end) of the buffer without a copy."""
         with memoryview(self._window) as window, window[start:end] as part:
             return zlib.crc32(part, seed)
 
     def search(self, pattern: re.Pattern[bytes], count: int) -> int:
-        """Where a pattern first stands in the next `count` bytes, or -1."""
+        """Return the position of the first match in the next `count` bytes, or −1."""
         match = pattern.search(self._window, 0, self.ensure(count))
         return match.start() if match else -1
 
-    def jump(self, place: int, offset: int) -> None:
-        """Go on at `place` of a stream that can seek, which is byte `offset` of the file."""
+    def seek(self, place: int, offset: int) -> None:
+        """Continue at `place` of a seekable stream, which is byte `offset` of the file."""
         self._stream.seek(place)
         self._window.clear()
         self._ended = False
         self.offset = offset
 
     def skip(self, count: int) -> None:
-        """Move on by `count` bytes that were peeked."""
-        if self._most:
-            self._most = max(self._most - count, 0)
-            if self._most:
-                self._kept += self._window[:count]
+        """Advance by `count` bytes that are in the buffer."""
+        if self._max_skipped:
+            self._max_skipped = max(self._max_skipped - count, 0)
+            if self._max_skipped:
+                self._skipped += self._window[:count]
             else:
-                self._kept = bytearray()
+                self._skipped = bytearray()
         del self._window[:count]
         self.offset += count
 
 
 def read_signature(source: LookaheadReader) -> None:
-    """Consume the eight bytes every file begins with.
+    """Read the signature, the first eight bytes of a file.
 
     Raises:
-        NotDfcError: they are others; says so when a transfer in text mode is the likely reason.
+        NotDfcError: the signature is missing. The message names a text-mode transfer if that is the likely reason.
     """
     found = source.peek(0, 8)
     if found != SIGNATURE:
         hint = ""
         if found[1:4] == b"DFC" or found[:4] == b"\xdfDFC":
-            hint = ": the signature is mangled as a text-mode transfer does; copy the file again in binary mode"
+            hint = ": a text-mode transfer has changed the signature; copy the file again in binary mode"
         raise NotDfcError(f"not a .dfc file: begins with {found.hex() or 'nothing'}{hint}")
     source.skip(8)
 
 
 def iter_chunks(source: LookaheadReader, keep: int = 0) -> Iterator[Chunk | Damage]:
-    """Chunks in file order after the signature; stretches of bad bytes come as `Damage` and reading goes on.
+    """Yield the chunks after the signature in file order, and a `Damage` for each run of invalid bytes.
 
-    Stretches of less than `keep` bytes come with their bytes.
+    If a known chunk header or the end of the file follows an invalid chunk, only that chunk is lost. Otherwise the
+    length may be wrong too: the reader searches byte by byte for a known type with a correct checksum.
 
-    A bad chunk whose successor stands where its length says costs that chunk alone. Otherwise the length itself is
-    doubtful, and the next known type with a right checksum is searched byte by byte.
+    Args:
+        source: positioned after the signature.
+        keep: a `Damage` of fewer bytes includes its bytes.
     """
     budget = RESYNC_BUDGET
     while True:
@@ -188,15 +194,15 @@ def iter_chunks(source: LookaheadReader, keep: int = 0) -> Iterator[Chunk | Dama
         source.record_skipped(keep)
         if found.size and _plausible_at(source, found.size):
             source.skip(found.size)
-            chunk = found.chunk if found.chunk in KNOWN else b""  # of others the type may be what is wrong
+            chunk = found.chunk if found.chunk in KNOWN else b""  # an unknown type may itself be wrong
         else:
             budget = _resync(source, budget)
             chunk = b""
-        yield Damage(start, source.offset - start, reason, data=source.kept(), chunk=chunk)
+        yield Damage(start, source.offset - start, reason, data=source.take_skipped(), chunk=chunk)
 
 
 def _chunk_at(source: LookaheadReader) -> Chunk | Damage | None:
-    """The chunk at the current place; `Damage` (size 0: length unknown) if there is none; None at the end."""
+    """Return the chunk at the current position, a `Damage` (size 0: length unknown), or None at the end."""
     head = source.peek(0, 8)
     if not head:
         return None
@@ -204,22 +210,22 @@ def _chunk_at(source: LookaheadReader) -> Chunk | Damage | None:
         return Damage(source.offset, 0, f"file ends inside a chunk header ({len(head)} of 8 bytes)")
     kind, (length,) = head[:4], struct.unpack("<I", head[4:])
     if not _LETTERS.issuperset(kind):
-        return Damage(source.offset, 0, f"no chunk here: type {head[:4].hex()} is not four letters")
+        return Damage(source.offset, 0, f"invalid chunk type {head[:4].hex()}: a type is four ASCII letters")
     if length > MAX_CHUNK:
-        return Damage(source.offset, 0, f"chunk {name(kind)} claims {length} bytes, the limit is {MAX_CHUNK}")
-    size = length + FRAME_BYTES
+        return Damage(source.offset, 0, f"chunk {name(kind)} declares {length} bytes, over the limit of {MAX_CHUNK}")
+    size = length + CHUNK_OVERHEAD
     if (there := source.ensure(size)) < size:
         return Damage(source.offset, 0, f"file ends inside chunk {name(kind)}: {size - there} bytes missing")
     (wanted,) = struct.unpack("<I", source.peek(size - 4, size))
     actual = source.crc32(8, size - 4, zlib.crc32(kind))
     if wanted != actual:
-        reason = f"checksum of chunk {name(kind)} is {actual:08x}, the file says {wanted:08x}"
+        reason = f"checksum of chunk {name(kind)} is {actual:08x}, the file declares {wanted:08x}"
         return Damage(source.offset, size, reason, chunk=kind)
     return Chunk(kind, source.peek(8, size - 4), source.offset)
 
 
 def _plausible_at(source: LookaheadReader, distance: int) -> bool:
-    """Whether the end of the file or a known chunk header stands `distance` bytes ahead."""
+    """Whether the end of the file or a known chunk header is `distance` bytes ahead."""
     ahead = source.peek(distance, distance + 8)
     if not ahead:
         return True
@@ -227,22 +233,22 @@ def _plausible_at(source: LookaheadReader, distance: int) -> bool:
 
 
 def _resync(source: LookaheadReader, budget: int) -> int:
-    """Move to the next good chunk of a known type, or to the end. Returns what is left of the checksum budget."""
+    """Skip to the next valid chunk of a known type, or to the end. Returns the remaining checksum budget in bytes."""
     source.skip(1)
     while budget > 0:
-        place = source.search(_CANDIDATE, _PIECE)
+        place = source.search(_CANDIDATE, _READ_BYTES)
         if place < 0:
-            there = source.ensure(_PIECE)
+            there = source.ensure(_READ_BYTES)
             if not there:
                 return budget
-            source.skip(max(there - 3, 1))  # a type may straddle the edge of the window
+            source.skip(max(there - 3, 1))  # a type may cross the end of the buffer
             continue
         source.skip(place)
         found = _chunk_at(source)
         if isinstance(found, Chunk):
             return budget
-        budget -= found.size + FRAME_BYTES if found else FRAME_BYTES
+        budget -= found.size + CHUNK_OVERHEAD if found else CHUNK_OVERHEAD
         source.skip(1)
-    while rest := source.ensure(_PIECE):
+    while rest := source.ensure(_READ_BYTES):
         source.skip(rest)
     return 0

@@ -1,4 +1,4 @@
-"""Bounded reading and writing of the fields inside a payload."""
+"""Bounds-checked reading and writing of the fields of a payload."""
 
 from __future__ import annotations
 
@@ -11,41 +11,44 @@ from dfccodec.limits import MAX_PAIRS, MAX_TEXT
 
 
 class Fields:
-    """A cursor over a payload that never reads past its end.
+    """Cursor over a payload that never reads past its end.
 
     Args:
         payload: the bytes.
-        what: what they are, for messages ("chunk CLIP").
-        offset: where the payload begins in the file, for messages.
+        what: name of the payload for messages, such as "chunk CLIP".
+        offset: file offset of the payload, for messages; None if unknown.
+
+    Attributes:
+        position: number of bytes read.
     """
 
     def __init__(self, payload: bytes, what: str, offset: int | None = None) -> None:
-        self.payload, self.what, self.base = payload, what, offset
-        self.place = 0
+        self.payload, self.what, self.offset = payload, what, offset
+        self.position = 0
 
     def fail(self, message: str) -> DamagedError:
-        """An error that says where in the file the cursor stands."""
-        return DamagedError(f"{self.what}: {message}", None if self.base is None else self.base + self.place)
+        """Return an error with the file offset of the cursor."""
+        return DamagedError(f"{self.what}: {message}", None if self.offset is None else self.offset + self.position)
 
     def take(self, count: int, field: str) -> bytes:
-        """The next `count` bytes.
+        """Return the next `count` bytes.
 
         Raises:
-            DamagedError: fewer are left; so it is with all below that read.
+            DamagedError: the payload is too short. All other methods that read raise it too.
         """
-        left = len(self.payload) - self.place
+        left = len(self.payload) - self.position
         if count > left:
             raise self.fail(f"field {field} needs {count} bytes, {left} are left")
-        self.place += count
-        return self.payload[self.place - count : self.place]
+        self.position += count
+        return self.payload[self.position - count : self.position]
 
     def unpack(self, layout: str, field: str) -> tuple[Any, ...]:
-        """A little-endian struct."""
+        """Read a little-endian struct."""
         layout = "<" + layout
         return struct.unpack(layout, self.take(struct.calcsize(layout), field))
 
     def text(self, field: str) -> str:
-        """A 16-bit length and that many bytes of UTF-8."""
+        """Read a text: a 16-bit length and that many bytes of UTF-8."""
         (length,) = self.unpack("H", field)
         try:
             return self.take(length, field).decode("utf-8")
@@ -53,18 +56,18 @@ class Fields:
             raise self.fail(f"field {field} is not UTF-8") from None
 
     def end(self) -> None:
-        """Refuse bytes that no field claims.
+        """Check that the payload is read to its end.
 
         Raises:
-            DamagedError: there are some.
+            DamagedError: bytes are left over.
         """
-        left = len(self.payload) - self.place
+        left = len(self.payload) - self.position
         if left:
-            raise self.fail(f"{left} bytes too many")
+            raise self.fail(f"{left} bytes after the last field")
 
 
 def pack_text(text: str) -> bytes:
-    """A 16-bit length and UTF-8; cut at the last whole character that fits."""
+    """Encode a text as a 16-bit length and UTF-8. A long text is truncated after the last character that fits."""
     data = text.encode("utf-8", "replace")
     if len(data) > MAX_TEXT:
         data = data[:MAX_TEXT].decode("utf-8", "ignore").encode("utf-8")
@@ -72,10 +75,10 @@ def pack_text(text: str) -> bytes:
 
 
 def pack_pairs(pairs: Sequence[tuple[str, str]]) -> bytes:
-    """Key/value pairs: a 16-bit count, then key and value of each as text.
+    """Encode key/value pairs: a 16-bit count, then key and value of each as text.
 
     Raises:
-        LimitError: too many for a reader.
+        LimitError: the number of pairs is over the limit.
     """
     if len(pairs) > MAX_PAIRS:
         raise LimitError(f"{len(pairs)} key/value pairs: at most {MAX_PAIRS}")

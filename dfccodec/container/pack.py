@@ -1,8 +1,8 @@
-"""Records <-> chunk payloads, field by field as in SPEC.md 5 to 8. Every range is checked here, in both directions.
+"""Conversion of records to chunk payloads and back (SPEC.md 5 to 8). All ranges are checked in both directions.
 
-Every `unpack_…` takes a payload and, for messages, its `offset` in the file, and raises `DamagedError` where a field is
-missing, left over or impossible, `LimitError` where a count is over `dfccodec.limits`; `unpack_header`, which judges
-versions and flags, `UnsupportedError` as well. A `pack_…` refuses a field that its reader would.
+Each `unpack_…` takes a payload and its file `offset` for messages. It raises `DamagedError` if a field is missing or
+invalid or bytes are left over, and `LimitError` if a count is over `dfccodec.limits`. `unpack_header` checks version
+and flags and may raise `UnsupportedError` too. Each `pack_…` rejects what its `unpack_…` rejects.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def pack_header(h: Header) -> bytes:
         h.rate.num, h.rate.den, h.time_base.num, h.time_base.den, h.pixel_aspect.num, h.pixel_aspect.den,
         h.rotation, h.colour.range, h.colour.primaries, h.colour.transfer, h.colour.matrix, h.colour.bits, 0,
     )  # fmt: skip
-    unpack_header(payload)  # a writer never writes what its reader refuses
+    unpack_header(payload)  # a writer must not write what a reader rejects
     return payload
 
 
 def unpack_header(payload: bytes, offset: int | None = None) -> Header:
-    """Read HEAD; the first two bytes are versions in every version of the format, so they are judged first."""
+    """Read HEAD. The first two bytes are versions in every version of the format, so they are checked first."""
     f = Fields(payload, "chunk HEAD", offset)
     version, needs = f.unpack("BB", "version")
     if needs > VERSION:
         raise UnsupportedError(f"file needs .dfc version {needs}, this reader knows {VERSION}: get a newer dfc")
-    f.place = 0
+    f.position = 0
     v = f.unpack(_HEAD, "header")
     if needs == 0 or version < needs:
         raise f.fail(f"version {version} that needs {needs} is impossible")
@@ -76,7 +76,7 @@ def _check_header(h: Header, f: Fields) -> None:
         raise f.fail(f"picture of {h.width}×{h.height}: both sides must be at least 1")
     if h.width * h.height > limits.MAX_PIXELS:
         raise LimitError(f"picture of {h.width}×{h.height} is over the limit of {limits.MAX_PIXELS} pixels")
-    if h.tile * h.tile > limits.MAX_PIXELS:  # a small picture in one is padded to it
+    if h.tile * h.tile > limits.MAX_PIXELS:  # a smaller picture is padded to the tile
         raise LimitError(f"tiles of {h.tile}×{h.tile} are over the limit of {limits.MAX_PIXELS} pixels")
     if max(h.width * h.height, h.tile * h.tile) * h.clip_frames > limits.MAX_CLIP_PIXELS:
         raise LimitError(
@@ -99,7 +99,7 @@ def _check_header(h: Header, f: Fields) -> None:
     if h.rotation > 3 or h.colour.range > 2:
         raise f.fail(f"rotation {h.rotation} (0 to 3) or range {h.colour.range} (0 to 2) is impossible")
     if h.frame_values > limits.MAX_CLIP_VALUES:
-        raise LimitError(f"{h.frame_values} integers a frame are over the limit of {limits.MAX_CLIP_VALUES}")
+        raise LimitError(f"{h.frame_values} integers per frame are over the limit of {limits.MAX_CLIP_VALUES}")
 
 
 def pack_model(m: ModelId) -> bytes:
@@ -121,8 +121,8 @@ def unpack_model(payload: bytes, offset: int | None = None) -> ModelId:
 
 
 def _is_json_object(text: str) -> bool:
-    """Whether it is an object of RFC 8259, which is stricter than Python: no NaN, numbers of any length."""
-    bare = re.sub(r"\\.", "", text, flags=re.DOTALL)  # escapes first: one pattern for whole strings can take minutes
+    """Whether the text is a JSON object of RFC 8259. Unlike Python: no NaN, and numbers of any length."""
+    bare = re.sub(r"\\.", "", text, flags=re.DOTALL)  # escapes first: one pattern for complete strings takes minutes
     bare = re.sub(r'"[^"]*"?', "", bare)
     depth = accumulate((mark in "[{") - (mark in "]}") for mark in bare)
     if max(depth, default=0) > limits.MAX_JSON_DEPTH:
@@ -134,11 +134,11 @@ def _is_json_object(text: str) -> bool:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def pack_steps(steps: np.ndarray) -> bytes:
-    """Payload of STEP; steps that are all the same are stored once."""
+    """Payload of STEP. If all steps are equal, one is stored."""
     values = steps.astype("<f4")
     if len(values) > 1 and (values == values[0]).all():
         values = values[:1]
@@ -148,7 +148,7 @@ def pack_steps(steps: np.ndarray) -> bytes:
 
 
 def unpack_steps(payload: bytes, channels: int, offset: int | None = None) -> np.ndarray:
-    """Read STEP -> (channels,) float32, each finite and above zero."""
+    """Read STEP. Returns (channels,) float32, each a positive normal number."""
     f = Fields(payload, "chunk STEP", offset)
     (count,) = f.unpack("H", "count")
     if count not in (1, channels):
@@ -161,10 +161,11 @@ def unpack_steps(payload: bytes, channels: int, offset: int | None = None) -> np
 
 
 def pack_clip(c: Clip, header: Header | None = None) -> bytes:
-    """Payload of CLIP; with `header`, refused where its reader would refuse it.
+    """Payload of CLIP. With `header`, the payload is checked as a reader does.
 
     Raises:
         DamagedError: a field is out of range, or counts do not agree.
+        LimitError: the clip has too many integers.
     """
     timing = 0 if len(c.durations) == 1 else 1
     head = struct.pack(
@@ -180,11 +181,11 @@ def pack_clip(c: Clip, header: Header | None = None) -> bytes:
 
 
 CLIP_HEAD_BYTES = struct.calcsize("<" + _CLIP) + 8 + 5 * limits.MAX_CLIP_FRAMES
-"""Bytes of a clip's payload that hold everything but fill payload and latents, at the most."""
+"""Maximum size of a clip's payload without fill payload and latents, in bytes."""
 
 
 def unpack_clip(payload: bytes, header: Header, offset: int | None = None) -> Clip:
-    """Read CLIP; the coded latents stay coded. All counts are checked against the header first."""
+    """Read CLIP. Latents are not decoded. All counts are checked against the header first."""
     clip, fill_bytes, latent_bytes, f = unpack_clip_head(payload, header, offset)
     fill = f.take(fill_bytes, "fill payload")
     latents = f.take(latent_bytes, "latents")
@@ -193,7 +194,11 @@ def unpack_clip(payload: bytes, header: Header, offset: int | None = None) -> Cl
 
 
 def unpack_clip_head(payload: bytes, header: Header, offset: int | None = None) -> tuple[Clip, int, int, Fields]:
-    """Read a clip up to its fill payload: the clip without payloads, their two sizes, and the cursor after it."""
+    """Read a clip up to its fill payload.
+
+    Returns:
+        The clip without payloads, bytes of fill payload and of latents, and the cursor before the fill payload.
+    """
     f = Fields(payload, "chunk CLIP", offset)
     first, frames, qp, fill, coding, pts, timing, planes, reserved, fill_bytes, latent_bytes = f.unpack(_CLIP, "head")
     if not 1 <= frames <= header.clip_frames:
@@ -232,7 +237,7 @@ def pack_index(index: Index) -> bytes:
 
 
 def unpack_index(payload: bytes, offset: int | None = None) -> Index:
-    """Read indx; its totals must be those of its entries."""
+    """Read indx. Its totals must equal the sums of its entries."""
     f = Fields(payload, "chunk indx", offset)
     count, frames, kept = f.unpack("IQQ", "totals")
     digest = f.take(32, "latent hash")
@@ -244,17 +249,17 @@ def unpack_index(payload: bytes, offset: int | None = None) -> Index:
         raise f.fail("reserved field of an entry is set")
     index = Index(tuple(IndexEntry(*row[:6]) for row in rows), digest)
     if (index.frames, index.kept) != (frames, kept):
-        raise f.fail(f"totals say {frames} frames, {kept} kept; its clips add up to {index.frames}, {index.kept}")
+        raise f.fail(f"totals are {frames} frames, {kept} kept; its clips add up to {index.frames}, {index.kept}")
     return index
 
 
 def pack_foot(index_offset: int) -> bytes:
-    """Payload of foot: where the index chunk begins."""
+    """Payload of foot: the offset of the index chunk."""
     return struct.pack("<Q", index_offset)
 
 
 def unpack_foot(payload: bytes, offset: int | None = None) -> int:
-    """Read foot -> offset of the index chunk."""
+    """Read foot. Returns the offset of the index chunk."""
     f = Fields(payload, "chunk foot", offset)
     (where,) = f.unpack("Q", "index offset")
     f.end()
@@ -262,7 +267,7 @@ def unpack_foot(payload: bytes, offset: int | None = None) -> int:
 
 
 def unpack_pairs(payload: bytes, what: str, offset: int | None = None) -> tuple[tuple[str, str], ...]:
-    """Read tags or tool: key/value pairs in order; a key may come more than once."""
+    """Read tags or tool: key/value pairs in file order. Keys may repeat."""
     f = Fields(payload, f"chunk {what}", offset)
     (count,) = f.unpack("H", "count")
     if count > limits.MAX_PAIRS:
@@ -308,13 +313,13 @@ _PACKET = "qqIIB"
 
 
 def pack_packets(stream: int, packets: Sequence[Packet]) -> bytes:
-    """Payload of pkts: the packets' table, then their bytes end to end."""
+    """Payload of pkts: a table of the packets, then their data."""
     table = b"".join(struct.pack("<" + _PACKET, p.pts, p.dts, p.duration, len(p.data), p.key) for p in packets)
     return struct.pack("<HHI", stream, 0, len(packets)) + table + b"".join(p.data for p in packets)
 
 
 def unpack_packets(payload: bytes, offset: int | None = None) -> tuple[int, list[Packet]]:
-    """Read pkts -> stream id and packets."""
+    """Read pkts. Returns stream id and packets."""
     f = Fields(payload, "chunk pkts", offset)
     stream, reserved, count = f.unpack("HHI", "head")
     rows = list(struct.iter_unpack("<" + _PACKET, f.take(count * struct.calcsize("<" + _PACKET), "table")))

@@ -1,4 +1,4 @@
-"""Reading a `.dfc` file: as a stream of records, or at a glance without touching latents (SPEC.md 4, 10)."""
+"""Reading a `.dfc` file as a stream of records (SPEC.md 4, 10)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 
 @dataclass(frozen=True)
 class Preamble:
-    """What stands before the first clip: everything needed to turn integers into latents."""
+    """The records before the first clip: everything needed to dequantize latents."""
 
     header: Header
     model: ModelId
@@ -31,7 +31,7 @@ class Preamble:
 
 @dataclass(frozen=True)
 class ClipAt:
-    """A clip and where its chunk stands in the file."""
+    """A clip, and offset and size of its chunk in the file."""
 
     clip: Clip
     offset: int
@@ -48,45 +48,46 @@ class Packets:
 
 @dataclass(frozen=True)
 class IndexAt:
-    """The trailing index and where its chunk stands in the file."""
+    """The index, and the offset of its chunk in the file."""
 
     index: Index
     offset: int
 
 
-_KEPT = 1 << 25
-"""Bytes of a damaged stretch that are held to be mended: more than any clip of 4K takes."""
+_MAX_REPAIR_BYTES = 1 << 25
+"""Maximum bytes of a damaged chunk that are kept for repair: more than any clip in 4K needs."""
 
 SIGNATURE_SEARCH_BYTES = 1 << 20
-"""Bytes in which the signature of a file to be mended is looked for, where something else stands before it."""
+"""With `repair`, number of bytes at the beginning in which the signature is searched."""
 
 Item = ClipAt | StreamInfo | Packets | IndexAt | Chunk | Damage
-"""What a file holds after its preamble; `Chunk` is an ancillary chunk this reader does not know."""
+"""Item after the preamble. A `Chunk` is the footer, or an ancillary chunk that this reader does not know."""
 
 
 class StreamReader:
-    """Records of a file from front to back; the stream need not seek.
+    """Iterator over the records of a file in file order. The stream need not be seekable.
 
     Args:
-        stream: a binary stream that can `read`.
-        mending: put right what checksums tell (`container.mend`): such a chunk comes after its damage, which says so.
+        stream: a binary stream with `read`.
+        repair: repair damaged chunks with their checksums (`container.crc_repair`). A repaired chunk follows its
+            `Damage`, whose `repaired` is set.
 
     Attributes:
         preamble: header, model, steps, tool and tags.
-        place: (offset, size) of what the iteration gave last.
-        bytes_by_type: bytes of the good chunks read so far, framing included.
+        extent: (offset, size) in the file of the last item of the iteration.
+        bytes_by_type: bytes of the valid chunks read so far, framing included.
 
     Raises:
         NotDfcError: the signature is missing.
-        UnsupportedError: a newer version, or a critical chunk this reader does not know.
-        DamagedError: header, model or steps are damaged, missing, doubled or out of order.
+        UnsupportedError: the version is newer, or a critical chunk is unknown.
+        DamagedError: header, model or steps are damaged, missing, duplicate or out of order.
     """
 
     def __init__(self, stream: BinaryIO, repair: bool = False) -> None:
         source = LookaheadReader(stream)
         self.bytes_by_type: Counter[str] = Counter()
-        self.place = (0, 0)
-        self._ahead: list[Chunk | Damage] = []
+        self.extent = (0, 0)
+        self._pending: list[Chunk | Damage] = []
         try:
             chunks.read_signature(source)
         except NotDfcError as error:
@@ -94,18 +95,18 @@ class StreamReader:
                 raise
             if source.peek(8, 12) == chunks.HEAD:
                 source.skip(8)
-                self._ahead.append(Damage(0, 8, str(error), repaired="signature"))
+                self._pending.append(Damage(0, 8, str(error), repaired="signature"))
             elif (place := source.search(re.compile(re.escape(chunks.SIGNATURE)), SIGNATURE_SEARCH_BYTES)) >= 0:
                 source.skip(place + 8)
-                reason = f"{error}; the signature stands {place} bytes later"
-                self._ahead.append(Damage(0, place, reason, repaired="the beginning"))
+                reason = f"{error}; the signature is {place} bytes later"
+                self._pending.append(Damage(0, place, reason, repaired="the beginning"))
             else:
                 raise
-        self._walk = self._counted(chunks.iter_chunks(source, _KEPT if repair else 0))
+        self._chunks = self._count_and_repair(chunks.iter_chunks(source, _MAX_REPAIR_BYTES if repair else 0))
         self._source = source
         self.preamble = self._read_preamble()
 
-    def _counted(self, items: Iterator[Chunk | Damage]) -> Iterator[Chunk | Damage]:
+    def _count_and_repair(self, items: Iterator[Chunk | Damage]) -> Iterator[Chunk | Damage]:
         for item in items:
             if isinstance(item, Chunk):
                 self.bytes_by_type[chunks.name(item.type)] += item.size
@@ -118,35 +119,37 @@ class StreamReader:
     def _read_preamble(self) -> Preamble:
         found: dict[bytes, Chunk] = {}
         damage: Damage | None = None
-        for item in self._walk:
+        for item in self._chunks:
             if isinstance(item, Damage):
                 damage = damage or item
-                self._ahead.append(item)
+                self._pending.append(item)
                 continue
             _refuse_unknown(item)
             if not found and item.type != chunks.HEAD:
-                raise _lost("HEAD", damage, item.offset)
+                raise _missing("HEAD", damage, item.offset)
             if item.type in (chunks.HEAD, chunks.MODEL, chunks.STEPS, chunks.TOOL, chunks.TAGS):
                 if item.type in found:
-                    reason = f"chunk {chunks.name(item.type)} stands twice"
+                    reason = f"duplicate chunk {chunks.name(item.type)}"
                     if item.type not in (chunks.TOOL, chunks.TAGS):
                         raise DamagedError(reason, item.offset)
-                    self._ahead.append(Damage(item.offset, item.size, reason, chunk=item.type))  # the first one counts
+                    self._pending.append(
+                        Damage(item.offset, item.size, reason, chunk=item.type)
+                    )  # the first one counts
                     continue
                 found[item.type] = item
                 if item.type == chunks.HEAD:
-                    pack.unpack_header(item.payload, item.offset + 8)  # judge the version before anything else
+                    pack.unpack_header(item.payload, item.offset + 8)  # check the version before anything else
                 continue
-            self._ahead.append(item)
+            self._pending.append(item)
             if item.type in (chunks.CLIP, chunks.STREAM, chunks.PACKETS, chunks.INDEX, chunks.FOOT):
                 break
         for kind in (chunks.HEAD, chunks.MODEL, chunks.STEPS):
             if kind not in found:
-                raise _lost(chunks.name(kind), damage, self._source.offset)
-        return self._understand(found)
+                raise _missing(chunks.name(kind), damage, self._source.offset)
+        return self._parse_preamble(found)
 
-    def _understand(self, found: dict[bytes, Chunk]) -> Preamble:
-        """The records of the chunks before the first clip. Bad pairs are damage, not the end: no clip needs them."""
+    def _parse_preamble(self, found: dict[bytes, Chunk]) -> Preamble:
+        """Parse the chunks before the first clip. Invalid tool or tags are only damage, because no clip needs them."""
 
         def at(kind: bytes) -> tuple[bytes, int]:
             return found[kind].payload, found[kind].offset + 8
@@ -160,49 +163,49 @@ class StreamReader:
                 try:
                     pairs[kind] = pack.unpack_pairs(found[kind].payload, chunks.name(kind), found[kind].offset + 8)
                 except DamagedError as error:
-                    self._ahead.insert(0, Damage.of(error, found[kind].offset, found[kind].size, kind))
+                    self._pending.insert(0, Damage.of(error, found[kind].offset, found[kind].size, kind))
         steps_of = pack.unpack_steps(steps, header.channels, where)
         return Preamble(header, model, steps_of, pairs.get(chunks.TOOL, ()), pairs.get(chunks.TAGS, ()))
 
     def __iter__(self) -> Iterator[Item]:
-        """Items after the preamble; damage comes as an item and reading goes on behind it."""
+        """Yield the items after the preamble. Damage is an item too; the iteration continues after it."""
         finished = indexed = False
-        for item in self._rest():
-            self.place = item.offset, item.size
+        for item in self._remaining():
+            self.extent = item.offset, item.size
             kind = b"" if isinstance(item, Damage) else item.type
             if finished and kind:
-                yield Damage(item.offset, item.size, f"chunk {chunks.name(kind)} stands after the footer", chunk=kind)
+                yield Damage(item.offset, item.size, f"chunk {chunks.name(kind)} is after the footer", chunk=kind)
                 continue
-            # A damaged one has been given as such just before.
+            # A damaged index was reported as damage just before.
             indexed |= kind == chunks.INDEX or not kind
             if kind == chunks.FOOT and not indexed:
                 yield Damage(item.offset, 0, "footer without an index before it")
             finished |= kind == chunks.FOOT
-            yield self._typed(item)
+            yield self._parse_or_damage(item)
         if not finished:
-            yield Damage(self._source.offset, 0, "file ends without its index and footer: it is cut short")
+            yield Damage(self._source.offset, 0, "file ends without its index and footer: it is truncated")
 
-    def _rest(self) -> Iterator[Chunk | Damage]:
-        """What was looked at in search of the preamble, then all that follows."""
-        while self._ahead:
-            yield self._ahead.pop(0)
-        yield from self._walk
+    def _remaining(self) -> Iterator[Chunk | Damage]:
+        """Yield the items that were read before the end of the preamble, then all later ones."""
+        while self._pending:
+            yield self._pending.pop(0)
+        yield from self._chunks
 
-    def jump(self, place: int, offset: int) -> None:
-        """Go on with the chunk at `place` of the stream, byte `offset` of the file; what was looked at is forgotten."""
-        self._ahead.clear()
-        self._source.jump(place, offset)
+    def seek(self, place: int, offset: int) -> None:
+        """Continue with the chunk at `place` of the stream, byte `offset` of the file. Pending items are discarded."""
+        self._pending.clear()
+        self._source.seek(place, offset)
 
-    def _typed(self, item: Chunk | Damage) -> Item:
+    def _parse_or_damage(self, item: Chunk | Damage) -> Item:
         if isinstance(item, Damage):
             return item
         _refuse_unknown(item)
         try:
-            return self._record(item)
-        except DamagedError as error:  # a right checksum over wrong fields: a faulty writer, or an attack
+            return self._parse(item)
+        except DamagedError as error:  # correct checksum, invalid fields: a faulty writer or an attack
             return Damage.of(error, item.offset, item.size, item.type)
 
-    def _record(self, item: Chunk) -> Item:
+    def _parse(self, item: Chunk) -> Item:
         at = item.offset + 8
         if item.type == chunks.CLIP:
             return ClipAt(pack.unpack_clip(item.payload, self.preamble.header, at), item.offset, item.size)
@@ -216,7 +219,7 @@ class StreamReader:
         if item.type == chunks.FOOT:
             pack.unpack_foot(item.payload, at)
         elif item.type in chunks.KNOWN:
-            raise DamagedError(f"chunk {chunks.name(item.type)} stands after the first clip or twice", item.offset)
+            raise DamagedError(f"chunk {chunks.name(item.type)} is duplicate, or after the first clip", item.offset)
         return item
 
 
@@ -228,7 +231,7 @@ def _refuse_unknown(chunk: Chunk) -> None:
         )
 
 
-def _lost(what: str, damage: Damage | None, offset: int) -> DamagedError:
+def _missing(what: str, damage: Damage | None, offset: int) -> DamagedError:
     if damage:
         return DamagedError(f"chunk {what} is lost: {damage.reason}", damage.offset)
     return DamagedError(f"chunk {what} is missing", offset)

@@ -1,4 +1,4 @@
-"""The typed records of a `.dfc` file. Frozen; validated where they enter (`pack`), not here."""
+"""Typed records of a `.dfc` file, frozen. They are validated in `pack`, not here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VERSION = 1
 
 
 class Fill(IntEnum):
-    """What the decoder puts where a dropped frame was (SPEC.md 6)."""
+    """Fill policy: how dropped frames are reconstructed (SPEC.md 6)."""
 
     TOKEN = 0
     HOLD = 1
@@ -21,7 +21,7 @@ class Fill(IntEnum):
 
 
 class Coding(IntEnum):
-    """How the integers of a clip became bytes (SPEC.md 7)."""
+    """Entropy coding of the latents of a clip (SPEC.md 7)."""
 
     ZSTD = 0
     RANGE = 1
@@ -30,7 +30,7 @@ class Coding(IntEnum):
 
 @dataclass(frozen=True)
 class Ratio:
-    """An exact rational; 0/1 stands for unknown."""
+    """An exact rational number. 0/1 means unknown."""
 
     num: int
     den: int
@@ -56,15 +56,16 @@ class Header:
 
     Args:
         width, height: pixels of the picture as coded, before rotation.
-        rate: frames per second, nominal; 0/1 where there is none.
-        time_base: seconds per tick of every timestamp of the picture.
+        rate: nominal frames per second; 0/1 if unknown.
+        time_base: unit of all timestamps of frames, in seconds.
         patch: side of a token in pixels.
         channels: integers per token of a kept frame.
-        clip_frames: frames of a clip at the most.
-        tile, overlap: side and overlap of tiles in pixels; 0, 0 where the picture is coded whole.
-        pixel_aspect: width over height of a pixel.
-        rotation: quarter turns clockwise that bring the picture upright.
-        colour: what the source said of its colours.
+        clip_frames: maximum number of frames of a clip.
+        tile, overlap: side and overlap of tiles in pixels; 0, 0 if the picture is not split into tiles.
+        pixel_aspect: width of a pixel divided by its height.
+        rotation: clockwise rotation for display, in steps of 90°.
+        colour: colour metadata of the source.
+        version, needs: version of the writer, and minimum version of a reader.
     """
 
     width: int
@@ -91,7 +92,10 @@ class Header:
         return len(self.tile_starts(self.height)) * len(self.tile_starts(self.width)), side, side
 
     def tile_starts(self, length: int) -> list[int]:
-        """First pixel of each tile along a side of `length` pixels: a constant stride, the last one pulled back."""
+        """Return the first pixel of each tile along a side of `length` pixels.
+
+        The stride is constant. The last tile is moved back so that it ends with the padded side.
+        """
         padded = max(-(-length // self.patch) * self.patch, self.tile)
         stride = self.tile - self.overlap
         count = 1 + -(-(padded - self.tile) // stride)
@@ -99,14 +103,14 @@ class Header:
 
     @property
     def frame_values(self) -> int:
-        """Integers of one kept frame."""
+        """Number of integers of one kept frame."""
         tiles, rows, columns = self.grid
         return tiles * rows * columns * self.channels
 
 
 @dataclass(frozen=True)
 class ModelId:
-    """Which model a file needs (chunk MODL): name, SHA-256 fingerprint over its tensors, configuration as JSON."""
+    """The model that a file needs (chunk MODL): name, SHA-256 fingerprint of its tensors, configuration as JSON."""
 
     name: str
     fingerprint: bytes
@@ -115,18 +119,20 @@ class ModelId:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip (chunk CLIP) with its latents still coded.
+    """One clip (chunk CLIP) with coded latents.
 
     Args:
         first_frame: number of its first frame in the video.
         kept: (T,) bool.
         importance: (T,) uint8, 255 · probability.
         qp: quantizer index.
-        fill: fill policy; a number where this reader does not know it.
-        first_pts: timestamp of the first frame in ticks of the time base.
-        durations: ticks each frame lasts; one number where all last the same.
-        planes: bytes per integer in latents coded by zstd, 1 or 2; 1 otherwise.
-        latents: the coded integers of the kept frames.
+        first_pts: timestamp of the first frame in time-base units.
+        durations: duration of each frame in time-base units; one number if all are equal.
+        latents: the coded latents of the kept frames.
+        planes: byte planes of the zstd coding, 1 or 2; 1 for other codings.
+        fill: fill policy, a member of `Fill` if this reader knows it.
+        fill_payload: data of the fill policy.
+        coding: latent coding, a member of `Coding` if this reader knows it.
     """
 
     first_frame: int
@@ -143,12 +149,12 @@ class Clip:
 
     @property
     def frames(self) -> int:
-        """How many the clip has, dropped ones included."""
+        """Number of frames, dropped frames included."""
         return len(self.kept)
 
     @property
     def timestamps(self) -> list[int]:
-        """Timestamp of each frame in ticks."""
+        """Timestamp of each frame in time-base units."""
         steps = self.durations if len(self.durations) == self.frames else self.durations * self.frames
         out = [self.first_pts]
         for step in steps[: self.frames - 1]:
@@ -158,7 +164,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """A sound or subtitle stream carried untouched (chunk strm). `kind`: 0 sound, 1 subtitles, 2 data."""
+    """A stream that is copied without re-encoding (chunk strm). `kind`: 0 audio, 1 subtitles, 2 data."""
 
     id: int
     kind: int
@@ -174,7 +180,7 @@ class StreamInfo:
 
 @dataclass(frozen=True)
 class Packet:
-    """One packet of such a stream (inside chunk pkts); times in ticks of the stream's time base."""
+    """One packet of a copied stream (in chunk pkts). Times are in units of the time base of the stream."""
 
     pts: int
     dts: int
@@ -185,7 +191,7 @@ class Packet:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """Where a clip is: offset and size of its chunk in bytes, its first frame and timestamp, its counts."""
+    """Index entry of a clip: offset and size of its chunk in bytes, first frame and timestamp, numbers of frames."""
 
     offset: int
     size: int
@@ -197,17 +203,17 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class Index:
-    """The trailing index (chunk indx): every clip, and SHA-256 over the integer latents of the whole stream."""
+    """The index (chunk indx): all clips, and SHA-256 over the integer latents of the file."""
 
     clips: tuple[IndexEntry, ...] = field(default=())
     latent_hash: bytes = bytes(32)
 
     @property
     def frames(self) -> int:
-        """Of all clips, dropped ones included."""
+        """Number of frames of all clips, dropped frames included."""
         return sum(c.frames for c in self.clips)
 
     @property
     def kept(self) -> int:
-        """Kept frames of all clips."""
+        """Number of kept frames of all clips."""
         return sum(c.kept for c in self.clips)

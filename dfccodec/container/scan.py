@@ -1,4 +1,4 @@
-"""A file at a glance: every clip's head and every chunk's size, seeking over latents (conformance class inspector)."""
+"""Summary of a file: heads of clips and sizes of chunks, without reading latents (conformance class inspector)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from dfccodec.container import chunks, pack
-from dfccodec.container.chunks import FRAME_BYTES, Damage
+from dfccodec.container.chunks import CHUNK_OVERHEAD, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
 from dfccodec.container.records import Clip, Index, StreamInfo
 from dfccodec.container.streams import seekable
@@ -20,7 +20,13 @@ from dfccodec.limits import MAX_CHUNK
 
 @dataclass(frozen=True)
 class ClipHead:
-    """A clip without its payloads: the record, where it stands, and how many bytes each part takes."""
+    """A clip without its payloads.
+
+    Attributes:
+        clip: the record, with empty payloads.
+        offset, size: of its chunk in the file, in bytes.
+        fill_bytes, latent_bytes: sizes of fill payload and latents.
+    """
 
     clip: Clip
     offset: int
@@ -31,16 +37,16 @@ class ClipHead:
 
 @dataclass
 class Summary:
-    """What a file says of itself.
+    """Summary of a file.
 
     Attributes:
         preamble: header, model, steps, tool, tags.
         clips: in file order.
-        streams: sound and subtitle streams.
+        streams: audio and subtitle streams.
         bytes_by_type: bytes in the file per chunk type, framing included.
-        index: the trailing index, None where it is missing.
-        damage: what could not be read; checksums of clips are not computed here, `verify` does that.
-        size: bytes of the file.
+        index: the index; None if it is missing.
+        damage: damage found. Checksums of clips are only computed if the chunk headers are inconsistent; use `verify`.
+        size: size of the file in bytes.
     """
 
     preamble: Preamble
@@ -53,23 +59,25 @@ class Summary:
 
 
 def scan(stream: BinaryIO) -> Summary:
-    """Summarise a file. Seeks over latents where the stream can and the chunk headers are sound, else reads it whole.
+    """Summarize a file.
+
+    If the stream is seekable and the chunk headers are consistent, latents are skipped. Otherwise all bytes are read.
 
     Raises:
-        DfcError: as :class:`StreamReader`.
+        DfcError: as for :class:`StreamReader`.
     """
     if not seekable(stream):
         stream = io.BytesIO(stream.read())
     start = stream.tell()
-    quick = _quick(stream)
+    quick = _scan_headers(stream)
     if quick is not None:
         return quick
     stream.seek(start)
-    return _thorough(stream)
+    return _scan_all(stream)
 
 
-def _quick(stream: BinaryIO) -> Summary | None:
-    """Hop from chunk header to chunk header; None as soon as anything is odd."""
+def _scan_headers(stream: BinaryIO) -> Summary | None:
+    """Summarize from chunk headers; None if anything is inconsistent."""
     start = stream.tell()
     size = stream.seek(0, os.SEEK_END) - start
     stream.seek(start)
@@ -83,30 +91,30 @@ def _quick(stream: BinaryIO) -> Summary | None:
         if len(head) < 8 or not (head[:4] in chunks.KNOWN or _skippable(head[:4])):
             return None
         (length,) = struct.unpack("<I", head[4:])
-        if length > MAX_CHUNK or place + length + FRAME_BYTES > size:
+        if length > MAX_CHUNK or place + length + CHUNK_OVERHEAD > size:
             return None
         places.append((head[:4], place, length))
-        place += length + FRAME_BYTES
+        place += length + CHUNK_OVERHEAD
     if not places or places[-1][0] != chunks.FOOT:
         return None
-    return _read_heads(stream, start, places, size)
+    return _summarize(stream, start, places, size)
 
 
 def _skippable(kind: bytes) -> bool:
-    """Whether a type that is not known may be passed over: four ASCII letters, the first in lower case."""
+    """Whether an unknown chunk type may be skipped: four ASCII letters, the first in lower case."""
     return kind.isascii() and kind.isalpha() and not chunks.is_critical(kind)
 
 
-def _read_heads(stream: BinaryIO, start: int, places: list[tuple[bytes, int, int]], size: int) -> Summary | None:
-    """Parse what the hops found: small chunks whole and checked, clips by their heads."""
+def _summarize(stream: BinaryIO, start: int, places: list[tuple[bytes, int, int]], size: int) -> Summary | None:
+    """Parse the chunks found: small chunks completely and with checksums, clips by their heads."""
     kinds = [kind for kind, _, _ in places]
-    small = io.BytesIO()  # a file without clips and packets, for the checks of the ordinary reader
+    small = io.BytesIO()  # a copy of the file without clips and packets, for the checks of StreamReader
     stream.seek(start)
     small.write(stream.read(8))
     for kind, place, length in places:
         if kind in chunks.KNOWN and kind not in (chunks.CLIP, chunks.PACKETS):
             stream.seek(start + place)
-            small.write(stream.read(length + FRAME_BYTES))
+            small.write(stream.read(length + CHUNK_OVERHEAD))
     small.seek(0)
     reader = StreamReader(small)
     summary = Summary(reader.preamble, size=size)
@@ -121,25 +129,25 @@ def _read_heads(stream: BinaryIO, start: int, places: list[tuple[bytes, int, int
     if any(kinds.index(k) > first for k in (chunks.HEAD, chunks.MODEL, chunks.STEPS)):
         return None
     for kind, place, length in places:
-        summary.bytes_by_type[chunks.name(kind)] += length + FRAME_BYTES
+        summary.bytes_by_type[chunks.name(kind)] += length + CHUNK_OVERHEAD
         if kind == chunks.CLIP:
             stream.seek(start + place + 8)
             try:
-                summary.clips.append(_head(stream.read(min(length, pack.CLIP_HEAD_BYTES)), summary, place, length))
+                summary.clips.append(_clip_head(stream.read(min(length, pack.CLIP_HEAD_BYTES)), summary, place, length))
             except DamagedError:
                 return None
     return summary
 
 
-def _head(payload: bytes, summary: Summary, place: int, length: int) -> ClipHead:
+def _clip_head(payload: bytes, summary: Summary, place: int, length: int) -> ClipHead:
     clip, fill, latents, fields = pack.unpack_clip_head(payload, summary.preamble.header, place + 8)
-    if fields.place + fill + latents != length:
+    if fields.position + fill + latents != length:
         raise fields.fail(f"payloads of {fill} and {latents} bytes do not fill the chunk of {length}")
-    return ClipHead(clip, place, length + FRAME_BYTES, fill, latents)
+    return ClipHead(clip, place, length + CHUNK_OVERHEAD, fill, latents)
 
 
-def _thorough(stream: BinaryIO) -> Summary:
-    """Read everything, checksums included; damage is listed."""
+def _scan_all(stream: BinaryIO) -> Summary:
+    """Summarize by reading all bytes; checks all checksums and lists the damage."""
     start = stream.tell()
     reader = StreamReader(stream)
     summary = Summary(reader.preamble)

@@ -1,4 +1,4 @@
-"""How the records of a file follow one another (SPEC.md 3.4, 4.3, 6.4, 8): what no single chunk's checksum can tell."""
+"""Rules between the records of a file (SPEC.md 3.4, 4.3, 6.4, 8), which no checksum of a single chunk covers."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ Fault = tuple[str, str]
 
 
 class SequenceChecker:
-    """Judges items as `StreamReader` gives them.
+    """Checks the sequence of the items of a `StreamReader`.
 
     Attributes:
-        lost: set it when something before the next clip was lost: then its number may be greater than expected, and
-            what index and footer say is not compared with what is there.
+        data_lost: set it if data before the next clip was lost. Then the clip's first frame may be greater than
+            expected, and the index is not compared with the clips.
     """
 
     def __init__(self) -> None:
-        self.lost = False
-        self._whole = True  # nothing was lost or wrong so far
+        self.data_lost = False
+        self._complete = True  # no data lost and no fault so far
         self._entries: list[IndexEntry] = []
         self._streams: set[int] = set()
-        self._index_at = -1
+        self._index_offset = -1
         self._next = 0
-        self._time: int | None = None
+        self._last_timestamp: int | None = None
 
     def faults(self, item: Item) -> list[Fault]:
-        """What is wrong with the place of an item; none for damage, which is wrong in itself."""
-        self._whole &= not self.lost
+        """Return the sequence faults of an item; none for a `Damage`, which is a fault already."""
+        self._complete &= not self.data_lost
         found = list(self._faults(item))
-        self._whole &= not found
-        self.lost |= bool(found)
+        self._complete &= not found
+        self.data_lost |= bool(found)
         return found
 
     def accept(self, at: ClipAt) -> None:
-        """A clip whose place was judged is whole in itself, too."""
-        clip, self.lost = at.clip, False
+        """Register a valid clip after its `faults` were checked."""
+        clip, self.data_lost = at.clip, False
         self._next = clip.first_frame + clip.frames
         kept = int(clip.kept.sum())
         self._entries.append(IndexEntry(at.offset, at.size, clip.first_frame, clip.first_pts, clip.frames, kept))
@@ -50,7 +50,7 @@ class SequenceChecker:
         if isinstance(item, Damage):
             return
         kind = item.type if isinstance(item, Chunk) else b""
-        if self._index_at >= 0 and kind != FOOT:
+        if self._index_offset >= 0 and kind != FOOT:
             what = f"chunk {kind.decode()}" if kind else type(item).__name__
             yield f"{what} after the index: only the footer may follow it", "damaged"
         if isinstance(item, ClipAt):
@@ -68,24 +68,24 @@ class SequenceChecker:
             yield from self._index(item)
         elif isinstance(item, Chunk) and kind == FOOT:
             where = unpack_foot(item.payload)
-            if self._index_at >= 0 and where != self._index_at:
-                yield f"footer says the index is at byte {where}, it is at {self._index_at}", "damaged"
+            if self._index_offset >= 0 and where != self._index_offset:
+                yield f"footer declares the index at byte {where}, it is at {self._index_offset}", "damaged"
 
     def _clip(self, at: ClipAt) -> Iterator[Fault]:
         clip = at.clip
-        if clip.first_frame < self._next or (clip.first_frame > self._next and not self.lost):
+        if clip.first_frame < self._next or (clip.first_frame > self._next and not self.data_lost):
             yield f"clip begins at frame {clip.first_frame}, {self._next} expected", "damaged"
         stamps = clip.timestamps
-        if self._time is not None and stamps[0] < self._time:
-            yield f"clip begins at tick {stamps[0]}, before the one ahead of it ends", "damaged"
-        self._time = stamps[-1]
+        if self._last_timestamp is not None and stamps[0] < self._last_timestamp:
+            yield f"clip begins at timestamp {stamps[0]}, before the last frame of the previous clip", "damaged"
+        self._last_timestamp = stamps[-1]
 
     def _index(self, at: IndexAt) -> Iterator[Fault]:
-        self._index_at = at.offset
-        if not self._whole:
-            return  # clips are missing already; that the index names them is right
+        self._index_offset = at.offset
+        if not self._complete:
+            return  # clips are missing, so the index correctly lists more
         for wanted, found in zip(at.index.clips, self._entries, strict=False):
             if wanted != found:
-                yield f"index says {wanted}, the clip is {found}", "damaged"
+                yield f"index declares {wanted}, the clip is {found}", "damaged"
         if len(at.index.clips) != len(self._entries):
             yield f"index lists {len(at.index.clips)} clips, the file holds {len(self._entries)}", "damaged"

@@ -1,4 +1,4 @@
-"""A `.dfc` file by its name: opened, and named by the errors about it."""
+"""Opening and checking of binary streams."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from dfccodec.errors import InputError, NotDfcError, UsageError
 from dfccodec.runtime.atomic_output import replacing
 
 Readable = str | Path | BinaryIO | bytes | bytearray | memoryview
-"""A path, the bytes themselves, or a binary stream."""
+"""A path, the content as bytes, or a binary stream."""
 
 
 def open_binary(path: str | Path) -> BinaryIO:
-    """A file, to be read.
+    """Open a file for reading.
 
     Raises:
-        InputError: it does not open.
+        InputError: the file cannot be opened.
     """
     if not str(path):
-        raise InputError("a file's name is empty: give one, or - for standard input")
+        raise InputError("the file name is empty: give a name, or - for standard input")
     try:
         return cast(BinaryIO, Path(path).open("rb"))
     except OSError as error:
         raise InputError(f"cannot open {path}: {error.strerror}") from None
 
 
-def readable(source: Readable) -> BinaryIO:
-    """A source as a binary stream.
+def open_source(source: Readable) -> BinaryIO:
+    """Return a source as a binary stream.
 
     Raises:
-        InputError: it does not open.
-        UsageError: it is a stream of text, closed, or nothing to read from.
+        InputError: the file cannot be opened.
+        UsageError: the source is a text stream, closed, or of another type.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
@@ -42,21 +42,21 @@ def readable(source: Readable) -> BinaryIO:
 
 
 def require_binary(stream: BinaryIO, verb: str = "read") -> BinaryIO:
-    """The stream itself.
+    """Check that a value is an open binary stream, and return it.
 
     Args:
-        stream: to read from, or to write to.
-        verb: `read` or `write`.
+        stream: the stream.
+        verb: `read` or `write`, the method it must support.
 
     Raises:
-        UsageError: it is one of text, closed, open for the other, or no stream at all.
+        UsageError: the value is a text stream, closed, not open for `verb`, or no stream.
     """
     given: object = stream
     if isinstance(given, io.TextIOBase):
-        raise UsageError("the stream is one of text: open it with 'rb' or 'wb'")
+        raise UsageError("the stream is a text stream: open it with 'rb' or 'wb'")
     if not hasattr(given, verb):
         ways = "a path, bytes or a binary stream" if verb == "read" else "a path or a binary stream"
-        raise UsageError(f"nothing to {verb}: a value of type {type(given).__name__}; give {ways}")
+        raise UsageError(f"cannot {verb} a value of type {type(given).__name__}: give {ways}")
     if getattr(given, "closed", False):
         raise UsageError(f"the stream to {verb} is closed: open it again")
     able = getattr(given, "readable" if verb == "read" else "writable", None)
@@ -66,18 +66,14 @@ def require_binary(stream: BinaryIO, verb: str = "read") -> BinaryIO:
 
 
 def seekable(stream: object) -> bool:
-    """Whether a stream can seek; one that does not say cannot."""
+    """Whether a stream is seekable; False if it has no `seekable` method."""
     able = getattr(stream, "seekable", None)
     return bool(able and able())
 
 
 @contextlib.contextmanager
 def with_source_name(name: object) -> Iterator[None]:
-    """What is found in here to be no `.dfc` file is said to be so by its name.
-
-    Raises:
-        NotDfcError: the same, with the name in front.
-    """
+    """Add the file name to any `NotDfcError` raised in this block."""
     try:
         yield
     except NotDfcError as error:
@@ -86,7 +82,7 @@ def with_source_name(name: object) -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_output(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
-    """An output to write to; a path is written beside and renamed when all went well."""
+    """Open an output. For a path, a temporary file is written and renamed after success."""
     if isinstance(out, str | Path):
         with replacing(Path(out)) as stream:
             yield stream

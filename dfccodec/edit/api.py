@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dfccodec.codec.choose.budgets import Budget
-from dfccodec.container.streams import Readable, open_output, readable, with_source_name
+from dfccodec.container.streams import Readable, open_output, open_source, with_source_name
 from dfccodec.edit import recover as recovering
 from dfccodec.edit import trim as trimming
 from dfccodec.edit import verify as verifying
@@ -72,10 +72,10 @@ def trim(
 @contextlib.contextmanager
 def _reading(source: Readable) -> Iterator[BinaryIO]:
     if isinstance(source, str | Path):
-        with readable(source) as stream, with_source_name(source):
+        with open_source(source) as stream, with_source_name(source):
             yield stream
     else:
-        yield readable(source)
+        yield open_source(source)
 
 
 def _check_apart(source: Readable, out: str | Path | BinaryIO) -> None:

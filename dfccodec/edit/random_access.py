@@ -18,8 +18,8 @@ from dfccodec.container.chunks import CLIP, Damage, LookaheadReader, iter_chunks
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
-from dfccodec.container.streams import Readable, readable, seekable, with_source_name
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.container.streams import Readable, open_source, seekable, with_source_name
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, InputError, UsageError
 
 
@@ -51,7 +51,7 @@ class ClipView:
             DamagedError: the checksum or the content of the chunk is wrong.
             UsageError: the file is closed.
         """
-        return decode_clip_integers(self._file._read(self._head), self._file.header)
+        return decode_latents(self._file._read(self._head), self._file.header)
 
     def dequantized(self) -> np.ndarray:
         """Latents (K, tiles, rows, columns, C) float32 in the model's units."""
@@ -167,7 +167,7 @@ def _bytes_at(stream: BinaryIO, place: int, size: int) -> bytes:
 
 
 def _open_seekable(source: Readable) -> BinaryIO:
-    stream = readable(source)
+    stream = open_source(source)
     if not seekable(stream):
         raise InputError("dfc.open needs a seekable stream: read it into memory, or iterate with dfc.decode")
     return stream

@@ -14,7 +14,7 @@ from dfccodec.container.chunks import CLIP, FOOT, PACKETS, STREAM, Chunk, Damage
 from dfccodec.container.reader import SIGNATURE_SEARCH_BYTES, ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import VERSION, Clip, StreamInfo
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 from dfccodec.limits import MAX_PAIRS, MAX_STREAMS
 from dfccodec.version import __version__
@@ -115,7 +115,7 @@ class _Recovery:
         self.tick = Fraction(header.time_base.num, header.time_base.den)
 
     def fault(self, reason: str, chunk: bytes, size: int | None = None) -> None:
-        place, whole = self.reader.place
+        place, whole = self.reader.extent
         self.found.faults.append(Damage(place, whole if size is None else size, reason, chunk=chunk))
 
     def item(self, item: Item) -> None:
@@ -147,11 +147,11 @@ class _Recovery:
         if self.writer is None:
             self.waiting.append(item)
         elif isinstance(item, StreamInfo):
-            self.writer.stream(item)
+            self.writer.write_stream(item)
         elif isinstance(item, Packets):
-            self.writer.packets(item.stream, item.packets)
+            self.writer.write_packets(item.stream, item.packets)
         else:
-            self.writer.chunk(item.type, item.payload)
+            self.writer.write_chunk(item.type, item.payload)
 
     def clip(self, clip: Clip) -> None:
         found, header = self.found, self.reader.preamble.header
@@ -163,9 +163,9 @@ class _Recovery:
             return
         try:
             fill.policy(clip.fill).check(clip, header)
-            values = decode_clip_integers(clip, header)
+            values = decode_latents(clip, header)
         except (DamagedError, UnsupportedError) as error:
-            found.faults.append(Damage.of(error, *self.reader.place, CLIP))
+            found.faults.append(Damage.of(error, *self.reader.extent, CLIP))
             return
         if clip.first_frame > self.next:
             self.gap(clip.first_frame, clip)
@@ -173,7 +173,7 @@ class _Recovery:
         if self.writer is None:
             self.begin()
         assert self.writer is not None
-        self.writer.clip(dataclasses.replace(clip, first_frame=found.frames), values)
+        self.writer.write_clip(dataclasses.replace(clip, first_frame=found.frames), values)
         found.clips, found.frames, found.kept = found.clips + 1, found.frames + clip.frames, found.kept + len(values)
         self.next, self.last = clip.first_frame + clip.frames, clip
 

@@ -16,7 +16,7 @@ from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import VERSION, Clip, Header, StreamInfo
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_clip_integers, encode_integers
+from dfccodec.entropy.latent_coding import decode_latents, encode_latents
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.limits import MAX_PAIRS
 from dfccodec.media.packet_trim import trim_packet
@@ -69,10 +69,10 @@ def trim(
     for item in reader:
         reasons = [item.reason] if isinstance(item, Damage) else [reason for reason, _ in checker.faults(item)]
         if reasons:
-            raise DamagedError(f"{reasons[0]}; run dfc verify to see every fault", reader.place[0])
+            raise DamagedError(f"{reasons[0]}; run dfc verify to see every fault", reader.extent[0])
         if isinstance(item, Chunk):
             if item.type != FOOT:
-                writer.chunk(item.type, item.payload)
+                writer.write_chunk(item.type, item.payload)
             continue
         if isinstance(item, StreamInfo):
             tracks.declare(item)
@@ -82,7 +82,7 @@ def trim(
             continue
         if progress:
             progress(item.clip.first_frame + item.clip.frames)
-        clip, values = item.clip, decode_clip_integers(item.clip, old.header)
+        clip, values = item.clip, decode_latents(item.clip, old.header)
         checker.accept(item)
         piece = _clip_range(clip, values, start, end)
         tracks.clip(clip, piece[0] if piece else None)
@@ -96,9 +96,9 @@ def trim(
         payload = clip.fill_payload
         if not np.array_equal(clip.kept, item.clip.kept):
             payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
-        data, planes = encode_integers(values, clip.coding)
+        data, planes = encode_latents(values, clip.coding)
         clip = dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload)
-        writer.clip(clip, values)
+        writer.write_clip(clip, values)
         frames += clip.frames
         kept += int(clip.kept.sum())
     if not frames:
@@ -124,7 +124,7 @@ class _Tracks:
 
     def declare(self, info: StreamInfo) -> None:
         self._streams[info.id] = info
-        self._writer.stream(info)
+        self._writer.write_stream(info)
 
     def packets(self, item: Packets) -> None:
         self._held.append(item)
@@ -151,7 +151,7 @@ class _Tracks:
 
     def _flush(self) -> None:
         for item in self._held if self._through else self._playing_from(self._begin or Fraction(0)):
-            self._writer.packets(item.stream, item.packets)
+            self._writer.write_packets(item.stream, item.packets)
         self._held = []
 
     def _playing_from(self, begin: Fraction) -> list[Packets]:

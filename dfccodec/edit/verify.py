@@ -11,7 +11,7 @@ from dfccodec.container.chunks import Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Preamble, StreamReader
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import LatentHash
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, UnsupportedError
 
 
@@ -53,7 +53,7 @@ def verify(stream: BinaryIO, progress: Callable[[int], None] | None = None) -> V
             if progress:
                 progress(check.verdict.frames)
     except UnsupportedError as error:
-        check.add(Damage.of(error, *reader.place))
+        check.add(Damage.of(error, *reader.extent))
     check.verdict.latent_hash = check.hash.digest()
     return check.verdict
 
@@ -67,11 +67,11 @@ class _Check:
 
     def add(self, damage: Damage) -> None:
         self.verdict.faults.append(damage)
-        self.sequence.lost = True
+        self.sequence.data_lost = True
 
     def item(self, item: Item) -> None:
         for reason, kind in self.sequence.faults(item):
-            self.add(Damage(*self.reader.place, reason, kind))
+            self.add(Damage(*self.reader.extent, reason, kind))
         if isinstance(item, Damage):
             self.add(item)
         elif isinstance(item, ClipAt):
@@ -80,13 +80,13 @@ class _Check:
             found = self.hash.digest()
             if found != item.index.latent_hash:
                 reason = f"latent hash is {found.hex()}, the index says {item.index.latent_hash.hex()}"
-                self.add(Damage(*self.reader.place, reason))
+                self.add(Damage(*self.reader.extent, reason))
 
     def clip(self, at: ClipAt) -> None:
         clip, verdict = at.clip, self.verdict
         try:
             fill.policy(clip.fill).check(clip, verdict.preamble.header)
-            values = decode_clip_integers(clip, verdict.preamble.header)
+            values = decode_latents(clip, verdict.preamble.header)
         except (DamagedError, UnsupportedError) as error:
             self.add(Damage.of(error, at.offset, at.size))
             return

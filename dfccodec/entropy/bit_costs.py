@@ -1,4 +1,4 @@
-"""What integers would cost, for an encoder that weighs bits against errors."""
+"""Bit costs of quantized latents, for rate–distortion optimization."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Floats = npt.NDArray[np.float32]
 
 
 def bit_costs(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> Floats:
-    """Bits of `lower` and of `low + 1` in place of each integer, all others as they are.
+    """Return the cost in bits of `lower` and of `lower + 1` at the place of each integer of `values`.
 
-    Contexts and statistics are the range coder's own at that point; what another integer would do to those that come
-    later is left out.
+    Contexts and symbol frequencies are those of the range coder at that point. The effect of a changed integer on
+    later symbols is ignored.
 
     Args:
-        values: (K, tiles, rows, columns, C) int16, what stands there now.
-        lower: the same shape, below 32767.
-        vectors: (K, cells, 2) of the inter coding; None for the range coding.
+        values: (K, tiles, rows, columns, C) int16, the current integers.
+        lower: the same shape, int16 below 32767.
+        vectors: (K, cells, 2) motion vectors of the inter coding; None for the range coding.
 
     Returns:
         (2, K, tiles, rows, columns, C) float32.
@@ -30,25 +30,33 @@ def bit_costs(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> F
     if not values.size:
         return np.zeros((2, *values.shape), np.float32)
     kept, tiles, rows, columns, channels = values.shape
-    meter = _Prices((kept, tiles, rows, columns, channels), lower)
+    coder = _CostMeter((kept, tiles, rows, columns, channels), lower)
     code_latents(
-        meter.shape, meter, values, meter, None if vectors is None else InterPredictor(meter.shape[1:4], meter, vectors)
+        coder.shape, coder, values, coder, None if vectors is None else InterPredictor(coder.shape[1:4], coder, vectors)
     )
-    for part in meter.bits:
-        to_raster_order(part, meter.shape)
-    return meter.bits.reshape(2, *values.shape)
+    for candidate in coder.bits:
+        to_raster_order(candidate, coder.shape)
+    return coder.bits.reshape(2, *values.shape)
 
 
-class _Prices:
-    """A coder that writes nothing, and answers."""
+class _CostMeter:
+    """Coder and observer that writes no bytes and records bit costs.
+
+    Attributes:
+        bits: (2, K, cells, C) float32, in coding order.
+    """
 
     def __init__(self, shape: Shape, lower: Shorts) -> None:
-        self.shape, self.statistics = shape, FrequencyModel(initial_counts())  # those of vectors do no harm
-        self.low = lower.reshape(shape[0], -1, shape[4]).copy()
-        to_coding_order(self.low, shape)
-        self.bits = np.empty((2, *self.low.shape), np.float32)
+        self.shape, self.statistics = (
+            shape,
+            FrequencyModel(initial_counts()),
+        )  # the range coding ignores the contexts of vectors
+        self.lower = lower.reshape(shape[0], -1, shape[4]).copy()
+        to_coding_order(self.lower, shape)
+        self.bits = np.empty((2, *self.lower.shape), np.float32)
 
     def code(self, contexts: npt.NDArray[np.uint8], shifts: Ints | None, residuals: Ints | None) -> Ints:
+        """Update the symbol statistics; see `Coder.code`."""
         assert residuals is not None
         quotients = residuals if shifts is None else (residuals + ((1 << shifts) >> 1)) >> shifts
         self.statistics.update(contexts, np.clip(quotients, -ESCAPE, ESCAPE) + ESCAPE)
@@ -58,13 +66,14 @@ class _Prices:
         self, k: int, cells: slice, channels: slice, prediction: Ints, sign: Ints,
         contexts: npt.NDArray[np.uint8], shifts: Ints | None,
     ) -> None:  # fmt: skip
+        """Record the bit costs of one pass; see `PassObserver.observe`."""
         used = np.flatnonzero(np.bincount(contexts.ravel()))
         table = np.zeros((int(used[-1]) + 1, 2 * ESCAPE + 1), np.float32)
         table[used] = PRECISION - np.log2(self.statistics.frequencies(used))
         row = contexts.reshape(prediction.shape)
-        part = self.low[k, cells, channels].astype(np.int32)
-        for more, out in enumerate(self.bits):
-            residuals = (part + (more - prediction)) * sign
+        lower = self.lower[k, cells, channels].astype(np.int32)
+        for increment, out in enumerate(self.bits):
+            residuals = (lower + (increment - prediction)) * sign
             raw = np.zeros(1, np.int32) if shifts is None else shifts.reshape(prediction.shape)
             quotients = (residuals + ((1 << raw) >> 1)) >> raw
             excess = np.maximum(np.abs(quotients) - (ESCAPE - 1), 0)

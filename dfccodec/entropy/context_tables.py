@@ -1,7 +1,7 @@
-"""The numbers of the range coder (SPEC.md 7.4): groups, weights, buckets, first statistics. All integers.
+"""Parameters of the context model (SPEC.md 7.4, 7.6): groups, weights, buckets, initial counts. All are integers.
 
-They were fitted on training clips of two models, `mini` and PCA-96, at QP 16, 24 and 32. They decide how small a file
-becomes, never whether it can be read: every integer has a code in every context.
+They were fitted on training clips of two models, `mini` and PCA-96, at QP 16, 24 and 32. They affect only the file
+size: every integer has a code in every context.
 """
 
 from __future__ import annotations
@@ -15,47 +15,49 @@ FIXED_ONE = 256
 """Fixed point of means, scales and weights: 256 stands for 1."""
 
 MAX_MEAN = (1 << 18) - 1
-"""Of a channel, in 1/256: with MAX_ACTIVITY the product still fits 31 bits."""
+"""Maximum mean of a channel, in 1/256. Its product with MAX_ACTIVITY fits 31 bits."""
 
 MAX_ACTIVITY = (1 << 13) - 1
-"""Of a cell, in 1/256 of what its channels have on the average."""
+"""Maximum activity of a cell, in 1/256 of the average of its channels."""
 
-BAND = 1 << 14
-"""Cells of a band, or one line where that is more: bounds what a pass needs in memory, and suits caches."""
+BAND_CELLS = 1 << 14
+"""Maximum number of cells of a band; a band has at least one row. Limits the memory of a pass and fits caches."""
 
-PHASED = 4
-"""Groups that are coded in two phases: where neighbours say something that earlier channels do not."""
+TWO_PHASE_GROUPS = 4
+"""Number of groups coded in two phases. In later groups, earlier channels predict as well as neighbours do."""
 
 ESCAPE = 16
-"""Symbols are −EDGE … EDGE; both ends are escapes."""
+"""Symbols stand for −ESCAPE … ESCAPE; both ends are escapes."""
 
 SYMBOLS = 2 * ESCAPE + 1
 
 PRECISION = 24
-"""Bits of a probability; what `constriction` calls so too."""
+"""Bits of a probability, as in `constriction`."""
 
 MIN_FREQUENCY = 256
-"""The least frequency of a symbol, of 2^24. It bounds the largest one, and so how far a file can expand."""
+"""Minimum frequency of a symbol, of 2^24. It limits the maximum frequency and so the expansion of a file."""
 
 INITIAL_STATE = 1 << 24
-"""State of the coder before the first symbol. From here on every symbol makes the state grow: SPEC.md 12.1."""
+"""State of the rANS encoder before the first symbol. Each encoded symbol increases the state (SPEC.md 12.1)."""
 
 COUNT_INCREMENT = 32
-"""What one coded symbol adds to the statistics; the first ones add up to 4096, so to 128 symbols."""
+"""Increment of a count for each coded symbol."""
 
 INITIAL_TOTAL = 4096
+"""Sum of the initial counts of a context: the weight of 128 symbols."""
 
 LOW_OCTAVE, TOP_OCTAVE = 3, 9
-"""Scales below 2^3 share a bucket with those from 2^3 on; from 2^10 on the low bits of a residual are coded raw."""
+"""Scales below 2^3 are in the first bucket. If the scale is at least 2^10, low bits of the residual are
+bypass-coded."""
 
 BUCKETS = 4 * (TOP_OCTAVE - LOW_OCTAVE + 1)
 CLASSES = 4
 MEAN_CONTEXT = CLASSES * BUCKETS
-"""The context of the means at the head of a clip."""
+"""Context of the channel means at the beginning of a clip."""
 
 CONTEXTS = MEAN_CONTEXT + 1
-MEANS = 34
-"""Levels of a mean: 2, 3, 4, 6, 8, 12 … 196 608 in 1/256."""
+MEAN_LEVELS = 34
+"""Number of levels of a channel mean: 2, 3, 4, 6, 8, 12 … 196 608 in 1/256."""
 
 _ZERO = (
     4092, 4092, 4092, 4092, 4092, 4083, 4052, 4012, 3960, 3876, 3784, 3694, 3537, 3337,
@@ -70,17 +72,17 @@ _CLASS_RISE = (8, 10, 8, 5)
 
 
 class Weights(NamedTuple):
-    """What a scale is made of, in 1/256 (SPEC.md 7.6.5).
+    """Weights of the terms of a scale, in 1/256 (SPEC.md 7.6.5; its letters are in parentheses).
 
     Args:
-        mean: of the channel.
-        previous_group: activity of the group before, same cell.
-        earlier_groups: activity of all groups before, each counting half as much as the next.
-        previous_frame: activity of this group in the kept frame before, same cell.
-        neighbours: activity of this group in the neighbours already coded.
-        colocated: magnitude of this channel in the kept frame before, same cell.
-        same_channel: magnitudes of this channel in the neighbours, their sum.
-        offset: constant.
+        mean: mean of the channel.
+        previous_group: activity of the previous group in the same cell (near).
+        earlier_groups: activity of all earlier groups in the same cell; each counts half as much as the next (far).
+        previous_frame: activity of this group in the previous kept frame, same cell (past).
+        neighbours: activity of this group in the decoded neighbours (around).
+        colocated: magnitude of this channel in the previous kept frame, same cell (own).
+        same_channel: sum of the magnitudes of this channel in the neighbours (beside).
+        offset: constant (least).
     """
 
     mean: int
@@ -93,8 +95,8 @@ class Weights(NamedTuple):
     offset: int = 1
 
 
-# (first group?, after the first kept frame?, phase): over magnitudes of integers and, after the first kept frame, over
-# those of their change since the kept frame before.
+# Key: (first group?, after the first kept frame?, phase). Values: weights of magnitudes of integers and, after the
+# first kept frame, weights of magnitudes of prediction errors.
 _ROWS = {
     (True, False, 0): (Weights(348, offset=40),),
     (True, False, 1): (Weights(16, neighbours=15, same_channel=7, offset=84),),
@@ -130,10 +132,15 @@ _ROWS = {
 
 @lru_cache(maxsize=len(_ROWS))
 def weights(group: int, inter: bool, phase: int) -> tuple[np.ndarray, ...]:
-    """The weights of a pass, fields as in `Weights`, `inter` after the first kept frame.
+    """Return the weights of a pass, one array for each field of `Weights`.
 
-    Those of sums over channels are (kinds, 1) int64, 256 times as large but for the first; those of single channels
-    (kinds, 1, 1) int32.
+    Weights of sums over channels are (kinds, 1) int64 and, except the first, multiplied by 256. Weights of single
+    channels are (kinds, 1, 1) int32.
+
+    Args:
+        group: number of the group.
+        inter: whether the kept frame is not the first one.
+        phase: 0 or 1.
     """
     fields = np.array(_ROWS[group == 0, inter, phase], np.int64).T[:, :, None]
     mean, *sums = fields[:5]
@@ -141,19 +148,19 @@ def weights(group: int, inter: bool, phase: int) -> tuple[np.ndarray, ...]:
 
 
 def groups(channels: int) -> list[int]:
-    """First channel of each group, and the number of channels: 0, 2, 6, 12, 20, 32, 48, 64, 96 … in steps of 32."""
+    """Return the first channel of each group, then `channels`: 0, 2, 6, 12, 20, 32, 48, 64, 96 … in steps of 32."""
     starts = [0, 2, 6, 12, 20, 32, 48, *range(64, channels, 32)]
     return [start for start in starts if start < channels] + [channels]
 
 
 @lru_cache(maxsize=1)
 def initial_counts() -> np.ndarray:
-    """(CONTEXTS, SYMBOLS) int64: the statistics that every clip begins with, each row adds up to 4096."""
-    rows = [_first_row(bucket, kind) for kind in range(CLASSES) for bucket in range(BUCKETS)]
-    return np.array([*rows, _first_row(BUCKETS - 8, 0)], np.int64)
+    """Return the symbol counts at the beginning of a clip, (CONTEXTS, SYMBOLS) int64. Each row adds up to 4096."""
+    rows = [_initial_row(bucket, kind) for kind in range(CLASSES) for bucket in range(BUCKETS)]
+    return np.array([*rows, _initial_row(BUCKETS - 8, 0)], np.int64)
 
 
-def _first_row(bucket: int, kind: int) -> list[int]:
+def _initial_row(bucket: int, kind: int) -> list[int]:
     shape = max(bucket - _CLASS_SHIFT[kind], 0)
     row = [0] * SYMBOLS
     row[ESCAPE] = _ZERO[shape]
@@ -168,7 +175,7 @@ def _first_row(bucket: int, kind: int) -> list[int]:
 
 @lru_cache(maxsize=1)
 def bucket_table() -> np.ndarray:
-    """Bucket of each scale, uint8; the last entry stands for all larger ones."""
+    """Return the bucket of each scale 0 … MAX_MEAN, uint8. Larger scales use the last entry."""
     octave, quarter = _octaves()
     first = np.clip(octave - LOW_OCTAVE, 0, TOP_OCTAVE - LOW_OCTAVE) * 4
     out: np.ndarray = np.where(octave < LOW_OCTAVE, 0, first + quarter).astype(np.uint8)
@@ -177,13 +184,13 @@ def bucket_table() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def shift_table() -> np.ndarray:
-    """Raw low bits of a residual for each scale, int32."""
+    """Return the number of bypass-coded low bits of a residual for each scale 0 … MAX_MEAN, int32."""
     out: np.ndarray = np.maximum(_octaves()[0] - TOP_OCTAVE, 0).astype(np.int32)
     return out
 
 
 def _octaves() -> tuple[np.ndarray, np.ndarray]:
-    """floor(log2 s) and the two bits after the leading one, for s = 0 … MAX_MEAN."""
+    """Return floor(log2 s) and the two bits after the leading one bit, for s = 0 … MAX_MEAN."""
     scale = np.arange(MAX_MEAN + 1)
     octave = np.maximum(np.searchsorted(1 << np.arange(18), scale, side="right") - 1, 0)
     return octave, np.where(octave >= 2, scale >> np.maximum(octave - 2, 0) & 3, 0)

@@ -1,4 +1,4 @@
-"""The order in which the blocks of a frame are coded: a coarse grid, then what lies between (SPEC.md 7.5.1)."""
+"""Coding order of the blocks of a frame: a coarse grid, then finer grids between its blocks (SPEC.md 7.5.1)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 Index = npt.NDArray[np.intp]
 
-COARSEST = 8
-"""Blocks from one to the next in the first phase, down and right."""
+COARSEST_STEP = 8
+"""Distance between adjacent blocks of the first phase, in blocks, in both directions."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Phase:
     """Blocks of a frame that are coded together.
 
     Attributes:
-        cells: (n,) raster numbers.
-        neighbours: (4, n) raster numbers of the neighbours; None in the first phase.
-        adjacent: whether neighbours share a side with their block.
+        cells: (n,) raster numbers of the blocks.
+        neighbours: (4, n) raster numbers of their neighbours; None in the first phase.
+        adjacent: whether neighbours share an edge with their block.
     """
 
     cells: Index
@@ -31,10 +31,10 @@ class Phase:
 
 @lru_cache(maxsize=4)
 def phases(rows: int, columns: int) -> tuple[Phase, ...]:
-    """All phases of a frame: a coarse grid, then in turn the middles of its squares and of their sides."""
+    """Return all phases of a frame: the coarse grid, then alternately centres of its squares and of their edges."""
     y, x = np.mgrid[:rows, :columns]
-    step = COARSEST
-    found = [Phase(np.flatnonzero((y % step == 0) & (x % step == 0)), None, False)]
+    step = COARSEST_STEP
+    out = [Phase(np.flatnonzero((y % step == 0) & (x % step == 0)), None, False)]
     while step > 1:
         step //= 2
         on = (y % step == 0) & (x % step == 0)
@@ -43,13 +43,17 @@ def phases(rows: int, columns: int) -> tuple[Phase, ...]:
             (np.flatnonzero(on & down & right), [(-1, -1), (-1, 1), (1, -1), (1, 1)]),
             (np.flatnonzero(on & (down != right)), [(-1, 0), (0, -1), (0, 1), (1, 0)]),
         ):
-            near = np.stack([_beside(cells, step * i, step * j, rows, columns) for i, j in moves])
-            found.append(Phase(cells, near, step == 1 and 0 in moves[0]))
-    return tuple(phase for phase in found if phase.cells.size)
+            neighbours = np.stack([_neighbours(cells, step * i, step * j, rows, columns) for i, j in moves])
+            out.append(Phase(cells, neighbours, step == 1 and 0 in moves[0]))
+    return tuple(phase for phase in out if phase.cells.size)
 
 
-def _beside(cells: Index, down: int, right: int, rows: int, columns: int) -> Index:
-    """Raster numbers of neighbours; outside of the picture, that on the other side, or else none: the own line."""
+def _neighbours(cells: Index, down: int, right: int, rows: int, columns: int) -> Index:
+    """Return the raster numbers of neighbours.
+
+    If the row of a neighbour is outside the picture, the row on the other side of the block is taken; if that is
+    outside too, the row of the block itself. The same holds for columns.
+    """
     place = []
     for at, move, size in ((cells // columns, down, rows), (cells % columns, right, columns)):
         sides = [np.where((n >= 0) & (n < size), n, -1) for n in (at + move, at - move)]

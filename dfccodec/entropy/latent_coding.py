@@ -1,4 +1,4 @@
-"""Integers of a clip, whatever its coding. Imports no torch: `verify` and `trim` live on this."""
+"""Dispatch to the three entropy codings of quantized latents. Imports no torch, because `verify` and `trim` use it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
 from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH, is_format_transform
 from dfccodec.entropy.rans import decode_range, encode_range
-from dfccodec.entropy.zstd_coding import decode_latents, encode_latents
+from dfccodec.entropy.zstd_coding import decode_zstd, encode_zstd
 from dfccodec.errors import DamagedError, UnsupportedError, UsageError
 from dfccodec.runtime.resources import single_threaded_blas
 
@@ -18,30 +18,31 @@ if TYPE_CHECKING:
     from dfccodec.models.interface import LatentModel
 
 
-def coding_for(model: LatentModel) -> Coding:
-    """The coding that is smallest for a model's latents: inter expects those of the format's linear code."""
-    code = model.linear_transform
-    return Coding.INTER if code is not None and is_format_transform(code) else Coding.RANGE
+def default_coding(model: LatentModel) -> Coding:
+    """Return the coding with the smallest files: inter if the model has the PCA transform of the format, else range."""
+    transform = model.linear_transform
+    return Coding.INTER if transform is not None and is_format_transform(transform) else Coding.RANGE
 
 
-def checked_coding(coding: Coding | None, model: LatentModel) -> Coding:
-    """The coding asked for; None is the smallest.
+def resolve_coding(coding: Coding | None, model: LatentModel) -> Coding:
+    """Return `coding` after a check, or the model's default if it is None.
 
     Raises:
-        UsageError: the model's latents cannot be coded so.
+        UsageError: the coding does not support the model's latents.
     """
     if coding == Coding.INTER and (model.patch, model.channels) != (PATCH, CHANNELS):
         raise UsageError(
-            f"--coding inter is for {CHANNELS} channels of patches of {PATCH}; the model has others: give range"
+            f"--coding inter needs a model with {CHANNELS} channels and patches of {PATCH} pixels, this one has "
+            f"{model.channels} and {model.patch}: use --coding range"
         )
-    return coding_for(model) if coding is None else coding
+    return default_coding(model) if coding is None else coding
 
 
 def parse_coding(name: str) -> Coding:
-    """A coding by name.
+    """Return the coding of a name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: the name is unknown.
     """
     for coding in Coding:
         if coding.name.lower() == name:
@@ -51,47 +52,51 @@ def parse_coding(name: str) -> Coding:
 
 
 @single_threaded_blas()
-def encode_integers(values: np.ndarray, coding: int, vectors: np.ndarray | None = None) -> tuple[bytes, int]:
-    """Code the integers of a clip's kept frames.
+def encode_latents(values: np.ndarray, coding: int, vectors: np.ndarray | None = None) -> tuple[bytes, int]:
+    """Encode the latents of a clip's kept frames.
 
     Args:
         values: (K, tiles, rows, columns, C) int16.
         coding: a member of :class:`Coding`.
-        vectors: (K, cells, 2) for the inter coding; None to search for them.
+        vectors: (K, cells, 2) motion vectors for the inter coding; None to estimate them.
 
     Returns:
-        the bytes, and what belongs into the clip's field `planes`.
+        The bytes, and the value of the clip's field `planes`.
 
     Raises:
-        UnsupportedError: a coding this writer does not know.
+        UnsupportedError: the coding is not known to this encoder.
     """
     if coding == Coding.ZSTD:
-        return encode_latents(values)
+        return encode_zstd(values)
     if coding == Coding.RANGE:
         return encode_range(values), 1
     if coding == Coding.INTER:
         return encode_inter(values, vectors), 1
-    raise UnsupportedError(f"latent coding {coding} is not known to this writer: get a newer dfc")
+    raise UnsupportedError(f"latent coding {coding} is not known to this encoder: get a newer dfc")
 
 
 @single_threaded_blas()
-def decode_clip_integers(clip: Clip, header: Header) -> np.ndarray:
-    """The integers of a clip's kept frames, (K, tiles, rows, columns, C) int16. The same on every machine.
+def decode_latents(clip: Clip, header: Header) -> np.ndarray:
+    """Decode the latents of a clip's kept frames. The result is the same on every machine.
+
+    Returns:
+        (K, tiles, rows, columns, C) int16.
 
     Raises:
-        DamagedError: the coded bytes do not hold exactly that.
-        UnsupportedError: a coding this reader does not know.
+        DamagedError: the coded bytes are invalid, or do not hold exactly these latents.
+        LimitError: the declared sizes are over the limits.
+        UnsupportedError: the coding is not known to this decoder.
     """
     kept = int(clip.kept.sum())
     if clip.coding == Coding.ZSTD:
-        return decode_latents(clip.latents, kept, header.grid, header.channels, clip.planes)
+        return decode_zstd(clip.latents, kept, header.grid, header.channels, clip.planes)
     if clip.coding in (Coding.RANGE, Coding.INTER):
         if clip.planes != 1:
-            raise DamagedError(f"latents: {clip.planes} planes, coding {clip.coding} has 1")
+            raise DamagedError(f"latents: {clip.planes} planes; coding {clip.coding} has 1")
         if clip.coding == Coding.INTER and (header.patch, header.channels) != (PATCH, CHANNELS):
             raise DamagedError(
-                f"latents: coding {clip.coding} is for patches of {PATCH} pixels and {CHANNELS} channels, "
-                f"the header says {header.patch} and {header.channels}"
+                f"latents: coding {clip.coding} needs patches of {PATCH} pixels and {CHANNELS} channels, "
+                f"the header declares {header.patch} and {header.channels}"
             )
         decode = decode_range if clip.coding == Coding.RANGE else decode_inter
         return decode(clip.latents, kept, header.grid, header.channels)

@@ -1,7 +1,7 @@
-"""How vectors of motion are coded: by those of their neighbours (SPEC.md 7.5). Numbers are all integers.
+"""Coding of motion vectors with candidates from neighbouring blocks (SPEC.md 7.5).
 
-They were fitted on training clips at QP 24, for fill policy motion. They decide how small a payload becomes, never
-whether it can be read.
+All parameters are integers. They were fitted on training clips at QP 24, for fill policy `motion`. They affect only
+the size of a payload.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ Ints = npt.NDArray[np.int32]
 Shorts = npt.NDArray[np.int16]
 
 CHOICES = 6
-"""What a vector may be: the median (0), that of a neighbour (1 to 4), or a new one (5)."""
+"""Number of choices for a vector: the median (0), the vector of a neighbour (1 to 4), or a new vector (5)."""
 
 NEWMV = CHOICES - 1
+"""Choice of a new vector."""
 
 SPREAD_CLASSES, AGREEMENT_CLASSES = 4, 4
-"""Classes of how far candidates are apart, and of how many of them are the median."""
+"""Number of classes of the spread of candidates, and of the number of candidates equal to the median."""
 
 MVD_CLASSES = 8
-"""Classes of how large a difference is to be expected."""
+"""Number of classes of the expected size of a vector difference."""
 
 CHOICE_CONTEXTS = 2 * SPREAD_CLASSES * AGREEMENT_CLASSES
 CONTEXTS = CHOICE_CONTEXTS + 2 * MVD_CLASSES
-"""First those of choices, by whether neighbours are close, spread and sameness; then pairs of those of differences."""
+"""Contexts of choices, by adjacency, spread and agreement; then contexts of differences, in pairs (down, right)."""
 
-PRIOR = 1024
-"""What the first counts of a context add up to: 32 symbols, a quarter of what those of latents weigh."""
+INITIAL_TOTAL = 1024
+"""Sum of the initial counts of a context: the weight of 32 symbols, a quarter of the weight for latents."""
 
-# Of 1024: the median, and a new vector, by spread and by how many are the same.
+# Initial counts, of 1024, of the median and of a new vector, by context.
 _MEDIAN = (
     700, 710, 750, 890, 560, 590, 660, 710, 480, 540, 600, 620, 300, 470, 550, 520,
     760, 870, 930, 1012, 560, 680, 760, 820, 510, 680, 690, 750, 330, 530, 640, 660,
@@ -50,25 +51,25 @@ _NEW = (
     60, 30, 16, 8, 100, 60, 30, 16, 100, 46, 50, 30, 160, 96, 54, 30,
 )  # fmt: skip
 
-# Of 1024: no difference; of 256: what of the rest is the next magnitude.
+# Initial count, of 1024, of difference 0; then the share, of 256, of the remaining count for each next magnitude.
 _ZERO = (270, 240, 250, 195, 140, 110, 80, 60)
 _RATIO = (60, 140, 120, 85, 60, 44, 28, 20)
 
 
 @lru_cache(maxsize=1)
 def initial_counts() -> npt.NDArray[np.int64]:
-    """(CONTEXTS, SYMBOLS): the statistics that every clip begins with, each row adds up to 1024."""
+    """Return the symbol counts at the beginning of a clip, (CONTEXTS, SYMBOLS). Each row adds up to 1024."""
     out = np.zeros((CONTEXTS, SYMBOLS), np.int64)
     for row, median, new in zip(out, _MEDIAN, _NEW, strict=False):
-        rest = PRIOR - median - new
+        rest = INITIAL_TOTAL - median - new
         row[ESCAPE : ESCAPE + 6] = median, rest - 3 * (rest >> 2), rest >> 2, rest >> 2, rest >> 2, new
     for number, row in enumerate(out[CHOICE_CONTEXTS:]):
-        row[:] = _differences(_ZERO[number // 2], _RATIO[number // 2])
+        row[:] = _difference_row(_ZERO[number // 2], _RATIO[number // 2])
     return out
 
 
-def _differences(zero: int, ratio: int) -> list[int]:
-    row, rest = [0] * SYMBOLS, PRIOR - zero
+def _difference_row(zero: int, ratio: int) -> list[int]:
+    row, rest = [0] * SYMBOLS, INITIAL_TOTAL - zero
     row[ESCAPE] = zero
     for size in range(1, ESCAPE + 1):
         here = rest * ratio >> 8 if size < ESCAPE else rest
@@ -80,12 +81,12 @@ def _differences(zero: int, ratio: int) -> list[int]:
 
 @dataclass(frozen=True)
 class MVCandidates:
-    """What is known of n vectors before they are coded; more dimensions may follow the n.
+    """Candidates and contexts of n vectors. More dimensions may follow the n.
 
     Attributes:
-        vectors: (5, n, 2) down and right: the median, and those of the neighbours.
-        context: (n,) of the choice.
-        mvd_context: (n,) of a difference down; the context after it is that of one right.
+        vectors: (5, n, 2) candidates, down and right: the median, then the vectors of the four neighbours.
+        context: (n,) context of the choice.
+        mvd_context: (n,) context of the difference down; the next context is for the difference right.
     """
 
     vectors: Shorts
@@ -93,9 +94,16 @@ class MVCandidates:
     mvd_context: Bytes
 
     @classmethod
-    def of(cls, neighbours: Shorts, before: Shorts, close: bool, offset: int) -> MVCandidates:
-        """From (4, n, 2) and (n, 2), in a phase whose neighbours are `close`; `offset` is the number of context 0."""
-        five = np.stack([*neighbours, before])
+    def from_neighbours(cls, neighbours: Shorts, fifth: Shorts, adjacent: bool, offset: int) -> MVCandidates:
+        """Build candidates.
+
+        Args:
+            neighbours: (4, n, 2) vectors of the neighbours.
+            fifth: (n, 2) fifth candidate, in general the vector of the same block in another frame.
+            adjacent: whether neighbours share an edge with the block.
+            offset: number of the first context of vectors.
+        """
+        five = np.stack([*neighbours, fifth])
         low, median, high = np.sort(five, axis=0)[1:4]
         spread = (high.astype(np.int32) - low).sum(axis=-1)
         same = (five == median).all(axis=-1).sum(axis=0)
@@ -104,20 +112,20 @@ class MVCandidates:
         size = np.minimum(np.searchsorted(1 << np.arange(MVD_CLASSES - 1), spread, side="right"), MVD_CLASSES - 1)
         return cls(
             np.stack([median, *neighbours]),
-            (offset + (close * SPREAD_CLASSES + apart) * AGREEMENT_CLASSES + same).astype(np.uint8),
+            (offset + (adjacent * SPREAD_CLASSES + apart) * AGREEMENT_CLASSES + same).astype(np.uint8),
             (offset + CHOICE_CONTEXTS + 2 * size).astype(np.uint8),
         )
 
-    def at(self, *where: Any) -> MVCandidates:
-        """Some of them, by index of the dimensions from n on."""
+    def select(self, *where: Any) -> MVCandidates:
+        """Return a subset, by an index of the dimensions from n on."""
         return MVCandidates(self.vectors[(slice(None), *where)], self.context[where], self.mvd_context[where])
 
     def bits(self, mvs: Shorts, bits: Floats) -> Floats:
-        """What each choice costs, (CHOICES, n), where a new vector is `mvs` (n, 2).
+        """Return the cost of each choice in bits, (CHOICES, n).
 
         Args:
-            mvs: the new ones.
-            bits: (contexts, SYMBOLS) of each symbol.
+            mvs: (n, 2) the new vectors.
+            bits: (contexts, SYMBOLS) cost of each symbol.
         """
         out = np.empty((CHOICES, len(mvs)), np.float32)
         out[:] = bits[self.context, ESCAPE : ESCAPE + CHOICES].T
@@ -130,14 +138,24 @@ class MVCandidates:
         return out
 
     def code(self, coder: Coder, mvs: Shorts | None, what: str) -> Shorts:
-        """Hand vectors (n, 2) to a coder, or take them from it.
+        """Encode or decode vectors.
+
+        Args:
+            coder: encodes or decodes symbols.
+            mvs: (n, 2) vectors to encode; None to decode.
+            what: name of the data, for messages.
+
+        Returns:
+            The vectors, (n, 2) int16.
 
         Raises:
-            DamagedError: a symbol that no writer makes; `what` is read.
+            DamagedError: a decoded choice is invalid.
         """
-        choices = coder.code(self.context, None, None if mvs is None else choose(self.vectors, mvs))
+        choices = coder.code(self.context, None, None if mvs is None else first_match(self.vectors, mvs))
         if choices.size and not (choices.min() >= 0 and choices.max() < CHOICES):
-            raise DamagedError(f"{what}: vector symbol {choices.min()} or {choices.max()}: 0 to {CHOICES - 1}")
+            raise DamagedError(
+                f"{what}: vector choices from {choices.min()} to {choices.max()}; only 0 to {CHOICES - 1} are valid"
+            )
         found = self.vectors[np.minimum(choices, NEWMV - 1), np.arange(len(choices))]
         new = np.flatnonzero(choices == NEWMV)
         context, median = self.mvd_context[new], self.vectors[0, new]
@@ -147,8 +165,8 @@ class MVCandidates:
         return found
 
 
-def choose(known: Shorts, mvs: Shorts) -> Ints:
-    """Which of `known` (5, n, 2) is `mvs` (n, 2): the first that is, or NEW."""
-    same = (known == mvs).all(axis=-1)
+def first_match(candidates: Shorts, mvs: Shorts) -> Ints:
+    """Return the index of the first of `candidates` (5, n, 2) that equals `mvs` (n, 2), or NEWMV; (n,) int32."""
+    same = (candidates == mvs).all(axis=-1)
     out: Ints = np.where(same.any(axis=0), same.argmax(axis=0), NEWMV).astype(np.int32)
     return out

@@ -1,7 +1,7 @@
-"""The range coding of a clip's integers (SPEC.md 7.4): one rANS stream over contexts that adapt as they go.
+"""Range coding of latents (SPEC.md 7.4, 7.6): one rANS stream with adaptive symbol frequencies.
 
-Bytes are those of `constriction.stream.stack.AnsCoder` (64 bits of state, words of 32, probabilities of 24), to which
-each table is given as integers. formats/read_range.py reads the same in plain Python.
+The bytes are those of `constriction.stream.stack.AnsCoder` (64-bit state, 32-bit words, 24-bit probabilities). Each
+frequency table is passed to it as integers. formats/read_range.py is a decoder in plain Python.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import constriction
 
 Bytes = npt.NDArray[np.uint8]
-LENGTHS = 16
-"""Of the excess of an escape: 1 to 16 bits, the first always 1."""
-_POWERS = 1 << np.arange(LENGTHS)
+MAX_EXCESS_BITS = 16
+"""Maximum number of bits of the excess of an escape; its first bit is always 1."""
+_POWERS = 1 << np.arange(MAX_EXCESS_BITS)
 
 
 def encode_range(values: np.ndarray) -> bytes:
-    """Code the integers of a clip's kept frames.
+    """Encode the latents of a clip's kept frames.
 
     Args:
         values: (K, tiles, rows, columns, C) int16.
@@ -42,11 +42,11 @@ def encode_range(values: np.ndarray) -> bytes:
 
 
 def decode_range(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarray:
-    """Undo :func:`encode_range`.
+    """Decode the output of :func:`encode_range`.
 
     Args:
         data: the coded bytes.
-        kept: kept frames of the clip.
+        kept: number of kept frames of the clip.
         grid: (tiles, rows, columns) of tokens.
         channels: integers per token.
 
@@ -54,8 +54,8 @@ def decode_range(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
         (K, tiles, rows, columns, C) int16.
 
     Raises:
-        LimitError: the sizes are over the limits; nothing was allocated.
-        DamagedError: the bytes are not what a writer makes of that many integers.
+        LimitError: the declared sizes are over the limits; nothing was allocated.
+        DamagedError: the bytes are not a valid stream of that many integers.
     """
     check_declared_size(data, kept, grid, channels)
     if not kept:
@@ -67,16 +67,16 @@ def decode_range(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
 
 
 def ideal_bits(values: np.ndarray) -> float:
-    """Sum of −log2 p over all that is coded: what a coder without any loss of its own would need."""
+    """Return the sum of −log2 p over all symbols of :func:`encode_range`, in bits: the size without coder overhead."""
     if values.size == 0:
         return 0.0
-    meter = _Meter(tables.initial_counts())
+    meter = _BitCounter(tables.initial_counts())
     code_latents(values.shape, meter, values)
     return meter.bits
 
 
 def check_declared_size(data: bytes, kept: int, grid: Grid, channels: int) -> None:
-    """Every check of :func:`decode_range` that needs no decoding; arguments and errors as there."""
+    """Check the sizes before anything is allocated; arguments and errors as for :func:`decode_range`."""
     values = kept * channels * int(np.prod(grid, dtype=object))
     if values > MAX_CLIP_VALUES:
         raise LimitError(f"latents: {values} integers declared, over the limit of {MAX_CLIP_VALUES}")
@@ -86,26 +86,39 @@ def check_declared_size(data: bytes, kept: int, grid: Grid, channels: int) -> No
 
 
 def check_stream_size(what: str, data: bytes, values: int) -> None:
-    """Raise LimitError or DamagedError unless `data` can be the words of that many integers."""
+    """Check that a rANS stream can hold the declared number of integers.
+
+    Args:
+        what: name of the data, for messages.
+        data: the stream, little-endian words of 32 bits.
+        values: number of integers.
+
+    Raises:
+        LimitError: more integers are declared than that many bytes can code.
+        DamagedError: the number of bytes, or the last word, is impossible.
+    """
     if values and not data:
-        raise DamagedError(f"{what}: no word for {values} integers")
+        raise DamagedError(f"{what}: 0 bytes for {values} integers")
     if 2 * values > MAX_EXPANSION * len(data):
-        raise LimitError(f"{what}: {values} integers declared from {len(data)} bytes, more than a coder can make")
+        raise LimitError(f"{what}: {values} integers declared, more than {len(data)} bytes can code")
     if len(data) % 4:
-        raise DamagedError(f"{what}: {len(data)} bytes are no whole number of words of 4")
+        raise DamagedError(f"{what}: {len(data)} bytes are not a multiple of 4")
     if values and not any(data[-4:]):
         raise DamagedError(f"{what}: the last word is 0")
 
 
 class FrequencyModel:
-    """How often each symbol came in each context, and the tables that follow."""
+    """Adaptive frequency model: counts of each symbol in each context.
 
-    def __init__(self, first_counts: npt.NDArray[np.int64]) -> None:
-        """`first_counts` (contexts, SYMBOLS) to begin with."""
-        self.counts = first_counts.copy()
+    Args:
+        initial_counts: (contexts, SYMBOLS) counts before the first symbol.
+    """
+
+    def __init__(self, initial_counts: npt.NDArray[np.int64]) -> None:
+        self.counts = initial_counts.copy()
 
     def frequencies(self, contexts: npt.NDArray[np.intp] | slice) -> npt.NDArray[np.int64]:
-        """(n, SYMBOLS) frequencies that sum to 2^24, for each context."""
+        """Return (n, SYMBOLS) symbol frequencies of n contexts. Each row adds up to 2^24."""
         counts = self.counts[contexts]
         out = counts * ((1 << PRECISION) - SYMBOLS * MIN_FREQUENCY)
         out //= counts.sum(axis=1, keepdims=True)
@@ -114,7 +127,7 @@ class FrequencyModel:
         return out
 
     def update(self, contexts: Bytes, symbols: Ints) -> None:
-        """Count what a pass has coded."""
+        """Count the symbols (n,) of a pass in their contexts (n,)."""
         place = contexts.astype(np.intp)
         place *= SYMBOLS
         place += symbols
@@ -123,8 +136,8 @@ class FrequencyModel:
         self.counts += found.reshape(self.counts.shape)
 
 
-class _Pass:
-    """The symbols of a pass sorted by context, each context's in order."""
+class _SortedPass:
+    """Stable sort of the symbols of a pass by context."""
 
     def __init__(self, contexts: Bytes) -> None:
         sizes = np.bincount(contexts)
@@ -133,7 +146,7 @@ class _Pass:
         self.order = np.argsort(contexts, kind="stable")
 
     def split(self, sorted_values: Ints) -> list[Ints]:
-        """Views of what belongs to each context used."""
+        """Return one view of the sorted values for each used context."""
         ends = np.cumsum(self.sizes).tolist()
         return [sorted_values[end - size : end] for size, end in zip(self.sizes, ends, strict=True)]
 
@@ -144,18 +157,18 @@ def _half(shifts: Ints) -> Ints:
 
 
 class RansEncoder:
-    """Collects symbols and tables in order, and codes them from the last to the first: rANS is a stack.
+    """rANS encoder. It collects symbols and tables, and codes them from the last to the first in :meth:`finish`.
 
     Args:
-        first_counts: (contexts, SYMBOLS) of the statistics.
+        initial_counts: (contexts, SYMBOLS) initial symbol counts.
     """
 
-    def __init__(self, first_counts: npt.NDArray[np.int64]) -> None:
-        self.statistics = FrequencyModel(first_counts)
+    def __init__(self, initial_counts: npt.NDArray[np.int64]) -> None:
+        self.statistics = FrequencyModel(initial_counts)
         self.jobs: list[tuple[Ints, Any]] = []
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
-        """Note the residuals (n,) of a pass in their contexts (n,), `shifts` (n,) low bits apart; gives them back."""
+        """Collect the residuals of one pass; see `Coder.code`."""
         assert residuals is not None
         quotients = residuals if shifts is None else (residuals + _half(shifts)) >> shifts
         symbols = np.clip(quotients, -ESCAPE, ESCAPE) + ESCAPE
@@ -167,19 +180,19 @@ class RansEncoder:
         if escaped.size:
             excess = np.abs(quotients[escaped]) - ESCAPE + 1
             bits = (np.searchsorted(_POWERS, excess, side="right") - 1).astype(np.int32)
-            self._add(bits, _uniform(LENGTHS))
+            self._add(bits, _uniform(MAX_EXCESS_BITS))
             self._raw(excess - (1 << bits), bits)
         self.statistics.update(contexts, symbols)
         return residuals
 
     def _symbols(self, contexts: Bytes, symbols: Ints) -> None:
-        sort = _Pass(contexts)
+        sort = _SortedPass(contexts)
         tables_used = _tables(self.statistics.frequencies(sort.used))
         for table, part in zip(tables_used, sort.split(symbols[sort.order]), strict=True):
             self._add(part, table)
 
     def _raw(self, values: Ints, bits: Ints) -> None:
-        """Low bits with no model, those of fewer bits first."""
+        """Collect bypass-coded values, fewer bits first."""
         for count in range(1, int(bits.max()) + 1):
             self._add(values[bits == count], _uniform(1 << count))
 
@@ -188,20 +201,24 @@ class RansEncoder:
             self.jobs.append((symbols.astype(np.int32, copy=False), model))
 
     def finish(self) -> bytes:
-        """Code all that was noted: little-endian words of 32 bits, the last of them not 0."""
+        """Encode all collected symbols. Returns little-endian words of 32 bits; the last word is not 0."""
         coder = _coder(np.array([INITIAL_STATE], np.uint32))
         for symbols, model in reversed(self.jobs):
             coder.encode_reverse(symbols, model)
         return bytes(coder.get_compressed().astype("<u4").tobytes())
 
 
-class _Meter(RansEncoder):
-    """Adds up what an ideal coder would spend."""
+class _BitCounter(RansEncoder):
+    """Encoder that writes no bytes and adds up the ideal code length.
+
+    Attributes:
+        bits: sum so far.
+    """
 
     bits = 0.0
 
     def _symbols(self, contexts: Bytes, symbols: Ints) -> None:
-        sort = _Pass(contexts)
+        sort = _SortedPass(contexts)
         rows = self.statistics.frequencies(sort.used)
         for row, part in zip(rows, sort.split(symbols[sort.order]), strict=True):
             self.bits -= float(np.log2(row[part] / (1 << PRECISION)).sum())
@@ -210,27 +227,27 @@ class _Meter(RansEncoder):
         self.bits += float(bits.sum())
 
     def _add(self, symbols: Ints, model: Any) -> None:
-        self.bits += symbols.size * np.log2(LENGTHS)
+        self.bits += symbols.size * np.log2(MAX_EXCESS_BITS)
 
 
 class RansDecoder:
-    """Takes symbols off the stack in order.
+    """rANS decoder.
 
     Args:
-        data: words, the last of them not 0 (see :func:`check_stream_size`).
-        first_counts: (contexts, SYMBOLS) of the statistics.
-        what: is read, for messages.
+        data: little-endian words of 32 bits, checked with :func:`check_stream_size`.
+        initial_counts: (contexts, SYMBOLS) initial symbol counts.
+        what: name of the data, for messages.
     """
 
-    def __init__(self, data: bytes, first_counts: npt.NDArray[np.int64], what: str) -> None:
-        self.statistics, self.what = FrequencyModel(first_counts), what
+    def __init__(self, data: bytes, initial_counts: npt.NDArray[np.int64], what: str) -> None:
+        self.statistics, self.what = FrequencyModel(initial_counts), what
         self.coder = _coder(np.frombuffer(data, "<u4").astype(np.uint32))
 
     def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
-        """The residuals (n,) of a pass; arguments as for `RangeWriter.code`, `residuals` is not looked at.
+        """Decode the residuals of one pass; see `Coder.code`. The argument `residuals` is ignored.
 
         Raises:
-            DamagedError: the words end before the symbols.
+            DamagedError: the stream ends before the last symbol.
         """
         if not contexts.size:
             return np.zeros(0, np.int32)
@@ -239,7 +256,7 @@ class RansDecoder:
         low = 0 if shifts is None else self._raw(shifts) - _half(shifts)
         escaped = (np.abs(out) == ESCAPE).nonzero()[0]
         if escaped.size:
-            bits = self.coder.decode(_uniform(LENGTHS), escaped.size)
+            bits = self.coder.decode(_uniform(MAX_EXCESS_BITS), escaped.size)
             excess = self._raw(bits) + (1 << bits) - 1
             out[escaped] += np.where(out[escaped] < 0, -excess, excess)
         self.statistics.update(contexts, symbols)
@@ -247,7 +264,7 @@ class RansDecoder:
         return out if shifts is None else (out << shifts) + low
 
     def _symbols(self, contexts: Bytes) -> Ints:
-        sort = _Pass(contexts)
+        sort = _SortedPass(contexts)
         tables_used, decode = _tables(self.statistics.frequencies(sort.used)), self.coder.decode
         parts = [decode(table, size) for table, size in zip(tables_used, sort.sizes, strict=True)]
         out = np.empty(contexts.size, np.int32)
@@ -263,33 +280,37 @@ class RansDecoder:
         return out
 
     def _check_underflow(self) -> None:
-        """Stop early where the words have run out: no writer's state is ever below the one it began with."""
+        """Stop early if all words are read: the state of a valid stream is never below the initial state."""
         if self.coder.num_words() < 2 and not self._state() >= INITIAL_STATE:
-            raise DamagedError(f"{self.what}: the words end before the integers do")
+            raise DamagedError(f"{self.what}: rANS stream ends before its last integer: it is corrupt")
 
     def _state(self) -> int:
         words = self.coder.get_compressed().tolist()
         return sum(int(word) << 32 * i for i, word in enumerate(words))
 
     def finish(self) -> None:
-        """Raises DamagedError where the stack is not empty."""
+        """Check the final state.
+
+        Raises:
+            DamagedError: the stream has unread data or does not end in the initial state.
+        """
         if self.coder.num_words() > 1 or self._state() != INITIAL_STATE:
-            raise DamagedError(f"{self.what}: the words do not end where the integers do")
+            raise DamagedError(f"{self.what}: rANS stream ends in the wrong state or has unread data: it is corrupt")
 
 
 def _coder(words: npt.NDArray[np.uint32]) -> constriction.stream.stack.AnsCoder:
-    # Imported late: most commands never come here, and `dfc inspect` must start fast.
+    # Imported here: most commands do not need it, and `dfc inspect` must start fast.
     import constriction
 
     return constriction.stream.stack.AnsCoder(words)
 
 
 def _tables(frequencies: npt.NDArray[np.int64]) -> list[Any]:
-    """Tables of exactly these frequencies (n, SYMBOLS), n of them.
+    """Return n constriction models with exactly these frequencies (n, SYMBOLS).
 
-    constriction gives each symbol 1 and its share of the rest. It is handed what a symbol has beyond 1, which sums to
-    the rest, so each share is the number itself; cumulative sums of integers below 2^24 are exact. tests/entropy holds
-    it to that.
+    constriction gives each symbol a frequency of 1 and distributes the remainder by weight. The weights passed here
+    are the frequencies minus 1. They add up to that remainder, so each share equals its weight. Cumulative sums of
+    integers below 2^24 are exact in float64. tests/entropy checks this.
     """
     import constriction
 
@@ -299,7 +320,7 @@ def _tables(frequencies: npt.NDArray[np.int64]) -> list[Any]:
 
 @lru_cache(maxsize=32)
 def _uniform(size: int) -> Any:
-    """`size` symbols of the same frequency; a power of two, so exactly."""
+    """Return a uniform model of `size` symbols, a power of two, so that all frequencies are exactly equal."""
     import constriction
 
     return constriction.stream.model.Uniform(size)

@@ -1,8 +1,7 @@
-"""What a network is built from: frozen dataclasses that travel as JSON.
+"""Configurations of networks: frozen dataclasses, stored as JSON.
 
-The JSON form is one flat object: the fields of the dataclass and `"family"`, which says which network they
-belong to. It is read strictly, because it comes from files: an unknown key is a network we would build wrong,
-a missing one would be a guess.
+The JSON form is one flat object: the fields of the dataclass and `"family"`, which names the network. It is read
+strictly, because it comes from files: unknown and missing keys are errors.
 
 >>> text = PUBLISHED_DIT.to_json()
 >>> config_from_json(text) == PUBLISHED_DIT
@@ -23,24 +22,24 @@ from typing import Any, ClassVar, Protocol, Self, get_type_hints
 
 from dfccodec.errors import ModelError
 
-MAX_JSON_CHARS = 64 * 1024  # a real configuration is under 1 kB; this one is read before anything is trusted
-MAX_WIDTH = 1 << 16  # any width, count or side: far beyond real networks, and products of them stay sane
-MAX_DEPTH = 256  # layers are Python objects, built before a tensor is checked: bound them
+MAX_JSON_CHARS = 64 * 1024  # a real configuration is under 1 kB
+MAX_WIDTH = 1 << 16  # maximum of any width, count or side: far above real networks
+MAX_DEPTH = 256  # maximum number of layers: they are Python objects, created before any tensor is checked
 
 
 class ModelConfig(Protocol):
-    """What every configuration can do: come from JSON and go back."""
+    """Interface of all configurations: conversion to JSON and back."""
 
     def to_json(self) -> str:
-        """As it stands in a file's chunk MODL."""
+        """Return the JSON text, as in chunk MODL of a file."""
         ...
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Undo `to_json`.
+        """Parse the output of `to_json`.
 
         Raises:
-            ModelError: not such a text, or a value that no network has.
+            ModelError: the text is invalid, or a value is out of range.
         """
         ...
 
@@ -56,15 +55,15 @@ class JsonConfig:
     family: ClassVar[str]
 
     def to_json(self) -> str:
-        """The canonical text: keys sorted, no spaces, so equal configurations give equal bytes."""
+        """Return the canonical text, without spaces and with sorted keys: equal configurations give equal bytes."""
         return json.dumps({"family": self.family, **dataclasses.asdict(self)}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
-            ModelError: not JSON, another family, an unknown or missing key, a value of wrong type or range.
+            ModelError: the text is not JSON, the family differs, a key is unknown or missing, or a value is invalid.
         """
         values = _parse_object(text)
         family = values.pop("family", None)
@@ -79,25 +78,27 @@ class JsonConfig:
             )
         missing = [key for key in hints if key not in values]
         if missing:
-            raise ModelError(f"model config: key {missing[0]!r} is missing; add it ({_spell(hints[missing[0]])})")
+            raise ModelError(
+                f"model config: key {missing[0]!r} is missing; add it ({_describe_type(hints[missing[0]])})"
+            )
         return cls(**{key: _convert(key, value, hints[key]) for key, value in values.items()})
 
     @classmethod
-    def changed(cls, base: Self, values: Mapping[str, object]) -> Self:
-        """A configuration with some values of another, by their names.
+    def with_values(cls, base: Self, values: Mapping[str, object]) -> Self:
+        """Return `base` with some values replaced, by field name.
 
         Raises:
-            ModelError: an unknown key, a value of wrong type or range.
+            ModelError: a key is unknown, or a value has the wrong type or is out of range.
         """
         return cls.from_json(json.dumps({"family": cls.family, **dataclasses.asdict(base), **values}, default=str))
 
     def require(self, condition: bool, key: str, fix: str) -> None:
-        """Raise `ModelError` naming `key`, its value and `fix` unless `condition` holds."""
+        """Raise a `ModelError` with `key`, its value and `fix` if `condition` is False."""
         if not condition:
             raise ModelError(f"model config: {key} is {_short(getattr(self, key))}; {fix}")
 
     def require_sizes(self, *depths: str) -> None:
-        """Check that every integer field is in 1…`MAX_WIDTH`, those named in `depths` in 1…`MAX_DEPTH`."""
+        """Check that integer fields named in `depths` are in 1…`MAX_DEPTH` and all others in 1…`MAX_WIDTH`."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int):
@@ -106,23 +107,23 @@ class JsonConfig:
 
 
 def _require_heads(config: JsonConfig, features: int, heads: int) -> None:
-    """Rotary positions turn pairs of numbers within a head, so a head must be of even width."""
+    """Check that the width of a head is even: rotary embeddings rotate pairs of numbers."""
     config.require(features % (2 * heads) == 0, "qkv_features", f"use a multiple of 2 × num_heads = {2 * heads}")
 
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig(JsonConfig):
-    """The published VideoVAE: clip → one latent per token and an importance per frame → clip.
+    """Configuration of the published VideoVAE: clip → one latent per token and an importance per frame → clip.
 
     Args:
-        height, width: pixels; fixed, because one layer of the importance head has a weight per token.
-        channels: of a pixel.
+        height, width: pixels. The size is fixed, because one layer of the importance head has a weight per token.
+        channels: colour channels of a pixel.
         patch_size: side of a token in pixels.
-        encoder_depth, decoder_depth: factored-attention blocks.
+        encoder_depth, decoder_depth: numbers of factored-attention blocks.
         mlp_dim: hidden width of each MLP.
-        num_heads, qkv_features: attention heads and their total width.
-        max_temporal_len: most frames in a clip.
-        spatial_compression_rate: width of a token over width of a latent.
+        num_heads, qkv_features: number of attention heads, and their total width.
+        max_temporal_len: maximum number of frames in a clip.
+        spatial_compression_rate: width of a token divided by the width of a latent.
         unembedding_upsample_rate: channels at full resolution per pixel channel, before the U-Net.
     """
 
@@ -153,32 +154,32 @@ class VAEConfig(JsonConfig):
 
     @property
     def dim(self) -> int:
-        """Width of a token: the values in a patch."""
+        """Width of a token: number of values in a patch."""
         return self.channels * self.patch_size**2
 
     @property
     def tokens(self) -> int:
-        """Tokens per frame."""
+        """Number of tokens per frame."""
         return (self.height // self.patch_size) * (self.width // self.patch_size)
 
     @property
     def latent_channels(self) -> int:
-        """Numbers per latent."""
+        """Width of a latent."""
         return self.dim // self.spatial_compression_rate
 
 
 @dataclasses.dataclass(frozen=True)
 class DiTConfig(JsonConfig):
-    """The published VideoDiT: noise → latents of kept frames and the gaps between them.
+    """Configuration of the published VideoDiT: noise → latents of kept frames and the gaps between them.
 
     Args:
         hw: tokens per frame.
         residual_dim: width of a token inside the network.
-        compressed_channel_dim: numbers per latent.
-        depth: factored-attention blocks.
+        compressed_channel_dim: width of a latent.
+        depth: number of factored-attention blocks.
         mlp_dim: hidden width of each MLP.
-        num_heads, qkv_features: attention heads and their total width.
-        max_temporal_len: most kept frames in a clip.
+        num_heads, qkv_features: number of attention heads, and their total width.
+        max_temporal_len: maximum number of kept frames in a clip.
     """
 
     family: ClassVar[str] = "dfc-dit"
@@ -225,15 +226,15 @@ PUBLISHED_DIT = DiTConfig(
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Where the code of a family is, as `module:Class`, so that naming it imports nothing.
+    """Import paths of the classes of a family, as `module:Class`, so that listing families imports nothing.
 
     Args:
-        config: a `ModelConfig`, most easily a `JsonConfig`.
-        module: an `nn.Module` taking that config. It is built on the meta device and its state dict filled by
-            assignment, so it must keep no buffer outside its state dict. Floating tensors are cast to the
-            asked precision, except those whose names it lists in a class attribute `float32_tensors`.
-        codec: what wraps the module to satisfy `contract.LatentModel`; "" if the module does so itself; None
-            for a network that is no codec.
+        config: a `ModelConfig`, usually a `JsonConfig`.
+        module: an `nn.Module` that takes this config. It is built on the meta device and its state dict is assigned,
+            so all its buffers must be in the state dict. Floating-point tensors are cast to the requested precision,
+            except the names listed in its class attribute `float32_tensors`.
+        codec: adapter of the module to `interface.LatentModel`; "" if the module is a `LatentModel` itself; None if
+            the network is not a codec.
     """
 
     config: str
@@ -246,7 +247,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "dfc-vae": Family(
             config="dfccodec.models.config:VAEConfig",
             module="dfccodec.models.vae:VideoVAE",
-            codec="dfccodec.models.video_vae_adapter:PublishedCodec",
+            codec="dfccodec.models.video_vae_adapter:VideoVAEAdapter",
         ),
         "dfc-dit": Family(config="dfccodec.models.config:DiTConfig", module="dfccodec.models.dit:VideoDiT"),
         "mini": Family(config="dfccodec.models.mini:MiniConfig", module="dfccodec.models.mini:Mini", codec=""),
@@ -255,10 +256,10 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 
 
 def import_object(path: str) -> Any:
-    """The object at `package.module:name`.
+    """Import the object at `package.module:name`.
 
     Raises:
-        ModelError: this installation has no such thing.
+        ModelError: the module or the name does not exist in this installation.
     """
     module, _, name = path.partition(":")
     try:
@@ -267,11 +268,11 @@ def import_object(path: str) -> Any:
         raise ModelError(f"this dfc has no {path} ({error}); install a version that does") from error
 
 
-def family_of(text: str) -> str:
-    """The family a configuration's JSON names, without importing that family's code.
+def parse_family(text: str) -> str:
+    """Return the family of a configuration in JSON, without importing the code of the family.
 
     Raises:
-        ModelError: not a JSON object, or its family is missing or unknown.
+        ModelError: the text is not a JSON object, or its family is missing or unknown.
     """
     values = _parse_object(text)
     if "family" not in values:
@@ -283,20 +284,20 @@ def family_of(text: str) -> str:
 
 
 def config_from_json(text: str) -> ModelConfig:
-    """Read the configuration of any known family.
+    """Parse a configuration of any known family.
 
     Raises:
-        ModelError: as `family_of` and the family's own `from_json`.
+        ModelError: as for `parse_family` and `from_json` of the family.
     """
-    config_class: type[ModelConfig] = import_object(FAMILIES[family_of(text)].config)
+    config_class: type[ModelConfig] = import_object(FAMILIES[parse_family(text)].config)
     return config_class.from_json(text)
 
 
 def _parse_object(text: str) -> dict[str, Any]:
     if len(text) > MAX_JSON_CHARS:
-        raise ModelError(f"model config: {len(text)} characters; at most {MAX_JSON_CHARS} are read")
+        raise ModelError(f"model config: {len(text)} characters; the limit is {MAX_JSON_CHARS}")
     try:
-        values = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        values = json.loads(text, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"model config: not JSON ({error}); write one object of keys and numbers") from error
     if not isinstance(values, dict):
@@ -304,30 +305,30 @@ def _parse_object(text: str) -> dict[str, Any]:
     return values
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise ValueError("a key is given twice")
+        raise ValueError("duplicate key")
     return values
 
 
-def _no_constant(name: str) -> float:
+def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
 def _convert(key: str, value: object, hint: Any) -> object:
-    """`value` as `hint`. JSON has one number type, so 1 may stand for 1.0; never True for 1."""
+    """Convert `value` to the type `hint`. An integer is accepted for a float, a bool is not."""
     item_hint = getattr(hint, "__args__", (None,))[0]
     if item_hint is not None and isinstance(value, list):
         return tuple(_convert(key, item, item_hint) for item in value)
     if hint is float and type(value) is int:
         value = float(value) if abs(value) < 2**53 else math.inf
     if type(value) is not hint or (isinstance(value, float) and not math.isfinite(value)):
-        raise ModelError(f"model config: {key} is {_short(value)}; write {_spell(hint)}")
+        raise ModelError(f"model config: {key} is {_short(value)}; write {_describe_type(hint)}")
     return value
 
 
-def _spell(hint: Any) -> str:
+def _describe_type(hint: Any) -> str:
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
     return names.get(hint, "a list")
 

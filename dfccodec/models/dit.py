@@ -1,8 +1,7 @@
-"""VideoDiT, the published generator of *Dynamic Frame Compression*: noise to kept latents and their places.
+"""VideoDiT, the published generator of *Dynamic Frame Compression*: noise to latents and positions of kept frames.
 
-Names and numbers are those of the published checkpoint `dit_pytorch.pt`, which loads strictly. It is trained
-by flow matching (Lipman et al. 2022): the network gives the velocity of a straight path from noise at t = 0
-to latents at t = 1.
+Names and sizes are those of the published checkpoint `dit_pytorch.pt`, which loads strictly. The network is trained by
+flow matching (Lipman et al. 2022): it predicts the velocity of a straight path from noise at t = 0 to latents at t = 1.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from dfccodec.models.vae import check_frame_mask
 
 @dataclass(frozen=True)
 class Flow:
-    """One evaluation of the network, or the end of a sampled path.
+    """Result of one evaluation of the network, or of sampling.
 
     Args:
-        latents: (B, K, N, C), the velocity for one evaluation, the latents themselves at the end of a path.
-        gaps: (B, K) float, frames from the previous kept frame; the first counts from the clip's frame 0.
+        latents: (B, K, N, C), the velocity (evaluation) or the latents (sampling).
+        gaps: (B, K) float, distance in frames from the previous kept frame; the first is counted from frame 0.
     """
 
     latents: Tensor
@@ -35,7 +34,7 @@ class VideoDiT(nn.Module):
     """Diffusion transformer over the kept frames of a clip.
 
     Args:
-        config: what to build; `config.PUBLISHED_DIT` for the published checkpoint.
+        config: widths and depth; `config.PUBLISHED_DIT` for the published checkpoint.
     """
 
     def __init__(self, config: DiTConfig) -> None:
@@ -52,15 +51,15 @@ class VideoDiT(nn.Module):
         self.spacing_pred2 = nn.Linear(config.hw, 1)
 
     def forward(self, latents: Tensor, time: Tensor, valid: Tensor | None = None) -> Flow:
-        """Velocity and gaps at one time.
+        """Return velocity and gaps at one time.
 
         Args:
             latents: (B, K, N, C), a point on the path.
             time: (B,) in 0…1, 0 for noise.
-            valid: (B, K) bool, False for slots not in use, which no other slot then sees; None when all are.
+            valid: (B, K) bool, False for unused slots, which are masked out; None if all are used.
 
         Raises:
-            UsageError: a shape the network cannot take, or a clip without a valid slot.
+            UsageError: the network does not support the shape, or a clip has no valid slot.
         """
         self._check(latents, valid)
         if time.shape != latents.shape[:1]:
@@ -73,17 +72,17 @@ class VideoDiT(nn.Module):
         return Flow(self.down_proj(x), self.spacing_pred2(per_token).squeeze(-1))
 
     def sample(self, noise: Tensor, steps: int, valid: Tensor | None = None) -> Flow:
-        """Follow the velocity from noise to latents in equal Euler steps.
+        """Integrate the velocity from noise to latents with equal Euler steps.
 
-        The gaps are those of the last evaluation, at t = 1 - 1/steps, as in the published code.
+        As in the published code, the gaps are those of the last evaluation, at t = 1 − 1/steps.
 
         Args:
             noise: (B, K, N, C), standard normal.
-            steps: at least 1; evaluations of the network.
+            steps: number of evaluations of the network, at least 1.
             valid: (B, K) bool, as in `forward`.
 
         Raises:
-            UsageError: as `forward`, or steps below 1.
+            UsageError: as for `forward`, or steps is below 1.
         """
         if steps < 1:
             raise UsageError(f"steps is {steps}; use at least 1")
@@ -107,25 +106,24 @@ class VideoDiT(nn.Module):
 
 
 def positions_from_gaps(gaps: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Frame indices of the kept frames, and how many frames each clip has.
+    """Return frame indices of the kept frames, and the number of frames of each clip.
 
-    Gaps are rounded to the nearest integer and added up. A network can predict less than half a frame, or a
-    negative one; kept frames must still ascend, so every gap but the first counts as at least 1, the first as
-    at least 0. A clip ends with its last kept frame: nothing in the generator says how many dropped frames
-    follow.
+    Gaps are rounded to the nearest integer and added up. A predicted gap can be too small or negative, but kept frames
+    must ascend. So the first gap is at least 0 and all others are at least 1. A clip ends with its last kept frame,
+    because the network does not predict the number of dropped frames after it.
 
     Args:
-        gaps: (B, K) float, as `VideoDiT.sample` gives them.
-        valid: (B, K) bool, with the slots in use first; the others repeat the last position.
+        gaps: (B, K) float, as in the result of `VideoDiT.sample`.
+        valid: (B, K) bool, used slots first; unused slots repeat the last position.
 
     Returns:
-        positions (B, K) int64 and total frames (B,) int64.
+        Positions (B, K) int64, and numbers of frames (B,) int64.
     """
     check_frame_mask("valid", valid, gaps)
-    least = torch.ones(gaps.shape[1], device=gaps.device, dtype=torch.int64)
-    least[:1] = 0
-    whole = torch.maximum(gaps.float().round().to(torch.int64), least)
+    minimum = torch.ones(gaps.shape[1], device=gaps.device, dtype=torch.int64)
+    minimum[:1] = 0
+    distance = torch.maximum(gaps.float().round().to(torch.int64), minimum)
     if valid is not None:
-        whole = whole * valid
-    positions = torch.cumsum(whole, dim=1)
+        distance = distance * valid
+    positions = torch.cumsum(distance, dim=1)
     return positions, positions[:, -1] + 1

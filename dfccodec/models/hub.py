@@ -1,7 +1,7 @@
-"""The local Hugging Face cache, and the download into it.
+"""Lookup in the local Hugging Face cache, and download into it.
 
-Looking never touches the network; only `download` does. Both go through huggingface_hub, which honours
-HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE.
+Only `download` uses the network. Both functions call huggingface_hub, which reads the environment variables HF_HOME,
+HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ SCHEME = "hf://"
 DEFAULT_REVISION = "main"
 SUFFIXES = (".pt", ".safetensors")
 
-_REPO_PART = re.compile(r"[A-Za-z0-9]([\w.-]{0,94}\w)?", re.ASCII)  # what huggingface_hub accepts
+_REPO_PART = re.compile(r"[A-Za-z0-9]([\w.-]{0,94}\w)?", re.ASCII)  # as in huggingface_hub
 
 
 @dataclass(frozen=True)
 class HubAddress:
-    """One file of one model repository.
+    """Address of a file in a model repository.
 
     Args:
         repo: `owner/name`.
         file: path inside the repository.
-        revision: branch, tag or commit hash; only a hash names the same bytes forever.
+        revision: branch, tag or commit hash. Only a hash always means the same bytes.
     """
 
     repo: str
@@ -35,16 +35,16 @@ class HubAddress:
     revision: str = DEFAULT_REVISION
 
     def __str__(self) -> str:
-        """The form `parse_address` reads."""
+        """Return the address in the form that `parse_address` reads."""
         revision = "" if self.revision == DEFAULT_REVISION else "@" + quote(self.revision, safe="")
         return f"{SCHEME}{self.repo}{revision}/{self.file}"
 
 
 def parse_address(spec: str) -> HubAddress:
-    """Read `hf://owner/repo[@revision]/file`; a slash within a revision is written `%2F`.
+    """Parse `hf://owner/repo[@revision]/file`. A slash in a revision is written `%2F`.
 
     Raises:
-        UsageError: another form, or a file that is neither .pt nor .safetensors.
+        UsageError: the form is invalid, or the file is neither .pt nor .safetensors.
     """
     owner, _, rest = spec.removeprefix(SCHEME).partition("/")
     name, _, file = rest.partition("/")
@@ -52,27 +52,27 @@ def parse_address(spec: str) -> HubAddress:
     revision = unquote(revision) if at else DEFAULT_REVISION
     parts = file.split("/")
     if not (owner and name and revision) or not revision.isprintable() or {"", ".", ".."} & {*parts}:
-        raise UsageError(f"model {spec!r} is no hub address; write hf://owner/repo[@revision]/file.safetensors")
+        raise UsageError(f"model {spec!r} is not a hub address; write hf://owner/repo[@revision]/file.safetensors")
     if PurePosixPath(file).suffix not in SUFFIXES:
         raise UsageError(f"model {spec!r} names {file!r}; dfc reads {' and '.join(SUFFIXES)}")
     if not all(_REPO_PART.fullmatch(part) and ".." not in part and "--" not in part for part in (owner, name)):
-        raise UsageError(f"model {spec!r}: {owner}/{name} is no repository name; see https://huggingface.co")
+        raise UsageError(f"model {spec!r}: {owner}/{name} is not a repository name; see https://huggingface.co")
     return HubAddress(f"{owner}/{name}", file, revision)
 
 
 def cached_file(address: HubAddress) -> Path | None:
-    """Where the file is in the local cache, or None; never touches the network."""
+    """Return the path of the file in the local cache, or None. Does not use the network."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(address.repo, address.file, revision=address.revision)
-    return Path(found) if isinstance(found, str) else None  # the third answer is "known not to exist there"
+    return Path(found) if isinstance(found, str) else None  # a third result means "known not to exist on the hub"
 
 
 def download(address: HubAddress) -> Path:
-    """The file in the local cache, brought up to date from the hub first.
+    """Update the file in the local cache from the hub, and return its path.
 
     Raises:
-        ModelError: in one line, why it could not be had and what to do.
+        ModelError: the download failed. The message is one line with cause and fix.
     """
     from huggingface_hub import hf_hub_download
 
@@ -86,7 +86,7 @@ def download(address: HubAddress) -> Path:
 
 
 def _explain(error: Exception, address: HubAddress) -> str | None:
-    """What went wrong and the fix; None for an error that is not the hub's, the network's or the disk's."""
+    """Return cause and fix of an error of the hub, the network or the disk; None for other errors."""
     from huggingface_hub import constants, errors
 
     endpoint = constants.ENDPOINT
@@ -109,14 +109,14 @@ def _explain(error: Exception, address: HubAddress) -> str | None:
             return f"{endpoint} answered with an error ({_reason(error)}); try again later"
         case OSError():
             return f"{_reason(error)}; check the disk and the connection, then try again"
-    # huggingface_hub has changed its HTTP client twice: tell errors of the network by the package they are from
+    # huggingface_hub has changed its HTTP client twice, so network errors are recognized by their package.
     if type(error).__module__.partition(".")[0] in {"requests", "urllib3", "httpx", "httpx2", "httpcore"}:
         return f"{endpoint} cannot be reached ({_reason(error)}); check the connection or HF_ENDPOINT"
     return None
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of the innermost cause, which is the one that says what happened."""
+    """Return the first line of the innermost cause, which is the most specific one."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()

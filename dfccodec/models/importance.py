@@ -1,10 +1,10 @@
-"""How much each frame of a clip is worth, measured rather than learned.
+"""Importance of the frames of a clip, computed and not learned.
 
-What dropping frames costs is known exactly if the decoder interpolates latents: it is a sum over the gaps between kept
-frames. So the best choice of any number of frames is a shortest path (Bellman 1957). Choices of different sizes are
-not nested, yet a file carries one order of importance, so that it can be trimmed later: the order goes through
-the best choice of the size that is asked for, and from there up and down by the best choices that contain it or are
-contained in it, size by doubled size; what lies between is ordered greedily.
+If the decoder interpolates latents, the error of dropped frames is a sum over the gaps between kept frames. The
+optimal selection of any number of frames is therefore a shortest path (Bellman 1957). Optimal selections of different
+sizes are not nested, but a file stores a single order of importance, so that it can be trimmed later. This order
+contains the optimal selection of the requested size. From there, sizes are doubled and halved: each selection is the
+best one that contains, or is contained in, the previous one. Frames between two selections are ordered greedily.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from itertools import pairwise
 
 import numpy as np
 
-_SPREAD = 0.35  # exponent that maps cost ratios of 1:1000 and 1000:1 to 0.08 and 0.92, so that bytes resolve them
+_RATIO_EXPONENT = 0.35  # maps cost ratios of 1:1000 and 1000:1 to 0.08 and 0.92, which 8 bits can resolve
 
-_BAND = 1 << 16
-"""Numbers of each frame that are looked at together."""
+_GRAM_COLUMNS = 1 << 16
+"""Values of each frame that are processed at once, to limit memory."""
 
 
 def gap_costs(latents: np.ndarray) -> np.ndarray:
-    """Squared error of interpolating everything strictly between two kept frames.
+    """Return the squared error of interpolating all frames strictly between two kept frames.
 
     Args:
-        latents: (T, D) float, one row a frame.
+        latents: (T, D) float, one row per frame.
 
     Returns:
-        (T + 2, T + 2) float64: entry (i, j), i < j, for kept frames i - 1 and j - 1, where 0 stands for "nothing
-        before" and T + 1 for "nothing after" (the one kept side is then held); infinite where nothing is kept.
+        (T + 2, T + 2) float64. Entry (i, j), i < j, is for kept frames i − 1 and j − 1. Index 0 means "no kept frame
+        before", T + 1 means "no kept frame after"; then the other kept frame is held. Impossible entries are infinite.
     """
     t = len(latents)
     gram = np.zeros((t, t))
-    for start in range(0, latents.shape[1], _BAND):  # the whole in float64 would be the most that an encode holds
-        part = latents[:, start : start + _BAND].astype(np.float64)
+    for start in range(0, latents.shape[1], _GRAM_COLUMNS):  # a complete float64 copy would need too much memory
+        part = latents[:, start : start + _GRAM_COLUMNS].astype(np.float64)
         gram += part @ part.T
     square = np.diag(gram)
     cost = np.full((t + 2, t + 2), np.inf)
@@ -57,21 +57,21 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
 def optimal_selection(
     cost: np.ndarray, count: int, required: np.ndarray | None = None, allowed: np.ndarray | None = None
 ) -> np.ndarray:
-    """The choice of `count` frames with the least error, by dynamic programming.
+    """Return the selection of `count` frames with the smallest error, by dynamic programming.
 
     Args:
-        cost: what :func:`gap_costs` returns, (T + 2, T + 2).
-        count: 1…T.
-        required: (T,) bool, frames that must be in the choice; at most `count`.
-        allowed: (T,) bool, frames that may be; at least `count`.
+        cost: (T + 2, T + 2) result of :func:`gap_costs`.
+        count: number of frames, 1 to T.
+        required: (T,) bool, frames that must be selected; at most `count`.
+        allowed: (T,) bool, frames that may be selected; at least `count`.
 
     Returns:
-        (T,) bool with `count` set.
+        (T,) bool with `count` True entries.
     """
     t = len(cost) - 2
-    step = np.where(np.tri(t + 2, dtype=bool), np.inf, cost)  # only forward
+    step = np.where(np.tri(t + 2, dtype=bool), np.inf, cost)  # forward steps only
     for frame in np.flatnonzero(required) if required is not None else ():
-        step[: frame + 1, frame + 2 :] = np.inf  # no gap jumps over it
+        step[: frame + 1, frame + 2 :] = np.inf  # no gap may span a required frame
     if allowed is not None:
         outside = np.flatnonzero(~allowed) + 1
         step[outside] = np.inf
@@ -93,11 +93,11 @@ def optimal_selection(
 
 
 def removal_order(cost: np.ndarray, anchor: int) -> list[int]:
-    """Frames in the order they are best dropped, the last one last; the choice of `anchor` frames is the best there is.
+    """Return all T frames in the order in which they should be dropped. The last `anchor` frames are optimal.
 
     Args:
-        cost: what :func:`gap_costs` returns, (T + 2, T + 2).
-        anchor: 1…T.
+        cost: (T + 2, T + 2) result of :func:`gap_costs`.
+        anchor: 1 to T.
     """
     t = len(cost) - 2
     choices = [optimal_selection(cost, anchor)]
@@ -112,7 +112,7 @@ def removal_order(cost: np.ndarray, anchor: int) -> list[int]:
 
 
 def _drop_one_by_one(cost: np.ndarray, larger: np.ndarray, smaller: np.ndarray) -> list[int]:
-    """From one choice to another inside it, always the frame whose absence hurts least."""
+    """Return the frames of `larger` not in `smaller`, greedily ordered: the smallest increase of error first."""
     kept = [0, *(np.flatnonzero(larger) + 1).tolist(), len(cost) - 1]
     stays = np.concatenate([[True], smaller, [True]])
     order = []
@@ -124,61 +124,59 @@ def _drop_one_by_one(cost: np.ndarray, larger: np.ndarray, smaller: np.ndarray) 
 
 
 def removal_costs(cost: np.ndarray, order: Sequence[int]) -> np.ndarray:
-    """Price of each frame when frames are removed in that order.
+    """Return the squared error added by each frame when frames are dropped in an order.
 
     Args:
-        cost: what :func:`gap_costs` returns, (T + 2, T + 2).
-        order: all T frames, the first to go first.
+        cost: (T + 2, T + 2) result of :func:`gap_costs`.
+        order: all T frames; the first one is dropped first.
 
     Returns:
-        (T,) float64, never falling along the order; the frame that is left last is infinite.
+        (T,) float64, non-decreasing along the order (running maximum); infinite for the last frame.
     """
     t = len(cost) - 2
     kept = list(range(t + 2))
-    price = np.full(t, np.inf)
+    drop_cost = np.full(t, np.inf)
     reached = 0.0
     for frame in order[:-1]:
         k = kept.index(frame + 1)
         a, m, b = kept[k - 1 : k + 2]
         reached = max(reached, float(cost[a, b] - cost[a, m] - cost[m, b]))
-        price[frame] = reached
+        drop_cost[frame] = reached
         del kept[k]
-    return price
+    return drop_cost
 
 
 def clip_importance(latents: np.ndarray, step: float, keep: int | None = None) -> np.ndarray:
-    """Importance of every frame of a clip, in 0…1; above 0.5 the frame pays for its bits.
+    """Return the importance of each frame of a clip. Above 0.5, the frame is worth its bits.
 
-    The scale is Lagrangian: the price of dropping a frame (squared error) against λ times the bits it takes, with
-    λ = ln 2 / 6 · step², the slope of the high-rate curve at this quantizer step, and bits estimated from the
-    magnitudes of the integers.
+    The importance compares the squared error of dropping a frame with λ times its bits. λ = ln 2 / 6 · step² is the
+    slope of the high-rate rate–distortion curve at this quantizer step. Bits are estimated from the latents.
 
     Args:
-        latents: (T, D) float, one row a frame, in units where squared error is that of the pixels.
+        latents: (T, D) float, one row per frame, in units where squared error equals squared error of pixels.
         step: quantizer step.
-        keep: how many frames will be kept, where that is known: the top `keep` are then the best choice there is.
-            Otherwise this holds for a quarter of the clip.
+        keep: number of frames to be kept, for which the selection is optimal. If None, a quarter of the clip.
 
     Returns:
-        (T,) float32; values stay apart after rounding to bytes, in the order of price.
+        (T,) float32 in 0…1. Values differ after rounding to 8 bits and are in the order of the drop costs.
     """
     bits = np.array([np.log2(1 + 2 * np.abs(row) / step).sum(dtype=np.float64) for row in latents])
-    worth = math.log(2) / 6 * step**2 * np.maximum(bits, 1.0)
+    bit_cost = math.log(2) / 6 * step**2 * np.maximum(bits, 1.0)
     cost = gap_costs(latents)
     t = len(latents)
     order = removal_order(cost, min(t, keep or max(1, int(t / 4 + 0.5))))
-    price = removal_costs(cost, order)
+    drop_cost = removal_costs(cost, order)
     with np.errstate(divide="ignore"):
-        raw = 1.0 / (1.0 + (worth / np.maximum(price, 1e-12)) ** _SPREAD)
-    return _separate(np.minimum(raw, 1.0), np.array(order))
+        raw = 1.0 / (1.0 + (bit_cost / np.maximum(drop_cost, 1e-12)) ** _RATIO_EXPONENT)
+    return _to_distinct_bytes(np.minimum(raw, 1.0), np.array(order))
 
 
-def _separate(p: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Bytes strictly rising along `order`, as near to 255·p as that allows, and as fractions again."""
-    wanted = np.rint(p[order] * 255)
-    n = len(wanted)
+def _to_distinct_bytes(p: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Round p to multiples of 1/255 that strictly increase along `order`."""
+    target = np.rint(p[order] * 255)
+    n = len(target)
     place = np.arange(n)
-    rising = np.maximum.accumulate(wanted - place) + place
+    rising = np.maximum.accumulate(target - place) + place
     rising = np.minimum(rising, 255 - (n - 1 - place))
     out = np.empty(n, dtype=np.float32)
     out[order] = rising / 255

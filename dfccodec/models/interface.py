@@ -1,8 +1,7 @@
-"""What the codec asks of a network, and nothing more.
+"""Interface between the codec and its networks.
 
-`codec/` sees only `LatentModel`; the published VAE (through `published.PublishedCodec`) and the embedded
-default satisfy it. Shapes use B clips, T frames, H × W pixels, N tokens per frame in raster order, C latent
-channels.
+`codec/` uses networks only through `LatentModel`. The published VAE (through `video_vae_adapter.VideoVAEAdapter`) and
+`mini` implement it. Shapes use B clips, T frames, H × W pixels, N tokens per frame in raster order, C latent channels.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One batch of clips, encoded.
+    """An encoded batch of clips.
 
     Args:
         latents: (B, T, N, C) float32, before quantization.
-        importance: (B, T) float32 in 0…1, the probability that a frame is worth keeping; 0 where not valid.
+        importance: (B, T) float32 in 0…1, the probability that a frame is worth keeping; 0 for padding frames.
     """
 
     latents: Tensor
@@ -33,19 +32,19 @@ class Encoded:
 
 
 FrameCallback: TypeAlias = "Callable[[int, Tensor], None]"
-"""Takes a frame of a clip, its number and (height, width, 3), not clamped."""
+"""Called with the number of a frame and the frame, (height, width, 3), not clamped."""
 
 DistortionFn: TypeAlias = "Callable[[int, Tensor], Tensor]"
-"""As `Show`, and says how bad it is: a scalar, through which a gradient passes."""
+"""Called like `FrameCallback`. Returns the distortion of the frame, a differentiable scalar."""
 
 
 def to_float01(pixels: Tensor) -> Tensor:
-    """Pixels as floats in [0, 1]: bytes are divided by 255, floats pass. Bytes take a quarter of the memory."""
+    """Return pixels as floats in [0, 1]. uint8 pixels, which save memory, are divided by 255; floats are unchanged."""
     return pixels if pixels.is_floating_point() else pixels.float() / 255
 
 
 def emit_in_decode_order(video: Tensor, kept: Tensor, on_frame: FrameCallback) -> None:
-    """Show the frames of (T, height, width, 3), those that are `kept` (T,) first."""
+    """Call `on_frame` for the frames of (T, height, width, 3): kept frames first, then dropped frames."""
     for wanted in (True, False):
         for number, frame in enumerate(video):
             if kept[number].item() is wanted:
@@ -55,14 +54,14 @@ def emit_in_decode_order(video: Tensor, kept: Tensor, on_frame: FrameCallback) -
 def gradient_whole_clip(
     model: LatentModel, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
 ) -> Tensor:
-    """`LatentModel.gradient` of a network that makes all frames of a clip at once."""
+    """Implement `LatentModel.gradient` for a network that decodes all frames of a clip at once."""
     slots = latents.detach().requires_grad_()
     made = model.decode(slots[None], kept[None], height, width, qp)[0]
     error = made.new_zeros(())
     for number in kept.nonzero().flatten().tolist():
         error = error + distortion(number, made[number])
     if not error.requires_grad:
-        raise UsageError("no gradient comes through its decoder")
+        raise UsageError("the decoder of the model is not differentiable")
     error.backward()  # type: ignore[no-untyped-call]
     assert slots.grad is not None
     return slots.grad
@@ -70,19 +69,19 @@ def gradient_whole_clip(
 
 @runtime_checkable
 class LatentModel(Protocol):
-    """A network that turns clips into latents and importance, and kept latents into clips.
+    """A network that encodes clips to latents and importance, and decodes latents of kept frames to clips.
 
-    `isinstance(x, LatentModel)` checks that the names are there, not their types.
+    `isinstance(x, LatentModel)` checks only the names of attributes and methods.
     """
 
     @property
     def config_json(self) -> str:
-        """The configuration, as `config.JsonConfig.to_json` writes it; it goes into every file."""
+        """Configuration in the form of `config.JsonConfig.to_json`; it is stored in each file."""
         ...
 
     @property
     def channels(self) -> int:
-        """C: numbers per latent."""
+        """C, the width of a latent."""
         ...
 
     @property
@@ -92,22 +91,22 @@ class LatentModel(Protocol):
 
     @property
     def tile(self) -> int:
-        """Side in pixels of the only square the network takes, or 0 when it takes any multiple of `patch`."""
+        """Side in pixels of the square input that the network needs; 0 if it accepts all multiples of `patch`."""
         ...
 
     @property
     def max_frames(self) -> int:
-        """Most frames in a clip."""
+        """Maximum number of frames in a clip."""
         ...
 
     @property
     def steps(self) -> np.ndarray | None:
-        """(C,) float32 quantizer base step of each channel, or None where the network has no opinion."""
+        """(C,) float32 base quantizer step of each channel; None if the network does not define it."""
         ...
 
     @property
     def synthesis_gain(self) -> float | None:
-        """About what a squared unit of latent makes in squared error of pixels in [0, 1]; None where nobody knows."""
+        """Approximate squared error of pixels in [0, 1] per squared error of latents; None if unknown."""
         ...
 
     @property
@@ -119,38 +118,38 @@ class LatentModel(Protocol):
 
     @property
     def fill_token(self) -> Tensor:
-        """(C,) what the decoder sees in place of a dropped frame's latents."""
+        """(C,) the decoder input in place of latents of a dropped frame."""
         ...
 
     def encode(self, video: Tensor, qp: int, valid: Tensor | None = None, keep: int | None = None) -> Encoded:
-        """Encode clips; the same input gives the same output.
+        """Encode clips. The result is deterministic.
 
         Args:
             video: (B, T, H, W, 3), float in [0, 1] or uint8 in 0…255.
-            qp: quantizer index the latents will be coded with; a network may ignore it.
-            valid: (B, T) bool, False for frames that only pad a short clip; None when all are real.
-            keep: how many frames of the clip the caller will keep, the most important ones, where it knows; a network
-                may order its importance for that number, and leave the latents of other frames unfinished.
+            qp: quantizer index that the latents will be coded with; a network may ignore it.
+            valid: (B, T) bool, False for padding frames of a short clip; None if there is no padding.
+            keep: number of most important frames that the caller will keep; None if unknown. A network may optimize
+                the importance for this number, and compute only approximate latents of all other frames.
 
         Raises:
-            UsageError: a shape the network cannot take.
+            UsageError: the network does not support the shape.
         """
         ...
 
     def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
-        """Decode clips: every frame comes back, kept or dropped, the last one too. Gradients pass.
+        """Decode all frames of clips, kept and dropped. The result is differentiable.
 
         Args:
-            latents: (B, T, N, C); what stands in dropped slots is ignored.
-            kept: (B, T) bool; the network puts its fill token where it is False.
+            latents: (B, T, N, C); latents of dropped frames are ignored.
+            kept: (B, T) bool; for dropped frames, the network uses its fill token.
             height, width: pixels, multiples of `patch`.
-            qp: quantizer index the latents were coded with.
+            qp: quantizer index that the latents were coded with.
 
         Returns:
             (B, T, height, width, 3) float32, not clamped.
 
         Raises:
-            UsageError: a shape the network cannot take.
+            UsageError: the network does not support the shape.
         """
         ...
 
@@ -164,29 +163,35 @@ class LatentModel(Protocol):
         on_frame: FrameCallback,
         wanted: Tensor | None = None,
     ) -> None:
-        """As :meth:`decode`, of one clip: latents (T, N, C), kept (T,). Its frames are shown one by one, kept ones
-        first, so that a network that makes one at a time need not hold them all.
+        """Decode one clip frame by frame, in decode order (kept frames, then dropped frames).
+
+        A network that decodes single frames need not store all of them. Other arguments and errors are as for
+        :meth:`decode`.
 
         Args:
-            on_frame: told the number of a frame and the frame, (height, width, 3) float32, not clamped.
-            wanted: (T,) bool, frames the caller will look at; a network may leave out the others. None for all.
+            latents: (T, N, C).
+            kept: (T,) bool.
+            on_frame: called with the number of a frame and the frame, (height, width, 3) float32, not clamped.
+            wanted: (T,) bool, frames that the caller needs; a network may skip all others. None for all frames.
         """
         ...
 
     def gradient(
         self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
     ) -> Tensor:
-        """How the latents of one clip would have to change for its kept frames to be worse; what `decode` takes.
+        """Return the gradient of the total distortion of the kept frames with respect to the latents of one clip.
+
+        Other arguments are as for :meth:`decode`.
 
         Args:
             latents: (T, N, C).
             kept: (T,) bool.
-            distortion: told the number of a kept frame and the frame, (height, width, 3) float32, not clamped.
+            distortion: called with the number of a kept frame and the frame, (height, width, 3) float32, not clamped.
 
         Returns:
-            (T, N, C) float32, the gradient of the sum of what `distortion` says; 0 in dropped slots.
+            (T, N, C) float32; 0 for dropped frames.
 
         Raises:
-            UsageError: no gradient comes through the network.
+            UsageError: the network is not differentiable.
         """
         ...

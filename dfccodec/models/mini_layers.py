@@ -1,6 +1,7 @@
-"""What `mini` is built from: convolutions carry space, attention carries time, nothing normalises over either.
+"""Layers of `mini`: convolutions over space, attention over time.
 
-So tiles, clip lengths and numbers of kept frames all give the same numbers, and any picture size works.
+No layer normalizes over space or time, so any picture size works, and a result does not depend on the rest of the
+picture or clip outside its receptive field.
 """
 
 from __future__ import annotations
@@ -19,38 +20,38 @@ CHANNELS = 96
 PIXELS = PATCH * PATCH * 3
 MAX_FRAMES = 32
 
-_BAND = 1 << 13
-"""Tokens whose attention is computed at once, except in training: bounds memory to about 30 MB."""
+_ATTENTION_TOKENS = 1 << 13
+"""Maximum number of tokens whose attention is computed at once, except in training. Limits memory to about 30 MB."""
 
 
 def qp_features(qp: Tensor) -> Tensor:
-    """(B,) quantizer indices -> (B, 4): a cubic in QP, about ±1 over the useful range 0…56."""
+    """Return features of quantizer indices (B,): powers 0 to 3 of (QP − 28) / 28, (B, 4)."""
     q = (qp.float() - 28.0) / 28.0
     return torch.stack([torch.ones_like(q), q, q * q, q * q * q], dim=1)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> the same in the memory order that convolutions are fast in."""
+    """Return (B, C, H, W) in channels-last memory order, in which convolutions are fast."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def zero_init(layer: nn.Module) -> None:
-    """Zero a layer's weight and bias: the residual branch that ends in it starts as nothing."""
+    """Zero-initialize weight and bias of a layer, so that its residual branch starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
 
 
 CallStrategy = Callable[..., Tensor]
-"""Calls what it is given first with the rest: `plainly`, or `leanly` where memory is dearer than time."""
+"""Calls its first argument with the rest: `call_directly`, or `call_checkpointed` to save memory."""
 
 
 def call_directly(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
-    """Call it."""
+    """Call `part` with its inputs."""
     return part(*inputs)
 
 
 def call_checkpointed(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
-    """Call it; what a gradient needs of its insides is made again for it rather than held."""
+    """Call `part` with gradient checkpointing: activations are recomputed in the backward pass instead of stored."""
     if not torch.is_grad_enabled():
         return part(*inputs)
     out: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
@@ -58,7 +59,7 @@ def call_checkpointed(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(ReLU(conv(x) + bias(QP))); the second convolution starts at zero. (B, C, h, w) -> the same."""
+    """x + conv(ReLU(conv(x) + bias(QP))). The second convolution is zero-initialized."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,8 +76,8 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class Stage(nn.Module):
-    """A run of residual blocks at one scale."""
+class ResidualStack(nn.Module):
+    """A sequence of residual blocks at one scale."""
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
@@ -90,9 +91,9 @@ class Stage(nn.Module):
 
 
 class TimeAttention(nn.Module):
-    """Every frame of a patch looks at the kept frames of the same patch; starts at zero.
+    """Attention over time: each frame of a patch attends to the kept frames of the same patch. Zero-initialized.
 
-    Cosine attention (queries and keys of length one, a learned sharpness per head: Liu et al. 2022, "Swin
+    It is cosine attention (queries and keys of length one, a learned temperature per head: Liu et al. 2022, "Swin
     Transformer V2", section 3.2) plus a learned bias per head and distance in frames.
     """
 
@@ -106,13 +107,23 @@ class TimeAttention(nn.Module):
         zero_init(self.out)
 
     def forward(self, x: Tensor, frame_index: Tensor, num_kept: int, call: CallStrategy = call_directly) -> Tensor:
-        """Slots (B, S, C, h, w), the first `num_kept` of them kept, at frames (S,) of the clip -> the same shape."""
+        """Attend over time.
+
+        Args:
+            x: (B, S, C, h, w) features of frames; the first `num_kept` frames are kept frames.
+            frame_index: (S,) frame numbers in the clip.
+            num_kept: number of kept frames.
+            call: see `CallStrategy`.
+
+        Returns:
+            (B, S, C, h, w).
+        """
         if num_kept == 0:
             return x
-        whole = torch.is_grad_enabled() and call is call_directly
-        if whole or x[0, :, 0].numel() <= _BAND:
+        unsplit = torch.is_grad_enabled() and call is call_directly
+        if unsplit or x[0, :, 0].numel() <= _ATTENTION_TOKENS:
             return call(self._attend, x, frame_index, num_kept)
-        rows = max(1, _BAND // (x.shape[1] * x.shape[4]))
+        rows = max(1, _ATTENTION_TOKENS // (x.shape[1] * x.shape[4]))
         return torch.cat(
             [call(self._attend, band, frame_index, num_kept) for band in torch.split(x, rows, dim=3)], dim=3
         )
@@ -133,7 +144,7 @@ class TimeAttention(nn.Module):
 
 
 class PCATransform(nn.Module):
-    """The PCA floor: (B, 3, H, W) <-> (B, 96, H/16, W/16), orthonormal rows, patch order (row, column, channel)."""
+    """PCA transform: (B, 3, H, W) <-> (B, 96, H/16, W/16). Rows are orthonormal; patches are (row, column, channel)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,11 +155,11 @@ class PCATransform(nn.Module):
     def analyse(self, x: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [0, 1] -> latents (B, 96, H/16, W/16)."""
         patches = rearrange(x, "b c (h p) (w q) -> b h w (p q c)", p=PATCH, q=PATCH)
-        with torch.autocast(x.device.type, enabled=False):  # 8 bits of mantissa would cost the flattest pictures
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would lose accuracy in flat pictures
             return rearrange((patches - self.mean) @ self.basis.T, "b h w c -> b c h w")
 
     def synthesise(self, z: Tensor) -> Tensor:
-        """Latents (B, 96, h, w) -> pictures (B, 3, 16 h, 16 w), which may leave [0, 1]."""
+        """Latents (B, 96, h, w) -> pictures (B, 3, 16 h, 16 w), not clamped to [0, 1]."""
         with torch.autocast(z.device.type, enabled=False):
             patches = rearrange(z, "b c h w -> b h w c") @ self.basis + self.mean
         return rearrange(patches, "b h w (p q c) -> b c (h p) (w q)", p=PATCH, q=PATCH, c=3)

@@ -1,14 +1,14 @@
-"""Names to files, and files to networks.
+"""Model registry: names to files, and files to networks.
 
-A model is named in one of four ways:
+A model has one of four forms of names:
 
-    mini                              an entry below
+    mini                              an entry of this registry
     weights/mine.safetensors          a local file
     hf://owner/repo/file.pt           a file of a hub repository
-    hf://owner/repo@3f2a9c1/file.pt   the same at one revision
+    hf://owner/repo@3f2a9c1/file.pt   the same file at one revision
 
-`resolve` finds the file and never touches the network; `pull` does. torch is imported only by what opens a
-file, so that listing models stays quick.
+`resolve` finds the file without the network; `pull` downloads it. torch is imported only by functions that open a
+file, so that listing models is fast.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from dfccodec.models.config import (
     PUBLISHED_VAE,
     ModelConfig,
     config_from_json,
-    family_of,
     import_object,
+    parse_family,
 )
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model dfc knows by name.
+    """A registered model.
 
     Args:
-        name: what users type.
+        name: name for users.
         family: key of `config.FAMILIES`.
         summary: one line for `dfc models list`.
-        address: where on the hub; None for the model inside the package.
-        config: what the file was made with, where it does not say so itself.
-        fingerprint: of its tensors, to be checked at every load; None where not known yet.
+        address: address on the hub; None for the model inside the package.
+        config: configuration, if the file has none.
+        fingerprint: fingerprint of its tensors, checked at each load; None if unknown.
     """
 
     name: str
@@ -62,11 +62,11 @@ class Entry:
 
 _PUBLISHED_REPO = "floatingtrees2/dynamic-frame-compression"
 
-# Revision "main" is a moving branch, which is not what a codec wants. It stands here because this was written
-# on a machine that cannot reach the hub, so no commit hash was known. To pin: `dfc models pull dfc-170m`, take
-# the hash from the snapshot folder it lands in, and write it here as the address's `revision`, with the
-# fingerprint that `dfc models info dfc-170m` prints as `fingerprint=bytes.fromhex("…")`. Files made meanwhile
-# are safe all the same: each carries the fingerprint of its model, and `check_identity` refuses another.
+# Revision "main" is a branch that can change; a codec should use a commit hash. No hash was known when this was
+# written, on a machine without access to the hub. To pin the revision: run `dfc models pull dfc-170m`, take the hash
+# from the name of the snapshot folder, and set it as `revision` of the address. Also set `fingerprint` to
+# `bytes.fromhex("…")` of the value that `dfc models info dfc-170m` prints. Files made before that are safe: each file
+# contains the fingerprint of its model, and `check_identity` rejects any other model.
 ENTRIES: tuple[Entry, ...] = (
     Entry("mini", "mini", "the default: any size, real time on two cores; inside the package"),
     Entry(
@@ -88,14 +88,14 @@ ENTRIES: tuple[Entry, ...] = (
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model found on this machine, not opened yet.
+    """A model file on this machine, not opened.
 
     Args:
-        name: the name it was asked for by; for a local file, that of the file without its ending.
+        name: the requested name; for a local file, the file name without suffix.
         path: the file.
-        config: known from the registry; None where the file has to say.
-        fingerprint: what the registry expects; None where it expects nothing.
-        local: a file given by its path, whose own metadata may name it better.
+        config: configuration from the registry; None if it must be in the file.
+        fingerprint: expected fingerprint from the registry; None if there is none.
+        local: whether the file was given by its path. Then a name in its metadata replaces `name`.
     """
 
     name: str
@@ -107,13 +107,13 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a checked model file is.
+    """Properties of a checked model file.
 
     Args:
-        name, family, config_json: as they go into a .dfc file.
+        name, family, config_json: as stored in a .dfc file.
         fingerprint: 32 bytes, see `weights.fingerprint`.
-        parameters: numbers in all tensors.
-        tensors: how many tensors.
+        parameters: number of parameters in all tensors.
+        tensors: number of tensors.
         path: the file.
     """
 
@@ -128,20 +128,20 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """Tensors that are exactly those of `module`, which is still on the meta device."""
+    """Checked tensors of a model, and its `module`, which is still on the meta device."""
 
     info: ModelInfo
     tensors: dict[str, Tensor]
     module: nn.Module
 
 
-def entry_named(name: str) -> Entry | None:
-    """The registry's entry, or None."""
+def find_entry(name: str) -> Entry | None:
+    """Return the registry entry of a name, or None."""
     return next((entry for entry in ENTRIES if entry.name == name), None)
 
 
 def locate(entry: Entry) -> Path | None:
-    """Where the file of an entry is on this machine, or None."""
+    """Return the path of the file of an entry on this machine, or None."""
     if entry.address is not None:
         return hub.cached_file(entry.address)
     import importlib.resources
@@ -151,23 +151,23 @@ def locate(entry: Entry) -> Path | None:
 
 
 def resolve(spec: str) -> ModelFile:
-    """Find the file of a model on this machine, without network.
+    """Find the file of a model on this machine, without the network.
 
     Raises:
-        ModelError: it is not here; says the command that gets it.
-        UsageError: no such form of name.
+        ModelError: the name is unknown, or the file is missing. The message contains the command that downloads it.
+        UsageError: the hub address is invalid.
     """
-    entry = entry_named(spec)
+    entry = find_entry(spec)
     if entry is not None:
         path = locate(entry)
         if path is None:
-            raise ModelError(f"model {spec!r} is not on this machine; get it with: {_command(spec)}")
+            raise ModelError(f"model {spec!r} is not on this machine; get it with: {_pull_command(spec)}")
         return ModelFile(spec, path, entry.config, entry.fingerprint)
     if spec.startswith(hub.SCHEME):
         address = hub.parse_address(spec)
         path = hub.cached_file(address)
         if path is None:
-            raise ModelError(f"model {spec!r} is not on this machine; get it with: {_command(spec)}")
+            raise ModelError(f"model {spec!r} is not on this machine; get it with: {_pull_command(spec)}")
         return ModelFile(spec, path)
     path = Path(spec)
     if path.suffix in hub.SUFFIXES:
@@ -179,15 +179,15 @@ def resolve(spec: str) -> ModelFile:
 
 
 def open_checked(file: ModelFile, config: ModelConfig | None = None) -> CheckedModel:
-    """Read a model file and check that it is exactly the network its configuration says.
+    """Read a model file and check that its tensors are those of its configuration.
 
     Args:
         file: from `resolve`.
-        config: for a file that holds none, such as a `.pt`; None to take it from the file or the registry, or
-            to recognise the published networks by their tensors.
+        config: for a file without configuration, such as a `.pt`. If None, it is taken from the file or the registry,
+            or recognized from the tensors of a published network.
 
     Raises:
-        ModelError: anything about the file that is not as it must be.
+        ModelError: the file is invalid, or does not match configuration or fingerprint.
     """
     import torch
 
@@ -195,10 +195,10 @@ def open_checked(file: ModelFile, config: ModelConfig | None = None) -> CheckedM
 
     read = weights.read_weights(file.path)
     what = f"model file {str(file.path)!r}"
-    chosen = _choose_config(file, read.config_json, config) or _recognise(read.tensors)
+    chosen = _choose_config(file, read.config_json, config) or _recognize_config(read.tensors)
     if chosen is None:
-        raise ModelError(f"{what} says no configuration; give it with --config FILE.json")
-    family = family_of(chosen.to_json())
+        raise ModelError(f"{what} has no configuration; give it with --config FILE.json")
+    family = parse_family(chosen.to_json())
     with torch.device("meta"):
         module: nn.Module = import_object(FAMILIES[family].module)(chosen)
     weights.check_tensors(read.tensors, weights.expected_shapes(module), what)
@@ -206,7 +206,7 @@ def open_checked(file: ModelFile, config: ModelConfig | None = None) -> CheckedM
     if file.fingerprint not in (None, digest):
         raise ModelError(
             f"{what} is not the {file.name!r} this dfc knows (fingerprint {digest.hex()[:16]}…); "
-            f"get it again with: {_command(file.name)}"
+            f"get it again with: {_pull_command(file.name)}"
         )
     name = read.name if file.local and read.name is not None else file.name
     numbers = sum(tensor.numel() for tensor in read.tensors.values())
@@ -224,23 +224,25 @@ def load(
     """Load a codec network.
 
     Args:
-        spec: any name `resolve` takes.
-        device: where to compute.
-        dtype: precision to compute in; None for float32.
+        spec: a name in any form that `resolve` accepts.
+        device: device for the computation.
+        dtype: precision of the computation; None for float32.
         config: see `open_checked`.
 
     Raises:
-        ModelError: missing, faulty, or a network that is no codec.
-        UsageError: a device this machine does not have.
+        ModelError: the model is missing or invalid, or is not a codec.
+        UsageError: this machine does not have the device.
     """
     import torch
 
-    with torch.inference_mode(False):  # else nobody could ever take a gradient, as refinement does
+    with torch.inference_mode(False):  # latent refinement needs gradients
         checked = open_checked(resolve(spec), config)
         wrapper = FAMILIES[checked.info.family].codec
         if wrapper is None:
-            raise ModelError(f"model {spec!r} is a generator ({checked.info.family}), no codec; use mini or dfc-170m")
-        module = _fill(checked, device, dtype)
+            raise ModelError(
+                f"model {spec!r} is a generator ({checked.info.family}), not a codec; use mini or dfc-170m"
+            )
+        module = _load_module(checked, device, dtype)
     model: Any = import_object(wrapper)(module) if wrapper else module
     return model, checked.info
 
@@ -255,8 +257,8 @@ def load_dit(
     """Load a generator; arguments and errors as for `load`."""
     checked = open_checked(resolve(spec), config)
     if checked.info.family != "dfc-dit":
-        raise ModelError(f"model {spec!r} is a codec ({checked.info.family}), no generator; use dfc-dit-504m")
-    module: Any = _fill(checked, device, dtype)
+        raise ModelError(f"model {spec!r} is a codec ({checked.info.family}), not a generator; use dfc-dit-504m")
+    module: Any = _load_module(checked, device, dtype)
     return module, checked.info
 
 
@@ -265,52 +267,52 @@ def pull(spec: str, revision: str | None = None) -> ModelInfo:
 
     Args:
         spec: a name from the registry, or `hf://owner/repo[@revision]/file`.
-        revision: instead of the one in the spec or the registry. The model is then found again under the `hf://`
-            name in the result.
+        revision: replaces the revision of the spec or the registry. Then the name in the result is the `hf://`
+            address.
 
     Raises:
-        ModelError: it cannot be had, or is not what it should be.
-        UsageError: a model that is nowhere to download.
+        ModelError: the download failed, or the file is invalid.
+        UsageError: the model cannot be downloaded.
     """
-    entry = entry_named(spec)
+    entry = find_entry(spec)
     if entry is None and not spec.startswith(hub.SCHEME):
-        raise UsageError(f"model {spec!r} cannot be pulled; use {_pullable()} or hf://owner/repo/file")
+        raise UsageError(f"model {spec!r} cannot be pulled; use {_downloadable_names()} or hf://owner/repo/file")
     address = hub.parse_address(spec) if entry is None else entry.address
     if address is None:
-        raise UsageError(f"model {spec!r} comes inside the package; pull {_pullable()} or hf://owner/repo/file")
+        raise UsageError(f"model {spec!r} is part of the package; pull {_downloadable_names()} or hf://owner/repo/file")
     if entry is not None and revision in (None, address.revision):
         return open_checked(ModelFile(spec, hub.download(address), entry.config, entry.fingerprint)).info
     address = hub.HubAddress(address.repo, address.file, revision or address.revision)
-    # another revision may hold other weights: the registry's configuration still applies, its fingerprint does not
+    # Another revision may have other weights: use the configuration of the registry, but not its fingerprint.
     config = None if entry is None else entry.config
     return open_checked(ModelFile(str(address), hub.download(address), config)).info
 
 
 def check_identity(file_name: str, file_fingerprint: bytes, model_info: ModelInfo | ModelId) -> None:
-    """Refuse to decode a .dfc file with a model other than the one that made it.
+    """Check that a .dfc file is decoded with the model that it was encoded with.
 
     Args:
-        file_name: the model's name in the .dfc file, not trusted.
-        file_fingerprint: the model's fingerprint there, 32 bytes.
-        model_info: the model loaded; its name and fingerprint are asked for.
+        file_name: name of the model in the .dfc file, not trusted.
+        file_fingerprint: fingerprint of the model in the .dfc file, 32 bytes.
+        model_info: the loaded model.
 
     Raises:
-        ModelError: the fingerprints differ; says which model is needed and the command that gets it.
+        ModelError: the fingerprints differ. The message names the needed model and the command that downloads it.
     """
     if file_fingerprint == model_info.fingerprint:
         return
     name = ascii(file_name[:200])
     needed = f"the file needs model {name} (fingerprint {file_fingerprint.hex()[:16]}…)"
     loaded = f"{model_info.name!r} ({model_info.fingerprint.hex()[:16]}…) is loaded"
-    entry = entry_named(file_name)
+    entry = find_entry(file_name)
     if file_name == model_info.name:
-        fix = "these are other weights of the same name: use the ones the file was made with (--model FILE)"
+        fix = "the weights differ although the name is the same: give those of the encoder with --model FILE"
     elif entry is not None and entry.address is None:
         fix = f"use: --model {entry.name}"
     elif entry is not None or _is_address(file_name):
-        fix = f"get it with: {_command(file_name)} and use: --model {shlex.quote(file_name)}"
+        fix = f"get it with: {_pull_command(file_name)} and use: --model {shlex.quote(file_name)}"
     else:
-        fix = "ask whoever made the file for its weights and use: --model FILE"
+        fix = "get the weights from the author of the file and use: --model FILE"
     raise ModelError(f"{needed}, but {loaded}; {fix}")
 
 
@@ -323,8 +325,8 @@ def _choose_config(file: ModelFile, in_file: str | None, given: ModelConfig | No
     return config
 
 
-def _recognise(tensors: dict[str, Tensor]) -> ModelConfig | None:
-    """The published network these tensors belong to by name and shape, if any."""
+def _recognize_config(tensors: dict[str, Tensor]) -> ModelConfig | None:
+    """Return the configuration of the published network with these names and shapes of tensors, or None."""
     import torch
 
     from dfccodec.models.weights import expected_shapes
@@ -339,17 +341,17 @@ def _recognise(tensors: dict[str, Tensor]) -> ModelConfig | None:
     return None
 
 
-def _fill(checked: CheckedModel, device: str | torch.device, dtype: torch.dtype | None) -> nn.Module:
+def _load_module(checked: CheckedModel, device: str | torch.device, dtype: torch.dtype | None) -> nn.Module:
     import torch
 
-    from dfccodec.models.weights import fill_module
+    from dfccodec.models.weights import assign_tensors
 
     try:
         target = torch.device(device)
         torch.empty(0, device=target)
-    except (RuntimeError, AssertionError) as error:  # torch asserts when built without the device asked for
+    except (RuntimeError, AssertionError) as error:  # torch asserts if it was built without support for the device
         raise UsageError(f"device {str(device)!r} cannot be used on this machine; use cpu") from error
-    fill_module(checked.module, checked.tensors, target, dtype or torch.float32)
+    assign_tensors(checked.module, checked.tensors, target, dtype or torch.float32)
     return checked.module
 
 
@@ -360,12 +362,12 @@ def _is_address(name: str) -> bool:
         return False
 
 
-def _command(spec: str) -> str:
-    entry = entry_named(spec)
+def _pull_command(spec: str) -> str:
+    entry = find_entry(spec)
     if entry is not None and entry.address is None:
         return "pip install --force-reinstall dfccodec"
-    return f"dfc models pull {shlex.quote(spec)}"  # a spec can come from a .dfc file: keep it one word
+    return f"dfc models pull {shlex.quote(spec)}"  # a spec can come from a .dfc file, so it is quoted
 
 
-def _pullable() -> str:
+def _downloadable_names() -> str:
     return ", ".join(entry.name for entry in ENTRIES if entry.address is not None)

@@ -1,6 +1,6 @@
-"""The pieces both published networks are made of.
+"""Layers of both published networks.
 
-Attribute names such as `SpatialAttention` break Python's habits on purpose: they are the names in the
+Attribute names such as `SpatialAttention` do not follow Python's conventions, because they are the names in the
 published state dicts, which load strictly.
 """
 
@@ -11,20 +11,20 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-EPSILON = 1e-6  # of every normalization in the published networks
+EPSILON = 1e-6  # of all normalizations in the published networks
 ROTARY_BASE = 10_000.0
 
 
 def rotary_table(length: int, dim: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for positions 0 … length-1 (Su et al. 2021, RoFormer, equation 34).
+    """Return cosines and sines for positions 0 … length − 1 (Su et al. 2021, RoFormer, equation 34).
 
-    Computed where it is used rather than kept as a buffer: it costs far less than one Linear, the published
-    files do not hold it, and a network built on the meta device then has nothing that loading leaves empty.
+    The table is computed for each call and is not a buffer. This costs far less than one Linear. The published files do
+    not contain it, and after loading, a network built on the meta device has no uninitialized buffer.
 
     Args:
         length: number of positions.
         dim: width of a head, even.
-        like: gives device and dtype; angles are float32 whatever that is.
+        like: tensor with device and dtype of the result. Angles are always computed in float32.
 
     Returns:
         Two tensors (length, dim / 2).
@@ -36,7 +36,7 @@ def rotary_table(length: int, dim: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (i, i + dim/2) of x (…, length, dim) by the angle of their position."""
+    """Rotate the pairs (i, i + dim/2) of x (…, length, dim) by the angle of their position."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
@@ -46,8 +46,8 @@ class Attention(nn.Module):
 
     Args:
         dim: width of a token.
-        num_heads: heads.
-        qkv_features: width of all heads together.
+        num_heads: number of heads.
+        qkv_features: total width of all heads.
     """
 
     def __init__(self, dim: int, num_heads: int, qkv_features: int) -> None:
@@ -61,9 +61,9 @@ class Attention(nn.Module):
         self.k_norm = nn.LayerNorm(head, eps=EPSILON, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, L, D) → (B, L, D); `mask` bool, broadcastable to (B, heads, L, L), True where a key is seen."""
+        """(B, L, D) → (B, L, D). `mask` is bool, broadcastable to (B, heads, L, L), False for masked keys."""
         qkv: Tensor = self.qkv_projection(self.input_norm(x))
-        # the published projection holds all queries, then all keys, then all values
+        # The published projection contains all queries, then all keys, then all values.
         query, key, value = rearrange(qkv, "b l (three h d) -> three b h l d", three=3, h=self.num_heads)
         cos, sin = rotary_table(query.shape[-2], query.shape[-1], query)
         query, key = rotate(self.q_norm(query), cos, sin), rotate(self.k_norm(key), cos, sin)
@@ -98,7 +98,7 @@ class FactoredBlock(nn.Module):
         self.TemporalMLP = MLP(dim, mlp_dim)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(B, T, N, D) → (B, T, N, D); frames where `valid` (B, T) is False are seen by no other frame."""
+        """(B, T, N, D) → (B, T, N, D). Frames with `valid` (B, T) False are masked out in attention over time."""
         batch, _, tokens, _ = x.shape
         mask = None
         if valid is not None:  # the same mask for every token of a clip

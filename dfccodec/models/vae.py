@@ -1,7 +1,7 @@
 """VideoVAE, the published codec network of *Dynamic Frame Compression*.
 
-Names and numbers are those of the published checkpoint `vae_pytorch.pt`, which loads strictly; DESIGN section
-5 records the architecture. `published.PublishedCodec` puts it behind the contract the codec uses.
+Names and sizes are those of the published checkpoint `vae_pytorch.pt`, which loads strictly; DESIGN section 5 describes
+the architecture. `video_vae_adapter.VideoVAEAdapter` adapts it to the interface of the codec.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ UNET_GROUPS = 8
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the encoder says of a clip.
+    """Output of the encoder for a clip.
 
     Args:
-        mean, variance: (B, T, N, C) of the latents; variance is above 1e-6.
+        mean, variance: (B, T, N, C) of the latents; the variance is at least 1e-6.
         importance: (B, T) in 0…1.
     """
 
@@ -39,12 +39,12 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Packed:
-    """Kept frames moved to the front, the form in which the published code stores and generates clips.
+    """Clips with kept frames moved to the front, the form in which the published code stores and generates clips.
 
     Args:
         latents: (B, T, N, C); zero after the last kept frame.
-        gaps: (B, T) int64, distance to the previous kept frame; the first is that frame's index.
-        valid: (B, T) bool, True for the slots in use.
+        gaps: (B, T) int64, distance to the previous kept frame; the first is the index of the first kept frame.
+        valid: (B, T) bool, True for used slots.
     """
 
     latents: Tensor
@@ -70,7 +70,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PatchUnembedding(nn.Module):
-    """Tokens to wide pixels, and the plain linear picture of those."""
+    """Tokens to wide pixels; `downsample` maps wide pixels linearly to the picture."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class ConvBlock(nn.Module):
 
 
 class UNetLevel(nn.Module):
-    """Two convolution blocks; on the way up they read the doubled features from below, then the skip."""
+    """Two convolution blocks. With `up`, their input is the upsampled features and the skip connection."""
 
     def __init__(self, channels_in: int, channels_out: int, *, up: bool) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class UNetLevel(nn.Module):
         self.conv2 = ConvBlock(channels_out, channels_out)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """(B, C_in, T, H, W) → (B, C_out, T, H, W); with a skip (B, C_out, T, 2 H, 2 W) to that size."""
+        """(B, C_in, T, H, W) → (B, C_out, T, H, W); with a skip (B, C_out, T, 2 H, 2 W) → the shape of the skip."""
         if self.upsample is not None and skip is not None:
             x = torch.cat([self.upsample(x), skip], dim=1)
         out: Tensor = self.conv2(self.conv1(x))
@@ -120,7 +120,7 @@ class UNetLevel(nn.Module):
 
 
 class UNet(nn.Module):
-    """3-D U-Net at full resolution: it halves and doubles space three times, never time."""
+    """3-D U-Net at full resolution. It halves and doubles height and width three times, but never time."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ def _blocks(config: VAEConfig, depth: int) -> nn.ModuleList:
 
 
 class Encoder(nn.Module):
-    """Clip to posterior."""
+    """Encoder: clip to posterior."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Encoder(nn.Module):
         self.layers = _blocks(config, config.encoder_depth)
 
     def forward(self, video: Tensor, valid: Tensor | None) -> Posterior:
-        """Pictures (B, T, H, W, C), frames that are no padding (B, T) bool → means, variances and importance."""
+        """Video (B, T, H, W, C), `valid` (B, T) bool (False for padding frames) → means, variances and importance."""
         x = self.patch_embedding(video)
         for layer in self.layers:
             x = layer(x, valid)
@@ -179,7 +179,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents, with something in every slot, to clip."""
+    """Decoder: latents of all frames to clip."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ class Decoder(nn.Module):
         self.unet = UNet(config.channels * config.unembedding_upsample_rate, config.channels)
 
     def forward(self, latents: Tensor, valid: Tensor | None) -> Tensor:
-        """Latents (B, T, tokens, 96), frames that are no padding (B, T) bool → pictures (B, T, H, W, C)."""
+        """Latents (B, T, N, C), `valid` (B, T) bool (False for padding frames) → video (B, T, H, W, C)."""
         x = self.spatial_decompression(latents)
         for layer in self.layers:
             x = layer(x, valid)
@@ -201,10 +201,10 @@ class Decoder(nn.Module):
 
 
 class VideoVAE(nn.Module):
-    """The published VAE: encode a clip, decode latents.
+    """The published VAE: encodes clips and decodes latents.
 
     Args:
-        config: what to build; `config.PUBLISHED_VAE` for the published checkpoint.
+        config: sizes and depths; `config.PUBLISHED_VAE` for the published checkpoint.
     """
 
     def __init__(self, config: VAEConfig) -> None:
@@ -215,14 +215,14 @@ class VideoVAE(nn.Module):
         self.decoder = Decoder(config)
 
     def encode(self, video: Tensor, valid: Tensor | None = None) -> Posterior:
-        """The posterior of each frame.
+        """Return the posterior of each frame.
 
         Args:
-            video: (B, T, H, W, C) in [0, 1], H and W those of the config, T at most `max_temporal_len`.
-            valid: (B, T) bool, False for padding, which no other frame then sees; None when all are real.
+            video: (B, T, H, W, C) in [0, 1]; H and W as in the config, T at most `max_temporal_len`.
+            valid: (B, T) bool, False for padding frames, which are masked out; None if there is no padding.
 
         Raises:
-            UsageError: a shape the network cannot take, or a clip without a valid frame.
+            UsageError: the network does not support the shape, or a clip has no valid frame.
         """
         c = self.config
         _check_shape("video", video, "(B, T, H, W, C)", (c.height, c.width, c.channels), c.max_temporal_len)
@@ -231,10 +231,13 @@ class VideoVAE(nn.Module):
         return posterior
 
     def decode(self, latents: Tensor, valid: Tensor | None = None) -> Tensor:
-        """The clip, (B, T, H, W, C) unclamped, of latents (B, T, N, C) that hold something in every slot.
+        """Decode latents (B, T, N, C) of all frames, with fill tokens for dropped frames.
+
+        Returns:
+            (B, T, H, W, C), not clamped.
 
         Raises:
-            UsageError: a shape the network cannot take, or a clip without a valid frame.
+            UsageError: the network does not support the shape, or a clip has no valid frame.
         """
         c = self.config
         _check_shape("latents", latents, "(B, T, N, C)", (c.tokens, c.latent_channels), c.max_temporal_len)
@@ -243,20 +246,20 @@ class VideoVAE(nn.Module):
         return video
 
     def fill(self, latents: Tensor, kept: Tensor) -> Tensor:
-        """(B, T, N, C) with the learned fill token in every slot where `kept` (B, T) is False.
+        """Replace latents (B, T, N, C) of dropped frames, where `kept` (B, T) is False, by the learned fill token.
 
-        The decoder attends to these slots like to any other: they are how it knows what to invent.
+        The decoder attends to these slots as to any other; they mark the frames that it must generate.
         """
         check_frame_mask("kept", kept, latents)
         return torch.where(kept[:, :, None, None], latents, self.fill_token)
 
 
 def pack(latents: Tensor, kept: Tensor) -> Packed:
-    """Move kept frames to the front of each clip and note the gaps between them.
+    """Move kept frames to the front of each clip, and compute the gaps between them.
 
     Args:
         latents: (B, T, N, C).
-        kept: (B, T) bool, for instance `importance > 0.5` (the published threshold path).
+        kept: (B, T) bool, for example `importance > 0.5` (the threshold of the published code).
     """
     check_frame_mask("kept", kept, latents)
     order = torch.argsort(kept.logical_not().to(torch.uint8), dim=1, stable=True)
@@ -267,13 +270,16 @@ def pack(latents: Tensor, kept: Tensor) -> Packed:
 
 
 def unpack(packed: Packed, total_frames: int) -> tuple[Tensor, Tensor]:
-    """Put kept frames back where they were: (latents (B, total, N, C), kept (B, total)).
+    """Undo `pack`: move kept frames back to their positions.
 
-    The published code ends a clip at its last kept frame and so loses the dropped frames after it; here the
-    length is an argument.
+    The published code ends a clip at its last kept frame and so loses the dropped frames after it. Here the length is
+    an argument.
+
+    Returns:
+        Latents (B, total, N, C) and kept (B, total) bool.
 
     Raises:
-        UsageError: a gap that leads outside the clip or onto a frame already there.
+        UsageError: gaps lead outside the clip, or repeat a frame.
     """
     positions = torch.cumsum(packed.gaps, dim=1)
     used, gaps = packed.valid, packed.gaps
@@ -290,10 +296,10 @@ def unpack(packed: Packed, total_frames: int) -> tuple[Tensor, Tensor]:
 
 
 def check_frame_mask(name: str, mask: Tensor | None, clip: Tensor, *, need_one: bool = False) -> None:
-    """Refuse a mask that is not (B, T) bool as `clip` (B, T, …), or, with `need_one`, has a row all False.
+    """Check a frame mask.
 
     Raises:
-        UsageError: it is such a mask.
+        UsageError: the mask is not (B, T) bool for `clip` (B, T, …), or `need_one` is set and a row is all False.
     """
     if mask is None:
         return
@@ -301,7 +307,7 @@ def check_frame_mask(name: str, mask: Tensor | None, clip: Tensor, *, need_one: 
         expected = tuple(clip.shape[:2])
         raise UsageError(f"{name} is {mask.dtype} {tuple(mask.shape)}; expected torch.bool (B, T) = {expected}")
     if need_one and not mask.any(dim=1).all():
-        raise UsageError(f"{name} is False for a whole clip; leave clips without frames out of the batch")
+        raise UsageError(f"{name} is False for all frames of a clip; remove clips without frames from the batch")
 
 
 def _check_shape(name: str, x: Tensor, letters: str, tail: tuple[int, ...], max_frames: int) -> None:

@@ -1,4 +1,4 @@
-"""The published VAE behind the contract the codec uses."""
+"""Adapter of the published VAE to the interface of the codec."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from dfccodec.models.interface import (
 from dfccodec.models.vae import VideoVAE
 
 
-class PublishedCodec:
-    """A `contract.LatentModel` over a `VideoVAE`; latents are the posterior's mean, so nothing is random.
+class VideoVAEAdapter:
+    """A `LatentModel` that wraps a `VideoVAE`. Latents are the mean of the posterior, so the result is deterministic.
 
-    The network has one size and no quantizer of its own: `tile` is its side, `steps` is None and `qp` changes
-    nothing.
+    The network has one input size, which is `tile`, and no quantizer: `steps` is None and `qp` is ignored.
 
     Args:
-        vae: the network; put into evaluation mode.
+        vae: the network; it is set to evaluation mode.
 
     Raises:
-        ModelError: the network takes frames that are not square RGB; the codec tiles with squares.
+        ModelError: the frames of the network are not square or not RGB. The codec uses square tiles.
     """
 
     steps: np.ndarray | None = None
@@ -39,8 +38,8 @@ class PublishedCodec:
         config = vae.config
         if config.height != config.width or config.channels != 3:
             raise ModelError(
-                f"model takes {config.width}×{config.height} frames of {config.channels} channels; "
-                "the codec needs square frames of 3"
+                f"the model takes {config.width}×{config.height} frames with {config.channels} channels; "
+                "use a model for square frames with 3 channels"
             )
         self.vae = vae.eval()
         self.config_json = config.to_json()
@@ -55,7 +54,7 @@ class PublishedCodec:
         return self.vae.fill_token.detach().reshape(-1)
 
     def encode(self, video: Tensor, qp: int, valid: Tensor | None = None, keep: int | None = None) -> Encoded:
-        """See `contract.LatentModel.encode`; padding frames get importance 0, so no budget keeps them."""
+        """See `interface.LatentModel.encode`. Padding frames have importance 0, so they are never kept."""
         with torch.inference_mode():
             if video.dtype == torch.uint8:
                 video = video.float() / 255
@@ -66,13 +65,13 @@ class PublishedCodec:
             return Encoded(posterior.mean.float(), importance)
 
     def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
-        """See `contract.LatentModel.decode`; every frame may be dropped: the fill token decodes too.
+        """See `interface.LatentModel.decode`. All frames may be dropped.
 
         Raises:
-            UsageError: another size than the network's own.
+            UsageError: the size is not that of the network.
         """
         if (height, width) != (self.tile, self.tile):
-            raise UsageError(f"decode to {width}×{height}: this model makes {self.tile}×{self.tile} only; use tiles")
+            raise UsageError(f"decode to {width}×{height}: this model supports only {self.tile}×{self.tile}; use tiles")
         like = self.vae.fill_token
         filled = self.vae.fill(latents.to(like), kept.to(like.device))
         return self.vae.decode(filled).float()
@@ -87,11 +86,11 @@ class PublishedCodec:
         on_frame: FrameCallback,
         wanted: Tensor | None = None,
     ) -> None:
-        """See `contract.LatentModel.decode_each`; the network makes all frames at once."""
+        """See `interface.LatentModel.decode_frames`. The network decodes all frames at once."""
         emit_in_decode_order(self.decode(latents[None], kept[None], height, width, qp)[0], kept, on_frame)
 
     def gradient(
         self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
     ) -> Tensor:
-        """See `contract.LatentModel.gradient`."""
+        """See `interface.LatentModel.gradient`."""
         return gradient_whole_clip(self, latents, kept, height, width, qp, distortion)

@@ -1,9 +1,8 @@
-"""Tensors in and out of files, and what a set of tensors is called: its fingerprint.
+"""Reading and writing of weight files, and the fingerprint of a set of tensors.
 
-Two kinds of file are read. `.safetensors` carries its configuration and name in its metadata. `.pt` is what
-the published code saved: a flat dict of tensors in a pickle, of which only the tensors are ever read; one
-that wants to call something is refused, not run. Whatever the kind, tensors come out in the precision they
-were stored in, so the fingerprint does not depend on it.
+Two kinds of file are read. A `.safetensors` file has configuration and name in its metadata. A `.pt` file, as the
+published code saves it, is a pickle with a flat dict of tensors. Only tensors are read from it; a pickle with code is
+rejected and not run. Tensors keep the precision in the file, so the fingerprint does not depend on the kind of file.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from dfccodec.errors import DfcError, ModelError
 
 CONFIG_KEY, NAME_KEY = "dfc.config", "dfc.name"
 
-MAX_HEADER_BYTES = 16 * 1024 * 1024  # a tensor takes about 150 bytes of header: 100 000 tensors
-MAX_NAME_CHARS = 200  # a model's name goes into every .dfc file and onto terminals
+MAX_HEADER_BYTES = 16 * 1024 * 1024  # about 150 bytes per tensor: 100 000 tensors
+MAX_NAME_CHARS = 200  # the name of a model is stored in each .dfc file and printed on terminals
 
 DTYPE_NAMES: Mapping[torch.dtype, str] = {
     torch.float64: "F64",
@@ -45,18 +44,18 @@ DTYPE_NAMES: Mapping[torch.dtype, str] = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""The spelling of safetensors; a tensor of any other type is refused."""
+"""Names of types as in safetensors. Tensors of other types are rejected."""
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """What a weight file holds.
+    """Content of a weight file.
 
     Args:
-        path: where it was read.
-        tensors: by name, on the CPU, possibly mapped from the file rather than read.
-        config_json: the configuration beside them, None where the file has none (`.pt`).
-        name: the model's name beside them, None where the file has none.
+        path: the file.
+        tensors: tensors by name, on the CPU, possibly memory-mapped.
+        config_json: configuration in the metadata; None if the file has none (`.pt`).
+        name: name of the model in the metadata; None if the file has none.
     """
 
     path: Path
@@ -66,10 +65,10 @@ class WeightFile:
 
 
 def read_weights(path: Path) -> WeightFile:
-    """Read the tensors of a `.pt` or `.safetensors` file, running no code in it.
+    """Read the tensors of a `.pt` or `.safetensors` file without running code in it.
 
     Raises:
-        ModelError: no such file, another kind of file, damaged, a pickle with code, or no dict of tensors.
+        ModelError: the file is missing, damaged, of another kind, contains code, or is not a dict of tensors.
     """
     try:
         with path.open("rb") as stream:
@@ -86,39 +85,39 @@ def read_weights(path: Path) -> WeightFile:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as stream:
-            zipped = stream.read(4) == b"PK\x03\x04"  # the older form without a zip cannot be mapped
-        with warnings.catch_warnings():  # torch warns of odd pickles; here they are fine or refused
+            zipped = stream.read(4) == b"PK\x03\x04"  # the old format without zip cannot be memory-mapped
+        with warnings.catch_warnings():  # torch warns about unusual pickles, which are checked here
             warnings.simplefilter("ignore")
             content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # a hostile file makes torch.load raise nearly anything; none of it is our bug
+    except Exception as error:  # for a hostile file, torch.load raises nearly any exception
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         if code is not None:
             raise ModelError(
-                f"model file {str(path)!r} holds code ({code[1]}), which was not run; use one of tensors"
+                f"model file {str(path)!r} contains code ({code[1]}), which was not run; use a file with only tensors"
             ) from error
-        if isinstance(error, pickle.UnpicklingError):  # torch's text here is a page of advice to run the code anyway
+        if isinstance(error, pickle.UnpicklingError):  # torch's message explains how to run the code
             raise ModelError(
-                f"model file {str(path)!r} is damaged or holds code, which was not run; get it again"
+                f"model file {str(path)!r} is damaged or contains code, which was not run; get it again"
             ) from error
-        raise ModelError(f"model file {str(path)!r} is damaged or no .pt file ({_first_line(error)})") from error
+        raise ModelError(f"model file {str(path)!r} is damaged or not a .pt file ({_first_line(error)})") from error
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):
         raise ModelError(f"model file {str(path)!r} is not a flat dict of tensors; save model.state_dict() alone")
     _check_storage(path, content)
-    return {name: tensor.detach() for name, tensor in content.items()}  # parameters are saved as such
+    return {name: tensor.detach() for name, tensor in content.items()}  # the file may contain nn.Parameter objects
 
 
 def _check_storage(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Strides let a pickled tensor repeat one byte a billion times; refuse before anything copies it."""
-    claimed = 0
+    """Reject tensors larger than the file: with strides, a pickled tensor can repeat one byte a billion times."""
+    declared = 0
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             raise ModelError(f"model file {str(path)!r}: tensor {_short(name)} is not a plain dense tensor")
-        claimed += tensor.numel() * tensor.element_size()
-    held = path.stat().st_size
-    if claimed > held:
-        raise ModelError(f"model file {str(path)!r} of {held} bytes claims {claimed} bytes of tensors; get it again")
+        declared += tensor.numel() * tensor.element_size()
+    size = path.stat().st_size
+    if declared > size:
+        raise ModelError(f"model file {str(path)!r} of {size} bytes declares {declared} bytes of tensors; get it again")
 
 
 def _read_safetensors(path: Path, head: bytes) -> WeightFile:
@@ -126,46 +125,48 @@ def _read_safetensors(path: Path, head: bytes) -> WeightFile:
 
     size = int.from_bytes(head, "little")
     if len(head) < 8 or size > min(MAX_HEADER_BYTES, path.stat().st_size - 8):
-        raise ModelError(f"model file {str(path)!r} is damaged or no .safetensors file: its header claims {size} bytes")
+        raise ModelError(
+            f"model file {str(path)!r} is damaged or not a .safetensors file: its header declares {size} bytes"
+        )
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            twice = _named_twice(path, size)
+            duplicate = _find_duplicate_key(path, size)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except Exception as error:  # the reader's own error, but also OSError, ValueError and more on hostile headers
+    except Exception as error:  # for hostile headers, the library raises many types of exceptions
         if "cannot allocate memory" in str(error).lower():
             raise MemoryError from None
         raise ModelError(
-            f"model file {str(path)!r} is damaged or no .safetensors file ({_first_line(error)})"
+            f"model file {str(path)!r} is damaged or not a .safetensors file ({_first_line(error)})"
         ) from error
-    if twice is not None:
-        raise ModelError(f"model file {str(path)!r} is damaged: {_short(twice)} stands twice in its header")
+    if duplicate is not None:
+        raise ModelError(f"model file {str(path)!r} is damaged: duplicate key {_short(duplicate)} in its header")
     name = metadata.get(NAME_KEY)
     if name is not None:
         check_name(name)
     return WeightFile(path, tensors, metadata.get(CONFIG_KEY), name)
 
 
-def _named_twice(path: Path, size: int) -> str | None:
-    """A key that the header has more than once: JSON allows it, and readers differ in which one counts."""
-    twice: list[str] = []
+def _find_duplicate_key(path: Path, size: int) -> str | None:
+    """Return a duplicate key of the header, or None. JSON allows duplicates, but readers handle them differently."""
+    duplicates: list[str] = []
 
     def keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = Counter(key for key, _ in pairs)
-        twice.extend(key for key, count in found.items() if count > 1)
+        duplicates.extend(key for key, count in found.items() if count > 1)
         return dict(pairs)
 
     with path.open("rb") as stream:
         stream.seek(8)
         json.loads(stream.read(size), object_pairs_hook=keys)
-    return twice[0] if twice else None
+    return duplicates[0] if duplicates else None
 
 
 def check_name(name: str) -> str:
-    """`name`, if it can be a model's name: 1…`MAX_NAME_CHARS` printable characters.
+    """Check the name of a model, and return it.
 
     Raises:
-        ModelError: it cannot.
+        ModelError: the name is not 1 to `MAX_NAME_CHARS` printable characters.
     """
     if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
         raise ModelError(f"model name {_short(name)} is not 1 to {MAX_NAME_CHARS} printable characters")
@@ -173,27 +174,27 @@ def check_name(name: str) -> str:
 
 
 def expected_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Name → shape of every tensor in the state dict of `module`."""
+    """Return the shape of each tensor in the state dict of `module`, by name."""
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
-    """Refuse tensors that are not exactly those of a network, or hold a value that is not finite.
+    """Check that tensors are exactly those of a network and that all values are finite.
 
-    Shapes come first, so that nothing of an unexpected size is ever touched.
+    Shapes are checked first, so that no tensor of an unexpected size is read.
 
     Args:
-        tensors: by name.
-        expected: name → shape, as `expected_shapes` gives them.
-        what: the file, for the message.
+        tensors: tensors by name.
+        expected: name → shape, from `expected_shapes`.
+        what: name of the file, for messages.
 
     Raises:
-        ModelError: missing, unexpected or misshaped tensors, an unknown dtype, or a NaN or infinity.
+        ModelError: tensors are missing, unexpected or misshaped, a dtype is unknown, or a value is NaN or infinite.
     """
     problems = [
-        _few("missing", expected.keys() - tensors.keys()),
-        _few("unexpected", tensors.keys() - expected.keys()),
-        _few(
+        _list_some("missing", expected.keys() - tensors.keys()),
+        _list_some("unexpected", tensors.keys() - expected.keys()),
+        _list_some(
             "misshaped",
             (
                 f"{name} {list(tensors[name].shape)} for {list(shape)}"
@@ -204,22 +205,22 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[in
     ]
     if any(problems):
         found = "; ".join(filter(None, problems))
-        raise ModelError(f"{what}: not the tensors of this configuration: {found}; give the config it was made with")
-    odd = [name for name, tensor in tensors.items() if tensor.dtype not in DTYPE_NAMES]
-    if odd:
-        raise ModelError(f"{what}: {_few('of unknown type', odd)} (such as {tensors[min(odd)].dtype})")
+        raise ModelError(f"{what}: not the tensors of this configuration: {found}; give the configuration of the file")
+    unknown = [name for name, tensor in tensors.items() if tensor.dtype not in DTYPE_NAMES]
+    if unknown:
+        raise ModelError(f"{what}: {_list_some('of unknown type', unknown)} (such as {tensors[min(unknown)].dtype})")
     infinite = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if infinite:
-        raise ModelError(f"{what}: {_few('with NaN or infinite values', infinite)}; get the file again")
+        raise ModelError(f"{what}: {_list_some('with NaN or infinite values', infinite)}; get the file again")
 
 
-def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
-    """Give a module built on the meta device its tensors, already checked, and evaluation mode.
+def assign_tensors(module: nn.Module, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
+    """Assign checked tensors to a module on the meta device, and set evaluation mode.
 
-    Floating tensors become `dtype`, except those named in the module's `float32_tensors`.
+    Floating-point tensors are cast to `dtype`, except the names in `float32_tensors` of the module.
 
     Raises:
-        ModelError: the module keeps a tensor outside its state dict that nothing fills.
+        ModelError: the module has a buffer outside its state dict.
     """
     exact: Iterable[str] = getattr(module, "float32_tensors", ())
     state = {}
@@ -229,22 +230,24 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], device: torch.
     module.load_state_dict(state, strict=True, assign=True)
     left = [name for name, buffer in module.named_buffers() if buffer.is_meta]
     if left:
-        raise ModelError(f"{type(module).__name__}: {_few('never filled', left)}; compute them where they are used")
+        raise ModelError(
+            f"{type(module).__name__}: {_list_some('buffers outside the state dict', left)}; compute them in each call"
+        )
     module.eval().requires_grad_(False)
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> bytes:
-    """SHA-256 over tensors in canonical order: what a model *is*, whatever file it came in.
+    """Return the SHA-256 over tensors in canonical order. It identifies a model independently of its file.
 
-    Tensors are sorted by the UTF-8 bytes of their names. Each adds: u32 length of the name, the name, u32
-    length of the dtype, the dtype as safetensors spells it, u32 number of dimensions, u64 each dimension,
-    then the values in row-major order. Everything is little-endian.
+    Tensors are sorted by the UTF-8 bytes of their names. The data of each tensor are: u32 length of the name, the name,
+    u32 length of the dtype, the dtype as in `DTYPE_NAMES`, u32 number of dimensions, u64 each dimension, then the
+    values in row-major order. All numbers are little-endian.
 
     Returns:
         32 bytes.
 
     Raises:
-        ModelError: a dtype that has no spelling.
+        ModelError: a dtype is not in `DTYPE_NAMES`.
     """
     digest = hashlib.sha256()
     for name in sorted(tensors, key=str.encode):
@@ -257,21 +260,21 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def save_safetensors(path: Path, tensors: Mapping[str, Tensor], config_json: str, name: str) -> None:
-    """Write a `.safetensors` file: to a temporary file beside `path`, then renamed over it.
+    """Write a `.safetensors` file: to a temporary file next to `path`, then renamed to it.
 
-    The same arguments give the same bytes. That is why the file is written here and not by the safetensors
-    library, which orders the metadata by a hash that differs from run to run (0.8.0).
+    The same arguments give the same bytes. The safetensors library (0.8.0) is not used, because its order of the
+    metadata differs from run to run.
 
     Args:
-        path: replaced if it exists.
-        tensors: by name.
+        path: the file; replaced if it exists.
+        tensors: tensors by name.
         config_json, name: stored in the metadata.
 
     Raises:
-        ModelError: a name or dtype that cannot be stored.
+        ModelError: a name or dtype cannot be stored.
         DfcError: the file cannot be written.
     """
-    # wide types first, then by name, as the library does: every tensor then starts at a multiple of its width
+    # Wide types first, then by name, as in the library: each tensor then starts at a multiple of its element size.
     order = sorted(tensors, key=lambda key: (-tensors[key].element_size(), key.encode()))
     header: dict[str, Any] = {"__metadata__": {CONFIG_KEY: config_json, NAME_KEY: check_name(name), "format": "pt"}}
     end = 0
@@ -293,12 +296,12 @@ def save_safetensors(path: Path, tensors: Mapping[str, Tensor], config_json: str
     except OSError as error:
         raise DfcError(f"cannot write {str(path)!r}: {error.strerror}; choose another place") from error
     finally:
-        with contextlib.suppress(OSError):  # gone already when all went well
+        with contextlib.suppress(OSError):  # it was renamed after success
             temporary.unlink()
 
 
 def _raw_bytes(tensor: Tensor) -> memoryview:
-    """Row-major little-endian values."""
+    """Return the values in row-major order, little-endian."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     raw = flat.view(torch.uint8)
     if sys.byteorder == "big":
@@ -312,8 +315,8 @@ def _dtype_name(name: str, tensor: Tensor) -> str:
     return DTYPE_NAMES[tensor.dtype]
 
 
-def _few(what: str, names: Iterable[str]) -> str:
-    """`3 missing ('a', 'b', 'c')`, or nothing for none."""
+def _list_some(what: str, names: Iterable[str]) -> str:
+    """Return, for example, `3 missing ('a', 'b', 'c')`; empty if there are no names."""
     listed = sorted(names)
     if not listed:
         return ""
@@ -322,7 +325,7 @@ def _few(what: str, names: Iterable[str]) -> str:
 
 
 def _short(name: str) -> str:
-    """A name from a file, safe to show."""
+    """Return a name from a file in a form that is safe to print."""
     text = ascii(name)
     return text if len(text) <= 80 else text[:77] + "..."
 

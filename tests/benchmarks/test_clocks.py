@@ -1,4 +1,4 @@
-"""The clocks of benchmarks reach into the package: whether what they time is still there."""
+"""The benchmarks time functions of the package by name; these tests check that the names exist."""
 
 from __future__ import annotations
 

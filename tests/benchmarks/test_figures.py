@@ -1,4 +1,4 @@
-"""The figures of the pages: those of benchmarks/results/, and whose weights they are."""
+"""The figures of the pages agree with benchmarks/results/ and name other weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.report import update_docs as pages
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
-def test_a_page_states_what_the_results_say(page: Path) -> None:
+def test_pages_agree_with_the_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     stated = re.findall(r"<!-- figures: (\w+) -->\n\n(.*?)\n\n<!-- end -->", text, flags=re.DOTALL)
     assert stated
@@ -21,7 +21,7 @@ def test_a_page_states_what_the_results_say(page: Path) -> None:
         assert figures == pages.block(name), "run python -m benchmarks.report.update_docs"
 
 
-def test_figures_of_other_weights_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_figures_of_other_weights_have_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(clips, "RESULTS", tmp_path)
     monkeypatch.setattr(pages, "RESULTS", tmp_path)
     row = {"fill": "token", "kept": 6, "choice": "even", "mse": 0.01, "psnr": 20.0, "bytes": 1000}

@@ -1,4 +1,4 @@
-"""What looks.py measures: flicker apart from sharpness, and bits beside x264's."""
+"""Metrics of looks.py: flicker independent of sharpness, and bits compared with x264."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("PIL")
 looks = pytest.importorskip("benchmarks.quality.looks", reason="benchmarks need more packages")
 
 
-def test_flicker_is_what_changes_from_frame_to_frame() -> None:
+def test_flicker_measures_changes_between_frames() -> None:
     try:
         networks = {"lpips": load_lpips(), "vgg": load_lpips(net="vgg")}
     except DfcError as error:
@@ -34,7 +34,7 @@ def test_flicker_is_what_changes_from_frame_to_frame() -> None:
     assert steady["vgg"] > 0.3 * restless["vgg"]
 
 
-def test_half_the_bytes_of_x264_are_half_the_bits() -> None:
+def test_half_the_bytes_of_x264_give_a_bd_rate_of_minus_50_percent() -> None:
     anchors = json.loads((RESULTS / "rd_anchors.json").read_text())["x264"]["rows"]
     clips = {
         clip: {f"8@{point}": {"bytes": row["bytes"] / 2, "lpips": row["lpips"]} for point, row in rows.items()}

@@ -1,4 +1,4 @@
-"""The chunk layer: signature, framing, walking over damage, bounded work."""
+"""The chunk layer: signature, framing, resynchronization after damage, bounded work."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ PAYLOADS = st.binary(max_size=200)
 FILES = st.lists(st.tuples(KINDS, PAYLOADS), min_size=1, max_size=8)
 
 
-class Dribble(io.RawIOBase):
-    """A pipe that hands out a few bytes at a time and cannot seek."""
+class SlowPipe(io.RawIOBase):
+    """A non-seekable stream that returns a few bytes per read."""
 
     def __init__(self, data: bytes, piece: int) -> None:
         self._data, self._piece = io.BytesIO(data), piece
@@ -41,18 +41,18 @@ class Dribble(io.RawIOBase):
         return self._data.read(min(count, self._piece) if count >= 0 else self._piece)
 
 
-def walked(data: bytes) -> list[Chunk | Damage]:
+def all_items(data: bytes) -> list[Chunk | Damage]:
     return list(iter_chunks(LookaheadReader(io.BytesIO(data))))
 
 
-def whole(data: bytes) -> list[tuple[bytes, bytes]]:
-    return [(item.type, item.payload) for item in walked(data) if isinstance(item, Chunk)]
+def valid_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    return [(item.type, item.payload) for item in all_items(data) if isinstance(item, Chunk)]
 
 
 @given(FILES, st.integers(1, 50))
-def test_chunks_come_back_from_a_pipe(rows: list[tuple[bytes, bytes]], piece: int) -> None:
+def test_chunks_round_trip_through_a_pipe(rows: list[tuple[bytes, bytes]], piece: int) -> None:
     data = b"".join(pack_chunk(*row) for row in rows)
-    items = list(iter_chunks(LookaheadReader(Dribble(data, piece))))  # type: ignore[arg-type]
+    items = list(iter_chunks(LookaheadReader(SlowPipe(data, piece))))  # type: ignore[arg-type]
     assert [(i.type, i.payload) for i in items if isinstance(i, Chunk)] == rows
     assert [item.offset for item in items] == [sum(len(r[1]) + 12 for r in rows[:n]) for n in range(len(rows))]
     assert sum(item.size for item in items) == len(data)
@@ -64,11 +64,11 @@ def test_framing_byte_by_byte() -> None:
 
 
 @pytest.mark.parametrize(("kind", "critical"), [(b"HEAD", True), (b"head", False), (b"Zzzz", True), (b"zZZZ", False)])
-def test_the_case_of_the_first_letter_says_critical(kind: bytes, critical: bool) -> None:
+def test_an_upper_case_first_letter_is_critical(kind: bytes, critical: bool) -> None:
     assert Chunk(kind, b"", 0).critical is critical
 
 
-def test_too_long_a_payload_is_not_written() -> None:
+def test_a_payload_over_the_limit_is_rejected() -> None:
     class Huge(bytes):
         def __len__(self) -> int:
             return MAX_CHUNK + 1
@@ -77,7 +77,7 @@ def test_too_long_a_payload_is_not_written() -> None:
         pack_chunk(b"CLIP", Huge())
 
 
-def test_signature_is_consumed() -> None:
+def test_read_signature_advances() -> None:
     source = LookaheadReader(io.BytesIO(SIGNATURE + b"HEAD"))
     read_signature(source)
     assert (source.offset, source.peek(0, 4)) == (8, b"HEAD")
@@ -93,19 +93,19 @@ def test_signature_is_consumed() -> None:
         (bytes(b & 127 for b in SIGNATURE), "text-mode"),
     ],
 )
-def test_other_signatures_are_refused(data: bytes, message: str) -> None:
+def test_other_signatures_are_rejected(data: bytes, message: str) -> None:
     with pytest.raises(NotDfcError, match=message):
         read_signature(LookaheadReader(io.BytesIO(data)))
 
 
 @given(FILES, st.data())
-def test_one_damaged_payload_costs_one_chunk(rows: list[tuple[bytes, bytes]], draw: st.DataObject) -> None:
+def test_one_damaged_payload_loses_one_chunk(rows: list[tuple[bytes, bytes]], draw: st.DataObject) -> None:
     number = draw.draw(st.integers(0, len(rows) - 1))
     packed = [bytearray(pack_chunk(*row)) for row in rows]
     place = draw.draw(st.integers(8, len(packed[number]) - 1))  # payload or checksum
     packed[number][place] ^= draw.draw(st.integers(1, 255))
     data = b"".join(packed)
-    items = walked(data)
+    items = all_items(data)
     assert [(i.type, i.payload) for i in items if isinstance(i, Chunk)] == rows[:number] + rows[number + 1 :]
     (bad,) = [item for item in items if isinstance(item, Damage)]
     assert (bad.offset, bad.size) == (sum(map(len, packed[:number])), len(packed[number]))
@@ -113,10 +113,10 @@ def test_one_damaged_payload_costs_one_chunk(rows: list[tuple[bytes, bytes]], dr
 
 
 @given(FILES, st.data())
-def test_a_damaged_length_costs_one_chunk(rows: list[tuple[bytes, bytes]], draw: st.DataObject) -> None:
-    """Payloads here hold no chunk of their own, so the search cannot find anything but the successor.
+def test_a_damaged_length_loses_one_chunk(rows: list[tuple[bytes, bytes]], draw: st.DataObject) -> None:
+    """Payloads contain no chunk types here, so resynchronization can only find the next chunk.
 
-    A length that happens to lead to a later chunk or the end is the next test.
+    The next test covers a length that leads to a later chunk or the end.
     """
     rows = [(kind, payload.translate(None, delete=b"".join(KNOWN))) for kind, payload in rows]
     number = draw.draw(st.integers(0, len(rows) - 1))
@@ -124,55 +124,55 @@ def test_a_damaged_length_costs_one_chunk(rows: list[tuple[bytes, bytes]], draw:
     packed[number][draw.draw(st.integers(4, 7))] ^= draw.draw(st.integers(1, 255))
     claimed = int.from_bytes(packed[number][4:8], "little") + 12
     assume(all(claimed != sum(map(len, packed[number:end])) for end in range(number + 1, len(packed) + 1)))
-    assert whole(b"".join(packed)) == rows[:number] + rows[number + 1 :]
+    assert valid_chunks(b"".join(packed)) == rows[:number] + rows[number + 1 :]
 
 
-def test_a_damaged_length_that_leads_to_a_later_chunk_costs_those_between() -> None:
-    """The one case where damage to a chunk costs its neighbour (SPEC.md 10.2, step 4)."""
+def test_a_damaged_length_that_leads_to_a_later_chunk_loses_the_chunks_between() -> None:
+    """The only case in which damage to a chunk loses its neighbour (SPEC.md 10.2, step 4)."""
     packed = [bytearray(pack_chunk(b"CLIP", bytes([i]) * 10)) for i in range(4)]
-    packed[1][4] = 10 + 22  # twenty-two bytes are the whole next chunk
-    assert [payload[0] for _, payload in whole(b"".join(packed))] == [0, 3]
+    packed[1][4] = 10 + 22  # the next chunk has 22 bytes
+    assert [payload[0] for _, payload in valid_chunks(b"".join(packed))] == [0, 3]
 
 
 @given(FILES, st.binary(min_size=1, max_size=60), st.data())
 def test_inserted_bytes_cost_no_whole_chunk(rows: list[tuple[bytes, bytes]], junk: bytes, draw: st.DataObject) -> None:
     number = draw.draw(st.integers(0, len(rows)))
     packed = [pack_chunk(*row) for row in rows]
-    assert whole(b"".join([*packed[:number], junk, *packed[number:]])) == rows
+    assert valid_chunks(b"".join([*packed[:number], junk, *packed[number:]])) == rows
 
 
 @given(FILES, st.data())
-def test_a_cut_file_gives_every_whole_chunk(rows: list[tuple[bytes, bytes]], draw: st.DataObject) -> None:
+def test_a_truncated_file_gives_all_complete_chunks(rows: list[tuple[bytes, bytes]], draw: st.DataObject) -> None:
     packed = [pack_chunk(*row) for row in rows]
     data = b"".join(packed)
     end = draw.draw(st.integers(0, len(data)))
     left = sum(sum(map(len, packed[: n + 1])) <= end for n in range(len(packed)))
-    assert whole(data[:end])[:left] == rows[:left]
+    assert valid_chunks(data[:end])[:left] == rows[:left]
 
 
 @settings(max_examples=200)
 @given(st.binary(max_size=400))
-def test_any_bytes_are_accounted_for(data: bytes) -> None:
-    items = walked(data)
+def test_items_cover_all_bytes(data: bytes) -> None:
+    items = all_items(data)
     assert sum(item.size for item in items) == len(data)
     assert [item.offset for item in items] == [sum(i.size for i in items[:n]) for n in range(len(items))]
 
 
 @given(st.binary(min_size=4, max_size=4).filter(lambda kind: not kind.isalpha()))
-def test_a_type_of_other_bytes_is_damage(kind: bytes) -> None:
+def test_a_type_of_other_bytes_is_damaged(kind: bytes) -> None:
     body = kind + b"\0\0\0\0"
-    (item,) = walked(body + struct.pack("<I", zlib.crc32(kind)))
+    (item,) = all_items(body + struct.pack("<I", zlib.crc32(kind)))
     assert isinstance(item, Damage)
-    assert "is not four letters" in item.reason
+    assert "invalid chunk type" in item.reason
 
 
-def test_unknown_types_are_read_but_not_searched_for() -> None:
+def test_unknown_types_are_read_but_not_used_for_resynchronization() -> None:
     good = pack_chunk(b"zzzz", b"x")
-    assert whole(good) == [(b"zzzz", b"x")]
-    assert whole(b"\0" + good + pack_chunk(b"CLIP", b"")) == [(b"CLIP", b"")]
+    assert valid_chunks(good) == [(b"zzzz", b"x")]
+    assert valid_chunks(b"\0" + good + pack_chunk(b"CLIP", b"")) == [(b"CLIP", b"")]
 
 
-def test_a_false_length_allocates_what_is_there() -> None:
+def test_a_false_length_allocates_no_more_than_the_file_holds() -> None:
     class Counting(io.BytesIO):
         most = 0
 
@@ -185,25 +185,25 @@ def test_a_false_length_allocates_what_is_there() -> None:
     assert Counting.most <= 1 << 20
 
 
-def test_the_search_stops_when_its_budget_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """False headers with a wrong checksum eat the budget; without them the last chunk is found."""
+def test_resynchronization_stops_at_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """False headers with a wrong checksum use up the budget; with a larger budget, the last chunk is found."""
     false = b"CLIP" + struct.pack("<I", 50) + bytes(54)
     end = pack_chunk(b"CLIP", b"last")
     data = b"\0" + false * 20 + end
-    assert whole(data) == [(b"CLIP", b"last")]
+    assert valid_chunks(data) == [(b"CLIP", b"last")]
     monkeypatch.setattr(chunks, "RESYNC_BUDGET", 400)
-    items = walked(data)
+    items = all_items(data)
     assert [type(item) for item in items] == [Damage]
     assert items[0].size == len(data)
 
 
 def test_false_headers_cost_time_linear_in_their_number() -> None:
-    """Eight times the bytes may cost sixteen times the time, not sixty-four."""
+    """Eight times the bytes may take sixteen times as long, not sixty-four times."""
 
     def cost(count: int) -> float:
         data = struct.pack("<4sI", b"CLIP", MAX_CHUNK - 1) * count
         start = time.process_time()
-        assert all(isinstance(item, Damage) for item in walked(data))
+        assert all(isinstance(item, Damage) for item in all_items(data))
         return time.process_time() - start
 
     cost(1000)
@@ -211,10 +211,10 @@ def test_false_headers_cost_time_linear_in_their_number() -> None:
     assert cost(32000) < 16 * small + 0.05
 
 
-def test_damage_never_hides_a_chunk_far_behind() -> None:
-    """Across the edge of the search window of 1 MiB, at every alignment of the type to that edge."""
+def test_a_chunk_after_a_long_run_of_damage_is_found() -> None:
+    """The type crosses the end of the search buffer of 1 MiB at all alignments."""
     noise = random.Random(1).randbytes(1 << 20).replace(b"C", b"c").replace(b"H", b"h")
     for shift in range(-6, 6):
         junk = b"\0" + noise[: (1 << 20) + shift]
         junk += b"\0" * ((1 << 20) + shift + 1 - len(junk))
-        assert whole(junk + pack_chunk(b"CLIP", b"far"))[-1:] == [(b"CLIP", b"far")]
+        assert valid_chunks(junk + pack_chunk(b"CLIP", b"far"))[-1:] == [(b"CLIP", b"far")]

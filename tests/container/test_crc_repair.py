@@ -1,4 +1,4 @@
-"""What a checksum can put right, and what it must not claim to."""
+"""Repair of chunks with their checksum, and its limits."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfccodec.container.chunks import KNOWN, Chunk, Damage, pack_chunk
-from dfccodec.container.crc_repair import MAX_BIT, MAX_BYTE, repair_chunk
+from dfccodec.container.crc_repair import MAX_BIT_REPAIR, MAX_BYTE_REPAIR, repair_chunk
 
 
-def mended(data: bytes, offset: int = 100) -> Chunk | None:
+def repaired(data: bytes, offset: int = 100) -> Chunk | None:
     found = repair_chunk(Damage(offset, len(data), "", data=data))
     return found[0] if found else None
 
 
-def rubbish(size: int, seed: int = 256) -> bytes:
+def noise(size: int, seed: int = 256) -> bytes:
     return np.random.default_rng(seed).integers(0, 256, size, np.uint8).tobytes()
 
 
 @given(st.sampled_from(KNOWN), st.binary(max_size=300), st.data())
-def test_any_one_byte_is_put_right(kind: bytes, payload: bytes, data: st.DataObject) -> None:
+def test_any_single_byte_error_is_repaired(kind: bytes, payload: bytes, data: st.DataObject) -> None:
     good = pack_chunk(kind, payload)
     place = data.draw(st.integers(0, len(good) - 1))
     bad = bytearray(good)
@@ -36,8 +36,8 @@ def test_any_one_byte_is_put_right(kind: bytes, payload: bytes, data: st.DataObj
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_mended_to_a_chunk_with_that_checksum_or_not_at_all(data: bytes) -> None:
-    found = mended(data)
+def test_repairs_change_at_most_one_byte(data: bytes) -> None:
+    found = repaired(data)
     if found is not None:
         again = pack_chunk(found.type, found.payload)
         assert len(again) == len(data)
@@ -45,23 +45,23 @@ def test_any_bytes_are_mended_to_a_chunk_with_that_checksum_or_not_at_all(data: 
 
 
 @pytest.mark.parametrize(("size", "error", "known"), [
-    (MAX_BYTE - 4, 0x5A, True), (MAX_BYTE + 1, 0x5A, False), (MAX_BYTE + 1, 0x10, True), (MAX_BIT, 1, True),
-    (MAX_BIT + 1, 1, False),
+    (MAX_BYTE_REPAIR - 4, 0x5A, True), (MAX_BYTE_REPAIR + 1, 0x5A, False), (MAX_BYTE_REPAIR + 1, 0x10, True),
+    (MAX_BIT_REPAIR, 1, True), (MAX_BIT_REPAIR + 1, 1, False),
 ])  # fmt: skip
-def test_large_chunks_are_trusted_less(size: int, error: int, known: bool) -> None:
-    payload = rubbish(size)
+def test_large_chunks_are_repaired_less(size: int, error: int, known: bool) -> None:
+    payload = noise(size)
     for place in (8, size // 3, size + 7):
         bad = bytearray(pack_chunk(b"CLIP", payload))
         bad[place] ^= error
-        assert mended(bytes(bad)) == (Chunk(b"CLIP", payload, 100) if known else None)
+        assert repaired(bytes(bad)) == (Chunk(b"CLIP", payload, 100) if known else None)
 
 
-def test_more_damage_hardly_ever_passes_for_one_byte() -> None:
+def test_larger_damage_is_rarely_taken_for_one_byte() -> None:
     rng = np.random.default_rng(256)
-    payload, wrong = rubbish(2000), 0
+    payload, wrong = noise(2000), 0
     for _ in range(2000):
         bad = bytearray(pack_chunk(b"CLIP", payload))
         place = rng.integers(8, 2000)
         bad[place : place + 8] = rng.integers(0, 256, 8, np.uint8).tobytes()
-        wrong += mended(bytes(bad)) is not None
+        wrong += repaired(bytes(bad)) is not None
     assert wrong <= 3  # 2000 × 255 × 2004 / 2^32 is 0.24

@@ -1,4 +1,4 @@
-"""Records <-> payloads: every record comes back, every range is refused, no bytes give anything but a DfcError."""
+"""Records and payloads: all records round-trip, values out of range are rejected, all errors are a DfcError."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def headers(draw: st.DrawFn) -> Header:
 
 @st.composite
 def clips(draw: st.DrawFn) -> tuple[Clip, Header]:
-    """A clip with anything for latents."""
+    """A clip with random bytes as latents."""
     frames = draw(st.integers(1, 64))
     kept = np.array(draw(st.lists(st.booleans(), min_size=frames, max_size=frames)))
     importance = np.frombuffer(draw(st.binary(min_size=frames, max_size=frames)), np.uint8)
@@ -72,7 +72,7 @@ def same_clip(a: Clip, b: Clip) -> None:
 
 
 @given(headers())
-def test_headers_come_back(header: Header) -> None:
+def test_headers_round_trip(header: Header) -> None:
     payload = pack.pack_header(header)
     assert len(payload) == 48
     assert pack.unpack_header(payload) == header
@@ -98,7 +98,7 @@ def test_the_grid_is_the_tiles_laid_down(header: Header) -> None:
 
 
 @given(clips())
-def test_clips_come_back(made: tuple[Clip, Header]) -> None:
+def test_clips_round_trip(made: tuple[Clip, Header]) -> None:
     clip, header = made
     same_clip(pack.unpack_clip(pack.pack_clip(clip), header), clip)
 
@@ -113,7 +113,7 @@ def test_the_head_of_a_clip_is_enough_for_its_record(made: tuple[Clip, Header]) 
 
 
 @given(SOME_TEXT, st.binary(min_size=32, max_size=32), st.dictionaries(TEXT, st.none() | st.integers() | TEXT))
-def test_models_come_back(name: str, fingerprint: bytes, config: dict[str, object]) -> None:
+def test_models_round_trip(name: str, fingerprint: bytes, config: dict[str, object]) -> None:
     model = ModelId(name, fingerprint, json.dumps(config))
     assert pack.unpack_model(pack.pack_model(model)) == model
 
@@ -128,7 +128,7 @@ def test_no_configuration_costs_a_second(config: str) -> None:
 
 
 @given(st.lists(st.floats(2.0**-126, 2.0**127, width=32), min_size=1, max_size=9))
-def test_steps_come_back(steps: list[float]) -> None:
+def test_steps_round_trip(steps: list[float]) -> None:
     values = np.array(steps, np.float32)
     payload = pack.pack_steps(values)
     np.testing.assert_array_equal(pack.unpack_steps(payload, len(steps)), values)
@@ -136,24 +136,24 @@ def test_steps_come_back(steps: list[float]) -> None:
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=6))
-def test_pairs_come_back(pairs: list[tuple[str, str]]) -> None:
+def test_pairs_round_trip(pairs: list[tuple[str, str]]) -> None:
     assert list(pack.unpack_pairs(pack_pairs(pairs), "tags")) == pairs
 
 
-def test_a_long_text_is_cut_between_characters() -> None:
+def test_a_long_text_is_truncated_between_characters() -> None:
     data = pack_text("é" * 40000)
     assert data[:2] == struct.pack("<H", 65534)
     assert Fields(data, "chunk tags").text("value") == "é" * 32767
 
 
 @given(st.tuples(U16, st.integers(0, 2), POSITIVE, SOME_TEXT, U32, U16, TEXT, TEXT, U16, st.binary(max_size=20)))
-def test_streams_come_back(row: tuple[Any, ...]) -> None:
+def test_streams_round_trip(row: tuple[Any, ...]) -> None:
     info = StreamInfo(*row)
     assert pack.unpack_stream(pack.pack_stream(info)) == info
 
 
 @given(U16, st.lists(st.builds(Packet, I64, I64, U32, st.binary(max_size=20), st.booleans()), max_size=5))
-def test_packets_come_back(stream: int, packets: list[Packet]) -> None:
+def test_packets_round_trip(stream: int, packets: list[Packet]) -> None:
     assert pack.unpack_packets(pack.pack_packets(stream, packets)) == (stream, packets)
 
 
@@ -161,13 +161,13 @@ ENTRIES = st.builds(IndexEntry, U64, U32, U32, I64, U8, U8)
 
 
 @given(st.lists(ENTRIES, max_size=5), st.binary(min_size=32, max_size=32))
-def test_indexes_come_back(entries: list[IndexEntry], digest: bytes) -> None:
+def test_indexes_round_trip(entries: list[IndexEntry], digest: bytes) -> None:
     index = Index(tuple(entries), digest)
     assert pack.unpack_index(pack.pack_index(index)) == index
 
 
 @given(U64)
-def test_footers_come_back(offset: int) -> None:
+def test_footers_round_trip(offset: int) -> None:
     assert pack.unpack_foot(pack.pack_foot(offset)) == offset
 
 
@@ -220,7 +220,7 @@ def test_the_largest_picture_is_allowed() -> None:
 
 
 @given(st.binary(min_size=1, max_size=80).filter(lambda b: b[1:2] > b"\1"))
-def test_a_newer_version_is_told_from_damage_whatever_follows(payload: bytes) -> None:
+def test_a_newer_version_is_unsupported_and_not_damaged(payload: bytes) -> None:
     with pytest.raises(UnsupportedError, match="get a newer dfc"):
         pack.unpack_header(payload)
 
@@ -250,7 +250,7 @@ def test_any_bytes_give_a_record_or_a_dfc_error(unpack: Callable[[bytes], object
 
 
 @pytest.mark.parametrize("unpack", UNPACKERS)
-def test_a_byte_too_many_and_one_too_few_are_refused(unpack: Callable[[bytes], object]) -> None:
+def test_a_missing_or_an_extra_byte_is_rejected(unpack: Callable[[bytes], object]) -> None:
     clip = Clip(0, np.array([True]), np.array([9], np.uint8), 3, 0, (1,), b"abc", fill=200, fill_payload=b"z")
     info = StreamInfo(1, 0, Ratio(1, 9), "opus", extradata=b"x")
     payloads = [
@@ -268,7 +268,7 @@ def test_a_byte_too_many_and_one_too_few_are_refused(unpack: Callable[[bytes], o
 def test_an_index_whose_totals_are_wrong() -> None:
     payload = bytearray(pack.pack_index(Index((IndexEntry(1, 2, 3, 4, 5, 6),))))
     payload[4] = 6
-    with pytest.raises(DamagedError, match="totals say 6 frames, 6 kept; its clips add up to 5, 6"):
+    with pytest.raises(DamagedError, match="totals are 6 frames, 6 kept; its clips add up to 5, 6"):
         pack.unpack_index(bytes(payload))
 
 
@@ -277,7 +277,7 @@ def test_more_pairs_than_allowed() -> None:
         pack.unpack_pairs(struct.pack("<H", MAX_PAIRS + 1) + bytes(4 * (MAX_PAIRS + 1)), "tags")
 
 
-def test_timestamps_may_reach_the_end_of_63_bits_and_no_further() -> None:
+def test_timestamps_must_fit_63_bits() -> None:
     clip = Clip(0, np.array([True, False]), np.zeros(2, np.uint8), 0, 2**63 - 7, (3,), b"")
     assert pack.unpack_clip(pack.pack_clip(clip), GOOD).timestamps[-1] == 2**63 - 4
     late = dataclasses.replace(clip, first_pts=2**63 - 6)

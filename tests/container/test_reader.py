@@ -1,4 +1,4 @@
-"""Whole files: what the writer writes is read, and what is left of it after damage."""
+"""Complete files: written, read, and read after damage."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from dfccodec.container.reader import ClipAt, IndexAt, StreamReader
 from dfccodec.container.records import Clip, Header, ModelId, Ratio
 from dfccodec.container.writer import Writer
 from dfccodec.edit.verify import verify
-from dfccodec.entropy.latent_coding import decode_clip_integers
-from dfccodec.entropy.zstd_coding import encode_latents
+from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.zstd_coding import encode_zstd
 from dfccodec.errors import DamagedError, DfcError, UnsupportedError
 
 
 def written(count: int, frames: int = 4) -> bytes:
-    """A file of `count` clips of which frame i of clip i is kept."""
+    """A file of `count` clips. Frame i of clip i is kept."""
     out = io.BytesIO()
     header = Header(48, 32, Ratio(25, 1), Ratio(1, 25), channels=3)
     writer = Writer(out, header, ModelId("m", bytes(32)), np.ones(3, np.float32), [("encoder", "t")], [("title", "x")])
     for i in range(count):
         values = np.random.default_rng(i).integers(-300, 300, (1, 1, 2, 3, 3), np.int16)
-        data, planes = encode_latents(values)
+        data, planes = encode_zstd(values)
         kept = np.arange(frames) == i % frames
         importance = np.full(frames, i, np.uint8)
-        writer.clip(Clip(i * frames, kept, importance, 20, i * frames, (1,), data, planes), values)
+        writer.write_clip(Clip(i * frames, kept, importance, 20, i * frames, (1,), data, planes), values)
     writer.finish()
     return out.getvalue()
 
@@ -44,7 +44,7 @@ def clip_places(data: bytes) -> list[tuple[int, int]]:
     return [(i.offset, i.offset + i.size) for i in StreamReader(io.BytesIO(data)) if isinstance(i, ClipAt)]
 
 
-def test_what_the_writer_writes_is_sound() -> None:
+def test_written_files_are_valid() -> None:
     verdict = verify(io.BytesIO(FILE))
     assert verdict.faults == []
     assert (verdict.clips, verdict.frames, verdict.kept) == (5, 20, 5)
@@ -57,13 +57,13 @@ STARTS = {0, len(FILE)} | {m.start() for kind in KNOWN for m in re.finditer(kind
 
 
 @given(st.sets(st.integers(0, 4), max_size=5), st.data())
-def test_all_undamaged_clips_come_back_after_damage(bad: set[int], draw: st.DataObject) -> None:
+def test_all_undamaged_clips_are_read(bad: set[int], draw: st.DataObject) -> None:
     data = bytearray(FILE)
     places = clip_places(FILE)
     for number in bad:
         start, end = places[number]
         data[draw.draw(st.integers(start, end - 1))] ^= draw.draw(st.integers(1, 255))
-        # a length that happens to lead to a later chunk costs those between: see test_chunks.py
+        # a length that leads to a later chunk loses the chunks between: see test_chunks.py
         claimed = start + 12 + int.from_bytes(data[start + 4 : start + 8], "little")
         assume(claimed == end or claimed not in STARTS)
     reader = StreamReader(io.BytesIO(bytes(data)))
@@ -72,7 +72,7 @@ def test_all_undamaged_clips_come_back_after_damage(bad: set[int], draw: st.Data
     assert [clip.first_frame // 4 for clip in found] == [i for i in range(5) if i not in bad]
     for clip in found:
         right = np.random.default_rng(clip.first_frame // 4).integers(-300, 300, (1, 1, 2, 3, 3), np.int16)
-        np.testing.assert_array_equal(decode_clip_integers(clip, reader.preamble.header), right)
+        np.testing.assert_array_equal(decode_latents(clip, reader.preamble.header), right)
     assert any(isinstance(i, Damage) for i in items) == bool(bad)
     assert any(isinstance(i, IndexAt) for i in items)
 
@@ -94,7 +94,7 @@ def test_any_mutation_gives_faults_or_a_dfc_error(edits: list[tuple[int, bytes]]
 
 
 @given(st.integers(0, len(FILE) - 1))
-def test_a_file_cut_anywhere_is_a_fault_and_gives_its_whole_clips(end: int) -> None:
+def test_a_truncated_file_has_a_fault_and_gives_its_complete_clips(end: int) -> None:
     places = clip_places(FILE)
     try:
         items = list(StreamReader(io.BytesIO(FILE[:end])))
@@ -105,7 +105,7 @@ def test_a_file_cut_anywhere_is_a_fault_and_gives_its_whole_clips(end: int) -> N
     assert sum(isinstance(i, ClipAt) for i in items) == sum(stop <= end for _, stop in places)
 
 
-def test_unknown_ancillary_chunks_are_handed_on_and_critical_ones_name_themselves() -> None:
+def test_unknown_ancillary_chunks_are_passed_on_and_critical_chunks_rejected() -> None:
     (start, _), *_ = clip_places(FILE)
     more = FILE[:start] + pack_chunk(b"abcd", b"kept") + FILE[start:]
     unknown = [i for i in StreamReader(io.BytesIO(more)) if isinstance(i, Chunk) and i.type == b"abcd"]
@@ -114,8 +114,8 @@ def test_unknown_ancillary_chunks_are_handed_on_and_critical_ones_name_themselve
         list(StreamReader(io.BytesIO(FILE[:start] + pack_chunk(b"ABCD", b"") + FILE[start:])))
 
 
-def test_every_fault_before_the_first_clip_is_told() -> None:
-    """HEAD, MODL and STEP whole, tool and tags both damaged."""
+def test_all_damage_before_the_first_clip_is_reported() -> None:
+    """HEAD, MODL and STEP are valid, tool and tags are damaged."""
     data = bytearray(FILE)
     for kind in (b"tool", b"tags"):
         data[data.index(kind) + 9] ^= 1
@@ -139,9 +139,9 @@ def test_the_signature_alone_is_a_missing_header() -> None:
         {"kept": np.ones(40, bool)},
     ],
 )
-def test_the_writer_writes_no_clip_that_its_reader_refuses(change: dict[str, Any]) -> None:
+def test_the_writer_rejects_clips_that_a_reader_rejects(change: dict[str, Any]) -> None:
     out = io.BytesIO()
     writer = Writer(out, Header(64, 48, Ratio(25, 1), Ratio(1, 25)), ModelId("m", bytes(32)), np.ones(1, np.float32))
     clip = Clip(0, np.zeros(5, bool), np.zeros(5, np.uint8), 0, 0, (1,), b"")
     with pytest.raises(DamagedError):
-        writer.clip(dataclasses.replace(clip, **change), np.zeros((0, 1, 3, 4, 96), np.int16))
+        writer.write_clip(dataclasses.replace(clip, **change), np.zeros((0, 1, 3, 4, 96), np.int16))

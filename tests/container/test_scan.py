@@ -1,4 +1,4 @@
-"""The inspector: quick and thorough reading tell the same."""
+"""The inspector: scanning headers and reading all bytes give the same summary."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ GOOD = sorted((ROOT / "formats" / "vectors").glob("[vu]*/*.dfc"))
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda p: p.stem)
-def test_hopping_and_reading_agree(path: Path) -> None:
+def test_both_scans_agree(path: Path) -> None:
     data = path.read_bytes()
-    quick, thorough = scan(io.BytesIO(data)), scanning._thorough(io.BytesIO(data))
+    quick, thorough = scan(io.BytesIO(data)), scanning._scan_all(io.BytesIO(data))
     assert quick.bytes_by_type == thorough.bytes_by_type
-    if quick.index is not None:  # without its tail a file is short of nothing but the tail
+    if quick.index is not None:  # the file is not truncated
         assert sum(quick.bytes_by_type.values()) + 8 == quick.size == len(data)
     heads = [[(h.offset, h.size, h.fill_bytes, h.latent_bytes) for h in s.clips] for s in (quick, thorough)]
     assert heads[0] == heads[1]
 
 
-def test_unknown_ancillary_chunks_do_not_slow_it_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_ancillary_chunks_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     path = ROOT / "formats" / "vectors" / "uncommon" / "unknown-ancillary.dfc"
-    monkeypatch.setattr(scanning, "_thorough", lambda stream: pytest.fail("read it whole"))
+    monkeypatch.setattr(scanning, "_scan_all", lambda stream: pytest.fail("read all bytes"))
     assert scan(io.BytesIO(path.read_bytes())).damage == []
 
 
-def test_bad_tags_cost_the_tags_alone() -> None:
+def test_invalid_tags_lose_only_the_tags() -> None:
     data = (ROOT / "formats" / "vectors" / "valid" / "sound-and-tags.dfc").read_bytes()
     place = data.index(TAGS)
     length = int.from_bytes(data[place + 4 : place + 8], "little")

@@ -16,7 +16,7 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import Coding, Packet, StreamInfo
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.media.time_range import Span
 
@@ -25,9 +25,7 @@ def read_clips(data: bytes) -> list[tuple[list[int], np.ndarray]]:
     reader = StreamReader(io.BytesIO(data))
     header = reader.preamble.header
     return [
-        (i.clip.kept.nonzero()[0].tolist(), decode_clip_integers(i.clip, header))
-        for i in reader
-        if isinstance(i, ClipAt)
+        (i.clip.kept.nonzero()[0].tolist(), decode_latents(i.clip, header)) for i in reader if isinstance(i, ClipAt)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The range coding of integers: exact for every int16, the same bytes as plain Python's, hostile bytes refused soon."""
+"""Range coding of latents: lossless, same bytes as the coder in plain Python, hostile bytes rejected early."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from dfccodec.entropy import context_model, context_tables, rans
 from dfccodec.entropy.rans import check_declared_size, decode_range, encode_range, ideal_bits
-from dfccodec.entropy.zstd_coding import encode_latents
+from dfccodec.entropy.zstd_coding import encode_zstd
 from dfccodec.errors import DamagedError, DfcError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
 
@@ -33,19 +33,19 @@ def decoded(data: bytes, like: np.ndarray) -> np.ndarray:
 
 
 def laplace(shape: tuple[int, ...], scale: float = 1.5, seed: int = 0) -> np.ndarray:
-    """Integers like a model's: smaller from channel to channel, a part of every frame standing still."""
+    """Integers with the statistics of latents: smaller from channel to channel, partly unchanged between frames."""
     rng = np.random.default_rng(seed)
     size = scale * 3 / (1 + np.arange(shape[-1]))
     values = np.rint(rng.laplace(0, size, shape)).clip(-32768, 32767).astype(np.int16)
     for k in range(1, shape[0]):
-        still = rng.random(shape[1:4]) < 0.6
-        values[k][still] = values[k - 1][still]
+        unchanged = rng.random(shape[1:4]) < 0.6
+        values[k][unchanged] = values[k - 1][unchanged]
     return values
 
 
 @settings(max_examples=150, deadline=None)
 @given(VALUES)
-def test_any_integers_come_back(values: np.ndarray) -> None:
+def test_all_integers_round_trip(values: np.ndarray) -> None:
     data = encode_range(values)
     back = decoded(data, values)
     assert back.dtype == np.int16
@@ -55,7 +55,7 @@ def test_any_integers_come_back(values: np.ndarray) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(VALUES.filter(lambda v: v.size > 0))
-def test_plain_python_writes_the_same_bytes_and_reads_the_same_integers(values: np.ndarray) -> None:
+def test_plain_python_coder_agrees(values: np.ndarray) -> None:
     data = encode_range(values)
     assert write_range.encode_range(values) == data
     kept, *grid, channels = values.shape
@@ -65,36 +65,36 @@ def test_plain_python_writes_the_same_bytes_and_reads_the_same_integers(values: 
 
 @pytest.mark.parametrize("scale", [0.05, 0.5, 2, 30, 900, 9000])
 @pytest.mark.parametrize("shape", [(3, 1, 9, 11, 100), (2, 4, 4, 4, 130), (2, 3, 1, 6, 21)])
-def test_integers_of_any_size_come_back(shape: tuple[int, ...], scale: float) -> None:
+def test_integers_of_all_sizes_round_trip(shape: tuple[int, ...], scale: float) -> None:
     values = laplace(shape, scale * 10)
     np.testing.assert_array_equal(decoded(encode_range(values), values), values)
 
 
-def test_an_array_in_any_memory_order_is_coded_alike() -> None:
+def test_memory_order_and_byte_order_do_not_matter() -> None:
     values = laplace((2, 1, 4, 4, 8))
     assert encode_range(np.asfortranarray(values)) == encode_range(values)
     assert encode_range(values.astype(">i2")) == encode_range(values)
 
 
-def test_bands_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context_tables, "BAND", 12)
+def test_several_bands_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context_tables, "BAND_CELLS", 12)
     values = laplace((3, 2, 5, 4, 24))
     np.testing.assert_array_equal(decoded(encode_range(values), values), values)
 
 
 class PlainCoder:
-    """rANS of SPEC.md 7.4.1 on Python's integers."""
+    """rANS encoder of SPEC.md 7.4.1 with Python integers."""
 
     def __init__(self, state: int) -> None:
         self.state, self.words = state, list[int]()
 
-    def put(self, left: int, frequency: int) -> None:
+    def encode(self, left: int, frequency: int) -> None:
         if self.state >= frequency << 40:
             self.words.append(self.state & 0xFFFFFFFF)
             self.state >>= 32
         self.state = (self.state // frequency << 24) + left + self.state % frequency
 
-    def all(self) -> list[int]:
+    def finish(self) -> list[int]:
         out, state = list(self.words), self.state
         while state:
             out.append(state & 0xFFFFFFFF)
@@ -104,8 +104,8 @@ class PlainCoder:
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_constriction_codes_with_exactly_the_frequencies_it_is_given(draw: st.DataObject) -> None:
-    """Frequencies of any skew that sum to 2^24; symbols rare and common; words equal to plain Python's."""
+def test_constriction_uses_exactly_the_given_frequencies(draw: st.DataObject) -> None:
+    """For random frequencies that add up to 2^24, the words equal those of the coder in plain Python."""
     weights = draw.draw(hnp.arrays(np.int64, 33, elements=st.integers(0, 3) | st.integers(0, 1 << 34)))
     weights[16] += 1
     spare = (1 << 24) - 33 * context_tables.MIN_FREQUENCY
@@ -121,13 +121,13 @@ def test_constriction_codes_with_exactly_the_frequencies_it_is_given(draw: st.Da
     plain = PlainCoder(context_tables.INITIAL_STATE)
     left = np.cumsum(frequencies) - frequencies
     for value in raw[::-1].tolist():
-        plain.put(value << 24 - bits, 1 << 24 - bits)
+        plain.encode(value << 24 - bits, 1 << 24 - bits)
     for symbol in symbols[::-1].tolist():
-        plain.put(int(left[symbol]), int(frequencies[symbol]))
-    assert ours.get_compressed().tolist() == plain.all()
+        plain.encode(int(left[symbol]), int(frequencies[symbol]))
+    assert ours.get_compressed().tolist() == plain.finish()
 
 
-def test_frequencies_are_positive_and_complete_whatever_was_counted() -> None:
+def test_frequencies_are_positive_and_add_up_for_extreme_counts() -> None:
     statistics = rans.FrequencyModel(context_tables.initial_counts())
     assert (statistics.counts.sum(axis=1) == context_tables.INITIAL_TOTAL).all()
     statistics.counts[5] = 0
@@ -138,15 +138,15 @@ def test_frequencies_are_positive_and_complete_whatever_was_counted() -> None:
     assert frequencies.max() <= (1 << 24) - 32 * context_tables.MIN_FREQUENCY
 
 
-def test_nothing_is_left_to_the_coder_beyond_a_thousandth() -> None:
+def test_size_is_close_to_the_ideal_code_length() -> None:
     values = laplace((6, 1, 16, 16, 96))
     data = encode_range(values)
     assert len(data) < ideal_bits(values) / 8 * 1.002 + 12
-    assert len(data) < 0.9 * len(encode_latents(values)[0])
+    assert len(data) < 0.9 * len(encode_zstd(values)[0])
     assert ideal_bits(values[:0]) == 0
 
 
-def test_nothing_kept_is_nothing_stored() -> None:
+def test_no_kept_frames_give_no_bytes() -> None:
     values = np.zeros((0, 1, 2, 3, 4), np.int16)
     assert encode_range(values) == b""
     assert decoded(b"", values).shape == (0, 1, 2, 3, 4)
@@ -155,7 +155,7 @@ def test_nothing_kept_is_nothing_stored() -> None:
 
 
 def test_no_content_expands_beyond_the_limit() -> None:
-    """SPEC.md 12.1: the most alike integers there can be, first and last symbol of the alphabet among them."""
+    """SPEC.md 12.1: constant integers, among them the first and the last symbol of the alphabet."""
     for value, cells in itertools.product((0, -32768, 1, -16), ((1, 1, 1), (1, 1, 50), (2, 181, 181), (1, 700, 700))):
         values = np.full((1, *cells, 1), value, np.int16)
         data = encode_range(values)
@@ -166,13 +166,13 @@ def test_no_content_expands_beyond_the_limit() -> None:
 
 
 def test_the_state_grows_with_every_symbol() -> None:
-    """The proof of SPEC.md 12.1 in numbers: the likeliest symbol, wherever it stands in its table."""
+    """Numerical check of the proof in SPEC.md 12.1, with the most probable symbol at both ends of its table."""
     most = (1 << 24) - 32 * context_tables.MIN_FREQUENCY
     for left in (0, 32 * context_tables.MIN_FREQUENCY):
         coder, count = PlainCoder(context_tables.INITIAL_STATE), 0
         while len(coder.words) < 3:
             before, words = coder.state, len(coder.words)
-            coder.put(left, most)
+            coder.encode(left, most)
             assert coder.state > before or len(coder.words) > words
             count += 1
         assert count <= 21_400 + 4 * 45_800
@@ -184,33 +184,33 @@ GRID = (1, 2, 3)
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda data: b"", "no word for"),
+        (lambda data: b"", "0 bytes for"),
         (lambda data: data + bytes(4), "the last word is 0"),
-        (lambda data: data[:-1], "no whole number of words"),
-        (lambda data: data[4:], "the words end before|do not end"),
-        (lambda data: bytes(4) + data, "do not end where the integers do"),
-        (lambda data: bytes([data[0] ^ 1]) + data[1:], "do not end where the integers do"),
-        (lambda data: write_range.encode_range(laplace((2, *GRID, 5)), [0, 34, 0, 0, 0]), "level 0 or 34"),
+        (lambda data: data[:-1], "not a multiple of 4"),
+        (lambda data: data[4:], "ends before its last integer|wrong state"),
+        (lambda data: bytes(4) + data, "wrong state or has unread data"),
+        (lambda data: bytes([data[0] ^ 1]) + data[1:], "wrong state or has unread data"),
+        (lambda data: write_range.encode_range(laplace((2, *GRID, 5)), [0, 34, 0, 0, 0]), "levels from 0 to 34"),
     ],
 )
-def test_what_no_writer_makes_is_damage(edit: object, message: str) -> None:
+def test_invalid_streams_are_damaged(edit: object, message: str) -> None:
     values = laplace((2, *GRID, 5))
     with pytest.raises(DamagedError, match=message):
         decoded(edit(encode_range(values)), values)  # type: ignore[operator]
 
 
-def test_claims_over_the_limits_are_refused_unread() -> None:
+def test_declared_sizes_over_the_limits_are_rejected() -> None:
     with pytest.raises(LimitError, match="over the limit of 268435456"):
         check_declared_size(b"\1\1\1\1", 1, (1, MAX_CLIP_VALUES, 1), 2)
-    with pytest.raises(LimitError, match="more than a coder can make"):
+    with pytest.raises(LimitError, match="more than 4 bytes can code"):
         check_declared_size(b"\1\1\1\1", 1, (1, 65537, 1), 1)
     check_declared_size(b"\1\1\1\1", 1, (1, 65536, 1), 1)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_any_change_is_damage_or_other_integers(draw: st.DataObject) -> None:
-    """A changed raw bit is another integer and nothing else, which is for the checksum of the chunk to find."""
+def test_a_changed_byte_is_detected_or_changes_integers(draw: st.DataObject) -> None:
+    """A changed bypass-coded bit changes one integer only; the checksum of the chunk detects it."""
     values = laplace((2, 1, 3, 3, 6), 9)
     data = bytearray(encode_range(values))
     place = draw.draw(st.integers(0, len(data) - 1))
@@ -225,8 +225,8 @@ def test_any_change_is_damage_or_other_integers(draw: st.DataObject) -> None:
     assert (out != values).any()
 
 
-def test_most_changes_are_damage() -> None:
-    """A reader that lost its way does not come back to the state it is to end in."""
+def test_most_changes_are_detected() -> None:
+    """A decoder that lost synchronization rarely ends in the right state."""
     values, found = laplace((4, 1, 8, 8, 24)), 0
     data = encode_range(values)
     for place in range(0, len(data), len(data) // 50):
@@ -241,7 +241,7 @@ def test_most_changes_are_damage() -> None:
 @given(
     st.binary(max_size=120), st.sampled_from([(1, 1, 1, 1), (2, 1, 4, 5), (3, 2, 8, 8)]), st.sampled_from([1, 9, 96])
 )
-def test_noise_is_refused_or_read(data: bytes, frames: tuple[int, int, int, int], channels: int) -> None:
+def test_random_bytes_are_rejected_or_decoded(data: bytes, frames: tuple[int, int, int, int], channels: int) -> None:
     try:
         out = decode_range(data, frames[0], frames[1:], channels)
     except DfcError:
@@ -250,8 +250,8 @@ def test_noise_is_refused_or_read(data: bytes, frames: tuple[int, int, int, int]
 
 
 @pytest.mark.parametrize("fill", [0, 1, 127, 255])
-def test_a_large_claim_of_few_bytes_ends_soon(fill: int) -> None:
-    """Everything within the limits: 2^25 integers from 2 KiB, which would take seconds to decode."""
+def test_a_large_declared_size_with_few_bytes_fails_early(fill: int) -> None:
+    """2^25 integers from 2 KiB are within the limits, but would take seconds to decode."""
     data = bytes([fill]) * 2047 + b"\1"
     begun = time.process_time()
     with pytest.raises(DamagedError):
@@ -259,8 +259,8 @@ def test_a_large_claim_of_few_bytes_ends_soon(fill: int) -> None:
     assert time.process_time() - begun < 3
 
 
-def test_the_layout_of_a_band_knows_its_neighbours() -> None:
-    """Cell by cell: same tile, same band, one step away."""
+def test_neighbours_of_a_band() -> None:
+    """Neighbours are in the same tile and band, one cell away."""
     for tiles, rows, columns in ((1, 1, 1), (2, 3, 4), (3, 2, 1), (1, 4, 5)):
         seen = 0
         for band in context_model.bands(tiles, rows, columns):
@@ -273,14 +273,14 @@ def test_the_layout_of_a_band_knows_its_neighbours() -> None:
                 want = {s for s in sides if s in cells and s[0] // rows == line // rows}
                 if i < band.even:
                     continue
-                found = [cells[j] for j in band.near[:, i - band.even].tolist() if j < band.even]
+                found = [cells[j] for j in band.neighbours[:, i - band.even].tolist() if j < band.even]
                 assert sorted(found) == sorted(want)
                 assert band.count[i - band.even] == max(1, len(want))
             seen += band.cells
         assert seen == tiles * rows * columns
 
 
-def test_a_new_process_writes_the_same_bytes() -> None:
+def test_bytes_are_the_same_in_a_new_process() -> None:
     script = (
         "import hashlib, numpy as np; from dfccodec.entropy.rans import encode_range;"
         "v = (np.arange(2 * 96 * 96) * 2654435761 % 4093 % 7 - 3).astype(np.int16).reshape(2, 1, 8, 12, 96);"
@@ -290,6 +290,6 @@ def test_a_new_process_writes_the_same_bytes() -> None:
     assert done.stdout.strip() == "25fadbe5bbf05fcdc965b5932d9f34f657ae74bacb03548096794eb5a504d3a0"
 
 
-def test_inspect_does_not_load_the_coder() -> None:
+def test_inspect_does_not_import_constriction() -> None:
     script = "import sys, dfccodec.entropy.latent_coding, dfccodec.cli.main; sys.exit('constriction' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,4 +1,4 @@
-"""The zstd coding of integers: exact for every int16, checked before anything is decompressed."""
+"""zstd coding of latents: lossless; sizes are checked before decompression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dfccodec.entropy import zstd_coding
-from dfccodec.entropy.zstd_coding import check_declared_size, decode_latents, encode_latents, raw_size
+from dfccodec.entropy.zstd_coding import check_declared_size, decode_zstd, decompressed_size, encode_zstd
 from dfccodec.errors import DamagedError, DfcError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
 
@@ -22,7 +22,7 @@ VALUES = hnp.arrays(np.int16, SHAPES, elements=EXTREME | st.integers(-32768, 327
 
 
 def decoded(data: bytes, like: np.ndarray, planes: int) -> np.ndarray:
-    return decode_latents(data, like.shape[0], like.shape[1:4], like.shape[4], planes)
+    return decode_zstd(data, like.shape[0], like.shape[1:4], like.shape[4], planes)
 
 
 def coded(raw: bytes) -> bytes:
@@ -31,20 +31,20 @@ def coded(raw: bytes) -> bytes:
 
 @settings(max_examples=200, deadline=None)
 @given(VALUES, st.sampled_from([1, 19]))
-def test_any_integers_come_back(values: np.ndarray, level: int) -> None:
-    data, planes = encode_latents(values, level)
+def test_all_integers_round_trip(values: np.ndarray, level: int) -> None:
+    data, planes = encode_zstd(values, level)
     back = decoded(data, values, planes)
     assert back.dtype == np.int16
     np.testing.assert_array_equal(back, values)
-    assert check_declared_size(data, values.shape[0], values.shape[1:4], values.shape[4], planes) == raw_size(
+    assert check_declared_size(data, values.shape[0], values.shape[1:4], values.shape[4], planes) == decompressed_size(
         values.shape[0], values.shape[1:4], values.shape[4], planes
     )
 
 
 @settings(max_examples=100, deadline=None)
 @given(VALUES.filter(lambda v: v.size > 0), st.data())
-def test_any_filters_decode_as_the_specification_says(values: np.ndarray, draw: st.DataObject) -> None:
-    """A writer chooses filters freely: predictions are computed here one by one, as in SPEC.md 7.2."""
+def test_all_filters_decode_as_specified(values: np.ndarray, draw: st.DataObject) -> None:
+    """An encoder chooses filters freely. This test computes each prediction as SPEC.md 7.2 does."""
     kept, tiles, rows, columns, channels = values.shape
     filters = draw.draw(hnp.arrays(np.uint8, (channels, kept), elements=st.integers(0, 3)))
     folded = []
@@ -58,35 +58,35 @@ def test_any_filters_decode_as_the_specification_says(values: np.ndarray, draw: 
     np.testing.assert_array_equal(decoded(data, values, 2), values)
 
 
-def test_one_plane_where_bytes_are_enough() -> None:
+def test_one_byte_plane_if_all_errors_fit_a_byte() -> None:
     values = np.full((1, 1, 1, 1, 1), 127, np.int16)
-    assert encode_latents(values)[1] == 1
-    assert encode_latents(values + 1)[1] == 2
+    assert encode_zstd(values)[1] == 1
+    assert encode_zstd(values + 1)[1] == 2
 
 
 @pytest.mark.parametrize(("axis", "number"), [(4, zstd_coding.LEFT), (3, zstd_coding.UP)])
-def test_the_filter_that_fits_is_chosen(axis: int, number: int) -> None:
-    """Noise that does not change along one axis: every difference along it is 0."""
+def test_the_best_filter_is_chosen(axis: int, number: int) -> None:
+    """Noise is constant along one axis, so all differences along it are 0."""
     noise = np.random.default_rng(2).integers(-99, 99, (1, 1, 1, 6, 6), np.int16)
     still = np.repeat(noise.take([0], axis), 6, axis)
     values = still.reshape(1, 1, 6, 6, 1)
-    data, planes = encode_latents(values)
+    data, planes = encode_zstd(values)
     assert zstandard.ZstdDecompressor().decompress(data)[0] == number
     np.testing.assert_array_equal(decoded(data, values, planes), values)
 
 
-def test_a_still_picture_is_coded_against_the_frame_before() -> None:
+def test_a_constant_picture_uses_the_previous_frame() -> None:
     noise = np.random.default_rng(1).integers(-99, 99, (1, 1, 5, 5, 1), np.int16)
-    data, planes = encode_latents(np.repeat(noise, 3, axis=0))
+    data, planes = encode_zstd(np.repeat(noise, 3, axis=0))
     raw = zstandard.ZstdDecompressor().decompress(data)
     assert list(raw[1:3]) == [zstd_coding.PREVIOUS] * 2
     assert not any(raw[3 + 25 : 3 + 75])
     assert planes == 1
 
 
-def test_nothing_kept_is_nothing_stored() -> None:
+def test_no_kept_frames_give_no_bytes() -> None:
     values = np.zeros((0, 1, 2, 3, 4), np.int16)
-    assert encode_latents(values) == (b"", 1)
+    assert encode_zstd(values) == (b"", 1)
     assert decoded(b"", values, 1).shape == (0, 1, 2, 3, 4)
     with pytest.raises(DamagedError, match="1 bytes for no kept frame"):
         decoded(b"\0", values, 1)
@@ -99,50 +99,50 @@ RAW = b"\0\2\4\6"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "no byte for 1 kept frame"),
+        (b"", "0 bytes for 1 kept frame"),
         (bytes(20), "not a zstd frame"),
-        (coded(RAW + b"\0"), "declares 5 bytes, the header asks for 4"),
+        (coded(RAW + b"\0"), "declares 5 bytes, the header needs 4"),
         (coded(RAW[:3]), "declares 3 bytes"),
         (coded(b"\4\2\4\6"), "filter 4 is unknown"),
-        (coded(RAW)[:-1], "zstd says"),
+        (coded(RAW)[:-1], "zstd reports"),
         (b"\x50\x2a\x4d\x18\4\0\0\0" + RAW, "latents"),
-        (zstandard.ZstdCompressor(write_content_size=False).compress(RAW), "the header asks for 4"),
+        (zstandard.ZstdCompressor(write_content_size=False).compress(RAW), "the header needs 4"),
     ],
 )
-def test_what_is_no_frame_of_the_right_size_is_damage(data: bytes, message: str) -> None:
+def test_invalid_zstd_frames_are_damaged(data: bytes, message: str) -> None:
     with pytest.raises(DamagedError, match=message):
-        decode_latents(data, 1, GRID, 1, 1)
+        decode_zstd(data, 1, GRID, 1, 1)
 
 
-def test_the_right_frame_is_accepted() -> None:
-    np.testing.assert_array_equal(decode_latents(coded(RAW), 1, GRID, 1, 1).ravel(), [1, 2, 3])
+def test_a_valid_frame_is_accepted() -> None:
+    np.testing.assert_array_equal(decode_zstd(coded(RAW), 1, GRID, 1, 1).ravel(), [1, 2, 3])
 
 
 @pytest.mark.parametrize("extra", [b"\0", coded(b"")])
 def test_nothing_may_follow_the_frame(extra: bytes) -> None:
     with pytest.raises(DamagedError):
-        decode_latents(coded(RAW) + extra, 1, GRID, 1, 1)
+        decode_zstd(coded(RAW) + extra, 1, GRID, 1, 1)
 
 
 def test_a_window_over_the_limit_is_refused() -> None:
     frame = b"\x28\xb5\x2f\xfd\x80" + bytes([18 << 3]) + struct.pack("<I", 4) + struct.pack("<I", 4 << 3 | 1)[:3] + RAW
     with pytest.raises(LimitError, match="window"):
-        decode_latents(frame, 1, GRID, 1, 1)
+        decode_zstd(frame, 1, GRID, 1, 1)
 
 
-def test_claims_over_the_limits_are_refused_unread() -> None:
+def test_declared_sizes_over_the_limits_are_rejected() -> None:
     with pytest.raises(LimitError, match="over the limit of 268435456 integers"):
         check_declared_size(b"", 1, (1, MAX_CLIP_VALUES, 1), 2, 1)
     data = coded(RAW)
     most = MAX_EXPANSION * len(data) - 1
-    with pytest.raises(LimitError, match="more than 32768 times"):
+    with pytest.raises(LimitError, match="over the limit of 32768 times"):
         check_declared_size(data, 1, (1, 1, most + 1), 1, 1)
-    with pytest.raises(DamagedError, match="declares 4 bytes"):  # inside the limit: judged by the frame
+    with pytest.raises(DamagedError, match="declares 4 bytes"):  # within the limit
         check_declared_size(data, 1, (1, 1, most), 1, 1)
 
 
-def test_the_figure_of_the_security_section() -> None:
-    """841 bytes of latents claim at most 26.3 MiB, and no zstd frame gives more (SPEC.md 12.1)."""
+def test_expansion_figure_of_the_security_section() -> None:
+    """841 bytes of latents declare at most 26.3 MiB; no zstd frame can expand to more (SPEC.md 12.1)."""
     blocks = (841 - 9) // 4
     rle = b"".join(struct.pack("<I", (1 << 17) << 3 | 2 | (i == blocks - 1))[:3] + b"\0" for i in range(blocks))
     frame = b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", blocks << 17) + rle
@@ -156,7 +156,7 @@ def test_the_figure_of_the_security_section() -> None:
 @given(st.data())
 def test_any_change_gives_integers_or_a_dfc_error(draw: st.DataObject) -> None:
     values = np.arange(48, dtype=np.int16).reshape(2, 1, 2, 3, 4) * 7
-    data = bytearray(encode_latents(values)[0])
+    data = bytearray(encode_zstd(values)[0])
     for _ in range(draw.draw(st.integers(1, 3))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     cut = draw.draw(st.integers(0, len(data)) | st.just(len(data)))

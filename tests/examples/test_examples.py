@@ -1,4 +1,4 @@
-"""The examples and the README's Python run as they stand."""
+"""The examples and the Python code of the README run unchanged."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def test_example(
     assert re.search(says, capsys.readouterr().out)
 
 
-def test_the_dataset_says_what_it_cannot_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dataset_rejects_unusable_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example = str(ROOT / "examples" / "latent_dataset.py")
     (folder / "empty").mkdir()
     monkeypatch.setattr("sys.argv", [example, "empty"])
-    with pytest.raises(SystemExit, match="there are none"):
+    with pytest.raises(SystemExit, match="found no files"):
         runpy.run_path(example, run_name="__main__")
     dfc.encode([np.zeros((32, 32, 3), np.uint8)], folder / "empty" / "other.dfc", refine=0)
     monkeypatch.setattr("sys.argv", [example, "."])
-    with pytest.raises(SystemExit, match=r"there are \[\(32, 32\), \(96, 64\)\]"):
+    with pytest.raises(SystemExit, match=r"found \[\(32, 32\), \(96, 64\)\]"):
         runpy.run_path(example, run_name="__main__")
 
 

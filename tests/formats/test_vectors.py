@@ -31,7 +31,7 @@ from dfccodec.container.chunks import KNOWN, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import Coding, Fill, Ratio, StreamInfo
 from dfccodec.edit.verify import verify
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
 
 
@@ -63,7 +63,7 @@ def dfccodec_verdict(data: bytes) -> str:
                 return item.kind
             if isinstance(item, ClipAt):
                 fill.policy(item.clip.fill).check(item.clip, reader.preamble.header)
-                decode_clip_integers(item.clip, reader.preamble.header)
+                decode_latents(item.clip, reader.preamble.header)
         faults = verify(io.BytesIO(data)).faults
     except DfcError as error:
         return class_of(error)
@@ -109,7 +109,7 @@ def read_with_dfccodec(data: bytes) -> dict[str, Any]:
 
 def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
     clip = at.clip
-    values = decode_clip_integers(clip, reader.preamble.header)
+    values = decode_latents(clip, reader.preamble.header)
     latents = dequantize(values, reader.preamble.steps, clip.qp)
     each = clip.durations if len(clip.durations) == clip.frames else clip.durations * clip.frames
     moved = {}

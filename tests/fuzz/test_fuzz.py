@@ -1,4 +1,4 @@
-"""Every fuzz target for a moment, every input that once was a finding, and whether findings would be found."""
+"""Short runs of all fuzz targets, regression inputs, and the detection of faults."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ REGRESSIONS = sorted((FUZZ / "regressions").iterdir())
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_moment_of_every_target(name: str) -> None:
+def test_short_run_of_each_target(name: str) -> None:
     watch = Watch(TARGETS[name])
-    engine.plain(watch, seconds=1, seed=time.time_ns())
+    engine.run_plain(watch, seconds=1, seed=time.time_ns())
     assert {key: (finding.what, finding.data.hex()) for key, finding in watch.findings.items()} == {}
     assert watch.executions >= len(TARGETS[name].seeds())
 
 
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.name)
-def test_what_was_found_stays_fixed(path: Path) -> None:
+def test_regressions(path: Path) -> None:
     watch = Watch(TARGETS[path.name.partition("-")[0]])
     watch.run(path.read_bytes())
     assert watch.findings == {}
 
 
 def planted(data: bytes) -> str:
-    """A reader with four faults."""
+    """A target with four faults."""
     if data[:1] == b"\x01":
         raise KeyError("fault")
     if data[:1] == b"\x02":
@@ -57,7 +57,7 @@ def planted(data: bytes) -> str:
 def watched(data: bytes) -> list[str]:
     watch = Watch(Target("planted", planted, lambda: [b"\0"], mutate.havoc, Limits()))
     watch.run(data)
-    watch.executions = TRACED_EVERY - 1  # the peak of this process may be higher already: count allocations, too
+    watch.executions = TRACED_EVERY - 1  # the peak of this process may be higher already, so trace allocations too
     watch.run(data)
     return [finding.kind for finding in watch.findings.values()]
 
@@ -70,14 +70,14 @@ def test_faults_are_found(data: bytes, kinds: list[str]) -> None:
     assert watched(data) == kinds
 
 
-def test_dice_find_a_fault_that_a_checksum_guards(tmp_path: Path) -> None:
+def test_random_mutation_finds_a_fault_behind_a_checksum(tmp_path: Path) -> None:
     def fragile(data: bytes) -> str:
         TARGETS["header"].run(data)
         assert not any(kind == b"CLIP" and payload[5:6] == b"\x3f" for kind, payload in mutate.split(data))
         return "good"
 
     watch = Watch(Target("fragile", fragile, vectors, mutate.file), tmp_path)
-    engine.plain(watch, seconds=60, most=20_000)
+    engine.run_plain(watch, seconds=60, max_executions=20_000)
     (finding,) = watch.findings.values()
     assert finding.kind == "exception"
     (saved,) = (path for path in tmp_path.iterdir() if path.suffix != ".txt")
@@ -87,17 +87,17 @@ def test_dice_find_a_fault_that_a_checksum_guards(tmp_path: Path) -> None:
 
 def test_mutated_files_keep_their_checksums() -> None:
     dice, seeds = Random(256), vectors()
-    whole = 0
+    valid = 0
     for _ in range(300):
         data = mutate.file(dice.choice(seeds), dice, seeds)
-        whole += data[:8] == mutate.SIGNATURE and mutate.join(mutate.split(data)) == data
-    assert whole > 200  # the others were cut short, or changed below the chunks
+        valid += data[:8] == mutate.SIGNATURE and mutate.join(mutate.split(data)) == data
+    assert valid > 200  # the rest is truncated, or has arbitrary changed bytes
 
 
 def test_files_are_split_and_joined_without_loss() -> None:
     good = [path.read_bytes() for path in sorted((FUZZ.parent / "formats" / "vectors" / "valid").glob("*.dfc"))]
     assert all(mutate.join(mutate.split(data)) == data for data in good)
-    assert all(mutate.join(mutate.reindexed(mutate.split(data))) == data for data in good)
+    assert all(mutate.join(mutate.rebuild_index(mutate.split(data))) == data for data in good)
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -116,4 +116,6 @@ def test_atheris_drives_the_same_targets(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--target", "clip", "--minutes", "0.05"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout.splitlines()[-1].split(" | ")[4]) > 300
-    assert len(list((tmp_path / "corpus" / "clip").iterdir())) > len(TARGETS["clip"].seeds())  # coverage was seen
+    assert len(list((tmp_path / "corpus" / "clip").iterdir())) > len(
+        TARGETS["clip"].seeds()
+    )  # inputs with new coverage were added

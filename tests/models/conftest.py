@@ -1,4 +1,4 @@
-"""The reference vectors of the published code, and the tiny models they were made with."""
+"""Reference vectors of the published code, and the tiny models of these vectors."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_seven_steps_and_positions(dit: VideoDiT, dit_io: Vectors) -> None:
     assert torch.equal(total, dit_io["total_frames"])
 
 
-def test_positions_ascend_whatever_the_network_says() -> None:
+def test_positions_always_ascend() -> None:
     positions, total = positions_from_gaps(torch.tensor([[-3.0, 0.2, -1.0, 2.4]]))
     assert positions.tolist() == [[0, 1, 2, 4]]
     assert total.tolist() == [5]
@@ -61,5 +61,5 @@ def test_arguments_are_checked(dit: VideoDiT, dit_io: Vectors) -> None:
         dit.sample(noise[:, :, :8], 1)
     with pytest.raises(UsageError, match="time is"):
         dit(noise, torch.zeros(1))
-    with pytest.raises(UsageError, match="whole clip"):
+    with pytest.raises(UsageError, match="all frames of a clip"):
         dit.sample(noise, 1, torch.zeros(2, 6, dtype=torch.bool))

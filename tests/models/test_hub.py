@@ -43,7 +43,7 @@ for verb, spec in json.loads(sys.argv[1]):
 
 
 class Hub(ThreadingHTTPServer):
-    """The part of the hub's protocol that a download uses: HEAD and GET of /owner/repo/resolve/revision/file."""
+    """The hub protocol as needed for a download: HEAD and GET of /owner/repo/resolve/revision/file."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), HubHandler)
@@ -110,7 +110,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, reference: Path, vae_config: V
 
 
 def ask(cases: list[tuple[str, list[str]]], home: Path, endpoint: str, **extra: str) -> list[tuple[int, str]]:
-    """What `pull` and `resolve` say in a fresh process with that cache and endpoint: exit codes and results."""
+    """Run `pull` and `resolve` in a new process with a cache and endpoint. Returns exit codes and results."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
     clean = {key: value for key, value in clean.items() if not key.lower().endswith("_proxy")}
     environment = {**clean, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "OMP_NUM_THREADS": "1", **extra}
@@ -118,7 +118,7 @@ def ask(cases: list[tuple[str, list[str]]], home: Path, endpoint: str, **extra: 
         [sys.executable, "-c", SCRIPT, json.dumps(cases)], env=environment, capture_output=True, text=True, timeout=60
     )
     assert "Traceback" not in done.stderr
-    assert "%|" not in done.stderr  # no progress bar where stderr is no terminal
+    assert "%|" not in done.stderr  # no progress bar if stderr is not a terminal
     return [(code, text) for code, text in map(json.loads, done.stdout.splitlines())]
 
 
@@ -139,14 +139,14 @@ def test_pull_then_resolve_then_offline(hub: Hub, tmp_path: Path, reference: Pat
     assert len(hub.requests) == seen
 
 
-def test_resolve_never_asks_the_network(hub: Hub, tmp_path: Path) -> None:
+def test_resolve_does_not_use_the_network(hub: Hub, tmp_path: Path) -> None:
     seen = len(hub.requests)
     answers = ask([("resolve", [f"hf://{REPO}/tiny.safetensors"]), ("resolve", ["dfc-170m"])], tmp_path, hub.url)
     assert [code for code, _ in answers] == [5, 5]
     assert len(hub.requests) == seen
 
 
-def test_pull_by_name_asks_for_the_published_files(hub: Hub, tmp_path: Path) -> None:
+def test_pull_by_name_requests_the_published_files(hub: Hub, tmp_path: Path) -> None:
     seen = len(hub.requests)
     answers = ask([("pull", ["dfc-170m"]), ("pull", ["dfc-dit-504m"])], tmp_path, hub.url)
     assert all(code == 5 and "no repository at" in text for code, text in answers)
@@ -172,10 +172,10 @@ def test_every_failure_is_one_line_with_the_fix(hub: Hub, tmp_path: Path) -> Non
     assert ask([("pull", [f"hf://{REPO}/tiny.safetensors", "v8"])], tmp_path, hub.url)[0][1].count("no revision 'v8'")
 
 
-def test_what_cannot_be_pulled(hub: Hub, tmp_path: Path) -> None:
+def test_names_that_cannot_be_pulled(hub: Hub, tmp_path: Path) -> None:
     inside, local = ask([("pull", ["mini"]), ("pull", ["model.pt"])], tmp_path, hub.url)
     assert inside[0] == local[0] == 2
-    assert "inside the package" in inside[1]
+    assert "part of the package" in inside[1]
     assert "cannot be pulled" in local[1]
 
 

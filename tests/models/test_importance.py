@@ -11,7 +11,7 @@ from dfccodec.models.importance import clip_importance, gap_costs, optimal_selec
 
 
 def brute(latents: np.ndarray, a: int, b: int) -> float:
-    """Error of interpolating everything between kept frames a and b, the slow way."""
+    """Error of interpolating all frames between kept frames a and b, computed directly."""
     total = 0.0
     for t in range(a + 1, b):
         w = (t - a) / (b - a)
@@ -44,7 +44,7 @@ def total(cost: np.ndarray, kept: np.ndarray) -> float:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 8), st.integers(0, 2**32), st.data())
-def test_the_best_choice_is_the_best_of_all(frames: int, seed: int, data: st.DataObject) -> None:
+def test_optimal_selection_is_the_best_of_all_selections(frames: int, seed: int, data: st.DataObject) -> None:
     cost = gap_costs(np.random.default_rng(seed).normal(size=(frames, 3)).cumsum(axis=0))
     count = data.draw(st.integers(1, frames))
     having = np.zeros(frames, bool)
@@ -64,7 +64,7 @@ def test_the_best_choice_is_the_best_of_all(frames: int, seed: int, data: st.Dat
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 32), st.integers(0, 2**32), st.data())
-def test_the_order_goes_through_the_best_choice(frames: int, seed: int, data: st.DataObject) -> None:
+def test_the_removal_order_contains_the_optimal_selection(frames: int, seed: int, data: st.DataObject) -> None:
     cost = gap_costs(np.random.default_rng(seed).normal(size=(frames, 3)).cumsum(axis=0))
     anchor = data.draw(st.integers(1, frames))
     order = removal_order(cost, anchor)
@@ -76,7 +76,7 @@ def test_the_order_goes_through_the_best_choice(frames: int, seed: int, data: st
     assert (np.diff(price[order]) >= 0).all()
 
 
-def test_a_cut_is_kept_on_both_sides() -> None:
+def test_frames_on_both_sides_of_a_scene_cut_are_kept() -> None:
     scene = np.zeros((12, 6))
     scene[6:] = 10
     kept = np.argsort(-clip_importance(scene, 0.1))[:2]
@@ -85,7 +85,7 @@ def test_a_cut_is_kept_on_both_sides() -> None:
 
 @settings(max_examples=50)
 @given(st.integers(1, 64), st.integers(0, 2**32), st.sampled_from([0.0, 1e-6, 1.0, 1e4]))
-def test_importance_is_a_probability_whose_ranks_survive_a_byte(frames: int, seed: int, spread: float) -> None:
+def test_importance_is_a_probability_with_distinct_bytes(frames: int, seed: int, spread: float) -> None:
     latents = np.random.default_rng(seed).normal(size=(frames, 7)) * spread
     p = clip_importance(latents, 0.16)
     assert p.dtype == np.float32
@@ -93,7 +93,7 @@ def test_importance_is_a_probability_whose_ranks_survive_a_byte(frames: int, see
     assert len(set(np.rint(p * 255))) == frames
 
 
-def test_coarser_steps_make_frames_worth_less() -> None:
+def test_coarser_steps_give_lower_importance() -> None:
     latents = np.random.default_rng(0).normal(size=(32, 50)).cumsum(axis=0) * 0.05
     above = [(clip_importance(latents, step) > 0.5).sum() for step in (0.02, 0.3, 3.0)]
     assert above[0] > above[2]

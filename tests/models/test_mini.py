@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.entropy.zstd_coding import encode_latents
+from dfccodec.entropy.zstd_coding import encode_zstd
 from dfccodec.errors import ModelError
 from dfccodec.models.interface import LatentModel, gradient_whole_clip
 from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
 
 
-def test_satisfies_the_contract(mini: LoadedModel) -> None:
+def test_implements_the_interface(mini: LoadedModel) -> None:
     assert isinstance(mini.model, LatentModel)
     assert (mini.model.channels, mini.model.patch, mini.model.tile) == (96, 16, 0)
 
@@ -54,7 +54,7 @@ def small() -> Mini:
 
 
 def shaken() -> Mini:
-    """A small model none of whose branches is zero."""
+    """A small model with no zero branch."""
     model = small()
     for name, parameter in model.named_parameters():
         if not name.startswith("linear."):
@@ -62,7 +62,7 @@ def shaken() -> Mini:
     return model
 
 
-def test_branches_that_start_at_zero_leave_the_linear_code() -> None:
+def test_zero_initialized_branches_give_the_pca_transform() -> None:
     model = small()
     x, qp = torch.rand(4, 3, 32, 32), torch.full((4,), 20)
     z = model.analyse(x, qp)
@@ -75,19 +75,19 @@ def test_branches_that_start_at_zero_leave_the_linear_code() -> None:
     assert torch.allclose(back, model.linear.synthesise(lerp), atol=1e-4)
 
 
-def test_a_dropped_frame_does_not_depend_on_which_others_are_decoded() -> None:
+def test_a_dropped_frame_does_not_depend_on_other_wanted_frames() -> None:
     model, qp = shaken(), torch.tensor([20])
     kept = np.array([True, False, False, True, False])
     z = torch.randn(1, 2, 96, 2, 2)
     with torch.inference_mode():
-        every = Slots.of(kept)
-        one = Slots.of(kept, wanted=np.array([2]))
+        every = Slots.from_mask(kept)
+        one = Slots.from_mask(kept, wanted=np.array([2]))
         a = model.features(model.fill(z, every), every, qp)[:, every.frame_index == 2]
         b = model.features(model.fill(z, one), one, qp)[:, one.frame_index == 2]
     assert torch.allclose(a, b, atol=1e-5)
 
 
-def test_time_attention_in_bands_is_time_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_attention_in_bands_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     from dfccodec.models import mini_layers
 
     torch.manual_seed(0)
@@ -97,13 +97,13 @@ def test_time_attention_in_bands_is_time_attention(monkeypatch: pytest.MonkeyPat
     x, at = torch.randn(1, 5, 8, 7, 3), torch.tensor([0, 9, 31, 2, 4])
     with torch.inference_mode():
         whole = attention(x, at, 3)
-        monkeypatch.setattr(mini_layers, "_BAND", 20)
+        monkeypatch.setattr(mini_layers, "_ATTENTION_TOKENS", 20)
         assert torch.allclose(attention(x, at, 3), whole, atol=1e-5)
         assert torch.equal(attention(x, at, 0), x)
 
 
-def test_never_below_its_linear_code(mini: LoadedModel) -> None:
-    # The floor: a trained branch that hurts is a broken model (see shared/floor.md, first attempt).
+def test_quality_is_not_below_the_pca_baseline(mini: LoadedModel) -> None:
+    # A trained branch must not be worse than the PCA baseline (see shared/floor.md, first attempt).
     from support import DATA
 
     from dfccodec.media.input.read_frames import read_scaled
@@ -124,8 +124,8 @@ def test_never_below_its_linear_code(mini: LoadedModel) -> None:
 
 
 def _cost(values: torch.Tensor, error: torch.Tensor, step: float) -> float:
-    """D + λR with the bytes that really go into a file: squared error alone would punish a cheaper code."""
-    data, _ = encode_latents(values.permute(0, 2, 3, 1)[:, None].numpy().astype(np.int16))
+    """RD cost with the real file size. Squared error alone would penalize a smaller file."""
+    data, _ = encode_zstd(values.permute(0, 2, 3, 1)[:, None].numpy().astype(np.int16))
     return float(error.square().sum()) + np.log(2) / 6 * step**2 * 8 * len(data)
 
 
@@ -136,10 +136,12 @@ def test_any_size_and_length(mini: LoadedModel) -> None:
     assert importance.shape == (3,)
     kept = np.array([False, True, False])
     assert mini.decode(latents, kept, 32, 80, 24).shape == video.shape
-    assert mini.decode(latents, np.zeros(3, bool), 32, 80, 24).shape == video.shape  # readers accept zero kept
+    assert (
+        mini.decode(latents, np.zeros(3, bool), 32, 80, 24).shape == video.shape
+    )  # files without kept frames are valid
 
 
-def test_frames_that_will_be_kept_are_finished(mini: LoadedModel) -> None:
+def test_latents_of_kept_frames_are_complete(mini: LoadedModel) -> None:
     video = np.random.default_rng(0).integers(0, 256, (6, 32, 48, 3)).astype(np.uint8)
     every, _ = mini.encode(video, 24)
     some, importance = mini.encode(video, 24, keep=2)
@@ -148,7 +150,7 @@ def test_frames_that_will_be_kept_are_finished(mini: LoadedModel) -> None:
     assert not np.allclose(some, every)
 
 
-def test_what_stands_in_dropped_slots_is_ignored(mini: LoadedModel) -> None:
+def test_latents_of_dropped_frames_are_ignored(mini: LoadedModel) -> None:
     latents = np.random.default_rng(0).normal(size=(4, 4, 96)).astype(np.float32)
     kept = np.array([True, False, False, True])
     other = latents.copy()
@@ -158,12 +160,12 @@ def test_what_stands_in_dropped_slots_is_ignored(mini: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("at_once", [0, 1 << 13])
-def test_the_gradient_frame_by_frame_is_that_of_the_clip(
+def test_the_gradient_frame_by_frame_equals_that_of_the_clip(
     at_once: int, mini: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is made again for a gradient, a band or a few frames at a time, rather than held, is the same."""
+    """Gradients with checkpointing, in bands or a few frames at a time, equal those with stored activations."""
     monkeypatch.setattr("dfccodec.models.mini._CHECKPOINT_ABOVE_TOKENS", at_once)
-    monkeypatch.setattr("dfccodec.models.mini_layers._BAND", 9)
+    monkeypatch.setattr("dfccodec.models.mini_layers._ATTENTION_TOKENS", 9)
     monkeypatch.setattr("dfccodec.models.mini._CHUNK_FRAMES", 2)
     latents = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 6, 96)).astype(np.float32))
     kept = torch.tensor([True, False, True, True])
@@ -178,9 +180,9 @@ def test_the_gradient_frame_by_frame_is_that_of_the_clip(
     assert not latents.requires_grad
     assert torch.equal(each[1], torch.zeros(6, 96))
     assert torch.allclose(gradient_whole_clip(mini.model, latents, kept, 32, 48, 24, judge), each, rtol=1e-4, atol=1e-5)
-    # Of a plain graph, with nothing made again.
+    # Reference: a plain graph without checkpointing.
     plain = latents.clone().requires_grad_()
-    slots, qp = Slots.of(kept.numpy(), np.zeros(0, np.int64)), torch.tensor([24])
+    slots, qp = Slots.from_mask(kept.numpy(), np.zeros(0, np.int64)), torch.tensor([24])
     z = plain.reshape(4, 2, 3, 96).permute(0, 3, 1, 2)[None][:, kept]
     features = mini.model.features(z, slots, qp)  # type: ignore[attr-defined]
     made = mini.model.picture(z[0], features[0], qp.expand(3))  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Configurations: exact JSON in both directions, and every way it can be wrong."""
+"""Configurations: JSON in both directions, and all faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dfccodec.models.config import (
     DiTConfig,
     VAEConfig,
     config_from_json,
-    family_of,
+    parse_family,
 )
 
 
@@ -37,7 +37,7 @@ def test_json_round_trip(config: VAEConfig | DiTConfig) -> None:
     assert config_from_json(text) == config
     assert type(config).from_json(text) == config
     assert config_from_json(text).to_json() == text
-    assert family_of(text) == config.family
+    assert parse_family(text) == config.family
 
 
 def test_key_order_and_spaces_do_not_matter() -> None:
@@ -66,13 +66,13 @@ def test_key_order_and_spaces_do_not_matter() -> None:
         ("[]", "not a JSON object"),
         ("{", "not JSON"),
         ("[" * 60_000, "not JSON"),
-        ('{"family": "dfc-dit", "family": "dfc-vae"}', "given twice"),
+        ('{"family": "dfc-dit", "family": "dfc-vae"}', "duplicate key"),
         ('{"family": NaN}', "NaN is not a JSON number"),
         ("1" * 6000, "not JSON"),
         (" " * (MAX_JSON_CHARS + 1), "characters"),
     ],
 )
-def test_faults_are_named_in_one_line(text: str, named: str) -> None:
+def test_faults_are_reported_in_one_line(text: str, named: str) -> None:
     with pytest.raises(ModelError, match=named) as caught:
         config_from_json(text)
     assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from dfccodec.models.weights import fingerprint, read_weights
 
 
 def run(*arguments: object) -> tuple[str, str]:
-    """stdout and stderr; raises what the verb raises."""
+    """Run the verb. Returns stdout and stderr; exceptions of the verb are passed on."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None:
         raise result.exception
@@ -61,7 +61,7 @@ def test_convert(tmp_path: Path, reference: Path, config_file: Path) -> None:
     before, after = read_weights(source), read_weights(target)
     assert fingerprint(after.tensors) == fingerprint(before.tensors)
     assert after.name == "tiny"
-    assert json.loads(run("info", target, "--json")[0])["name"] == "tiny"  # no --config: the file says it
+    assert json.loads(run("info", target, "--json")[0])["name"] == "tiny"  # no --config: it is in the file
 
 
 def test_convert_does_not_overwrite(tmp_path: Path, reference: Path, config_file: Path) -> None:
@@ -83,7 +83,7 @@ def test_convert_does_not_overwrite(tmp_path: Path, reference: Path, config_file
     [
         (("info", "nothing"), ModelError, "no model 'nothing'"),
         (("info", "absent.pt"), ModelError, "does not exist"),
-        (("pull", "mini"), UsageError, "inside the package"),
+        (("pull", "mini"), UsageError, "part of the package"),
     ],
 )
 def test_errors_reach_the_caller(arguments: tuple[str, ...], error: type[DfcError], message: str) -> None:

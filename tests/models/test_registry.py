@@ -1,4 +1,4 @@
-"""Names to files, files to networks, and the check that a file gets the model it was made with."""
+"""Registry: names to files, files to networks, and the check of the model of a file."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mini", "pip install --force-reinstall dfccodec"),
     ],
 )
-def test_a_missing_model_names_the_command_that_gets_it(spec: str, command: str) -> None:
+def test_the_error_for_a_missing_model_contains_the_command(spec: str, command: str) -> None:
     with pytest.raises(ModelError) as caught:
         load(spec)
     assert str(caught.value) == f"model {spec!r} is not on this machine; get it with: {command}"
     assert caught.value.exit_code == 5
 
 
-def test_the_embedded_model_is_looked_for_inside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_model_is_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
-    entry = registry.entry_named("mini")
+    entry = registry.find_entry("mini")
     assert entry is not None
     assert registry.locate(entry) is None
     (tmp_path / "weights").mkdir()
@@ -153,19 +153,21 @@ def test_a_device_this_machine_does_not_have(tiny: Path) -> None:
             load(str(tiny), device)
 
 
-def test_a_file_with_a_configuration_takes_no_other(tiny: Path, vae_config: VAEConfig, dit_config: DiTConfig) -> None:
+def test_a_file_with_a_configuration_rejects_another_one(
+    tiny: Path, vae_config: VAEConfig, dit_config: DiTConfig
+) -> None:
     load(str(tiny), config=vae_config)
     with pytest.raises(ModelError, match="leave out --config"):
         load(str(tiny), config=dit_config)
 
 
-def test_published_networks_are_recognised_by_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_networks_are_recognized_by_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     for entry in registry.ENTRIES:
         if entry.config is not None:
             with torch.device("meta"):
                 module = registry.import_object(registry.FAMILIES[entry.family].module)(entry.config)
-            assert registry._recognise(module.state_dict()) == entry.config
-            assert registry._recognise({**module.state_dict(), "more": torch.zeros(1)}) is None
+            assert registry._recognize_config(module.state_dict()) == entry.config
+            assert registry._recognize_config({**module.state_dict(), "more": torch.zeros(1)}) is None
 
 
 def test_a_known_fingerprint_is_checked(tiny: Path) -> None:
@@ -182,9 +184,9 @@ def test_a_known_fingerprint_is_checked(tiny: Path) -> None:
         ("mini", "use: --model mini"),
         ("hf://o/r/f.pt", "get it with: dfc models pull hf://o/r/f.pt and use: --model hf://o/r/f.pt"),
         ("hf://o/r/a;rm -rf ~.pt", "get it with: dfc models pull 'hf://o/r/a;rm -rf ~.pt'"),
-        ("mine", "these are other weights of the same name"),
-        ("unheard-of", "ask whoever made the file"),
-        ("\x1b]0;owned\x07\n", "ask whoever made the file"),
+        ("mine", "the weights differ although the name is the same"),
+        ("unheard-of", "get the weights from the author of the file"),
+        ("\x1b]0;owned\x07\n", "get the weights from the author of the file"),
     ],
 )
 def test_identity(needed: str, fix: str) -> None:

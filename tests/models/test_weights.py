@@ -1,4 +1,4 @@
-"""Weight files: the same tensors from every kind of file, and every fault refused."""
+"""Weight files: the same tensors from each kind of file, and all faults rejected."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Trap:
 
 
 def refused(path: Path) -> str:
-    """The one-line message `read_weights` refuses `path` with."""
+    """The one-line message with which `read_weights` rejects `path`."""
     with pytest.raises(ModelError) as caught:
         read_weights(path)
     message = str(caught.value)
@@ -53,7 +53,7 @@ def refused(path: Path) -> str:
     return message
 
 
-def test_fingerprint_is_what_the_docstring_says() -> None:
+def test_fingerprint_matches_its_docstring() -> None:
     tensors = {"b": torch.tensor([[1, 2]], dtype=torch.uint8), "a": torch.tensor(1.0)}
     canonical = (
         struct.pack("<I", 1) + b"a" + struct.pack("<I", 3) + b"F32" + struct.pack("<I", 0) + struct.pack("<f", 1)
@@ -61,7 +61,7 @@ def test_fingerprint_is_what_the_docstring_says() -> None:
     assert fingerprint(tensors) == hashlib.sha256(canonical).digest()
 
 
-def test_fingerprint_sees_names_dtypes_shapes_and_values() -> None:
+def test_fingerprint_depends_on_names_dtypes_shapes_and_values() -> None:
     one = torch.zeros(2, 3)
     variants = [{"a": one}, {"b": one}, {"a": one.half()}, {"a": one.reshape(3, 2)}, {"a": one + 1}, {}]
     assert len({fingerprint(tensors) for tensors in variants}) == len(variants)
@@ -119,7 +119,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, protocol: str) -> None:
         torch.save(content, path, _use_new_zipfile_serialization=protocol == "zip")
     message = refused(path)
     assert "which was not run" in message
-    assert protocol == "bare" or "posix.system" in message  # protocol 4 is refused before the name is known
+    assert protocol == "bare" or "posix.system" in message  # protocol 4 is rejected before the name is known
     assert not witness.exists()
 
 
@@ -129,21 +129,21 @@ def test_code_in_a_model_file_is_one_line_of_the_command(tmp_path: Path, capsys:
     for verb in ("info", "convert"):
         assert main(["models", verb, str(path)]) == 5
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.endswith("holds code (posix.system), which was not run; use one of tensors")
+        assert line.endswith("contains code (posix.system), which was not run; use a file with only tensors")
     assert not witness.exists()
 
 
-def test_pickles_of_anything_but_tensors_are_refused(tmp_path: Path) -> None:
+def test_pickles_of_other_objects_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     for content in ([torch.zeros(1)], {"model": {"a": torch.zeros(1)}}, {1: torch.zeros(1)}, {"epoch": 3}, 7):
         torch.save(content, path)
         assert "flat dict of tensors" in refused(path)
 
 
-def test_pickled_tensors_that_are_not_what_they_seem_are_refused(tmp_path: Path) -> None:
+def test_pickled_tensors_larger_than_the_file_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save({"bomb": torch.zeros(1).expand(1 << 20, 1 << 20)}, path)
-    assert "claims 4398046511104 bytes" in refused(path)
+    assert "declares 4398046511104 bytes" in refused(path)
     torch.save({"sparse": torch.eye(3).to_sparse()}, path)
     assert "plain dense" in refused(path)
 
@@ -155,7 +155,7 @@ def test_truncated_pickle(tmp_path: Path, reference: Path, keep: int) -> None:
     assert "damaged" in refused(path)
 
 
-def test_files_that_are_no_weights(tmp_path: Path) -> None:
+def test_files_that_are_not_weights(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x")
     assert "reads .pt and .safetensors" in refused(tmp_path / "model.onnx")
     assert "cannot be read" in refused(tmp_path / "absent.pt")
@@ -210,11 +210,11 @@ def test_hostile_safetensors_headers(tmp_path: Path, content: bytes) -> None:
     assert "damaged" in refused(path)
 
 
-def test_a_tensor_named_twice_is_refused(tmp_path: Path) -> None:
-    """JSON allows it, and readers differ in which one counts."""
+def test_a_duplicate_tensor_name_is_rejected(tmp_path: Path) -> None:
+    """JSON allows duplicates, but readers handle them differently."""
     path, one = tmp_path / "model.safetensors", json.dumps(entry(0, 4, [1]))
     path.write_bytes(safetensors_bytes(f'{{"a":{one},"a":{one}}}'.encode(), b"\0" * 4))
-    assert "'a' stands twice" in refused(path)
+    assert "duplicate key 'a'" in refused(path)
 
 
 def test_hostile_model_name(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_any_damage_to_a_pickle_gives_a_model_error_or_tensors(
 
 
 class TestStrictLoading:
-    """A state dict must be exactly the network's."""
+    """A state dict must match the network exactly."""
 
     @pytest.fixture
     def state(self, reference: Path) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip, Fill, Header
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import LimitError
 from dfccodec.runtime.resources import available_cpus, available_memory
 
@@ -27,7 +27,7 @@ def decode_clip(clip: Clip, preamble: Preamble, loaded: LoadedModel) -> np.ndarr
     header = preamble.header
     fill.policy(clip.fill)  # reject an unknown policy before the work
     check_memory(clip, header, available_memory())
-    return reconstruct_clip(clip, decode_clip_integers(clip, header), header, preamble.steps, loaded)
+    return reconstruct_clip(clip, decode_latents(clip, header), header, preamble.steps, loaded)
 
 
 def check_memory(clip: Clip, header: Header, free: int | None) -> None:

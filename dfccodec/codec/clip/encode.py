@@ -22,7 +22,7 @@ from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header
-from dfccodec.entropy.latent_coding import checked_coding, encode_integers
+from dfccodec.entropy.latent_coding import encode_latents, resolve_coding
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
 from dfccodec.runtime.resources import available_cpus
@@ -59,7 +59,7 @@ class ClipCoder:
         self.header, self.loaded, self.settings = header, loaded, settings
         self._steps = loaded.model.steps
         self._costs = np.zeros(2)
-        self._coding = checked_coding(settings.coding, loaded.model)
+        self._coding = resolve_coding(settings.coding, loaded.model)
 
     @property
     def rd_cost_saved(self) -> float:
@@ -131,7 +131,7 @@ class ClipCoder:
             found = refine(latents, now, target, self.header, self.steps, self.loaded, refining, settings.deadzone)
             now = found.now
             self._costs += found.before, found.after
-        data, planes = encode_integers(now.values, self._coding, now.vectors)
+        data, planes = encode_latents(now.values, self._coding, now.vectors)
         durations = tuple(p.duration for p in batch)
         clip = Clip(
             first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from dfccodec.codec.damage import partial_decode
-from dfccodec.container.chunks import FRAME_BYTES, Damage
+from dfccodec.container.chunks import CHUNK_OVERHEAD, Damage
 from dfccodec.container.records import Clip, Header
 from dfccodec.media.picture import Picture
 
 MAX_SALVAGE_BYTES = 1 << 26
 """Maximum bytes of damaged data, between two intact clips, that are searched for kept frames."""
 
-MIN_CLIP_BYTES = FRAME_BYTES + 34
+MIN_CLIP_BYTES = CHUNK_OVERHEAD + 34
 """Bytes of the smallest clip chunk: framing, head, one byte of kept bits, one of importance, one duration."""
 
 

@@ -31,7 +31,7 @@ from dfccodec.entropy import context_tables
 from dfccodec.entropy.context_model import Ints, code_latents
 from dfccodec.entropy.inter.coding import InterPredictor
 from dfccodec.entropy.inter.coding import initial_counts as inter_counts
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.entropy.rans import RansDecoder, check_declared_size
 from dfccodec.errors import DamagedError, UnsupportedError
 
@@ -43,9 +43,9 @@ def decode_partial_clips(data: bytes, header: Header) -> Iterator[tuple[Clip, np
     """Yield the clips in damaged bytes, each with the integers (K', tiles, rows, columns, C) of its first K' ≥ 1 kept
     frames."""
     place = 0
-    while data[place : place + 4] == chunks.CLIP and len(data) - place >= chunks.FRAME_BYTES:
+    while data[place : place + 4] == chunks.CLIP and len(data) - place >= chunks.CHUNK_OVERHEAD:
         (length,) = struct.unpack_from("<I", data, place + 4)
-        if place + length + chunks.FRAME_BYTES > len(data):
+        if place + length + chunks.CHUNK_OVERHEAD > len(data):
             return
         try:
             clip = pack.unpack_clip(data[place + 8 : place + 8 + length], header)
@@ -54,7 +54,7 @@ def decode_partial_clips(data: bytes, header: Header) -> Iterator[tuple[Clip, np
             values = None
         if values is not None and len(values):
             yield clip, values
-        place += length + chunks.FRAME_BYTES
+        place += length + chunks.CHUNK_OVERHEAD
 
 
 def salvaged_frames(
@@ -93,7 +93,7 @@ def _integers(clip: Clip, header: Header) -> np.ndarray | None:
     """The integers of the kept frames that are probably right; None if there are none."""
     kept = int(clip.kept.sum())
     try:
-        values = decode_clip_integers(clip, header)
+        values = decode_latents(clip, header)
         return values if _fill_is_damaged(clip, header) else None
     except DamagedError:
         run_end = max((match.end() for match in _CONSTANT_RUN.finditer(clip.latents)), default=None)

@@ -123,7 +123,7 @@ class BlockContexts:
         agreement = np.maximum(votes.max(axis=1), 10 - VOTES) - (10 - VOTES)
         return Pass(
             frames, cells, phase.adjacent, np.argsort(-votes, axis=1, kind="stable").astype(np.uint8),
-            MVCandidates.of(vectors, vector, phase.adjacent, VECTOR_CONTEXT),
+            MVCandidates.from_neighbours(vectors, vector, phase.adjacent, VECTOR_CONTEXT),
             (MODE_CONTEXT + phase.adjacent * VOTES + agreement).astype(np.uint8),
         )  # fmt: skip
 

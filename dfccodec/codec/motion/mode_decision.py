@@ -126,7 +126,7 @@ class _Frame:
 
     def _candidates(self, side: int) -> tuple[Shorts, Floats]:
         """Candidate vectors (6, n, 2): median, neighbours, searched; and their cost in bits (6, n)."""
-        known, own = self.step.known.at(self.part, side), self.searched[:, side]
+        known, own = self.step.known.select(self.part, side), self.searched[:, side]
         return np.concatenate([known.vectors, own[None]]), known.bits(own, self.bits)
 
     def _errors(self, source: PyramidLevel, vectors: Shorts) -> Floats:

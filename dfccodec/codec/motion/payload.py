@@ -83,7 +83,7 @@ def code(step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts |
     side, block = np.nonzero(uses(modes).T)
     mvs = None if vectors is None else vectors[block, side]
     out = step.known.vectors[0].copy()
-    out[block, side] = step.known.at(block, side).code(coder, mvs, "fill payload")
+    out[block, side] = step.known.select(block, side).code(coder, mvs, "fill payload")
     return modes, out
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dfccodec.entropy import mv_coding
 from dfccodec.entropy.context_tables import ESCAPE, SYMBOLS
-from dfccodec.entropy.mv_coding import PRIOR
+from dfccodec.entropy.mv_coding import INITIAL_TOTAL
 
 VOTES = 6
 """Context classes by the votes for the most probable mode: 4 or fewer, 5, … 9."""
@@ -30,7 +30,7 @@ def initial_counts() -> npt.NDArray[np.int64]:
     """Initial symbol counts (CONTEXTS, SYMBOLS) of every clip; each row sums to 1024."""
     out = np.zeros((CONTEXTS, SYMBOLS), np.int64)
     for row, first in zip(out[MODE_CONTEXT:], _FIRST_MODE, strict=False):
-        rest = PRIOR - first
+        rest = INITIAL_TOTAL - first
         row[ESCAPE : ESCAPE + 4] = first, rest - (rest >> 2), (rest >> 2) - (rest >> 3), rest >> 3
     out[VECTOR_CONTEXT:] = mv_coding.initial_counts()
     return out

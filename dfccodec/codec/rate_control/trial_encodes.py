@@ -24,7 +24,7 @@ _ENTRY_BYTES = len(pack.pack_index(Index((IndexEntry(0, 0, 0, 0, 0, 0),), bytes(
 
 def clip_bytes(clip: Clip, coder: ClipCoder) -> int:
     """Bytes that a clip adds to a file: its chunk and its entry in the index."""
-    return chunks.FRAME_BYTES + len(pack.pack_clip(clip, coder.header)) + _ENTRY_BYTES
+    return chunks.CHUNK_OVERHEAD + len(pack.pack_clip(clip, coder.header)) + _ENTRY_BYTES
 
 
 class ClipTrials:

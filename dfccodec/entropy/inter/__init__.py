@@ -1,1 +1,1 @@
-"""What kept frames look like from the one before, moved block by block: SPEC.md 7.7."""
+"""Inter coding: latents predicted from the previous kept frame by block motion compensation (SPEC.md 7.7)."""

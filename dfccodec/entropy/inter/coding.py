@@ -1,4 +1,4 @@
-"""The inter coding of a clip's integers (SPEC.md 7.7): the range coding, but expecting what has moved."""
+"""Inter coding of latents (SPEC.md 7.7): the range coding with motion-compensated prediction."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from dfccodec.entropy.zstd_coding import Grid
 
 @lru_cache(maxsize=1)
 def initial_counts() -> npt.NDArray[np.int64]:
-    """(contexts, SYMBOLS): those of the range coding, then those of vectors."""
+    """Return the initial symbol counts, (contexts, SYMBOLS): contexts of the range coding, then contexts of vectors."""
     return np.concatenate([context_tables.initial_counts(), mv_coding.initial_counts()])
 
 
 class InterPredictor:
-    """Expects each kept frame to be the one before, its cells moved; codes by how much.
+    """Predictor that codes one motion vector for each cell and predicts from the previous kept frame.
 
     Args:
         grid: (tiles, rows, columns).
-        coder: takes or gives vectors.
-        own: (K, cells, 2) what to write, raster order; None to read.
+        coder: encodes or decodes vectors.
+        mvs: (K, cells, 2) vectors to encode, raster order; None to decode.
     """
 
     def __init__(self, grid: Grid, coder: Coder, mvs: Shorts | None) -> None:
-        self.grid, self.coder, self.own = grid, coder, mvs
+        self.grid, self.coder, self.mvs = grid, coder, mvs
         self.vectors = np.zeros((int(np.prod(grid)), 2), np.int16)
 
-    def predict(self, k: int, before: Shorts) -> Shorts:
-        """As `Forecast.frame`.
+    def predict(self, k: int, previous: Shorts) -> Shorts:
+        """Code the vectors of kept frame k and predict it; see `Predictor.predict`.
 
         Raises:
-            DamagedError: the coder gives a symbol that no writer makes.
+            DamagedError: a decoded choice of a vector is invalid.
         """
         cells = self.grid[1] * self.grid[2]
-        for first in range(0, len(before), cells):
+        for first in range(0, len(previous), cells):
             part = slice(first, first + cells)
-            self._code(self.vectors[part], None if self.own is None else self.own[k, part])
-        return motion_compensate(before, self.vectors, self.grid)
+            self._code(self.vectors[part], None if self.mvs is None else self.mvs[k, part])
+        return motion_compensate(previous, self.vectors, self.grid)
 
-    def _code(self, now: Shorts, mvs: Shorts | None) -> None:
-        """Code the vectors of a tile; `now` (cells, 2) is those of the kept frame before, and becomes these."""
-        before = now.copy()
+    def _code(self, vectors: Shorts, mvs: Shorts | None) -> None:
+        """Code the vectors of a tile: `vectors` (cells, 2) of the previous kept frame are replaced in place."""
+        previous = vectors.copy()
         for phase in phases(*self.grid[1:]):
-            old = before[phase.cells]
-            near = np.stack([old] * 4) if phase.neighbours is None else now[phase.neighbours]
-            known = MVCandidates.of(near, old, phase.adjacent, context_tables.CONTEXTS)
-            now[phase.cells] = known.code(self.coder, None if mvs is None else mvs[phase.cells], "latents")
+            old = previous[phase.cells]
+            near = np.stack([old] * 4) if phase.neighbours is None else vectors[phase.neighbours]
+            candidates = MVCandidates.from_neighbours(near, old, phase.adjacent, context_tables.CONTEXTS)
+            vectors[phase.cells] = candidates.code(self.coder, None if mvs is None else mvs[phase.cells], "latents")
 
 
 def encode_inter(values: np.ndarray, mvs: np.ndarray | None = None) -> bytes:
-    """Code the integers of a clip's kept frames.
+    """Encode the latents of a clip's kept frames.
 
     Args:
         values: (K, tiles, rows, columns, 96) int16.
-        mvs: (K, cells, 2) vectors; None to search for them.
+        mvs: (K, cells, 2) motion vectors; None to estimate them.
     """
     if values.size == 0:
         return b""
@@ -74,7 +74,7 @@ def encode_inter(values: np.ndarray, mvs: np.ndarray | None = None) -> bytes:
 
 
 def decode_inter(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarray:
-    """Undo :func:`encode_inter`; arguments, result and errors as of `range_coding.decode_range`."""
+    """Decode the output of :func:`encode_inter`; arguments, result and errors as for `rans.decode_range`."""
     check_declared_size(data, kept, grid, channels)
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)

@@ -1,8 +1,7 @@
-"""Integers of a frame as a picture, that picture moved, and the integers of what has moved (SPEC.md 7.7.2).
+"""Motion compensation of latents: inverse transform, quarter-pel interpolation, forward transform (SPEC.md 7.7.2).
 
-The code between integers and pictures is a fixed linear one, principal components of patches of 16×16 pixels: near to
-what `mini` makes of its latents, and good enough to say where things have gone. All of it is exact in integers, so that
-every machine expects the same.
+The transform is a fixed PCA of patches of 16×16 pixels. It approximates the network of `mini` well enough for motion
+compensation. All arithmetic is exact in integers, so that all machines compute the same prediction.
 """
 
 from __future__ import annotations
@@ -22,46 +21,48 @@ PATCH = 16
 
 CHANNELS = 96
 SUBPEL = 4
-"""Vectors count quarters of a pixel."""
+"""Units of a vector in a pixel (quarter-pel)."""
 
 TAPS = np.array([(0, 16, 0, 0), (-1, 13, 5, -1), (-1, 9, 9, -1), (-1, 5, 13, -1)], np.int32)
-"""Weights of four pixels in a row, for a place 0 … 3 quarters after the second of them."""
+"""Interpolation filters over four adjacent pixels, for positions 0 … 3 quarters after the second pixel."""
 
-ONE = 896
-"""Scale of the basis: its rows have this length."""
+BASIS_SCALE = 896
+"""Euclidean norm of the rows of the basis."""
 
-FINE = 16
-"""Samples are rounded to 1 / (ONE / FINE) of a quantizer step."""
+SAMPLE_DIVISOR = 16
+"""Samples are divided by this number: their unit is SAMPLE_DIVISOR / BASIS_SCALE of a quantizer step."""
 
-LARGEST = (1 << 20) - 1
-"""Of a sample: with both filters the product fits 32 bits."""
+MAX_SAMPLE = (1 << 20) - 1
+"""Maximum magnitude of a sample. After both filters, it still fits 32 bits."""
 
-_SHRINK = ONE * (ONE // FINE) * TAPS[0].sum() ** 2
-_EDGE = 20
-"""Pixels repeated around a picture: a window that lies farther out looks the same."""
-_NEAR = 4
-"""By how much codes may miss the table's entries, whose largest is 125."""
-_MOST = 1024
-"""Cells whose windows are held at once."""
+_RESULT_SCALE = BASIS_SCALE * (BASIS_SCALE // SAMPLE_DIVISOR) * TAPS[0].sum() ** 2
+_PADDING = 20
+"""Width of the padding with repeated edge pixels. Windows farther outside have the same content."""
+_BASIS_TOLERANCE = 4
+"""Maximum deviation of a transform from the table, whose largest entry is 125."""
+_BATCH_CELLS = 1024
+"""Number of cells that are compensated at once, to limit memory."""
 
 
 @lru_cache(maxsize=1)
 def basis() -> npt.NDArray[np.float64]:
-    """(96, 768): what a step of each channel adds to the samples of a patch; order (row, column, colour)."""
+    """Return the PCA basis, (96, 768): samples of a patch per quantizer step, in order (row, column, colour)."""
     data = np.frombuffer(Path(__file__).with_name("basis.i8").read_bytes(), np.int8)
     return data.reshape(CHANNELS, -1).astype(np.float64)
 
 
 def linear_transform() -> npt.NDArray[np.float32]:
-    """(96, 768): the table as the nearest code with orthonormal rows."""
+    """Return the nearest transform to the basis with orthonormal rows, (96, 768)."""
     left, _, right = np.linalg.svd(basis(), full_matrices=False)
-    code: npt.NDArray[np.float32] = (left @ right).astype(np.float32)
-    return code
+    transform: npt.NDArray[np.float32] = (left @ right).astype(np.float32)
+    return transform
 
 
-def is_format_transform(code: np.ndarray) -> bool:
-    """Whether a code (C, n) is the table's but for rounding."""
-    return code.shape == basis().shape and bool(np.abs(code * ONE - basis()).max() < _NEAR)
+def is_format_transform(transform: np.ndarray) -> bool:
+    """Whether a transform (C, n) is the format's basis, except for rounding."""
+    if transform.shape != basis().shape:
+        return False
+    return bool(np.abs(transform * BASIS_SCALE - basis()).max() < _BASIS_TOLERANCE)
 
 
 @lru_cache(maxsize=1)
@@ -70,62 +71,65 @@ def _transposed() -> npt.NDArray[np.float64]:
 
 
 class LatentReconstruction:
-    """A tile as it looks by the integers of its cells.
+    """Picture of a tile, reconstructed from its latents with the inverse PCA transform.
+
+    Args:
+        values: (rows · columns, 96) latents, raster order.
+        rows, columns: size of the tile in cells.
 
     Attributes:
-        samples: (16 rows + 40, 16 columns + 40, 3) int32, edges repeated.
+        samples: (16 rows + 40, 16 columns + 40, 3) int32, padded with repeated edge pixels.
     """
 
     def __init__(self, values: Shorts, rows: int, columns: int) -> None:
-        """`values` (rows · columns, 96), raster order."""
         self.rows, self.columns = rows, columns
-        height, width = rows * PATCH + 2 * _EDGE, columns * PATCH + 2 * _EDGE
+        height, width = rows * PATCH + 2 * _PADDING, columns * PATCH + 2 * _PADDING
         self.samples: Ints = np.empty((height, width, 3), np.int32)
-        for row in range(rows):  # a line at a time: whole pictures of float64 would be large
+        for row in range(rows):  # one row at a time: a complete picture as float64 would be large
             made = values[row * columns : (row + 1) * columns].astype(np.float64) @ basis()
-            made = np.floor((made + FINE // 2) / FINE)
-            np.clip(made, -LARGEST, LARGEST, out=made)
+            made = np.floor((made + SAMPLE_DIVISOR // 2) / SAMPLE_DIVISOR)
+            np.clip(made, -MAX_SAMPLE, MAX_SAMPLE, out=made)
             line = made.reshape(columns, PATCH, PATCH, 3).swapaxes(0, 1).reshape(PATCH, -1, 3)
             self.inner[row * PATCH : (row + 1) * PATCH] = line
-        middle = self.samples[_EDGE:-_EDGE]
-        middle[:, :_EDGE], middle[:, -_EDGE:] = middle[:, _EDGE, None], middle[:, -_EDGE - 1, None]
-        self.samples[:_EDGE], self.samples[-_EDGE:] = self.samples[_EDGE], self.samples[-_EDGE - 1]
+        middle = self.samples[_PADDING:-_PADDING]
+        middle[:, :_PADDING], middle[:, -_PADDING:] = middle[:, _PADDING, None], middle[:, -_PADDING - 1, None]
+        self.samples[:_PADDING], self.samples[-_PADDING:] = self.samples[_PADDING], self.samples[-_PADDING - 1]
 
     @property
     def inner(self) -> Ints:
-        """(16 rows, 16 columns, 3) int32, a view."""
-        return self.samples[_EDGE:-_EDGE, _EDGE:-_EDGE]
+        """The samples without padding, (16 rows, 16 columns, 3) int32, a view."""
+        return self.samples[_PADDING:-_PADDING, _PADDING:-_PADDING]
 
     def motion_compensate(self, cells: npt.NDArray[np.intp], vectors: Shorts) -> Shorts:
-        """What cells would be if they showed another place.
+        """Return motion-compensated latents of some cells.
 
         Args:
             cells: (n,) raster numbers.
-            vectors: (n, 2) down and right to what each shows, in quarter pixels.
+            vectors: (n, 2) motion vectors, down and right, in quarter pixels.
 
         Returns:
             (n, 96) int16.
         """
         out = np.empty((len(cells), CHANNELS), np.int16)
-        for first in range(0, len(cells), _MOST):
-            part = slice(first, first + _MOST)
-            exact = self.shifted(cells[part], vectors[part]).reshape(-1, _transposed().shape[0]) @ _transposed()
-            rounded = np.floor((exact + _SHRINK // 2) / _SHRINK)
+        for first in range(0, len(cells), _BATCH_CELLS):
+            part = slice(first, first + _BATCH_CELLS)
+            exact = self.interpolate(cells[part], vectors[part]).reshape(-1, _transposed().shape[0]) @ _transposed()
+            rounded = np.floor((exact + _RESULT_SCALE // 2) / _RESULT_SCALE)
             out[part] = np.clip(rounded, -32768, 32767)
         return out
 
-    def shifted(self, cells: npt.NDArray[np.intp], vectors: Shorts) -> Ints:
-        """Samples of the places that cells show, times 256: (n, 16, 16, 3)."""
-        whole, part = vectors >> 2, vectors & (SUBPEL - 1)
-        windows = self._windows(cells, whole)
+    def interpolate(self, cells: npt.NDArray[np.intp], vectors: Shorts) -> Ints:
+        """Return the interpolated blocks at the cells' vectors, (n, 16, 16, 3): samples times 256."""
+        integer, part = vectors >> 2, vectors & (SUBPEL - 1)
+        windows = self._windows(cells, integer)
         down, right = TAPS[part[:, 0]], TAPS[part[:, 1]]
-        return _filtered(_filtered(windows, down, 1), right, 2)
+        return _filter(_filter(windows, down, 1), right, 2)
 
-    def _windows(self, cells: npt.NDArray[np.intp], whole: Shorts) -> Ints:
-        """(n, 19, 19, 3): from one pixel before each block to two after it."""
+    def _windows(self, cells: npt.NDArray[np.intp], integer: Shorts) -> Ints:
+        """Return the blocks at integer vectors with a margin of one pixel before and two after, (n, 19, 19, 3)."""
         height, width, _ = self.samples.shape
-        top = np.clip(cells // self.columns * PATCH + whole[:, 0] + (_EDGE - 1), 0, height - PATCH - 3)
-        left = np.clip(cells % self.columns * PATCH + whole[:, 1] + (_EDGE - 1), 0, width - PATCH - 3)
+        top = np.clip(cells // self.columns * PATCH + integer[:, 0] + (_PADDING - 1), 0, height - PATCH - 3)
+        left = np.clip(cells % self.columns * PATCH + integer[:, 1] + (_PADDING - 1), 0, width - PATCH - 3)
         a, b, c = self.samples.strides
         shape = (height - PATCH - 2, width - PATCH - 2, PATCH + 3, PATCH + 3, 3)
         found: Ints = as_strided(self.samples, shape, (a, b, a, b, c), writeable=False)[top, left]
@@ -133,15 +137,15 @@ class LatentReconstruction:
 
 
 def motion_compensate(values: Shorts, vectors: Shorts, grid: tuple[int, int, int]) -> Shorts:
-    """What a frame's cells would be if each showed another place of its tile.
+    """Return the motion-compensated latents of a frame.
 
     Args:
-        values: (cells, 96), raster order.
-        vectors: (cells, 2) down and right, in quarter pixels.
+        values: (cells, 96) latents of the reference frame, raster order; not modified.
+        vectors: (cells, 2) motion vectors within the tile, down and right, in quarter pixels.
         grid: (tiles, rows, columns).
 
     Returns:
-        as `values`, which is left as it is.
+        (cells, 96) int16.
     """
     tiles, rows, columns = grid
     out = values.copy()
@@ -155,8 +159,8 @@ def motion_compensate(values: Shorts, vectors: Shorts, grid: tuple[int, int, int
     return out
 
 
-def _filtered(windows: Ints, taps: Ints, axis: int) -> Ints:
-    """Four pixels in a row weighted (n, 4), along an axis, which gets three shorter."""
+def _filter(windows: Ints, taps: Ints, axis: int) -> Ints:
+    """Filter (n, 4) taps along an axis, which becomes three pixels shorter."""
     size = windows.shape[axis] - 3
     taps = taps[:, :, None, None, None]
     parts = [windows[:, i : i + size] if axis == 1 else windows[:, :, i : i + size] for i in range(4)]

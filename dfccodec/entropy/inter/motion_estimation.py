@@ -1,4 +1,4 @@
-"""Where the cells of a kept frame were in the one before: the encoder's choice, any is right."""
+"""Motion estimation between kept frames, on latents. This is a non-normative encoder decision."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ from dfccodec.entropy.inter.motion_compensation import PATCH, SUBPEL, TAPS, Late
 Floats = npt.NDArray[np.float32]
 Index = npt.NDArray[np.intp]
 
-_COARSE = 4
-"""Pixels of one at the scale where all vectors are tried."""
-_FAR = 8
-"""How far they go there."""
-_STEPS = ((SUBPEL, 3), (2, 1), (1, 1))
-"""Quarter pixels, and how many of them all around, that are tried next: what is best is the middle of the next."""
-_HELD, _REACH = 960, 40
-"""Cells whose subpixels are held at once, in whole lines, and pixels beyond them that vectors reach."""
-_PLACES = 1 << 13
-"""Places that are filtered together: their surroundings are copied, and should stay in the cache."""
-_SHARP = np.float32(1.5)
-"""Bits of an integer that misses what is expected by d are about log2(1 + 1.5 d)."""
-_NEW, _SAME = np.float32(10), np.float32(1.5)
-"""Bits of a vector of its own, and of one that a neighbour has."""
+_DOWNSCALE = 4
+"""Downscaling factor of the pictures in the full search."""
+_SEARCH_RANGE = 8
+"""Range of the full search, in downscaled pixels."""
+_REFINEMENTS = ((SUBPEL, 3), (2, 1), (1, 1))
+"""Refinements after the full search: (step in quarter pixels, steps to each side). Each starts at the best vector."""
+_STRIPE_CELLS, _STRIPE_MARGIN = 960, 40
+"""Maximum number of cells (in complete rows) whose sub-pel samples are in memory, and the margin in pixels for
+vectors."""
+_FILTER_BATCH = 1 << 13
+"""Number of positions that are filtered at once. Their neighbourhoods are copied and should fit the cache."""
+_RATE_SLOPE = np.float32(1.5)
+"""An integer with prediction error d takes about log2(1 + 1.5 |d|) bits."""
+_NEW_VECTOR_BITS, _SHARED_VECTOR_BITS = np.float32(10), np.float32(1.5)
+"""Bits of a new vector, and of a vector equal to that of a neighbour."""
 
 
 def estimate_motion(values: np.ndarray, workers: int = 1) -> Shorts:
-    """Vectors for each cell of each kept frame.
+    """Estimate a motion vector for each cell of each kept frame.
 
     Args:
         values: (K, tiles, rows, columns, 96) int16, K at least 1.
-        workers: threads; the vectors do not depend on them.
+        workers: number of threads; it does not affect the result.
 
     Returns:
-        (K, tiles · rows · columns, 2) int16, down and right in quarter pixels; 0 of the first kept frame.
+        (K, tiles · rows · columns, 2) int16, down and right in quarter pixels; 0 for the first kept frame.
     """
     kept, tiles, rows, columns, channels = values.shape
     out = np.zeros((kept, tiles, rows * columns, 2), np.int16)
     flat = values.reshape(kept, tiles, -1, channels)
 
     def run(tile: int, first: int, end: int) -> None:
-        """Kept frames from `first` to `end`, one after the other: what one is, the next has before it."""
+        """Estimate the vectors of kept frames `first` to `end` − 1; each frame is the reference of the next."""
         before = _Frame(flat[first - 1, tile], rows, columns)
         for k in range(first, end):
             now = _Frame(flat[k, tile], rows, columns)
             if (now.values != before.values).any():
-                out[k, tile] = _Pair(before, now).best()
+                out[k, tile] = _FramePair(before, now).vectors()
             before = now
 
     ends = np.linspace(1, kept, min(workers, max(kept - 1, 1)) + 1).astype(int)
@@ -62,7 +63,7 @@ def estimate_motion(values: np.ndarray, workers: int = 1) -> Shorts:
 
 
 class _Frame:
-    """A tile of a kept frame: its integers, what they look like, and that in grey."""
+    """A tile of a kept frame: latents, their reconstruction, and its grey picture."""
 
     def __init__(self, values: Shorts, rows: int, columns: int) -> None:
         self.values, self.picture = values, LatentReconstruction(values, rows, columns)
@@ -71,36 +72,41 @@ class _Frame:
         self.grey: Floats = (red + green + blue).astype(np.float32, order="C")
 
 
-class _Pair:
-    """A kept frame and the one before it."""
+class _FramePair:
+    """Motion estimation of a tile from the previous kept frame."""
 
     def __init__(self, before: _Frame, now: _Frame) -> None:
         self.before, self.old, self.new = before.picture, before.values, now.values.astype(np.int32)
         self.rows, self.columns, self.edge = self.before.rows, self.before.columns, now.edge
-        self.alone: Floats = np.log2(1 + _SHARP * np.abs(self.new)).sum(axis=1, dtype=np.float32)
+        self.intra_bits: Floats = np.log2(1 + _RATE_SLOPE * np.abs(self.new)).sum(axis=1, dtype=np.float32)
         self.cells = np.arange(self.rows * self.columns)
         self.source, self.target = before.grey, now.grey[now.edge : -now.edge, now.edge : -now.edge]
 
-    def best(self) -> Shorts:
-        """(cells, 2) int16."""
-        still = self._bits(self.old)
-        lively = np.flatnonzero(still + _SAME > _NEW)  # no vector of its own pays for any other cell
-        found = self._fine(lively, self._coarse()[lively]) if lively.size else np.zeros((0, 2), np.int16)
-        return self._decided(still, lively, found)
+    def vectors(self) -> Shorts:
+        """Return the chosen vectors, (cells, 2) int16."""
+        zero_bits = self._bits(self.old)
+        # In all other cells, a new vector costs more than it can save.
+        candidates = np.flatnonzero(zero_bits + _SHARED_VECTOR_BITS > _NEW_VECTOR_BITS)
+        found = (
+            self._refine(candidates, self._coarse_search()[candidates])
+            if candidates.size
+            else np.zeros((0, 2), np.int16)
+        )
+        return self._choose_vectors(zero_bits, candidates, found)
 
-    def _coarse(self) -> Index:
-        """(cells, 2) in pixels: the best of all vectors of whole coarse pixels."""
+    def _coarse_search(self) -> Index:
+        """Return the best vectors of the full search on downscaled pictures, (cells, 2) in pixels."""
         inner = self.source[self.edge : -self.edge, self.edge : -self.edge]
-        source, target = (_shrunk(plane) for plane in (inner, self.target))
+        source, target = (_downscale(plane) for plane in (inner, self.target))
         height, width = target.shape
-        framed = np.pad(source, _FAR, mode="edge")
+        padded = np.pad(source, _SEARCH_RANGE, mode="edge")
         least = np.full((self.rows, self.columns), np.inf, np.float32)
         found = np.zeros((self.rows, self.columns, 2), np.intp)
-        per = PATCH // _COARSE
+        per = PATCH // _DOWNSCALE
         ones = np.ones(per, np.float32)
-        near = np.array(sorted(range(-_FAR, _FAR + 1), key=abs))  # among equals, what is near
+        near = np.array(sorted(range(-_SEARCH_RANGE, _SEARCH_RANGE + 1), key=abs))  # prefer short vectors
         for down in near.tolist():
-            lines = sliding_window_view(framed[_FAR + down :][:height], width, axis=1)[:, near + _FAR]
+            lines = sliding_window_view(padded[_SEARCH_RANGE + down :][:height], width, axis=1)[:, near + _SEARCH_RANGE]
             lines -= target[:, None]
             error = np.abs(lines, out=lines).reshape(self.rows, per, -1).sum(axis=1)
             error = (error.reshape(-1, per) @ ones).reshape(self.rows, len(near), self.columns)
@@ -109,106 +115,111 @@ class _Pair:
             better = error < least
             least[better] = error[better]
             found[better, 0], found[better, 1] = down, near[best[better]]
-        return found.reshape(-1, 2) * _COARSE
+        return found.reshape(-1, 2) * _DOWNSCALE
 
-    def _fine(self, cells: Index, vectors: Index) -> Shorts:
-        """(n, 2) in quarter pixels: the best around these of some cells, in whole pixels, halves, quarters."""
+    def _refine(self, cells: Index, vectors: Index) -> Shorts:
+        """Refine vectors of some cells (n, 2) from pixels to quarter pixels: integer-pel, half-pel, quarter-pel."""
         now = vectors * SUBPEL
         blocks = self.target.reshape(self.rows, PATCH, self.columns, PATCH).swapaxes(1, 2)
-        lines = max(_HELD // self.columns, 1)
+        lines = max(_STRIPE_CELLS // self.columns, 1)
         for first in range(0, self.rows, lines):
             part = slice(*np.searchsorted(cells, [first * self.columns, (first + lines) * self.columns]))
-            places = np.stack(np.divmod(cells[part], self.columns), axis=1)
-            if len(places):
+            positions = np.stack(np.divmod(cells[part], self.columns), axis=1)
+            if len(positions):
                 stripe = self._stripe(first, lines)
-                for step, reach in _STEPS:
+                for step, reach in _REFINEMENTS:
                     moves = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T * step
-                    wanted = blocks[places[:, 0], places[:, 1]]
-                    now[part] = stripe.nearest(places * PATCH, wanted, now[part], moves)
-                del stripe  # before the next one is made
+                    targets = blocks[positions[:, 0], positions[:, 1]]
+                    now[part] = stripe.refine(positions * PATCH, targets, now[part], moves)
+                del stripe  # free its memory before the next one is created
         return now.astype(np.int16)
 
     def _stripe(self, first: int, lines: int) -> _Stripe:
-        """What cells of so many lines may show."""
-        top = max(first * PATCH + self.edge - _REACH, 0)
-        bottom = (first + lines) * PATCH + self.edge + _REACH
+        """Return the reference samples of `lines` rows of cells from row `first` on."""
+        top = max(first * PATCH + self.edge - _STRIPE_MARGIN, 0)
+        bottom = (first + lines) * PATCH + self.edge + _STRIPE_MARGIN
         return _Stripe(self.source[top:bottom], self.edge - top, self.edge)
 
-    def _decided(self, still: Floats, lively: Index, found: Shorts) -> Shorts:
-        """What pays, of nothing, the vectors found for some cells, and those of neighbours."""
-        vectors, bits = np.zeros((len(self.cells), 2), np.int16), still.copy()
-        moved = self._moved_bits(lively, found)
-        pays = np.flatnonzero(moved + _NEW < still[lively] + _SAME)
-        vectors[lively[pays]], bits[lively[pays]] = found[pays], moved[pays]
-        for beside in self._beside():
-            theirs = vectors[beside]
-            own = np.where(self._shared(vectors), _SAME, _NEW)
-            other = np.flatnonzero((theirs != vectors).any(axis=1) & theirs.any(axis=1))
-            cost = self._moved_bits(other, theirs[other])
-            better = cost + _SAME < bits[other] + own[other]
-            vectors[other[better]], bits[other[better]] = theirs[other[better]], cost[better]
-        lonely = ~self._shared(vectors) & (still + _SAME < bits + _NEW)
-        vectors[lonely] = 0
+    def _choose_vectors(self, zero_bits: Floats, candidates: Index, found: Shorts) -> Shorts:
+        """Choose the cheapest of the zero vector, the vectors found, and vectors of neighbours; (cells, 2)."""
+        vectors, bits = np.zeros((len(self.cells), 2), np.int16), zero_bits.copy()
+        moved = self._compensated_bits(candidates, found)
+        saving = np.flatnonzero(moved + _NEW_VECTOR_BITS < zero_bits[candidates] + _SHARED_VECTOR_BITS)
+        vectors[candidates[saving]], bits[candidates[saving]] = found[saving], moved[saving]
+        for neighbour in self._neighbours():
+            neighbour_vectors = vectors[neighbour]
+            own = np.where(self._has_same_neighbour(vectors), _SHARED_VECTOR_BITS, _NEW_VECTOR_BITS)
+            other = np.flatnonzero((neighbour_vectors != vectors).any(axis=1) & neighbour_vectors.any(axis=1))
+            cost = self._compensated_bits(other, neighbour_vectors[other])
+            better = cost + _SHARED_VECTOR_BITS < bits[other] + own[other]
+            vectors[other[better]], bits[other[better]] = neighbour_vectors[other[better]], cost[better]
+        reset = ~self._has_same_neighbour(vectors) & (zero_bits + _SHARED_VECTOR_BITS < bits + _NEW_VECTOR_BITS)
+        vectors[reset] = 0
         return vectors
 
-    def _beside(self) -> list[Index]:
-        """Raster numbers of the cells left, right, above and below, or of the cell itself."""
+    def _neighbours(self) -> list[Index]:
+        """Return raster numbers of the left, right, upper and lower neighbours; at an edge, of the cell itself."""
         grid = np.pad(self.cells.reshape(self.rows, self.columns), 1, mode="edge")
         return [side.ravel() for side in (grid[1:-1, :-2], grid[1:-1, 2:], grid[:-2, 1:-1], grid[2:, 1:-1])]
 
-    def _shared(self, vectors: Shorts) -> npt.NDArray[np.bool_]:
-        """Whether a neighbour has the same vector."""
+    def _has_same_neighbour(self, vectors: Shorts) -> npt.NDArray[np.bool_]:
+        """Whether a neighbour has the same vector, (cells,)."""
         out: npt.NDArray[np.bool_] = np.zeros(len(vectors), bool)
-        for beside in self._beside():
-            out |= (vectors[beside] == vectors).all(axis=1) & (beside != self.cells)
+        for neighbour in self._neighbours():
+            out |= (vectors[neighbour] == vectors).all(axis=1) & (neighbour != self.cells)
         return out
 
-    def _moved_bits(self, cells: Index, vectors: Shorts) -> Floats:
+    def _compensated_bits(self, cells: Index, vectors: Shorts) -> Floats:
         return self._bits(self.before.motion_compensate(cells, vectors), cells)
 
-    def _bits(self, expected: Shorts, cells: Index | slice = slice(None)) -> Floats:
-        """About what the integers of cells cost (n,), where these are expected (n, 96), or nothing if that is less."""
-        missed: Floats = np.log2(1 + _SHARP * np.abs(self.new[cells] - expected)).sum(axis=1, dtype=np.float32)
-        return np.minimum(missed, self.alone[cells])
+    def _bits(self, prediction: Shorts, cells: Index | slice = slice(None)) -> Floats:
+        """Estimate the bits of cells (n,) with a prediction (n, 96), or with prediction 0 if that is cheaper."""
+        bits: Floats = np.log2(1 + _RATE_SLOPE * np.abs(self.new[cells] - prediction)).sum(axis=1, dtype=np.float32)
+        return np.minimum(bits, self.intra_bits[cells])
 
 
 class _Stripe:
-    """Some lines of the frame before, moved by quarters of a pixel: all of a large picture would take much memory."""
+    """Rows of the reference frame, interpolated to quarter-pel. A complete large picture would take too much memory."""
 
     def __init__(self, source: Floats, down: int, right: int) -> None:
-        """`source` is grey, contiguous, with pixels around; the first cell is `down` and `right` of its first pixel."""
+        """Interpolate a stripe.
+
+        Args:
+            source: grey pixels with a margin, contiguous.
+            down, right: position of the first cell in `source`.
+        """
         self.corner = np.array([down - 1, right - 1])
         height, width = source.shape[0] - 3, source.shape[1]
         taps = (TAPS / TAPS[0].sum()).astype(np.float32)
         weights = np.einsum("yi,xj->yxij", taps, taps).reshape(SUBPEL * SUBPEL, -1)
-        # Lines run on into the next: the last three places of each are of both, and never asked for.
-        places = height * width - 3
-        around = as_strided(source, (4, 4, places), (*source.strides, source.itemsize), writeable=False)
-        planes = np.empty((SUBPEL * SUBPEL, places), np.float32)
-        for first in range(0, places, _PLACES):
-            part = slice(first, first + _PLACES)
+        # Rows are filtered as one array. The last three positions of each row mix two rows and are never used.
+        positions = height * width - 3
+        around = as_strided(source, (4, 4, positions), (*source.strides, source.itemsize), writeable=False)
+        planes = np.empty((SUBPEL * SUBPEL, positions), np.float32)
+        for first in range(0, positions, _FILTER_BATCH):
+            part = slice(first, first + _FILTER_BATCH)
             np.matmul(weights, around[:, :, part].reshape(-1, planes[:, part].shape[1]), out=planes[:, part])
         shape = (SUBPEL, SUBPEL, height - PATCH + 1, width - PATCH - 2, PATCH, PATCH)
         strides = (SUBPEL * planes.strides[0], planes.strides[0], *source.strides, *source.strides)
         self.windows = as_strided(planes, shape, strides, writeable=False)
 
-    def nearest(self, places: Index, wanted: Floats, vectors: Index, moves: Index) -> Index:
-        """Each of the vectors (n, 2) with that of the moves that makes the sum of absolute differences least."""
+    def refine(self, positions: Index, targets: Floats, vectors: Index, moves: Index) -> Index:
+        """Add to each vector (n, 2) the move with the smallest sum of absolute differences."""
         least = np.full(len(vectors), np.inf, np.float32)
         out, last = vectors.copy(), np.array(self.windows.shape[2:4]) - 1
         for move in moves[np.argsort(np.abs(moves).sum(axis=1), kind="stable")]:
             here = vectors + move
-            whole, part = np.clip(places + self.corner + (here >> 2), 0, last), here & (SUBPEL - 1)
-            found = self.windows[part[:, 0], part[:, 1], whole[:, 0], whole[:, 1]]
-            found -= wanted
+            integer, part = np.clip(positions + self.corner + (here >> 2), 0, last), here & (SUBPEL - 1)
+            found = self.windows[part[:, 0], part[:, 1], integer[:, 0], integer[:, 1]]
+            found -= targets
             error = np.abs(found, out=found).reshape(len(found), -1).sum(axis=1)
             better = error < least
             least[better], out[better] = error[better], here[better]
         return out
 
 
-def _shrunk(plane: Floats) -> Floats:
+def _downscale(plane: Floats) -> Floats:
     height, width = plane.shape
-    lines = plane.reshape(height // _COARSE, _COARSE, width).sum(axis=1)
-    out: Floats = lines.reshape(height // _COARSE, width // _COARSE, _COARSE).sum(axis=2) / _COARSE**2
+    lines = plane.reshape(height // _DOWNSCALE, _DOWNSCALE, width).sum(axis=1)
+    out: Floats = lines.reshape(height // _DOWNSCALE, width // _DOWNSCALE, _DOWNSCALE).sum(axis=2) / _DOWNSCALE**2
     return out

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dfccodec.codec.clip import refine
 from dfccodec.container.records import Coding
-from dfccodec.entropy.latent_coding import coding_for, encode_integers
+from dfccodec.entropy.latent_coding import default_coding, encode_latents
 from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.importance import gap_costs, optimal_selection
@@ -72,7 +72,7 @@ class MiniLoss(LossModule):
         self, model: Mini, dropped_weight: float, autocast: torch.dtype, perceptual: float = 0.0, inter: bool = True
     ) -> None:
         super().__init__()
-        self.model, self.inter = model, inter and coding_for(model) == Coding.INTER
+        self.model, self.inter = model, inter and default_coding(model) == Coding.INTER
         self.rate = ContextRateModel(model.linear.scale.detach(), BASE_STEP)
         self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
         # A list hides the module from state_dict(): third-party weights do not belong in checkpoints.
@@ -116,7 +116,7 @@ class MiniLoss(LossModule):
             of smooth areas, each (B,); bits per patch of kept frames (B, K); and which of the N frames are kept (N,).
         """
         model, b = self.model, len(clips)
-        slots = Slots.of(kept, np.flatnonzero(loss_mask & ~kept)).to(clips.device)
+        slots = Slots.from_mask(kept, np.flatnonzero(loss_mask & ~kept)).to(clips.device)
         step = quantizer_step(qp)[:, None, None, None, None]
         with torch.autocast(clips.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = clips[:, slots.frame_index[: slots.num_kept]]
@@ -162,7 +162,7 @@ class MiniLoss(LossModule):
         Returns:
             refined latents, shaped as `y`.
         """
-        own, vectors = slots.kept, self.motion_vectors(y)
+        own, vectors = slots.kept_only, self.motion_vectors(y)
         step = quantizer_step(qp)[:, None, None, None, None]
         rates = qp.repeat_interleave(slots.num_kept)
 
@@ -214,7 +214,7 @@ class MiniTask:
         self.all_kept = float(options.get("all_kept", 0.35))
         self.pooled_mse = bool(options.get("pooled_mse", False))
         asked = options.get("config")
-        config = MiniConfig.changed(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
+        config = MiniConfig.with_values(MiniConfig(), asked) if asked else start.config if start else MiniConfig()
         model = (
             _add_blocks(start, config) if start else _init_from_pca(config, train, bool(options.get("fit_pca", False)))
         )
@@ -222,7 +222,7 @@ class MiniTask:
         inter = bool(options.get("inter", True))
         self.loss_module = MiniLoss(model, autocast=autocast, inter=inter, **weights).to(device)
         self.model = self.loss_module.model
-        self.config_json, self.coding = self.model.config_json, coding_for(self.model)
+        self.config_json, self.coding = self.model.config_json, default_coding(self.model)
         self.device, self.autocast, self.max_frames = device, autocast, Mini.max_frames
         self.clips = ClipSampler(train, device)
         self.held_out = held_out_clips(held_out, 32, 256, PATCH, EVAL_CLIPS)
@@ -303,7 +303,7 @@ class MiniTask:
                 kept = optimal_selection(self._gap_costs(clip.to(self.device).float()[None] / 255), count)
             values, back = self._encode_and_decode(clip, kept, qp, linear)
             rows = values.permute(0, 2, 3, 1)[:, None].to(torch.int16).cpu().numpy()
-            sizes.append(len(encode_integers(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
+            sizes.append(len(encode_latents(rows, self.coding)[0]) * 8 / (clip.numel() / 3))
             made, true = back.clamp(0, 1).float(), clip.to(self.device).float() / 255
             errors.append(float((made - true).square().mean()))
             nearness += [
@@ -318,7 +318,7 @@ class MiniTask:
         """Encode and decode a clip; return quantized latents (K, 96, h, w) and decoded frames (T, 3, S, S)."""
         model, index = self.model, torch.full((1,), qp, device=self.device)
         step = float(quantizer_step(index))
-        slots = Slots.of(kept).to(self.device)
+        slots = Slots.from_mask(kept).to(self.device)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             frames = (
                 clip[i : i + 1].to(self.device).float() / 255 for i in slots.frame_index[: slots.num_kept].tolist()

@@ -68,7 +68,7 @@ class TrainingCrop:
         y, x = (slice(PATCH * side.start, PATCH * side.stop) for side in (rows, columns))
         latents = torch.from_numpy(clip.latents[None, :, :, rows, columns]).to(device)
         truth = torch.from_numpy(clip.frames[loss_mask, y, x]).to(device).permute(0, 3, 1, 2).float() / 255
-        slots = Slots.of(clip.kept, np.zeros(0, np.int64)).to(device)
+        slots = Slots.from_mask(clip.kept, np.zeros(0, np.int64)).to(device)
         return cls(latents, slots, torch.from_numpy(loss_mask).to(device), truth, clip.qp)
 
 

@@ -132,7 +132,7 @@ class VideoVAETask:
         weights = dict(options.get("weights", {}))
         if unknown := set(weights) - set(DEFAULT_WEIGHTS):
             raise InputError(f"recipe: weight {min(unknown)!r} is unknown; known are {', '.join(DEFAULT_WEIGHTS)}")
-        config = VAEConfig.changed(PUBLISHED_VAE, options.get("config", {}))
+        config = VAEConfig.with_values(PUBLISHED_VAE, options.get("config", {}))
         self.loss_module = VideoVAELoss(start or VideoVAE(config), weights, autocast).to(device)
         self.model = self.loss_module.model
         self.config_json = self.model.config.to_json()

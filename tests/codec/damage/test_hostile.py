@@ -44,7 +44,7 @@ def base_chunks(header: Header = HEADER) -> mutate.Chunks:
     """Return the chunks of a valid file: one clip of two dropped frames."""
     out = io.BytesIO()
     writer = Writer(out, header, ModelId("flat", bytes(32)), np.ones(header.channels, np.float32))
-    writer.clip(clip(), np.zeros((0, *header.grid, header.channels), np.int16))
+    writer.write_clip(clip(), np.zeros((0, *header.grid, header.channels), np.int16))
     writer.finish()
     return mutate.split(out.getvalue())
 
@@ -214,8 +214,8 @@ def escapes_file(tmp_path: Path) -> Path:
     with path.open("wb") as out:
         tool = [("encoder" + ESCAPES, ESCAPES), ("source_size", ESCAPES)]
         writer = Writer(out, HEADER, ModelId(ESCAPES, bytes(32)), np.ones(3, np.float32), tool, [(ESCAPES, ESCAPES)])
-        writer.stream(StreamInfo(1, 0, Ratio(1, 48000), ESCAPES, 48000, 2, ESCAPES, ESCAPES))
-        writer.clip(clip(), np.zeros((0, *HEADER.grid, 3), np.int16))
+        writer.write_stream(StreamInfo(1, 0, Ratio(1, 48000), ESCAPES, 48000, 2, ESCAPES, ESCAPES))
+        writer.write_clip(clip(), np.zeros((0, *HEADER.grid, 3), np.int16))
         writer.finish()
     return path
 

@@ -18,7 +18,7 @@ from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.pack import unpack_clip
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Coding
-from dfccodec.entropy.latent_coding import decode_clip_integers
+from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import DamagedError
 from dfccodec.media.picture import Picture
 
@@ -87,7 +87,7 @@ def test_frames_decoded_before_overwritten_bytes_are_correct(data: st.DataObject
     _, latents, end = payload_offsets(at)
     size = data.draw(st.integers(20, (end - latents) // 2))
     offset = data.draw(st.integers(latents, end - size))
-    values = decode_clip_integers(at.clip, HEADER)
+    values = decode_latents(at.clip, HEADER)
     for _, decoded in decode_partial_clips(overwrite(at, offset, size)[at.offset : at.offset + at.size], HEADER):
         assert (decoded == values[: len(decoded)]).all()
         assert offset > latents or len(decoded) < len(values)
@@ -107,7 +107,7 @@ def decodes_to_other_integers(chunk: bytes, at: ClipAt) -> bool:
     """Return whether the damaged latents end in the correct rANS state, but with other integers."""
     try:
         return not np.array_equal(
-            decode_clip_integers(unpack_clip(chunk[8:-4], HEADER), HEADER), decode_clip_integers(at.clip, HEADER)
+            decode_latents(unpack_clip(chunk[8:-4], HEADER), HEADER), decode_latents(at.clip, HEADER)
         )
     except DamagedError:
         return False
@@ -141,7 +141,7 @@ def test_inter_coding_decodes_frames_before_overwritten_bytes(mini: LoadedModel)
     reader = StreamReader(io.BytesIO(out.getvalue()))
     (at,) = (item for item in reader if isinstance(item, ClipAt))
     assert at.clip.coding == Coding.INTER
-    header, original = reader.preamble.header, decode_clip_integers(at.clip, reader.preamble.header)
+    header, original = reader.preamble.header, decode_latents(at.clip, reader.preamble.header)
     end = at.offset + at.size - 4
     counts = []
     for share in (0.3, 0.6, 0.8):

@@ -18,7 +18,7 @@ from dfccodec.codec.motion.blocks import BI, FUTURE, MODEL, PAST, MotionField, R
 from dfccodec.codec.motion.context_model import BlockContexts, coding_layers, phases
 from dfccodec.codec.motion.tables import CONTEXTS, initial_counts
 from dfccodec.container.records import Clip, Fill, Header
-from dfccodec.entropy.mv_coding import PRIOR
+from dfccodec.entropy.mv_coding import INITIAL_TOTAL
 from dfccodec.errors import DamagedError, DfcError, LimitError
 
 
@@ -111,7 +111,7 @@ def test_vectors_of_the_previous_frame_are_scaled_by_distance() -> None:
 
 def test_initial_counts() -> None:
     assert initial_counts().shape == (CONTEXTS, 33)
-    assert (initial_counts().sum(axis=1) == PRIOR).all()
+    assert (initial_counts().sum(axis=1) == INITIAL_TOTAL).all()
     assert initial_counts().min() == 0
 
 

@@ -1,4 +1,4 @@
-"""The inter coding: exact for every integer and vector, the same bytes as plain Python's, hostile bytes refused."""
+"""Inter coding: lossless, same bytes as the coder in plain Python, hostile bytes rejected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def decoded(data: bytes, like: np.ndarray) -> np.ndarray:
 
 
 def panned(kept: int, rows: int, columns: int, down: int, right: int, seed: int = 0) -> np.ndarray:
-    """Integers (K, 1, rows, columns, 96) of a window that moves over a large picture by whole pixels a frame."""
+    """Latents (K, 1, rows, columns, 96) of a window that moves over a large picture by integer pixels per frame."""
     rng = np.random.default_rng(seed)
     large = rng.standard_normal((rows * 2 + 20, columns * 2 + 20, 3)).repeat(8, axis=0).repeat(8, axis=1) * 10
     for axis in (0, 1):
@@ -54,7 +54,7 @@ def panned(kept: int, rows: int, columns: int, down: int, right: int, seed: int 
 
 @settings(max_examples=60, deadline=None)
 @given(clips())
-def test_any_integers_and_vectors_come_back(clip: tuple[np.ndarray, np.ndarray]) -> None:
+def test_all_integers_and_vectors_round_trip(clip: tuple[np.ndarray, np.ndarray]) -> None:
     values, vectors = clip
     data = encode_inter(values, vectors)
     np.testing.assert_array_equal(decoded(data, values), values)
@@ -65,29 +65,29 @@ def test_any_integers_and_vectors_come_back(clip: tuple[np.ndarray, np.ndarray])
     np.testing.assert_array_equal(found.vectors, vectors)
 
 
-def test_what_has_moved_costs_little() -> None:
+def test_motion_compensation_saves_bits() -> None:
     values = panned(4, 7, 9, 6, -10)
-    still, moving, first = len(encode_range(values)), len(encode_inter(values)), len(encode_range(values[:1]))
-    assert moving - first < 0.7 * (still - first), "what comes in at the edges is new"
+    static, moving, first = len(encode_range(values)), len(encode_inter(values)), len(encode_range(values[:1]))
+    assert moving - first < 0.7 * (static - first), "only content that enters at the edges is new"
     np.testing.assert_array_equal(decoded(encode_inter(values), values), values)
 
 
-def test_nothing_that_moves_costs_a_few_bytes() -> None:
+def test_static_frames_need_no_vectors() -> None:
     values = np.repeat(panned(1, 4, 5, 0, 0), 6, axis=0)
     assert not estimate_motion(values).any()
     assert len(encode_inter(values)) <= len(encode_range(values)) + 16
 
 
-def test_no_frame_and_one() -> None:
+def test_no_frame_and_one_frame() -> None:
     values = panned(1, 2, 3, 0, 0)
     assert encode_inter(values[:0]) == b""
     assert decode_inter(b"", 0, (1, 2, 3), 96).shape == (0, 1, 2, 3, 96)
-    assert encode_inter(values) == encode_range(values), "with no vector the words are those of the range coding"
+    assert encode_inter(values) == encode_range(values), "without vectors, the words equal those of the range coding"
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=400), st.integers(1, 4), st.integers(0, 2000), st.integers(1, 255))
-def test_hostile_words_end_in_an_error_or_in_integers(noise: bytes, kept: int, place: int, mask: int) -> None:
+def test_hostile_words_are_rejected_or_decoded(noise: bytes, kept: int, place: int, mask: int) -> None:
     good = bytearray(encode_inter(panned(kept, 2, 3, 3, 5)))
     good[place % len(good)] ^= mask
     for data in (noise, bytes(good), bytes(good[4 * (place % (len(good) // 4)) :])):
@@ -98,8 +98,8 @@ def test_hostile_words_end_in_an_error_or_in_integers(noise: bytes, kept: int, p
 
 
 @pytest.mark.parametrize("symbol", [-1, 6, 16])
-def test_a_vector_symbol_that_no_writer_makes(symbol: int) -> None:
+def test_an_invalid_vector_choice_is_damaged(symbol: int) -> None:
     values = panned(2, 2, 2, 0, 4)
     data = write_inter.encode_inter(values, None, {(1, 0, "which"): symbol})
-    with pytest.raises(DamagedError, match=f"latents: vector symbol {symbol} or {symbol}: 0 to 5"):
+    with pytest.raises(DamagedError, match=f"latents: vector choices from {symbol} to {symbol}; only 0 to 5"):
         decoded(data, values)

@@ -1,4 +1,4 @@
-"""Integers as pictures, and what they are where a picture has moved, against SPEC.md 7.7.2 in plain words."""
+"""Motion compensation of latents, compared with the reader in plain Python (SPEC.md 7.7.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dfccodec.codec.api import load_model
 from dfccodec.container.records import Coding
 from dfccodec.entropy.inter import motion_compensation
 from dfccodec.entropy.inter.motion_compensation import LatentReconstruction, basis, motion_compensate
-from dfccodec.entropy.latent_coding import coding_for
+from dfccodec.entropy.latent_coding import default_coding
 from dfccodec.models.mini import Mini
 
 
@@ -27,13 +27,13 @@ def integers(rows: int, columns: int, size: float, seed: int = 0) -> np.ndarray:
     return np.rint(values).clip(-32768, 32767).astype(np.int16)
 
 
-def test_the_table_is_that_of_the_specification() -> None:
+def test_the_basis_is_that_of_the_specification() -> None:
     data = (FORMATS / "basis.i8").read_bytes()
     assert np.array_equal(np.frombuffer(data, np.int8).reshape(96, 768), basis())
     assert f"`{hashlib.sha256(data).hexdigest()}`" in SPEC
-    gram = basis() @ basis().T / motion_compensation.ONE**2
+    gram = basis() @ basis().T / motion_compensation.BASIS_SCALE**2
     assert np.abs(gram - np.eye(96)).max() < 0.004
-    assert int(np.abs(basis()).sum(axis=1).max()) * motion_compensation.LARGEST * 400 < 1 << 53
+    assert int(np.abs(basis()).sum(axis=1).max()) * motion_compensation.MAX_SAMPLE * 400 < 1 << 53
 
 
 def test_the_constants_of_the_specification() -> None:
@@ -41,19 +41,19 @@ def test_the_constants_of_the_specification() -> None:
     found = [[int(n.replace("−", "-")) for n in row.split(",")] for row in re.findall(r"\(([^)]*)\)", taps)]
     assert found == motion_compensation.TAPS.tolist()
     assert "+ 6422528) // 12845056" in SPEC
-    assert motion_compensation._SHRINK == 12845056
+    assert motion_compensation._RESULT_SCALE == 12845056
 
 
-def test_the_coding_goes_by_the_models_linear_code() -> None:
+def test_the_default_coding_depends_on_the_transform_of_the_model() -> None:
     model = load_model("mini").model
     assert isinstance(model, Mini)
-    assert coding_for(model) == Coding.INTER
+    assert default_coding(model) == Coding.INTER
     other = Mini()
     with torch.no_grad():
         other.linear.basis.copy_(torch.from_numpy(motion_compensation.linear_transform()))
-        assert coding_for(other) == Coding.INTER
+        assert default_coding(other) == Coding.INTER
         other.linear.basis.copy_(torch.from_numpy(motion_compensation.linear_transform()[::-1].copy()))
-        assert coding_for(other) == Coding.RANGE, "what it knows of motion would be wrong"
+        assert default_coding(other) == Coding.RANGE, "its PCA transform is not that of the format"
 
 
 @settings(max_examples=50, deadline=None)
@@ -61,7 +61,7 @@ def test_the_coding_goes_by_the_models_linear_code() -> None:
     st.integers(1, 4), st.integers(1, 4), st.sampled_from([0.5, 30, 9000]), st.integers(0, 99),
     st.tuples(st.integers(-400, 400) | st.sampled_from([-32768, 32767]), st.integers(-400, 400)),
 )  # fmt: skip
-def test_it_agrees_with_plain_words(rows: int, columns: int, size: float, seed: int, vector: tuple[int, int]) -> None:
+def test_it_agrees_with_plain_python(rows: int, columns: int, size: float, seed: int, vector: tuple[int, int]) -> None:
     values = integers(rows, columns, size, seed)
     samples = read_inter.to_samples(values.astype(np.int64), rows, columns)
     own = LatentReconstruction(values, rows, columns)
@@ -69,23 +69,23 @@ def test_it_agrees_with_plain_words(rows: int, columns: int, size: float, seed: 
     cells = np.arange(rows * columns)
     found = own.motion_compensate(cells, np.tile(np.array(vector, np.int16), (len(cells), 1)))
     for cell in cells.tolist():
-        wanted = read_inter.motion_compensate(samples, 16 * (cell // columns), 16 * (cell % columns), vector)
-        assert found[cell].tolist() == wanted
+        expected = read_inter.motion_compensate(samples, 16 * (cell // columns), 16 * (cell % columns), vector)
+        assert found[cell].tolist() == expected
 
 
-def test_where_it_does_not_move_it_stays_itself() -> None:
+def test_zero_vectors_change_latents_by_at_most_one() -> None:
     values = integers(3, 4, 30)
     nearly = LatentReconstruction(values, 3, 4).motion_compensate(np.arange(12), np.zeros((12, 2), np.int16))
     assert np.abs(nearly.astype(int) - values).max() <= 1
 
 
 @pytest.mark.parametrize(("down", "right"), [(64, 0), (0, 64), (-64, 64)])
-def test_by_whole_cells_it_is_its_neighbour(down: int, right: int) -> None:
+def test_vectors_of_one_cell_give_the_neighbour(down: int, right: int) -> None:
     values = integers(5, 5, 30)
     vectors = np.tile(np.array([down, right], np.int16), (25, 1))
     found = motion_compensate(values, vectors, (1, 5, 5)).reshape(5, 5, 96)[1:4, 1:4]
-    wanted = values.reshape(5, 5, 96)[1 + down // 64 : 4 + down // 64, 1 + right // 64 : 4 + right // 64]
-    assert np.abs(found.astype(int) - wanted).max() <= 1
+    expected = values.reshape(5, 5, 96)[1 + down // 64 : 4 + down // 64, 1 + right // 64 : 4 + right // 64]
+    assert np.abs(found.astype(int) - expected).max() <= 1
 
 
 def test_tiles_do_not_see_each_other() -> None:
