@@ -217,7 +217,7 @@ def test_lost_audio_is_counted_in_bytes(tmp_path: object, flat: LoadedModel) -> 
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     data = out.getvalue()
     reader = StreamReader(io.BytesIO(data))
-    offset, size = next(reader.place for item in reader if isinstance(item, Packets))
+    offset, size = next(reader.extent for item in reader if isinstance(item, Packets))
     declared = data.index(b"strm")
     clip = data.index(b"CLIP")
 
