@@ -174,7 +174,7 @@ def moved(clip: dict[str, Any]) -> Lines:
 
 
 def fingerprint() -> str:
-    """The bytes under the fingerprint of a model of two tensors, and the fingerprint."""
+    """Return the text of the trace: the bytes that are hashed for a model with two tensors, and their hash."""
     tensors = {
         "b.weight": ("F32", (2, 1), struct.pack("<2f", 1.0, -0.5)),
         "b": ("I8", (3,), struct.pack("<3b", 1, -1, 127)),

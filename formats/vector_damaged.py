@@ -51,7 +51,7 @@ FIRST, SECOND, THIRD, INDEX = 4, 5, 6, 7
 
 
 def flip(place: int) -> Callable[[bytes], bytes]:
-    """One bit of the byte at `place` of a chunk, from its end if negative."""
+    """Return an edit that flips one bit of the byte at offset `place` of a chunk, from its end if negative."""
 
     def edit(chunk: bytes) -> bytes:
         at = place % len(chunk)

@@ -170,7 +170,7 @@ def index() -> Iterator[Row]:
     ]  # fmt: skip
     for field, data in rows:
         name = "index-" + field.replace(" ", "-").replace("_", "-") + ("-huge" if data == b"\xff" * 4 else "")
-        yield name, "damaged", "8.1", f"{field} is {data[:8].hex()}", with_field(b"indx", field, data)
+        yield name, "damaged", "8.1", f"{field} is 0x{data[:8].hex()}", with_field(b"indx", field, data)
     flipped = with_field(b"CLIP", "low bytes", b"\2" * 8)
     yield "latents-other-integers", "damaged", "8.2", "valid integers that do not match the latent hash", flipped
     yield "index-frames-both", "damaged", "8.1", "totals fit the entries, not the clips", _swap_frames()

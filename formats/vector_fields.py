@@ -82,7 +82,7 @@ def clips() -> Iterator[Row]:
         ("kept-more", "damaged", "7.3", "kept", b"\7"),
     ]  # fmt: skip
     for name, error, section, field, data in rows:
-        yield f"clip-{name}", error, section, f"{field} is {data.hex()}", with_field(b"CLIP", field, data)
+        yield f"clip-{name}", error, section, f"{field} is 0x{data.hex()}", with_field(b"CLIP", field, data)
     for name, most, file in (
         ("frames-0", "0 frames", File(body=[Clip(frames=0, kept=())])),
         ("frames-over", "33 frames", File(body=[Clip(frames=33)])),

@@ -58,7 +58,7 @@ def havoc(data: bytes, dice: Random, others: list[bytes]) -> bytes:
 
 
 def number(dice: Random, width: int) -> bytes:
-    """Return an integer at or near a boundary value, little-endian."""
+    """Return `width` bytes: a little-endian integer at or near a boundary value."""
     bits = 8 * width
     base = dice.choice((0, 1, 1 << (bits - 1), 1 << dice.randrange(bits), (1 << bits) - 1, dice.getrandbits(bits)))
     return ((base + dice.choice((0, 0, -1, 1))) % (1 << bits)).to_bytes(width, "little")

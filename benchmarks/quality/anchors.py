@@ -153,7 +153,7 @@ def code(anchor: Anchor, frames: np.ndarray, quality: int) -> tuple[int, np.ndar
         quality: the value of `anchor.quality`.
 
     Returns:
-        bytes of coded pictures, and the decoded frames, like `frames`.
+        size of the coded pictures in bytes, and the decoded frames, like `frames`.
     """
     if anchor.codec == "libvvenc":
         return _by_ffmpeg(anchor, frames, quality)

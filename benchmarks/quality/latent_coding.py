@@ -82,7 +82,11 @@ class Speeds:
         return done
 
     def there_and_back(self, values: np.ndarray) -> tuple[int, int, int]:
-        """Encode and decode. Returns bytes with zstd, range and inter coding."""
+        """Encode and decode the integers with zstd, range and inter coding, and return the three sizes in bytes.
+
+        Raises:
+            RuntimeError: the decoded integers differ.
+        """
         shape = values.shape[0], values.shape[1:4], values.shape[4]
         plain, count = self.timed("zstd encode", lambda: encode_zstd(values))
         back = self.timed("zstd decode", lambda: decode_zstd(plain, *shape, count))

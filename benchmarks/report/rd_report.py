@@ -50,7 +50,7 @@ OWN: dict[str, dict[str, Any]] = {"dfc": {}, "dfc-best": {"preset": "best"}}
 """Curves of dfc: curve -> options of `dfc.encode`."""
 
 LABELS = {
-    "dfc": "dfc mini, best of QP × kept",
+    "dfc": "dfc mini, best QP and kept frames",
     "dfc-best": "the same, --preset best",
     "dfc-32": "dfc mini, all 32 kept",
     "dfc-8": "dfc mini, 8 of 32 kept",
@@ -104,7 +104,7 @@ def rows_of(name: str, results: Mapping[str, Rows]) -> Rows:
 
 
 def _kept(name: str) -> str | None:
-    """Return the number of kept frames of a dfc curve over QP only."""
+    """Return the number of kept frames if a curve of dfc varies only QP; otherwise None."""
     codec, _, kept = name.partition("-")
     return kept if codec == "dfc" and kept.isdecimal() else None
 

@@ -190,7 +190,7 @@ def rate_control() -> str:
 
 
 def speed() -> str:
-    """Frames per second and memory."""
+    """Return the table of frames per second and peak memory of encode and decode."""
     found = result("speed")
     rows = []
     for row in found["rows"]:
@@ -222,7 +222,7 @@ def memory() -> str:
 
 
 def pipeline() -> str:
-    """Share of each stage of an encode and a decode."""
+    """Return the table of the share of time that each stage of an encode and a decode takes."""
     found = result("pipeline")
     stages = ("read", "waits", "network", "motion", "entropy", "write")
     rows = [

@@ -5,7 +5,8 @@
 
 For every eval clip (DFC-32) and every set of options below, each checkout encodes, decodes, trims and recovers in its
 own process. For every vector, each checkout reads integers, the errors' exit codes and the decoded frames. The script
-compares SHA-256 sums and lists every difference; its exit code is the number of differences, at most 100.
+compares SHA-256 sums and lists every difference; its exit code is the number of differences, at most 100. The two
+checkouts work side by side, and one line follows each clip, so that a run that is stopped has shown what it compared.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +59,7 @@ def attempt(work):
 
 
 MODEL = dfc.load_model(device="cpu", dtype="float32")
-for number, path in enumerate(json.loads(sys.argv[1])):
+for number, path in json.loads(sys.argv[1]):
     clip = np.load(path)
     for name, options in (OPTIONS | (SLOW if number % 8 == 0 else {})).items():
         out = io.BytesIO()
@@ -84,7 +86,7 @@ for path in json.loads(sys.argv[2]):
 """
 
 
-def run(checkout: Path, clips: list[str], vectors: list[str]) -> dict[str, dict[str, str]]:
+def run(checkout: Path, clips: list[tuple[int, str]], vectors: list[str]) -> dict[str, dict[str, str]]:
     """Results of one checkout: name of a clip or vector -> what was done -> digest or error."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", CHILD, json.dumps(clips), json.dumps(vectors)]
@@ -111,12 +113,18 @@ def main() -> None:
             np.save(stream, frames)
         clips.append(str(path.resolve()))
     vectors = [str(path.resolve()) for path in sorted((options.old / options.vectors).rglob("*.dfc"))]
-    old, new = (run(path.resolve(), clips, vectors) for path in (options.old, options.new))
-    checks = sum(map(len, old.values()))
-    different = [f"{what}: {old[what]} became {new.get(what)}" for what in old if old[what] != new.get(what)]
-    print(f"{len(clips)} clips, {len(vectors)} vectors, {checks} checks, {len(different)} differences")
-    print("\n".join(different))
-    sys.exit(min(len(different), 100))
+    checks = differences = 0
+    with ThreadPoolExecutor(2) as pool:
+        for what, batch in [
+            ("vectors", ([], vectors)),
+            *((Path(clip).stem, ([(i, clip)], [])) for i, clip in enumerate(clips)),
+        ]:
+            old, new = pool.map(lambda path, batch=batch: run(path.resolve(), *batch), (options.old, options.new))
+            different = [f"{name}: {old[name]} became {new.get(name)}" for name in old if old[name] != new.get(name)]
+            checks, differences = checks + sum(map(len, old.values())), differences + len(different)
+            print("\n".join([f"{what}: {checks} checks so far, {differences} differences", *different]), flush=True)
+    print(f"{len(clips)} clips, {len(vectors)} vectors, {checks} checks, {differences} differences")
+    sys.exit(min(differences, 100))
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def long_peak(loaded: LoadedModel, frames: np.ndarray, job: dict[str, Any], path
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Run `child` in a separate process."""
+    """Return the measurements of one job (model, threads, file), made by `child` in a separate process."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(job["threads"])}
     command = [sys.executable, "-m", "benchmarks.speed.speed", "--job", json.dumps(job)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)

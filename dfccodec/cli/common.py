@@ -28,7 +28,7 @@ Force = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output."
 AnyName = Annotated[
     bool,
     typer.Option(
-        "-f", "--force", help="Accept an output name that belongs to another kind of file.", rich_help_panel=ADVANCED
+        "-f", "--force", help="Accept an output name with the extension of another file type.", rich_help_panel=ADVANCED
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]

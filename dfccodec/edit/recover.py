@@ -159,7 +159,7 @@ class _Recovery:
             self.fault(f"clip begins at frame {clip.first_frame}, {self.next} expected", CLIP)
             return
         if self.last is not None and clip.first_pts < self.last.timestamps[-1]:
-            self.fault(f"clip begins at tick {clip.first_pts}, before the one ahead of it ends", CLIP)
+            self.fault(f"clip begins at timestamp {clip.first_pts}, before the last frame of the previous clip", CLIP)
             return
         try:
             fill.policy(clip.fill).check(clip, header)

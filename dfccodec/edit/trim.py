@@ -170,7 +170,7 @@ def _range_text(start: int, end: int | None) -> str:
 
 
 def _clip_range(clip: Clip, values: np.ndarray, start: int, end: int | None) -> tuple[Clip, np.ndarray] | None:
-    """The part of a clip within the range; None if there is none."""
+    """Return the part of a clip, and of its integers `values` (K, …, C), in [start, end); None if no frame is in it."""
     a = max(start - clip.first_frame, 0)
     b = clip.frames if end is None else min(end - clip.first_frame, clip.frames)
     if a >= b:

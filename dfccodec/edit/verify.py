@@ -59,7 +59,7 @@ def verify(stream: BinaryIO, progress: Callable[[int], None] | None = None) -> V
 
 
 class _Check:
-    """State of one verification."""
+    """One verification: the verdict so far, the latent hash so far, and the rules of order of the chunks."""
 
     def __init__(self, verdict: Verdict, reader: StreamReader) -> None:
         self.verdict, self.reader = verdict, reader

@@ -132,15 +132,17 @@ _ROWS = {
 
 @lru_cache(maxsize=len(_ROWS))
 def weights(group: int, inter: bool, phase: int) -> tuple[np.ndarray, ...]:
-    """Return the weights of a pass, one array for each field of `Weights`.
+    """Return the weights of the terms of a scale for one coding pass, one array for each field of `Weights`.
 
-    Weights of sums over channels are (kinds, 1) int64 and, except the first, multiplied by 256. Weights of single
-    channels are (kinds, 1, 1) int32.
+    The first axis, `kinds`, is 1 or 2: weights of magnitudes of the integers and, after the first kept frame, weights
+    of magnitudes of the prediction errors. Weights of terms that are one number per cell (mean, activities) are
+    (kinds, 1) int64; all of them except `mean` are multiplied by 256. Weights of terms that each channel has
+    (colocated, same_channel, offset) are (kinds, 1, 1) int32.
 
     Args:
-        group: number of the group.
-        inter: whether the kept frame is not the first one.
-        phase: 0 or 1.
+        group: index of the channel group.
+        inter: True for every kept frame of a clip after the first.
+        phase: 0 for the first half of the cells in a checkerboard, 1 for the second, which knows the first.
     """
     fields = np.array(_ROWS[group == 0, inter, phase], np.int64).T[:, :, None]
     mean, *sums = fields[:5]

@@ -136,7 +136,10 @@ def packet_duration(info: StreamInfo, data: bytes, base: Fraction) -> int:
 
 
 def _template_with_priming(info: StreamInfo, samples: int) -> Stream:
-    """Return a template with priming. PyAV cannot set it on a stream, but reads it from a file that has it."""
+    """Return a stream template with `samples` of encoder priming.
+
+    PyAV cannot set priming on a stream, but reads it from a file that has it.
+    """
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as scratch:
         stream = scratch.add_stream(_PRIMED_CODECS[info.codec][0], rate=info.sample_rate, layout="stereo")

@@ -133,6 +133,9 @@ class LatentModel(Protocol):
 
         Raises:
             UsageError: the network does not support the shape.
+
+        Returns:
+            the latents and importance of every frame; see `Encoded`.
         """
         ...
 

@@ -70,7 +70,7 @@ _limit: Any = None
 
 @lru_cache(maxsize=1)
 def _numpy_blas() -> Any:
-    """NumPy's BLAS if it is the OpenBLAS of its wheels; otherwise an empty selection."""
+    """Return the thread controls of the OpenBLAS in NumPy's wheels; of no library if NumPy has another BLAS."""
     import threadpoolctl  # imported here because many runs never need it
 
     return threadpoolctl.ThreadpoolController().select(prefix="libscipy_openblas")

@@ -130,7 +130,7 @@ def test_the_model_name_in_a_file_is_never_opened_as_a_path(flat: LoadedModel, t
 
 def test_a_different_fingerprint_is_rejected(mini: LoadedModel) -> None:
     other = LoadedModel(mini.model, ModelId("mini", bytes(32), mini.identity.config), mini.device)
-    with pytest.raises(ModelError, match="other weights of the same name"):
+    with pytest.raises(ModelError, match="the weights differ although the name is the same"):
         dfc.decode(encode_bytes(moving_square(2), other))
 
 

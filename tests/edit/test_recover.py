@@ -126,7 +126,7 @@ def test_duplicate_and_backdated_clips_are_discarded() -> None:
     _, found = recover_bytes(with_backdated_clip)
     assert found.frames == 118
     assert [p.first for p in found.lost] == [96]
-    assert "before the one ahead of it ends" in found.faults[0].reason
+    assert "before the last frame of the previous clip" in found.faults[0].reason
 
 
 def test_clips_with_undecodable_latents_are_discarded() -> None:
@@ -217,7 +217,7 @@ def test_lost_audio_is_counted_in_bytes(tmp_path: object, flat: LoadedModel) -> 
     dfc.encode(source, out, model=flat, budget="4", fill="token")
     data = out.getvalue()
     reader = StreamReader(io.BytesIO(data))
-    offset, size = next(reader.place for item in reader if isinstance(item, Packets))
+    offset, size = next(reader.extent for item in reader if isinstance(item, Packets))
     declared = data.index(b"strm")
     clip = data.index(b"CLIP")
 
@@ -242,6 +242,6 @@ def test_a_file_with_leading_bytes_is_recovered(leading_bytes: bytes, flat: Load
     data, found = recover_bytes(leading_bytes + INTACT)
     assert data == recover_bytes(INTACT)[0]
     assert (found.faults[0].offset, found.faults[0].size, found.lost) == (0, len(leading_bytes), [])
-    assert f"the signature stands {len(leading_bytes)} bytes later" in found.faults[0].reason
+    assert f"the signature is {len(leading_bytes)} bytes later" in found.faults[0].reason
     decoder = Decoder(io.BytesIO(leading_bytes + INTACT), lambda _: flat, conceal=True, span=Span.parse("#100", "#120"))
     assert len(list(decoder)) == 20

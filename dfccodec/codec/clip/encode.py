@@ -68,7 +68,7 @@ class ClipCoder:
         return 1 - after / before if before else 0.0
 
     def set_base_steps(self, steps: np.ndarray | None) -> None:
-        """Use the base steps (C,) float32 of a file that is resumed; None keeps those of the model."""
+        """Use the quantizer steps of QP 0, (C,) float32, of the file that is resumed; None keeps those of the model."""
         self._steps = self._steps if steps is None else steps
 
     @property
@@ -122,7 +122,13 @@ class ClipCoder:
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
         importance: np.ndarray, kept: np.ndarray, qp: int, refining: int, hold: bool,
     ) -> Coded:  # fmt: skip
-        """Encode the `kept` frames from their latents (K, …, C)."""
+        """Quantize, refine and encode the kept frames of a clip.
+
+        Args:
+            latents: (K, …, C) float32, those of the kept frames only.
+            refining: number of gradient iterations; 0 for none.
+            hold: whether the result holds the output of the decoder network, if the motion search computed it.
+        """
         settings = self.settings
         inter = self._coding == Coding.INTER
         now = quantize_inter(latents, self.steps, qp, settings.deadzone, inter)

@@ -72,7 +72,7 @@ class ClipConcealer:
         return count <= self._header.clip_frames * (self.damaged_bytes // MIN_CLIP_BYTES + 1)
 
     def frames(self, first: int, end: int, start_pts: int, after: Picture | None) -> Iterator[OutputFrame] | None:
-        """Frames for a gap, salvaged or repeated, evenly spaced over the missing time.
+        """Frames for a gap, salvaged (decoded from a damaged clip) or repeated, evenly spaced over the missing time.
 
         Args:
             first, end: frame numbers, `end` exclusive.

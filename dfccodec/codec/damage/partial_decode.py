@@ -136,11 +136,12 @@ class _ReachedDamage(Exception):
 
 
 class _DamageGuard:
-    """Observes the coding passes and counts the kept frames that are complete before the decoder reaches the run.
+    """Observes the coding passes and counts the kept frames that are complete before the
+    decoder reaches the damaged words.
 
     Args:
         reader: the rANS decoder, which reads from the last word backwards.
-        floor: number of the first word after the run.
+        floor: index of the first word after the damaged ones.
 
     Attributes:
         complete: number of complete kept frames.

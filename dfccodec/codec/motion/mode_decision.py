@@ -85,7 +85,7 @@ def _choices(
 
 
 class _Frame:
-    """The n blocks of one pass in one frame."""
+    """The n blocks of one dropped frame that one coding pass covers: candidates, costs and the chosen modes."""
 
     def __init__(
         self, inputs: DecisionInput, references: References, step: Pass, part: slice, bits: Floats, rd_lambda: float

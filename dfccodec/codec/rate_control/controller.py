@@ -279,7 +279,7 @@ def _tune_qp(trials: Sequence[ClipTrials], numbers: tuple[int, ...], goal: Targe
 
 
 def _best_measured(rd_model: RDModel, rd_lambda: float) -> int:
-    """Number of the measured choice with the least error plus price times bits."""
+    """Index of the measured operating point with the lowest RD cost: error + rd_lambda × bits."""
     numbers = rd_model.grid.numbers
     costs = {
         numbers[c]: cost.error + rd_lambda * 8 * cost.size for c, cost in rd_model.measured.items() if c in numbers

@@ -46,7 +46,10 @@ _BATCH_CELLS = 1024
 
 @lru_cache(maxsize=1)
 def basis() -> npt.NDArray[np.float64]:
-    """Return the PCA basis, (96, 768): samples of a patch per quantizer step, in order (row, column, colour)."""
+    """Return the PCA basis (96, 768): row c is the change of a 16×16×3 patch if latent c grows by one quantizer step.
+
+    The samples of the patch are in the order row, column, colour.
+    """
     data = np.frombuffer(Path(__file__).with_name("basis.i8").read_bytes(), np.int8)
     return data.reshape(CHANNELS, -1).astype(np.float64)
 

@@ -179,13 +179,16 @@ class _FramePair:
 
 
 class _Stripe:
-    """Rows of the reference frame, interpolated to quarter-pel. A complete large picture would take too much memory."""
+    """Some rows of cells (16×16 pixels each) of the reference frame, interpolated to quarter-pel.
+
+    A complete large picture would take too much memory.
+    """
 
     def __init__(self, source: Floats, down: int, right: int) -> None:
-        """Interpolate a stripe.
+        """Compute the quarter-pel samples of these rows.
 
         Args:
-            source: grey pixels with a margin, contiguous.
+            source: (height, width) float32 grey pixels with a margin, C-contiguous.
             down, right: position of the first cell in `source`.
         """
         self.corner = np.array([down - 1, right - 1])

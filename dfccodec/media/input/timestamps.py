@@ -98,7 +98,11 @@ class IncreasingTimestamps:
         return following
 
     def _start_part(self, late: list[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
-        """Shift the frames of a new part to follow the previous part."""
+        """Shift the frames of a new part to follow the previous part.
+
+        Args:
+            late: the frames, with timestamps, that arrived with timestamps before those of the previous frames.
+        """
         assert self.last is not None
         assert self._highest is not None
         first, back = late[0][1], self._highest - late[0][1]

@@ -79,7 +79,8 @@ class ConstantRate:
     def assign(self, seconds: Fraction) -> int | None:
         """Return the number of the next frame, which starts at `seconds`; None if the frame must be discarded.
 
-        A frame may be one number late because of rounding. A frame that would be later comes too soon: discard it.
+        A frame may get a number that is one too high, because of rounding. If it would be more than one too high,
+        frames come faster than the frame rate of the output, and this one is discarded.
         """
         wanted = round(seconds * self.rate)
         if not self._can_skip:

@@ -22,8 +22,8 @@ def draw_mask(rng: np.random.Generator, frames: int, all_kept: float, costs: np.
     """Draw a random mask (frames,) bool with at least one kept frame.
 
     With probability `all_kept`, all frames are kept. Otherwise the number of kept frames is log-uniform from 2 to 3/4
-    of the clip, or 1 with probability 0.05. If `costs` is given, half of these masks are optimal selections. Each third
-    of the rest is uniformly spaced, uniformly spaced with jitter, or entirely random.
+    of the clip, or 1 with probability 0.05. If `costs` is given, half of these masks are optimal selections. The others
+    are, with equal probability, uniformly spaced, uniformly spaced with jitter, or entirely random.
 
     Args:
         rng: random generator.

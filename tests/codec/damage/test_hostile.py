@@ -76,7 +76,7 @@ def large_picture(coding: int, latents: bytes, planes: int = 1) -> bytes:
     header = Header(16384, 4096, Ratio(25, 1), Ratio(1, 25), patch=1, channels=1)
     found = [(b"HEAD", pack.pack_header(header)), *base_chunks()[1:]]
     payload = pack.pack_clip(clip(4, 4, latents=latents, coding=coding, planes=planes))
-    return mutate.join(mutate.reindexed([(k, payload if k == b"CLIP" else p) for k, p in found]))
+    return mutate.join(mutate.rebuild_index([(k, payload if k == b"CLIP" else p) for k, p in found]))
 
 
 def zstd_frame(size: int, window: int | None = None) -> bytes:
@@ -93,7 +93,7 @@ def big_motion() -> bytes:
     payload = pack.pack_clip(clip(64, 0, fill=3, fill_payload=b"\1" * 8))
     kept = bytearray(payload)
     found = [(b"HEAD", pack.pack_header(header)), *base_chunks()[1:]]
-    return mutate.join(mutate.reindexed([(k, bytes(kept) if k == b"CLIP" else p) for k, p in found]))
+    return mutate.join(mutate.rebuild_index([(k, bytes(kept) if k == b"CLIP" else p) for k, p in found]))
 
 
 BASE = base_chunks()

@@ -196,7 +196,7 @@ def test_a_duplicate_tool_chunk_loses_no_frames(intact: bytes) -> None:
     position = next(position for position, (kind, _) in enumerate(chunks) if kind == TOOL)
     chunks.insert(position, chunks[position])
     data = join_chunks(chunks)
-    assert [fault.reason for fault in dfc.verify(io.BytesIO(data)).faults][:1] == ["chunk tool stands twice"]
+    assert [fault.reason for fault in dfc.verify(io.BytesIO(data)).faults][:1] == ["duplicate chunk tool"]
     assert len(decode_concealed(data, Span())[0]) == FRAMES
     assert recover(io.BytesIO(data), io.BytesIO()).frames == FRAMES
     assert chunks[-1][0] == FOOT
