@@ -91,7 +91,7 @@ def main() -> None:
         rows.append({
             "change": name, "bd_rate": float(np.mean(good)) if good else None, "clips": len(good), "seconds": seconds,
         })  # fmt: skip
-    head = (f"{args.kept} of 32 kept", "bits at equal PSNR", "clips", "encode, CPU s a clip")
+    head = (f"{args.kept} of 32 kept", "bits at equal PSNR", "clips", "encode, CPU seconds per clip")
     print(table(head, [
         (r["change"], "–" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", r["clips"], f"{r['seconds']:.1f}")
         for r in rows

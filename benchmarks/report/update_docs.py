@@ -49,7 +49,7 @@ def block(name: str) -> str:
     _range.clear()
     figures = BLOCKS[name]()
     if _range:
-        figures += "\n\nMeasured before inter coding was there, so as with `--coding range`."
+        figures += "\n\nMeasured before inter coding existed: the figures are those of `--coding range`."
     if _earlier:
         return f"{figures}\n\nMeasured with earlier weights ({', '.join(sorted(_earlier))})."
     return figures
@@ -174,7 +174,7 @@ def ablation() -> str:
         for r in found["rows"]
     ]  # fmt: skip
     what = f"{found['kept']} of 32 kept, {len(found['clips'])} eval clips"
-    head = (what, "bits at equal PSNR", "clips whose curves overlap", "CPU s a clip")
+    head = (what, "bits at equal PSNR", "clips whose curves overlap", "CPU seconds per clip")
     return table(head, rows)
 
 

@@ -132,12 +132,12 @@ _ROWS = {
 
 @lru_cache(maxsize=len(_ROWS))
 def weights(group: int, inter: bool, phase: int) -> tuple[np.ndarray, ...]:
-    """Return the weights of the terms of a scale for one coding pass, one array for each field of `Weights`.
+    """Return the weights of the sum that predicts the scale of residuals in one pass, one array per field of `Weights`.
 
     The first axis, `kinds`, is 1 or 2: weights of magnitudes of the integers and, after the first kept frame, weights
-    of magnitudes of the prediction errors. Weights of terms that are one number per cell (mean, activities) are
-    (kinds, 1) int64; all of them except `mean` are multiplied by 256. Weights of terms that each channel has
-    (colocated, same_channel, offset) are (kinds, 1, 1) int32.
+    of magnitudes of the prediction errors. `mean` is (kinds, 1) int64 as in the table. The activities
+    (previous_group … neighbours) are (kinds, 1) int64, times 256. The other fields are (kinds, 1, 1) int32 as in the
+    table.
 
     Args:
         group: index of the channel group.

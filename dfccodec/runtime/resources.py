@@ -70,7 +70,7 @@ _limit: Any = None
 
 @lru_cache(maxsize=1)
 def _numpy_blas() -> Any:
-    """Return the thread controls of the OpenBLAS in NumPy's wheels; of no library if NumPy has another BLAS."""
+    """Return the thread controls of the OpenBLAS in NumPy's wheels; they do nothing if NumPy has another BLAS."""
     import threadpoolctl  # imported here because many runs never need it
 
     return threadpoolctl.ThreadpoolController().select(prefix="libscipy_openblas")

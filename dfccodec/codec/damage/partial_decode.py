@@ -141,7 +141,7 @@ class _DamageGuard:
 
     Args:
         reader: the rANS decoder, which reads from the last word backwards.
-        floor: index of the first word after the damaged ones.
+        floor: lowest index of an intact word; the damaged words are below it.
 
     Attributes:
         complete: number of complete kept frames.

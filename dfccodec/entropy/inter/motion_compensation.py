@@ -46,7 +46,7 @@ _BATCH_CELLS = 1024
 
 @lru_cache(maxsize=1)
 def basis() -> npt.NDArray[np.float64]:
-    """Return the PCA basis (96, 768): row c is the change of a 16×16×3 patch if latent c grows by one quantizer step.
+    """Return the PCA basis (96, 768): row c is the change of a 16×16×3 patch if latent c grows by 1.
 
     The samples of the patch are in the order row, column, colour.
     """

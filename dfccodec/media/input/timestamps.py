@@ -98,10 +98,13 @@ class IncreasingTimestamps:
         return following
 
     def _start_part(self, late: list[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
-        """Shift the frames of a new part to follow the previous part.
+        """Begin a new part where timestamps go back, as in files joined end to end; it follows the previous one.
 
         Args:
-            late: the frames, with timestamps, that arrived with timestamps before those of the previous frames.
+            late: the first frames of the new part, with their timestamps.
+
+        Returns:
+            the frames, with timestamps shifted to continue those of the previous part.
         """
         assert self.last is not None
         assert self._highest is not None

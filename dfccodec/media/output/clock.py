@@ -79,7 +79,7 @@ class ConstantRate:
     def assign(self, seconds: Fraction) -> int | None:
         """Return the number of the next frame, which starts at `seconds`; None if the frame must be discarded.
 
-        A frame may get a number that is one too high, because of rounding. If it would be more than one too high,
+        Because of rounding, the number may be one higher than round(seconds × rate). If it would be higher than that,
         frames come faster than the frame rate of the output, and this one is discarded.
         """
         wanted = round(seconds * self.rate)
