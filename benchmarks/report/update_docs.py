@@ -266,6 +266,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         selection,
         coding,
         motion,
+        blend,
         bd_rates,
         mtc,
         ablation,
