@@ -38,14 +38,14 @@ def test_the_network_decodes_kept_frames_only(mini: LoadedModel, monkeypatch: py
         assert file[0].record.fill == Fill.BLEND
         kept = set(file[0].kept_indices.tolist())
     decoded: list[int] = []
-    original = type(mini.model)._pictures
+    original = type(mini.model)._decode_pictures
 
     def recording(self: object, *args: object) -> object:
         for frame, picture in original(self, *args):  # type: ignore[arg-type]
             decoded.append(frame)
             yield frame, picture
 
-    monkeypatch.setattr(type(mini.model), "_pictures", recording)
+    monkeypatch.setattr(type(mini.model), "_decode_pictures", recording)
     pictures = list(dfc.decode(data, model=mini))
     assert len(pictures) == 9
     assert set(decoded) == kept
