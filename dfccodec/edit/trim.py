@@ -170,7 +170,10 @@ def _range_text(start: int, end: int | None) -> str:
 
 
 def _clip_range(clip: Clip, values: np.ndarray, start: int, end: int | None) -> tuple[Clip, np.ndarray] | None:
-    """Return the part of a clip, and of its integers (K, …, C), in frames [start, end) of the file, or None."""
+    """Return the part of a clip in frames [start, end) of the file, and of its integers `values` (K, …, C).
+
+    The result is None if the clip has no frame there.
+    """
     a = max(start - clip.first_frame, 0)
     b = clip.frames if end is None else min(end - clip.first_frame, clip.frames)
     if a >= b:

@@ -66,8 +66,10 @@ def no_folder(folder: Path, error: OSError) -> DfcError:
 
 
 def shorten_name(name: str, max_bytes: int) -> str:
-    """A file's name that has `max_bytes` for so many bytes more: file systems take 255. A digest stands for what is
-    cut."""
+    """Return a file name to which `max_bytes` bytes can be appended; file systems allow 255 bytes.
+
+    A name that is too long is cut, and a digest of the whole name replaces the part that was cut.
+    """
     raw = os.fsencode(name)
     if len(raw) + max_bytes <= _MAX_NAME_BYTES:
         return name

@@ -127,7 +127,7 @@ class ClipCoder:
         Args:
             latents: (K, …, C) float32, those of the kept frames only.
             refining: number of gradient iterations; 0 for none.
-            hold: True to keep the output of the decoder network in the result, where the motion search has computed it.
+            hold: True to keep the output of the decoder network in the result, if the motion search has computed it.
         """
         settings = self.settings
         inter = self._coding == Coding.INTER

@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 from dfccodec.container.chunks import SIGNATURE
 from dfccodec.media.input.completeness import HEAD_BYTES, is_mp4, iter_boxes
 
-MOOV_AT_END = "an mp4 whose index stands at the end cannot come through a pipe: give the file's name"
+MOOV_AT_END = "an mp4 whose index is at the end cannot come through a pipe: give the file's name"
 """Message for an mp4 that does not decode from a pipe. By default, writers put its index (moov box) last."""
 
 _MAX_INDEX_BYTES = 1 << 22

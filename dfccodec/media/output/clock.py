@@ -79,8 +79,8 @@ class ConstantRate:
     def assign(self, seconds: Fraction) -> int | None:
         """Return the number of the next frame, which starts at `seconds`; None if the frame must be discarded.
 
-        Because of rounding, the number may be one higher than round(seconds × rate). If it would be higher than that,
-        frames come faster than the frame rate of the output, and this one is discarded.
+        Because of rounding, the number may be round(seconds × rate) + 1. If it would be higher than that, frames come
+        faster than the frame rate of the output, and this one is discarded.
         """
         wanted = round(seconds * self.rate)
         if not self._can_skip:

@@ -215,7 +215,7 @@ def test_mp4_with_index_at_end_is_rejected_in_pipe(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), np.uint8)  # more bytes than ffmpeg buffers
     video = write_video(tmp_path / "in.mp4", noise)
     with pytest.raises(
-        InputError, match="an mp4 whose index stands at the end cannot come through a pipe: give the file's name"
+        InputError, match="an mp4 whose index is at the end cannot come through a pipe: give the file's name"
     ):
         VideoSource(Pipe(video.read_bytes()))
 
