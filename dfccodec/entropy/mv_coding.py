@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dfccodec.entropy.context_model import Coder
 from dfccodec.entropy.context_tables import ESCAPE, SYMBOLS
 from dfccodec.errors import DamagedError
+from dfccodec.native import kernels
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -103,6 +104,8 @@ class MVCandidates:
             adjacent: whether neighbours share an edge with the block.
             offset: number of the first context of vectors.
         """
+        if kernels is not None:
+            return cls._from_kernel(neighbours, fifth, adjacent, offset)
         five = np.stack([*neighbours, fifth])
         low, median, high = np.sort(five, axis=0)[1:4]
         spread = (high.astype(np.int32) - low).sum(axis=-1)
@@ -115,6 +118,17 @@ class MVCandidates:
             (offset + (adjacent * SPREAD_CLASSES + apart) * AGREEMENT_CLASSES + same).astype(np.uint8),
             (offset + CHOICE_CONTEXTS + 2 * size).astype(np.uint8),
         )
+
+    @classmethod
+    def _from_kernel(cls, neighbours: Shorts, fifth: Shorts, adjacent: bool, offset: int) -> MVCandidates:
+        assert kernels is not None
+        vectors = np.empty((5, *fifth.shape), np.int16)
+        vectors[1:] = neighbours
+        contexts, sizes = np.empty((2, *fifth.shape[:-1]), np.uint8)
+        kernels.candidates(
+            vectors[1:], np.ascontiguousarray(fifth, np.int16), adjacent, offset, vectors[0], contexts, sizes
+        )
+        return cls(vectors, contexts, sizes)
 
     def select(self, *where: Any) -> MVCandidates:
         """Return a subset, by an index of the dimensions from n on."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import BI, MODEL, MODES, PAST, MotionField, References
 from dfccodec.codec.motion.context_model import BlockContexts, Pass
-from dfccodec.codec.motion.search import PyramidLevel
+from dfccodec.codec.motion.search import ERROR_UNIT, PyramidLevel, block_errors
 from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.entropy.context_tables import ESCAPE, PRECISION
 from dfccodec.entropy.rans import FrequencyModel
@@ -93,7 +93,7 @@ class _Frame:
         self.step, self.part, self.bits, self.rd_lambda = step, part, bits, rd_lambda
         number = int(step.frames[part.start])
         self.cells = step.cells[part]
-        self.target = inputs.target(number).windows(self.cells)
+        self.target = inputs.target(number)
         self.estimate = inputs.estimate[number, self.cells]
         self.searched = inputs.searched[number, self.cells]
         self.sources = [inputs.kept.get(int(side[number])) for side in (references.past, references.future)]
@@ -118,10 +118,9 @@ class _Frame:
         costs += self.rd_lambda * mode_bits.T
         past, future = self.sources
         if past is not None and future is not None:
-            predictions = [past.windows(self.cells, vectors[:, 0].astype(np.int32))]
-            predictions += [future.windows(self.cells, vectors[:, 1].astype(np.int32))]
-            error = past.ssd((predictions[0] + predictions[1]) >> 1, self.target)
-            costs[BI] = error + self.rd_lambda * (mode_bits[:, BI] + rates.sum(axis=0))
+            mvs = vectors.astype(np.int32)
+            error = block_errors(self.target, past, self.cells, mvs[:, 0], future, mvs[:, 1])
+            costs[BI] = error / ERROR_UNIT + self.rd_lambda * (mode_bits[:, BI] + rates.sum(axis=0))
         return costs.argmin(axis=0).astype(np.uint8), vectors
 
     def _candidates(self, side: int) -> tuple[Shorts, Floats]:
@@ -136,5 +135,6 @@ class _Frame:
             again = (vectors[:number] == own).all(axis=-1).any(axis=0)
             new = np.flatnonzero(~again)
             if new.size:
-                found[number, new] = source.error(self.target[new], self.cells[new], own[new].astype(np.int32))
+                errors = block_errors(self.target, source, self.cells[new], own[new].astype(np.int32))
+                found[number, new] = errors / ERROR_UNIT
         return found

@@ -13,7 +13,16 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import BLOCK, SUBPEL, MotionField, References
 from dfccodec.codec.motion.mode_decision import DecisionInput, choose
-from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, Pyramid, estimate_motion, undisplaced_level
+from dfccodec.codec.motion.search import (
+    ERROR_UNIT,
+    MIN_SAVING_BITS,
+    Effort,
+    Pyramid,
+    block_errors,
+    estimate_motion,
+    undisplaced_level,
+)
+from dfccodec.native import kernels
 from dfccodec.runtime.batched_executor import BatchedExecutor
 from dfccodec.runtime.resources import single_threaded_blas
 
@@ -31,7 +40,7 @@ STEP = 0.02
 """Quantizer step of `mini` at QP 0, in samples of 0…1. It relates QP to pixels for all models."""
 
 MIN_THREADED_PIXELS = 1 << 17
-"""Pixels of a picture below which a second thread makes the search slower, because NumPy calls are so short that
+"""Pixels of a picture below which a second thread makes the search without kernels slower: NumPy calls are so short that
 threads mostly wait for the interpreter. Clips of 256×256 took 0.87 s with one thread and 0.97 s with two; from 512×288
 on two are faster."""
 
@@ -69,7 +78,7 @@ class MotionSearch:
         self._kept: dict[int, Pyramid] = {}
         self._targets: dict[int, Pyramid] = {}
         self._estimate = np.empty((len(references.dropped), self._rows * self._columns), np.float32)
-        alone = frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
+        alone = kernels is None and frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
         self._jobs = BatchedExecutor(1 if alone else threads, 4 * frames[0].size)
         self._alone = single_threaded_blas()
 
@@ -116,8 +125,8 @@ class MotionSearch:
 
 def _ssd(target: Pyramid, estimate: Floats) -> Floats:
     """Squared error (rows · columns,) of the network prediction, by block."""
-    cells = np.arange(target.rows * target.columns)
-    return target.full.ssd(target.full.windows(cells), undisplaced_level(estimate).windows(cells))
+    errors = block_errors(target.full, undisplaced_level(estimate), np.arange(target.rows * target.columns))
+    return (errors / ERROR_UNIT).astype(np.float32)
 
 
 def _search(

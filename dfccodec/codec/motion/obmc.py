@@ -9,6 +9,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from dfccodec.codec.motion.blocks import BI, BLOCK, MODEL, SUBPEL, MotionField, uses
+from dfccodec.native import kernels
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -64,6 +65,14 @@ def compensate_frame(
     """
     height, width = estimate.shape[:2]
     rows, columns, _ = decisions.shape
+    if kernels is not None:
+        made = np.empty((height, width, 3), np.float32)
+        model = pad_edges(estimate)
+        kernels.compensate(
+            height, width, rows, columns, model, model if past is None else past, model if future is None else future,
+            np.ascontiguousarray(decisions), obmc_weights(), made,
+        )  # fmt: skip
+        return made
     padded = np.pad(decisions, ((1, 1), (1, 1), (0, 0)), mode="edge")
     four = np.stack([padded[i : i + rows + 1, j : j + columns + 1] for i in (0, 1) for j in (0, 1)]).reshape(4, -1, 5)
     agreed = (four[1:] == four[0]).all(axis=(0, 2))
@@ -129,4 +138,4 @@ def window() -> Floats:
 def obmc_weights() -> Floats:
     """Weights (4, BLOCK, BLOCK, 1) of the blocks above left, above right, below left and below right of a square."""
     references = window()[BLOCK:], window()[:BLOCK]
-    return np.stack([down[:, None] * right for down in references for right in references])[..., None]
+    return np.stack([down[:, None] * right for down in references for right in references])[..., None].astype(np.float32)

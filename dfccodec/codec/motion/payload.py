@@ -10,7 +10,7 @@ from dfccodec.codec.motion.context_model import BlockContexts, Pass
 from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.container.records import Header
 from dfccodec.entropy.context_model import Coder
-from dfccodec.entropy.rans import RansDecoder, RansEncoder, check_stream_size
+from dfccodec.entropy.rans import check_stream_size, new_decoder, new_encoder
 from dfccodec.errors import DamagedError
 
 __all__ = ["MotionField", "References", "code", "grid", "read", "trim", "write"]
@@ -31,7 +31,7 @@ def write(decisions: MotionField) -> bytes:
         return b""
     count, rows, columns, _ = decisions.blocks.shape
     flat = decisions.blocks.reshape(count, rows * columns, FIELDS)
-    contexts, writer = BlockContexts(decisions.references, rows, columns), RansEncoder(initial_counts())
+    contexts, writer = BlockContexts(decisions.references, rows, columns), new_encoder(initial_counts())
     for step in contexts.passes():
         blocks = flat[step.frames, step.cells]
         modes, vectors = blocks[:, 0].astype(np.uint8), blocks[:, 1:].reshape(-1, 2, 2)
@@ -60,7 +60,7 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionF
     if count in (0, len(kept)):
         raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
     check_stream_size("fill payload", payload, count * rows * columns)
-    contexts, reader = BlockContexts(references, rows, columns), RansDecoder(payload, initial_counts(), "fill payload")
+    contexts, reader = BlockContexts(references, rows, columns), new_decoder(payload, initial_counts(), "fill payload")
     for step in contexts.passes():
         modes, vectors = code(step, reader)
         _check_modes(modes, step, references)

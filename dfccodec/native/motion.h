@@ -1,0 +1,37 @@
+/* Motion search and compensation of dropped frames. */
+
+#ifndef DFC_MOTION_H
+#define DFC_MOTION_H
+
+#include "kernels.h"
+
+typedef struct {
+    const int16_t *samples; /* (phases, height, width, 2) with edge padding */
+    const int16_t *weights; /* (wide, 2): of a row of the window, each twice */
+    int phases, height, width, edge, block, wide, rows, columns;
+} Level;
+
+typedef struct {
+    Level now_full, then_full, now_half, then_half;
+    const int16_t *target, *places; /* padded pictures at 1/4 resolution */
+    int target_stride, stride, span, rates, rows, columns, thorough;
+    const int32_t *coarse_rate;     /* (span, 32) */
+    const int64_t *rate, *half_rate;
+    int64_t least_error;
+    const uint8_t *mask;
+    const int32_t *known; /* vectors to try, or NULL */
+} Search;
+
+typedef struct {
+    const float *estimate, *past, *future; /* (height + 18, width + 18, 3) */
+    const int16_t *blocks;                 /* (rows, columns, 5) */
+    const float *weights;                  /* (4, 8, 8) */
+    int height, width, rows, columns;
+} Compensation;
+
+void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
+                  const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out);
+int search_motion(const Search *in, int32_t *vectors);
+void compensate_frame(const Compensation *in, float *out);
+
+#endif
