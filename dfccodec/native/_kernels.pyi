@@ -20,6 +20,9 @@ def candidates(
 def compensate_latents(
     tiles: int, rows: int, columns: int, values: Array, vectors: Array, basis: Array, out: Array
 ) -> bool: ...
+def estimate_latents(
+    rows: int, columns: int, old: Array, now: Array, basis: Array, table: Array, out: Array
+) -> bool: ...
 def errors(
     now: Level, past: Level, past_vectors: Array, future: Level | None, future_vectors: Array, cells: Array, out: Array
 ) -> None: ...

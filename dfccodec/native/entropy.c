@@ -339,7 +339,7 @@ static int code_vectors(Coder *coder, VectorField *field) {
 
 /* ---- Motion compensation of latents (SPEC.md 7.7.2) ----------------------------------------------------------- */
 
-static const int32_t TAPS[4][4] = {{0, 16, 0, 0}, {-1, 13, 5, -1}, {-1, 9, 9, -1}, {-1, 5, 13, -1}};
+const int32_t TAPS[4][4] = {{0, 16, 0, 0}, {-1, 13, 5, -1}, {-1, 9, 9, -1}, {-1, 5, 13, -1}};
 
 VECTORIZED static void add_row(int32_t *sums, const int8_t *row, int32_t factor) {
     for (int i = 0; i < PATCH * PATCH * 3; i++) sums[i] += factor * row[i];

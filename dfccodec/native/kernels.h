@@ -53,6 +53,8 @@ static inline void store_word(uint8_t *at, uint32_t word) {
     at[0] = (uint8_t)word, at[1] = (uint8_t)(word >> 8), at[2] = (uint8_t)(word >> 16), at[3] = (uint8_t)(word >> 24);
 }
 
+extern const int32_t TAPS[4][4];
+
 int code_pass(Coder *coder, const uint8_t *contexts, const uint8_t *shifts, int32_t *residuals, size_t n);
 void free_coder(Coder *coder);
 size_t flush(const Coder *coder, uint8_t *words);
@@ -63,5 +65,7 @@ void reconstruct_tile(const int16_t *values, int rows, int columns, const int8_t
                       int32_t *samples);
 void compensate_cell(const int32_t *samples, int rows, int columns, int cell, const int16_t *vector, const int8_t *basis,
                      int16_t *out);
+int estimate_tile(const int16_t *old, const int16_t *now, int rows, int columns, const int8_t *basis, const int32_t *table,
+                  int16_t *vectors);
 
 #endif

@@ -245,6 +245,32 @@ static PyObject *compensate_latents(PyObject *self, PyObject *args) {
     return out;
 }
 
+PyDoc_STRVAR(estimate_doc,
+             "estimate_latents(rows, columns, old, now, basis, table, out)\n\n"
+             "Motion vectors (rows, columns, 2) int16 of the latents of a tile from those of the previous kept frame.");
+
+static PyObject *estimate_latents(PyObject *self, PyObject *args) {
+    enum { OLD, NOW, BASIS, TABLE, OUT, ALL };
+    Py_buffer views[ALL] = {{0}};
+    int rows, columns, status = OK;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiy*y*y*y*w*", &rows, &columns, views + OLD, views + NOW, views + BASIS, views + TABLE, views + OUT))
+        return NULL;
+    size_t cells = (size_t)rows * columns;
+    if (rows > 0 && columns > 0 && has_size(views + OLD, cells * LATENTS, 2, "old") && has_size(views + NOW, cells * LATENTS, 2, "now") &&
+        has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis") && has_size(views + TABLE, 1 << 16, 4, "table") &&
+        has_size(views + OUT, cells * 2, 2, "out")) {
+        Py_BEGIN_ALLOW_THREADS
+        status = estimate_tile(views[OLD].buf, views[NOW].buf, rows, columns, views[BASIS].buf, views[TABLE].buf, views[OUT].buf);
+        Py_END_ALLOW_THREADS
+        out = status_to_object(status);
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "sizes of latents");
+    release(views, ALL);
+    return out;
+}
+
 /* Parse a level: (samples, weights, phases, height, width, edge, block, wide, rows, columns). */
 static int parse_level(PyObject *object, Level *level, Py_buffer *views) {
     if (!PyArg_ParseTuple(object, "y*y*iiiiiiii", views, views + 1, &level->phases, &level->height, &level->width, &level->edge,
@@ -392,6 +418,7 @@ static PyMethodDef methods[] = {
     {"finish", finish, METH_VARARGS, finish_doc},
     {"candidates", candidates, METH_VARARGS, candidates_doc},
     {"compensate_latents", compensate_latents, METH_VARARGS, compensate_doc},
+    {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
     {"errors", errors, METH_VARARGS, errors_doc},
     {"search", search, METH_VARARGS, search_doc},
     {"compensate", compensate, METH_VARARGS, frame_doc},
