@@ -104,7 +104,7 @@ def encode(
         str | None,
         typer.Option(
             help="Fill policy, how dropped frames are reconstructed: token, motion, blend, hold, lerp.",
-            show_default="motion",
+            show_default="blend",
             rich_help_panel=common.ADVANCED,
         ),
     ] = None,

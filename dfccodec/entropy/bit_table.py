@@ -17,11 +17,13 @@ INDEX_BITS = 12
 def log2_table() -> npt.NDArray[np.float32]:
     """log2(1 + i / 4096) in multiples of 1/4096, (4096,)."""
     size = 1 << INDEX_BITS
-    return (np.rint(np.log2(1 + np.arange(size) / size) * size) / size).astype(np.float32)
+    table: npt.NDArray[np.float32] = (np.rint(np.log2(1 + np.arange(size) / size) * size) / size).astype(np.float32)
+    return table
 
 
 def symbol_bits(frequencies: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Cost in bits of symbols with frequencies (…) of 2^24, at least 1 each; exact in float32."""
     octave = np.frexp(frequencies.astype(np.float64))[1] - 1
     index = (frequencies << INDEX_BITS >> octave) & ((1 << INDEX_BITS) - 1)
-    return (PRECISION - octave).astype(np.float32) - log2_table()[index]
+    bits: npt.NDArray[np.float32] = (PRECISION - octave).astype(np.float32) - log2_table()[index]
+    return bits

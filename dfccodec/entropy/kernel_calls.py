@@ -53,9 +53,10 @@ def _run(
 ) -> bytes | bool | None:  # fmt: skip
     if kernels is None or values.shape[-1] > _MAX_CHANNELS:
         return None
+    given = _NONE if mvs is None else np.ascontiguousarray(mvs, np.int16)
     result: bytes | bool = kernels.latents(
-        mode, *values.shape, mvs is not None, values, data, _NONE if mvs is None else np.ascontiguousarray(mvs, np.int16),
-        lower, np.zeros(0, np.float32) if prices is None else prices, log2_table(), counts, _weights(), basis_bytes(),
+        mode, *values.shape, mvs is not None, values, data, given, lower,
+        np.zeros(0, np.float32) if prices is None else prices, log2_table(), counts, _weights(), basis_bytes(),
     )  # fmt: skip
     return result
 

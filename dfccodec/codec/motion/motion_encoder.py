@@ -40,9 +40,9 @@ STEP = 0.02
 """Quantizer step of `mini` at QP 0, in samples of 0…1. It relates QP to pixels for all models."""
 
 MIN_THREADED_PIXELS = 1 << 17
-"""Pixels of a picture below which a second thread makes the search without kernels slower: NumPy calls are so short that
-threads mostly wait for the interpreter. Clips of 256×256 took 0.87 s with one thread and 0.97 s with two; from 512×288
-on two are faster."""
+"""Pixels of a picture below which a second thread makes the search without kernels slower: NumPy calls are so short
+that threads mostly wait for the interpreter. Clips of 256×256 took 0.87 s with one thread and 0.97 s with two; from
+512×288 on two are faster."""
 
 
 def lambda_for_qp(qp: int) -> float:

@@ -138,4 +138,5 @@ def window() -> Floats:
 def obmc_weights() -> Floats:
     """Weights (4, BLOCK, BLOCK, 1) of the blocks above left, above right, below left and below right of a square."""
     references = window()[BLOCK:], window()[:BLOCK]
-    return np.stack([down[:, None] * right for down in references for right in references])[..., None].astype(np.float32)
+    out: Floats = np.stack([down[:, None] * right for down in references for right in references])[..., None]
+    return out

@@ -54,7 +54,7 @@ UNIT = 512
 """Integer value of a sample of 1.0 in pictures and their sub-pel phases."""
 
 WEIGHT_UNIT = 32
-"""Integer value of a weight of 1.0 of a window along one axis. The product of a weight and a difference fits 16 bits."""
+"""Integer value of a weight of 1.0 of a window along one axis. Weight times difference fits 16 bits."""
 
 ERROR_UNIT = UNIT**2 * WEIGHT_UNIT**2
 """Integer value of a squared error of 1.0."""
@@ -360,7 +360,8 @@ def estimate_motion(
 def _coarse_rates(rd_lambda: float, reach: int) -> Ints:
     """Cost λR (span, span) of the vectors of the full search, in 1 / COARSE_UNIT²."""
     distance = np.log2(1 + np.abs(np.arange(-reach, reach + 1)))
-    return np.rint(rd_lambda / COARSE**2 * COARSE_UNIT**2 * (distance[:, None] + distance)).astype(np.int32)
+    out: Ints = np.rint(rd_lambda / COARSE**2 * COARSE_UNIT**2 * (distance[:, None] + distance)).astype(np.int32)
+    return out
 
 
 def _padded_rates(rates: Ints) -> Ints:
@@ -398,7 +399,9 @@ def _full_search(
         column = np.flatnonzero(near[row])
         adjacent = tall[np.maximum(column - 1, 0)] + tall[np.minimum(column + 1, now.columns - 1)] + 2 * tall[column]
         smooth[row, column] = adjacent.argmin(axis=1)
-    first, second = (np.stack(np.divmod(found, span), axis=-1).astype(np.int32) - span // 2 for found in (alone, smooth))
+    first, second = (
+        np.stack(np.divmod(found, span), axis=-1).astype(np.int32) - span // 2 for found in (alone, smooth)
+    )
     return first, second
 
 

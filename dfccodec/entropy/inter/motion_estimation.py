@@ -251,4 +251,5 @@ def _downscale(plane: Ints) -> Ints:
 @lru_cache(maxsize=1)
 def _bit_table() -> Ints:
     """Estimated bits of an integer by its magnitude, (65536,) in 1 / _BIT."""
-    return np.rint(_BIT * np.log2(1 + _RATE_SLOPE * np.arange(1 << 16))).astype(np.int32)
+    table: Ints = np.rint(_BIT * np.log2(1 + _RATE_SLOPE * np.arange(1 << 16))).astype(np.int32)
+    return table
