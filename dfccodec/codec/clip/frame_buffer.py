@@ -49,14 +49,13 @@ class ClipFrameBuffer:
 
     def add_frame(self, number: int, picture: Floats) -> None:
         """Add frame `number` of the clip from the network, (H, W, 3), not clamped."""
-        picture = clamp(picture)
-        if self._postprocessor is None:
-            self._round(number, picture)
-        elif self._kept[number]:
-            self._postprocessor.add_reference(number, picture)
-            self._round(number, picture)
-        else:
+        if self._postprocessor is not None and not self._kept[number]:
             self._jobs.add(partial(self._postprocess, self._postprocessor, number, picture))
+            return
+        picture = clamp(picture)
+        if self._postprocessor is not None:
+            self._postprocessor.add_reference(number, picture)
+        self._round(number, picture)
 
     def add_all(self, frames: Floats) -> None:
         """Add all frames of the clip, (T, H, W, 3), not clamped."""
@@ -64,7 +63,7 @@ class ClipFrameBuffer:
             self.add_frame(number, frames[number])
 
     def _postprocess(self, postprocessor: FramePostprocessor, number: int, picture: Floats) -> None:
-        self._round(number, postprocessor.reconstruct(number, picture))
+        self._round(number, postprocessor.reconstruct(number, clamp(picture)))
 
     def _round(self, number: int, picture: Floats) -> None:
         scaled = picture * np.float32(255)
