@@ -13,7 +13,9 @@ FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contra
 
 kernels = Extension(
     "dfccodec.native._kernels",
-    sources=[f"dfccodec/native/{name}.c" for name in ("module", "entropy", "latent_motion", "motion")],
+    sources=[
+        f"dfccodec/native/{name}.c" for name in ("module", "entropy", "latent_motion", "motion", "motion_payload")
+    ],
     depends=[f"dfccodec/native/{name}.h" for name in ("kernels", "motion")],
     extra_compile_args=[*FLAGS, *os.environ.get("DFC_CFLAGS", "").split()],
     extra_link_args=os.environ.get("DFC_CFLAGS", "").split(),

@@ -184,6 +184,49 @@ static PyObject *finish(PyObject *self, PyObject *args) {
     return PyBool_FromLong(!coder->words_left && coder->state == 1 << 24);
 }
 
+PyDoc_STRVAR(motion_doc,
+             "motion(encoding, rows, columns, part, dropped, past, future, counts, data, blocks)\n\n"
+             "Code modes and vectors (frames, rows, columns, 5) int16: the coded bytes, or whether `data` is valid.");
+
+static PyObject *motion(PyObject *self, PyObject *args) {
+    enum { DROPPED, PAST, FUTURE, COUNTS, DATA, BLOCKS, ALL };
+    Py_buffer views[ALL] = {{0}};
+    MotionField in = {0};
+    int part;
+    Coder coder = {0};
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "piiiy*y*y*y*y*w*", &in.encoding, &in.rows, &in.columns, &part, views + DROPPED, views + PAST, views + FUTURE,
+                          views + COUNTS, views + DATA, views + BLOCKS))
+        return NULL;
+    in.frames = (int)(views[DROPPED].len / 4);
+    in.part = (size_t)part;
+    if (in.rows < 1 || in.columns < 1 || in.frames < 1 || part < 1) {
+        PyErr_SetString(PyExc_ValueError, "sizes of a motion field");
+        goto done;
+    }
+    if (!has_size(views + DROPPED, in.frames, 4, "dropped") || !has_size(views + PAST, in.frames, 4, "past") ||
+        !has_size(views + FUTURE, in.frames, 4, "future") ||
+        !has_size(views + BLOCKS, (size_t)in.frames * in.rows * in.columns * 5, 2, "blocks") ||
+        !start_coder(&coder, in.encoding ? ENCODE : DECODE, views + COUNTS, views + DATA))
+        goto done;
+    if (coder.contexts < 12 + 32 + 16) {
+        PyErr_SetString(PyExc_ValueError, "too few contexts");
+        goto done;
+    }
+    in.dropped = views[DROPPED].buf, in.past = views[PAST].buf, in.future = views[FUTURE].buf, in.blocks = views[BLOCKS].buf;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = code_motion(&coder, &in);
+    Py_END_ALLOW_THREADS
+    if (!status && !in.encoding && (coder.words_left || coder.state != 1 << 24)) status = DAMAGED;
+    out = status == OK && in.encoding ? finish_coder(&coder) : status_to_object(status);
+done:
+    free_coder(&coder);
+    release(views, ALL);
+    return out;
+}
+
 PyDoc_STRVAR(candidates_doc,
              "candidates(neighbours, fifth, adjacent, offset, medians, contexts, sizes)\n\n"
              "Medians (n, 2) and contexts (n,) of n vectors from neighbours (4, n, 2) and a fifth candidate (n, 2), int16.");
@@ -416,6 +459,7 @@ static PyMethodDef methods[] = {
     {"new_coder", new_coder, METH_VARARGS, new_coder_doc},
     {"run_coder", run_coder, METH_VARARGS, run_coder_doc},
     {"finish", finish, METH_VARARGS, finish_doc},
+    {"motion", motion, METH_VARARGS, motion_doc},
     {"candidates", candidates, METH_VARARGS, candidates_doc},
     {"compensate_latents", compensate_latents, METH_VARARGS, compensate_doc},
     {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
@@ -430,6 +474,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 1)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 2)) Py_CLEAR(out);
     return out;
 }

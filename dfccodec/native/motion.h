@@ -29,6 +29,14 @@ typedef struct {
     int height, width, rows, columns;
 } Compensation;
 
+typedef struct {
+    int encoding, frames, rows, columns;
+    size_t part;                            /* maximum number of blocks of a pass, unless a frame has more */
+    const int32_t *dropped, *past, *future; /* (frames,) numbers of dropped frames and of their references; -1: none */
+    int16_t *blocks;                        /* (frames, rows, columns, 5) */
+} MotionField;
+
+int code_motion(Coder *coder, const MotionField *in);
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
                   const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out);
 int search_motion(const Search *in, int32_t *vectors);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from motion_clips import HEADER
 
 from dfccodec import native
 from dfccodec.codec.motion import obmc, payload, search
@@ -23,6 +25,7 @@ from dfccodec.errors import DamagedError
 
 pytestmark = pytest.mark.skipif(native.kernels is None, reason="the extension is not built: there is no C compiler")
 
+KEPT = np.array([0, 1, 0, 0, 0, 1, 0], bool)
 SEEDS = st.integers(0, 2**32 - 1)
 SHAPES = st.tuples(
     st.integers(1, 4), st.integers(1, 2), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 2, 7, 40, 96, 130])
@@ -158,7 +161,7 @@ def test_motion_search(height: int, width: int, seed: int, effort: search.Effort
 def motion_field(rows: int, columns: int, seed: int) -> MotionField:
     """Random modes and vectors of a clip of 7 frames; half of the blocks equal their left neighbour."""
     rng = np.random.default_rng(seed)
-    references = References.of(np.array([0, 1, 0, 0, 0, 1, 0], bool))
+    references = References.of(KEPT)
     blocks = np.zeros((5, rows, columns, 5), np.int16)
     blocks[..., 0] = rng.integers(0, 4, blocks.shape[:3])
     blocks[0, ..., 0] &= 2  # no past reference
@@ -177,12 +180,15 @@ def motion_field(rows: int, columns: int, seed: int) -> MotionField:
 def test_compensation_and_payload(height: int, width: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     field = motion_field(-(-height // 8), -(-width // 8), seed)
+    header = dataclasses.replace(HEADER, height=height, width=width)
     estimate, past, future = rng.random((3, height, width, 3), np.float32)
     sides = obmc.pad_edges(past), obmc.pad_edges(future)
     found, data = obmc.compensate_frame(estimate, *sides, field.blocks[2]), payload.write(field)
     with twins():
         np.testing.assert_array_equal(obmc.compensate_frame(estimate, *sides, field.blocks[2]), found)
         assert payload.write(field) == data
+        np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
+    np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
 
 
 def test_truncated_payload_is_damaged() -> None:
