@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, MotionField, References, uses
 from dfccodec.codec.motion import context_model
+from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, MotionField, References, uses
 from dfccodec.codec.motion.context_model import BlockContexts, Pass
 from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.container.records import Header
