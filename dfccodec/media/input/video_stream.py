@@ -68,7 +68,9 @@ def _is_mov(container: InputContainer) -> bool:
     return "mov" in container.format.name.split(",")
 
 
-def early_end_note(container: InputContainer, stream: VideoStream, packets: int, missing: int, end: Fraction) -> str:
+def early_end_note(
+    container: InputContainer, stream: VideoStream, packets: int, missing: int, end: Fraction, broken: bool
+) -> str:
     """Return a note if a source ends earlier than its container states; an empty text otherwise.
 
     Args:
@@ -76,6 +78,7 @@ def early_end_note(container: InputContainer, stream: VideoStream, packets: int,
         packets: number of video packets received.
         missing: number of bytes missing according to the container.
         end: end of the last frame in seconds.
+        broken: whether the structure of the container is broken, so that the missing part may be anywhere.
     """
     stated = stream.frames if _is_mov(container) else 0  # other formats count differently, or estimate
     length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
@@ -88,7 +91,8 @@ def early_end_note(container: InputContainer, stream: VideoStream, packets: int,
     about = stated or max(stream.frames, round(length * Fraction(rate)) if length and rate else 0)
     what = f"{packets} of {'' if stated else 'about '}{about} frames" if about > packets else f"{packets} frames"
     lacking = f", and {missing} bytes are missing" if missing else ""
-    return f"the source ends early, like a partial download: it has {what}{lacking}"
+    how = "is shorter than its container states" if broken else "ends early, like a partial download"
+    return f"the source {how}: it has {what}{lacking}"
 
 
 def last_frame_end(container: InputContainer, stream: VideoStream, time_base: Fraction) -> int:

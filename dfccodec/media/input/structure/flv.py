@@ -1,0 +1,44 @@
+"""FLV (Video File Format Specification 10, annex E): a chain of tags."""
+
+from __future__ import annotations
+
+import re
+
+from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, ChainScanner
+
+SIGNATURE = b"FLV\x01"
+
+_HEADER = 15
+"""Number of bytes of an element: size of the tag before, and header of the tag."""
+_TAG_HEADER = 11
+_AUDIO, _VIDEO, _SCRIPT, _FILTER = 8, 9, 18, 0x20
+
+
+class FlvScanner(ChainScanner):
+    """Scanner of FLV. An element is a tag and the size, in 4 bytes before it, of the previous tag.
+
+    Some programs write wrong sizes of previous tags, so these alone are no break.
+    """
+
+    PATTERN = re.compile(rb"[\s\S]{4}[\x08\x09\x12][\s\S]{7}\0\0\0")
+    PATTERN_SIZE = _HEADER
+
+    def __init__(self, place: int = 0) -> None:
+        super().__init__(place)
+        self._last_size: int | None = None  # size of the last tag
+
+    def measure(self, data: bytes, at: int) -> int:
+        """See :meth:`ChainScanner.measure`."""
+        head = data[at : at + _HEADER]
+        if len(head) < _HEADER:
+            return NEED_MORE
+        for start in (0, 4):  # the header of the file, or of another file appended to it
+            if head.startswith(SIGNATURE, start):
+                self._last_size = 0
+                return start + max(9, int.from_bytes(data[at + start + 5 : at + start + 9], "big") & 0xFFFF)
+        expected, self._last_size = self._last_size, _TAG_HEADER + int.from_bytes(head[5:8], "big")
+        follows = expected is not None and int.from_bytes(head[:4], "big") == expected
+        if head[4] & ~_FILTER not in (_AUDIO, _VIDEO, _SCRIPT) or (any(head[12:15]) and not follows):
+            self._last_size = None
+            return INVALID
+        return 4 + self._last_size
