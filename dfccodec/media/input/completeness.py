@@ -78,9 +78,11 @@ def iter_boxes(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
     """
     place = 0
     for _ in range(_MAX_BOXES):
+        if place >= size:  # a box may state any size, even one that no file can have
+            return
         stream.seek(place)
         head = stream.read(16)
-        if place >= size or len(head) < 8:
+        if len(head) < 8:
             return
         length = int.from_bytes(head[:4], "big")
         if length == 1 and len(head) == 16:
