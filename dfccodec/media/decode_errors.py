@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+_PICTURE_CODECS, _PICTURE_START = ("mpeg1video", "mpeg2video"), b"\0\0\1\0"
+_MIN_PICTURE = 64
+"""Minimum number of bytes of a packet that should hold a picture; a shorter one may hold the end of a sequence."""
+
+
+def lacks_picture(codec: str, data: bytes) -> bool:
+    """Return whether a packet of MPEG-1 or MPEG-2 has no picture. Ffmpeg then returns no frame, but no error either."""
+    return codec in _PICTURE_CODECS and len(data) >= _MIN_PICTURE and _PICTURE_START not in data
+
 
 class DecodeErrorCounter:
     """Count decode errors and keep one note per kind of error up to date.

@@ -20,7 +20,7 @@ from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, loops, track_titles
 from dfccodec.media.colour import CONVERT, SCALE
-from dfccodec.media.decode_errors import DecodeErrorCounter, describe_error
+from dfccodec.media.decode_errors import DecodeErrorCounter, describe_error, lacks_picture
 from dfccodec.media.input.completeness import count_missing_bytes
 from dfccodec.media.input.container_crop import crop_frames, read_margins
 from dfccodec.media.input.deinterlace import deinterlace_frames
@@ -258,6 +258,9 @@ class VideoSource:
             self._gaps.add_damage()
         try:
             frames = self._stream.decode(packet)
+            if packet.size and lacks_picture(self._stream.codec_context.name, bytes(packet)):
+                self._errors.add("no start of a picture")
+                self._gaps.add_damage()
             for frame in frames:
                 if frame.is_corrupt:
                     self._errors.add_damaged_frame()

@@ -31,6 +31,7 @@ CONTAINERS = {
     "mov in fragments": ("mov", "mjpeg", "aac", {"movflags": "frag_every_frame+empty_moov"}),
     "ts": ("mpegts", "libx264", "aac", {}),
     "m2ts": ("mpegts", "libx264", "aac", {"mpegts_m2ts_mode": "1"}),
+    "mxf": ("mxf", "mpeg2video", "", {}),
     "gif": ("gif", "gif", "", {}),
     "apng": ("apng", "apng", "", {}),
 }
