@@ -118,9 +118,8 @@ class GapDetector:
         """Count the frames of the gaps that damage explains."""
         waiting = []
         for gap in self._unexplained:
-            broken = [
-                b for b in self._structure.scan(gap.end, exactly=True) if gap.start <= b.end and b.start <= gap.end
-            ]
+            found = self._structure.scan(gap.end, exactly=True)
+            broken = [b for b in found if gap.start <= b.end and b.start <= gap.end]
             self._explained.update(broken)
             if broken or (gap.regular and abs(gap.packet - self._last_damaged) <= _MAX_DISTANCE):
                 self._errors.add_missing_frames(gap.second, gap.frames)

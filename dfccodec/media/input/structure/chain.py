@@ -20,6 +20,8 @@ _MAX_BREAKS = 1000
 """Maximum number of breaks that are recorded; the scan then ends."""
 _MAX_ELEMENTS = 10_000_000
 """Maximum number of elements that are read; a film has about one million. The scan then ends."""
+_MAX_UNKNOWN = 4
+"""Maximum number of consecutive unknown elements; more are a break."""
 _MAX_BUFFER = 1 << 20
 """Maximum number of bytes that an element may need before its size is known."""
 _MAX_PLACE = (1 << 63) - 1
@@ -72,7 +74,7 @@ class ChainScanner:
         self._broken: int | None = None  # start of a break that is not recorded yet
         self._resumed = 0  # possible end of that break
         self._intact = 0  # number of consecutive elements since then
-        self._suspect: int | None = None  # position of an unknown element, if it is the last one
+        self._unknown: list[int] = []  # positions of the unknown elements since the last known one
         self._elements = 0
 
     def measure(self, data: bytes, at: int) -> int:
@@ -133,9 +135,8 @@ class ChainScanner:
             return False
         self._elements += 1
         self.ended |= self._elements >= _MAX_ELEMENTS
-        if size == INVALID or (
-            self.unknown and (self._searching or self._broken is not None or self._suspect is not None)
-        ):
+        intact = not self._searching and self._broken is None and len(self._unknown) < _MAX_UNKNOWN
+        if size == INVALID or (self.unknown and not intact):
             self._lose()
         else:
             self._accept(size)
@@ -143,13 +144,13 @@ class ChainScanner:
 
     def _lose(self) -> None:
         if self._broken is None and (self._intact or not self._searching):
-            self._broken = self._place if self._suspect is None else self._suspect
-        self._suspect, self._intact, self._searching = None, 0, True
+            self._broken = self._unknown[0] if self._unknown else self._place
+        self._unknown, self._intact, self._searching = [], 0, True
         self._place += 1
 
     def _accept(self, size: int) -> None:
         self._searching = False
-        self._suspect = self._place if self.unknown else None
+        self._unknown = [*self._unknown, self._place] if self.unknown else []
         self._place += size
         self._intact += 1
         if self._broken is not None and self._intact >= self.CONFIRM:

@@ -17,7 +17,7 @@ _AUDIO, _VIDEO, _SCRIPT, _FILTER = 8, 9, 18, 0x20
 class FlvScanner(ChainScanner):
     """Scanner of FLV. An element is a tag and the size, in 4 bytes before it, of the previous tag.
 
-    Some programs write wrong sizes of previous tags, so these alone are no break.
+    Some programs write wrong sizes of previous tags, and some write other types of tags. Neither alone is a break.
     """
 
     PATTERN = re.compile(rb"[\s\S]{4}[\x08\x09\x12][\s\S]{7}\0\0\0")
@@ -38,7 +38,8 @@ class FlvScanner(ChainScanner):
                 return start + max(9, int.from_bytes(data[at + start + 5 : at + start + 9], "big") & 0xFFFF)
         expected, self._last_size = self._last_size, _TAG_HEADER + int.from_bytes(head[5:8], "big")
         follows = expected is not None and int.from_bytes(head[:4], "big") == expected
-        if head[4] & ~_FILTER not in (_AUDIO, _VIDEO, _SCRIPT) or (any(head[12:15]) and not follows):
+        is_known = head[4] & ~_FILTER in (_AUDIO, _VIDEO, _SCRIPT) and not any(head[12:15])
+        if not is_known and not (follows and head[4]):
             self._last_size = None
             return INVALID
         return 4 + self._last_size

@@ -12,7 +12,7 @@ _HEADER = 12
 _MAX_UNKNOWN = 1 << 24
 """Maximum number of bytes of a chunk that is not known."""
 _KNOWN = re.compile(rb"[0-9a-fA-F]{2}(?:d[bc]|wb|tx|pc|iv|sb|AB)|ix[0-9a-fA-F]{2}|idx1|JUNK|LIST|RIFF")
-_NAME = re.compile(rb"[0-9A-Za-z ]{4}")
+_NAME = re.compile(rb"[\x20-\x7e]{4}")
 
 
 class RiffScanner(ChainScanner):

@@ -29,8 +29,11 @@ def test_sizes_after_tags_may_be_wrong(stated: int | None) -> None:
     assert scan(HEADER + bytes(4) + make_tag(100, stated=stated) * 9) == []
 
 
-def test_other_streams_need_correct_sizes() -> None:
-    assert scan(HEADER + bytes(4) + make_tag(100, stream=1) * 9) == []
+def test_other_streams_and_types_need_correct_sizes() -> None:
+    start = HEADER + bytes(4) + make_tag(100)
+    assert scan(start + make_tag(100, stream=1) * 9) == []
+    assert scan(start + make_tag(100, kind=15) + make_tag(100) * 9) == []
+    assert len(scan(start + make_tag(100, kind=15, stated=7) * 2 + make_tag(100) * 9)) == 1
 
 
 def test_hole() -> None:

@@ -29,8 +29,10 @@ def test_chunks() -> None:
         assert scan(START + chunks + make_chunk(9, b"01wb", padded) + make_chunk(16, b"idx1")) == []
 
 
-def test_unknown_chunk() -> None:
-    assert scan(START + make_chunk(50) * 4 + make_chunk(20, b"Xyz ") + make_chunk(50) * 4) == []
+def test_unknown_chunks() -> None:
+    assert (
+        scan(START + make_chunk(50) * 4 + make_chunk(20, b"_PMX") + make_chunk(9, b"IDIT") + make_chunk(50) * 4) == []
+    )
 
 
 def test_hole() -> None:
