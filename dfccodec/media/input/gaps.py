@@ -80,8 +80,8 @@ class GapDetector:
         self._last_damaged = self._count
         self._explain_gaps()
 
-    def finish(self, end: bool) -> bool:
-        """Note the breaks at which no missing frames are counted; return whether there are any breaks.
+    def finish(self, end: bool) -> None:
+        """Note the breaks at which no missing frames are counted.
 
         Args:
             end: whether the source was read to its end, and not only to the last packet.
@@ -92,7 +92,6 @@ class GapDetector:
         places = [b.start for b in found if b.certain and b not in self._explained and (end or b.start <= last)]
         if places:
             self._errors.set_broken_places(places, 0 < last < places[0])
-        return any(b.certain for b in found)
 
     def _add_interval(self, packet: AvPacket[Any], step: int) -> None:
         steps = self._intervals

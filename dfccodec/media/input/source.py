@@ -107,8 +107,8 @@ class VideoSource:
         self._open_tracks = partial(Tracks, notes=self.notes, video_index=self._stream.index)
         self._pipe_tracks = self._open_tracks(self._container, audio, subtitles) if self._pipe else None
         self._errors = DecodeErrorCounter(self.notes)
-        structure = self._pipe.structure if self._pipe else StructureMonitor(self._open_bytes)
-        self._gaps = GapDetector(self._errors, self._stream.start_time, structure)
+        self._structure = self._pipe.structure if self._pipe else StructureMonitor(self._open_bytes)
+        self._gaps = GapDetector(self._errors, self._stream.start_time, self._structure)
         self._span, self._frame_count, self._packet_count = span, 0, 0
         self._ended_early = False  # whether the source ends earlier than its container states
         self._range_ended = False  # whether the range ended before the source
@@ -117,7 +117,7 @@ class VideoSource:
         self._timestamps = IncreasingTimestamps(self._time_base, self._frame_duration, self._name, self.notes.append)
         self._margins = read_margins(self._container, self._stream, self.notes)
         self._origin = self._seek_to_start()
-        structure.has_seeked = self._origin is not None
+        self._structure.has_seeked = self._origin is not None
         self._selected = self._select_frames()
         first, begin = self._read_first()
         bytes_ = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
@@ -278,15 +278,13 @@ class VideoSource:
             return
         if self._pipe:
             self._pipe.drain()
-        broken = self._gaps.finish(end=True)
+        self._gaps.finish(end=True)
         if self._origin is not None:  # not read from the beginning
             return
-        end = (
-            Fraction(0)
-            if self._timestamps.last is None
-            else (self._timestamps.last + self._frame_duration) * self._time_base
-        )
-        note = early_end_note(self._container, self._stream, self._packet_count, self._missing_bytes(), end, broken)
+        last = self._timestamps.last
+        end = Fraction(0) if last is None else (last + self._frame_duration) * self._time_base
+        missing, structure = self._missing_bytes(), self._structure
+        note = early_end_note(self._container, self._stream, self._packet_count, missing, end, structure)
         self._ended_early = bool(note)
         if note:
             self.notes.append(note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, ChainScanner
 
@@ -11,7 +12,7 @@ SIGNATURE = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _HEADER_SIZE, _OBJECT_HEADER, _PROPERTIES_SIZE, _DATA_HEADER = 30, 24, 104, 50
-_PACKET_SIZE_FIELD = 92
+_PACKETS_FIELD, _PACKET_SIZE_FIELD = 56, 92
 _PACKET_START = b"\x82\0\0"
 """Error correction data, which nearly all packets start with."""
 _MAX_PACKET, _MAX_OBJECT = 1 << 19, 1 << 30
@@ -28,6 +29,7 @@ class AsfScanner(ChainScanner):
     def __init__(self, place: int = 0) -> None:
         super().__init__(place)
         self._packet_size = 0
+        self._stated_packets = self._packets = 0
         self._in_data = place > 0
         self._first = True  # whether the next packet is the first one
         self._numbers: dict[int, int] = {}  # number of the last object of each stream
@@ -49,6 +51,7 @@ class AsfScanner(ChainScanner):
         if head.startswith(_PROPERTIES):
             if len(head) < _PROPERTIES_SIZE:
                 return NEED_MORE
+            self._stated_packets = int.from_bytes(head[_PACKETS_FIELD : _PACKETS_FIELD + 8], "little")
             self._packet_size = int.from_bytes(head[_PACKET_SIZE_FIELD : _PACKET_SIZE_FIELD + 4], "little")
         size = int.from_bytes(head[16:24], "little")
         return size if _OBJECT_HEADER <= size <= _MAX_OBJECT else INVALID
@@ -61,11 +64,16 @@ class AsfScanner(ChainScanner):
         if len(data) < at + self._packet_size:
             return NEED_MORE
         self._first = False
+        self._packets += 1
         try:
             self._check_payloads(data[at + len(head) : at + self._packet_size], self._buffer_place + at)
         except IndexError:  # the contents of the packet are damaged
             self._record_loss(self._buffer_place + at)
         return self._packet_size
+
+    def reaches(self, seconds: Fraction) -> bool:
+        """See :meth:`ChainScanner.reaches`. The header states the number of packets."""
+        return 0 < self._stated_packets <= self._packets
 
     def _record_loss(self, place: int) -> None:
         if self._broken is None:

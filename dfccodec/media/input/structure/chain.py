@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import BinaryIO, ClassVar
 
 INVALID = 0
@@ -104,6 +105,10 @@ class ChainScanner:
         self._buffer, self._buffer_place = self._buffer[used:], self._buffer_place + min(used, len(self._buffer))
         if len(self._buffer) > _MAX_BUFFER:
             self.ended = True
+
+    def reaches(self, seconds: Fraction) -> bool:
+        """Return whether the elements, of any stream, go on for `seconds`. False if the container does not tell."""
+        return False
 
     def finish(self) -> None:
         """End the scan at the end of the source."""

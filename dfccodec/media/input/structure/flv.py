@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, ChainScanner
 
@@ -26,6 +27,7 @@ class FlvScanner(ChainScanner):
     def __init__(self, place: int = 0) -> None:
         super().__init__(place)
         self._last_size: int | None = None  # size of the last tag
+        self._end = 0  # latest timestamp in milliseconds
 
     def measure(self, data: bytes, at: int) -> int:
         """See :meth:`ChainScanner.measure`."""
@@ -42,4 +44,10 @@ class FlvScanner(ChainScanner):
         if not is_known and not (follows and head[4]):
             self._last_size = None
             return INVALID
+        if not self._searching and is_known:
+            self._end = max(self._end, int.from_bytes(head[11:12] + head[8:11], "big"))
         return 4 + self._last_size
+
+    def reaches(self, seconds: Fraction) -> bool:
+        """See :meth:`ChainScanner.reaches`."""
+        return self._end >= seconds * 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from typing import BinaryIO
 
 from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, ogg, png, riff
@@ -89,6 +90,15 @@ class StructureMonitor:
                 self._scan_stream(stream, end)
         found = self._scanner.breaks if self._scanner else []
         return [b for b in found if b.end >= self._begin] if self.has_seeked else found
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the chain is broken for sure, anywhere."""
+        return self._scanner is not None and any(b.certain for b in self._scanner.breaks)
+
+    def reaches(self, seconds: Fraction) -> bool:
+        """Return whether the container, read to its end, goes on for `seconds`, if only with audio."""
+        return self._scanner is not None and self._scanner.reaches(seconds)
 
     @property
     def is_searching(self) -> bool:
