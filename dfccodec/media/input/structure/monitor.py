@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from fractions import Fraction
 from typing import BinaryIO
 
-from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, ogg, png, riff
+from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff
 from dfccodec.media.input.structure.chain import Break, ChainScanner, scan_file
 
 HEAD_BYTES = 2048
@@ -21,6 +21,7 @@ _SIGNATURES: tuple[tuple[bytes, type[ChainScanner]], ...] = (
     (gif.SIGNATURES[1], gif.GifScanner),
     (matroska.SIGNATURE, matroska.MatroskaScanner),
     (mxf.SIGNATURE, mxf.MxfScanner),
+    (nut.SIGNATURE, nut.NutScanner),
     (ogg.SIGNATURE, ogg.OggScanner),
     (png.SIGNATURE, png.PngScanner),
     (riff.SIGNATURE, riff.RiffScanner),

@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfccodec.media.input.structure import asf, chain, flv, gif, matroska, mp4, mpegts, mxf, ogg, png, riff
+from dfccodec.media.input.structure import asf, chain, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff
 from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, Break, ChainScanner, scan_file
 
+
+def make_nut_packet(code: bytes, body: bytes) -> bytes:
+    """Return a packet of NUT with its checksum."""
+    return code + bytes([len(body) + 4]) + body + ogg.page_checksum(body).to_bytes(4, "big")
+
+
+NUT_START = nut.SIGNATURE + make_nut_packet(nut._MAIN, b"\3\1\x40\1\1\1" + b"\x20\6\0\1\0\0\0\x81\x7f" + b"\0")
+"""Main header: one stream, and a size after the first byte of every frame."""
 SCANNERS: list[tuple[type[ChainScanner], bytes]] = [
     (asf.AsfScanner, asf.SIGNATURE + bytes(14)),
     (flv.FlvScanner, b"FLV\x01\x05\0\0\0\x09"),
@@ -19,6 +27,7 @@ SCANNERS: list[tuple[type[ChainScanner], bytes]] = [
     (mp4.Mp4Scanner, b"\0\0\0\x08ftyp"),
     (mpegts.MpegTsScanner, (b"G\x40\0\x10" + bytes(184)) * 12),
     (mxf.MxfScanner, b"\x06\x0e\x2b\x34" + bytes(13)),
+    (nut.NutScanner, NUT_START),
     (ogg.OggScanner, b""),
     (png.PngScanner, png.SIGNATURE),
     (riff.RiffScanner, b"RIFF\0\0\0\0AVI LIST\0\0\0\0movi"),
@@ -28,6 +37,7 @@ MARKS = (
     *(b"OggS\0\0", b"\x1f\x43\xb6\x75\xff", b"\xa3\x85\x81\0\0\x80\0", b"\0\0\0\x08moof", b"\0\0\0\x01mdat", b"00dc"),
     *(b"\x21\xf9\x04\0\0\0\0\0", b"\x2c\0\0\0\0", b"\x82\0\0\x09\x5d", b"\x09\0\0\x02" + bytes(7), b"\xff" * 8),
     *(b"\0\0\0\x1afcTL", b"\x06\x0e\x2b\x34", b"\xec\x01\xff" + b"\xff" * 7, b"G" + bytes(187), bytes(64)),
+    *(make_nut_packet(nut._SYNC, b"\0\0"), make_nut_packet(nut._SYNC, b"\0\1"), b"\x10\x07"),
 )
 hostile = st.lists(st.one_of(st.sampled_from(MARKS), st.binary(max_size=40)), max_size=60).map(b"".join)
 

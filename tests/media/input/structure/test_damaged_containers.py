@@ -32,6 +32,7 @@ CONTAINERS = {
     "ts": ("mpegts", "libx264", "aac", {}),
     "m2ts": ("mpegts", "libx264", "aac", {"mpegts_m2ts_mode": "1"}),
     "mxf": ("mxf", "mpeg2video", "", {}),
+    "nut": ("nut", "libx264", "libmp3lame", {}),
     "gif": ("gif", "gif", "", {}),
     "apng": ("apng", "apng", "", {}),
 }

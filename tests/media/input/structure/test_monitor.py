@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, ogg, png, riff
+from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff
 from dfccodec.media.input.structure.chain import Break, ChainScanner
 from dfccodec.media.input.structure.monitor import StructureMonitor, choose_scanner
 
@@ -29,6 +29,7 @@ TS_WITH_BREAK = PACKET * 40 + bytes(100) + PACKET * 40
         (bytes(100) + PACKET * 5, mpegts.MpegTsScanner),
         ((b"\x12\x34\x56\x78" + PACKET) * 5, mpegts.MpegTsScanner),
         (mxf.SIGNATURE, mxf.MxfScanner),
+        (nut.SIGNATURE, nut.NutScanner),
         (b"OggS", ogg.OggScanner),
         (b"\x89PNG\r\n\x1a\n", png.PngScanner),
         (b"RIFF\0\0\0\0AVI ", riff.RiffScanner),
