@@ -94,7 +94,7 @@ def early_end_note(
         length = container.duration * _MICRO
     lasts = length if container.format.name in _DURATION_FORMATS and length else Fraction(0)
     lasts -= max(_TOLERANCE, lasts / 20)
-    if not missing and packets >= stated and (end >= lasts or structure.reaches(lasts)):
+    if not (missing or structure.ends_early) and packets >= stated and (end >= lasts or structure.reaches(lasts)):
         return ""
     rate = stream.average_rate or stream.guessed_rate
     about = stated or max(stream.frames, round(length * Fraction(rate)) if length and rate else 0)

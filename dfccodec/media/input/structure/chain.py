@@ -110,6 +110,11 @@ class ChainScanner:
         """Return whether the elements, of any stream, go on for `seconds`. False if the container does not tell."""
         return False
 
+    @property
+    def ends_early(self) -> bool:
+        """Whether the container, read to its end, states more elements than there are, and no break explains it."""
+        return False
+
     def finish(self) -> None:
         """End the scan at the end of the source."""
         end = self._buffer_place + len(self._buffer)

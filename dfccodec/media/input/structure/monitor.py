@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from fractions import Fraction
 from typing import BinaryIO
 
-from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff
+from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff, rm, swf
 from dfccodec.media.input.structure.chain import Break, ChainScanner, scan_file
 
 HEAD_BYTES = 2048
@@ -25,6 +25,8 @@ _SIGNATURES: tuple[tuple[bytes, type[ChainScanner]], ...] = (
     (ogg.SIGNATURE, ogg.OggScanner),
     (png.SIGNATURE, png.PngScanner),
     (riff.SIGNATURE, riff.RiffScanner),
+    (rm.SIGNATURE, rm.RealMediaScanner),
+    (swf.SIGNATURE, swf.SwfScanner),
 )
 _LEAST_STEP = 1 << 20
 """Minimum number of bytes that a file is scanned at once, except to explain a gap."""
@@ -100,6 +102,11 @@ class StructureMonitor:
     def reaches(self, seconds: Fraction) -> bool:
         """Return whether the container, read to its end, goes on for `seconds`, if only with audio."""
         return self._scanner is not None and self._scanner.reaches(seconds)
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether the container, read to its end, states more elements than there are."""
+        return self._scanner is not None and self._scanner.ends_early
 
     @property
     def is_searching(self) -> bool:

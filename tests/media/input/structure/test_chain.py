@@ -8,7 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfccodec.media.input.structure import asf, chain, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff
+from dfccodec.media.input.structure import (
+    asf,
+    chain,
+    flv,
+    gif,
+    matroska,
+    mp4,
+    mpegts,
+    mxf,
+    nut,
+    ogg,
+    png,
+    riff,
+    rm,
+    swf,
+)
 from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, Break, ChainScanner, scan_file
 
 
@@ -31,6 +46,8 @@ SCANNERS: list[tuple[type[ChainScanner], bytes]] = [
     (ogg.OggScanner, b""),
     (png.PngScanner, png.SIGNATURE),
     (riff.RiffScanner, b"RIFF\0\0\0\0AVI LIST\0\0\0\0movi"),
+    (rm.RealMediaScanner, b".RMF\0\0\0\x12" + bytes(10) + b"MDPR\0\0\0\x0c\0\0\0\1" + b"DATA" + bytes(14)),
+    (swf.SwfScanner, b"FWS\4" + bytes(5) + bytes(4)),
 ]
 """Scanners, each with a valid start."""
 MARKS = (
@@ -38,6 +55,7 @@ MARKS = (
     *(b"\x21\xf9\x04\0\0\0\0\0", b"\x2c\0\0\0\0", b"\x82\0\0\x09\x5d", b"\x09\0\0\x02" + bytes(7), b"\xff" * 8),
     *(b"\0\0\0\x1afcTL", b"\x06\x0e\x2b\x34", b"\xec\x01\xff" + b"\xff" * 7, b"G" + bytes(187), bytes(64)),
     *(make_nut_packet(nut._SYNC, b"\0\0"), make_nut_packet(nut._SYNC, b"\0\1"), b"\x10\x07"),
+    *(b"\0\0\0\x0c\0\1" + bytes(6), b"\0\1\0\x0e\0\1" + bytes(8), b"\x40\0", b"\x44\x0f\1\0", b"\x7f\x0f\5\0\0\0"),
 )
 hostile = st.lists(st.one_of(st.sampled_from(MARKS), st.binary(max_size=40)), max_size=60).map(b"".join)
 

@@ -33,6 +33,8 @@ CONTAINERS = {
     "m2ts": ("mpegts", "libx264", "aac", {"mpegts_m2ts_mode": "1"}),
     "mxf": ("mxf", "mpeg2video", "", {}),
     "nut": ("nut", "libx264", "libmp3lame", {}),
+    "rm": ("rm", "rv20", "ac3", {}),
+    "swf": ("swf", "flv", "", {}),
     "gif": ("gif", "gif", "", {}),
     "apng": ("apng", "apng", "", {}),
 }
@@ -125,6 +127,19 @@ def test_animation_that_ends_at_hole() -> None:
         count, (note,) = read_notes(Pipe(data))
         assert count < 60
         assert note.endswith("no frame after it can be read")
+
+
+def test_film_that_ends_at_damaged_tag() -> None:
+    """Ffmpeg skips an SWF tag of 2 GB to the end of the file, and reports no error."""
+    data = make_file("swf")
+    with av.open(io.BytesIO(data)) as container:
+        places = [p.pos for p in container.demux(video=0) if p.size]
+    place = data.rindex(b"\x40\0", 0, places[30])  # the tag that shows the frame before
+    data = data[:place] + b"\x7f\x0f\xff\xff\xff\x7f" + data[place + 6 :]
+    for source in (io.BytesIO(data), Pipe(data)):
+        count, notes = read_notes(source)
+        assert count == 30
+        assert notes == [f"the source is damaged near byte {place}: no frame after it can be read"]
 
 
 def test_hole_in_audio_is_noted_by_its_position() -> None:

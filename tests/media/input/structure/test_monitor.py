@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff
+from dfccodec.media.input.structure import asf, flv, gif, matroska, mp4, mpegts, mxf, nut, ogg, png, riff, rm, swf
 from dfccodec.media.input.structure.chain import Break, ChainScanner
 from dfccodec.media.input.structure.monitor import StructureMonitor, choose_scanner
 
@@ -33,6 +33,9 @@ TS_WITH_BREAK = PACKET * 40 + bytes(100) + PACKET * 40
         (b"OggS", ogg.OggScanner),
         (b"\x89PNG\r\n\x1a\n", png.PngScanner),
         (b"RIFF\0\0\0\0AVI ", riff.RiffScanner),
+        (b".RMF", rm.RealMediaScanner),
+        (b"FWS\4", swf.SwfScanner),
+        (b"CWS\6", None),
         (b"RIFF\0\0\0\0WAVE", None),
         (b"YUV4MPEG2 ", None),
         (b"", None),
