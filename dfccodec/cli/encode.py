@@ -197,7 +197,8 @@ def _encode(
     tell: batch.Tell,
 ) -> None:
     """Encode one video; `resume` an interrupted run if there is one."""
-    from dfccodec.media.input.source import VideoSource, standard_input
+    from dfccodec.media.input.open_input import standard_input
+    from dfccodec.media.input.source import VideoSource
 
     output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
     with VideoSource(name, **vars(selection)) as video, contextlib.ExitStack() as stack:
