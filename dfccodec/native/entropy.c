@@ -479,7 +479,7 @@ typedef struct {
     size_t band_count, largest;
     int64_t means[MAX_CHANNELS];
     int group_count, starts[MAX_CHANNELS / 32 + 9];
-    /* Work arrays of one band. Numbers are (cells, channels); activities are (2, cells). */
+    /* Work arrays of one band. Numbers are (groups, cells, channels); activities are (2, cells). */
     int32_t *values, *prediction, *size, *change; /* size: magnitude of the prediction */
     int32_t *near_sum, *far_sum, *past_sum;
     int32_t *residuals, *guesses, zeros[MAX_GROUP];
@@ -518,10 +518,26 @@ static int build_band(Band *band, size_t line, size_t height, int rows, int colu
     return OK;
 }
 
-VECTORIZED static void gather(const Band *band, const int16_t *frame, int channels, int32_t *out) {
-    for (size_t i = 0; i < band->cells; i++) {
-        const int16_t *cell = frame + (band->first + band->order[i]) * channels;
-        for (int c = 0; c < channels; c++) out[i * channels + c] = cell[c];
+/* Numbers are stored by group, then cell, then channel: a pass reads and writes one piece of memory. */
+static size_t place_of(const Band *band, int first, int n, size_t cell) { return first * band->cells + cell * n; }
+
+VECTORIZED static void gather(const Work *work, const Band *band, const int16_t *frame, int32_t *out) {
+    for (int g = 0; g < work->group_count; g++) {
+        int first = work->starts[g], n = work->starts[g + 1] - first;
+        for (size_t i = 0; i < band->cells; i++, out += n) {
+            const int16_t *cell = frame + (band->first + band->order[i]) * work->in->channels + first;
+            for (int c = 0; c < n; c++) out[c] = cell[c];
+        }
+    }
+}
+
+static void scatter(const Work *work, const Band *band, const int32_t *values, int16_t *frame) {
+    for (int g = 0; g < work->group_count; g++) {
+        int first = work->starts[g], n = work->starts[g + 1] - first;
+        for (size_t i = 0; i < band->cells; i++, values += n) {
+            int16_t *cell = frame + (band->first + band->order[i]) * work->in->channels + first;
+            for (int c = 0; c < n; c++) cell[c] = (int16_t)values[c];
+        }
     }
 }
 
@@ -550,7 +566,7 @@ static void price_pass(Work *work, const Band *band, int k, int first, int last,
             }
             for (int more = 0; more < 2; more++) {
                 int32_t residual = in->lower[at] + more - work->guesses[n];
-                if (k && work->prediction[i * in->channels + c] < 0) residual = -residual;
+                if (k && work->prediction[place_of(band, first, last - first, i) + c - first] < 0) residual = -residual;
                 int32_t quotient = (residual + (1 << shift >> 1)) >> shift, excess = abs(quotient) - ESCAPE + 1;
                 int escape = excess > 0 ? 4 + floor_log2((uint32_t)excess) : 0;
                 in->prices[more * total + at] = table[context][clamp_symbol(quotient)] + (float)(shift + escape);
@@ -582,12 +598,12 @@ static inline void buckets_of(const int32_t *scales, int n, uint8_t *contexts, u
 }
 
 /* Magnitudes of the neighbours of an odd cell: sums by channel in `beside`, their sum as the result. */
-static inline int32_t sum_neighbours(const Work *work, const int32_t *near, int cells, int kind, int first, int n, int32_t *beside) {
+static inline int32_t sum_neighbours(const Work *work, const Band *band, const int32_t *near, int cells, int kind, int first, int n, int32_t *beside) {
     int32_t sum = 0;
     memset(beside, 0, n * sizeof *beside);
     for (int side = 0; side < 4; side++)
         if (near[side] < cells) {
-            size_t at = (size_t)near[side] * work->in->channels + first;
+            size_t at = place_of(band, first, n, near[side]);
             const int32_t *values = work->values + at, *prediction = work->prediction + at;
             for (int c = 0; c < n; c++) beside[c] += abs(values[c] - (kind ? prediction[c] : 0));
         }
@@ -596,11 +612,11 @@ static inline int32_t sum_neighbours(const Work *work, const int32_t *near, int 
 }
 
 /* Mean of the neighbours of an odd cell, rounded half up. */
-static inline void neighbour_means(const Work *work, const int32_t *near, int cells, int count, int first, int n, int32_t *out) {
+static inline void neighbour_means(const Work *work, const Band *band, const int32_t *near, int cells, int count, int first, int n, int32_t *out) {
     for (int c = 0; c < n; c++) {
         int32_t sum = 0, bottom = 2 * count;
         for (int side = 0; side < 4; side++)
-            if (near[side] < cells) sum += work->values[(size_t)near[side] * work->in->channels + first + c];
+            if (near[side] < cells) sum += work->values[place_of(band, first, n, near[side]) + c];
         int32_t top = 2 * sum + count;
         out[c] = top >= 0 ? top / bottom : -((-top + bottom - 1) / bottom);
     }
@@ -624,7 +640,7 @@ VECTORIZED static int prepare_pass(Work *work, const Band *band, int k, int grou
     for (size_t i = begin; i < end; i++, contexts += n, shifts += n, guesses += n) {
         int32_t beside[MAX_GROUP] = {0}, scale[2][MAX_GROUP];
         const int32_t *near = band->neighbours + 4 * (i - band->even);
-        const int32_t *prediction = work->prediction + i * in->channels + first;
+        const int32_t *prediction = work->prediction + place_of(band, first, n, i);
         int count = phase ? band->count[i - band->even] : 1;
         for (int kind = 0; kind < (k ? 2 : 1); kind++) {
             const int32_t *w = weights + kind * WEIGHTS;
@@ -636,14 +652,14 @@ VECTORIZED static int prepare_pass(Work *work, const Band *band, int k, int grou
                 activity += quotient_of((int64_t)w[3] * 256 * past, sums->own, per_own);
             }
             if (phase) {
-                int64_t around = sum_neighbours(work, near, cells, kind, first, n, beside);
+                int64_t around = sum_neighbours(work, band, near, cells, kind, first, n, beside);
                 activity += quotient_of((int64_t)w[4] * 256 * around, sums->own * count, 1.0 / (double)(sums->own * count));
             }
-            const int32_t *own = k ? (kind ? work->change : work->size) + i * in->channels + first : work->zeros;
+            const int32_t *own = k ? (kind ? work->change : work->size) + place_of(band, first, n, i) : work->zeros;
             scales_of(means, own, beside, w, (int32_t)(activity < MAX_ACTIVITY ? activity : MAX_ACTIVITY), n, scale[kind]);
         }
         if (phase && !group)
-            neighbour_means(work, near, cells, count, first, n, guesses);
+            neighbour_means(work, band, near, cells, count, first, n, guesses);
         else
             memset(guesses, 0, n * sizeof *guesses);
         int32_t fixed[MAX_GROUP] = {0};
@@ -663,35 +679,48 @@ static int code_latent_pass(Work *work, const Band *band, int k, int group, int 
     const Latents *in = work->in;
     int first = work->starts[group], last = work->starts[group + 1], encoding = in->mode != DECODE;
     int large = prepare_pass(work, band, k, group, phase, &sums, begin, end);
-    size_t n = 0;
-    for (size_t i = begin; encoding && i < end; i++)
-        for (int c = first; c < last; c++, n++) {
-            int32_t residual = work->values[i * in->channels + c] - work->guesses[n];
-            work->residuals[n] = (int16_t)(k && work->prediction[i * in->channels + c] < 0 ? -residual : residual);
-        }
+    size_t n = (end - begin) * (last - first), start = place_of(band, first, last - first, begin);
+    int32_t *values = work->values + start;
+    const int32_t *prediction = work->prediction + start; /* all zero for the first kept frame */
+    for (size_t i = 0; encoding && i < n; i++) {
+        int32_t residual = values[i] - work->guesses[i];
+        work->residuals[i] = (int16_t)(prediction[i] < 0 ? -residual : residual);
+    }
     if (in->mode == PRICE) price_pass(work, band, k, first, last, begin, end);
-    n = (end - begin) * (last - first);
     int status = code_pass(work->coder, work->contexts, large ? work->shifts : NULL, work->residuals, n);
-    n = 0;
-    for (size_t i = begin; !encoding && !status && i < end; i++)
-        for (int c = first; c < last; c++, n++) {
-            int32_t residual = work->residuals[n];
-            if (k && work->prediction[i * in->channels + c] < 0) residual = -residual;
-            work->values[i * in->channels + c] = (int16_t)(work->guesses[n] + residual);
-        }
+    for (size_t i = 0; !encoding && !status && i < n; i++)
+        values[i] = (int16_t)(work->guesses[i] + (prediction[i] < 0 ? -work->residuals[i] : work->residuals[i]));
     return status;
 }
 
 /* Sums of magnitudes of a coded group: by cell, and with weights that halve from group to group. */
-VECTORIZED static void sum_group(Work *work, size_t cells, int kinds, int first, int last) {
+VECTORIZED static void sum_group(Work *work, size_t cells, int kinds, int first, int n) {
     for (int kind = 0; kind < kinds; kind++)
         for (size_t i = 0; i < cells; i++) {
-            const int32_t *values = work->values + i * work->in->channels, *prediction = work->prediction + i * work->in->channels;
+            const int32_t *values = work->values + first * cells + i * n, *prediction = work->prediction + first * cells + i * n;
             int32_t sum = 0;
-            for (int c = first; c < last; c++) sum += abs(values[c] - (kind ? prediction[c] : 0));
+            for (int c = 0; c < n; c++) sum += abs(values[c] - (kind ? prediction[c] : 0));
             work->near_sum[kind * cells + i] = sum;
             work->far_sum[kind * cells + i] = (work->far_sum[kind * cells + i] >> 1) + sum;
         }
+}
+
+/* Magnitudes of the prediction and of the change in the previous kept frame, and their sums over groups. `change` holds
+   that frame, `size` its prediction if it has one. */
+VECTORIZED static void sum_reference(Work *work, const Band *band, int predicted) {
+    for (int g = 0; g < work->group_count; g++) {
+        int first = work->starts[g], n = work->starts[g + 1] - first;
+        for (size_t i = 0; i < band->cells; i++) {
+            size_t at = first * band->cells + i * n;
+            int32_t size = 0, change = 0;
+            for (int c = 0; c < n; c++) {
+                change += work->change[at + c] = abs(work->change[at + c] - (predicted ? work->size[at + c] : 0));
+                size += work->size[at + c] = abs(work->prediction[at + c]);
+            }
+            work->past_sum[g * band->cells + i] = size;
+            work->past_sum[(work->group_count + g) * band->cells + i] = change;
+        }
+    }
 }
 
 static int code_band(Work *work, const Band *band, int k) {
@@ -701,24 +730,12 @@ static int code_band(Work *work, const Band *band, int k) {
     int status = OK;
     memset(work->near_sum, 0, 2 * cells * sizeof *work->near_sum);
     memset(work->far_sum, 0, 2 * cells * sizeof *work->far_sum);
-    if (in->mode != DECODE) gather(band, in->values + k * frame, in->channels, work->values);
+    if (in->mode != DECODE) gather(work, band, in->values + k * frame, work->values);
     if (k) {
-        gather(band, work->predicted, in->channels, work->prediction);
-        gather(band, in->values + (k - 1) * frame, in->channels, work->change);
-        for (size_t i = 0; i < cells; i++) {
-            const int16_t *earlier = work->earlier + (band->first + band->order[i]) * in->channels;
-            for (int g = 0; g < work->group_count; g++) {
-                int32_t size = 0, change = 0;
-                for (int c = work->starts[g]; c < work->starts[g + 1]; c++) {
-                    size_t at = i * in->channels + c;
-                    work->change[at] = abs(work->change[at] - (k > 1 ? earlier[c] : 0));
-                    size += work->size[at] = abs(work->prediction[at]);
-                    change += work->change[at];
-                }
-                work->past_sum[g * cells + i] = size;
-                work->past_sum[(work->group_count + g) * cells + i] = change;
-            }
-        }
+        gather(work, band, work->predicted, work->prediction);
+        gather(work, band, in->values + (k - 1) * frame, work->change);
+        if (k > 1) gather(work, band, work->earlier, work->size);
+        sum_reference(work, band, k > 1);
     }
     for (int g = 0; g < work->group_count && !status; g++) {
         int two = g < TWO_PHASE_GROUPS;
@@ -726,14 +743,11 @@ static int code_band(Work *work, const Band *band, int k) {
         for (int c = work->starts[g]; c < work->starts[g + 1]; c++) sums.own += work->means[c];
         if (!two || band->even) status = code_latent_pass(work, band, k, g, 0, sums, 0, two ? band->even : cells);
         if (two && band->even < cells && !status) status = code_latent_pass(work, band, k, g, 1, sums, band->even, cells);
-        sum_group(work, cells, k ? 2 : 1, work->starts[g], work->starts[g + 1]);
+        sum_group(work, cells, k ? 2 : 1, work->starts[g], work->starts[g + 1] - work->starts[g]);
         sums.near = sums.own;
         sums.far = (g ? sums.far >> 1 : 0) + sums.own;
     }
-    for (size_t i = 0; in->mode == DECODE && !status && i < cells; i++) {
-        int16_t *cell = in->values + k * frame + (band->first + band->order[i]) * in->channels;
-        for (int c = 0; c < in->channels; c++) cell[c] = (int16_t)work->values[i * in->channels + c];
-    }
+    if (in->mode == DECODE && !status) scatter(work, band, work->values, in->values + k * frame);
     return status;
 }
 
