@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.clips import RESULTS, is_todays, table, weights_id
 from benchmarks.quality.blend import report as blend_report
 from benchmarks.report.rd_report import LABELS
+from benchmarks.speed.compare import report as compare_report
 from benchmarks.speed.cpu_contention import report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,6 +190,13 @@ def rate_control() -> str:
     return table(("target", "clips", "least", "mean", "most"), rows)
 
 
+def compare() -> str:
+    """Speed of two checkouts."""
+    found = result("compare")
+    before, now = found["checkouts"]
+    return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n" + compare_report(found)
+
+
 def speed() -> str:
     """Return the table of frames per second and peak memory of encode and decode."""
     found = result("speed")
@@ -272,6 +280,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         ablation,
         rate_control,
         speed,
+        compare,
         memory,
         pipeline,
         seams,

@@ -13,11 +13,15 @@ INDEX_BITS = 12
 """Bits after the leading one bit that select the entry of the table."""
 
 
+BIT = 4096
+"""Costs are multiples of 1 / BIT bits."""
+
+
 @lru_cache(maxsize=1)
 def log2_table() -> npt.NDArray[np.float32]:
-    """log2(1 + i / 4096) in multiples of 1/4096, (4096,)."""
+    """log2(1 + i / 4096) in multiples of 1 / BIT, (4096,)."""
     size = 1 << INDEX_BITS
-    table: npt.NDArray[np.float32] = (np.rint(np.log2(1 + np.arange(size) / size) * size) / size).astype(np.float32)
+    table: npt.NDArray[np.float32] = (np.rint(np.log2(1 + np.arange(size) / size) * BIT) / BIT).astype(np.float32)
     return table
 
 

@@ -35,6 +35,12 @@ def search(
     places: Array, stride: int, span: int, coarse_rate: Array, rate: Array, half_rate: Array, least_error: int,
     thorough: bool, mask: Array, known: Array, vectors: Array,
 ) -> bool: ...  # fmt: skip
+def level(planes: Array, height: int, width: int, edge: int, per: int, out: Array) -> bool: ...
+def choose(
+    now: Level, past: Level | None, future: Level | None, cells: Array, estimate: Array, searched: Array, order: Array,
+    mode_contexts: Array, known: Array, contexts: Array, sizes: Array, bits: Array, rd_lambda: int, modes: Array,
+    vectors: Array,
+) -> None: ...  # fmt: skip
 def compensate(
     height: int, width: int, rows: int, columns: int, estimate: Array, past: Array, future: Array, blocks: Array,
     weights: Array, out: Array,

@@ -420,6 +420,81 @@ done:
     return out;
 }
 
+PyDoc_STRVAR(level_doc,
+             "level(planes, height, width, edge, per, out)\n\n"
+             "Sub-pel phases (per², height + 2 edge, width + 2 edge, 2) int16 of planes (2, height, width) float32.");
+
+static PyObject *level(PyObject *self, PyObject *args) {
+    Py_buffer views[2] = {{0}};
+    int height, width, edge, per, status;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*iiiiw*", views, &height, &width, &edge, &per, views + 1)) return NULL;
+    if (height > 0 && width > 0 && edge >= 0 && (per == 1 || per == 2) && has_size(views, 2 * (size_t)height * width, 4, "planes") &&
+        has_size(views + 1, 2 * (size_t)per * per * (height + 2 * edge) * (width + 2 * edge), 2, "out")) {
+        Py_BEGIN_ALLOW_THREADS
+        status = build_level(views[0].buf, height, width, edge, per, views[1].buf);
+        Py_END_ALLOW_THREADS
+        out = status_to_object(status);
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "sizes of a level");
+    release(views, 2);
+    return out;
+}
+
+PyDoc_STRVAR(choose_doc,
+             "choose(now, past, future, cells, estimate, searched, order, mode_contexts, known, contexts, sizes, bits,\n"
+             "       rd_lambda, modes, vectors)\n\n"
+             "Modes (n,) and vectors (n, 2, 2) of the blocks of one frame with the least cost; references may be None.");
+
+static PyObject *choose(PyObject *self, PyObject *args) {
+    enum { CELLS, ESTIMATE, SEARCHED, ORDER, MODE_CONTEXTS, KNOWN, CONTEXTS, SIZES, BITS, MODES, VECTORS, LEVELS, ALL = LEVELS + 6 };
+    Py_buffer views[ALL] = {{0}};
+    PyObject *objects[3], *out = NULL;
+    Level levels[3];
+    Choice in = {0};
+    long long rd_lambda;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOOy*y*y*y*y*y*y*y*y*Lw*w*", objects, objects + 1, objects + 2, views + CELLS, views + ESTIMATE,
+                          views + SEARCHED, views + ORDER, views + MODE_CONTEXTS, views + KNOWN, views + CONTEXTS, views + SIZES,
+                          views + BITS, &rd_lambda, views + MODES, views + VECTORS))
+        return NULL;
+    for (int i = 0; i < 3; i++)
+        if (objects[i] != Py_None &&
+            (!parse_level(objects[i], levels + i, views + LEVELS + 2 * i) || (i && !same_grid(levels, levels + i))))
+            goto done;
+    size_t n = in.blocks = (size_t)views[MODES].len, contexts = (size_t)views[BITS].len / (4 * SYMBOLS);
+    if (objects[0] == Py_None || contexts > MAX_CONTEXTS + 1 || !has_size(views + CELLS, n, 4, "cells") ||
+        !has_size(views + ESTIMATE, n, 8, "estimate") || !has_size(views + SEARCHED, 4 * n, 2, "searched") ||
+        !has_size(views + ORDER, 4 * n, 1, "order") || !has_size(views + MODE_CONTEXTS, n, 1, "mode_contexts") ||
+        !has_size(views + KNOWN, 20 * n, 2, "known") || !has_size(views + CONTEXTS, 2 * n, 1, "contexts") ||
+        !has_size(views + SIZES, 2 * n, 1, "sizes") || !has_size(views + BITS, contexts * SYMBOLS, 4, "bits") ||
+        !has_size(views + VECTORS, 4 * n, 2, "vectors"))
+        goto done;
+    const int32_t *cells = in.cells = views[CELLS].buf;
+    const uint8_t *order = in.order = views[ORDER].buf, *modes = in.mode_contexts = views[MODE_CONTEXTS].buf;
+    in.contexts = views[CONTEXTS].buf, in.sizes = views[SIZES].buf;
+    for (size_t i = 0; i < n; i++) {
+        int bad = cells[i] < 0 || cells[i] >= levels->rows * levels->columns || modes[i] >= contexts;
+        for (int m = 0; m < 4; m++) bad |= order[4 * i + m] > 3;
+        for (int side = 0; side < 2; side++) bad |= in.contexts[2 * i + side] >= contexts || in.sizes[2 * i + side] + 1u >= contexts;
+        if (bad) {
+            PyErr_SetString(PyExc_ValueError, "block, mode or context out of range");
+            goto done;
+        }
+    }
+    in.now = levels, in.past = objects[1] != Py_None ? levels + 1 : NULL, in.future = objects[2] != Py_None ? levels + 2 : NULL;
+    in.estimate = views[ESTIMATE].buf, in.searched = views[SEARCHED].buf, in.known = views[KNOWN].buf, in.bits = views[BITS].buf;
+    in.rd_lambda = rd_lambda;
+    Py_BEGIN_ALLOW_THREADS
+    choose_modes(&in, views[MODES].buf, views[VECTORS].buf);
+    Py_END_ALLOW_THREADS
+    out = Py_NewRef(Py_None);
+done:
+    release(views, ALL);
+    return out;
+}
+
 PyDoc_STRVAR(frame_doc,
              "compensate(height, width, rows, columns, estimate, past, future, blocks, weights, out)\n\n"
              "A dropped frame (height, width, 3) float32 from pictures padded by 9 pixels.");
@@ -465,6 +540,8 @@ static PyMethodDef methods[] = {
     {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
     {"errors", errors, METH_VARARGS, errors_doc},
     {"search", search, METH_VARARGS, search_doc},
+    {"level", level, METH_VARARGS, level_doc},
+    {"choose", choose, METH_VARARGS, choose_doc},
     {"compensate", compensate, METH_VARARGS, frame_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -474,6 +551,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 2)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 3)) Py_CLEAR(out);
     return out;
 }

@@ -5,6 +5,7 @@
 
 #include "motion.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,6 +285,109 @@ int search_motion(const Search *in, int32_t *vectors) {
     }
     free(mask), free(cells), free(alone), free(field.prediction), free(field.offered), free(field.error), free(field.cost);
     return status;
+}
+
+/* ---- Levels of pictures ------------------------------------------------------------------------------------------ */
+
+/* One row of a plane with edge padding. */
+static void pad_row(const float *plane, int height, int width, int y, int edge, float *out) {
+    const float *row = plane + (size_t)clip(y - edge, 0, height - 1) * width;
+    for (int x = 0; x < edge; x++) out[x] = row[0], out[edge + width + x] = row[width - 1];
+    memcpy(out + edge, row, width * sizeof *out);
+}
+
+VECTORIZED static void store_row(const float *row, int width, int right, int16_t *out) {
+    for (int x = 0; x < width - 1; x++) {
+        float value = right ? row[x] + (row[x + 1] - row[x]) * 0.5f : row[x];
+        out[2 * x] = (int16_t)rintf(value);
+    }
+    out[2 * (width - 1)] = (int16_t)rintf(row[width - 1]);
+}
+
+/* Sub-pel phases (per², height + 2 edge, width + 2 edge, 2) of planes (2, height, width). */
+int build_level(const float *planes, int height, int width, int edge, int per, int16_t *out) {
+    int lines = height + 2 * edge, columns = width + 2 * edge;
+    float *rows = malloc(3 * columns * sizeof *rows), *next = rows + columns, *mean = next + columns;
+    if (!rows) return NO_MEMORY;
+    for (int channel = 0; channel < 2; channel++)
+        for (int y = 0; y < lines; y++) {
+            const float *plane = planes + (size_t)channel * height * width;
+            pad_row(plane, height, width, y, edge, rows);
+            if (per > 1) {
+                pad_row(plane, height, width, y + 1 < lines ? y + 1 : y, edge, next);
+                for (int x = 0; x < columns; x++) mean[x] = rows[x] + (next[x] - rows[x]) * 0.5f;
+            }
+            for (int phase = 0; phase < per * per; phase++)
+                store_row(phase / per ? mean : rows, columns, phase % per, out + (((size_t)phase * lines + y) * columns) * 2 + channel);
+        }
+    free(rows);
+    return OK;
+}
+
+/* ---- Mode decision ------------------------------------------------------------------------------------------------- */
+
+enum { ESCAPE = 16, SYMBOLS = 33, NEWMV = 5, CANDIDATES = 6, BIT = 4096 };
+
+/* λR of some bits, which are in 1 / BIT. */
+static int64_t rate_cost(const Choice *in, int64_t bits) { return in->rd_lambda * bits / BIT; }
+
+static int64_t difference_bits(const Choice *in, int context, int32_t difference) {
+    int32_t size = abs(difference), symbol = difference < -ESCAPE ? -ESCAPE : difference > ESCAPE ? ESCAPE : difference;
+    int64_t bits = in->bits[context * SYMBOLS + ESCAPE + symbol];
+    if (size >= ESCAPE) {
+        int octave = 0;
+        for (int32_t more = size - ESCAPE + 1; more > 1; more >>= 1) octave++;
+        bits += (int64_t)(4 + octave) * BIT;
+    }
+    return bits;
+}
+
+/* The best vector of one block into one reference: cost without the mode; sets the vector and its bits. */
+static int64_t best_vector(const Choice *in, size_t i, int side, int16_t *vector, int64_t *bits) {
+    const Level *source = side ? in->future : in->past;
+    const int32_t *table = in->bits + in->contexts[2 * i + side] * SYMBOLS + ESCAPE;
+    int64_t best = INT64_MAX;
+    int16_t tried[CANDIDATES][2];
+    for (int c = 0; c < CANDIDATES; c++) {
+        int again = 0;
+        memcpy(tried[c], c < NEWMV ? in->known + ((c * in->blocks + i) * 2 + side) * 2 : in->searched + (2 * i + side) * 2, 4);
+        for (int other = 0; other < c; other++) again |= !memcmp(tried[other], tried[c], 4);
+        if (again) continue;
+        int64_t rate = table[c];
+        if (c == NEWMV)
+            for (int axis = 0; axis < 2; axis++)
+                rate += difference_bits(in, in->sizes[2 * i + side] + axis, tried[c][axis] - tried[0][axis]);
+        int64_t cost = rate_cost(in, rate);
+        if (cost >= best) continue;
+        int32_t at[2] = {tried[c][0], tried[c][1]};
+        cost += block_error(in->now, source, in->cells[i], at, best - cost);
+        if (cost < best) best = cost, *bits = rate, memcpy(vector, tried[c], 4);
+    }
+    return best;
+}
+
+/* Modes (n,) and vectors (n, 2, 2) of the blocks of one frame with the least D + λR. */
+void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors) {
+    for (size_t i = 0; i < in->blocks; i++) {
+        int64_t cost[4] = {in->estimate[i], INT64_MAX, INT64_MAX, INT64_MAX}, bits[2] = {0, 0}, mode_bits[4];
+        int16_t *own = vectors + 4 * i;
+        for (int rank = 0; rank < 4; rank++)
+            mode_bits[in->order[4 * i + rank]] = in->bits[in->mode_contexts[i] * SYMBOLS + ESCAPE + rank];
+        for (int side = 0; side < 2; side++) {
+            memcpy(own + 2 * side, in->known + (2 * i + side) * 2, 4);
+            if (side ? in->future : in->past) cost[1 + side] = best_vector(in, i, side, own + 2 * side, bits + side);
+        }
+        for (int mode = 0; mode < 3; mode++)
+            if (cost[mode] != INT64_MAX) cost[mode] += rate_cost(in, mode_bits[mode]);
+        if (in->past && in->future) {
+            int32_t at[4] = {own[0], own[1], own[2], own[3]}, cell = in->cells[i];
+            block_errors(in->now, in->past, at, in->future, at + 2, &cell, 1, cost + 3);
+            cost[3] += rate_cost(in, mode_bits[3] + bits[0] + bits[1]);
+        }
+        modes[i] = 0;
+        for (int mode = 1; mode < 4; mode++)
+            if (cost[mode] < cost[modes[i]]) modes[i] = (uint8_t)mode;
+    }
 }
 
 /* ---- Overlapped block motion compensation ------------------------------------------------------------------------ */

@@ -23,6 +23,16 @@ typedef struct {
 } Search;
 
 typedef struct {
+    const Level *now, *past, *future; /* NULL for a reference that does not exist */
+    size_t blocks;
+    const int32_t *cells, *bits;      /* bits of symbols (contexts, 33) in 1/4096 */
+    const int64_t *estimate;
+    const int16_t *searched, *known;  /* (n, side, 2), (5, n, side, 2) */
+    const uint8_t *order, *mode_contexts, *contexts, *sizes; /* (n, 4), (n,), (n, side), (n, side) */
+    int64_t rd_lambda;                /* squared error in the unit of block errors per bit */
+} Choice;
+
+typedef struct {
     const float *estimate, *past, *future; /* (height + 18, width + 18, 3) */
     const int16_t *blocks;                 /* (rows, columns, 5) */
     const float *weights;                  /* (4, 8, 8) */
@@ -39,6 +49,8 @@ typedef struct {
 int code_motion(Coder *coder, const MotionField *in);
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
                   const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out);
+int build_level(const float *planes, int height, int width, int edge, int per, int16_t *out);
+void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors);
 int search_motion(const Search *in, int32_t *vectors);
 void compensate_frame(const Compensation *in, float *out);
 

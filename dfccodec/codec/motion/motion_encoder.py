@@ -29,6 +29,7 @@ from dfccodec.runtime.resources import single_threaded_blas
 __all__ = ["Effort", "MotionSearch", "lambda_for_qp"]
 
 Floats = npt.NDArray[np.float32]
+Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 
 LAMBDA_SCALE = 4.0
@@ -77,7 +78,7 @@ class MotionSearch:
         self._references = {*references.past.tolist(), *references.future.tolist()} - {-1}
         self._kept: dict[int, Pyramid] = {}
         self._targets: dict[int, Pyramid] = {}
-        self._estimate = np.empty((len(references.dropped), self._rows * self._columns), np.float32)
+        self._estimate = np.empty((len(references.dropped), self._rows * self._columns), np.int64)
         alone = kernels is None and frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
         self._jobs = BatchedExecutor(1 if alone else threads, 4 * frames[0].size)
         self._alone = single_threaded_blas()
@@ -113,9 +114,8 @@ class MotionSearch:
         )
         targets = [self._targets[number] for number in range(len(estimate))]
         kept = {frame: self._kept[frame] for frame in sorted(self._references)}
-        searched = _search(
-            targets, kept, references, estimate > MIN_SAVING_BITS * rd_lambda, rd_lambda, pool, self._effort
-        )
+        worth = estimate > MIN_SAVING_BITS * rd_lambda * ERROR_UNIT
+        searched = _search(targets, kept, references, worth, rd_lambda, pool, self._effort)
         inputs = DecisionInput(
             lambda number: targets[number].full, {frame: kept[frame].full for frame in kept}, estimate,
             searched.reshape(*estimate.shape, 2, 2),
@@ -123,10 +123,9 @@ class MotionSearch:
         return choose(inputs, references, self._rows, self._columns, rd_lambda, pool)
 
 
-def _ssd(target: Pyramid, estimate: Floats) -> Floats:
-    """Squared error (rows · columns,) of the network prediction, by block."""
-    errors = block_errors(target.full, undisplaced_level(estimate), np.arange(target.rows * target.columns))
-    return (errors / ERROR_UNIT).astype(np.float32)
+def _ssd(target: Pyramid, estimate: Floats) -> Longs:
+    """Squared error (rows · columns,) of the estimate by block, in 1 / ERROR_UNIT."""
+    return block_errors(target.full, undisplaced_level(estimate), np.arange(target.rows * target.columns))
 
 
 def _search(

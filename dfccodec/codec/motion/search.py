@@ -62,9 +62,9 @@ ERROR_UNIT = UNIT**2 * WEIGHT_UNIT**2
 COARSE_UNIT = 256
 """As UNIT, at 1/4 resolution. Sums of a window then are exact in float32."""
 
-CHANNELS = np.array([[1, 1, 1], [np.sqrt(1.5), 0, -np.sqrt(1.5)]], np.float32).T / np.float32(3**0.5)
-"""Two channels: sum, and red minus blue. Their squared differences approximate those of RGB in two thirds of the time.
-The sum alone would miss edges between colours of equal brightness."""
+CHANNEL_SCALES = np.float32(UNIT / 3**0.5), np.float32(UNIT / 2**0.5)
+"""Scales of two channels: sum, and red minus blue. Their squared differences approximate those of RGB in two thirds of
+the time. The sum alone would miss edges between colours of equal brightness."""
 
 COARSE = 4
 """Downscaling factor of the full search."""
@@ -202,19 +202,26 @@ def undisplaced_level(frame: Floats) -> PyramidLevel:
 def _planes(frame: Floats) -> Floats:
     """Channels (channels, height, width) padded to complete blocks, in units of 1 / UNIT."""
     height, width = frame.shape[:2]
-    pad = ((0, 0), (0, -height % BLOCK), (0, -width % BLOCK))
-    return np.pad(np.moveaxis(frame @ (CHANNELS * np.float32(UNIT)), -1, 0), pad, mode="edge")
+    pad = ((0, -height % BLOCK), (0, -width % BLOCK))
+    red, green, blue = np.moveaxis(frame, -1, 0)
+    planes = (red + green + blue) * CHANNEL_SCALES[0], (red - blue) * CHANNEL_SCALES[1]
+    return np.stack([np.pad(plane, pad, mode="edge") for plane in planes])
 
 
 def _level(planes: Floats, scale: int, per: int, edge: int) -> PyramidLevel:
     """Level of planes (channels, height, width) at 1 / scale; `edge` is in pixels at full resolution."""
     edge //= scale
+    block = BLOCK // scale
+    if kernels is not None:
+        height, width = planes.shape[1:]
+        phases = np.empty((per * per, height + 2 * edge, width + 2 * edge, 2), np.int16)
+        kernels.level(np.ascontiguousarray(planes), height, width, edge, per, phases)
+        return PyramidLevel(phases, block, WINDOW_SIZE // scale, edge, height // block, width // block)
     padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
     phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
     for number in range(per * per):
         shifted = _shift(padded, number // per / per, number % per / per)
         phases[number] = np.moveaxis(np.rint(shifted), 0, -1)
-    block = BLOCK // scale
     return PyramidLevel(phases, block, WINDOW_SIZE // scale, edge, planes.shape[1] // block, planes.shape[2] // block)
 
 
