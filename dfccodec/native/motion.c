@@ -421,7 +421,15 @@ static void from_reference(const Compensation *in, const float *source, int y, i
 static void predict_square(const Compensation *in, int y, int x, const int16_t *block, float *out) {
     static const int16_t still[2] = {0, 0};
     int mode = block[0];
-    if (!mode) from_reference(in, in->estimate, y, x, still, out);
+    if (!mode) {
+        const float *first = in->estimate ? in->estimate : in->past ? in->past : in->future;
+        from_reference(in, first, y, x, still, out);
+        if (!in->estimate && in->past && in->future) {
+            float other[BLOCK * ROW];
+            from_reference(in, in->future, y, x, still, other);
+            for (int i = 0; i < BLOCK * ROW; i++) out[i] = out[i] + (other[i] - out[i]) * in->fraction;
+        }
+    }
     if (mode & 1) from_reference(in, in->past, y, x, block + 1, out);
     if (mode == 2) from_reference(in, in->future, y, x, block + 3, out);
     if (mode == 3) {
@@ -431,8 +439,12 @@ static void predict_square(const Compensation *in, int y, int x, const int16_t *
     }
 }
 
+static void round_row(const float *row, int count, uint8_t *bytes) {
+    for (int i = 0; i < count; i++) bytes[i] = (uint8_t)(row[i] * 255.0f + 0.5f);
+}
+
 /* A dropped frame (height, width, 3) from padded pictures and its blocks (rows, columns, 5). */
-void compensate_frame(const Compensation *in, float *out) {
+void compensate_frame(const Compensation *in, float *out, uint8_t *bytes) {
     int rows = in->rows, columns = in->columns;
     for (int i = 0; i <= rows; i++)
         for (int j = 0; j <= columns; j++) {
@@ -454,8 +466,11 @@ void compensate_frame(const Compensation *in, float *out) {
                         square[p] = n ? square[p] + part[p] * weights[p / 3] : part[p] * weights[p / 3];
                 }
             int left = x < 0 ? -x : 0, right = x + BLOCK > in->width ? in->width - x : BLOCK;
-            for (int line = y < 0 ? -y : 0; line < BLOCK && y + line < in->height && left < right; line++)
-                memcpy(out + ((size_t)(y + line) * in->width + x + left) * 3, square + line * ROW + 3 * left,
-                       3 * (right - left) * sizeof *out);
+            for (int line = y < 0 ? -y : 0; line < BLOCK && y + line < in->height && left < right; line++) {
+                size_t at = ((size_t)(y + line) * in->width + x + left) * 3;
+                const float *row = square + line * ROW + 3 * left;
+                if (out) memcpy(out + at, row, 3 * (right - left) * sizeof *out);
+                if (bytes) round_row(row, 3 * (right - left), bytes + at);
+            }
         }
 }

@@ -33,7 +33,8 @@ typedef struct {
 } Choice;
 
 typedef struct {
-    const float *estimate, *past, *future; /* (height + 18, width + 18, 3) */
+    const float *estimate, *past, *future; /* (height + 18, width + 18, 3); past or future may be NULL */
+    float fraction;                        /* without estimate: position between past (0) and future (1) */
     const int16_t *blocks;                 /* (rows, columns, 5) */
     const float *weights;                  /* (4, 8, 8) */
     int height, width, rows, columns;
@@ -52,6 +53,7 @@ void block_errors(const Level *now, const Level *past, const int32_t *past_vecto
 int build_level(const float *planes, int height, int width, int edge, int per, int16_t *out);
 void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors);
 int search_motion(const Search *in, int32_t *vectors);
-void compensate_frame(const Compensation *in, float *out);
+/* Either output may be NULL: samples in 0…1, or bytes rounded half up. */
+void compensate_frame(const Compensation *in, float *out, uint8_t *bytes);
 
 #endif

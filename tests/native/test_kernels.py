@@ -17,8 +17,11 @@ from hypothesis.extra import numpy as hnp
 from motion_clips import HEADER
 
 from dfccodec import native
+from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
 from dfccodec.codec.motion import obmc, payload, search
+from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.container.records import Clip, Fill
 from dfccodec.entropy import bit_costs, mv_coding, rans
 from dfccodec.entropy.inter import coding, motion_compensation, motion_estimation
 from dfccodec.errors import DamagedError
@@ -189,6 +192,26 @@ def test_compensation_and_payload(height: int, width: int, seed: int) -> None:
         assert payload.write(field) == data
         np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
     np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 50), st.integers(1, 50), SEEDS)
+def test_composed_frames(height: int, width: int, seed: int) -> None:
+    """Frames of fill policy `blend`, composed in one pass, equal those of the blender and the compensation."""
+    rng = np.random.default_rng(seed)
+    field = motion_field(-(-height // 8), -(-width // 8), seed)
+    clip = Clip(0, KEPT, np.zeros(7, np.uint8), 24, 0, (1,), b"", 1, Fill.BLEND, payload.write(field))
+    head = dataclasses.replace(HEADER, height=height, width=width, tile=0)
+    pictures = {1: rng.random((height, width, 3), np.float32), 5: rng.random((height, width, 3), np.float32)}
+    found = []
+    for context in (contextlib.nullcontext(), twins()):
+        with context, ClipFrameBuffer(clip, head, 1) as buffer:
+            assert buffer.fused == (not found)
+            add = buffer.add_frame if buffer.fused else ReferenceBlender(KEPT, buffer.add_frame)
+            for number, picture in pictures.items():
+                add(number, picture)
+        found.append(buffer.frames)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_truncated_payload_is_damaged() -> None:

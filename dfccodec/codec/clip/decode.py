@@ -54,22 +54,24 @@ def reconstruct_clip(
 ) -> np.ndarray:
     """Decode a clip from its integers: (T, H, W, 3) uint8."""
     with ClipFrameBuffer(clip, header, available_cpus()) as buffer:
-        run_decoder_network(clip, values, header, steps, loaded, buffer.add_frame)
+        run_decoder_network(clip, values, header, steps, loaded, buffer.add_frame, not buffer.fused)
     return buffer.frames
 
 
 def run_decoder_network(
     clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel,
-    on_frame: Callable[[int, np.ndarray], None],
+    on_frame: Callable[[int, np.ndarray], None], blend: bool = True,
 ) -> None:  # fmt: skip
     """Run the decoder network on the integers of a clip.
+
+    If `blend` is False, fill policy `blend` gives only kept frames.
 
     `on_frame` gets the number and picture (H, W, 3) float32, not clamped, of each frame in decode order.
     """
     latents = dequantize(values, steps, clip.qp)
     policy = fill.policy(clip.fill)
     _, rows, columns = header.grid
-    if policy.blends and clip.kept.any():
+    if blend and policy.blends and clip.kept.any():
         on_frame = ReferenceBlender(clip.kept, on_frame)
 
     def slots(tile: int) -> tuple[np.ndarray, np.ndarray]:

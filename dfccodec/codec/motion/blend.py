@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.obmc import blend_weight
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,5 +46,5 @@ class ReferenceBlender:
         if past < 0 or future < 0:
             return self._pictures[max(past, future)]
         a, b = self._pictures[past], self._pictures[future]
-        out: Floats = a + (b - a) * np.float32((frame - past) / (future - past))
+        out: Floats = a + (b - a) * np.float32(blend_weight(frame, past, future))
         return out

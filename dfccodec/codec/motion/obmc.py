@@ -44,6 +44,26 @@ class Composer:
         past, future = (self._kept.get(int(side[number])) for side in (references.past, references.future))
         return compensate_frame(estimate, past, future, chosen)
 
+    def compose(self, frame: int, out: npt.NDArray[np.uint8]) -> None:
+        """Reconstruct dropped frame `frame` of fill policy `blend` to `out`, (H, W, 3), rounded half up.
+
+        The same as `reconstruct` of the picture of a `ReferenceBlender`, but in one pass. It needs the kernels.
+        """
+        assert kernels is not None
+        number, references = self._number[frame], self._decisions.references
+        blocks = np.ascontiguousarray(self._decisions.blocks[number])
+        past, future = int(references.past[number]), int(references.future[number])
+        none = np.zeros(0, np.float32)
+        kernels.compose(
+            *out.shape[:2], *blocks.shape[:2], self._kept.get(past, none), self._kept.get(future, none),
+            blend_weight(frame, past, future), blocks, obmc_weights(), out,
+        )  # fmt: skip
+
+
+def blend_weight(frame: int, past: int, future: int) -> float:
+    """Position of a frame between its references, 0…1, as float32; without one of them 0."""
+    return float(np.float32((frame - past) / (future - past))) if past >= 0 and future >= 0 else 0.0
+
 
 def pad_edges(picture: Floats) -> Floats:
     """Pad a picture (H, W, 3) with PADDING edge pixels; the result is contiguous, as `interpolate` requires.
