@@ -43,7 +43,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "--refine 2": {"refine": 2},
     "--refine 4": {"refine": 4},
     "--refine 8": {"refine": 8},
-    "--preset archive": {"frame_selection": "greedy", "refine": 8},
+    "--preset archive": {"frame_selection": "greedy", "refine": 4},
 }
 PRESETS = {"--effort fast": "fast", "--refine 1": "balanced", "--refine 4": "best", "--preset archive": "archive"}
 """Rows that equal a preset."""

@@ -22,6 +22,7 @@ from benchmarks.quality.blend import report as blend_report
 from benchmarks.report.rd_report import LABELS
 from benchmarks.speed.compare import report as compare_report
 from benchmarks.speed.cpu_contention import report
+from benchmarks.speed.reading import report as reading_report
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("mini", "encoding", "performance")))
@@ -197,6 +198,11 @@ def compare() -> str:
     return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n" + compare_report(found)
 
 
+def reading() -> str:
+    """Windows of latents that training can read per second."""
+    return reading_report(result("reading"))
+
+
 def speed() -> str:
     """Return the table of frames per second and peak memory of encode and decode."""
     found = result("speed")
@@ -281,6 +287,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         rate_control,
         speed,
         compare,
+        reading,
         memory,
         pipeline,
         seams,
