@@ -45,7 +45,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "--refine 8": {"refine": 8},
     "--preset archive": {"frame_selection": "greedy", "refine": 4},
 }
-PRESETS = {"--effort fast": "fast", "--refine 1": "balanced", "--refine 4": "best", "--preset archive": "archive"}
+PRESETS = {BASE: "fast", "--refine 1": "balanced", "--refine 4": "best", "--preset archive": "archive"}
 """Rows that equal a preset."""
 PLOT = Path(__file__).resolve().parents[2] / "docs" / "figures" / "presets.png"
 
@@ -127,7 +127,10 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     axes.set(
         xscale="log", xlabel="encode, CPU seconds per clip of 32 frames at 256×256", ylabel="bits at equal PSNR, %"
     )
-    axes.grid(alpha=0.3, which="both")
+    axes.set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    axes.minorticks_off()
+    axes.set_xlim(right=20)
+    axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
 

@@ -16,6 +16,8 @@ INVALID = 0
 """Result of :meth:`ChainScanner.measure`: no element starts here."""
 NEED_MORE = -1
 """Result of :meth:`ChainScanner.measure`: more bytes are needed."""
+REST = 1 << 62
+"""Size of an element that goes on to the end of the file, whose size is not known."""
 
 _MAX_BREAKS = 1000
 """Maximum number of breaks that are recorded; the scan then ends."""
@@ -54,6 +56,7 @@ class ChainScanner:
     Attributes:
         breaks: breaks found so far, in order.
         ended: whether no more bytes are needed.
+        open_ended: set by :meth:`measure` if the element goes on to the end of the file.
         unknown: set by :meth:`measure` if the element is well-formed but not known.
     """
 
@@ -68,7 +71,7 @@ class ChainScanner:
 
     def __init__(self, place: int = 0) -> None:
         self.breaks: list[Break] = []
-        self.ended = self.unknown = False
+        self.ended = self.unknown = self.open_ended = False
         self._place = self._buffer_place = place  # positions of the next element and of the buffer's first byte
         self._buffer = b""
         self._searching = place > 0
@@ -118,7 +121,8 @@ class ChainScanner:
     def finish(self) -> None:
         """End the scan at the end of the source."""
         end = self._buffer_place + len(self._buffer)
-        if self._broken is not None and self._intact and not self._searching and self._place == end:
+        complete = self._place == end or self.open_ended
+        if self._broken is not None and self._intact and not self._searching and complete:
             self._record(self._broken, self._resumed)
         self.ended = True
 

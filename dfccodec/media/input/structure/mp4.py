@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, ChainScanner
+from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, REST, ChainScanner
 
 FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -39,8 +39,8 @@ class Mp4Scanner(ChainScanner):
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
         if size == 0 and name == b"mdat":  # up to the end of the file
-            self.ended = True
-            return len(data) - at
+            self.open_ended = True
+            return REST
         self.unknown = name not in _KNOWN
         if size < width or (self.unknown and (size > _MAX_UNKNOWN or not _NAME.fullmatch(name))):
             return INVALID

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dfccodec.media.input.structure import (
@@ -130,6 +130,7 @@ def test_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("kind", "start"), SCANNERS)
+@example(data=b"OggS\0\0\0\0\0\1mdat" + bytes(64), step=86)  # a box up to the end of the file, after a break
 @given(data=hostile, step=st.integers(1, 300))
 @settings(max_examples=60, deadline=None)
 def test_hostile_bytes(kind: type[ChainScanner], start: bytes, data: bytes, step: int) -> None:
