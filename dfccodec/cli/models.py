@@ -139,7 +139,7 @@ def _read_config(path: Path | None) -> ModelConfig | None:
 
 def _record(found: ModelInfo) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "kernels": "NumPy: the C extension is not installed" if kernels is None else "C",
+        "kernels": "NumPy" if kernels is None else "C",
         **dataclasses.asdict(found),
         "fingerprint": found.fingerprint.hex(),
         "path": str(found.path),

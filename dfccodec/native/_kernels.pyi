@@ -41,11 +41,7 @@ def choose(
     mode_contexts: Array, known: Array, contexts: Array, sizes: Array, bits: Array, rd_lambda: int, modes: Array,
     vectors: Array,
 ) -> None: ...  # fmt: skip
-def compose(
-    height: int, width: int, rows: int, columns: int, past: Array, future: Array, fraction: float, blocks: Array,
-    weights: Array, out: Array,
-) -> None: ...  # fmt: skip
 def compensate(
-    height: int, width: int, rows: int, columns: int, estimate: Array, past: Array, future: Array, blocks: Array,
-    weights: Array, out: Array,
+    height: int, width: int, rows: int, columns: int, estimate: Array, past: Array, future: Array, fraction: float,
+    blocks: Array, weights: Array, out: Array, rounded: bool,
 ) -> None: ...  # fmt: skip

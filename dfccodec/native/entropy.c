@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SYMBOLS = 33, ESCAPE = 16, PRECISION = 24, MIN_FREQUENCY = 256, INCREMENT = 32, INITIAL_STATE = 1 << 24 };
+enum { PRECISION = 24, MIN_FREQUENCY = 256, INCREMENT = 32, INITIAL_STATE = 1 << 24 };
 enum { BUCKETS = 28, MEAN_CONTEXT = 4 * BUCKETS, VECTOR_CONTEXT = MEAN_CONTEXT + 1, MEAN_LEVELS = 34 };
 enum { MAX_ACTIVITY = (1 << 13) - 1, MAX_MEAN = (1 << 18) - 1, TWO_PHASE_GROUPS = 4, BAND_CELLS = 1 << 14 };
-enum { CHOICES = 6, NEWMV = 5, CHOICE_CONTEXTS = 32, LOG_BITS = 12, MAX_GROUP = 32 };
+enum { CHOICE_CONTEXTS = 32, LOG_BITS = 12, MAX_GROUP = 32 };
 
 /* ---- The coder of one pass ---------------------------------------------------------------------------------- */
 
@@ -249,12 +249,6 @@ void mv_candidates(const int16_t *five, int adjacent, int offset, int16_t *media
     *size = (uint8_t)(offset + CHOICE_CONTEXTS + 2 * octave);
 }
 
-/* Neighbour of cell (y, x) at a distance; at the edge the one on the other side, or the cell's own row or column. */
-static int reflect(int at, int move, int size) {
-    if (at + move >= 0 && at + move < size) return at + move;
-    return at - move >= 0 && at - move < size ? at - move : at;
-}
-
 typedef struct {
     int rows, columns;
     const int16_t *wanted;        /* vectors to encode (cells, 2), or NULL */
@@ -379,10 +373,6 @@ void reconstruct_tile(const int16_t *values, int rows, int columns, const int8_t
     }
 }
 
-static int clamp_int(int64_t value, int low, int high) {
-    return value < low ? low : value > high ? high : (int)value;
-}
-
 VECTORIZED static int32_t short_product(const int32_t *block, const int8_t *row) {
     int32_t sum = 0;
     for (int i = 0; i < PATCH * PATCH * 3; i++) sum += block[i] * row[i];
@@ -410,15 +400,15 @@ VECTORIZED static void filter_block(const int32_t *window, int stride, const int
 
 /* Top left of the window that a vector needs, in the padded picture: first pixel of 19, down and right. */
 static void window_corner(int rows, int columns, int cell, const int16_t *vector, int *top, int *left) {
-    *top = clamp_int(cell / columns * PATCH + (vector[0] >> 2) + PADDING - 1, 0, rows * PATCH + 2 * PADDING - PATCH - 3);
-    *left = clamp_int(cell % columns * PATCH + (vector[1] >> 2) + PADDING - 1, 0, columns * PATCH + 2 * PADDING - PATCH - 3);
+    *top = clip_int(cell / columns * PATCH + (vector[0] >> 2) + PADDING - 1, 0, rows * PATCH + 2 * PADDING - PATCH - 3);
+    *left = clip_int(cell % columns * PATCH + (vector[1] >> 2) + PADDING - 1, 0, columns * PATCH + 2 * PADDING - PATCH - 3);
 }
 
 /* Mark the cells that a window touches. */
 static void mark_cells(int rows, int columns, int top, int left, uint8_t *needed) {
-    int y0 = clamp_int(top - PADDING, 0, rows * PATCH - 1) / PATCH, x0 = clamp_int(left - PADDING, 0, columns * PATCH - 1) / PATCH;
-    int y1 = clamp_int(top - PADDING + PATCH + 2, 0, rows * PATCH - 1) / PATCH;
-    int x1 = clamp_int(left - PADDING + PATCH + 2, 0, columns * PATCH - 1) / PATCH;
+    int y0 = clip_int(top - PADDING, 0, rows * PATCH - 1) / PATCH, x0 = clip_int(left - PADDING, 0, columns * PATCH - 1) / PATCH;
+    int y1 = clip_int(top - PADDING + PATCH + 2, 0, rows * PATCH - 1) / PATCH;
+    int x1 = clip_int(left - PADDING + PATCH + 2, 0, columns * PATCH - 1) / PATCH;
     for (int y = y0; y <= y1; y++)
         for (int x = x0; x <= x1; x++) needed[y * columns + x] = 1;
 }
@@ -437,7 +427,7 @@ void compensate_cell(const int32_t *samples, int rows, int columns, int cell, co
         int64_t sum = largest < 1 << 16 ? short_product(block, row) : long_product(block, row);
         sum += RESULT_SCALE / 2;
         int64_t rounded = sum >= 0 ? sum / RESULT_SCALE : -((-sum + RESULT_SCALE - 1) / RESULT_SCALE);
-        out[c] = (int16_t)clamp_int(rounded, -32768, 32767);
+        out[c] = (int16_t)clip_int(rounded, -32768, 32767);
     }
 }
 

@@ -45,6 +45,26 @@ typedef struct {
     const int8_t *basis;    /* (96, 768) */
 } Latents;
 
+/* Symbols −ESCAPE … ESCAPE; choices of a motion vector: the median, four neighbours, a new one. */
+enum { ESCAPE = 16, SYMBOLS = 2 * ESCAPE + 1, CHOICES = 6, NEWMV = CHOICES - 1 };
+
+static inline int clip_int(int64_t value, int low, int high) { return value < low ? low : value > high ? high : (int)value; }
+
+/* Position of a neighbour at a distance: if it is outside, that on the other side; if that is too, the position itself. */
+static inline int reflect(int at, int move, int size) {
+    if (at + move >= 0 && at + move < size) return at + move;
+    return at - move >= 0 && at - move < size ? at - move : at;
+}
+
+/* The left, right, upper or lower (side 0 to 3) neighbour of a cell; at an edge the cell itself. */
+static inline int neighbour_of(int rows, int columns, int cell, int side) {
+    int y = cell / columns, x = cell % columns;
+    if (side == 0) return x ? cell - 1 : cell;
+    if (side == 1) return x + 1 < columns ? cell + 1 : cell;
+    if (side == 2) return y ? cell - columns : cell;
+    return y + 1 < rows ? cell + columns : cell;
+}
+
 static inline uint32_t load_word(const uint8_t *at) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }

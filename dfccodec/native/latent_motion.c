@@ -17,8 +17,6 @@ typedef struct {
     int16_t *vectors, *offered;
 } Estimation;
 
-static int clip(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
-
 static void sum_colours(const int32_t *samples, size_t pixels, int32_t *grey) {
     for (size_t i = 0; i < pixels; i++) grey[i] = samples[3 * i] + samples[3 * i + 1] + samples[3 * i + 2];
 }
@@ -48,9 +46,9 @@ static void coarse_vector(const Estimation *in, int cell, int32_t *vector) {
             int down = outward(a), right = outward(b);
             int32_t error = 0;
             for (int i = 0; i < BLOCK; i++) {
-                const int32_t *line = in->small_before + (size_t)clip(y + i + down, 0, height - 1) * width;
+                const int32_t *line = in->small_before + (size_t)clip_int(y + i + down, 0, height - 1) * width;
                 const int32_t *target = in->small_after + (size_t)(y + i) * width + x;
-                for (int j = 0; j < BLOCK; j++) error += abs(line[clip(x + j + right, 0, width - 1)] - target[j]);
+                for (int j = 0; j < BLOCK; j++) error += abs(line[clip_int(x + j + right, 0, width - 1)] - target[j]);
             }
             if (error < best) best = error, vector[0] = 4 * SCALE * down, vector[1] = 4 * SCALE * right;
         }
@@ -58,8 +56,8 @@ static void coarse_vector(const Estimation *in, int cell, int32_t *vector) {
 
 /* Sum of absolute differences of a cell at a vector in quarter pixels, times 256. */
 VECTORIZED static int64_t cell_error(const Estimation *in, int cell, int down, int right) {
-    int top = clip(cell / in->columns * PATCH + PADDING - 1 + (down >> 2), 0, in->lines - SIDE);
-    int left = clip(cell % in->columns * PATCH + PADDING - 1 + (right >> 2), 0, in->stride - SIDE);
+    int top = clip_int(cell / in->columns * PATCH + PADDING - 1 + (down >> 2), 0, in->lines - SIDE);
+    int left = clip_int(cell % in->columns * PATCH + PADDING - 1 + (right >> 2), 0, in->stride - SIDE);
     const int32_t *source = in->before + (size_t)top * in->stride + left, *t = TAPS[down & 3], *u = TAPS[right & 3];
     const int32_t *target = in->after + (size_t)(cell / in->columns * PATCH + PADDING) * in->stride + cell % in->columns * PATCH + PADDING;
     int64_t error = 0;
@@ -108,20 +106,11 @@ static int32_t compensated_bits(const Estimation *in, int cell, const int16_t *v
     return bits_with(in, cell, prediction);
 }
 
-/* The left, right, upper and lower neighbours of a cell; at an edge the cell itself. */
-static int neighbour(const Estimation *in, int cell, int side) {
-    int y = cell / in->columns, x = cell % in->columns;
-    if (side == 0) return x ? cell - 1 : cell;
-    if (side == 1) return x + 1 < in->columns ? cell + 1 : cell;
-    if (side == 2) return y ? cell - in->columns : cell;
-    return y + 1 < in->rows ? cell + in->columns : cell;
-}
-
 static int same(const int16_t *a, const int16_t *b) { return a[0] == b[0] && a[1] == b[1]; }
 
 static int shares_vector(const Estimation *in, int cell) {
     for (int side = 0; side < 4; side++) {
-        int there = neighbour(in, cell, side);
+        int there = neighbour_of(in->rows, in->columns, cell, side);
         if (there != cell && same(in->vectors + 2 * there, in->vectors + 2 * cell)) return 1;
     }
     return 0;
@@ -131,7 +120,7 @@ static void choose_vectors(const Estimation *in) {
     int cells = in->rows * in->columns;
     for (int side = 0; side < 4; side++) {
         for (int i = 0; i < cells; i++) { /* decide on all cells before any changes */
-            const int16_t *own = in->vectors + 2 * i, *other = in->vectors + 2 * neighbour(in, i, side);
+            const int16_t *own = in->vectors + 2 * i, *other = in->vectors + 2 * neighbour_of(in->rows, in->columns, i, side);
             in->cost[i] = INT32_MAX;
             if (same(own, other) || !(other[0] || other[1])) continue;
             int32_t cost = compensated_bits(in, i, other);

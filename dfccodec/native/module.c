@@ -11,7 +11,7 @@
 
 #include "motion.h"
 
-enum { MAX_BUFFERS = 16, SYMBOLS = 33, MAX_CONTEXTS = 256 };
+enum { MAX_CONTEXTS = 256 };
 
 static const char CAPSULE[] = "dfccodec.native.coder";
 
@@ -496,72 +496,38 @@ done:
 }
 
 PyDoc_STRVAR(frame_doc,
-             "compensate(height, width, rows, columns, estimate, past, future, blocks, weights, out)\n\n"
-             "A dropped frame (height, width, 3) float32 from pictures padded by 9 pixels.");
+             "compensate(height, width, rows, columns, estimate, past, future, fraction, blocks, weights, out, rounded)\n\n"
+             "A dropped frame (height, width, 3) from pictures padded by 9 pixels; a reference that does not exist is empty. If\n"
+             "`estimate` is empty, it is the blend of the references at `fraction`. `out` is float32, or uint8 if `rounded`.");
 
 static PyObject *compensate(PyObject *self, PyObject *args) {
     enum { ESTIMATE, PAST, FUTURE, BLOCKS, TABLE, OUT, ALL };
     Py_buffer views[ALL] = {{0}};
     Compensation in = {0};
+    const float **pictures[] = {&in.estimate, &in.past, &in.future};
+    int rounded;
     PyObject *out = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiy*y*y*y*y*w*", &in.height, &in.width, &in.rows, &in.columns, views + ESTIMATE, views + PAST,
-                          views + FUTURE, views + BLOCKS, views + TABLE, views + OUT))
-        return NULL;
-    if (in.height < 1 || in.width < 1 || in.rows != (in.height + 7) / 8 || in.columns != (in.width + 7) / 8) {
-        PyErr_SetString(PyExc_ValueError, "sizes of a picture");
-        goto done;
-    }
-    size_t padded = (size_t)(in.height + 18) * (in.width + 18) * 3;
-    if (!has_size(views + ESTIMATE, padded, 4, "estimate") || !has_size(views + PAST, padded, 4, "past") ||
-        !has_size(views + FUTURE, padded, 4, "future") ||
-        !has_size(views + BLOCKS, (size_t)in.rows * in.columns * 5, 2, "blocks") || !has_size(views + TABLE, 4 * 64, 4, "weights") ||
-        !has_size(views + OUT, (size_t)in.height * in.width * 3, 4, "out"))
-        goto done;
-    in.estimate = views[ESTIMATE].buf, in.past = views[PAST].buf, in.future = views[FUTURE].buf;
-    in.blocks = views[BLOCKS].buf, in.weights = views[TABLE].buf;
-    Py_BEGIN_ALLOW_THREADS
-    compensate_frame(&in, views[OUT].buf, NULL);
-    Py_END_ALLOW_THREADS
-    out = Py_NewRef(Py_None);
-done:
-    release(views, ALL);
-    return out;
-}
-
-PyDoc_STRVAR(compose_doc,
-             "compose(height, width, rows, columns, past, future, fraction, blocks, weights, out)\n\n"
-             "A dropped frame (height, width, 3) uint8 whose estimate is the blend of its padded references; one may be empty.");
-
-static PyObject *compose(PyObject *self, PyObject *args) {
-    enum { PAST, FUTURE, BLOCKS, TABLE, OUT, ALL };
-    Py_buffer views[ALL] = {{0}};
-    Compensation in = {0};
-    PyObject *out = NULL;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiy*y*fy*y*w*", &in.height, &in.width, &in.rows, &in.columns, views + PAST, views + FUTURE,
-                          &in.fraction, views + BLOCKS, views + TABLE, views + OUT))
+    if (!PyArg_ParseTuple(args, "iiiiy*y*y*fy*y*w*p", &in.height, &in.width, &in.rows, &in.columns, views + ESTIMATE, views + PAST,
+                          views + FUTURE, &in.fraction, views + BLOCKS, views + TABLE, views + OUT, &rounded))
         return NULL;
     if (in.height < 1 || in.width < 1 || in.rows != (in.height + 7) / 8 || in.columns != (in.width + 7) / 8 ||
-        !(views[PAST].len || views[FUTURE].len)) {
+        !(views[ESTIMATE].len || views[PAST].len || views[FUTURE].len)) {
         PyErr_SetString(PyExc_ValueError, "sizes of a picture");
         goto done;
     }
     size_t padded = (size_t)(in.height + 18) * (in.width + 18) * 3, blocks = (size_t)in.rows * in.columns;
-    if ((views[PAST].len && !has_size(views + PAST, padded, 4, "past")) ||
-        (views[FUTURE].len && !has_size(views + FUTURE, padded, 4, "future")) || !has_size(views + BLOCKS, blocks * 5, 2, "blocks") ||
-        !has_size(views + TABLE, 4 * 64, 4, "weights") || !has_size(views + OUT, (size_t)in.height * in.width * 3, 1, "out"))
+    for (int i = ESTIMATE; i <= FUTURE; i++) {
+        if (!views[i].len) continue;
+        if (!has_size(views + i, padded, 4, "picture")) goto done;
+        *pictures[i] = views[i].buf;
+    }
+    if (!has_size(views + BLOCKS, blocks * 5, 2, "blocks") || !has_size(views + TABLE, 4 * 64, 4, "weights") ||
+        !has_size(views + OUT, (size_t)in.height * in.width * 3, rounded ? 1 : 4, "out"))
         goto done;
-    in.past = views[PAST].len ? views[PAST].buf : NULL, in.future = views[FUTURE].len ? views[FUTURE].buf : NULL;
     in.blocks = views[BLOCKS].buf, in.weights = views[TABLE].buf;
-    int used = (in.past ? 1 : 0) | (in.future ? 2 : 0);
-    for (size_t i = 0; i < blocks; i++)
-        if (in.blocks[5 * i] & ~used) {
-            PyErr_SetString(PyExc_ValueError, "a mode without its reference");
-            goto done;
-        }
     Py_BEGIN_ALLOW_THREADS
-    compensate_frame(&in, NULL, views[OUT].buf);
+    compensate_frame(&in, rounded ? NULL : views[OUT].buf, rounded ? views[OUT].buf : NULL);
     Py_END_ALLOW_THREADS
     out = Py_NewRef(Py_None);
 done:
@@ -580,7 +546,6 @@ static PyMethodDef methods[] = {
     {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
     {"errors", errors, METH_VARARGS, errors_doc},
     {"search", search, METH_VARARGS, search_doc},
-    {"compose", compose, METH_VARARGS, compose_doc},
     {"level", level, METH_VARARGS, level_doc},
     {"choose", choose, METH_VARARGS, choose_doc},
     {"compensate", compensate, METH_VARARGS, frame_doc},
@@ -592,6 +557,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 4)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 5)) Py_CLEAR(out);
     return out;
 }

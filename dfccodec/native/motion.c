@@ -11,8 +11,6 @@
 
 /* ---- Squared errors of windows -------------------------------------------------------------------------------- */
 
-static int clip(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
-
 /* Top left of a block's window in a level, displaced by a vector. */
 static const int16_t *window_at(const Level *level, int cell, const int32_t *vector) {
     int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide, phase = 0;
@@ -20,7 +18,7 @@ static const int16_t *window_at(const Level *level, int cell, const int32_t *vec
     if (vector) {
         int down = vector[0], right = vector[1];
         if (level->phases == 4) phase = (down & 1) * 2 + (right & 1), down >>= 1, right >>= 1;
-        y += clip(down, -limit, limit - 1), x += clip(right, -limit, limit - 1);
+        y += clip_int(down, -limit, limit - 1), x += clip_int(right, -limit, limit - 1);
     }
     return level->samples + (((size_t)phase * level->height + y) * level->width + x) * 2;
 }
@@ -171,20 +169,11 @@ static int64_t rate_of(const Field *field, size_t i, const int32_t *vector) {
     return sum;
 }
 
-/* The left, right, upper and lower neighbours of a block; at an edge the block itself. */
-static int neighbour(const Field *field, int cell, int side) {
-    int y = cell / field->columns, x = cell % field->columns;
-    if (side == 0) return x ? cell - 1 : cell;
-    if (side == 1) return x + 1 < field->columns ? cell + 1 : cell;
-    if (side == 2) return y ? cell - field->columns : cell;
-    return y + 1 < field->rows ? cell + field->columns : cell;
-}
-
 static void predict_vectors(Field *field) {
     for (size_t i = 0; i < field->n; i++)
         for (int axis = 0; axis < 2; axis++) {
             int32_t v[3];
-            for (int side = 0; side < 3; side++) v[side] = field->vectors[2 * neighbour(field, field->cells[i], side) + axis];
+            for (int side = 0; side < 3; side++) v[side] = field->vectors[2 * neighbour_of(field->rows, field->columns, field->cells[i], side) + axis];
             int32_t low = v[0] < v[1] ? v[0] : v[1], high = v[0] < v[1] ? v[1] : v[0];
             field->prediction[2 * i + axis] = v[2] < low ? low : v[2] > high ? high : v[2];
         }
@@ -235,7 +224,7 @@ static void spread_vectors(Field *field) {
     predict_vectors(field);
     for (int side = 0; side < 4; side++) {
         for (size_t i = 0; i < field->n; i++)
-            memcpy(field->offered + 2 * i, field->vectors + 2 * neighbour(field, field->cells[i], side), 2 * sizeof *field->offered);
+            memcpy(field->offered + 2 * i, field->vectors + 2 * neighbour_of(field->rows, field->columns, field->cells[i], side), 2 * sizeof *field->offered);
         try_offered(field);
     }
 }
@@ -291,7 +280,7 @@ int search_motion(const Search *in, int32_t *vectors) {
 
 /* One row of a plane with edge padding. */
 static void pad_row(const float *plane, int height, int width, int y, int edge, float *out) {
-    const float *row = plane + (size_t)clip(y - edge, 0, height - 1) * width;
+    const float *row = plane + (size_t)clip_int(y - edge, 0, height - 1) * width;
     for (int x = 0; x < edge; x++) out[x] = row[0], out[edge + width + x] = row[width - 1];
     memcpy(out + edge, row, width * sizeof *out);
 }
@@ -326,7 +315,7 @@ int build_level(const float *planes, int height, int width, int edge, int per, i
 
 /* ---- Mode decision ------------------------------------------------------------------------------------------------- */
 
-enum { ESCAPE = 16, SYMBOLS = 33, NEWMV = 5, CANDIDATES = 6, BIT = 4096 };
+enum { BIT = 4096 };
 
 /* λR of some bits, which are in 1 / BIT. */
 static int64_t rate_cost(const Choice *in, int64_t bits) { return in->rd_lambda * bits / BIT; }
@@ -347,8 +336,8 @@ static int64_t best_vector(const Choice *in, size_t i, int side, int16_t *vector
     const Level *source = side ? in->future : in->past;
     const int32_t *table = in->bits + in->contexts[2 * i + side] * SYMBOLS + ESCAPE;
     int64_t best = INT64_MAX;
-    int16_t tried[CANDIDATES][2];
-    for (int c = 0; c < CANDIDATES; c++) {
+    int16_t tried[CHOICES][2];
+    for (int c = 0; c < CHOICES; c++) {
         int again = 0;
         memcpy(tried[c], c < NEWMV ? in->known + ((c * in->blocks + i) * 2 + side) * 2 : in->searched + (2 * i + side) * 2, 4);
         for (int other = 0; other < c; other++) again |= !memcmp(tried[other], tried[c], 4);
@@ -412,8 +401,12 @@ VECTORIZED static void interpolate(const float *source, int stride, int down, in
 }
 
 static void from_reference(const Compensation *in, const float *source, int y, int x, const int16_t *vector, float *out) {
-    y = clip(y + (vector[0] >> 1), -MARGIN, in->height) + MARGIN;
-    x = clip(x + (vector[1] >> 1), -MARGIN, in->width) + MARGIN;
+    if (!source) { /* as the twin: a missing reference is black */
+        memset(out, 0, BLOCK * ROW * sizeof *out);
+        return;
+    }
+    y = clip_int(y + (vector[0] >> 1), -MARGIN, in->height) + MARGIN;
+    x = clip_int(x + (vector[1] >> 1), -MARGIN, in->width) + MARGIN;
     int stride = (in->width + 2 * MARGIN) * 3;
     interpolate(source + (size_t)y * stride + 3 * x, stride, vector[0] & 1, vector[1] & 1, out);
 }
@@ -452,7 +445,7 @@ void compensate_frame(const Compensation *in, float *out, uint8_t *bytes) {
             float square[BLOCK * ROW], part[BLOCK * ROW];
             int agreed = 1, y = i * BLOCK - BLOCK / 2, x = j * BLOCK - BLOCK / 2;
             for (int n = 0; n < 4; n++) {
-                int row = clip(i - 1 + (n >> 1), 0, rows - 1), column = clip(j - 1 + (n & 1), 0, columns - 1);
+                int row = clip_int(i - 1 + (n >> 1), 0, rows - 1), column = clip_int(j - 1 + (n & 1), 0, columns - 1);
                 four[n] = in->blocks + ((size_t)row * columns + column) * 5;
                 agreed &= !memcmp(four[n], four[0], 5 * sizeof **four);
             }

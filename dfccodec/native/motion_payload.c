@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VOTES = 6, MODES = 4, VECTOR_CONTEXT = 2 * VOTES, CHOICES = 6, NEWMV = 5 };
+enum { VOTES = 6, MODES = 4, VECTOR_CONTEXT = 2 * VOTES };
 
 typedef struct {
     Coder *coder;
@@ -21,11 +21,6 @@ typedef struct {
     int32_t *residuals;
     uint32_t *used;         /* blocks · 2 + side of the vectors that are coded */
 } Payload;
-
-static int reflect(int at, int move, int size) {
-    if (at + move >= 0 && at + move < size) return at + move;
-    return at - move >= 0 && at - move < size ? at - move : at;
-}
 
 static int distance(const MotionField *in, int frame, int side) {
     int reference = side ? in->future[frame] : in->past[frame];

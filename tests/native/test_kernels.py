@@ -18,7 +18,7 @@ from motion_clips import HEADER
 
 from dfccodec import native
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
-from dfccodec.codec.motion import obmc, payload, search
+from dfccodec.codec.motion import obmc, payload, pyramid, search
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.container.records import Clip, Fill
@@ -144,7 +144,7 @@ def test_motion_search(height: int, width: int, seed: int, effort: search.Effort
     large = rng.random((24, 24, 3), np.float32).repeat(5, axis=0).repeat(5, axis=1)
     y, x = rng.integers(0, 40, 2)
     now, then = (
-        search.Pyramid(np.ascontiguousarray(large[i : i + height, j : j + width]), phases)
+        pyramid.Pyramid(np.ascontiguousarray(large[i : i + height, j : j + width]), phases)
         for i, j, phases in ((y, x, 1), (y + 5, x + 2, 2))
     )
     grid = now.rows, now.columns
@@ -154,10 +154,10 @@ def test_motion_search(height: int, width: int, seed: int, effort: search.Effort
     found = search.estimate_motion(now, then, weight, known, effort, mask)
     cells = np.arange(grid[0] * grid[1])
     reverse = found[::-1].reshape(-1, 2)
-    errors = search.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
+    errors = pyramid.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
     with twins():
         np.testing.assert_array_equal(search.estimate_motion(now, then, weight, known, effort, mask), found)
-        other = search.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
+        other = pyramid.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
         np.testing.assert_array_equal(other, errors)
 
 
@@ -185,7 +185,7 @@ def test_compensation_and_payload(height: int, width: int, seed: int) -> None:
     field = motion_field(-(-height // 8), -(-width // 8), seed)
     header = dataclasses.replace(HEADER, height=height, width=width)
     estimate, past, future = rng.random((3, height, width, 3), np.float32)
-    sides = obmc.pad_edges(past), obmc.pad_edges(future)
+    sides = obmc.pad_edges(past), None if seed % 4 == 0 else obmc.pad_edges(future)
     found, data = obmc.compensate_frame(estimate, *sides, field.blocks[2]), payload.write(field)
     with twins():
         np.testing.assert_array_equal(obmc.compensate_frame(estimate, *sides, field.blocks[2]), found)

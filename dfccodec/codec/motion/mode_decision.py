@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import BI, MODEL, MODES, PAST, MotionField, References
 from dfccodec.codec.motion.context_model import BlockContexts, Pass
-from dfccodec.codec.motion.search import ERROR_UNIT, PyramidLevel, block_errors
+from dfccodec.codec.motion.pyramid import ERROR_UNIT, PyramidLevel, block_errors
 from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.entropy.bit_table import BIT, symbol_bits
 from dfccodec.entropy.context_tables import ESCAPE

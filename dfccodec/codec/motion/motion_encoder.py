@@ -13,15 +13,8 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import BLOCK, SUBPEL, MotionField, References
 from dfccodec.codec.motion.mode_decision import DecisionInput, choose
-from dfccodec.codec.motion.search import (
-    ERROR_UNIT,
-    MIN_SAVING_BITS,
-    Effort,
-    Pyramid,
-    block_errors,
-    estimate_motion,
-    undisplaced_level,
-)
+from dfccodec.codec.motion.pyramid import ERROR_UNIT, Pyramid, block_errors, undisplaced_level
+from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, estimate_motion
 from dfccodec.native import kernels
 from dfccodec.runtime.batched_executor import BatchedExecutor
 from dfccodec.runtime.resources import single_threaded_blas

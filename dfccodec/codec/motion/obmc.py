@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 OVERLAP = BLOCK // 2
 """Pixels by which the window of a block overlaps each neighbour."""
+NONE = np.zeros(0, np.float32)
+"""Stands for a picture that does not exist in calls of a kernel."""
 WINDOW_SIZE = BLOCK + 2 * OVERLAP
 PADDING = BLOCK + 1
 """Pixels of edge padding around a picture. Farther out every pixel equals its nearest edge pixel, so this is enough."""
@@ -53,10 +55,9 @@ class Composer:
         number, references = self._number[frame], self._decisions.references
         blocks = np.ascontiguousarray(self._decisions.blocks[number])
         past, future = int(references.past[number]), int(references.future[number])
-        none = np.zeros(0, np.float32)
-        kernels.compose(
-            *out.shape[:2], *blocks.shape[:2], self._kept.get(past, none), self._kept.get(future, none),
-            blend_weight(frame, past, future), blocks, obmc_weights(), out,
+        kernels.compensate(
+            *out.shape[:2], *blocks.shape[:2], NONE, self._kept.get(past, NONE), self._kept.get(future, NONE),
+            blend_weight(frame, past, future), blocks, obmc_weights(), out, True,
         )  # fmt: skip
 
 
@@ -87,10 +88,9 @@ def compensate_frame(
     rows, columns, _ = decisions.shape
     if kernels is not None:
         made = np.empty((height, width, 3), np.float32)
-        model = pad_edges(estimate)
         kernels.compensate(
-            height, width, rows, columns, model, model if past is None else past, model if future is None else future,
-            np.ascontiguousarray(decisions), obmc_weights(), made,
+            height, width, rows, columns, pad_edges(estimate), NONE if past is None else past,
+            NONE if future is None else future, 0.0, np.ascontiguousarray(decisions), obmc_weights(), made, False,
         )  # fmt: skip
         return made
     padded = np.pad(decisions, ((1, 1), (1, 1), (0, 0)), mode="edge")
