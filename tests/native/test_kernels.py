@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from motion_clips import HEADER
@@ -175,6 +175,7 @@ def motion_field(rows: int, columns: int, seed: int) -> MotionField:
     for column in range(1, columns):
         same = rng.random((5, rows)) < 0.5
         blocks[same, column] = blocks[same, column - 1]
+    blocks[2, 0, 0] = 3, 1, 0, 0, 1  # the payload of a field without motion is empty
     return MotionField(references, blocks)
 
 
@@ -195,6 +196,7 @@ def test_compensation_and_payload(height: int, width: int, seed: int) -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@example(1, 1, 214235446)  # all modes but one are those of the estimate
 @given(st.integers(1, 50), st.integers(1, 50), SEEDS)
 def test_composed_frames(height: int, width: int, seed: int) -> None:
     """Frames of fill policy `blend`, composed in one pass, equal those of the blender and the compensation."""
