@@ -25,6 +25,7 @@ from dfccodec.media.input.completeness import count_missing_bytes
 from dfccodec.media.input.container_crop import crop_frames, read_margins
 from dfccodec.media.input.deinterlace import deinterlace_frames
 from dfccodec.media.input.diagnosis import MOOV_AT_END, diagnose
+from dfccodec.media.input.elementary.missing import MissingPictures
 from dfccodec.media.input.gaps import GapDetector
 from dfccodec.media.input.open_input import (
     IndependentReader,
@@ -113,6 +114,7 @@ class VideoSource:
         self._ended_early = False  # whether the source ends earlier than its container states
         self._range_ended = False  # whether the range ended before the source
         self._rate, self._time_base = read_clock(self._container, self._stream)
+        self._missing = MissingPictures(self._container.format.name, self._rate, self._errors)
         self._frame_duration = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._timestamps = IncreasingTimestamps(self._time_base, self._frame_duration, self._name, self.notes.append)
         self._margins = read_margins(self._container, self._stream, self.notes)
@@ -265,11 +267,13 @@ class VideoSource:
                 if frame.is_corrupt:
                     self._errors.add_damaged_frame()
                     self._gaps.add_damage()
+            self._missing.add(packet, frames)
             return frames
         except av.error.FFmpegError as error:
             if packet.size:
                 self._errors.add(describe_error(error))
                 self._gaps.add_damage()
+                self._missing.add(packet, None)
             return []
 
     def _note_early_end(self) -> None:
@@ -279,6 +283,7 @@ class VideoSource:
         if self._pipe:
             self._pipe.drain()
         self._gaps.finish(end=True)
+        self._missing.finish()
         if self._origin is not None:  # not read from the beginning
             return
         last = self._timestamps.last
