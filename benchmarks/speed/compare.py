@@ -4,7 +4,7 @@
 
 Each measurement is a process of its own that imports `dfccodec` from one checkout; processes alternate between the two.
 A process works once for warm-up and once timed; 1080p only once. Times are wall clock, medians over rounds, with all
-available cores. The clip is the first 32 frames (8 at 1080p) of an eval clip. Peak memory is that of the process. About
+available cores. The clip is the first 32 frames of an eval clip. Peak memory is that of the process. About
 half an hour for all sizes; nothing else should run.
 """
 
@@ -77,7 +77,7 @@ def rows(checkouts: list[Path], sizes: list[tuple[int, int]], rounds: int, folde
     for width, height in sizes:
         frames = folder / f"{width}.npy"
         large = height >= 1080
-        np.save(frames, footage(width, height)[: 8 if large else None])
+        np.save(frames, footage(width, height))
         for task, options in TASKS.items():
             found: list[list[tuple[float, float]]] = [[], []]
             for _ in range(1 if large else rounds):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dfccodec.codec import fill
 from dfccodec.codec.fill.postprocess import FramePostprocessor
+from dfccodec.codec.motion.blend import clamp
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Clip, Header
 from dfccodec.native import kernels
@@ -81,12 +82,6 @@ class ClipFrameBuffer:
         scaled = picture * np.float32(255)
         scaled += np.float32(0.5)
         self.frames[number] = scaled
-
-
-def clamp(picture: Floats) -> Floats:
-    """Copy a picture, clamped to 0…1; NaN becomes 0."""
-    out: Floats = np.fmax(picture, np.float32(0))  # fmax ignores NaN
-    return np.fmin(out, np.float32(1), out=out)
 
 
 def decode_order(kept: npt.NDArray[np.bool_]) -> list[int]:

@@ -32,6 +32,9 @@ from dfccodec.errors import UsageError
 from dfccodec.models.interface import DistortionFn
 from dfccodec.runtime.resources import single_threaded_blas
 
+OnFrame = Callable[[int, np.ndarray], None]
+"""Receives the number and the picture (H, W, 3) float32, not clamped, of a frame."""
+
 INITIAL_CURVATURE = (4.8, 3.4)
 """Initial curvature of the RD cost for a model with a `synthesis_gain`, in units of that gain: of a single iteration,
 and of the first of several, which corrects later. That of the linear transform alone is 2; the network sharpens."""
@@ -142,7 +145,7 @@ class RefinementTarget:
 @single_threaded_blas()
 def refine(
     latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
-    loaded: LoadedModel, count: int, deadzone: float = 0.0,
+    loaded: LoadedModel, count: int, deadzone: float = 0.0, on_frame: OnFrame | None = None,
 ) -> Refined:  # fmt: skip
     """Refine the integers of the kept frames of a clip. If that does not lower the RD cost, they stay unchanged.
 
@@ -157,6 +160,8 @@ def refine(
         loaded: the model.
         count: number of iterations.
         deadzone: dead zone of the quantizer, as in `now`.
+        on_frame: receives number and picture (H, W, 3) of each kept frame in each iteration, decoded from latents that
+            are not rounded. Not for tiles.
 
     Raises:
         UsageError: the model's decoder has no gradient.
@@ -164,15 +169,15 @@ def refine(
     if not now.values.size:
         return Refined(now, 0.0, 0.0)
     with torch.inference_mode(False), torch.enable_grad():  # the caller may have disabled gradients
-        return _refine(latents, now, clip, header, steps, loaded, count, deadzone)
+        return _refine(latents, now, clip, header, steps, loaded, count, deadzone, on_frame)
 
 
 def _refine(
     latents: np.ndarray, now: Quantized, clip: RefinementTarget, header: Header, steps: np.ndarray,
-    loaded: LoadedModel, count: int, deadzone: float,
+    loaded: LoadedModel, count: int, deadzone: float, on_frame: OnFrame | None,
 ) -> Refined:  # fmt: skip
     sizes = step_sizes(steps, clip.qp)
-    descent = _Descent(clip, header, loaded, sizes, now.vectors)
+    descent = _Descent(clip, header, loaded, sizes, now.vectors, on_frame)
     y = torch.from_numpy((latents / sizes).astype(np.float32))
     curvature = descent.curvature(count)
     y = descend(y, descent.gradient, count, curvature, tuple(range(y.ndim - 1)))
@@ -187,9 +192,10 @@ class _Descent:
     """RD cost of one clip and its gradient."""
 
     def __init__(
-        self, clip: RefinementTarget, header: Header, loaded: LoadedModel, sizes: np.ndarray, vectors: np.ndarray | None
-    ) -> None:
-        self.clip, self.header, self.loaded, self.vectors = clip, header, loaded, vectors
+        self, clip: RefinementTarget, header: Header, loaded: LoadedModel, sizes: np.ndarray,
+        vectors: np.ndarray | None, on_frame: OnFrame | None = None,
+    ) -> None:  # fmt: skip
+        self.clip, self.header, self.loaded, self.vectors, self.on_frame = clip, header, loaded, vectors, on_frame
         self.sizes = torch.from_numpy(sizes.astype(np.float32))
         self.rd_lambda = math.log(2) / 6 * float(np.mean(sizes**2))  # λ of the high-rate approximation
         self.sources = tiles.split(clip.frames[clip.kept], header)
@@ -231,7 +237,8 @@ class _Descent:
         """Gradient of the squared error of one tile with respect to its latents (K, rows, columns, C)."""
         try:
             with self.loaded.precision():
-                slope = self.loaded.model.gradient(*self._slots(latents, truth), self._distortion(truth))
+                distortion = self._distortion(truth, self.on_frame)
+                slope = self.loaded.model.gradient(*self._slots(latents, truth), distortion)
         except UsageError as error:
             raise UsageError(f"model {self.loaded.identity.name!r} cannot be refined: {error}") from None
         return slope[torch.from_numpy(self.clip.kept).to(slope.device)].view_as(latents).float().cpu()
@@ -257,12 +264,15 @@ class _Descent:
         device = self.loaded.device
         return slots.to(device), kept.to(device), truth.shape[1], truth.shape[2], self.clip.qp
 
-    def _distortion(self, truth: np.ndarray) -> DistortionFn:
+    def _distortion(self, truth: np.ndarray, on_frame: OnFrame | None = None) -> DistortionFn:
         """Distortion function of a tile: squared error against its kept frames `truth` (K, height, width, 3) uint8."""
         sources = dict(zip(np.flatnonzero(self.clip.kept).tolist(), truth, strict=True))
 
         def squared_error(number: int, decoded: Tensor) -> Tensor:
             source = torch.from_numpy(np.ascontiguousarray(sources[number])).to(decoded.device).float() / 255
+            if on_frame is not None:
+                picture = decoded.detach().float().cpu().numpy()
+                on_frame(number, picture[: self.header.height, : self.header.width])
             return (decoded - source).square().sum()
 
         return squared_error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
@@ -87,6 +87,10 @@ class MotionSearch:
     def add_frame(self, frame: int, picture: Floats) -> None:
         """Add the network output for a frame of the clip: (H, W, 3) in 0…1."""
         self._jobs.add(partial(self._process, frame, picture))
+
+    def add_estimate(self, frame: int, make: Callable[[], Floats]) -> None:
+        """Add a frame whose picture, as in :meth:`add_frame`, is made when it is needed."""
+        self._jobs.add(lambda: self._process(frame, make()))
 
     def _process(self, frame: int, picture: Floats) -> None:
         if frame in self._references:
