@@ -7,6 +7,8 @@ part of the latents. f_c is subtracted before the latents are decoded.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -53,5 +55,5 @@ def compression_rate(starts: Tensor, frames: int) -> list[float]:
         starts: (K,) bool, first frames of segments.
         frames: frames T of a whole segment.
     """
-    first = starts.nonzero().flatten().tolist()
-    return [frames / (end - begin) for begin, end in zip(first, [*first[1:], len(starts)], strict=True)]
+    edges = [*starts.nonzero().flatten().tolist(), len(starts)]
+    return [frames / (end - begin) for begin, end in pairwise(edges)]

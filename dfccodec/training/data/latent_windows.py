@@ -79,6 +79,7 @@ class WindowSampler:
         if not videos:
             raise InputError("there is no video to draw latents from: give more .dfc files")
         self.videos = videos
+        self._cache: dict[tuple[int, int, int, int], list[tuple[int, int]]] = {}
         self._selections = {rate: [select_kept(video, rate) for video in videos] for rate in RATES}
 
     def draw(self, rng: np.random.Generator, count: int, rows: int, columns: int) -> LatentWindow:
@@ -87,7 +88,11 @@ class WindowSampler:
         Raises:
             InputError: no video has as many frames or tokens.
         """
-        rate = int(rng.choice(list(RATES), p=list(RATES.values())))
+        fits = {rate: share for rate, share in RATES.items() if self._places(rate, count, rows, columns)}
+        if not fits:
+            raise _no_window(count, rows, columns)
+        shares = np.array(list(fits.values()))
+        rate = int(rng.choice(list(fits), p=shares / shares.sum()))
         places = self._places(rate, count, rows, columns)
         number, first = places[rng.integers(len(places))]
         height, width = self.videos[number].latents.shape[2:]
@@ -95,8 +100,14 @@ class WindowSampler:
         return self._cut(rate, number, first, count, slice(y, y + rows), slice(x, x + columns))
 
     def spaced(self, total: int, rate: int, count: int, rows: int, columns: int) -> list[LatentWindow]:
-        """Return up to `total` windows at uniform spacing over all videos, from the centre of the picture."""
+        """Return up to `total` windows at uniform spacing over all videos, from the centre of the picture.
+
+        Raises:
+            InputError: no video has as many frames or tokens.
+        """
         places = self._places(rate, count, rows, columns)
+        if not places:
+            raise _no_window(count, rows, columns)
         out = []
         for place in np.unique(np.linspace(0, len(places) - 1, total).round().astype(int)):
             number, first = places[place]
@@ -108,24 +119,29 @@ class WindowSampler:
     def _places(self, rate: int, count: int, rows: int, columns: int) -> list[tuple[int, int]]:
         """Every video and start of a clip that fits a window. Cached, because every step needs it."""
         key = (rate, count, rows, columns)
-        cache: dict[tuple[int, int, int, int], list[tuple[int, int]]] = self.__dict__.setdefault("_cache", {})
-        if key not in cache:
-            cache[key] = [
+        if key not in self._cache:
+            self._cache[key] = [
                 (number, int(first))
                 for number, (video, chosen) in enumerate(zip(self.videos, self._selections[rate], strict=True))
                 if video.latents.shape[2] >= rows and video.latents.shape[3] >= columns
                 for first in np.flatnonzero(chosen.starts)
                 if first + count <= len(chosen.index)
             ]
-        if not cache[key]:
-            raise InputError(
-                f"no video has {count} kept frames at {rate} of {CLIP_FRAMES} and {rows}×{columns} tokens: "
-                "give longer or larger videos, or a smaller crop"
-            )
-        return cache[key]
+        return self._cache[key]
 
     def _cut(self, rate: int, number: int, first: int, count: int, rows: slice, columns: slice) -> LatentWindow:
         chosen = self._selections[rate][number]
         part = slice(first, first + count)
         latents = self.videos[number].latents[chosen.index[part], :, rows, columns]
         return LatentWindow(latents, chosen.starts[part], chosen.ends[part], chosen.gaps[part], chosen.trailing[part])
+
+
+def _no_window(count: int, rows: int, columns: int) -> InputError:
+    return InputError(
+        f"no video has {count} kept frames of {rows}×{columns} tokens: give longer or larger videos, or a smaller crop"
+    )
+
+
+def smallest_side(videos: Sequence[LatentVideo]) -> int:
+    """Return the shortest side of all videos in tokens."""
+    return int(min(min(video.latents.shape[2:]) for video in videos))

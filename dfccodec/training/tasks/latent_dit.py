@@ -19,7 +19,7 @@ from dfccodec.errors import InputError
 from dfccodec.models.latent_dit import GAP_UNIT, KnownGaps, LatentDiT, LatentDiTConfig
 from dfccodec.models.mini_layers import PATCH
 from dfccodec.training.data.latent_videos import LatentVideo
-from dfccodec.training.data.latent_windows import LatentWindow, WindowSampler
+from dfccodec.training.data.latent_windows import LatentWindow, WindowSampler, smallest_side
 from dfccodec.training.recipe import Stage
 from dfccodec.training.trainer import LossModule
 
@@ -155,7 +155,8 @@ class LatentDiTTask:
         self.options = {**DEFAULT_OPTIONS, **options}
         self.max_frames = 32
         self.train, held = WindowSampler(train), WindowSampler(held_out)
-        self.held_out = held.spaced(EVAL_WINDOWS, 8, EVAL_FRAMES, EVAL_SIDE, EVAL_SIDE)
+        side = min(EVAL_SIDE, smallest_side(held_out))
+        self.held_out = held.spaced(EVAL_WINDOWS, 8, EVAL_FRAMES, side, side)
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
         """Draw the arguments of `LatentFlowLoss.forward`: `stage.batch` clips of 8 frames, or as many tokens."""

@@ -20,7 +20,7 @@ from dfccodec.models.latent_dit import LatentDiT, LatentDiTConfig
 from dfccodec.models.mini_layers import PATCH
 from dfccodec.models.segments import compression_rate
 from dfccodec.training.data.latent_videos import LatentVideo
-from dfccodec.training.data.latent_windows import CLIP_FRAMES, WindowSampler
+from dfccodec.training.data.latent_windows import CLIP_FRAMES, WindowSampler, smallest_side
 from dfccodec.training.recipe import Stage
 from dfccodec.training.tasks.latent_dit import check_options, set_statistics, stack_windows
 from dfccodec.training.trainer import LossModule
@@ -84,7 +84,8 @@ class SegmentTask:
         self.loss_module: LossModule = SegmentLoss(model, {**DEFAULT_OPTIONS, **options}, place).to(device)
         self.max_frames = 32
         self.train = WindowSampler(train)
-        self.held_out = WindowSampler(held_out).spaced(EVAL_WINDOWS, 8, EVAL_FRAMES, EVAL_SIDE, EVAL_SIDE)
+        side = min(EVAL_SIDE, smallest_side(held_out))
+        self.held_out = WindowSampler(held_out).spaced(EVAL_WINDOWS, 8, EVAL_FRAMES, side, side)
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
         """Draw the arguments of `SegmentLoss.forward` for one step."""
