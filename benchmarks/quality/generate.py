@@ -152,15 +152,16 @@ def token_normal(clips: Latents, count: int, rng: np.random.Generator) -> Latent
     rows = rearrange(clips, "n k c h w -> (n k h w) c")
     factor = np.linalg.cholesky(np.cov(rows, rowvar=False) + 1e-9 * np.eye(rows.shape[1]))
     noise = rng.standard_normal((count, KEPT, SIDE, SIDE, rows.shape[1])) @ factor.T + rows.mean(axis=0)
-    return rearrange(noise, "n k h w c -> n k c h w").astype(np.float32)
+    out: Latents = rearrange(noise, "n k h w c -> n k c h w").astype(np.float32)
+    return out
 
 
 def clip_normal(clips: Latents, count: int, rng: np.random.Generator) -> Latents:
     """Normal latents with mean and sample covariance of whole clips: mixtures with normal weights."""
     mean = clips.mean(axis=0)
     weights = rng.standard_normal((count, len(clips))) / np.sqrt(len(clips) - 1)
-    mixed = np.tensordot(weights, clips - mean, axes=1) + mean
-    return mixed.astype(np.float32)
+    mixed: Latents = (np.tensordot(weights, clips - mean, axes=1) + mean).astype(np.float32)
+    return mixed
 
 
 @torch.inference_mode()

@@ -86,7 +86,15 @@ def generate(
         ),
     ] = "",
     device: common.Device = "auto",
-    dtype: common.Dtype = "float32",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype",
+            help="auto, float32 or bfloat16.",
+            rich_help_panel=common.MODEL,
+            show_default="auto; float32 with dfc-dit-504m",
+        ),
+    ] = "",
     json: common.Json = False,
     yes: common.Force = False,
     quiet: common.Quiet = False,
@@ -176,11 +184,11 @@ def _prepare(
     name, family = generator
     latent_frames, steps, qp = numbers
     if family == "dfc-dit":
-        loaded = api.load_model(model or "dfc-170m", device, dtype)
+        loaded = api.load_model(model or "dfc-170m", device, dtype or "float32")
         published, _ = registry.load_generator(name, device=loaded.device)
         assert isinstance(published, VideoDiT)
         return lambda out, seed: sample_published(published, loaded, out, latent_frames, steps or 100, seed, qp), loaded
-    loaded = api.load_model(model or "mini", device, dtype)
+    loaded = api.load_model(model or "mini", device, dtype or "auto")
     return _prepare_latent_dit(name, request, (latent_frames, steps or 50, qp), loaded), loaded
 
 
