@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from dfccodec.codec.clip.quantizer import dequantize, quantize
 from dfccodec.codec.damage.concealment import nominal_duration
@@ -263,17 +264,25 @@ def _sample(
     Segments of given frames are left out: what follows a given frame begins a segment of its own.
     """
     rows, columns = header.grid[1:]
+    below, right = (-side % dit.config.patch for side in (rows, columns))
     generator = torch.Generator().manual_seed(options.seed)
-    noise = torch.randn(1, frames, dit.config.channels, rows, columns, generator=generator)
+    noise = torch.randn(1, frames, dit.config.channels, rows + below, columns + right, generator=generator)
+    if fixed is not None:
+        fixed = dataclasses.replace(fixed, latents=_padded(fixed.latents, below, right))
     with loaded.precision(), torch.inference_mode():
         flow = sample(dit, noise.to(loaded.device), options.steps, options.method, fixed)
         starts = dit.segments.find(flow.velocity)
-        latents = dit.denormalize(dit.segments.remove(flow.velocity, starts))[0].cpu()
+        latents = dit.denormalize(dit.segments.remove(flow.velocity, starts))[0, ..., :rows, :columns].cpu()
     gaps, trailing, first = (part[0].float().cpu() for part in (flow.gaps, flow.trailing, starts))
     begin = int(fixed.given[0].sum()) if fixed is not None else 0
     return latents, place_segments(
         first[begin:].bool().tolist(), gaps[begin:].tolist(), trailing[begin:].tolist(), header.clip_frames
     )
+
+
+def _padded(latents: Tensor, below: int, right: int) -> Tensor:
+    """Repeat the last row and column of latents (1, K, C, h, w)."""
+    return F.pad(latents[0], (0, right, 0, below), mode="replicate")[None]
 
 
 class _Writing:

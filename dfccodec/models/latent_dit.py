@@ -48,6 +48,7 @@ class LatentDiTConfig(JsonConfig):
         heads: attention heads.
         hidden: width of the MLP in each block.
         max_frames: maximum number of kept frames at once.
+        patch: side of the squares of latents that are one token of the network.
     """
 
     family: ClassVar[str] = "mini-dit"
@@ -58,6 +59,7 @@ class LatentDiTConfig(JsonConfig):
     heads: int = 8
     hidden: int = 896
     max_frames: int = 32
+    patch: int = 2
 
     def __post_init__(self) -> None:
         self.require_sizes("depth")
@@ -204,14 +206,14 @@ class LatentDiT(nn.Module):
         self.register_buffer("mean", torch.zeros(c.channels))
         self.register_buffer("deviation", torch.ones(c.channels))
         self.segments = SegmentMarks(c.channels)
-        self.stem = nn.Linear(c.channels, c.width)
+        self.stem = nn.Linear(c.channels * c.patch**2, c.width)
         self.time1 = nn.Linear(2 * TIME_FREQUENCIES + 4, c.width)
         self.time2 = nn.Linear(c.width, c.width)
         self.shared = nn.Linear(c.width, 9 * c.width)
         self.blocks = nn.ModuleList(LatentBlock(c) for _ in range(c.depth))
         self.final = nn.Linear(c.width, 2 * c.width)
         self.norm = nn.LayerNorm(c.width, elementwise_affine=False)
-        self.velocity = nn.Linear(c.width, c.channels)
+        self.velocity = nn.Linear(c.width, c.channels * c.patch**2)
         self.gap = nn.Linear(c.width, 2)
         for layer in (self.final, self.velocity, self.gap):
             zero_init(layer)
@@ -246,19 +248,22 @@ class LatentDiT(nn.Module):
             UsageError: the network does not support the shape.
         """
         self._check(latents, time)
-        rows, columns = latents.shape[3:]
+        rows, columns = (side // self.config.patch for side in latents.shape[3:])
         pairs = self.config.width // self.config.heads // 2
         time_angles = frame_angles(latents.shape[1], pairs, latents.device)
         space_angles = grid_angles(rows, columns, pairs, latents.device)
         condition = torch.cat([_time_features(time), known.features()], dim=-1)
         moment = F.silu(self.time2(F.silu(self.time1(condition))))
         shared = self.shared(moment).unflatten(-1, (9, -1)).float()
-        x = self.stem(rearrange(latents, "b k c h w -> b k (h w) c")).float()
+        side = {"p": self.config.patch, "q": self.config.patch}
+        x = self.stem(rearrange(latents, "b k c (h p) (w q) -> b k (h w) (c p q)", **side)).float()
         for block in self.blocks:
             x = block(x, shared, time_angles, space_angles)
         shift, scale = self.final(moment)[:, :, None].float().chunk(2, dim=-1)
         x = torch.addcmul(shift, self.norm(x), 1 + scale)
-        velocity = rearrange(self.velocity(x).float(), "b k (h w) c -> b k c h w", h=rows)
+        found = rearrange(self.velocity(x).float(), "b k (h w) (c p q) -> b k c (h p) (w q)", h=rows, **side)
+        skip, scale = (part[:, :, None, None, None] for part in preconditioning(time))
+        velocity = torch.addcmul(skip * latents, scale, found)
         gaps, trailing = (self.gap(x.mean(dim=2)).float() * GAP_UNIT).unbind(-1)
         return LatentFlow(velocity, gaps, trailing)
 
@@ -270,6 +275,21 @@ class LatentDiT(nn.Module):
             )
         if time.shape != latents.shape[:2]:
             raise UsageError(f"time is {tuple(time.shape)}; give (B, K) = {tuple(latents.shape[:2])}")
+        if latents.shape[3] % c.patch or latents.shape[4] % c.patch:
+            raise UsageError(
+                f"a grid of {latents.shape[3]}×{latents.shape[4]} is not divisible by {c.patch}: pad the latents"
+            )
+
+
+def preconditioning(time: Tensor) -> tuple[Tensor, Tensor]:
+    """Factors of the point on the path and of the network's output in the velocity.
+
+    If latents were white noise, the first factor alone would give the best velocity, and the second one is the standard
+    deviation of the rest (as in Karras et al. 2022, "EDM", for this path). The network need not pass on noise, so a
+    token may hold more latents than its width.
+    """
+    variance = time.square() + (1 - time).square()
+    return (2 * time - 1) / variance, variance.rsqrt()
 
 
 def _time_features(time: Tensor) -> Tensor:

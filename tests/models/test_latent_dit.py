@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.models import registry
-from dfccodec.models.latent_dit import KnownGaps, LatentDiT, LatentDiTConfig, grid_angles
+from dfccodec.models.latent_dit import KnownGaps, LatentDiT, LatentDiTConfig, grid_angles, preconditioning
 from dfccodec.models.weights import save_safetensors
 
-TINY = LatentDiTConfig(width=32, depth=2, heads=4, hidden=64)
+TINY = LatentDiTConfig(width=32, depth=2, heads=4, hidden=64, patch=1)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,29 @@ def test_any_grid_and_number_of_frames(model: LatentDiT, shape: tuple[int, ...])
     velocity = evaluate(model, latents)
     assert velocity.shape == shape
     assert torch.isfinite(velocity).all()
+
+
+def test_patches_are_put_back_where_they_were() -> None:
+    """With the identity in place of the transformer, the network returns its input."""
+    dit = LatentDiT(dataclasses.replace(TINY, channels=2, width=8, heads=2, depth=1, patch=2))
+    with torch.no_grad():
+        dit.blocks = torch.nn.ModuleList()
+        dit.stem.weight.copy_(torch.eye(8))
+        dit.stem.bias.zero_()
+        dit.norm = torch.nn.Identity()
+        dit.velocity.weight.copy_(torch.eye(8))
+    latents = torch.randn(1, 2, 2, 4, 6, generator=torch.Generator().manual_seed(1))
+    skip, scale = (float(part) for part in preconditioning(torch.tensor(0.25)))
+    torch.testing.assert_close(evaluate(dit, latents, 0.25), (skip + scale) * latents)
+
+
+def test_preconditioning_is_best_for_white_noise() -> None:
+    clean, noise = torch.randn(2, 200_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for time in (0.0, 0.2, 0.5, 0.9, 1.0):
+        point, velocity = (1 - time) * noise + time * clean, clean - noise
+        skip, scale = (float(part) for part in preconditioning(torch.tensor(time, dtype=torch.float64)))
+        assert skip == pytest.approx(float((point * velocity).mean() / point.square().mean()), abs=0.02)
+        assert scale == pytest.approx(float((velocity - skip * point).std()), rel=0.02)
 
 
 def test_long_and_short_sequences_are_attended_alike(model: LatentDiT, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +114,8 @@ def test_wrong_shapes_are_named(model: LatentDiT) -> None:
         evaluate(model, torch.zeros(1, 33, 96, 1, 1))
     with pytest.raises(UsageError, match=r"time is \(1,\); give \(B, K\) = \(1, 2\)"):
         model(torch.zeros(1, 2, 96, 1, 1), torch.zeros(1), KnownGaps.none(1, 2))
+    with pytest.raises(UsageError, match="a grid of 3×4 is not divisible by 2"):
+        evaluate(LatentDiT(dataclasses.replace(TINY, patch=2)), torch.zeros(1, 1, 96, 3, 4))
     with pytest.raises(ModelError, match="width is 30"):
         LatentDiTConfig(width=30)
 
@@ -103,7 +129,7 @@ def test_file_fits_the_package_and_loads(tmp_path: Path, model: LatentDiT) -> No
     assert (info.family, info.name) == ("mini-dit", "tiny")
     assert isinstance(loaded, LatentDiT)
     latents = torch.randn(1, 2, 96, 2, 2)
-    assert torch.equal(evaluate(loaded, latents), evaluate(model, latents))
+    torch.testing.assert_close(evaluate(loaded, latents), evaluate(model, latents))
     with pytest.raises(ModelError, match="is a generator"):
         registry.load(str(tmp_path / "a.safetensors"))
     with pytest.raises(ModelError, match="is a codec"):

@@ -30,7 +30,7 @@ QP = 12
 BUDGET = "50%"
 """Kept frames; smaller numbers are subsets by importance, as `dfc trim` makes them."""
 
-VARIANTS = ((256, 0, False), (256, 8, True), (288, 4, False), (288, 12, True))
+VARIANTS = ((256, 0, False), (272, 8, True), (288, 4, False), (288, 12, True))
 """Short side in pixels, shift in pixels down and to the right, and whether the pictures are mirrored."""
 
 

@@ -155,7 +155,7 @@ class LatentDiTTask:
         self.options = {**DEFAULT_OPTIONS, **options}
         self.max_frames = 32
         self.train, held = WindowSampler(train), WindowSampler(held_out)
-        side = min(EVAL_SIDE, smallest_side(held_out))
+        side = min(EVAL_SIDE, smallest_side(held_out)) // model.config.patch * model.config.patch
         self.held_out = held.spaced(EVAL_WINDOWS, 8, EVAL_FRAMES, side, side)
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
