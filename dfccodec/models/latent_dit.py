@@ -59,7 +59,7 @@ class LatentDiTConfig(JsonConfig):
     heads: int = 8
     hidden: int = 896
     max_frames: int = 32
-    patch: int = 2
+    patch: int = 1
 
     def __post_init__(self) -> None:
         self.require_sizes("depth")
