@@ -183,7 +183,8 @@ class LatentBlock(nn.Module):
         def modulated(number: int) -> Tensor:
             return torch.addcmul(parts[number], self.norm(x), 1 + parts[number + 1])
 
-        h = self.temporal(rearrange(modulated(0), "b k n d -> (b n) k d"), time_angles)
+        # Contiguous: without gradients, torch would copy the weight of a linear layer for every batch of a view.
+        h = self.temporal(rearrange(modulated(0), "b k n d -> (b n) k d").contiguous(), time_angles)
         x = torch.addcmul(x, parts[2], rearrange(h, "(b n) k d -> b k n d", b=batch).to(x.dtype))
         h = self.spatial(modulated(3).flatten(0, 1), space_angles)
         x = torch.addcmul(x, parts[5], h.unflatten(0, (batch, frames)).to(x.dtype))
