@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dfccodec.errors import UsageError
 from dfccodec.models.config import JsonConfig
-from dfccodec.models.mini_layers import zero_init
+from dfccodec.models.mini_layers import channels_last, zero_init
 from dfccodec.models.segments import SegmentMarks
 
 ROTARY_BASE = 100.0
@@ -57,7 +57,7 @@ class LatentDiTConfig(JsonConfig):
     width: int = 256
     depth: int = 7
     heads: int = 8
-    hidden: int = 896
+    hidden: int = 864
     max_frames: int = 32
     patch: int = 1
 
@@ -161,6 +161,8 @@ def grid_angles(rows: int, columns: int, pairs: int, device: torch.device) -> Te
 class LatentBlock(nn.Module):
     """Attention over time for each patch, over space for each frame, then an MLP; all modulated by time.
 
+    A depthwise convolution mixes adjacent patches before the MLP. Attention would have to learn what adjacent means.
+
     The modulation is a shared one (see `LatentDiT`) plus a learned offset of this block, as in PixArt-α (Chen et al.
     2023): a projection per block would take a third of all parameters.
     """
@@ -172,11 +174,12 @@ class LatentBlock(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.temporal = RotaryAttention(width, config.heads)
         self.spatial = RotaryAttention(width, config.heads)
+        self.near = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.linear1 = nn.Linear(width, config.hidden)
         self.linear2 = nn.Linear(config.hidden, width)
 
-    def forward(self, x: Tensor, shared: Tensor, time_angles: Tensor, space_angles: Tensor) -> Tensor:
-        """Tokens (B, K, N, D), shared modulation (B, K, 9, D) and angles → (B, K, N, D)."""
+    def forward(self, x: Tensor, shared: Tensor, time_angles: Tensor, space_angles: Tensor, rows: int) -> Tensor:
+        """Tokens (B, K, N, D) of `rows` rows, shared modulation (B, K, 9, D) and angles → (B, K, N, D)."""
         batch, frames = x.shape[:2]
         parts = (shared + self.modulation).unsqueeze(3).unbind(2)  # each (B, K, 1, D)
 
@@ -188,7 +191,9 @@ class LatentBlock(nn.Module):
         x = torch.addcmul(x, parts[2], rearrange(h, "(b n) k d -> b k n d", b=batch).to(x.dtype))
         h = self.spatial(modulated(3).flatten(0, 1), space_angles)
         x = torch.addcmul(x, parts[5], h.unflatten(0, (batch, frames)).to(x.dtype))
-        h = self.linear2(F.gelu(self.linear1(modulated(6)), approximate="tanh"))
+        h = rearrange(modulated(6), "b k (h w) d -> (b k) d h w", h=rows)
+        h = rearrange(h + self.near(h), "(b k) d h w -> b k (h w) d", b=batch)
+        h = self.linear2(F.gelu(self.linear1(h), approximate="tanh"))
         return torch.addcmul(x, parts[8], h.to(x.dtype))
 
 
@@ -207,7 +212,7 @@ class LatentDiT(nn.Module):
         self.register_buffer("mean", torch.zeros(c.channels))
         self.register_buffer("deviation", torch.ones(c.channels))
         self.segments = SegmentMarks(c.channels)
-        self.stem = nn.Linear(c.channels * c.patch**2, c.width)
+        self.stem = nn.Conv2d(c.channels * c.patch**2, c.width, 3, padding=1)
         self.time1 = nn.Linear(2 * TIME_FREQUENCIES + 4, c.width)
         self.time2 = nn.Linear(c.width, c.width)
         self.shared = nn.Linear(c.width, 9 * c.width)
@@ -216,7 +221,7 @@ class LatentDiT(nn.Module):
         self.norm = nn.LayerNorm(c.width, elementwise_affine=False)
         self.velocity = nn.Linear(c.width, c.channels * c.patch**2)
         self.gap = nn.Linear(c.width, 2)
-        for layer in (self.final, self.velocity, self.gap):
+        for layer in (self.final, self.velocity, self.gap, *(block.near for block in self.blocks)):
             zero_init(layer)
         nn.init.normal_(self.shared.weight, std=0.02)
         with torch.no_grad():  # every branch starts small, not at zero: a short training cannot wait for its gates
@@ -257,9 +262,10 @@ class LatentDiT(nn.Module):
         moment = F.silu(self.time2(F.silu(self.time1(condition))))
         shared = self.shared(moment).unflatten(-1, (9, -1)).float()
         side = {"p": self.config.patch, "q": self.config.patch}
-        x = self.stem(rearrange(latents, "b k c (h p) (w q) -> b k (h w) (c p q)", **side)).float()
+        tokens = rearrange(latents, "b k c (h p) (w q) -> (b k) (c p q) h w", **side)
+        x = rearrange(self.stem(channels_last(tokens)).float(), "(b k) d h w -> b k (h w) d", k=latents.shape[1])
         for block in self.blocks:
-            x = block(x, shared, time_angles, space_angles)
+            x = block(x, shared, time_angles, space_angles, rows)
         shift, scale = self.final(moment)[:, :, None].float().chunk(2, dim=-1)
         x = torch.addcmul(shift, self.norm(x), 1 + scale)
         found = rearrange(self.velocity(x).float(), "b k (h w) (c p q) -> b k c (h p) (w q)", h=rows, **side)

@@ -24,7 +24,7 @@ from dfccodec.training.recipe import Stage
 from dfccodec.training.trainer import LossModule
 
 DEFAULT_OPTIONS = {
-    "whole_share": 0.3, "channel_power": 0.5, "gap_weight": 0.25, "time_mean": -0.4, "time_deviation": 1.2,
+    "whole_share": 0.3, "channel_power": 1.0, "gap_weight": 0.25, "time_mean": -0.4, "time_deviation": 1.2,
 }  # fmt: skip
 """Defaults: share of steps with crops of twice the side; power of a channel's standard deviation that weights its
 velocity; weight of the loss of gaps; mean and standard deviation of the log odds of the time."""

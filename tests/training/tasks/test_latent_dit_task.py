@@ -78,7 +78,7 @@ def test_loss_falls_and_frozen_marks_stay(latents: Path, tmp_path: Path) -> None
     assert train(request(recipe(tmp_path, "segments"), latents, tmp_path / "marks", steps=20))
     start = str(tmp_path / "marks/model.safetensors")
     rows: list[dict[str, Any]] = []
-    spec = recipe(tmp_path, "dit", whole_share__0="whole_share = 0.0 #", learning_rate__5e="learning_rate = 5e-3 # 5e")
+    spec = recipe(tmp_path, "dit", whole_share__0="whole_share = 0.0 #", learning_rate__8e="learning_rate = 5e-3 # 8e")
     assert train(request(spec, latents, tmp_path / "run", steps=160, start=start), rows.append)
     first, last = (row for row in rows if "score" in row)
     assert last["noise"] < first["noise"] - 0.5
