@@ -73,7 +73,7 @@ _PUBLISHED_REPO = "floatingtrees2/dynamic-frame-compression"
 # contains the fingerprint of its model, and `check_identity` rejects any other model.
 ENTRIES: tuple[Entry, ...] = (
     Entry("mini", "mini", "the default: any size, real time on two cores; inside the package"),
-    Entry("mini-dit", "mini-dit", "generates latents of mini, any size, 7.8 M parameters; inside the package"),
+    Entry("mini-dit", "mini-dit", "generates latents of mini, any size, 7.9 M parameters; inside the package"),
     Entry(
         "dfc-170m",
         "dfc-vae",
