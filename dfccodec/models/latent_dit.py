@@ -216,12 +216,13 @@ class LatentDiT(nn.Module):
         self.time1 = nn.Linear(2 * TIME_FREQUENCIES + 4, c.width)
         self.time2 = nn.Linear(c.width, c.width)
         self.shared = nn.Linear(c.width, 9 * c.width)
-        self.blocks = nn.ModuleList(LatentBlock(c) for _ in range(c.depth))
+        blocks = [LatentBlock(c) for _ in range(c.depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.final = nn.Linear(c.width, 2 * c.width)
         self.norm = nn.LayerNorm(c.width, elementwise_affine=False)
         self.velocity = nn.Linear(c.width, c.channels * c.patch**2)
         self.gap = nn.Linear(c.width, 2)
-        for layer in (self.final, self.velocity, self.gap, *(block.near for block in self.blocks)):
+        for layer in (self.final, self.velocity, self.gap, *(block.near for block in blocks)):
             zero_init(layer)
         nn.init.normal_(self.shared.weight, std=0.02)
         with torch.no_grad():  # every branch starts small, not at zero: a short training cannot wait for its gates
