@@ -6,7 +6,7 @@ DEMO := .demo
 
 .PHONY: demo test lint pages vectors clean
 
-$(VENV)/.core: pyproject.toml constraints.txt
+$(VENV)/.core: pyproject.toml constraints.txt setup.py $(wildcard dfccodec/native/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch
 	$(BIN)/pip install -q -c constraints.txt -e .

@@ -20,6 +20,7 @@ enums:
     1: hold
     2: lerp
     3: motion
+    4: blend
   coding:
     0: zstd
     1: range
@@ -289,7 +290,7 @@ types:
         repeat-expr: 'timing == 1 ? num_frames : 1'
       - id: fill_payload
         size: len_fill_payload
-        doc: in fill policy motion a rANS stream of 32-bit words, or empty; empty in other policies
+        doc: in fill policies motion and blend a rANS stream of 32-bit words, or empty; empty in other policies
       - id: latents
         size: len_latents
         doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; empty if no frame is kept

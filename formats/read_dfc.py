@@ -132,16 +132,16 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
     need(first == before["first_frame"] + before["frames"] and pts >= before["timestamps"][-1], "CLIP: frames or time")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
-    need(fill < 4 and coding < 3, "fill policy or coding is unknown", "unsupported")
+    need(fill < 5 and coding < 3, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
     filled = c.take(payload)
-    motion = read_motion(filled, frames, kept, head, need) if fill == 3 else {}
+    motion = read_motion(filled, frames, kept, head, need) if fill in (3, 4) else {}
     integers = read_integers(c.take(size), len(kept), head, planes, coding)
     clip["coding"] = ("zstd", "range", "inter")[coding]
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
     raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
-    return {**clip, **hashes, **motion, "kept": kept, "fill": ("token", "hold", "lerp", "motion")[fill]}, raw
+    return {**clip, **hashes, **motion, "kept": kept, "fill": ("token", "hold", "lerp", "motion", "blend")[fill]}, raw
 
 
 def is_object(text: str) -> bool:

@@ -17,7 +17,7 @@ from write_range import encode_range
 
 Ints = npt.NDArray[np.int16]
 NONE, PREVIOUS, LEFT, UP = range(4)
-FILLS = ("token", "hold", "lerp", "motion")
+FILLS = ("token", "hold", "lerp", "motion", "blend")
 CODINGS = ("zstd", "range", "inter")
 
 
@@ -94,7 +94,7 @@ class Clip:
         coding: 0 zstd, 1 range, 2 inter.
         vectors: (K, cells, 2) in coding 2; all 0 by default.
         vector_overrides: residuals of vectors to be replaced: (kept frame, cell, syntax element) -> residual.
-        motion: decisions (D, rows, columns, 5) of fill policy 3; no payload if None.
+        motion: decisions (D, rows, columns, 5) of fill policies 3 and 4; no payload if None.
         motion_overrides: residuals of `motion` to be replaced: ((frame, row, column), syntax element) -> residual.
         payload: the coded bytes, if not those of `motion`.
     """
@@ -184,7 +184,7 @@ class Clip:
             v * (steps[i % len(steps)] * (EIGHTHS[self.qp % 8] * 2.0 ** (self.qp // 8))) for i, v in enumerate(flat)
         ]
         moved = {}
-        if FILLS[self.fill] == "motion":
+        if FILLS[self.fill] in ("motion", "blend"):
             every = [] if self.motion is None else clear_unused_vectors(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
         return {

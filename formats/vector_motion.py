@@ -53,11 +53,14 @@ def valid_motion() -> Iterator[Good]:
         SMALL, [replace(FOUR, motion=still, coding=1)]
     )  # fmt: skip
     yield "motion-none", "no payload: mode 0 everywhere", File(SMALL, [FOUR])
+    yield "fill-blend", "every mode, fill policy blend", File(SMALL, [replace(FOUR, fill=4, motion=moved)])
+    yield "blend-none", "fill policy blend, no payload: mode 0 everywhere", File(SMALL, [replace(FOUR, fill=4)])
 
 
 def uncommon_motion() -> Iterator[Good]:
     """Sizes and vectors that a careless reader misreads."""
     yield "nothing-kept-motion", "no kept frame, fill policy motion", File(body=[Clip(frames=3, kept=(), fill=3)])
+    yield "nothing-kept-blend", "no kept frame, fill policy blend", File(body=[Clip(frames=3, kept=(), fill=4)])
     yield "motion-all-kept", "nothing is dropped", File(SMALL, [Clip(frames=2, kept=(0, 1), fill=3)])
     wide = decisions(EVERY, 4, 6, 65535)
     yield "motion-far", "vectors far outside of the picture, differences that wrap modulo 2^16", File(

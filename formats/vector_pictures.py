@@ -34,6 +34,7 @@ def pictures() -> Iterator[tuple[str, Picture]]:
     yield "fill", fill()
     yield "tiles", tiles()
     yield "motion", motion()
+    yield "blend", motion(blends=True)
 
 
 def fill() -> Picture:
@@ -79,8 +80,8 @@ def tiles() -> Picture:
     }  # fmt: skip
 
 
-def motion() -> Picture:
-    """Four dropped frames of 13 × 18 pixels, so 2 × 3 blocks."""
+def motion(blends: bool = False) -> Picture:
+    """Four dropped frames of 13 × 18 pixels, so 2 × 3 blocks. Policy blend does not use their samples."""
     height, width, kept, frames = 13, 18, [1, 4], 6
     samples = made_up((frames, height, width, 3), 9)
     dropped = [t for t in range(frames) if t not in kept]
@@ -93,7 +94,7 @@ def motion() -> Picture:
     out = []
     for number, t in enumerate(dropped):
         sides = [max((k for k in kept if k < t), default=-1), min((k for k in kept if k > t), default=-1)]
-        out += _moved(samples, t, sides, decisions[number].tolist())
+        out += _moved(samples, t, sides, decisions[number].tolist(), blends)
     return {
         "section": "7.8.2",
         "note": "samples: frame, row, column, colour; decisions: dropped frame, row, column, field; "
@@ -103,7 +104,7 @@ def motion() -> Picture:
     }  # fmt: skip
 
 
-def _moved(samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]]) -> list[int]:
+def _moved(samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]], blends: bool) -> list[int]:
     """One dropped frame, row, column, colour."""
     _, height, width, _ = samples.shape
 
@@ -122,8 +123,16 @@ def _moved(samples: np.ndarray, t: int, sides: list[int], decisions: list[list[l
 
         return lambda y, x: v(y, x) + (v(y, x + 1) - v(y, x)) * g / 2
 
+    def blend(c: int, y: int, x: int) -> float:
+        """Linear interpolation in time of the reference frames."""
+        there = [side for side in sides if side >= 0]
+        a, b = (source(side, c, 0, 0)(y, x) for side in (there[0], there[-1]))
+        return a if len(there) == 1 else a + (b - a) * (t - there[0]) / (there[1] - there[0])
+
     def predicted(decision: list[int], c: int, y: int, x: int) -> float:
         mode, *numbers = decision
+        if mode == 0 and blends:
+            return blend(c, y, x)
         if mode == 0:
             return source(t, c, 0, 0)(y, x)
         used = [source(sides[i], c, *numbers[2 * i : 2 * i + 2])(y, x) for i in (0, 1) if mode >> i & 1]

@@ -56,7 +56,7 @@ def work_of(clip: Clip, header: Header) -> tuple[float, float]:
         cells = header.frame_values / header.channels
         ms += kept * (20 + cells * 2)  # re-encoding includes motion estimation
         mib += cells * 4096 / 2**20
-    if clip.fill == Fill.MOTION and clip.fill_payload:
+    if clip.fill in (Fill.MOTION, Fill.BLEND) and clip.fill_payload:
         blocks = dropped * -(-header.width // 8) * -(-header.height // 8)
         ms += 30 * dropped + blocks * 0.02
         mib += blocks * 400 / 2**20

@@ -79,11 +79,11 @@ class FlatModel:
 
     def decode_frames(
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
-        show: Callable[[int, np.ndarray], None],
+        on_frame: Callable[[int, np.ndarray], None], wanted: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """See `LatentModel.decode_frames`."""
         for number in decode_order(known):
-            show(number, self.decode(slots[number : number + 1], known, height, width, qp)[0])
+            on_frame(number, self.decode(slots[number : number + 1], known, height, width, qp)[0])
 
 
 def _flat(preamble: Preamble) -> Any:
@@ -150,9 +150,9 @@ def motion(data: bytes) -> str:
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
     check_affordable(found, header)
-    if found.fill != Fill.MOTION:
+    if found.fill not in (Fill.MOTION, Fill.BLEND):
         raise TooExpensive("no motion")
-    policy = fill.policy(Fill.MOTION)
+    policy = fill.policy(found.fill)
     policy.check(found, header)
     policy.trim(found, header, found.kept & (np.arange(found.frames) % 3 > 0), 0)
     if pixels_of(found, header) > MAX_PIXELS:

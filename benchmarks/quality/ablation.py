@@ -32,6 +32,7 @@ ROWS: dict[str, dict[str, Any]] = {
     BASE: {},
     "--fill token": {"fill": "token"},
     "--fill lerp": {"fill": "lerp"},
+    "--fill motion": {"fill": "motion"},
     "--coding range": {"coding": "range"},
     "--coding zstd": {"coding": "zstd"},
     "--deadzone 0": {"deadzone": 0.0},
@@ -42,7 +43,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "--refine 2": {"refine": 2},
     "--refine 4": {"refine": 4},
     "--refine 8": {"refine": 8},
+    "--preset archive": {"frame_selection": "greedy", "refine": 4},
 }
+PRESETS = {BASE: "fast", "--refine 1": "balanced", "--refine 4": "best", "--preset archive": "archive"}
+"""Rows that equal a preset."""
+PLOT = Path(__file__).resolve().parents[2] / "docs" / "figures" / "presets.png"
 
 
 def measure(frames: np.ndarray, loaded: LoadedModel, kept: int, options: dict[str, Any]) -> list[list[float]]:
@@ -99,6 +104,51 @@ def main() -> None:
     record = {"kept": args.kept, "qps": list(QPS), "clips": [name for name, _ in clips]}
     rows += _others(record, set(args.rows) | {BASE})
     write_json("ablation", {**record, "rows": sorted(rows, key=lambda r: list(ROWS).index(r["change"]))})
+    plot(rows, PLOT)
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Plot the bits of all rows over their encode times; the line is the lower convex hull, presets are named."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    points = {r["change"]: (r["seconds"], r["bd_rate"] or 0.0) for r in rows if r["bd_rate"] is not None}
+    points = {name: at for name, at in points.items() if at[1] < 5}  # lerp, zstd and token are far off
+    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    hull = _hull(list(points.values()))
+    axes.plot(*zip(*hull, strict=True), color="tab:blue", linewidth=1, alpha=0.6)
+    for name, (seconds, rate) in points.items():
+        preset = PRESETS.get(name)
+        axes.plot(seconds, rate, "o", color="tab:red" if preset else "tab:gray")
+        label = f"{preset} ({name})" if preset else name
+        axes.annotate(label, (seconds, rate), xytext=(5, 4), textcoords="offset points", fontsize=7)
+    axes.set(
+        xscale="log", xlabel="encode, CPU seconds per clip of 32 frames at 256×256", ylabel="bits at equal PSNR, %"
+    )
+    axes.set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    axes.minorticks_off()
+    axes.set_xlim(right=20)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Lower convex hull over the logarithm of the time, up to the smallest rate."""
+    out: list[tuple[float, float]] = []
+    for x, y in sorted(points):
+        while len(out) > 1 and _turns_up(out[-2], out[-1], (x, y)):
+            out.pop()
+        out.append((x, y))
+    lowest = min(range(len(out)), key=lambda i: out[i][1])
+    return out[: lowest + 1]
+
+
+def _turns_up(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
+    (x0, y0), (x1, y1), (x2, y2) = ((math.log(x), y) for x, y in (a, b, c))
+    return (y1 - y0) * (x2 - x0) >= (y2 - y0) * (x1 - x0)
 
 
 def _others(record: dict[str, Any], measured: set[str]) -> list[dict[str, Any]]:

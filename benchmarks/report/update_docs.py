@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clips import RESULTS, is_todays, table, weights_id
+from benchmarks.quality.blend import report as blend_report
 from benchmarks.report.rd_report import LABELS
+from benchmarks.speed.compare import report as compare_report
 from benchmarks.speed.cpu_contention import report
+from benchmarks.speed.reading import report as reading_report
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("mini", "encoding", "performance")))
@@ -145,6 +148,11 @@ def motion() -> str:
     return table(("kept of 32", "QP", "`--fill`", "MSE", "PSNR", "bits/pixel", "of it latents", "motion"), rows)
 
 
+def blend() -> str:
+    """Fill policy blend compared with motion."""
+    return blend_report(result("blend"))
+
+
 def mtc() -> str:
     """Content-adaptive budgets compared with fixed budgets."""
     found = result("mtc")["rates"]
@@ -181,6 +189,18 @@ def rate_control() -> str:
         if off:
             rows.append((target, len(off), *(f"{x:+.2f} {unit}" for x in (min(off), float(np.mean(off)), max(off)))))
     return table(("target", "clips", "least", "mean", "most"), rows)
+
+
+def compare() -> str:
+    """Speed of two checkouts."""
+    found = result("compare")
+    before, now = found["checkouts"]
+    return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n" + compare_report(found)
+
+
+def reading() -> str:
+    """Windows of latents that training can read per second."""
+    return reading_report(result("reading"))
 
 
 def speed() -> str:
@@ -260,11 +280,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
         selection,
         coding,
         motion,
+        blend,
         bd_rates,
         mtc,
         ablation,
         rate_control,
         speed,
+        compare,
+        reading,
         memory,
         pipeline,
         seams,

@@ -70,15 +70,15 @@ class Timed(LoadedModel):
 
     def decode_frames(
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
-        show: Callable[[int, np.ndarray], None],
+        on_frame: Callable[[int, np.ndarray], None], wanted: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         def give(number: int, picture: np.ndarray) -> None:
             start = perf_counter()
-            show(number, picture)
+            on_frame(number, picture)
             Timed.spent -= perf_counter() - start  # the callback is not part of the network
 
         begun = perf_counter()
-        super().decode_frames(slots, known, height, width, qp, give)
+        super().decode_frames(slots, known, height, width, qp, give, wanted)
         Timed.spent += perf_counter() - begun
 
 

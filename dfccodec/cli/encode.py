@@ -103,8 +103,8 @@ def encode(
     fill: Annotated[
         str | None,
         typer.Option(
-            help="Fill policy, how dropped frames are reconstructed: token, motion, hold, lerp.",
-            show_default="motion",
+            help="Fill policy, how dropped frames are reconstructed: token, motion, blend, hold, lerp.",
+            show_default="blend",
             rich_help_panel=common.ADVANCED,
         ),
     ] = None,
@@ -197,7 +197,8 @@ def _encode(
     tell: batch.Tell,
 ) -> None:
     """Encode one video; `resume` an interrupted run if there is one."""
-    from dfccodec.media.input.source import VideoSource, standard_input
+    from dfccodec.media.input.open_input import standard_input
+    from dfccodec.media.input.source import VideoSource
 
     output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
     with VideoSource(name, **vars(selection)) as video, contextlib.ExitStack() as stack:

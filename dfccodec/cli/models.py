@@ -19,6 +19,7 @@ from rich.text import Text
 from dfccodec.errors import OutputExistsError, UsageError
 from dfccodec.models import registry
 from dfccodec.models.config import ModelConfig, config_from_json
+from dfccodec.native import kernels
 from dfccodec.terminal_text import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def _read_config(path: Path | None) -> ModelConfig | None:
 
 def _record(found: ModelInfo) -> dict[str, Any]:
     record: dict[str, Any] = {
+        "kernels": "NumPy" if kernels is None else "C",
         **dataclasses.asdict(found),
         "fingerprint": found.fingerprint.hex(),
         "path": str(found.path),

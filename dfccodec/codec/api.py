@@ -142,7 +142,8 @@ def encode(
         budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
             `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.rate_control.temporal_rate`).
         qp: quantizer index, 0 (finest) … 63 (coarsest); 24 by default; not allowed with a target.
-        fill: fill policy, how dropped frames are reconstructed: `token`, `motion` (the default), `hold`, `lerp`.
+        fill: fill policy, how dropped frames are reconstructed: `blend` (the default), `motion`,
+            `token`, `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: random seed of Bernoulli budgets.
         coding: entropy coding of the latents: `inter` (smallest, the default with `mini`), `range` (the default with

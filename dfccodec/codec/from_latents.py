@@ -55,7 +55,7 @@ def write_latents(
         size: (width, height) of the picture in pixels; N is its number of patches.
         model: model of the latents.
         qp: quantizer index, 0 … 63; at 0 the loss is negligible.
-        fill: fill policy: `token`, `hold` or `lerp`.
+        fill: fill policy: `token`, `hold`, `lerp` or `blend`.
         frame_rate: frames per second.
         device, dtype: see :func:`load_model`.
 
@@ -69,7 +69,7 @@ def write_latents(
     """
     policy = fills.parse(fill)
     if policy == Fill.MOTION:
-        raise UsageError("fill motion needs the frames themselves: give token, hold or lerp")
+        raise UsageError("fill motion needs the frames themselves: give token, hold, lerp or blend")
     found = check_model_argument(model) or "mini"
     loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
     width, height = _check_size(size)

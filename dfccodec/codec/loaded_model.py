@@ -48,7 +48,6 @@ class LoadedModel:
         video = torch.from_numpy(np.ascontiguousarray(tile))[None].to(self.device)
         with torch.inference_mode(), self.precision():
             coded = self.model.encode(video, qp, keep=keep)
-        malloc_trim()
         return coded.latents[0].float().cpu().numpy(), coded.importance[0].float().cpu().numpy()
 
     def decode(self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int) -> np.ndarray:
@@ -64,7 +63,7 @@ class LoadedModel:
 
     def decode_frames(
         self, slots: np.ndarray, known: np.ndarray, height: int, width: int, qp: int,
-        on_frame: Callable[[int, np.ndarray], None],
+        on_frame: Callable[[int, np.ndarray], None], wanted: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """As :meth:`decode`, frame by frame in decode order: `on_frame` gets the number and the picture (height, width,
         3)."""
@@ -80,4 +79,5 @@ class LoadedModel:
             on_frame(number, frame.float().cpu().numpy())
 
         with torch.inference_mode(), self.precision():
-            self.model.decode_frames(latents, mask, height, width, qp, emit)
+            asked = None if wanted is None else torch.from_numpy(wanted)
+            self.model.decode_frames(latents, mask, height, width, qp, emit, asked)

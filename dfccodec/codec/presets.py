@@ -6,7 +6,7 @@ PRESETS: dict[str, dict[str, str]] = {
     "fast": {"frame_selection": "importance", "effort": "fast", "refine": "0"},
     "balanced": {"frame_selection": "importance", "effort": "normal"},
     "best": {"frame_selection": "importance", "effort": "normal", "refine": "4"},
-    "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "8"},
+    "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "4"},
 }
 """Name -> option -> value, as on the command line. Options on the command line take precedence over a preset.
 
@@ -14,7 +14,7 @@ No preset uses `dp`: on four eval clips at 4 and 8 of 32 kept frames its files w
 importance, as often larger as smaller, and it takes about a second per clip.
 """
 
-DEFAULTS = {"frame_selection": "importance", "fill": "motion", "effort": "normal"}
+DEFAULTS = {"frame_selection": "importance", "fill": "blend", "effort": "normal"}
 """Defaults if neither an option nor a preset is given. The model decides on refinement and coding."""
 
 

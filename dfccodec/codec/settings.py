@@ -48,7 +48,7 @@ class Settings:
 
     budget: Budget = DEFAULT_BUDGET
     qp: int = DEFAULT_QP
-    fill: Fill = Fill.MOTION
+    fill: Fill = Fill.BLEND
     seed: int = 256
     coding: Coding | None = None
     deadzone: float = DEFAULT_DEADZONE

@@ -17,6 +17,7 @@ class Fill(IntEnum):
     HOLD = 1
     LERP = 2
     MOTION = 3
+    BLEND = 4
 
 
 class Coding(IntEnum):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.entropy import kernel_calls
+from dfccodec.entropy.bit_table import symbol_bits
 from dfccodec.entropy.context_model import Ints, Shape, Shorts, code_latents, to_coding_order, to_raster_order
-from dfccodec.entropy.context_tables import ESCAPE, PRECISION
+from dfccodec.entropy.context_tables import ESCAPE
 from dfccodec.entropy.inter.coding import InterPredictor, initial_counts
 from dfccodec.entropy.rans import FrequencyModel
 
@@ -29,6 +31,9 @@ def bit_costs(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> F
     """
     if not values.size:
         return np.zeros((2, *values.shape), np.float32)
+    found = kernel_calls.prices(values, lower, vectors, initial_counts())
+    if found is not None:
+        return found
     kept, tiles, rows, columns, channels = values.shape
     coder = _CostMeter((kept, tiles, rows, columns, channels), lower)
     code_latents(
@@ -69,7 +74,7 @@ class _CostMeter:
         """Record the bit costs of one pass; see `PassObserver.observe`."""
         used = np.flatnonzero(np.bincount(contexts.ravel()))
         table = np.zeros((int(used[-1]) + 1, 2 * ESCAPE + 1), np.float32)
-        table[used] = PRECISION - np.log2(self.statistics.frequencies(used))
+        table[used] = symbol_bits(self.statistics.frequencies(used))
         row = contexts.reshape(prediction.shape)
         lower = self.lower[k, cells, channels].astype(np.int32)
         for increment, out in enumerate(self.bits):

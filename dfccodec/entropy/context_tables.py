@@ -97,7 +97,7 @@ class Weights(NamedTuple):
 
 # Key: (first group?, after the first kept frame?, phase). Values: weights of magnitudes of integers and, after the
 # first kept frame, weights of magnitudes of prediction errors.
-_ROWS = {
+ROWS = {
     (True, False, 0): (Weights(348, offset=40),),
     (True, False, 1): (Weights(16, neighbours=15, same_channel=7, offset=84),),
     (False, False, 0): (Weights(5, previous_group=320, earlier_groups=16, offset=22),),
@@ -130,7 +130,7 @@ _ROWS = {
 }
 
 
-@lru_cache(maxsize=len(_ROWS))
+@lru_cache(maxsize=len(ROWS))
 def weights(group: int, inter: bool, phase: int) -> tuple[np.ndarray, ...]:
     """Return the weights of the sum that predicts the scale of residuals in one pass, one array per field of `Weights`.
 
@@ -144,7 +144,7 @@ def weights(group: int, inter: bool, phase: int) -> tuple[np.ndarray, ...]:
         inter: True for every kept frame of a clip after the first.
         phase: 0 for the first half of the cells in a checkerboard, 1 for the second, which knows the first.
     """
-    fields = np.array(_ROWS[group == 0, inter, phase], np.int64).T[:, :, None]
+    fields = np.array(ROWS[group == 0, inter, phase], np.int64).T[:, :, None]
     mean, *sums = fields[:5]
     return mean, *(field * FIXED_ONE for field in sums), *fields[5:, :, :, None].astype(np.int32)
 

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.entropy.bit_table import BIT
 from dfccodec.entropy.context_model import Coder
 from dfccodec.entropy.context_tables import ESCAPE, SYMBOLS
 from dfccodec.errors import DamagedError
+from dfccodec.native import kernels
 
 Bytes = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 
 CHOICES = 6
@@ -103,6 +105,8 @@ class MVCandidates:
             adjacent: whether neighbours share an edge with the block.
             offset: number of the first context of vectors.
         """
+        if kernels is not None:
+            return cls._from_kernel(neighbours, fifth, adjacent, offset)
         five = np.stack([*neighbours, fifth])
         low, median, high = np.sort(five, axis=0)[1:4]
         spread = (high.astype(np.int32) - low).sum(axis=-1)
@@ -116,25 +120,36 @@ class MVCandidates:
             (offset + CHOICE_CONTEXTS + 2 * size).astype(np.uint8),
         )
 
+    @classmethod
+    def _from_kernel(cls, neighbours: Shorts, fifth: Shorts, adjacent: bool, offset: int) -> MVCandidates:
+        assert kernels is not None
+        vectors = np.empty((5, *fifth.shape), np.int16)
+        vectors[1:] = neighbours
+        contexts, sizes = np.empty((2, *fifth.shape[:-1]), np.uint8)
+        kernels.candidates(
+            vectors[1:], np.ascontiguousarray(fifth, np.int16), adjacent, offset, vectors[0], contexts, sizes
+        )
+        return cls(vectors, contexts, sizes)
+
     def select(self, *where: Any) -> MVCandidates:
         """Return a subset, by an index of the dimensions from n on."""
         return MVCandidates(self.vectors[(slice(None), *where)], self.context[where], self.mvd_context[where])
 
-    def bits(self, mvs: Shorts, bits: Floats) -> Floats:
-        """Return the cost of each choice in bits, (CHOICES, n).
+    def bits(self, mvs: Shorts, bits: Ints) -> Longs:
+        """Return the cost of each choice, (CHOICES, n), in the unit of `bits`.
 
         Args:
             mvs: (n, 2) the new vectors.
-            bits: (contexts, SYMBOLS) cost of each symbol.
+            bits: (contexts, SYMBOLS) cost of each symbol in 1 / BIT.
         """
-        out = np.empty((CHOICES, len(mvs)), np.float32)
-        out[:] = bits[self.context, ESCAPE : ESCAPE + CHOICES].T
+        out = bits[self.context, ESCAPE : ESCAPE + CHOICES].T.astype(np.int64)
         difference = mvs.astype(np.int32) - self.vectors[0]
         for axis in (0, 1):
             symbols = np.clip(difference[:, axis], -ESCAPE, ESCAPE) + ESCAPE
             out[NEWMV] += bits[self.mvd_context.astype(np.intp) + axis, symbols]
         more = np.maximum(np.abs(difference) - ESCAPE + 1, 0)
-        out[NEWMV] += ((more > 0) * (4 + np.floor(np.log2(np.maximum(more, 1))))).sum(axis=1)
+        octave = np.frexp(np.maximum(more, 1).astype(np.float64))[1] - 1
+        out[NEWMV] += BIT * ((more > 0) * (4 + octave)).sum(axis=1)
         return out
 
     def code(self, coder: Coder, mvs: Shorts | None, what: str) -> Shorts:

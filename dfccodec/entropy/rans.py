@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy import context_tables as tables
+from dfccodec.entropy import kernel_calls
 from dfccodec.entropy.context_model import Ints, code_latents
 from dfccodec.entropy.context_tables import ESCAPE, INITIAL_STATE, MIN_FREQUENCY, PRECISION, SYMBOLS
 from dfccodec.entropy.zstd_coding import Grid
 from dfccodec.errors import DamagedError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION
+from dfccodec.native import kernels
 
 if TYPE_CHECKING:
     import constriction
@@ -36,6 +38,9 @@ def encode_range(values: np.ndarray) -> bytes:
     """
     if values.size == 0:
         return b""
+    coded = kernel_calls.encode(values, None, tables.initial_counts())
+    if coded is not None:
+        return coded
     writer = RansEncoder(tables.initial_counts())
     code_latents(values.shape, writer, values)
     return writer.finish()
@@ -60,6 +65,9 @@ def decode_range(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
     check_declared_size(data, kept, grid, channels)
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
+    found = kernel_calls.decode(data, (kept, *grid, channels), False, tables.initial_counts())
+    if found is not None:
+        return found
     reader = RansDecoder(data, tables.initial_counts(), "latents")
     values = code_latents((kept, *grid, channels), reader)
     reader.finish()
@@ -296,6 +304,54 @@ class RansDecoder:
         """
         if self.coder.num_words() > 1 or self._state() != INITIAL_STATE:
             raise DamagedError(f"{self.what}: rANS stream ends in the wrong state or has unread data: it is corrupt")
+
+
+class NativeCoder:
+    """rANS encoder or decoder of passes without bypass-coded bits, in C; the twin of RansEncoder and RansDecoder.
+
+    Args:
+        data: the stream to decode; None to encode.
+        initial_counts: (contexts, SYMBOLS) initial symbol counts.
+        what: name of the data, for messages.
+    """
+
+    def __init__(self, data: bytes | None, initial_counts: npt.NDArray[np.int64], what: str) -> None:
+        assert kernels is not None
+        self.what, self._call = what, kernels
+        self._coder = kernels.new_coder(data is not None, initial_counts, data or b"")
+
+    def code(self, contexts: Bytes, shifts: Ints | None, residuals: Ints | None) -> Ints:
+        """Code the residuals of one pass; see `Coder.code`.
+
+        Raises:
+            DamagedError: the stream ends before the last symbol.
+        """
+        assert shifts is None
+        out = np.zeros(contexts.size, np.int32) if residuals is None else np.array(residuals, np.int32)
+        if not self._call.run_coder(self._coder, np.ascontiguousarray(contexts), out):
+            raise DamagedError(f"{self.what}: rANS stream ends before its last integer: it is corrupt")
+        return out
+
+    def finish(self) -> bytes:
+        """Return the coded bytes of an encoder; check the final state of a decoder.
+
+        Raises:
+            DamagedError: the stream has unread data or does not end in the initial state.
+        """
+        done = self._call.finish(self._coder)
+        if done is False:
+            raise DamagedError(f"{self.what}: rANS stream ends in the wrong state or has unread data: it is corrupt")
+        return done if isinstance(done, bytes) else b""
+
+
+def new_encoder(initial_counts: npt.NDArray[np.int64]) -> RansEncoder | NativeCoder:
+    """Return an encoder of passes without bypass-coded bits."""
+    return RansEncoder(initial_counts) if kernels is None else NativeCoder(None, initial_counts, "")
+
+
+def new_decoder(data: bytes, initial_counts: npt.NDArray[np.int64], what: str) -> RansDecoder | NativeCoder:
+    """Return a decoder of passes without bypass-coded bits; arguments as for `RansDecoder`."""
+    return RansDecoder(data, initial_counts, what) if kernels is None else NativeCoder(data, initial_counts, what)
 
 
 def _coder(words: npt.NDArray[np.uint32]) -> constriction.stream.stack.AnsCoder:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+
+_PICTURE_CODECS, _PICTURE_START = ("mpeg1video", "mpeg2video"), b"\0\0\1\0"
+_MIN_PICTURE = 64
+"""Minimum number of bytes of a packet that should hold a picture; a shorter one may hold the end of a sequence."""
+
+
+def lacks_picture(codec: str, data: bytes) -> bool:
+    """Return whether a packet of MPEG-1 or MPEG-2 has no picture. Ffmpeg then returns no frame, but no error either."""
+    return codec in _PICTURE_CODECS and len(data) >= _MIN_PICTURE and _PICTURE_START not in data
 
 
 class DecodeErrorCounter:
@@ -50,6 +60,17 @@ class DecodeErrorCounter:
         where = f"in {places} places, the first at" if places > 1 else "at"
         what = f"about {total} frames are" if total > 1 else "about 1 frame is"
         self._update_note("missing", f"the source is damaged {where} {float(self._gaps[0][0]):.2f} s: {what} missing")
+
+    def set_broken_places(self, places: Sequence[int], at_end: bool) -> None:
+        """Set the byte positions at which the structure of the source is broken and no frame is known to be missing.
+
+        Args:
+            places: byte positions, at least one.
+            at_end: whether no packet of the video comes after the first one.
+        """
+        where = f"in {len(places)} places, the first near byte" if len(places) > 1 else "near byte"
+        what = "no frame after it can be read" if at_end else "frames, audio or subtitles may be lost there"
+        self._update_note("broken", f"the source is damaged {where} {places[0]}: {what}")
 
     def _update_note(self, kind: str, line: str) -> None:
         if kind not in self._note_index:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -37,21 +38,33 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
         part = latents[:, start : start + _GRAM_COLUMNS].astype(np.float64)
         gram += part @ part.T
     square = np.diag(gram)
-    cost = np.full((t + 2, t + 2), np.inf)
+    entry, inside, past, future, weight = _gaps(t)
+    before, after = 1 - weight, weight
+    mix = before**2 * square[past] + after**2 * square[future] + 2 * after * before * gram[past, future]
+    cross = before * gram[inside, past] + after * gram[inside, future]
+    cost = np.where(np.tri(t + 2, dtype=bool), np.inf, 0.0)
+    cost[0, t + 1] = np.inf
+    error = np.bincount(entry, square[inside] + mix - 2 * cross, minlength=cost.size)
+    return cost + np.maximum(error, 0).reshape(cost.shape)
+
+
+@lru_cache(maxsize=4)
+def _gaps(t: int) -> tuple[np.ndarray, ...]:
+    """All frames of all gaps in a clip of `t` frames.
+
+    Returns:
+        five arrays (N,): flat index of the gap in the result of `gap_costs`, frame in the gap, kept frames before and
+        after it, position of the frame between them, 0…1.
+    """
+    rows = []
     for i in range(t + 1):
-        for j in range(i + 1, t + 2):
-            inside = np.arange(i, j - 1)  # frames strictly between kept frames i - 1 and j - 1
-            if len(inside) == 0:
-                cost[i, j] = 0.0
-            elif i == 0 and j == t + 1:
-                continue
-            else:
-                a, b = (j - 1 if i == 0 else i - 1), (i - 1 if j == t + 1 else j - 1)
-                w = np.zeros(len(inside)) if a == b else (inside - a) / (b - a)
-                mix = (1 - w) ** 2 * square[a] + w**2 * square[b] + 2 * w * (1 - w) * gram[a, b]
-                cross = (1 - w) * gram[inside, a] + w * gram[inside, b]
-                cost[i, j] = max(float(np.sum(square[inside] + mix - 2 * cross)), 0.0)
-    return cost
+        for j in range(i + 2, t + 2 - (i == 0)):
+            past, future = (j - 1 if i == 0 else i - 1), (i - 1 if j == t + 1 else j - 1)
+            for frame in range(i, j - 1):  # strictly between kept frames i - 1 and j - 1
+                weight = 0.0 if past == future else (frame - past) / (future - past)
+                rows.append((i * (t + 2) + j, frame, past, future, weight))
+    columns = np.array(rows, np.float64).reshape(-1, 5).T
+    return (*columns[:4].astype(np.int64), columns[4])
 
 
 def optimal_selection(

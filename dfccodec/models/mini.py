@@ -38,6 +38,7 @@ from dfccodec.models.mini_layers import (
     call_directly,
     channels_last,
     qp_features,
+    unshuffle_pixels,
     zero_init,
 )
 
@@ -96,7 +97,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
         """Frames (B, 3, H, W) in [0, 1] and `qp_features` (B, 4) -> correction (B, 96, H/16, W/16)."""
-        h = self.stem(channels_last(F.pixel_unshuffle((x - 0.5) * 2, 8)))
+        h = self.stem(unshuffle_pixels((x - 0.5) * 2, 8))
         h = self.down(channels_last(F.pixel_unshuffle(self.stage8(h, q), 2)))
         out: Tensor = self.head(F.relu(self.stage16(h, q)))
         return out

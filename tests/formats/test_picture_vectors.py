@@ -11,6 +11,7 @@ from vectors import VECTORS
 
 from dfccodec.codec import fill
 from dfccodec.codec.clip.tiles import join
+from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Fill, Header, Ratio
@@ -45,13 +46,20 @@ def test_tiles() -> None:
     assert np.abs(picture - v["picture"]).max() <= 1
 
 
-def test_motion() -> None:
-    v = vector("motion")
+@pytest.mark.parametrize("name", ["motion", "blend"])
+def test_motion(name: str) -> None:
+    v = vector(name)
     samples = np.array(v["samples"], np.float32).reshape(v["frames"], v["height"], v["width"], 3).clip(0, 256) / 256
     kept = np.isin(np.arange(v["frames"]), v["kept"])
     blocks = np.array(v["decisions"], np.int16).reshape(v["frames"] - len(v["kept"]), 2, 3, 5)
     composer = Composer(MotionField(References.of(kept), blocks))
+    estimates = dict(enumerate(samples))
+    if name == "blend":
+        estimates = {}
+        blender = ReferenceBlender(kept, estimates.__setitem__)
+        for frame in v["kept"]:
+            blender(frame, samples[frame])
     for frame in v["kept"]:
         composer.add_reference(frame, samples[frame])
-    made = [composer.reconstruct(int(frame), samples[frame]) for frame in np.flatnonzero(~kept)]
+    made = [composer.reconstruct(int(frame), estimates[int(frame)]) for frame in np.flatnonzero(~kept)]
     assert np.abs(to_bytes(np.stack(made)).ravel() - v["pictures"]).max() <= 1

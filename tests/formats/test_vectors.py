@@ -113,7 +113,7 @@ def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
     latents = dequantize(values, reader.preamble.steps, clip.qp)
     each = clip.durations if len(clip.durations) == clip.frames else clip.durations * clip.frames
     moved = {}
-    if clip.fill == Fill.MOTION:
+    if clip.fill in (Fill.MOTION, Fill.BLEND):
         decisions = payload.read(clip.fill_payload, clip.kept, reader.preamble.header).blocks
         raw = decisions.astype("<i2").tobytes() if clip.fill_payload else b""
         moved["motion_sha256"] = hashlib.sha256(raw).hexdigest()

@@ -140,3 +140,23 @@ def test_audio_after_last_frame_of_range_is_kept(tmp_path: Path) -> None:
         found.append([p.data for p in itertools.chain.from_iterable(item.packets for item in items)])
     assert len(found[0]) > 60
     assert found[0] == found[1]
+
+
+def test_picture_whose_start_is_overwritten(tmp_path: Path) -> None:
+    """The decoder of MPEG-2 skips it without an error."""
+    frames = np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), np.uint8)
+    path = tmp_path / "a.mxf"
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("mpeg2video", rate=25, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for frame in frames:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        output.mux(stream.encode(None))
+    data = path.read_bytes()
+    with VideoSource(path) as video:
+        assert (len(list(video)), video.notes) == (12, [])
+    place = [n for n in range(len(data)) if data.startswith(b"\0\0\1\0", n)][-6]
+    (tmp_path / "bad").write_bytes(data[:place] + b"\x55" * 4 + data[place + 4 :])
+    with VideoSource(tmp_path / "bad") as video:
+        assert len(list(video)) == 11
+        assert video.notes == ["1 packet of the picture does not decode and is skipped: no start of a picture"]

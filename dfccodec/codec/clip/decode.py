@@ -11,8 +11,9 @@ from dfccodec.codec import fill
 from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.frame_buffer import NETWORK_BYTES, OUTPUT_BYTES, ClipFrameBuffer, decode_order
 from dfccodec.codec.clip.quantizer import dequantize
+from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.container.reader import Preamble
-from dfccodec.container.records import Clip, Header
+from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import LimitError
 from dfccodec.runtime.resources import available_cpus, available_memory
@@ -39,7 +40,7 @@ def check_memory(clip: Clip, header: Header, free: int | None) -> None:
     """
     tiles_, rows, columns = header.grid
     seen, made = header.width * header.height, tiles_ * rows * columns * header.patch**2
-    held = clip.frames if header.tile else clip.kept.sum() if clip.fill_payload else 1
+    held = clip.frames if header.tile else clip.kept.sum() if clip.fill_payload or clip.fill == Fill.BLEND else 1
     needed = clip.frames * seen * OUTPUT_BYTES + int(held) * max(seen, made) * NETWORK_BYTES
     if free is not None and needed > free:
         raise LimitError(
@@ -53,21 +54,25 @@ def reconstruct_clip(
 ) -> np.ndarray:
     """Decode a clip from its integers: (T, H, W, 3) uint8."""
     with ClipFrameBuffer(clip, header, available_cpus()) as buffer:
-        run_decoder_network(clip, values, header, steps, loaded, buffer.add_frame)
+        run_decoder_network(clip, values, header, steps, loaded, buffer.add_frame, not buffer.fused)
     return buffer.frames
 
 
 def run_decoder_network(
     clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel,
-    on_frame: Callable[[int, np.ndarray], None],
+    on_frame: Callable[[int, np.ndarray], None], blend: bool = True,
 ) -> None:  # fmt: skip
     """Run the decoder network on the integers of a clip.
+
+    If `blend` is False, fill policy `blend` gives only kept frames.
 
     `on_frame` gets the number and picture (H, W, 3) float32, not clamped, of each frame in decode order.
     """
     latents = dequantize(values, steps, clip.qp)
     policy = fill.policy(clip.fill)
     _, rows, columns = header.grid
+    if blend and policy.blends and clip.kept.any():
+        on_frame = ReferenceBlender(clip.kept, on_frame)
 
     def slots(tile: int) -> tuple[np.ndarray, np.ndarray]:
         tokens = latents[:, tile].reshape(
@@ -86,4 +91,5 @@ def run_decoder_network(
         def cropped(number: int, frame: np.ndarray) -> None:
             on_frame(number, frame[: header.height, : header.width])
 
-        loaded.decode_frames(*slots(0), *tiles.padded_size(header), clip.qp, cropped)
+        wanted = clip.kept if policy.blends and clip.kept.any() else None
+        loaded.decode_frames(*slots(0), *tiles.padded_size(header), clip.qp, cropped, wanted)

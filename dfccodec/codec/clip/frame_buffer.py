@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from dfccodec.codec import fill
 from dfccodec.codec.fill.postprocess import FramePostprocessor
+from dfccodec.codec.motion.blend import clamp
+from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Clip, Header
+from dfccodec.native import kernels
 from dfccodec.runtime.batched_executor import BatchedExecutor
 
 Floats = npt.NDArray[np.float32]
@@ -30,6 +33,7 @@ class ClipFrameBuffer:
 
     Attributes:
         frames: (T, H, W, 3) uint8, rounded half up; complete once all frames are added and the context is left.
+        fused: True if only kept frames need to be added: dropped frames are composed from them by a kernel.
 
     Raises:
         UnsupportedError: the fill policy of the clip is unknown.
@@ -37,7 +41,11 @@ class ClipFrameBuffer:
     """
 
     def __init__(self, clip: Clip, header: Header, threads: int) -> None:
-        self._postprocessor = fill.policy(clip.fill).postprocessor(clip, header)
+        policy = fill.policy(clip.fill)
+        self._postprocessor = policy.postprocessor(clip, header)
+        self.fused = (
+            kernels is not None and isinstance(self._postprocessor, Composer) and policy.blends and not header.tile
+        )
         self._kept, self._jobs = clip.kept, BatchedExecutor(threads, header.height * header.width * NETWORK_BYTES)
         self.frames = np.empty((clip.frames, header.height, header.width, 3), np.uint8)
 
@@ -45,18 +53,22 @@ class ClipFrameBuffer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None and self.fused and isinstance(self._postprocessor, Composer):
+            for number in np.flatnonzero(~self._kept).tolist():
+                self._jobs.add(partial(self._postprocessor.compose, number, self.frames[number]))
         self._jobs.__exit__(kind, error, at)
 
     def add_frame(self, number: int, picture: Floats) -> None:
         """Add frame `number` of the clip from the network, (H, W, 3), not clamped."""
-        picture = clamp(picture)
-        if self._postprocessor is None:
-            self._round(number, picture)
-        elif self._kept[number]:
-            self._postprocessor.add_reference(number, picture)
-            self._round(number, picture)
-        else:
+        if self.fused and not self._kept[number]:
+            return
+        if self._postprocessor is not None and not self._kept[number]:
             self._jobs.add(partial(self._postprocess, self._postprocessor, number, picture))
+            return
+        picture = clamp(picture)
+        if self._postprocessor is not None:
+            self._postprocessor.add_reference(number, picture)
+        self._round(number, picture)
 
     def add_all(self, frames: Floats) -> None:
         """Add all frames of the clip, (T, H, W, 3), not clamped."""
@@ -64,18 +76,12 @@ class ClipFrameBuffer:
             self.add_frame(number, frames[number])
 
     def _postprocess(self, postprocessor: FramePostprocessor, number: int, picture: Floats) -> None:
-        self._round(number, postprocessor.reconstruct(number, picture))
+        self._round(number, postprocessor.reconstruct(number, clamp(picture)))
 
     def _round(self, number: int, picture: Floats) -> None:
         scaled = picture * np.float32(255)
         scaled += np.float32(0.5)
         self.frames[number] = scaled
-
-
-def clamp(picture: Floats) -> Floats:
-    """Copy a picture, clamped to 0…1; NaN becomes 0."""
-    out: Floats = np.fmax(picture, np.float32(0))  # fmax ignores NaN
-    return np.fmin(out, np.float32(1), out=out)
 
 
 def decode_order(kept: npt.NDArray[np.bool_]) -> list[int]:

@@ -7,14 +7,20 @@ from typing import Protocol
 import numpy as np
 
 from dfccodec.codec.fill.latent_fills import Hold, Lerp, Token
-from dfccodec.codec.fill.motion import MotionFill
+from dfccodec.codec.fill.motion import BlendFill, MotionFill
 from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.errors import UnsupportedError, UsageError
 
 
 class FillPolicy(Protocol):
-    """Fills the latent slots of dropped frames and may post-process their pictures."""
+    """Fills the latent slots of dropped frames and may post-process their pictures.
+
+    Attributes:
+        blends: whether dropped frames are interpolated from decoded kept frames instead of decoded by the network.
+    """
+
+    blends: bool
 
     def fill(self, latents: np.ndarray, kept: np.ndarray, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
         """Fill slots (T, N, C) from the latents (K, N, C) float32 of the kept frames `kept` (T,) bool.
@@ -45,7 +51,13 @@ class FillPolicy(Protocol):
         ...
 
 
-POLICIES: dict[int, FillPolicy] = {Fill.TOKEN: Token(), Fill.HOLD: Hold(), Fill.LERP: Lerp(), Fill.MOTION: MotionFill()}
+POLICIES: dict[int, FillPolicy] = {
+    Fill.TOKEN: Token(),
+    Fill.HOLD: Hold(),
+    Fill.LERP: Lerp(),
+    Fill.MOTION: MotionFill(),
+    Fill.BLEND: BlendFill(),
+}
 
 
 def policy(number: int) -> FillPolicy:

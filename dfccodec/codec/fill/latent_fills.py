@@ -11,6 +11,8 @@ from dfccodec.container.records import Clip, Header
 class LatentFill:
     """Base of the policies that only fill latent slots: no payload, no post-processing."""
 
+    blends = False
+
     def check(self, clip: Clip, header: Header) -> None:
         """Nothing to check: the container reader rejects a payload."""
 

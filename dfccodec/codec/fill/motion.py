@@ -1,4 +1,4 @@
-"""Fill policy `motion`: the learned fill token, then motion compensation from the reference frames."""
+"""Fill policies `motion` and `blend`: motion compensation of dropped frames from their reference frames."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ class MotionFill(Token):
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lose a reference frame lose their motion."""
         return payload.trim(clip.fill_payload, header, clip.kept, kept, first)
+
+
+class BlendFill(MotionFill):
+    """As `MotionFill`, but the linear interpolation in time of the decoded reference frames takes the place of the
+    network output, so that the network decodes kept frames only."""
+
+    blends = True

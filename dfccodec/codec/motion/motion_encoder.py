@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
@@ -13,13 +13,16 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion.blocks import BLOCK, SUBPEL, MotionField, References
 from dfccodec.codec.motion.mode_decision import DecisionInput, choose
-from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, Pyramid, estimate_motion, undisplaced_level
+from dfccodec.codec.motion.pyramid import ERROR_UNIT, Pyramid, block_errors, undisplaced_level
+from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, estimate_motion
+from dfccodec.native import kernels
 from dfccodec.runtime.batched_executor import BatchedExecutor
 from dfccodec.runtime.resources import single_threaded_blas
 
 __all__ = ["Effort", "MotionSearch", "lambda_for_qp"]
 
 Floats = npt.NDArray[np.float32]
+Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 
 LAMBDA_SCALE = 4.0
@@ -31,9 +34,9 @@ STEP = 0.02
 """Quantizer step of `mini` at QP 0, in samples of 0…1. It relates QP to pixels for all models."""
 
 MIN_THREADED_PIXELS = 1 << 17
-"""Pixels of a picture below which a second thread makes the search slower, because NumPy calls are so short that
-threads mostly wait for the interpreter. Clips of 256×256 took 0.87 s with one thread and 0.97 s with two; from 512×288
-on two are faster."""
+"""Pixels of a picture below which a second thread makes the search without kernels slower: NumPy calls are so short
+that threads mostly wait for the interpreter. Clips of 256×256 took 0.87 s with one thread and 0.97 s with two; from
+512×288 on two are faster."""
 
 
 def lambda_for_qp(qp: int) -> float:
@@ -68,8 +71,8 @@ class MotionSearch:
         self._references = {*references.past.tolist(), *references.future.tolist()} - {-1}
         self._kept: dict[int, Pyramid] = {}
         self._targets: dict[int, Pyramid] = {}
-        self._estimate = np.empty((len(references.dropped), self._rows * self._columns), np.float32)
-        alone = frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
+        self._estimate = np.empty((len(references.dropped), self._rows * self._columns), np.int64)
+        alone = kernels is None and frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
         self._jobs = BatchedExecutor(1 if alone else threads, 4 * frames[0].size)
         self._alone = single_threaded_blas()
 
@@ -84,6 +87,10 @@ class MotionSearch:
     def add_frame(self, frame: int, picture: Floats) -> None:
         """Add the network output for a frame of the clip: (H, W, 3) in 0…1."""
         self._jobs.add(partial(self._process, frame, picture))
+
+    def add_estimate(self, frame: int, make: Callable[[], Floats]) -> None:
+        """Add a frame whose picture, as in :meth:`add_frame`, is made when it is needed."""
+        self._jobs.add(lambda: self._process(frame, make()))
 
     def _process(self, frame: int, picture: Floats) -> None:
         if frame in self._references:
@@ -104,9 +111,8 @@ class MotionSearch:
         )
         targets = [self._targets[number] for number in range(len(estimate))]
         kept = {frame: self._kept[frame] for frame in sorted(self._references)}
-        searched = _search(
-            targets, kept, references, estimate > MIN_SAVING_BITS * rd_lambda, rd_lambda, pool, self._effort
-        )
+        worth = estimate > MIN_SAVING_BITS * rd_lambda * ERROR_UNIT
+        searched = _search(targets, kept, references, worth, rd_lambda, pool, self._effort)
         inputs = DecisionInput(
             lambda number: targets[number].full, {frame: kept[frame].full for frame in kept}, estimate,
             searched.reshape(*estimate.shape, 2, 2),
@@ -114,10 +120,9 @@ class MotionSearch:
         return choose(inputs, references, self._rows, self._columns, rd_lambda, pool)
 
 
-def _ssd(target: Pyramid, estimate: Floats) -> Floats:
-    """Squared error (rows · columns,) of the network prediction, by block."""
-    cells = np.arange(target.rows * target.columns)
-    return target.full.ssd(target.full.windows(cells), undisplaced_level(estimate).windows(cells))
+def _ssd(target: Pyramid, estimate: Floats) -> Longs:
+    """Squared error (rows · columns,) of the estimate by block, in 1 / ERROR_UNIT."""
+    return block_errors(target.full, undisplaced_level(estimate), np.arange(target.rows * target.columns))
 
 
 def _search(

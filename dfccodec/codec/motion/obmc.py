@@ -9,11 +9,14 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from dfccodec.codec.motion.blocks import BI, BLOCK, MODEL, SUBPEL, MotionField, uses
+from dfccodec.native import kernels
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 OVERLAP = BLOCK // 2
 """Pixels by which the window of a block overlaps each neighbour."""
+NONE = np.zeros(0, np.float32)
+"""Stands for a picture that does not exist in calls of a kernel."""
 WINDOW_SIZE = BLOCK + 2 * OVERLAP
 PADDING = BLOCK + 1
 """Pixels of edge padding around a picture. Farther out every pixel equals its nearest edge pixel, so this is enough."""
@@ -43,6 +46,25 @@ class Composer:
         past, future = (self._kept.get(int(side[number])) for side in (references.past, references.future))
         return compensate_frame(estimate, past, future, chosen)
 
+    def compose(self, frame: int, out: npt.NDArray[np.uint8]) -> None:
+        """Reconstruct dropped frame `frame` of fill policy `blend` to `out`, (H, W, 3), rounded half up.
+
+        The same as `reconstruct` of the picture of a `ReferenceBlender`, but in one pass. It needs the kernels.
+        """
+        assert kernels is not None
+        number, references = self._number[frame], self._decisions.references
+        blocks = np.ascontiguousarray(self._decisions.blocks[number])
+        past, future = int(references.past[number]), int(references.future[number])
+        kernels.compensate(
+            *out.shape[:2], *blocks.shape[:2], NONE, self._kept.get(past, NONE), self._kept.get(future, NONE),
+            blend_weight(frame, past, future), blocks, obmc_weights(), out, True,
+        )  # fmt: skip
+
+
+def blend_weight(frame: int, past: int, future: int) -> float:
+    """Position of a frame between its references, 0…1, as float32; without one of them 0."""
+    return float(np.float32((frame - past) / (future - past))) if past >= 0 and future >= 0 else 0.0
+
 
 def pad_edges(picture: Floats) -> Floats:
     """Pad a picture (H, W, 3) with PADDING edge pixels; the result is contiguous, as `interpolate` requires.
@@ -64,6 +86,13 @@ def compensate_frame(
     """
     height, width = estimate.shape[:2]
     rows, columns, _ = decisions.shape
+    if kernels is not None:
+        made = np.empty((height, width, 3), np.float32)
+        kernels.compensate(
+            height, width, rows, columns, pad_edges(estimate), NONE if past is None else past,
+            NONE if future is None else future, 0.0, np.ascontiguousarray(decisions), obmc_weights(), made, False,
+        )  # fmt: skip
+        return made
     padded = np.pad(decisions, ((1, 1), (1, 1), (0, 0)), mode="edge")
     four = np.stack([padded[i : i + rows + 1, j : j + columns + 1] for i in (0, 1) for j in (0, 1)]).reshape(4, -1, 5)
     agreed = (four[1:] == four[0]).all(axis=(0, 2))
@@ -129,4 +158,5 @@ def window() -> Floats:
 def obmc_weights() -> Floats:
     """Weights (4, BLOCK, BLOCK, 1) of the blocks above left, above right, below left and below right of a square."""
     references = window()[BLOCK:], window()[:BLOCK]
-    return np.stack([down[:, None] * right for down in references for right in references])[..., None]
+    out: Floats = np.stack([down[:, None] * right for down in references for right in references])[..., None]
+    return out

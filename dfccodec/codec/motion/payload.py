@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.codec.motion import context_model
 from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, MotionField, References, uses
 from dfccodec.codec.motion.context_model import BlockContexts, Pass
 from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.container.records import Header
 from dfccodec.entropy.context_model import Coder
-from dfccodec.entropy.rans import RansDecoder, RansEncoder, check_stream_size
+from dfccodec.entropy.rans import check_stream_size, new_decoder, new_encoder
 from dfccodec.errors import DamagedError
+from dfccodec.native import kernels
 
 __all__ = ["MotionField", "References", "code", "grid", "read", "trim", "write"]
 
@@ -30,8 +32,11 @@ def write(decisions: MotionField) -> bytes:
     if not decisions.blocks[..., 0].any():
         return b""
     count, rows, columns, _ = decisions.blocks.shape
+    coded = _run_kernel(True, decisions.references, rows, columns, b"", decisions.blocks)
+    if isinstance(coded, bytes):
+        return coded
     flat = decisions.blocks.reshape(count, rows * columns, FIELDS)
-    contexts, writer = BlockContexts(decisions.references, rows, columns), RansEncoder(initial_counts())
+    contexts, writer = BlockContexts(decisions.references, rows, columns), new_encoder(initial_counts())
     for step in contexts.passes():
         blocks = flat[step.frames, step.cells]
         modes, vectors = blocks[:, 0].astype(np.uint8), blocks[:, 1:].reshape(-1, 2, 2)
@@ -60,13 +65,31 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionF
     if count in (0, len(kept)):
         raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
     check_stream_size("fill payload", payload, count * rows * columns)
-    contexts, reader = BlockContexts(references, rows, columns), RansDecoder(payload, initial_counts(), "fill payload")
+    blocks = np.zeros((count, rows, columns, FIELDS), np.int16)
+    if _run_kernel(False, references, rows, columns, payload, blocks):
+        return MotionField(references, blocks)
+    del blocks  # no kernels, or damaged bytes: then the code below finds the reason
+    contexts, reader = BlockContexts(references, rows, columns), new_decoder(payload, initial_counts(), "fill payload")
     for step in contexts.passes():
         modes, vectors = code(step, reader)
         _check_modes(modes, step, references)
         contexts.put(step, modes, vectors)
     reader.finish()
     return contexts.decisions()
+
+
+def _run_kernel(
+    encoding: bool, references: References, rows: int, columns: int, data: bytes, blocks: Shorts
+) -> bytes | bool:
+    """Code `blocks` in C; False if there are no kernels or the bytes are damaged."""
+    if kernels is None:
+        return False
+    frames = [side.astype(np.int32) for side in (references.dropped, references.past, references.future)]
+    coded: bytes | bool = kernels.motion(
+        encoding, rows, columns, context_model.PART, *frames, initial_counts(), data,
+        np.array(blocks, np.int16) if encoding else blocks,
+    )  # fmt: skip
+    return coded
 
 
 def code(step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts | None = None) -> tuple[Bytes, Shorts]:

@@ -1,21 +1,26 @@
-"""Motion estimation between two pictures: full search at 1/4 resolution, then hierarchical refinement by D + λR."""
+"""Motion estimation between two pictures: full search at 1/4 resolution, then hierarchical refinement by D + λR.
+
+All errors and costs are integers, so that this code and its twin in C (native/motion.c) find the same vectors.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from enum import IntEnum
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from dfccodec.codec.motion.blocks import BLOCK, SUBPEL
-from dfccodec.codec.motion.obmc import WINDOW_SIZE, window
+from dfccodec.codec.motion.obmc import WINDOW_SIZE
+from dfccodec.codec.motion.pyramid import COARSE, COARSE_UNIT, ERROR_UNIT, Pyramid, PyramidLevel, block_errors
 from dfccodec.errors import UsageError
+from dfccodec.native import kernels
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 Index = npt.NDArray[np.intp]
 
@@ -44,189 +49,60 @@ class Effort(IntEnum):
             raise UsageError(f"effort {name!r} is unknown: give {names}") from None
 
 
-UNIT = 4096
-"""Integer value of a sample of 1.0: pictures and their sub-pel phases are stored as int16 to save memory."""
-
-CHANNELS = np.array([[1, 1, 1], [np.sqrt(1.5), 0, -np.sqrt(1.5)]], np.float32).T / np.float32(3**0.5)
-"""Two channels: sum, and red minus blue. Their squared differences approximate those of RGB in two thirds of the time.
-The sum alone would miss edges between colours of equal brightness."""
-
-COARSE = 4
-"""Downscaling factor of the full search."""
 RANGES = {Effort.FAST: 8, Effort.NORMAL: 12}
 """Range of the full search in pixels at 1/4 resolution: ±32 and ±48 pixels of the picture."""
-MAX_OVERHANG = 64
-"""Maximum pixels by which a vector of this encoder points outside the picture."""
 MIN_SAVING_BITS = 10
 """Minimum saving in bits for which a block is searched."""
 STRIP = 16
 """Blocks searched in one matrix product; larger strips compute more unused positions."""
+KERNEL_SPAN = 32
+"""Vectors in a row of the full search that the kernel computes together."""
 SQUARE_PATTERN = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x], np.int32)
 CROSS_PATTERN = SQUARE_PATTERN[[1, 3, 4, 6]]
-
-
-@dataclass(frozen=True)
-class PyramidLevel:
-    """A picture at one scale with edge padding and sub-pel phases.
-
-    Attributes:
-        phases: (1 or SUBPEL², height, width, channels) int16: shifted by 0 … SUBPEL − 1 fractions of a pixel down, then
-            right.
-        block, wide: sides of a block and of its window at this scale.
-        edge: pixels of edge padding.
-        rows, columns: numbers of block rows and columns.
-    """
-
-    phases: Shorts
-    block: int
-    wide: int
-    edge: int
-    rows: int
-    columns: int
-
-    @cached_property
-    def corners(self) -> tuple[Ints, Ints]:
-        """Top left corners (rows · columns,) of all windows in the padded picture: down and right."""
-        first = self.edge - (self.wide - self.block) // 2
-        y, x = np.mgrid[: self.rows, : self.columns].reshape(2, -1).astype(np.int32) * self.block + first
-        return y, x
-
-    @cached_property
-    def weights(self) -> Floats:
-        """Weights (wide · wide · channels,) of squared differences within a window."""
-        side = window().reshape(-1, WINDOW_SIZE // self.wide).mean(axis=1) / UNIT
-        out: Floats = np.repeat((side[:, None] * side).ravel(), self.phases.shape[-1])
-        return out
-
-    def windows(self, cells: Index, vectors: Ints | None = None) -> Shorts:
-        """Windows (n, wide · wide · channels) of the blocks `cells` (n,), displaced by vectors (n, 2)."""
-        count, height, width, channels = self.phases.shape
-        y, x = self.corners[0][cells], self.corners[1][cells]
-        number: Ints | int = 0
-        if vectors is not None:
-            limit = self.edge - self.wide
-            whole = vectors if count == 1 else vectors >> 1
-            whole = np.maximum(np.minimum(whole, limit - 1), -limit)
-            y, x = y + whole[:, 0], x + whole[:, 1]
-            if count > 1:
-                number = (vectors[:, 0] & 1) * SUBPEL + (vectors[:, 1] & 1)
-        a, b, c, d = self.phases.strides
-        shape = (count, height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
-        view = as_strided(self.phases, shape, (a, b, c, b, d), writeable=False)
-        out: Shorts = view[number, y, x].reshape(len(cells), self.wide * self.wide * channels)
-        return out
-
-    def error(self, target: Shorts, cells: Index, vectors: Ints) -> Floats:
-        """SSD (n,) between target windows and the windows at the vectors."""
-        return self.ssd(self.windows(cells, vectors), target)
-
-    def ssd(self, one: Shorts, other: Shorts) -> Floats:
-        """Weighted sum of squared differences (n,) of windows."""
-        difference = np.subtract(one, other).astype(np.float32)
-        difference *= difference
-        out: Floats = difference @ self.weights
-        return out
-
-
-class Pyramid:
-    """A picture at full, 1/2 and 1/4 resolution.
-
-    Attributes:
-        rows, columns: numbers of block rows and columns.
-        full, half: levels at full and 1/2 resolution.
-        quarter: (height, width), the sum channel at 1/4 resolution, in 0…√3.
-    """
-
-    def __init__(self, frame: Floats, per: int = 1) -> None:
-        """`frame` is (H, W, 3) in 0…1. `per` is the number of sub-pel phases per pixel at full resolution: SUBPEL for a
-        reference picture, 1 for a target, which needs less padding."""
-        planes = _planes(frame)
-        edge = WINDOW_SIZE if per == 1 else MAX_OVERHANG + WINDOW_SIZE
-        self.full = _level(planes, 1, per, edge)
-        self.half = _level(_downscale(planes, 2), 2, 1, edge)
-        self.quarter: Floats = _downscale(planes[:1], COARSE)[0] / np.float32(UNIT)
-        self.rows, self.columns = self.full.rows, self.full.columns
-
-
-def undisplaced_level(frame: Floats) -> PyramidLevel:
-    """Level of a picture (H, W, 3) in 0…1 without displacement."""
-    return _level(_planes(frame), 1, 1, WINDOW_SIZE)
-
-
-def _planes(frame: Floats) -> Floats:
-    """Channels (channels, height, width) padded to complete blocks, in units of 1 / UNIT."""
-    height, width = frame.shape[:2]
-    pad = ((0, 0), (0, -height % BLOCK), (0, -width % BLOCK))
-    return np.pad(np.moveaxis(frame @ (CHANNELS * np.float32(UNIT)), -1, 0), pad, mode="edge")
-
-
-def _level(planes: Floats, scale: int, per: int, edge: int) -> PyramidLevel:
-    """Level of planes (channels, height, width) at 1 / scale; `edge` is in pixels at full resolution."""
-    edge //= scale
-    padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
-    phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
-    for number in range(per * per):
-        shifted = _shift(padded, number // per / per, number % per / per)
-        phases[number] = np.moveaxis(np.rint(shifted), 0, -1)
-    block = BLOCK // scale
-    return PyramidLevel(phases, block, WINDOW_SIZE // scale, edge, planes.shape[1] // block, planes.shape[2] // block)
-
-
-def _downscale(planes: Floats, scale: int) -> Floats:
-    """Downscale by the mean of `scale`² pixels; adding slices is ten times faster in NumPy than reducing small axes."""
-    lines = planes[:, ::scale]
-    for move in range(1, scale):
-        lines = lines + planes[:, move::scale]
-    out = lines[..., ::scale]
-    for move in range(1, scale):
-        out = out + lines[..., move::scale]
-    return out * np.float32(1 / scale**2)
-
-
-def _shift(planes: Floats, down: float, right: float) -> Floats:
-    """Shift planes by a fraction of a pixel, linearly interpolated."""
-    if down:
-        planes = planes + (np.concatenate([planes[:, 1:], planes[:, -1:]], axis=1) - planes) * np.float32(down)
-    if right:
-        planes = planes + (np.concatenate([planes[..., 1:], planes[..., -1:]], axis=2) - planes) * np.float32(right)
-    return planes
 
 
 ZERO, FIRST, EACH = 0.1, 2.0, 1.5
 """Estimated bits of a vector difference d: ZERO for 0; otherwise ZERO + FIRST + EACH · log2(1 + |d|)."""
 
 
-def mvd_bits(differences: Ints) -> Floats:
-    """Estimated bits of vector differences (…, 2)."""
-    size = np.abs(differences).astype(np.float32)
-    out: Floats = (ZERO + FIRST * (size > 0) + EACH * np.log2(1 + size)).sum(axis=-1)
-    return out
+MAX_DIFFERENCE = (1 << 12) - 1
+"""Larger components of a vector difference count as this one."""
+
+
+def mvd_rates(rd_lambda: float) -> Longs:
+    """Estimated cost λR (MAX_DIFFERENCE + 1,) of a component of a vector difference by its size, in 1 / ERROR_UNIT."""
+    size = np.arange(MAX_DIFFERENCE + 1)
+    bits = ZERO + FIRST * (size > 0) + EACH * np.log2(1 + size)
+    return np.rint(rd_lambda * ERROR_UNIT * bits).astype(np.int64)
 
 
 class _Field:
     """Best vectors so far at one scale; only some blocks are searched."""
 
-    def __init__(self, now: PyramidLevel, then: PyramidLevel, rd_lambda: float, start: Ints, cells: Index) -> None:
-        """`start` is (rows · columns, 2); `cells` (n,) are the raster numbers of the blocks to search."""
-        self.then, self.rd_lambda, self.cells, self.vectors = then, rd_lambda, cells, start.copy()
-        self.target = now.windows(cells)
+    def __init__(self, now: PyramidLevel, then: PyramidLevel, rates: Longs, start: Ints, cells: Index) -> None:
+        """`rates` are as from `mvd_rates`, `start` is (rows · columns, 2); `cells` (n,) are the blocks to search."""
+        self.now, self.then, self.rates, self.cells, self.vectors = now, then, rates, cells, start.copy()
         y, x = np.divmod(cells, then.columns)
         sides = [(y, np.maximum(x - 1, 0)), (y, np.minimum(x + 1, then.columns - 1)), (np.maximum(y - 1, 0), x)]
         self.near = [i * then.columns + j for i, j in [*sides, (np.minimum(y + 1, then.rows - 1), x)]]
-        self.error = then.error(self.target, cells, start[cells])
+        self.error = block_errors(now, then, cells, start[cells])
         self._predict()
 
     def _predict(self) -> None:
         self.prediction = np.sort([self.vectors[near] for near in self.near[:3]], axis=0)[1]
-        self.cost = self.error + self.rd_lambda * mvd_bits(self.vectors[self.cells] - self.prediction)
+        self.cost = self.error + self._rate(self.vectors[self.cells] - self.prediction)
+
+    def _rate(self, differences: Ints) -> Longs:
+        out: Longs = self.rates[np.minimum(np.abs(differences), MAX_DIFFERENCE)].sum(axis=-1)
+        return out
 
     def offer(self, vectors: Ints) -> None:
         """Offer vectors (n, 2), one for each searched block; better ones are taken."""
         new = np.flatnonzero((vectors != self.vectors[self.cells]).any(axis=1))
         if not new.size:
             return
-        error = self.then.error(self.target[new], self.cells[new], vectors[new])
-        cost = error + self.rd_lambda * mvd_bits(vectors[new] - self.prediction[new])
+        error = block_errors(self.now, self.then, self.cells[new], vectors[new])
+        cost = error + self._rate(vectors[new] - self.prediction[new])
         better = cost < self.cost[new]
         new = new[better]
         self.vectors[self.cells[new]] = vectors[new]
@@ -263,24 +139,37 @@ def estimate_motion(
         vectors (rows, columns, 2) int32 in units of 1 / SUBPEL pixel.
     """
     shape = now.rows, now.columns, 2
+    known = None if predictors is None else predictors.reshape(-1, 2)
+    rates, half_rates = mvd_rates(rd_lambda), mvd_rates(rd_lambda / 4)
+    coarse, least = _coarse_rates(rd_lambda, RANGES[effort]), math.ceil(MIN_SAVING_BITS * rd_lambda * ERROR_UNIT)
+    if kernels is not None:
+        out = np.empty(shape, np.int32)
+        target, places = _coarse_pictures(now, then, RANGES[effort])
+        kernels.search(
+            now.full.for_kernel, then.full.for_kernel, now.half.for_kernel, then.half.for_kernel,
+            target, target.shape[1], places, places.shape[1], len(coarse), _padded_rates(coarse), rates, half_rates,
+            least, effort > Effort.FAST,
+            np.ones(shape[:2], np.uint8) if mask is None else np.ascontiguousarray(mask, np.uint8),
+            np.zeros(0, np.int32) if known is None else np.ascontiguousarray(known, np.int32), out,
+        )  # fmt: skip
+        return out
     still = np.zeros((now.rows * now.columns, 2), np.int32)
     cells = np.arange(len(still)) if mask is None else np.flatnonzero(mask)
-    cells = cells[then.full.error(now.full.windows(cells), cells, still[cells]) > MIN_SAVING_BITS * rd_lambda]
+    cells = cells[block_errors(now.full, then.full, cells, still[cells]) > least]
     if not cells.size:
         return still.reshape(shape)
-    known = None if predictors is None else predictors.reshape(-1, 2)
     needs_search = np.zeros(len(still), bool)
     needs_search[cells] = True
     needs_search = needs_search.reshape(shape[:2])
-    alone, smooth = (found.reshape(-1, 2) for found in _full_search(now, then, rd_lambda, RANGES[effort], needs_search))
-    field = _Field(now.half, then.half, rd_lambda / 4, smooth * 2, cells)
+    alone, smooth = (found.reshape(-1, 2) for found in _full_search(now, then, coarse, needs_search))
+    field = _Field(now.half, then.half, half_rates, smooth * 2, cells)
     field.offer(alone[cells] * 2)
     field.offer(still[cells])
     if known is not None:
         field.offer((known[cells] + SUBPEL) // (2 * SUBPEL))
     field.around(SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN)
     field.spread()
-    field = _Field(now.full, then.full, rd_lambda, field.vectors * 2 * SUBPEL, cells)
+    field = _Field(now.full, then.full, rates, field.vectors * 2 * SUBPEL, cells)
     if known is not None:
         field.offer(known[cells])
     field.offer(still[cells])
@@ -291,34 +180,51 @@ def estimate_motion(
     return field.vectors.reshape(shape)
 
 
+def _coarse_rates(rd_lambda: float, reach: int) -> Ints:
+    """Cost λR (span, span) of the vectors of the full search, in 1 / COARSE_UNIT²."""
+    distance = np.log2(1 + np.abs(np.arange(-reach, reach + 1)))
+    out: Ints = np.rint(rd_lambda / COARSE**2 * COARSE_UNIT**2 * (distance[:, None] + distance)).astype(np.int32)
+    return out
+
+
+def _padded_rates(rates: Ints) -> Ints:
+    """Rates (span, 32) for the kernel, which computes rows of 32 vectors."""
+    return np.pad(rates, ((0, 0), (0, KERNEL_SPAN - rates.shape[1])))
+
+
+def _coarse_pictures(now: Pyramid, then: Pyramid, reach: int) -> tuple[Shorts, Shorts]:
+    """Target and reference picture at 1/4 resolution, padded for the kernel."""
+    beyond = (WINDOW_SIZE - BLOCK) // COARSE // 2
+    margin = beyond + reach
+    right = margin + max(KERNEL_SPAN - 2 * reach, 0)
+    target, places = np.pad(now.quarter, beyond, "edge"), np.pad(then.quarter, ((margin,) * 2, (margin, right)), "edge")
+    return np.ascontiguousarray(target), np.ascontiguousarray(places)
+
+
 def _full_search(
-    now: Pyramid, then: Pyramid, rd_lambda: float, reach: int, mask: npt.NDArray[np.bool_]
+    now: Pyramid, then: Pyramid, rates: Ints, mask: npt.NDArray[np.bool_]
 ) -> tuple[Ints, Ints]:  # fmt: skip
     """Full search at 1/4 resolution: best integer-pel vectors by the block alone, and by its neighbourhood.
 
     Both are (rows, columns, 2): the first for the blocks in `mask` (rows, columns), the second for their neighbours
     too.
     """
-    span = 2 * reach + 1
-    distance = np.log2(1 + np.abs(np.arange(-reach, reach + 1, dtype=np.float32)))
-    bits = rd_lambda / 16 * (distance[:, None] + distance).ravel()
+    span = len(rates)
     near = _dilate(mask)
-    errors = _Errors(now, then, reach, _dilate(near), bits)
-    alone, smooth = (np.full((now.rows, now.columns), len(bits) // 2, np.intp) for _ in range(2))
+    errors = _Errors(now, then, rates, _dilate(near))
+    alone, smooth = (np.full((now.rows, now.columns), rates.size // 2, np.intp) for _ in range(2))
     for row in np.flatnonzero(near.any(axis=1)).tolist():
         here = errors[row]
         column = np.flatnonzero(mask[row])
         alone[row, column] = here[column].argmin(axis=1)
-        # Row by row, so that everything stays in the cache.
-        tall = errors[max(row - 1, 0)] + errors[min(row + 1, now.rows - 1)]
-        tall *= np.float32(0.5)
-        tall += here
+        # Row by row, so that everything stays in the cache. Neighbours count half, but all numbers are doubled.
+        tall = errors[max(row - 1, 0)] + errors[min(row + 1, now.rows - 1)] + 2 * here
         column = np.flatnonzero(near[row])
-        adjacent = tall[np.maximum(column - 1, 0)] + tall[np.minimum(column + 1, now.columns - 1)]
-        adjacent *= np.float32(0.5)
-        adjacent += tall[column]
+        adjacent = tall[np.maximum(column - 1, 0)] + tall[np.minimum(column + 1, now.columns - 1)] + 2 * tall[column]
         smooth[row, column] = adjacent.argmin(axis=1)
-    first, second = (np.stack(np.divmod(found, span), axis=-1).astype(np.int32) - reach for found in (alone, smooth))
+    first, second = (
+        np.stack(np.divmod(found, span), axis=-1).astype(np.int32) - span // 2 for found in (alone, smooth)
+    )
     return first, second
 
 
@@ -335,30 +241,30 @@ class _Errors:
     |a − b|² = |a|² − 2ab + |b|². |a|² is the same for all vectors, so matrix products do most of the work.
     """
 
-    def __init__(
-        self, now: Pyramid, then: Pyramid, reach: int, mask: npt.NDArray[np.bool_], more: Floats
-    ) -> None:  # fmt: skip
-        """`mask` (rows, columns) selects the blocks to compute; `more` (span²,) is added to all errors."""
-        wide, self.block, self.span = WINDOW_SIZE // COARSE, BLOCK // COARSE, 2 * reach + 1
-        beyond = (wide - self.block) // 2
-        target = sliding_window_view(np.pad(now.quarter, beyond, mode="edge"), (wide, wide))
+    def __init__(self, now: Pyramid, then: Pyramid, rates: Ints, mask: npt.NDArray[np.bool_]) -> None:
+        """`mask` (rows, columns) selects the blocks to compute; `rates` (span, span) are added to all errors."""
+        wide, self.block, self.span = WINDOW_SIZE // COARSE, BLOCK // COARSE, len(rates)
+        beyond, reach = (wide - self.block) // 2, len(rates) // 2
+        # float32, in which the matrix products are fast and, for numbers of this size, exact.
+        earlier, later = (picture.quarter.astype(np.float32) for picture in (then, now))
+        target = sliding_window_view(np.pad(later, beyond, mode="edge"), (wide, wide))
         self.target = target[:: self.block, :: self.block].reshape(now.rows, now.columns, wide * wide)
-        places = sliding_window_view(np.pad(then.quarter, beyond + reach, mode="edge"), (wide, wide))
+        places = sliding_window_view(np.pad(earlier, beyond + reach, mode="edge"), (wide, wide))
         self.places = places.reshape(*places.shape[:2], wide * wide)
         self.size = np.einsum("yxi,yxi->yx", self.places, self.places)
-        self.wanted, self.more = mask, more
-        self.rows: dict[int, Floats] = {}
+        self.wanted, self.rates = mask, rates.ravel()
+        self.rows: dict[int, Ints] = {}
 
-    def __getitem__(self, row: int) -> Floats:
+    def __getitem__(self, row: int) -> Ints:
         """Errors of a row of blocks. Ask for rows in order; a row may use its two neighbours."""
         if row not in self.rows:
             self.rows = {number: errors for number, errors in self.rows.items() if number > row - 3}
             self.rows[row] = self._row(row)
         return self.rows[row]
 
-    def _row(self, row: int) -> Floats:
+    def _row(self, row: int) -> Ints:
         block, span = self.block, self.span
-        out = np.zeros((len(self.target[row]), span, span), np.float32)
+        out = np.zeros((len(self.target[row]), span, span), np.int32)
         lines = slice(row * block, row * block + span)
         for column in range(0, len(out), STRIP):
             if not self.wanted[row, column : column + STRIP].any():
@@ -371,5 +277,5 @@ class _Errors:
                 product, (len(blocks), span, span), (b * block + c, a, b), writeable=False
             )
         flat = out.reshape(len(out), -1)
-        flat += self.more
+        flat += self.rates
         return flat

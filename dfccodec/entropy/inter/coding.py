@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.entropy import context_tables, mv_coding
+from dfccodec.entropy import context_tables, kernel_calls, mv_coding
 from dfccodec.entropy.context_model import Coder, Shorts, code_latents
 from dfccodec.entropy.hierarchical_scan import phases
 from dfccodec.entropy.inter.motion_compensation import motion_compensate
@@ -67,8 +67,12 @@ def encode_inter(values: np.ndarray, mvs: np.ndarray | None = None) -> bytes:
     """
     if values.size == 0:
         return b""
+    mvs = estimate_motion(values) if mvs is None else mvs
+    coded = kernel_calls.encode(values, mvs, initial_counts())
+    if coded is not None:
+        return coded
     writer = RansEncoder(initial_counts())
-    motion = InterPredictor(values.shape[1:4], writer, estimate_motion(values) if mvs is None else mvs)
+    motion = InterPredictor(values.shape[1:4], writer, mvs)
     code_latents(values.shape, writer, values, predictor=motion)
     return writer.finish()
 
@@ -78,6 +82,9 @@ def decode_inter(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
     check_declared_size(data, kept, grid, channels)
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
+    found = kernel_calls.decode(data, (kept, *grid, channels), True, initial_counts())
+    if found is not None:
+        return found
     reader = RansDecoder(data, initial_counts(), "latents")
     values = code_latents((kept, *grid, channels), reader, predictor=InterPredictor(grid, reader, None))
     reader.finish()

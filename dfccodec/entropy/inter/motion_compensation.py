@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
+from dfccodec.native import kernels
+
 Ints = npt.NDArray[np.int32]
 Shorts = npt.NDArray[np.int16]
 
@@ -50,8 +52,13 @@ def basis() -> npt.NDArray[np.float64]:
 
     The samples of the patch are in the order row, column, colour.
     """
-    data = np.frombuffer(Path(__file__).with_name("basis.i8").read_bytes(), np.int8)
-    return data.reshape(CHANNELS, -1).astype(np.float64)
+    return basis_bytes().astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def basis_bytes() -> npt.NDArray[np.int8]:
+    """Return the basis as integers, (96, 768)."""
+    return np.frombuffer(Path(__file__).with_name("basis.i8").read_bytes(), np.int8).reshape(CHANNELS, -1)
 
 
 def linear_transform() -> npt.NDArray[np.float32]:
@@ -152,6 +159,10 @@ def motion_compensate(values: Shorts, vectors: Shorts, grid: tuple[int, int, int
     """
     tiles, rows, columns = grid
     out = values.copy()
+    if kernels is not None:
+        values, vectors = (np.ascontiguousarray(numbers, np.int16) for numbers in (values, vectors))
+        kernels.compensate_latents(tiles, rows, columns, values, vectors, basis_bytes(), out)
+        return out
     for tile in range(tiles):
         part = slice(tile * rows * columns, (tile + 1) * rows * columns)
         moving = np.flatnonzero(vectors[part].any(axis=1))

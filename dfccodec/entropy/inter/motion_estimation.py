@@ -1,17 +1,29 @@
-"""Motion estimation between kept frames, on latents. This is a non-normative encoder decision."""
+"""Motion estimation between kept frames, on latents. This is a non-normative encoder decision.
+
+All errors and costs are integers, so that this code and its twin in C (native/latent_motion.c) find the same vectors.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from dfccodec.entropy.inter.motion_compensation import PATCH, SUBPEL, TAPS, LatentReconstruction, Shorts
+from dfccodec.entropy.inter.motion_compensation import (
+    PATCH,
+    SUBPEL,
+    TAPS,
+    LatentReconstruction,
+    Shorts,
+    basis_bytes,
+)
+from dfccodec.native import kernels
 
-Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
 Index = npt.NDArray[np.intp]
 
 _DOWNSCALE = 4
@@ -25,10 +37,12 @@ _STRIPE_CELLS, _STRIPE_MARGIN = 960, 40
 vectors."""
 _FILTER_BATCH = 1 << 13
 """Number of positions that are filtered at once. Their neighbourhoods are copied and should fit the cache."""
-_RATE_SLOPE = np.float32(1.5)
+_RATE_SLOPE = 1.5
 """An integer with prediction error d takes about log2(1 + 1.5 |d|) bits."""
-_NEW_VECTOR_BITS, _SHARED_VECTOR_BITS = np.float32(10), np.float32(1.5)
-"""Bits of a new vector, and of a vector equal to that of a neighbour."""
+_BIT = 1024
+"""Integer value of one bit."""
+_NEW_VECTOR_BITS, _SHARED_VECTOR_BITS = 10 * _BIT, _BIT + _BIT // 2
+"""Bits of a new vector, and of a vector equal to that of a neighbour, in 1 / _BIT."""
 
 
 def estimate_motion(values: np.ndarray, workers: int = 1) -> Shorts:
@@ -47,9 +61,14 @@ def estimate_motion(values: np.ndarray, workers: int = 1) -> Shorts:
 
     def run(tile: int, first: int, end: int) -> None:
         """Estimate the vectors of kept frames `first` to `end` − 1; each frame is the reference of the next."""
-        before = _Frame(flat[first - 1, tile], rows, columns)
+        before = _Frame(flat[first - 1, tile], rows, columns) if kernels is None else None
         for k in range(first, end):
+            if kernels is not None:
+                old, new = (np.ascontiguousarray(flat[n, tile], np.int16) for n in (k - 1, k))
+                kernels.estimate_latents(rows, columns, old, new, basis_bytes(), _bit_table(), out[k, tile])
+                continue
             now = _Frame(flat[k, tile], rows, columns)
+            assert before is not None
             if (now.values != before.values).any():
                 out[k, tile] = _FramePair(before, now).vectors()
             before = now
@@ -69,7 +88,7 @@ class _Frame:
         self.values, self.picture = values, LatentReconstruction(values, rows, columns)
         self.edge = (self.picture.samples.shape[0] - rows * PATCH) // 2
         red, green, blue = np.moveaxis(self.picture.samples, 2, 0)
-        self.grey: Floats = (red + green + blue).astype(np.float32, order="C")
+        self.grey: Ints = np.ascontiguousarray(red + green + blue)
 
 
 class _FramePair:
@@ -78,7 +97,7 @@ class _FramePair:
     def __init__(self, before: _Frame, now: _Frame) -> None:
         self.before, self.old, self.new = before.picture, before.values, now.values.astype(np.int32)
         self.rows, self.columns, self.edge = self.before.rows, self.before.columns, now.edge
-        self.intra_bits: Floats = np.log2(1 + _RATE_SLOPE * np.abs(self.new)).sum(axis=1, dtype=np.float32)
+        self.intra_bits: Ints = _bit_table()[np.abs(self.new)].sum(axis=1, dtype=np.int32)
         self.cells = np.arange(self.rows * self.columns)
         self.source, self.target = before.grey, now.grey[now.edge : -now.edge, now.edge : -now.edge]
 
@@ -100,16 +119,15 @@ class _FramePair:
         source, target = (_downscale(plane) for plane in (inner, self.target))
         height, width = target.shape
         padded = np.pad(source, _SEARCH_RANGE, mode="edge")
-        least = np.full((self.rows, self.columns), np.inf, np.float32)
+        least = np.full((self.rows, self.columns), np.iinfo(np.int32).max, np.int32)
         found = np.zeros((self.rows, self.columns, 2), np.intp)
         per = PATCH // _DOWNSCALE
-        ones = np.ones(per, np.float32)
         near = np.array(sorted(range(-_SEARCH_RANGE, _SEARCH_RANGE + 1), key=abs))  # prefer short vectors
         for down in near.tolist():
             lines = sliding_window_view(padded[_SEARCH_RANGE + down :][:height], width, axis=1)[:, near + _SEARCH_RANGE]
             lines -= target[:, None]
-            error = np.abs(lines, out=lines).reshape(self.rows, per, -1).sum(axis=1)
-            error = (error.reshape(-1, per) @ ones).reshape(self.rows, len(near), self.columns)
+            error = np.abs(lines, out=lines).reshape(self.rows, per, -1).sum(axis=1, dtype=np.int32)
+            error = error.reshape(-1, per).sum(axis=1, dtype=np.int32).reshape(self.rows, len(near), self.columns)
             best = error.argmin(axis=1)
             error = np.take_along_axis(error, best[:, None], axis=1)[:, 0]
             better = error < least
@@ -140,7 +158,7 @@ class _FramePair:
         bottom = (first + lines) * PATCH + self.edge + _STRIPE_MARGIN
         return _Stripe(self.source[top:bottom], self.edge - top, self.edge)
 
-    def _choose_vectors(self, zero_bits: Floats, candidates: Index, found: Shorts) -> Shorts:
+    def _choose_vectors(self, zero_bits: Ints, candidates: Index, found: Shorts) -> Shorts:
         """Choose the cheapest of the zero vector, the vectors found, and vectors of neighbours; (cells, 2)."""
         vectors, bits = np.zeros((len(self.cells), 2), np.int16), zero_bits.copy()
         moved = self._compensated_bits(candidates, found)
@@ -169,12 +187,12 @@ class _FramePair:
             out |= (vectors[neighbour] == vectors).all(axis=1) & (neighbour != self.cells)
         return out
 
-    def _compensated_bits(self, cells: Index, vectors: Shorts) -> Floats:
+    def _compensated_bits(self, cells: Index, vectors: Shorts) -> Ints:
         return self._bits(self.before.motion_compensate(cells, vectors), cells)
 
-    def _bits(self, prediction: Shorts, cells: Index | slice = slice(None)) -> Floats:
+    def _bits(self, prediction: Shorts, cells: Index | slice = slice(None)) -> Ints:
         """Estimate the bits of cells (n,) with a prediction (n, 96), or with prediction 0 if that is cheaper."""
-        bits: Floats = np.log2(1 + _RATE_SLOPE * np.abs(self.new[cells] - prediction)).sum(axis=1, dtype=np.float32)
+        bits: Ints = _bit_table()[np.abs(self.new[cells] - prediction)].sum(axis=1, dtype=np.int32)
         return np.minimum(bits, self.intra_bits[cells])
 
 
@@ -184,45 +202,54 @@ class _Stripe:
     A complete large picture would take too much memory.
     """
 
-    def __init__(self, source: Floats, down: int, right: int) -> None:
-        """Compute the quarter-pel samples of these rows.
+    def __init__(self, source: Ints, down: int, right: int) -> None:
+        """Compute the quarter-pel samples of these rows, times 256.
 
         Args:
-            source: (height, width) float32 grey pixels with a margin, C-contiguous.
+            source: (height, width) int32 grey pixels with a margin, C-contiguous.
             down, right: position of the first cell in `source`.
         """
         self.corner = np.array([down - 1, right - 1])
         height, width = source.shape[0] - 3, source.shape[1]
-        taps = (TAPS / TAPS[0].sum()).astype(np.float32)
+        taps = TAPS.astype(np.float64)  # in which all products are exact
         weights = np.einsum("yi,xj->yxij", taps, taps).reshape(SUBPEL * SUBPEL, -1)
         # Rows are filtered as one array. The last three positions of each row mix two rows and are never used.
         positions = height * width - 3
         around = as_strided(source, (4, 4, positions), (*source.strides, source.itemsize), writeable=False)
-        planes = np.empty((SUBPEL * SUBPEL, positions), np.float32)
+        planes = np.empty((SUBPEL * SUBPEL, positions), np.int32)
         for first in range(0, positions, _FILTER_BATCH):
             part = slice(first, first + _FILTER_BATCH)
-            np.matmul(weights, around[:, :, part].reshape(-1, planes[:, part].shape[1]), out=planes[:, part])
+            planes[:, part] = weights @ around[:, :, part].reshape(-1, planes[:, part].shape[1]).astype(np.float64)
         shape = (SUBPEL, SUBPEL, height - PATCH + 1, width - PATCH - 2, PATCH, PATCH)
         strides = (SUBPEL * planes.strides[0], planes.strides[0], *source.strides, *source.strides)
         self.windows = as_strided(planes, shape, strides, writeable=False)
 
-    def refine(self, positions: Index, targets: Floats, vectors: Index, moves: Index) -> Index:
+    def refine(self, positions: Index, targets: Ints, vectors: Index, moves: Index) -> Index:
         """Add to each vector (n, 2) the move with the smallest sum of absolute differences."""
-        least = np.full(len(vectors), np.inf, np.float32)
+        least = np.full(len(vectors), np.iinfo(np.int64).max, np.int64)
+        targets = targets * np.int32(TAPS[0].sum() ** 2)
         out, last = vectors.copy(), np.array(self.windows.shape[2:4]) - 1
         for move in moves[np.argsort(np.abs(moves).sum(axis=1), kind="stable")]:
             here = vectors + move
             integer, part = np.clip(positions + self.corner + (here >> 2), 0, last), here & (SUBPEL - 1)
             found = self.windows[part[:, 0], part[:, 1], integer[:, 0], integer[:, 1]]
             found -= targets
-            error = np.abs(found, out=found).reshape(len(found), -1).sum(axis=1)
+            error = np.abs(found, out=found).reshape(len(found), -1).sum(axis=1, dtype=np.int64)
             better = error < least
             least[better], out[better] = error[better], here[better]
         return out
 
 
-def _downscale(plane: Floats) -> Floats:
+def _downscale(plane: Ints) -> Ints:
+    """Sums of _DOWNSCALE² pixels."""
     height, width = plane.shape
-    lines = plane.reshape(height // _DOWNSCALE, _DOWNSCALE, width).sum(axis=1)
-    out: Floats = lines.reshape(height // _DOWNSCALE, width // _DOWNSCALE, _DOWNSCALE).sum(axis=2) / _DOWNSCALE**2
+    lines = plane.reshape(height // _DOWNSCALE, _DOWNSCALE, width).sum(axis=1, dtype=np.int32)
+    out: Ints = lines.reshape(height // _DOWNSCALE, width // _DOWNSCALE, _DOWNSCALE).sum(axis=2, dtype=np.int32)
     return out
+
+
+@lru_cache(maxsize=1)
+def _bit_table() -> Ints:
+    """Estimated bits of an integer by its magnitude, (65536,) in 1 / _BIT."""
+    table: Ints = np.rint(_BIT * np.log2(1 + _RATE_SLOPE * np.arange(1 << 16))).astype(np.int32)
+    return table

@@ -17,6 +17,8 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_UNKNOWN_SWF_SIZES = (0, 100 << 20, 0xFFFFFFFF)
+"""Sizes that ffmpeg and others write into an SWF file when they do not know it."""
 _MAX_BOXES = 10_000
 """Maximum number of top-level mp4 boxes that are read; a fragmented file has two every few seconds."""
 
@@ -24,8 +26,8 @@ _MAX_BOXES = 10_000
 def stated_length(head: bytes) -> int | None:
     """Return the file size in bytes that the header states; None if it states none.
 
-    Supports Matroska and WebM (RFC 8794, section 6: size of the Segment), RIFF (AVI: size of the first chunk) and ASF
-    (WMV: File Properties Object).
+    Supports Matroska and WebM (RFC 8794, section 6: size of the Segment), RIFF (AVI: size of the first chunk), ASF
+    (WMV: File Properties Object) and SWF without compression. RealMedia states a size too, but ffmpeg writes it wrong.
     """
     if head.startswith(_ASF):
         place = head.find(_ASF_PROPERTIES)
@@ -35,6 +37,9 @@ def stated_length(head: bytes) -> int | None:
     if head[:4] == b"RIFF" and len(head) >= 12:
         size = int.from_bytes(head[4:8], "little")
         return 8 + size if 0 < size < 0xFFFFFFFF else None
+    if head[:3] == b"FWS" and len(head) >= 8:
+        size = int.from_bytes(head[4:8], "little")
+        return size if size not in _UNKNOWN_SWF_SIZES else None
     return None
 
 
@@ -78,9 +83,11 @@ def iter_boxes(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
     """
     place = 0
     for _ in range(_MAX_BOXES):
+        if place >= size:  # a box may state any size, even one that no file can have
+            return
         stream.seek(place)
         head = stream.read(16)
-        if place >= size or len(head) < 8:
+        if len(head) < 8:
             return
         length = int.from_bytes(head[:4], "big")
         if length == 1 and len(head) == 16:

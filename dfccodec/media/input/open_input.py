@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 import threading
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,10 +19,13 @@ from dfccodec.media.decode_errors import describe_error
 from dfccodec.media.input.completeness import stated_length
 from dfccodec.media.input.diagnosis import diagnose
 from dfccodec.media.input.image_sequence import is_image_sequence, open_image_sequence
+from dfccodec.media.input.structure.monitor import StructureMonitor
 from dfccodec.media.loops import HEAD_BYTES
 
 _READ_LOCK = threading.Lock()
 """Makes seek and read of a shared stream atomic: threads read video and audio at the same time."""
+_DRAIN_SIZE, _MAX_DRAIN = 1 << 16, 16 << 20
+"""Number of bytes that are read at once, and in all, from a pipe after the last packet."""
 
 
 class IndependentReader(io.RawIOBase):
@@ -63,11 +67,13 @@ class PipeInput:
     Attributes:
         head: the first bytes received.
         size: number of bytes received so far.
+        structure: finds the breaks of the container's structure.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._error: BaseException | None = None
+        self.structure = StructureMonitor()
         self.head, self.size = b"", 0
 
     def read(self, size: int) -> bytes:
@@ -81,7 +87,14 @@ class PipeInput:
             return b""
         self.head += data[: max(0, HEAD_BYTES - len(self.head))]
         self.size += len(data)
+        self.structure.feed(data)
         return data
+
+    def drain(self) -> None:
+        """Read on if ffmpeg stopped at a break, to see whether more of the video comes after it."""
+        end = self.size + _MAX_DRAIN
+        while self.structure.is_searching and self.size < end and self.read(_DRAIN_SIZE):
+            pass
 
     def check(self) -> None:
         """Raise the stored exception, if there is one."""
@@ -120,6 +133,11 @@ def open_pipe(source: Path) -> BinaryIO:
         return cast(BinaryIO, source.open("rb", buffering=0))
     except OSError as error:
         raise InputError(f"cannot open {source}: {error.strerror}") from None
+
+
+def standard_input() -> BinaryIO:
+    """Return the binary stream of `-`, unbuffered: Python cannot exit while a thread waits in a buffered read."""
+    return cast(BinaryIO, open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
 
 
 def display_name(source: Path | BinaryIO | PipeInput) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,11 +20,12 @@ from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, loops, track_titles
 from dfccodec.media.colour import CONVERT, SCALE
-from dfccodec.media.decode_errors import DecodeErrorCounter, describe_error
+from dfccodec.media.decode_errors import DecodeErrorCounter, describe_error, lacks_picture
 from dfccodec.media.input.completeness import count_missing_bytes
 from dfccodec.media.input.container_crop import crop_frames, read_margins
 from dfccodec.media.input.deinterlace import deinterlace_frames
 from dfccodec.media.input.diagnosis import MOOV_AT_END, diagnose
+from dfccodec.media.input.elementary.missing import MissingPictures
 from dfccodec.media.input.gaps import GapDetector
 from dfccodec.media.input.open_input import (
     IndependentReader,
@@ -44,6 +44,7 @@ from dfccodec.media.input.probe import (
     scaled_info,
     uncarried_stream_notes,
 )
+from dfccodec.media.input.structure.monitor import StructureMonitor
 from dfccodec.media.input.timestamps import IncreasingTimestamps
 from dfccodec.media.input.tracks import Tracks, choose_streams, read_title
 from dfccodec.media.input.video_stream import choose_video_stream, early_end_note, last_frame_end
@@ -107,16 +108,18 @@ class VideoSource:
         self._open_tracks = partial(Tracks, notes=self.notes, video_index=self._stream.index)
         self._pipe_tracks = self._open_tracks(self._container, audio, subtitles) if self._pipe else None
         self._errors = DecodeErrorCounter(self.notes)
-        is_matroska_file = "matroska" in self._container.format.name.split(",") and not self._pipe
-        self._gaps = GapDetector(self._errors, self._stream.start_time, self._open_bytes if is_matroska_file else None)
+        self._structure = self._pipe.structure if self._pipe else StructureMonitor(self._open_bytes)
+        self._gaps = GapDetector(self._errors, self._stream.start_time, self._structure)
         self._span, self._frame_count, self._packet_count = span, 0, 0
         self._ended_early = False  # whether the source ends earlier than its container states
         self._range_ended = False  # whether the range ended before the source
         self._rate, self._time_base = read_clock(self._container, self._stream)
+        self._missing = MissingPictures(self._container.format.name, self._rate, self._errors)
         self._frame_duration = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._timestamps = IncreasingTimestamps(self._time_base, self._frame_duration, self._name, self.notes.append)
         self._margins = read_margins(self._container, self._stream, self.notes)
         self._origin = self._seek_to_start()
+        self._structure.has_seeked = self._origin is not None
         self._selected = self._select_frames()
         first, begin = self._read_first()
         bytes_ = source.stat().st_size if isinstance(source, Path) and source.exists() else 0
@@ -257,27 +260,36 @@ class VideoSource:
             self._gaps.add_damage()
         try:
             frames = self._stream.decode(packet)
+            if packet.size and lacks_picture(self._stream.codec_context.name, bytes(packet)):
+                self._errors.add("no start of a picture")
+                self._gaps.add_damage()
             for frame in frames:
                 if frame.is_corrupt:
                     self._errors.add_damaged_frame()
                     self._gaps.add_damage()
+            self._missing.add(packet, frames)
             return frames
         except av.error.FFmpegError as error:
             if packet.size:
                 self._errors.add(describe_error(error))
                 self._gaps.add_damage()
+                self._missing.add(packet, None)
             return []
 
     def _note_early_end(self) -> None:
         """Append a note if the source ended earlier than its container states."""
-        if self._closed or self._origin is not None:  # closed early, or not read from the beginning
+        if self._closed:
             return
-        end = (
-            Fraction(0)
-            if self._timestamps.last is None
-            else (self._timestamps.last + self._frame_duration) * self._time_base
-        )
-        note = early_end_note(self._container, self._stream, self._packet_count, self._missing_bytes(), end)
+        if self._pipe:
+            self._pipe.drain()
+        self._gaps.finish(end=True)
+        self._missing.finish()
+        if self._origin is not None:  # not read from the beginning
+            return
+        last = self._timestamps.last
+        end = Fraction(0) if last is None else (last + self._frame_duration) * self._time_base
+        missing, structure = self._missing_bytes(), self._structure
+        note = early_end_note(self._container, self._stream, self._packet_count, missing, end, structure)
         self._ended_early = bool(note)
         if note:
             self.notes.append(note)
@@ -325,6 +337,7 @@ class VideoSource:
                 yield frame, pts
             elif window.ended:
                 self._range_ended = True
+                self._gaps.finish(end=False)
                 self._drain_audio(pts * self._time_base)
                 return
 
@@ -388,8 +401,3 @@ class VideoSource:
         except (av.error.FFmpegError, ValueError) as error:
             raise InputError(f"cannot convert a frame of {self._name} to RGB: {describe_error(error)}") from None
         return np.ascontiguousarray(made[:, ::-1]) if self._mirrored else made
-
-
-def standard_input() -> BinaryIO:
-    """Return the binary stream of `-`, unbuffered: Python cannot exit while a thread waits in a buffered read."""
-    return cast(BinaryIO, open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))

@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from dfccodec.errors import InputError, UsageError
 from dfccodec.media.input.probe import stream_types
+from dfccodec.media.input.structure.monitor import StructureMonitor
 
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
 _DURATION_FORMATS = ("flv", "asf")
@@ -68,7 +69,14 @@ def _is_mov(container: InputContainer) -> bool:
     return "mov" in container.format.name.split(",")
 
 
-def early_end_note(container: InputContainer, stream: VideoStream, packets: int, missing: int, end: Fraction) -> str:
+def early_end_note(
+    container: InputContainer,
+    stream: VideoStream,
+    packets: int,
+    missing: int,
+    end: Fraction,
+    structure: StructureMonitor,
+) -> str:
     """Return a note if a source ends earlier than its container states; an empty text otherwise.
 
     Args:
@@ -76,19 +84,24 @@ def early_end_note(container: InputContainer, stream: VideoStream, packets: int,
         packets: number of video packets received.
         missing: number of bytes missing according to the container.
         end: end of the last frame in seconds.
+        structure: structure of the container, read to its end. If it is broken, the missing part may be anywhere. If
+            it goes on for the stated duration, the video is complete: audio may go on after the last frame, and the
+            timestamps of ASF tell when a frame is decoded, which may be much earlier than when it is shown.
     """
     stated = stream.frames if _is_mov(container) else 0  # other formats count differently, or estimate
     length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
     if length is None and container.duration is not None:
         length = container.duration * _MICRO
     lasts = length if container.format.name in _DURATION_FORMATS and length else Fraction(0)
-    if not missing and packets >= stated and end >= lasts - max(_TOLERANCE, lasts / 20):
+    lasts -= max(_TOLERANCE, lasts / 20)
+    if not (missing or structure.ends_early) and packets >= stated and (end >= lasts or structure.reaches(lasts)):
         return ""
     rate = stream.average_rate or stream.guessed_rate
     about = stated or max(stream.frames, round(length * Fraction(rate)) if length and rate else 0)
     what = f"{packets} of {'' if stated else 'about '}{about} frames" if about > packets else f"{packets} frames"
     lacking = f", and {missing} bytes are missing" if missing else ""
-    return f"the source ends early, like a partial download: it has {what}{lacking}"
+    how = "is shorter than its container states" if structure.is_broken else "ends early, like a partial download"
+    return f"the source {how}: it has {what}{lacking}"
 
 
 def last_frame_end(container: InputContainer, stream: VideoStream, time_base: Fraction) -> int:

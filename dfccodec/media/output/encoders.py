@@ -39,7 +39,7 @@ _FINEST_QUALITY = {
     "qmin": "1",
 }  # 118 is quantizer scale 1 in MPEG-4 and others
 ENCODER_OPTIONS = {
-    "libx264": {"crf": "12", "preset": "medium"},
+    "libx264": {"crf": "10", "preset": "faster"},
     "libx265": {"crf": "12", "preset": "medium", "x265-params": "log-level=error"},
     "libvpx": {"crf": "4", "b": "50000000", "cpu-used": "4"},  # a lower bitrate would limit the quality
     "libvpx-vp9": {"crf": "16", "b": "0", "row-mt": "1", "cpu-used": "4"},

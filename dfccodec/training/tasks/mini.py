@@ -176,7 +176,7 @@ class MiniLoss(LossModule):
             (slope,) = torch.autograd.grad((error + refine.RATE_WEIGHT * high_rate_lambda(qp) * bits).sum(), y)
             return slope / step**2  # makes clips of different QPs comparable
 
-        curvature = y.new_full((), refine.INITIAL_CURVATURE * self.model.synthesis_gain)
+        curvature = y.new_full((), refine.INITIAL_CURVATURE[1] * self.model.synthesis_gain)
         return refine.descend(y.detach(), gradient, count, curvature, (1, 3, 4))
 
     def motion_vectors(self, y: Tensor) -> np.ndarray | None:

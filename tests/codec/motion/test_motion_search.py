@@ -9,7 +9,8 @@ from motion_clips import compensate_clip, header_for, sliding_texture, texture
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import SUBPEL, MotionField, References
 from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
-from dfccodec.codec.motion.search import Pyramid, estimate_motion
+from dfccodec.codec.motion.pyramid import Pyramid
+from dfccodec.codec.motion.search import estimate_motion
 
 
 @pytest.mark.parametrize("effort", list(Effort))

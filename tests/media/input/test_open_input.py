@@ -180,7 +180,7 @@ def test_named_pipe_is_read_once(tmp_path: Path) -> None:
     writer.join()
     assert report.frames == 8
     assert not api.is_repeatable(tmp_path / "fifo")
-    assert out.getvalue() == encode_source(Pipe(data), budget="2", qp=20, fill="motion")
+    assert out.getvalue() == encode_source(Pipe(data), budget="2", qp=20, fill="blend")
 
 
 @pytest.mark.parametrize(("codec", "pixels"), [("libvpx-vp9", "yuva420p"), ("libvpx", "yuva420p")])

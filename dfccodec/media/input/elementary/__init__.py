@@ -1,0 +1,1 @@
+"""Elementary streams: finds the pictures that a stream without a container lacks. One file per codec."""

@@ -1,0 +1,91 @@
+/* Declarations shared by the kernels. */
+
+#ifndef DFC_KERNELS_H
+#define DFC_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Vector instructions beyond the baseline are chosen at run time. All of these functions compute in integers, or in
+   float32 without contraction, so every clone gives the same result. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) && !defined(NO_CLONES)
+#define VECTORIZED __attribute__((target_clones("avx2", "default")))
+#else
+#define VECTORIZED
+#endif
+
+enum { OK = 0, DAMAGED = 1, NO_MEMORY = 2 };
+enum { DECODE, ENCODE, PRICE };
+enum { MAX_CHANNELS = 4096, WEIGHTS = 8, LATENTS = 96, PATCH = 16, PADDING = 20 };
+enum { SAMPLE_DIVISOR = 16, MAX_SAMPLE = (1 << 20) - 1, RESULT_SCALE = 896 * (896 / 16) * 256 };
+
+typedef struct {
+    int mode, contexts;
+    int64_t *counts; /* (contexts, 33) */
+    const uint8_t *words;
+    size_t words_left;
+    uint64_t state;
+    uint64_t *tape; /* first code value and frequency of every symbol to encode */
+    size_t tape_length, tape_capacity;
+    uint32_t *order;
+    int32_t *quotients;
+    uint8_t *bits;
+    size_t capacity;
+} Coder;
+
+typedef struct {
+    int mode, kept, rows, columns, channels, inter;
+    size_t cells;           /* of all tiles */
+    int16_t *values;        /* (kept, cells, channels) in raster order */
+    const int16_t *mvs;     /* (kept, cells, 2); NULL to decode or without inter coding */
+    const int16_t *lower;   /* as values, of PRICE */
+    float *prices;          /* (2, kept, cells, channels) */
+    const float *logs;      /* (4096,) log2(1 + i / 4096) */
+    const int32_t *weights; /* (first group?, inter?, phase, kind, 8) */
+    const int8_t *basis;    /* (96, 768) */
+} Latents;
+
+/* Symbols −ESCAPE … ESCAPE; choices of a motion vector: the median, four neighbours, a new one. */
+enum { ESCAPE = 16, SYMBOLS = 2 * ESCAPE + 1, CHOICES = 6, NEWMV = CHOICES - 1 };
+
+static inline int clip_int(int64_t value, int low, int high) { return value < low ? low : value > high ? high : (int)value; }
+
+/* Position of a neighbour at a distance: if it is outside, that on the other side; if that is too, the position itself. */
+static inline int reflect(int at, int move, int size) {
+    if (at + move >= 0 && at + move < size) return at + move;
+    return at - move >= 0 && at - move < size ? at - move : at;
+}
+
+/* The left, right, upper or lower (side 0 to 3) neighbour of a cell; at an edge the cell itself. */
+static inline int neighbour_of(int rows, int columns, int cell, int side) {
+    int y = cell / columns, x = cell % columns;
+    if (side == 0) return x ? cell - 1 : cell;
+    if (side == 1) return x + 1 < columns ? cell + 1 : cell;
+    if (side == 2) return y ? cell - columns : cell;
+    return y + 1 < rows ? cell + columns : cell;
+}
+
+static inline uint32_t load_word(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static inline void store_word(uint8_t *at, uint32_t word) {
+    at[0] = (uint8_t)word, at[1] = (uint8_t)(word >> 8), at[2] = (uint8_t)(word >> 16), at[3] = (uint8_t)(word >> 24);
+}
+
+extern const int32_t TAPS[4][4];
+
+int code_pass(Coder *coder, const uint8_t *contexts, const uint8_t *shifts, int32_t *residuals, size_t n);
+void free_coder(Coder *coder);
+size_t flush(const Coder *coder, uint8_t *words);
+void mv_candidates(const int16_t *five, int adjacent, int offset, int16_t *median, uint8_t *context, uint8_t *size);
+int code_latents(Coder *coder, const Latents *in);
+int compensate_tile(const int16_t *values, const int16_t *vectors, int rows, int columns, const int8_t *basis, int16_t *out);
+void reconstruct_tile(const int16_t *values, int rows, int columns, const int8_t *basis, const uint8_t *needed,
+                      int32_t *samples);
+void compensate_cell(const int32_t *samples, int rows, int columns, int cell, const int16_t *vector, const int8_t *basis,
+                     int16_t *out);
+int estimate_tile(const int16_t *old, const int16_t *now, int rows, int columns, const int8_t *basis, const int32_t *table,
+                  int16_t *vectors);
+
+#endif

@@ -1,0 +1,562 @@
+/* The extension module `dfccodec.native._kernels`: checks the sizes of buffers and releases the GIL.
+
+   Arguments are contiguous buffers of the types that native/__init__.py passes. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "motion.h"
+
+enum { MAX_CONTEXTS = 256 };
+
+static const char CAPSULE[] = "dfccodec.native.coder";
+
+static void release(Py_buffer *views, int count) {
+    for (int i = 0; i < count; i++)
+        if (views[i].obj) PyBuffer_Release(views + i);
+}
+
+/* Whether a buffer has exactly `count` items of `size` bytes; otherwise sets an exception. */
+static int has_size(const Py_buffer *view, size_t count, size_t size, const char *name) {
+    if (view->buf && (size_t)view->len == count * size) return 1;
+    PyErr_Format(PyExc_ValueError, "%s: buffer of %zd bytes, expected %zu items of %zu", name, view->len, count, size);
+    return 0;
+}
+
+static PyObject *status_to_object(int status) {
+    if (status == NO_MEMORY) return PyErr_NoMemory();
+    return PyBool_FromLong(status == OK);
+}
+
+static int start_coder(Coder *coder, int mode, const Py_buffer *counts, const Py_buffer *data) {
+    size_t contexts = (size_t)counts->len / (SYMBOLS * sizeof *coder->counts);
+    memset(coder, 0, sizeof *coder);
+    if (!contexts || contexts > MAX_CONTEXTS || !has_size(counts, contexts * SYMBOLS, sizeof *coder->counts, "counts")) return 0;
+    coder->mode = mode, coder->contexts = (int)contexts;
+    coder->counts = malloc(counts->len);
+    if (!coder->counts) return PyErr_NoMemory(), 0;
+    memcpy(coder->counts, counts->buf, counts->len);
+    if (mode == DECODE) {
+        coder->words = data->buf, coder->words_left = (size_t)data->len / 4;
+        for (int i = 0; i < 2 && coder->words_left && coder->state < (UINT64_C(1) << 32); i++)
+            coder->state = coder->state << 32 | load_word(coder->words + 4 * --coder->words_left);
+    }
+    return 1;
+}
+
+static PyObject *finish_coder(const Coder *coder) {
+    uint8_t *words = malloc(4 * (coder->tape_length + 2));
+    if (!words) return PyErr_NoMemory();
+    size_t count = 0;
+    Py_BEGIN_ALLOW_THREADS
+    count = flush(coder, words);
+    Py_END_ALLOW_THREADS
+    PyObject *out = PyBytes_FromStringAndSize((const char *)words, (Py_ssize_t)(4 * count));
+    free(words);
+    return out;
+}
+
+PyDoc_STRVAR(latents_doc,
+             "latents(mode, kept, tiles, rows, columns, channels, inter, values, data, mvs, lower, prices, logs, counts, weights, basis)\n\n"
+             "Code the latents of a clip. mode 0 decodes `data` into `values` and returns whether it is valid; 1 returns the\n"
+             "coded bytes; 2 writes the costs of `lower` and `lower` + 1 to `prices` and returns True.");
+
+static PyObject *latents(PyObject *self, PyObject *args) {
+    enum { VALUES, DATA, MVS, LOWER, PRICES, LOGS, COUNTS, TABLE, BASIS, ALL };
+    Py_buffer views[ALL] = {{0}};
+    Latents in = {0};
+    int tiles;
+    Coder coder = {0};
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiiiiipw*y*y*y*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
+                          &in.inter, views + VALUES, views + DATA, views + MVS, views + LOWER, views + PRICES, views + LOGS,
+                          views + COUNTS, views + TABLE, views + BASIS))
+        return NULL;
+    if (in.kept < 1 || tiles < 1 || in.rows < 1 || in.columns < 1 || in.channels < 1 || in.channels > MAX_CHANNELS ||
+        in.mode < DECODE || in.mode > PRICE || (in.inter && in.channels != LATENTS)) {
+        PyErr_SetString(PyExc_ValueError, "sizes of latents");
+        goto done;
+    }
+    in.cells = (size_t)tiles * in.rows * in.columns;
+    size_t numbers = in.kept * in.cells * in.channels;
+    if (!has_size(views + VALUES, numbers, sizeof *in.values, "values") || !has_size(views + LOGS, 4096, sizeof *in.logs, "logs") ||
+        !has_size(views + TABLE, 2 * 2 * 2 * 2 * WEIGHTS, sizeof *in.weights, "weights") ||
+        !has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis") ||
+        (in.mode != DECODE && in.inter && !has_size(views + MVS, in.kept * in.cells * 2, sizeof *in.mvs, "mvs")) ||
+        (in.mode == PRICE && !has_size(views + LOWER, numbers, sizeof *in.lower, "lower")) ||
+        (in.mode == PRICE && !has_size(views + PRICES, 2 * numbers, sizeof *in.prices, "prices")))
+        goto done;
+    if (!start_coder(&coder, in.mode, views + COUNTS, views + DATA)) goto done;
+    if (coder.contexts < 4 * 28 + 1 + (in.inter ? 32 + 16 : 0)) {
+        PyErr_SetString(PyExc_ValueError, "too few contexts");
+        goto done;
+    }
+    in.values = views[VALUES].buf, in.lower = views[LOWER].buf, in.prices = views[PRICES].buf, in.logs = views[LOGS].buf;
+    in.weights = views[TABLE].buf, in.basis = views[BASIS].buf;
+    in.mvs = in.mode != DECODE && in.inter ? views[MVS].buf : NULL;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = code_latents(&coder, &in);
+    Py_END_ALLOW_THREADS
+    out = status == OK && in.mode == ENCODE ? finish_coder(&coder) : status_to_object(status);
+done:
+    free_coder(&coder);
+    release(views, ALL);
+    return out;
+}
+
+static void free_capsule(PyObject *capsule) {
+    Coder *coder = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (!coder) return;
+    free((void *)coder->words);
+    free_coder(coder);
+    free(coder);
+}
+
+PyDoc_STRVAR(new_coder_doc, "new_coder(decode, counts, data)\n\nA rANS coder: its state, as a capsule.");
+
+static PyObject *new_coder(PyObject *self, PyObject *args) {
+    Py_buffer views[2] = {{0}};
+    int decode;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "py*y*", &decode, views, views + 1)) return NULL;
+    Coder *coder = calloc(1, sizeof *coder);
+    uint8_t *words = malloc(views[1].len + 1); /* a copy: the caller's buffer may go away */
+    if (!coder || !words) {
+        PyErr_NoMemory();
+    } else {
+        Py_buffer data = {.buf = words, .len = views[1].len};
+        memcpy(words, views[1].buf, views[1].len);
+        if (start_coder(coder, decode ? DECODE : ENCODE, views, &data)) {
+            coder->words = words;
+            out = PyCapsule_New(coder, CAPSULE, free_capsule);
+        }
+    }
+    if (!out) {
+        if (coder) free_coder(coder);
+        free(coder), free(words);
+    }
+    release(views, 2);
+    return out;
+}
+
+PyDoc_STRVAR(run_coder_doc, "run_coder(coder, contexts, residuals)\n\nCode a pass: residuals (n,) int32 in place. False: damaged.");
+
+static PyObject *run_coder(PyObject *self, PyObject *args) {
+    Py_buffer views[2] = {{0}};
+    PyObject *capsule, *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Oy*w*", &capsule, views, views + 1)) return NULL;
+    Coder *coder = PyCapsule_GetPointer(capsule, CAPSULE);
+    size_t n = (size_t)views[0].len;
+    const uint8_t *contexts = views[0].buf;
+    if (coder && has_size(views + 1, n, sizeof(int32_t), "residuals")) {
+        int status = OK;
+        for (size_t i = 0; i < n && !status; i++) status = contexts[i] < coder->contexts ? OK : DAMAGED;
+        if (status)
+            PyErr_SetString(PyExc_ValueError, "context out of range");
+        else {
+            Py_BEGIN_ALLOW_THREADS
+            status = code_pass(coder, contexts, NULL, views[1].buf, n);
+            Py_END_ALLOW_THREADS
+            out = status_to_object(status);
+        }
+    }
+    release(views, 2);
+    return out;
+}
+
+PyDoc_STRVAR(finish_doc, "finish(coder)\n\nThe coded bytes of an encoder; of a decoder, whether its stream is read to its end.");
+
+static PyObject *finish(PyObject *self, PyObject *args) {
+    PyObject *capsule;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O", &capsule)) return NULL;
+    Coder *coder = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (!coder) return NULL;
+    if (coder->mode == ENCODE) return finish_coder(coder);
+    return PyBool_FromLong(!coder->words_left && coder->state == 1 << 24);
+}
+
+PyDoc_STRVAR(motion_doc,
+             "motion(encoding, rows, columns, part, dropped, past, future, counts, data, blocks)\n\n"
+             "Code modes and vectors (frames, rows, columns, 5) int16: the coded bytes, or whether `data` is valid.");
+
+static PyObject *motion(PyObject *self, PyObject *args) {
+    enum { DROPPED, PAST, FUTURE, COUNTS, DATA, BLOCKS, ALL };
+    Py_buffer views[ALL] = {{0}};
+    MotionField in = {0};
+    int part;
+    Coder coder = {0};
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "piiiy*y*y*y*y*w*", &in.encoding, &in.rows, &in.columns, &part, views + DROPPED, views + PAST, views + FUTURE,
+                          views + COUNTS, views + DATA, views + BLOCKS))
+        return NULL;
+    in.frames = (int)(views[DROPPED].len / 4);
+    in.part = (size_t)part;
+    if (in.rows < 1 || in.columns < 1 || in.frames < 1 || part < 1) {
+        PyErr_SetString(PyExc_ValueError, "sizes of a motion field");
+        goto done;
+    }
+    if (!has_size(views + DROPPED, in.frames, 4, "dropped") || !has_size(views + PAST, in.frames, 4, "past") ||
+        !has_size(views + FUTURE, in.frames, 4, "future") ||
+        !has_size(views + BLOCKS, (size_t)in.frames * in.rows * in.columns * 5, 2, "blocks") ||
+        !start_coder(&coder, in.encoding ? ENCODE : DECODE, views + COUNTS, views + DATA))
+        goto done;
+    if (coder.contexts < 12 + 32 + 16) {
+        PyErr_SetString(PyExc_ValueError, "too few contexts");
+        goto done;
+    }
+    in.dropped = views[DROPPED].buf, in.past = views[PAST].buf, in.future = views[FUTURE].buf, in.blocks = views[BLOCKS].buf;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = code_motion(&coder, &in);
+    Py_END_ALLOW_THREADS
+    if (!status && !in.encoding && (coder.words_left || coder.state != 1 << 24)) status = DAMAGED;
+    out = status == OK && in.encoding ? finish_coder(&coder) : status_to_object(status);
+done:
+    free_coder(&coder);
+    release(views, ALL);
+    return out;
+}
+
+PyDoc_STRVAR(candidates_doc,
+             "candidates(neighbours, fifth, adjacent, offset, medians, contexts, sizes)\n\n"
+             "Medians (n, 2) and contexts (n,) of n vectors from neighbours (4, n, 2) and a fifth candidate (n, 2), int16.");
+
+static PyObject *candidates(PyObject *self, PyObject *args) {
+    enum { NEAR, FIFTH, MEDIANS, CONTEXTS, SIZES, ALL };
+    Py_buffer views[ALL] = {{0}};
+    int adjacent, offset;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*piw*w*w*", views + NEAR, views + FIFTH, &adjacent, &offset, views + MEDIANS, views + CONTEXTS,
+                          views + SIZES))
+        return NULL;
+    size_t n = (size_t)views[SIZES].len;
+    if (has_size(views + NEAR, 8 * n, 2, "neighbours") && has_size(views + FIFTH, 2 * n, 2, "fifth") &&
+        has_size(views + MEDIANS, 2 * n, 2, "medians") && has_size(views + CONTEXTS, n, 1, "contexts")) {
+        const int16_t *near = views[NEAR].buf, *fifth = views[FIFTH].buf;
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t i = 0; i < n; i++) {
+            int16_t five[10];
+            for (int side = 0; side < 4; side++) memcpy(five + 2 * side, near + 2 * (side * n + i), 4);
+            memcpy(five + 8, fifth + 2 * i, 4);
+            mv_candidates(five, adjacent, offset, (int16_t *)views[MEDIANS].buf + 2 * i, (uint8_t *)views[CONTEXTS].buf + i,
+                          (uint8_t *)views[SIZES].buf + i);
+        }
+        Py_END_ALLOW_THREADS
+        out = Py_NewRef(Py_None);
+    }
+    release(views, ALL);
+    return out;
+}
+
+PyDoc_STRVAR(compensate_doc,
+             "compensate_latents(tiles, rows, columns, values, vectors, basis, out)\n\n"
+             "Motion-compensated latents (tiles, rows, columns, 96) int16 of a frame by vectors in quarter pixels.");
+
+static PyObject *compensate_latents(PyObject *self, PyObject *args) {
+    enum { VALUES, VECTORS, BASIS, OUT, ALL };
+    Py_buffer views[ALL] = {{0}};
+    int tiles, rows, columns, status = OK;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiiy*y*y*w*", &tiles, &rows, &columns, views + VALUES, views + VECTORS, views + BASIS, views + OUT))
+        return NULL;
+    size_t cells = (size_t)rows * columns;
+    if (tiles > 0 && rows > 0 && columns > 0 && has_size(views + VALUES, tiles * cells * LATENTS, 2, "values") &&
+        has_size(views + VECTORS, tiles * cells * 2, 2, "vectors") && has_size(views + OUT, tiles * cells * LATENTS, 2, "out") &&
+        has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis")) {
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t tile = 0; tile < (size_t)tiles && !status; tile++)
+            status = compensate_tile((const int16_t *)views[VALUES].buf + tile * cells * LATENTS,
+                                     (const int16_t *)views[VECTORS].buf + tile * cells * 2, rows, columns, views[BASIS].buf,
+                                     (int16_t *)views[OUT].buf + tile * cells * LATENTS);
+        Py_END_ALLOW_THREADS
+        out = status_to_object(status);
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "sizes of latents");
+    release(views, ALL);
+    return out;
+}
+
+PyDoc_STRVAR(estimate_doc,
+             "estimate_latents(rows, columns, old, now, basis, table, out)\n\n"
+             "Motion vectors (rows, columns, 2) int16 of the latents of a tile from those of the previous kept frame.");
+
+static PyObject *estimate_latents(PyObject *self, PyObject *args) {
+    enum { OLD, NOW, BASIS, TABLE, OUT, ALL };
+    Py_buffer views[ALL] = {{0}};
+    int rows, columns, status = OK;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiy*y*y*y*w*", &rows, &columns, views + OLD, views + NOW, views + BASIS, views + TABLE, views + OUT))
+        return NULL;
+    size_t cells = (size_t)rows * columns;
+    if (rows > 0 && columns > 0 && has_size(views + OLD, cells * LATENTS, 2, "old") && has_size(views + NOW, cells * LATENTS, 2, "now") &&
+        has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis") && has_size(views + TABLE, 1 << 16, 4, "table") &&
+        has_size(views + OUT, cells * 2, 2, "out")) {
+        Py_BEGIN_ALLOW_THREADS
+        status = estimate_tile(views[OLD].buf, views[NOW].buf, rows, columns, views[BASIS].buf, views[TABLE].buf, views[OUT].buf);
+        Py_END_ALLOW_THREADS
+        out = status_to_object(status);
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "sizes of latents");
+    release(views, ALL);
+    return out;
+}
+
+/* Parse a level: (samples, weights, phases, height, width, edge, block, wide, rows, columns). */
+static int parse_level(PyObject *object, Level *level, Py_buffer *views) {
+    if (!PyArg_ParseTuple(object, "y*y*iiiiiiii", views, views + 1, &level->phases, &level->height, &level->width, &level->edge,
+                          &level->block, &level->wide, &level->rows, &level->columns))
+        return 0;
+    level->samples = views[0].buf, level->weights = views[1].buf;
+    if ((level->phases != 1 && level->phases != 4) || level->wide < 1 || level->wide > 16 || level->block < 1 ||
+        level->block > level->wide || level->edge < level->wide || level->rows < 1 || level->columns < 1 ||
+        level->height != level->rows * level->block + 2 * level->edge ||
+        level->width != level->columns * level->block + 2 * level->edge) {
+        PyErr_SetString(PyExc_ValueError, "sizes of a level");
+        return 0;
+    }
+    return has_size(views, (size_t)level->phases * level->height * level->width * 2, 2, "samples") &&
+           has_size(views + 1, 2 * (size_t)level->wide, 2, "weights");
+}
+
+static int same_grid(const Level *a, const Level *b) {
+    if (a->rows == b->rows && a->columns == b->columns && a->wide == b->wide && a->block == b->block) return 1;
+    PyErr_SetString(PyExc_ValueError, "levels of different sizes");
+    return 0;
+}
+
+PyDoc_STRVAR(errors_doc,
+             "errors(now, past, past_vectors, future, future_vectors, cells, out)\n\n"
+             "Weighted squared errors (n,) int64 of blocks; `future` may be None, empty vectors stand for zero vectors.");
+
+static PyObject *errors(PyObject *self, PyObject *args) {
+    enum { PAST_VECTORS, FUTURE_VECTORS, CELLS, OUT, LEVELS, ALL = LEVELS + 6 };
+    Py_buffer views[ALL] = {{0}};
+    PyObject *objects[3], *out = NULL;
+    Level levels[3];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOy*Oy*y*w*", objects, objects + 1, views + PAST_VECTORS, objects + 2, views + FUTURE_VECTORS,
+                          views + CELLS, views + OUT))
+        return NULL;
+    int two = objects[2] != Py_None;
+    size_t n = (size_t)views[CELLS].len / 4;
+    for (int i = 0; i < 2 + two; i++)
+        if (!parse_level(objects[i], levels + i, views + LEVELS + 2 * i) || !same_grid(levels, levels + i)) goto done;
+    if (!has_size(views + CELLS, n, 4, "cells") || !has_size(views + OUT, n, 8, "out") ||
+        (views[PAST_VECTORS].len && !has_size(views + PAST_VECTORS, 2 * n, 4, "past_vectors")) ||
+        (two && !has_size(views + FUTURE_VECTORS, 2 * n, 4, "future_vectors")))
+        goto done;
+    const int32_t *cells = views[CELLS].buf;
+    for (size_t i = 0; i < n; i++)
+        if (cells[i] < 0 || cells[i] >= levels->rows * levels->columns) {
+            PyErr_SetString(PyExc_ValueError, "block out of range");
+            goto done;
+        }
+    Py_BEGIN_ALLOW_THREADS
+    block_errors(levels, levels + 1, views[PAST_VECTORS].len ? views[PAST_VECTORS].buf : NULL, two ? levels + 2 : NULL,
+                 views[FUTURE_VECTORS].buf, cells, n, views[OUT].buf);
+    Py_END_ALLOW_THREADS
+    out = Py_NewRef(Py_None);
+done:
+    release(views, ALL);
+    return out;
+}
+
+PyDoc_STRVAR(search_doc,
+             "search(now_full, then_full, now_half, then_half, target, target_stride, places, stride, span, coarse_rate, rate,\n"
+             "       half_rate, least_error, thorough, mask, known, vectors)\n\n"
+             "Motion vectors (rows, columns, 2) int32 of the blocks in `mask`; `known` are vectors to try, or empty.");
+
+static PyObject *search(PyObject *self, PyObject *args) {
+    enum { TARGET, PLACES, COARSE_RATE, RATE, HALF_RATE, MASK, KNOWN, VECTORS, LEVELS, ALL = LEVELS + 8 };
+    Py_buffer views[ALL] = {{0}};
+    PyObject *objects[4], *out = NULL;
+    Search in = {0};
+    long long least;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOOOy*iy*iiy*y*y*Lpy*y*w*", objects, objects + 1, objects + 2, objects + 3, views + TARGET,
+                          &in.target_stride, views + PLACES, &in.stride, &in.span, views + COARSE_RATE, views + RATE,
+                          views + HALF_RATE, &least, &in.thorough, views + MASK, views + KNOWN, views + VECTORS))
+        return NULL;
+    Level *levels[] = {&in.now_full, &in.then_full, &in.now_half, &in.then_half};
+    for (int i = 0; i < 4; i++)
+        if (!parse_level(objects[i], levels[i], views + LEVELS + 2 * i) || !same_grid(levels[i & 2], levels[i])) goto done;
+    in.rows = in.now_full.rows, in.columns = in.now_full.columns, in.least_error = least;
+    in.rates = (int)(views[RATE].len / 8);
+    size_t all = (size_t)in.rows * in.columns, lines = 2 * (size_t)in.rows + 2;
+    if (in.now_half.rows != in.rows || in.now_half.columns != in.columns || in.span < 1 || in.span > 32 || in.rates < 1 ||
+        in.target_stride < 2 * in.columns + 2 || in.stride < 2 * in.columns + 2 + 32) {
+        PyErr_SetString(PyExc_ValueError, "sizes of a search");
+        goto done;
+    }
+    if (!has_size(views + TARGET, lines * in.target_stride, 2, "target") ||
+        !has_size(views + PLACES, (lines + in.span - 1) * in.stride, 2, "places") ||
+        !has_size(views + COARSE_RATE, (size_t)in.span * 32, 4, "coarse_rate") || !has_size(views + RATE, in.rates, 8, "rate") ||
+        !has_size(views + HALF_RATE, in.rates, 8, "half_rate") || !has_size(views + MASK, all, 1, "mask") ||
+        (views[KNOWN].len && !has_size(views + KNOWN, 2 * all, 4, "known")) || !has_size(views + VECTORS, 2 * all, 4, "vectors"))
+        goto done;
+    in.target = views[TARGET].buf, in.places = views[PLACES].buf, in.coarse_rate = views[COARSE_RATE].buf;
+    in.rate = views[RATE].buf, in.half_rate = views[HALF_RATE].buf, in.mask = views[MASK].buf;
+    in.known = views[KNOWN].len ? views[KNOWN].buf : NULL;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = search_motion(&in, views[VECTORS].buf);
+    Py_END_ALLOW_THREADS
+    out = status_to_object(status);
+done:
+    release(views, ALL);
+    return out;
+}
+
+PyDoc_STRVAR(level_doc,
+             "level(planes, height, width, edge, per, out)\n\n"
+             "Sub-pel phases (per², height + 2 edge, width + 2 edge, 2) int16 of planes (2, height, width) float32.");
+
+static PyObject *level(PyObject *self, PyObject *args) {
+    Py_buffer views[2] = {{0}};
+    int height, width, edge, per, status;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*iiiiw*", views, &height, &width, &edge, &per, views + 1)) return NULL;
+    if (height > 0 && width > 0 && edge >= 0 && (per == 1 || per == 2) && has_size(views, 2 * (size_t)height * width, 4, "planes") &&
+        has_size(views + 1, 2 * (size_t)per * per * (height + 2 * edge) * (width + 2 * edge), 2, "out")) {
+        Py_BEGIN_ALLOW_THREADS
+        status = build_level(views[0].buf, height, width, edge, per, views[1].buf);
+        Py_END_ALLOW_THREADS
+        out = status_to_object(status);
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "sizes of a level");
+    release(views, 2);
+    return out;
+}
+
+PyDoc_STRVAR(choose_doc,
+             "choose(now, past, future, cells, estimate, searched, order, mode_contexts, known, contexts, sizes, bits,\n"
+             "       rd_lambda, modes, vectors)\n\n"
+             "Modes (n,) and vectors (n, 2, 2) of the blocks of one frame with the least cost; references may be None.");
+
+static PyObject *choose(PyObject *self, PyObject *args) {
+    enum { CELLS, ESTIMATE, SEARCHED, ORDER, MODE_CONTEXTS, KNOWN, CONTEXTS, SIZES, BITS, MODES, VECTORS, LEVELS, ALL = LEVELS + 6 };
+    Py_buffer views[ALL] = {{0}};
+    PyObject *objects[3], *out = NULL;
+    Level levels[3];
+    Choice in = {0};
+    long long rd_lambda;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOOy*y*y*y*y*y*y*y*y*Lw*w*", objects, objects + 1, objects + 2, views + CELLS, views + ESTIMATE,
+                          views + SEARCHED, views + ORDER, views + MODE_CONTEXTS, views + KNOWN, views + CONTEXTS, views + SIZES,
+                          views + BITS, &rd_lambda, views + MODES, views + VECTORS))
+        return NULL;
+    for (int i = 0; i < 3; i++)
+        if (objects[i] != Py_None &&
+            (!parse_level(objects[i], levels + i, views + LEVELS + 2 * i) || (i && !same_grid(levels, levels + i))))
+            goto done;
+    size_t n = in.blocks = (size_t)views[MODES].len, contexts = (size_t)views[BITS].len / (4 * SYMBOLS);
+    if (objects[0] == Py_None || contexts > MAX_CONTEXTS + 1 || !has_size(views + CELLS, n, 4, "cells") ||
+        !has_size(views + ESTIMATE, n, 8, "estimate") || !has_size(views + SEARCHED, 4 * n, 2, "searched") ||
+        !has_size(views + ORDER, 4 * n, 1, "order") || !has_size(views + MODE_CONTEXTS, n, 1, "mode_contexts") ||
+        !has_size(views + KNOWN, 20 * n, 2, "known") || !has_size(views + CONTEXTS, 2 * n, 1, "contexts") ||
+        !has_size(views + SIZES, 2 * n, 1, "sizes") || !has_size(views + BITS, contexts * SYMBOLS, 4, "bits") ||
+        !has_size(views + VECTORS, 4 * n, 2, "vectors"))
+        goto done;
+    const int32_t *cells = in.cells = views[CELLS].buf;
+    const uint8_t *order = in.order = views[ORDER].buf, *modes = in.mode_contexts = views[MODE_CONTEXTS].buf;
+    in.contexts = views[CONTEXTS].buf, in.sizes = views[SIZES].buf;
+    for (size_t i = 0; i < n; i++) {
+        int bad = cells[i] < 0 || cells[i] >= levels->rows * levels->columns || modes[i] >= contexts;
+        for (int m = 0; m < 4; m++) bad |= order[4 * i + m] > 3;
+        for (int side = 0; side < 2; side++) bad |= in.contexts[2 * i + side] >= contexts || in.sizes[2 * i + side] + 1u >= contexts;
+        if (bad) {
+            PyErr_SetString(PyExc_ValueError, "block, mode or context out of range");
+            goto done;
+        }
+    }
+    in.now = levels, in.past = objects[1] != Py_None ? levels + 1 : NULL, in.future = objects[2] != Py_None ? levels + 2 : NULL;
+    in.estimate = views[ESTIMATE].buf, in.searched = views[SEARCHED].buf, in.known = views[KNOWN].buf, in.bits = views[BITS].buf;
+    in.rd_lambda = rd_lambda;
+    Py_BEGIN_ALLOW_THREADS
+    choose_modes(&in, views[MODES].buf, views[VECTORS].buf);
+    Py_END_ALLOW_THREADS
+    out = Py_NewRef(Py_None);
+done:
+    release(views, ALL);
+    return out;
+}
+
+PyDoc_STRVAR(frame_doc,
+             "compensate(height, width, rows, columns, estimate, past, future, fraction, blocks, weights, out, rounded)\n\n"
+             "A dropped frame (height, width, 3) from pictures padded by 9 pixels; a reference that does not exist is empty. If\n"
+             "`estimate` is empty, it is the blend of the references at `fraction`. `out` is float32, or uint8 if `rounded`.");
+
+static PyObject *compensate(PyObject *self, PyObject *args) {
+    enum { ESTIMATE, PAST, FUTURE, BLOCKS, TABLE, OUT, ALL };
+    Py_buffer views[ALL] = {{0}};
+    Compensation in = {0};
+    const float **pictures[] = {&in.estimate, &in.past, &in.future};
+    int rounded;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiiiy*y*y*fy*y*w*p", &in.height, &in.width, &in.rows, &in.columns, views + ESTIMATE, views + PAST,
+                          views + FUTURE, &in.fraction, views + BLOCKS, views + TABLE, views + OUT, &rounded))
+        return NULL;
+    if (in.height < 1 || in.width < 1 || in.rows != (in.height + 7) / 8 || in.columns != (in.width + 7) / 8 ||
+        !(views[ESTIMATE].len || views[PAST].len || views[FUTURE].len)) {
+        PyErr_SetString(PyExc_ValueError, "sizes of a picture");
+        goto done;
+    }
+    size_t padded = (size_t)(in.height + 18) * (in.width + 18) * 3, blocks = (size_t)in.rows * in.columns;
+    for (int i = ESTIMATE; i <= FUTURE; i++) {
+        if (!views[i].len) continue;
+        if (!has_size(views + i, padded, 4, "picture")) goto done;
+        *pictures[i] = views[i].buf;
+    }
+    if (!has_size(views + BLOCKS, blocks * 5, 2, "blocks") || !has_size(views + TABLE, 4 * 64, 4, "weights") ||
+        !has_size(views + OUT, (size_t)in.height * in.width * 3, rounded ? 1 : 4, "out"))
+        goto done;
+    in.blocks = views[BLOCKS].buf, in.weights = views[TABLE].buf;
+    Py_BEGIN_ALLOW_THREADS
+    compensate_frame(&in, rounded ? NULL : views[OUT].buf, rounded ? views[OUT].buf : NULL);
+    Py_END_ALLOW_THREADS
+    out = Py_NewRef(Py_None);
+done:
+    release(views, ALL);
+    return out;
+}
+
+static PyMethodDef methods[] = {
+    {"latents", latents, METH_VARARGS, latents_doc},
+    {"new_coder", new_coder, METH_VARARGS, new_coder_doc},
+    {"run_coder", run_coder, METH_VARARGS, run_coder_doc},
+    {"finish", finish, METH_VARARGS, finish_doc},
+    {"motion", motion, METH_VARARGS, motion_doc},
+    {"candidates", candidates, METH_VARARGS, candidates_doc},
+    {"compensate_latents", compensate_latents, METH_VARARGS, compensate_doc},
+    {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
+    {"errors", errors, METH_VARARGS, errors_doc},
+    {"search", search, METH_VARARGS, search_doc},
+    {"level", level, METH_VARARGS, level_doc},
+    {"choose", choose, METH_VARARGS, choose_doc},
+    {"compensate", compensate, METH_VARARGS, frame_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loops of dfccodec in C.", -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__kernels(void);
+PyMODINIT_FUNC PyInit__kernels(void) {
+    PyObject *out = PyModule_Create(&module);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 5)) Py_CLEAR(out);
+    return out;
+}

@@ -1,0 +1,469 @@
+/* Motion search and overlapped block motion compensation of dropped frames (SPEC.md 7.8).
+
+   The NumPy twins are codec/motion/search.py and codec/motion/obmc.py. The search is in integers, the compensation in
+   float32 without contraction, operation by operation as in the twin, so both give the same numbers. */
+
+#include "motion.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Squared errors of windows -------------------------------------------------------------------------------- */
+
+/* Top left of a block's window in a level, displaced by a vector. */
+static const int16_t *window_at(const Level *level, int cell, const int32_t *vector) {
+    int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide, phase = 0;
+    int y = cell / level->columns * level->block + first, x = cell % level->columns * level->block + first;
+    if (vector) {
+        int down = vector[0], right = vector[1];
+        if (level->phases == 4) phase = (down & 1) * 2 + (right & 1), down >>= 1, right >>= 1;
+        y += clip_int(down, -limit, limit - 1), x += clip_int(right, -limit, limit - 1);
+    }
+    return level->samples + (((size_t)phase * level->height + y) * level->width + x) * 2;
+}
+
+VECTORIZED static int64_t window_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, int wide,
+                                       const int16_t *weights, int64_t limit) {
+    int64_t total = 0;
+    for (int y = 0; y < wide && total < limit; y++, a += a_stride, b += b_stride) {
+        int32_t sum = 0;
+        for (int x = 0; x < 2 * wide; x++) {
+            int16_t d = (int16_t)(a[x] - b[x]), e = (int16_t)(d * weights[x]);
+            sum += (int32_t)d * e;
+        }
+        total += (int64_t)sum * weights[2 * y];
+    }
+    return total;
+}
+
+/* Weighted squared error of a block at a vector. A result of `limit` or more is only a lower bound. */
+static int64_t block_error(const Level *now, const Level *then, int cell, const int32_t *vector, int64_t limit) {
+    return window_error(window_at(now, cell, NULL), 2 * now->width, window_at(then, cell, vector), 2 * then->width,
+                        then->wide, then->weights, limit);
+}
+
+/* Errors of n blocks at vectors; with a second reference, of the mean of both. */
+void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
+                  const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out) {
+    int wide = past->wide;
+    for (size_t i = 0; i < n; i++) {
+        const int16_t *a = window_at(past, cells[i], past_vectors ? past_vectors + 2 * i : NULL);
+        int stride = 2 * past->width;
+        int16_t mean[2 * 16 * 16];
+        if (future) {
+            const int16_t *b = window_at(future, cells[i], future_vectors + 2 * i);
+            for (int y = 0; y < wide; y++)
+                for (int x = 0; x < 2 * wide; x++)
+                    mean[2 * wide * y + x] = (int16_t)((a[(size_t)y * stride + x] + b[(size_t)y * 2 * future->width + x]) >> 1);
+            a = mean, stride = 2 * wide;
+        }
+        out[i] = window_error(window_at(now, cells[i], NULL), 2 * now->width, a, stride, wide, past->weights, INT64_MAX);
+    }
+}
+
+/* ---- Full search at 1/4 resolution ----------------------------------------------------------------------------- */
+
+enum { SPAN = 32, COARSE_WINDOW = 4, COARSE_BLOCK = 2 };
+
+/* Errors of one block at all vectors, (span, SPAN): unweighted windows, plus the rate of each vector. */
+VECTORIZED static void coarse_errors(const int16_t *target, int target_stride, const int16_t *places, int stride, int span,
+                                     const int32_t *rate, int32_t *out) {
+    for (int down = 0; down < span; down++, out += SPAN, rate += SPAN) {
+        int32_t sums[SPAN];
+        memcpy(sums, rate, sizeof sums);
+        for (int y = 0; y < COARSE_WINDOW; y++)
+            for (int x = 0; x < COARSE_WINDOW; x++) {
+                const int16_t *line = places + (size_t)(down + y) * stride + x;
+                int32_t value = target[y * target_stride + x];
+                for (int right = 0; right < SPAN; right++) {
+                    int32_t d = line[right] - value;
+                    sums[right] += d * d;
+                }
+            }
+        memcpy(out, sums, sizeof sums);
+    }
+}
+
+/* out = a + b + 2 c */
+VECTORIZED static void add_sides(const int32_t *a, const int32_t *b, const int32_t *c, int n, int32_t *out) {
+    for (int i = 0; i < n; i++) out[i] = a[i] + b[i] + 2 * c[i];
+}
+
+/* The first vector with the least error. */
+static void least(const int32_t *errors, int span, int32_t *vector) {
+    int32_t best = INT32_MAX;
+    for (int down = 0; down < span; down++)
+        for (int right = 0; right < span; right++)
+            if (errors[down * SPAN + right] < best) {
+                best = errors[down * SPAN + right];
+                vector[0] = down - span / 2, vector[1] = right - span / 2;
+            }
+}
+
+static void dilate(const uint8_t *mask, int rows, int columns, uint8_t *out) {
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++) {
+            int found = 0;
+            for (int i = y ? y - 1 : 0; i <= y + 1 && i < rows; i++)
+                for (int j = x ? x - 1 : 0; j <= x + 1 && j < columns; j++) found |= mask[i * columns + j];
+            out[y * columns + x] = (uint8_t)found;
+        }
+}
+
+static int coarse_search(const Search *in, const uint8_t *mask, int32_t *alone, int32_t *smooth) {
+    int rows = in->rows, columns = in->columns, span = in->span;
+    size_t cells = (size_t)rows * columns, size = (size_t)span * SPAN;
+    uint8_t *near = malloc(2 * cells), *wanted = near + cells;
+    int32_t *errors = malloc(3 * columns * size * sizeof *errors), *tall = malloc(columns * size * sizeof *tall);
+    int32_t *sum = malloc(size * sizeof *sum);
+    int status = near && errors && tall && sum ? OK : NO_MEMORY, done = 0;
+    if (!status) {
+        memset(alone, 0, 2 * cells * sizeof *alone), memset(smooth, 0, 2 * cells * sizeof *smooth);
+        dilate(mask, rows, columns, near), dilate(near, rows, columns, wanted);
+    }
+    for (int row = 0; row < rows && !status; row++) {
+        for (; done < rows && done <= row + 1; done++)
+            for (int x = 0; x < columns; x++)
+                if (wanted[done * columns + x])
+                    coarse_errors(in->target + ((size_t)done * in->target_stride + x) * COARSE_BLOCK, in->target_stride,
+                                  in->places + ((size_t)done * in->stride + x) * COARSE_BLOCK, in->stride, span, in->coarse_rate,
+                                  errors + ((size_t)(done % 3) * columns + x) * size);
+        const int32_t *here = errors + (size_t)(row % 3) * columns * size;
+        const int32_t *above = row ? errors + (size_t)((row - 1) % 3) * columns * size : here;
+        const int32_t *below = row + 1 < rows ? errors + (size_t)((row + 1) % 3) * columns * size : here;
+        for (int x = 0; x < columns; x++) {
+            int used = near[row * columns + x] || (x && near[row * columns + x - 1]) || (x + 1 < columns && near[row * columns + x + 1]);
+            if (used) add_sides(above + x * size, below + x * size, here + x * size, (int)size, tall + x * size);
+        }
+        for (int x = 0; x < columns; x++) {
+            size_t cell = (size_t)row * columns + x;
+            if (mask[cell]) least(here + x * size, span, alone + 2 * cell);
+            if (!near[cell]) continue;
+            add_sides(tall + (x ? x - 1 : 0) * size, tall + (x + 1 < columns ? x + 1 : x) * size, tall + x * size, (int)size, sum);
+            least(sum, span, smooth + 2 * cell);
+        }
+    }
+    free(near), free(errors), free(tall), free(sum);
+    return status;
+}
+
+/* ---- Refinement ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const Level *now, *then;
+    const int64_t *rate; /* cost of a difference of a vector component by its magnitude */
+    int rates, rows, columns;
+    const int32_t *cells;
+    size_t n;
+    int32_t *vectors, *prediction, *offered; /* of all blocks; of the searched blocks */
+    int64_t *error, *cost;
+} Field;
+
+static int64_t rate_of(const Field *field, size_t i, const int32_t *vector) {
+    int64_t sum = 0;
+    for (int axis = 0; axis < 2; axis++) {
+        int size = abs(vector[axis] - field->prediction[2 * i + axis]);
+        sum += field->rate[size < field->rates ? size : field->rates - 1];
+    }
+    return sum;
+}
+
+static void predict_vectors(Field *field) {
+    for (size_t i = 0; i < field->n; i++)
+        for (int axis = 0; axis < 2; axis++) {
+            int32_t v[3];
+            for (int side = 0; side < 3; side++) v[side] = field->vectors[2 * neighbour_of(field->rows, field->columns, field->cells[i], side) + axis];
+            int32_t low = v[0] < v[1] ? v[0] : v[1], high = v[0] < v[1] ? v[1] : v[0];
+            field->prediction[2 * i + axis] = v[2] < low ? low : v[2] > high ? high : v[2];
+        }
+    for (size_t i = 0; i < field->n; i++)
+        field->cost[i] = field->error[i] + rate_of(field, i, field->vectors + 2 * field->cells[i]);
+}
+
+static void start_field(Field *field) {
+    for (size_t i = 0; i < field->n; i++)
+        field->error[i] = block_error(field->now, field->then, field->cells[i], field->vectors + 2 * field->cells[i], INT64_MAX);
+    predict_vectors(field);
+}
+
+/* Try the offered vectors, one for each searched block; better ones are taken. */
+static void try_offered(Field *field) {
+    for (size_t i = 0; i < field->n; i++) {
+        int32_t *best = field->vectors + 2 * field->cells[i], *vector = field->offered + 2 * i;
+        if (vector[0] == best[0] && vector[1] == best[1]) continue;
+        int64_t rate = rate_of(field, i, vector), limit = field->cost[i] - rate;
+        if (limit <= 0) continue;
+        int64_t error = block_error(field->now, field->then, field->cells[i], vector, limit);
+        if (error >= limit) continue;
+        best[0] = vector[0], best[1] = vector[1];
+        field->error[i] = error, field->cost[i] = error + rate;
+    }
+}
+
+/* Offer vectors of all blocks, times `scale`; NULL offers zero vectors. */
+static void offer(Field *field, const int32_t *vectors, int scale) {
+    for (size_t i = 0; i < field->n; i++)
+        for (int axis = 0; axis < 2; axis++)
+            field->offered[2 * i + axis] = vectors ? vectors[2 * field->cells[i] + axis] * scale : 0;
+    try_offered(field);
+}
+
+static void search_around(Field *field, int square, int scale) {
+    static const int moves[8][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 1}, {1, -1}, {1, 0}, {1, 1}};
+    int32_t *centre = field->offered + 2 * field->n;
+    for (size_t i = 0; i < field->n; i++) memcpy(centre + 2 * i, field->vectors + 2 * field->cells[i], 2 * sizeof *centre);
+    for (int number = 0; number < 8; number++) {
+        if (!square && moves[number][0] && moves[number][1]) continue;
+        for (size_t i = 0; i < 2 * field->n; i++) field->offered[i] = centre[i] + moves[number][i & 1] * scale;
+        try_offered(field);
+    }
+}
+
+static void spread_vectors(Field *field) {
+    predict_vectors(field);
+    for (int side = 0; side < 4; side++) {
+        for (size_t i = 0; i < field->n; i++)
+            memcpy(field->offered + 2 * i, field->vectors + 2 * neighbour_of(field->rows, field->columns, field->cells[i], side), 2 * sizeof *field->offered);
+        try_offered(field);
+    }
+}
+
+static void refine_field(Field *field, const Search *in, const int32_t *alone) {
+    size_t all = (size_t)in->rows * in->columns;
+    field->now = &in->now_half, field->then = &in->then_half, field->rate = in->half_rate;
+    for (size_t i = 0; i < 2 * all; i++) field->vectors[i] *= 2;
+    start_field(field);
+    offer(field, alone, 2);
+    offer(field, NULL, 1);
+    if (in->known) {
+        for (size_t i = 0; i < field->n; i++)
+            for (int axis = 0; axis < 2; axis++) field->offered[2 * i + axis] = (in->known[2 * field->cells[i] + axis] + 2) >> 2;
+        try_offered(field);
+    }
+    search_around(field, in->thorough, 1);
+    spread_vectors(field);
+    field->now = &in->now_full, field->then = &in->then_full, field->rate = in->rate;
+    for (size_t i = 0; i < 2 * all; i++) field->vectors[i] *= 4;
+    start_field(field);
+    if (in->known) offer(field, in->known, 1);
+    offer(field, NULL, 1);
+    if (in->thorough) spread_vectors(field);
+    search_around(field, 1, 2);
+    search_around(field, in->thorough, 1);
+}
+
+/* Motion vectors (rows, columns, 2) of the blocks in `in->mask`, in half pixels. */
+int search_motion(const Search *in, int32_t *vectors) {
+    size_t all = (size_t)in->rows * in->columns, n = 0;
+    uint8_t *mask = calloc(all, 1);
+    int32_t *cells = malloc(all * sizeof *cells), *alone = malloc(2 * all * sizeof *alone), zero[2] = {0, 0};
+    int status = mask && cells && alone ? OK : NO_MEMORY;
+    for (size_t i = 0; !status && i < all; i++)
+        if (in->mask[i] && block_error(&in->now_full, &in->then_full, (int)i, zero, INT64_MAX) > in->least_error)
+            mask[i] = 1, cells[n++] = (int32_t)i;
+    Field field = {.rates = in->rates, .rows = in->rows, .columns = in->columns, .cells = cells, .n = n, .vectors = vectors};
+    memset(vectors, 0, 2 * all * sizeof *vectors);
+    if (n && !status) {
+        field.prediction = malloc(2 * n * sizeof *field.prediction);
+        field.offered = malloc(4 * n * sizeof *field.offered);
+        field.error = malloc(n * sizeof *field.error), field.cost = malloc(n * sizeof *field.cost);
+        status = field.prediction && field.offered && field.error && field.cost ? OK : NO_MEMORY;
+        if (!status) status = coarse_search(in, mask, alone, vectors);
+        if (!status) refine_field(&field, in, alone);
+    }
+    free(mask), free(cells), free(alone), free(field.prediction), free(field.offered), free(field.error), free(field.cost);
+    return status;
+}
+
+/* ---- Levels of pictures ------------------------------------------------------------------------------------------ */
+
+/* One row of a plane with edge padding. */
+static void pad_row(const float *plane, int height, int width, int y, int edge, float *out) {
+    const float *row = plane + (size_t)clip_int(y - edge, 0, height - 1) * width;
+    for (int x = 0; x < edge; x++) out[x] = row[0], out[edge + width + x] = row[width - 1];
+    memcpy(out + edge, row, width * sizeof *out);
+}
+
+VECTORIZED static void store_row(const float *row, int width, int right, int16_t *out) {
+    for (int x = 0; x < width - 1; x++) {
+        float value = right ? row[x] + (row[x + 1] - row[x]) * 0.5f : row[x];
+        out[2 * x] = (int16_t)rintf(value);
+    }
+    out[2 * (width - 1)] = (int16_t)rintf(row[width - 1]);
+}
+
+/* Sub-pel phases (per², height + 2 edge, width + 2 edge, 2) of planes (2, height, width). */
+int build_level(const float *planes, int height, int width, int edge, int per, int16_t *out) {
+    int lines = height + 2 * edge, columns = width + 2 * edge;
+    float *rows = malloc(3 * columns * sizeof *rows), *next = rows + columns, *mean = next + columns;
+    if (!rows) return NO_MEMORY;
+    for (int channel = 0; channel < 2; channel++)
+        for (int y = 0; y < lines; y++) {
+            const float *plane = planes + (size_t)channel * height * width;
+            pad_row(plane, height, width, y, edge, rows);
+            if (per > 1) {
+                pad_row(plane, height, width, y + 1 < lines ? y + 1 : y, edge, next);
+                for (int x = 0; x < columns; x++) mean[x] = rows[x] + (next[x] - rows[x]) * 0.5f;
+            }
+            for (int phase = 0; phase < per * per; phase++)
+                store_row(phase / per ? mean : rows, columns, phase % per, out + (((size_t)phase * lines + y) * columns) * 2 + channel);
+        }
+    free(rows);
+    return OK;
+}
+
+/* ---- Mode decision ------------------------------------------------------------------------------------------------- */
+
+enum { BIT = 4096 };
+
+/* λR of some bits, which are in 1 / BIT. */
+static int64_t rate_cost(const Choice *in, int64_t bits) { return in->rd_lambda * bits / BIT; }
+
+static int64_t difference_bits(const Choice *in, int context, int32_t difference) {
+    int32_t size = abs(difference), symbol = difference < -ESCAPE ? -ESCAPE : difference > ESCAPE ? ESCAPE : difference;
+    int64_t bits = in->bits[context * SYMBOLS + ESCAPE + symbol];
+    if (size >= ESCAPE) {
+        int octave = 0;
+        for (int32_t more = size - ESCAPE + 1; more > 1; more >>= 1) octave++;
+        bits += (int64_t)(4 + octave) * BIT;
+    }
+    return bits;
+}
+
+/* The best vector of one block into one reference: cost without the mode; sets the vector and its bits. */
+static int64_t best_vector(const Choice *in, size_t i, int side, int16_t *vector, int64_t *bits) {
+    const Level *source = side ? in->future : in->past;
+    const int32_t *table = in->bits + in->contexts[2 * i + side] * SYMBOLS + ESCAPE;
+    int64_t best = INT64_MAX;
+    int16_t tried[CHOICES][2];
+    for (int c = 0; c < CHOICES; c++) {
+        int again = 0;
+        memcpy(tried[c], c < NEWMV ? in->known + ((c * in->blocks + i) * 2 + side) * 2 : in->searched + (2 * i + side) * 2, 4);
+        for (int other = 0; other < c; other++) again |= !memcmp(tried[other], tried[c], 4);
+        if (again) continue;
+        int64_t rate = table[c];
+        if (c == NEWMV)
+            for (int axis = 0; axis < 2; axis++)
+                rate += difference_bits(in, in->sizes[2 * i + side] + axis, tried[c][axis] - tried[0][axis]);
+        int64_t cost = rate_cost(in, rate);
+        if (cost >= best) continue;
+        int32_t at[2] = {tried[c][0], tried[c][1]};
+        cost += block_error(in->now, source, in->cells[i], at, best - cost);
+        if (cost < best) best = cost, *bits = rate, memcpy(vector, tried[c], 4);
+    }
+    return best;
+}
+
+/* Modes (n,) and vectors (n, 2, 2) of the blocks of one frame with the least D + λR. */
+void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors) {
+    for (size_t i = 0; i < in->blocks; i++) {
+        int64_t cost[4] = {in->estimate[i], INT64_MAX, INT64_MAX, INT64_MAX}, bits[2] = {0, 0}, mode_bits[4];
+        int16_t *own = vectors + 4 * i;
+        for (int rank = 0; rank < 4; rank++)
+            mode_bits[in->order[4 * i + rank]] = in->bits[in->mode_contexts[i] * SYMBOLS + ESCAPE + rank];
+        for (int side = 0; side < 2; side++) {
+            memcpy(own + 2 * side, in->known + (2 * i + side) * 2, 4);
+            if (side ? in->future : in->past) cost[1 + side] = best_vector(in, i, side, own + 2 * side, bits + side);
+        }
+        for (int mode = 0; mode < 3; mode++)
+            if (cost[mode] != INT64_MAX) cost[mode] += rate_cost(in, mode_bits[mode]);
+        if (in->past && in->future) {
+            int32_t at[4] = {own[0], own[1], own[2], own[3]}, cell = in->cells[i];
+            block_errors(in->now, in->past, at, in->future, at + 2, &cell, 1, cost + 3);
+            cost[3] += rate_cost(in, mode_bits[3] + bits[0] + bits[1]);
+        }
+        modes[i] = 0;
+        for (int mode = 1; mode < 4; mode++)
+            if (cost[mode] < cost[modes[i]]) modes[i] = (uint8_t)mode;
+    }
+}
+
+/* ---- Overlapped block motion compensation ------------------------------------------------------------------------ */
+
+enum { BLOCK = 8, MARGIN = BLOCK + 1, ROW = BLOCK * 3 };
+
+/* A square of BLOCK pixels of a padded picture, linearly interpolated at a vector in half pixels. */
+VECTORIZED static void interpolate(const float *source, int stride, int down, int right, float *out) {
+    float tall[BLOCK][ROW + 3];
+    for (int y = 0; y < BLOCK; y++) {
+        const float *line = source + (size_t)y * stride;
+        if (down)
+            for (int x = 0; x < ROW + 3; x++) tall[y][x] = line[x] + (line[stride + x] - line[x]) * 0.5f;
+        else
+            memcpy(tall[y], line, sizeof tall[y]);
+    }
+    for (int y = 0; y < BLOCK; y++)
+        if (right)
+            for (int x = 0; x < ROW; x++) out[y * ROW + x] = tall[y][x] + (tall[y][x + 3] - tall[y][x]) * 0.5f;
+        else
+            memcpy(out + y * ROW, tall[y], ROW * sizeof *out);
+}
+
+static void from_reference(const Compensation *in, const float *source, int y, int x, const int16_t *vector, float *out) {
+    if (!source) { /* as the twin: a missing reference is black */
+        memset(out, 0, BLOCK * ROW * sizeof *out);
+        return;
+    }
+    y = clip_int(y + (vector[0] >> 1), -MARGIN, in->height) + MARGIN;
+    x = clip_int(x + (vector[1] >> 1), -MARGIN, in->width) + MARGIN;
+    int stride = (in->width + 2 * MARGIN) * 3;
+    interpolate(source + (size_t)y * stride + 3 * x, stride, vector[0] & 1, vector[1] & 1, out);
+}
+
+static void predict_square(const Compensation *in, int y, int x, const int16_t *block, float *out) {
+    static const int16_t still[2] = {0, 0};
+    int mode = block[0];
+    if (!mode) {
+        const float *first = in->estimate ? in->estimate : in->past ? in->past : in->future;
+        from_reference(in, first, y, x, still, out);
+        if (!in->estimate && in->past && in->future) {
+            float other[BLOCK * ROW];
+            from_reference(in, in->future, y, x, still, other);
+            for (int i = 0; i < BLOCK * ROW; i++) out[i] = out[i] + (other[i] - out[i]) * in->fraction;
+        }
+    }
+    if (mode & 1) from_reference(in, in->past, y, x, block + 1, out);
+    if (mode == 2) from_reference(in, in->future, y, x, block + 3, out);
+    if (mode == 3) {
+        float other[BLOCK * ROW];
+        from_reference(in, in->future, y, x, block + 3, other);
+        for (int i = 0; i < BLOCK * ROW; i++) out[i] = (out[i] + other[i]) * 0.5f;
+    }
+}
+
+static void round_row(const float *row, int count, uint8_t *bytes) {
+    for (int i = 0; i < count; i++) bytes[i] = (uint8_t)(row[i] * 255.0f + 0.5f);
+}
+
+/* A dropped frame (height, width, 3) from padded pictures and its blocks (rows, columns, 5). */
+void compensate_frame(const Compensation *in, float *out, uint8_t *bytes) {
+    int rows = in->rows, columns = in->columns;
+    for (int i = 0; i <= rows; i++)
+        for (int j = 0; j <= columns; j++) {
+            const int16_t *four[4];
+            float square[BLOCK * ROW], part[BLOCK * ROW];
+            int agreed = 1, y = i * BLOCK - BLOCK / 2, x = j * BLOCK - BLOCK / 2;
+            for (int n = 0; n < 4; n++) {
+                int row = clip_int(i - 1 + (n >> 1), 0, rows - 1), column = clip_int(j - 1 + (n & 1), 0, columns - 1);
+                four[n] = in->blocks + ((size_t)row * columns + column) * 5;
+                agreed &= !memcmp(four[n], four[0], 5 * sizeof **four);
+            }
+            if (agreed)
+                predict_square(in, y, x, four[0], square);
+            else
+                for (int n = 0; n < 4; n++) {
+                    const float *weights = in->weights + n * BLOCK * BLOCK;
+                    predict_square(in, y, x, four[n], part);
+                    for (int p = 0; p < BLOCK * ROW; p++)
+                        square[p] = n ? square[p] + part[p] * weights[p / 3] : part[p] * weights[p / 3];
+                }
+            int left = x < 0 ? -x : 0, right = x + BLOCK > in->width ? in->width - x : BLOCK;
+            for (int line = y < 0 ? -y : 0; line < BLOCK && y + line < in->height && left < right; line++) {
+                size_t at = ((size_t)(y + line) * in->width + x + left) * 3;
+                const float *row = square + line * ROW + 3 * left;
+                if (out) memcpy(out + at, row, 3 * (right - left) * sizeof *out);
+                if (bytes) round_row(row, 3 * (right - left), bytes + at);
+            }
+        }
+}

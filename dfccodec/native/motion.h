@@ -1,0 +1,59 @@
+/* Motion search and compensation of dropped frames. */
+
+#ifndef DFC_MOTION_H
+#define DFC_MOTION_H
+
+#include "kernels.h"
+
+typedef struct {
+    const int16_t *samples; /* (phases, height, width, 2) with edge padding */
+    const int16_t *weights; /* (wide, 2): of a row of the window, each twice */
+    int phases, height, width, edge, block, wide, rows, columns;
+} Level;
+
+typedef struct {
+    Level now_full, then_full, now_half, then_half;
+    const int16_t *target, *places; /* padded pictures at 1/4 resolution */
+    int target_stride, stride, span, rates, rows, columns, thorough;
+    const int32_t *coarse_rate;     /* (span, 32) */
+    const int64_t *rate, *half_rate;
+    int64_t least_error;
+    const uint8_t *mask;
+    const int32_t *known; /* vectors to try, or NULL */
+} Search;
+
+typedef struct {
+    const Level *now, *past, *future; /* NULL for a reference that does not exist */
+    size_t blocks;
+    const int32_t *cells, *bits;      /* bits of symbols (contexts, 33) in 1/4096 */
+    const int64_t *estimate;
+    const int16_t *searched, *known;  /* (n, side, 2), (5, n, side, 2) */
+    const uint8_t *order, *mode_contexts, *contexts, *sizes; /* (n, 4), (n,), (n, side), (n, side) */
+    int64_t rd_lambda;                /* squared error in the unit of block errors per bit */
+} Choice;
+
+typedef struct {
+    const float *estimate, *past, *future; /* (height + 18, width + 18, 3); past or future may be NULL */
+    float fraction;                        /* without estimate: position between past (0) and future (1) */
+    const int16_t *blocks;                 /* (rows, columns, 5) */
+    const float *weights;                  /* (4, 8, 8) */
+    int height, width, rows, columns;
+} Compensation;
+
+typedef struct {
+    int encoding, frames, rows, columns;
+    size_t part;                            /* maximum number of blocks of a pass, unless a frame has more */
+    const int32_t *dropped, *past, *future; /* (frames,) numbers of dropped frames and of their references; -1: none */
+    int16_t *blocks;                        /* (frames, rows, columns, 5) */
+} MotionField;
+
+int code_motion(Coder *coder, const MotionField *in);
+void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
+                  const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out);
+int build_level(const float *planes, int height, int width, int edge, int per, int16_t *out);
+void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors);
+int search_motion(const Search *in, int32_t *vectors);
+/* Either output may be NULL: samples in 0…1, or bytes rounded half up. */
+void compensate_frame(const Compensation *in, float *out, uint8_t *bytes);
+
+#endif

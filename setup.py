@@ -1,0 +1,26 @@
+"""Builds the optional extension `dfccodec.native._kernels`; everything else is in pyproject.toml.
+
+Without a C compiler the installation succeeds, and the NumPy twins of the kernels run instead.
+"""
+
+import os
+import sys
+
+from setuptools import Extension, setup
+
+FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off", "-Wall", "-Wextra"]
+"""No fused multiply-add and no -ffast-math: the kernels must compute the same numbers on every machine."""
+
+kernels = Extension(
+    "dfccodec.native._kernels",
+    sources=[
+        f"dfccodec/native/{name}.c" for name in ("module", "entropy", "latent_motion", "motion", "motion_payload")
+    ],
+    depends=[f"dfccodec/native/{name}.h" for name in ("kernels", "motion")],
+    extra_compile_args=[*FLAGS, *os.environ.get("DFC_CFLAGS", "").split()],
+    extra_link_args=os.environ.get("DFC_CFLAGS", "").split(),
+    py_limited_api=True,
+    optional=True,
+)
+
+setup(ext_modules=[kernels], options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -1,0 +1,242 @@
+"""Every kernel in C and its NumPy twin give the same bytes and numbers; wrong sizes are refused."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from motion_clips import HEADER
+
+from dfccodec import native
+from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
+from dfccodec.codec.motion import obmc, payload, pyramid, search
+from dfccodec.codec.motion.blend import ReferenceBlender
+from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.container.records import Clip, Fill
+from dfccodec.entropy import bit_costs, mv_coding, rans
+from dfccodec.entropy.inter import coding, motion_compensation, motion_estimation
+from dfccodec.errors import DamagedError
+
+pytestmark = pytest.mark.skipif(native.kernels is None, reason="the extension is not built: there is no C compiler")
+
+KEPT = np.array([0, 1, 0, 0, 0, 1, 0], bool)
+SEEDS = st.integers(0, 2**32 - 1)
+SHAPES = st.tuples(
+    st.integers(1, 4), st.integers(1, 2), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 2, 7, 40, 96, 130])
+)
+
+
+@contextlib.contextmanager
+def twins() -> Iterator[None]:
+    """Run the NumPy twins."""
+    loaded = [module for name, module in sys.modules.items() if name.startswith("dfccodec.")]
+    modules = [module for module in loaded if hasattr(module, "kernels")]
+    saved = [module.kernels for module in modules]
+    for module in modules:
+        module.kernels = None  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module, kernels in zip(modules, saved, strict=True):
+            module.kernels = kernels  # type: ignore[attr-defined]
+
+
+def latents(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Integers from all zero to over 16 bits, smaller from channel to channel, alike from frame to frame."""
+    rng = np.random.default_rng(seed)
+    size = 10.0 ** rng.uniform(-1, 5) / (1 + np.arange(shape[-1]))
+    first, more = rng.laplace(size=(1, *shape[1:])), rng.laplace(size=shape) * rng.choice([0, 0.1, 1])
+    return np.clip(np.rint((first + more) * size), -32768, 32767).astype(np.int16)
+
+
+def vectors(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Vectors (K, cells, 2): many alike, some of any size."""
+    rng = np.random.default_rng(seed)
+    out = rng.integers(-6, 7, (shape[0], int(np.prod(shape[1:4])), 2))
+    far = rng.random(out.shape) < 0.05
+    out[far] = rng.integers(-32768, 32768, int(far.sum()))
+    out[rng.random(out.shape[:2]) < 0.6] = 0
+    out[0] = 0
+    return out.astype(np.int16)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHAPES, SEEDS)
+def test_range_coding(shape: tuple[int, ...], seed: int) -> None:
+    values = latents(shape, seed)
+    data = rans.encode_range(values)
+    with twins():
+        assert rans.encode_range(values) == data
+    assert rans.decode_range(data, shape[0], shape[1:4], shape[4]).tobytes() == values.tobytes()  # type: ignore[arg-type]
+
+
+@settings(max_examples=40, deadline=None)
+@given(SHAPES.map(lambda shape: (*shape[:4], 96)), SEEDS)
+def test_inter_coding(shape: tuple[int, ...], seed: int) -> None:
+    values, mvs = latents(shape, seed), vectors(shape, seed)
+    data = coding.encode_inter(values, mvs)
+    with twins():
+        assert coding.encode_inter(values, mvs) == data
+        assert coding.decode_inter(data, shape[0], shape[1:4], 96).tobytes() == values.tobytes()  # type: ignore[arg-type]
+    assert coding.decode_inter(data, shape[0], shape[1:4], 96).tobytes() == values.tobytes()  # type: ignore[arg-type]
+
+
+@settings(max_examples=40, deadline=None)
+@given(SHAPES.map(lambda shape: (*shape[:4], 96)), SEEDS, st.booleans())
+def test_costs(shape: tuple[int, ...], seed: int, inter: bool) -> None:
+    values, mvs = latents(shape, seed), vectors(shape, seed) if inter else None
+    lower = np.minimum(values, 32766)
+    found = bit_costs.bit_costs(values, lower, mvs)
+    with twins():
+        np.testing.assert_array_equal(bit_costs.bit_costs(values, lower, mvs), found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(min_size=1, max_size=400), st.integers(1, 3), st.booleans())
+def test_damaged_latents_give_the_same_error(data: bytes, kept: int, inter: bool) -> None:
+    grid, channels = (1, 2, 2), 96
+    decode = coding.decode_inter if inter else rans.decode_range
+    found = []
+    for context in (contextlib.nullcontext(), twins()):
+        with context:
+            try:
+                found.append(decode(data, kept, grid, channels).tobytes())
+            except Exception as error:
+                found.append(f"{type(error).__name__}: {error}".encode())
+    assert found[0] == found[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.int16, st.tuples(st.just(5), st.integers(0, 9), st.just(2))), st.booleans())
+def test_candidates(five: np.ndarray, adjacent: bool) -> None:
+    found = mv_coding.MVCandidates.from_neighbours(five[:4], five[4], adjacent, 100)
+    with twins():
+        other = mv_coding.MVCandidates.from_neighbours(five[:4], five[4], adjacent, 100)
+    for name in ("vectors", "context", "mvd_context"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(other, name))
+
+
+@settings(max_examples=40, deadline=None)
+@given(SHAPES.map(lambda shape: (*shape[:4], 96)), SEEDS)
+def test_motion_of_latents(shape: tuple[int, ...], seed: int) -> None:
+    values, mvs, grid = latents(shape, seed), vectors((2, *shape[1:]), seed)[1], shape[1:4]
+    moved = motion_compensation.motion_compensate(values[0].reshape(-1, 96), mvs, grid)  # type: ignore[arg-type]
+    found = motion_estimation.estimate_motion(values)
+    with twins():
+        other = motion_compensation.motion_compensate(values[0].reshape(-1, 96), mvs, grid)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(other, moved)
+        np.testing.assert_array_equal(motion_estimation.estimate_motion(values), found)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), SEEDS, st.sampled_from(search.Effort), st.booleans())
+def test_motion_search(height: int, width: int, seed: int, effort: search.Effort, more: bool) -> None:
+    rng = np.random.default_rng(seed)
+    large = rng.random((24, 24, 3), np.float32).repeat(5, axis=0).repeat(5, axis=1)
+    y, x = rng.integers(0, 40, 2)
+    now, then = (
+        pyramid.Pyramid(np.ascontiguousarray(large[i : i + height, j : j + width]), phases)
+        for i, j, phases in ((y, x, 1), (y + 5, x + 2, 2))
+    )
+    grid = now.rows, now.columns
+    known = rng.integers(-300, 300, (*grid, 2)).astype(np.int32) if more else None
+    mask = rng.random(grid) < 0.7 if more else None
+    weight = float(10 ** rng.uniform(-5, 0))
+    found = search.estimate_motion(now, then, weight, known, effort, mask)
+    cells = np.arange(grid[0] * grid[1])
+    reverse = found[::-1].reshape(-1, 2)
+    errors = pyramid.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
+    with twins():
+        np.testing.assert_array_equal(search.estimate_motion(now, then, weight, known, effort, mask), found)
+        other = pyramid.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
+        np.testing.assert_array_equal(other, errors)
+
+
+def motion_field(rows: int, columns: int, seed: int) -> MotionField:
+    """Random modes and vectors of a clip of 7 frames; half of the blocks equal their left neighbour."""
+    rng = np.random.default_rng(seed)
+    references = References.of(KEPT)
+    blocks = np.zeros((5, rows, columns, 5), np.int16)
+    blocks[..., 0] = rng.integers(0, 4, blocks.shape[:3])
+    blocks[0, ..., 0] &= 2  # no past reference
+    blocks[-1, ..., 0] &= 1
+    blocks[..., 1:] = rng.integers(-40, 40, (*blocks.shape[:3], 4))
+    blocks[..., 1:3] *= (blocks[..., :1] & 1) != 0
+    blocks[..., 3:] *= (blocks[..., :1] & 2) != 0
+    for column in range(1, columns):
+        same = rng.random((5, rows)) < 0.5
+        blocks[same, column] = blocks[same, column - 1]
+    blocks[2, 0, 0] = 3, 1, 0, 0, 1  # the payload of a field without motion is empty
+    return MotionField(references, blocks)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 50), st.integers(1, 50), SEEDS)
+def test_compensation_and_payload(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    field = motion_field(-(-height // 8), -(-width // 8), seed)
+    header = dataclasses.replace(HEADER, height=height, width=width)
+    estimate, past, future = rng.random((3, height, width, 3), np.float32)
+    sides = obmc.pad_edges(past), None if seed % 4 == 0 else obmc.pad_edges(future)
+    found, data = obmc.compensate_frame(estimate, *sides, field.blocks[2]), payload.write(field)
+    with twins():
+        np.testing.assert_array_equal(obmc.compensate_frame(estimate, *sides, field.blocks[2]), found)
+        assert payload.write(field) == data
+        np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
+    np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
+
+
+@settings(max_examples=30, deadline=None)
+@example(1, 1, 214235446)  # all modes but one are those of the estimate
+@given(st.integers(1, 50), st.integers(1, 50), SEEDS)
+def test_composed_frames(height: int, width: int, seed: int) -> None:
+    """Frames of fill policy `blend`, composed in one pass, equal those of the blender and the compensation."""
+    rng = np.random.default_rng(seed)
+    field = motion_field(-(-height // 8), -(-width // 8), seed)
+    clip = Clip(0, KEPT, np.zeros(7, np.uint8), 24, 0, (1,), b"", 1, Fill.BLEND, payload.write(field))
+    head = dataclasses.replace(HEADER, height=height, width=width, tile=0)
+    pictures = {1: rng.random((height, width, 3), np.float32), 5: rng.random((height, width, 3), np.float32)}
+    found = []
+    for context in (contextlib.nullcontext(), twins()):
+        with context, ClipFrameBuffer(clip, head, 1) as buffer:
+            assert buffer.fused == (not found)
+            add = buffer.add_frame if buffer.fused else ReferenceBlender(KEPT, buffer.add_frame)
+            for number, picture in pictures.items():
+                add(number, picture)
+        found.append(buffer.frames)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_truncated_payload_is_damaged() -> None:
+    coder = rans.new_decoder(b"\1\0\0\0", np.ones((1, 33), np.int64), "payload")
+    with pytest.raises(DamagedError, match="payload: rANS stream ends"):
+        coder.code(np.zeros(1000, np.uint8), None, None)
+
+
+def test_wrong_sizes_are_refused() -> None:
+    assert native.kernels is not None
+    none, counts = np.zeros(0, np.int16), np.ones((161, 33), np.int64)
+    tables = np.zeros(4096, np.float32), counts, np.zeros((2, 2, 2, 2, 8), np.int32), np.zeros((96, 768), np.int8)
+    with pytest.raises(ValueError, match="values"):
+        native.kernels.latents(0, 1, 1, 2, 2, 96, True, np.zeros(3, np.int16), b"", none, none, none, *tables)
+    with pytest.raises(ValueError, match="sizes"):
+        native.kernels.latents(0, 1, 0, 2, 2, 96, True, none, b"", none, none, none, *tables)
+    with pytest.raises(ValueError, match="context"):
+        native.kernels.run_coder(native.kernels.new_coder(False, counts, b""), b"\xff", np.zeros(1, np.int32))
+
+
+def test_kernels_can_be_disabled() -> None:
+    code = "from dfccodec import native; print(native.kernels)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "DFC_NATIVE": "0"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "None\n"
