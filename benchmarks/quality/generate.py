@@ -165,13 +165,13 @@ def clip_normal(clips: Latents, count: int, rng: np.random.Generator) -> Latents
 
 
 @torch.inference_mode()
-def generated(dit: LatentDiT, count: int, steps: int, method: str) -> Latents:
+def generated(dit: LatentDiT, count: int, steps: int, method: str, temperature: float) -> Latents:
     """Clips of the generator from seeds 0, 1, …"""
     out = []
     for seed in range(count):
         noise = torch.randn(1, KEPT, dit.config.channels, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
         with torch.autocast("cpu", torch.bfloat16):
-            flow = sample(dit, noise, steps, method)
+            flow = sample(dit, noise * temperature, steps, method)
         found = dit.segments.remove(flow.velocity, dit.segments.find(flow.velocity))
         out.append(dit.denormalize(found)[0].numpy())
     return np.stack(out)
@@ -229,39 +229,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=48, help="clips per set")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--method", default="euler")
+    parser.add_argument("--temperature", type=float, nargs="+", default=[1.0], help="one set of clips for each")
     parser.add_argument("--out", type=Path, help="folder for results and pictures; default benchmarks/results")
     args = parser.parse_args(arguments)
     torch.set_num_threads(available_cpus())
-    run(args.latents, args.generator, args.count, args.steps, args.method, args.out)
+    run(args)
 
 
-def run(folder: Path, generator: str, count: int, steps: int, method: str, out: Path | None) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure, print the table and write the results."""
     loaded, rng = load_model("mini", "cpu", "auto"), np.random.default_rng(0)
-    dit: Any = registry.load_generator(generator)[0]
-    train, held_out = (WindowSampler(part) for part in split_scenes(list(load_latent_videos(folder))))
+    dit: Any = registry.load_generator(args.generator)[0]
+    train, held_out = (WindowSampler(part) for part in split_scenes(list(load_latent_videos(args.latents))))
     training = real_clips(train, MIXED)
     reference = np.concatenate([eval_clips(loaded), real_clips(held_out, 24)])
+    count = args.count
+    made = {f"mini-dit, temperature {t:g}": generated(dit, count, args.steps, args.method, t) for t in args.temperature}
     sets = {
-        "mini-dit": generated(dit, count, steps, method),
+        **made,
         "normal, whole clips": clip_normal(training, count, rng),
         "normal, single tokens": token_normal(training, count, rng),
         "real training clips": training[rng.permutation(len(training))[:count]],
     }
     rows, pictures = measure(sets, reference, training, loaded)
-    at, distance = nearest(sets["mini-dit"], training)
+    first = next(iter(made))
+    at, distance = nearest(made[first], training)
     _, usual = nearest(reference, training)
     record: dict[str, Any] = {
-        "generator": generator, "count": count, "steps": steps, "method": method, "reference": len(reference),
+        "generator": args.generator, "count": count, "steps": args.steps, "method": args.method,
+        "reference": len(reference),
         "frechet": rows,
         "nearest": {"generated": round(float(np.median(distance)), 6), "held out": round(float(np.median(usual)), 6)},
     }  # fmt: skip
     print(table(["clips", "appearance", "motion"], [[name, *row.values()] for name, row in rows.items()]))
     print(f"\nnearest training clip, median squared error per sample: {record['nearest']}")
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        draw_nearest(pictures["mini-dit"], decode(training[at[:12]], loaded), out / "nearest.png")
-    write_json("generate", record, folder=out)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        draw_nearest(pictures[first], decode(training[at[:12]], loaded), args.out / "nearest.png")
+    write_json("generate", record, folder=args.out)
 
 
 if __name__ == "__main__":

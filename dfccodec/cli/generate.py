@@ -39,6 +39,7 @@ class _Request:
     between: bool
     method: str
     fill: str
+    temperature: float | None
 
     def reject(self, generator: str) -> None:
         """Check that no option is given that only `mini-dit` has.
@@ -48,7 +49,8 @@ class _Request:
         """
         given = {
             "--size": self.size, "--count": self.count > 1, "--grid": self.grid, "--method": self.method,
-            "--fill": self.fill, "--between" if self.between else "--continue": self.source,
+            "--fill": self.fill, "--temperature": self.temperature is not None,
+            "--between" if self.between else "--continue": self.source,
         }  # fmt: skip
         for name, value in given.items():
             if value:
@@ -77,6 +79,10 @@ def generate(
         ),
     ] = "",
     fill: Annotated[str, typer.Option(help="Fill policy: token, hold or lerp.", show_default="token")] = "",
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, max=2, help="Deviation of the noise; below 1, clips are smoother.", show_default="1"),
+    ] = None,
     qp: Annotated[int, typer.Option(min=0, max=63, help="Quantizer index of the stored latents.")] = 16,
     generator: Annotated[str, typer.Option(help="Model that generates the latents.")] = "mini-dit",
     model: Annotated[
@@ -102,7 +108,7 @@ def generate(
     """Generate a clip from noise, or continue one: a .dfc file, or a video if the output's name is that of one."""
     if continued and between:
         raise UsageError("--continue and --between exclude each other: give one of them")
-    request = _Request(size, count, grid, continued or between, bool(between), method, fill)
+    request = _Request(size, count, grid, continued or between, bool(between), method, fill, temperature)
     _check_outputs(output, request, yes, json)
     from dfccodec.models import registry
 
@@ -205,8 +211,8 @@ def _prepare_latent_dit(generator: str, request: _Request, numbers: tuple[int, i
     if request.method not in ("", *METHODS):
         raise UsageError(f"--method {request.method!r} is unknown: give one of {', '.join(METHODS)}")
     policy = fills.parse(request.fill or "token")
-    if policy == Fill.MOTION:
-        raise UsageError("--fill motion needs the frames themselves: give token, hold or lerp")
+    if policy in (Fill.MOTION, Fill.BLEND):
+        raise UsageError(f"--fill {request.fill} needs the frames themselves: give token, hold or lerp")
     if request.size and request.source:
         raise UsageError(f"--size {request.size} is that of the given file: leave out --size")
     width, height = parse_size(request.size) if request.size else (256, 256)
@@ -217,9 +223,10 @@ def _prepare_latent_dit(generator: str, request: _Request, numbers: tuple[int, i
     assert isinstance(dit, LatentDiT)
     given = _read(request.source) if request.source else b""
     latent_frames, steps, qp = numbers
+    temperature = 1.0 if request.temperature is None else request.temperature
 
     def write(out: BinaryIO, seed: int) -> EncodeReport:
-        options = clips.Sampling(latent_frames, steps, request.method or "heun", seed, qp, policy)
+        options = clips.Sampling(latent_frames, steps, request.method or "heun", seed, qp, policy, temperature)
         if not request.source:
             return clips.generate_clips(dit, loaded, out, (width, height), options)
         make = clips.generate_between if request.between else clips.continue_clips

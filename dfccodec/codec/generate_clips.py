@@ -51,6 +51,7 @@ class Sampling:
         seed: random seed of the noise, which is drawn on the CPU so that every device starts from the same.
         qp: quantizer index of generated latents.
         fill: fill policy of generated clips: `TOKEN`, `HOLD` or `LERP`.
+        temperature: standard deviation of the noise, 0…2. Below 1, clips are smoother and vary less.
     """
 
     latent_frames: int = 8
@@ -59,12 +60,13 @@ class Sampling:
     seed: int = 256
     qp: int = 16
     fill: Fill = Fill.TOKEN
+    temperature: float = 1.0
 
     def describe(self) -> str:
         """The command-line options, for the tool chunk."""
         return (
             f"--latent-frames {self.latent_frames} --steps {self.steps} --method {self.method} --seed {self.seed} "
-            f"--qp {self.qp} --fill {self.fill.name.lower()}"
+            f"--qp {self.qp} --fill {self.fill.name.lower()} --temperature {self.temperature:g}"
         )
 
 
@@ -267,6 +269,7 @@ def _sample(
     below, right = (-side % dit.config.patch for side in (rows, columns))
     generator = torch.Generator().manual_seed(options.seed)
     noise = torch.randn(1, frames, dit.config.channels, rows + below, columns + right, generator=generator)
+    noise *= options.temperature
     if fixed is not None:
         fixed = dataclasses.replace(fixed, latents=_padded(fixed.latents, below, right))
     with loaded.precision(), torch.inference_mode():
