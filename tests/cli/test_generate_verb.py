@@ -65,6 +65,7 @@ def test_continue_and_between_on_the_command_line(weights: Path, mini: LoadedMod
         (["-o", "a.dfc", "--size", "9x9x9"], 2, "size '9x9x9' is not understood"),
         (["-o", "a.dfc", "--method", "rk4"], 2, "--method 'rk4' is unknown: give one of euler, heun"),
         (["-o", "a.dfc", "--fill", "motion"], 2, "--fill motion needs the frames themselves"),
+        (["-o", "a.dfc", "--fill", "blend"], 2, "--fill blend needs the frames themselves"),
         (["-o", "a.dfc", "--continue", "x.dfc", "--between", "x.dfc"], 2, "exclude each other"),
         (["-o", "a.dfc", "--continue", "x.dfc", "--size", "9x9"], 2, "leave out --size"),
         (["-o", "a.dfc", "--continue", "missing.dfc"], 3, "missing.dfc"),

@@ -69,6 +69,16 @@ def test_the_seed_determines_the_bytes(dit: LatentDiT, mini: LoadedModel) -> Non
     assert noise_file(dit, mini) != noise_file(dit, mini, method="euler")
 
 
+def test_the_temperature_scales_the_noise(dit: LatentDiT, mini: LoadedModel) -> None:
+    def latents(seed: int, temperature: float) -> np.ndarray:
+        with dfc.open(noise_file(dit, mini, seed=seed, temperature=temperature)) as file:
+            return np.concatenate([clip.dequantized() for clip in file])
+
+    np.testing.assert_array_equal(latents(1, 0.0), latents(2, 0.0))
+    assert latents(1, 0.5).std() < latents(1, 1.0).std()
+    assert b"--temperature 0.5" in noise_file(dit, mini, temperature=0.5)
+
+
 def test_segments_become_clips_and_marks_are_removed(dit: LatentDiT, mini: LoadedModel) -> None:
     data = noise_file(dit, mini, latent_frames=24, qp=0)
     with dfc.open(data) as file:
