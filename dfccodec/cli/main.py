@@ -21,9 +21,9 @@ from dfccodec.runtime.working_folder import DELETED, exists, import_torch
 from dfccodec.terminal_text import escape_for_terminal
 from dfccodec.version import __version__
 
-VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "generate", "train", "models")
+VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "compare", "generate", "train", "models")
 
-WITH_TORCH = ("encode", "decode", "generate", "train", "models")
+WITH_TORCH = ("encode", "decode", "compare", "generate", "train", "models")
 """Verbs that may load torch."""
 
 EXAMPLES = {
@@ -32,6 +32,7 @@ EXAMPLES = {
     "inspect": "in.dfc",
     "verify": "in.dfc",
     "trim": "in.dfc -o small.dfc --budget 4",
+    "compare": "in.mp4 out.dfc",
     "recover": "damaged.dfc -o whole.dfc",
 }
 """Example arguments of the verbs that need an input."""

@@ -7,11 +7,14 @@ three picture heights. At other sizes its values rank codecs, but do not predict
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
 import tempfile
 from pathlib import Path
+
+import numpy as np
 
 from dfccodec.errors import DfcError
 from dfccodec.metrics.inputs import Video, check_pair, to_uint8
@@ -58,18 +61,64 @@ def vmaf(reference: Video, distorted: Video, threads: int = 1) -> float:
         UsageError: see :func:`dfccodec.metrics.inputs.check_pair`.
     """
     check_pair(reference, distorted)
-    ffmpeg = find_ffmpeg()
-    size = f"{reference.shape[2]}x{reference.shape[1]}"
-    raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", size, "-framerate", "25", "-i"]
-    graph = _GRAPH.format(model=MODEL, threads=threads)
-    with tempfile.TemporaryDirectory(prefix="dfc-vmaf-") as folder:
-        for name, video in (("distorted.rgb", distorted), ("reference.rgb", reference)):
-            (Path(folder) / name).write_bytes(to_uint8(video).data)
-        command = [ffmpeg, "-nostdin", "-v", "error", "-filter_threads", str(threads)]
+    with contextlib.closing(VmafFiles(reference.shape[2], reference.shape[1])) as files:
+        for a, b in zip(reference, distorted, strict=True):
+            files.add(to_uint8(a), to_uint8(b))
+        scores = files.measure(threads)
+    return sum(scores) / len(scores)
+
+
+class VmafFiles:
+    """Raw frames in a temporary folder, from which ffmpeg computes VMAF; 6 bytes per pixel and frame.
+
+    Args:
+        width, height: size of the frames.
+
+    Raises:
+        DfcError: ffmpeg is missing.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._ffmpeg, self._size = find_ffmpeg(), f"{width}x{height}"
+        self._folder = tempfile.TemporaryDirectory(prefix="dfc-vmaf-")
+        self._distorted, self._reference = (
+            (Path(self._folder.name) / name).open("wb") for name in ("distorted.rgb", "reference.rgb")
+        )
+
+    @staticmethod
+    def check() -> None:
+        """Raise `DfcError` if there is no ffmpeg with libvmaf."""
+        ffmpeg = find_ffmpeg()
+        done = subprocess.run([ffmpeg, "-v", "error", "-filters"], capture_output=True, text=True)
+        if "libvmaf" not in done.stdout:
+            raise DfcError(f"{ffmpeg} has no libvmaf; get one with: pip install 'imageio-ffmpeg>=0.8'")
+
+    def add(self, reference: Video, distorted: Video) -> None:
+        """Add a pair of frames (H, W, 3) uint8."""
+        self._reference.write(np.ascontiguousarray(reference).data)
+        self._distorted.write(np.ascontiguousarray(distorted).data)
+
+    def close(self) -> None:
+        """Delete the files."""
+        self._distorted.close()
+        self._reference.close()
+        self._folder.cleanup()
+
+    def measure(self, threads: int = 1) -> list[float]:
+        """Return the VMAF of each frame.
+
+        Raises:
+            DfcError: ffmpeg lacks libvmaf or fails.
+        """
+        self._distorted.flush()
+        self._reference.flush()
+        raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", self._size, "-framerate", "25", "-i"]
+        graph = _GRAPH.format(model=MODEL, threads=threads)
+        command = [self._ffmpeg, "-nostdin", "-v", "error", "-filter_threads", str(threads)]
         command += [*raw, "distorted.rgb", *raw, "reference.rgb", "-filter_complex", graph, "-f", "null", "-"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        log = Path(folder) / "vmaf.json"
+        done = subprocess.run(command, cwd=self._folder.name, capture_output=True, text=True)
+        log = Path(self._folder.name) / "vmaf.json"
         if done.returncode or not log.is_file():
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise DfcError(f"{ffmpeg} cannot compute VMAF: {lines[-1]}")
-        return float(json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"])
+            raise DfcError(f"{self._ffmpeg} cannot compute VMAF: {lines[-1]}")
+        return [float(frame["metrics"]["vmaf"]) for frame in json.loads(log.read_text())["frames"]]

@@ -1,0 +1,189 @@
+"""`dfc compare`."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dfccodec.cli import common
+from dfccodec.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from dfccodec.codec.loaded_model import LoadedModel
+    from dfccodec.report.compare import Comparison
+    from dfccodec.report.videos import ComparedVideo
+
+
+def compare(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The source video.")],
+    coded: Annotated[
+        list[str] | None, typer.Argument(metavar="[CODED…]", help="Coded videos: .dfc files or any video.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="Write all side by side: a video, or a picture of the middle frame.")
+    ] = "",
+    budgets: Annotated[
+        str, typer.Option(help="Also encode the source with these budgets, as 16,8,4,1, and compare the results.")
+    ] = "",
+    qp: Annotated[
+        int | None, typer.Option(min=0, max=63, help="Quantizer index for --budgets.", show_default="as dfc encode")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option(help="Of psnr, ms-ssim, lpips, vmaf, with commas.", show_default="all that are at hand")
+    ] = "",
+    per_frame: Annotated[str, typer.Option("--csv", help="Write the figures of every frame as CSV.")] = "",
+    model: common.Model = "",
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
+    json: common.Json = False,
+    yes: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Compare coded videos with their source: size, quality, and pictures side by side."""
+    names = list(coded or [])
+    _check_arguments(source, names, budgets, output, per_frame)
+    _check_outputs(output, per_frame, [source, *names], yes)
+    from dfccodec.codec import api
+    from dfccodec.report.compare import compare as measure
+    from dfccodec.report.measure import parse_metrics
+    from dfccodec.report.videos import ComparedVideo, is_dfc
+
+    chosen, planned = parse_metrics(metrics), _parse_budgets(budgets)
+    common.limit_torch_threads()
+    loaded = api.load_model(model or "mini", device, dtype) if planned or model else None
+    with contextlib.ExitStack() as stack:
+        videos = [stack.enter_context(ComparedVideo(Path(source), loaded))]
+        paths = [(Path(name), "") for name in names]
+        if loaded and planned:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfc-compare-")))
+            paths += _encode(Path(source), planned, qp, loaded, folder, quiet)
+        for path, label in paths:
+            videos.append(stack.enter_context(ComparedVideo(path, loaded if is_dfc(path) else None, label)))
+        lines: list[str] = []
+        advance = stack.enter_context(common.progress("compare", videos[0].frames, quiet))
+        results = measure(
+            videos[0], videos[1:], metrics=chosen, picture=Path(output) if output else None, notes=lines.append,
+            progress=advance,
+        )  # fmt: skip
+    if per_frame:
+        with common.writing(per_frame) as stream:
+            stream.write(_frames_as_csv(results).encode())
+    if json:
+        common.result(_record(videos[0], results))
+    elif per_frame != "-":
+        typer.echo(_table(results))
+    common.notes(lines, quiet)
+
+
+def _check_arguments(source: str, names: Sequence[str], budgets: str, output: str, per_frame: str) -> None:
+    """Check the names on the command line.
+
+    Raises:
+        UsageError: one cannot be used here.
+        InputError: a file does not exist.
+    """
+    if "-" in (source, *names):
+        raise UsageError("dfc compare reads files, not standard input: name the files")
+    if not names and not budgets:
+        raise UsageError("there is nothing to compare: name coded videos, or give --budgets")
+    if output == "-":
+        raise UsageError("-o - is no file: name a picture or a video, as side.png or side.mp4")
+    if output and output == per_frame:
+        raise UsageError(f"-o and --csv both name {output}: name two files")
+    for name in (source, *names):
+        if not Path(name).exists():
+            raise InputError(f"{name} does not exist: check the name")
+
+
+def _check_outputs(output: str, per_frame: str, sources: Sequence[str], yes: bool) -> None:
+    """Check all outputs before any work.
+
+    Raises:
+        UsageError: one is invalid.
+        OutputExistsError: one exists and `-y` was not given.
+    """
+    for name in filter(None, (output, per_frame)):
+        for source in sources:
+            common.check_output(name, yes, source, any_name=True)
+    if output:
+        from dfccodec.media.output.format import container_for_path
+
+        container_for_path(Path(output))
+
+
+def _parse_budgets(text: str) -> list[str]:
+    from dfccodec.codec.choose.budgets import Budget
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts:
+        Budget.parse(part)
+    return parts
+
+
+def _encode(
+    source: Path, budgets: list[str], qp: int | None, loaded: LoadedModel, folder: Path, quiet: bool
+) -> list[tuple[Path, str]]:
+    """Encode the source with each budget; return paths and labels."""
+    from dfccodec.codec import api
+
+    out = []
+    options: dict[str, Any] = {} if qp is None else {"qp": qp}
+    for number, budget in enumerate(budgets):
+        path = folder / f"{number}.dfc"
+        with common.progress(f"encode {budget}", 0, quiet) as advance:
+            api.encode(source, path, budget=budget, model=loaded, audio=False, progress=advance, **options)
+        out.append((path, f"budget {budget}"))
+    return out
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _table(results: Sequence[Comparison]) -> str:
+    """The figures as text, one line for each video."""
+    width = max(5, *(len(r.name) for r in results))
+    lines = [f"{'video':<{width}} {'size':>10} {'bits/pixel':>10} {'PSNR':>7} {'MS-SSIM':>8} {'LPIPS':>7} {'VMAF':>6}"]
+    for r in results:
+        q = r.quality
+        psnr = "equal" if q["psnr"] is None and r.frames else _number(q["psnr"], 2)
+        lines.append(
+            f"{r.name:<{width}} {common.format_bytes(r.bytes):>10} {r.bits_per_pixel:>10.4f} {psnr:>7} "
+            f"{_number(q['ms_ssim'], 4):>8} {_number(q['lpips'], 4):>7} {_number(q['vmaf'], 1):>6}"
+        )
+    return "\n".join(lines)
+
+
+def _record(source: ComparedVideo, results: Sequence[Comparison]) -> dict[str, Any]:
+    """The JSON record, as in compare.schema.json."""
+    return {
+        "source": {"name": source.name, "bytes": source.bytes},
+        "coded": [
+            {
+                "name": r.name, "bytes": r.bytes, "width": r.width, "height": r.height,
+                "frames": {"matched": r.matches.matched, "missing": r.matches.missing, "extra": r.matches.extra},
+                "shift_seconds": float(r.matches.shift), "bits_per_pixel": r.bits_per_pixel, **r.quality,
+            }
+            for r in results
+        ],
+    }  # fmt: skip
+
+
+def _frames_as_csv(results: Sequence[Comparison]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["video", "seconds", "kept", "psnr", "ms_ssim", "lpips", "vmaf"])
+    for r in results:
+        scores: Sequence[float | None] = r.vmaf or [None] * len(r.frames)
+        for frame, score in zip(r.frames, scores, strict=True):
+            kept = "" if frame.kept is None else int(frame.kept)
+            values = [f"{frame.psnr:.4f}", frame.ms_ssim, frame.lpips, score]
+            rows.writerow([r.name, f"{float(frame.seconds):.6f}", kept, *("" if v is None else v for v in values)])
+    return text.getvalue()

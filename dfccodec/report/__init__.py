@@ -1,0 +1,1 @@
+"""Comparison of videos as figures and pictures."""
