@@ -19,6 +19,7 @@ from dfccodec.container.records import ModelId
 from dfccodec.media.output.conversion import OutputConversion
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.models.interface import DistortionFn, Encoded, FrameCallback, emit_in_decode_order, gradient_whole_clip
+from dfccodec.models.latent_dit import LatentDiT, LatentDiTConfig
 
 DATA = Path(__file__).parent / "data"
 
@@ -187,7 +188,7 @@ def decode_to(target: Path, coded: bytes, cfr: Fraction | None = None, **options
 def encode_source(source: Any, **options: Any) -> bytes:
     """Encode a source with `flat_model` and all frames kept; return the bytes of the `.dfc` file."""
     out = io.BytesIO()
-    api.encode(source, out, model=flat_model(), **{"fill": "hold", "budget": "all", **options})
+    api.encode(source, out, **{"model": flat_model(), "fill": "hold", "budget": "all", **options})
     return out.getvalue()
 
 
@@ -196,3 +197,17 @@ def _noise(rate: int, seconds: float) -> av.AudioFrame:
     frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
     frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
     return frame
+
+
+def random_latent_dit() -> LatentDiT:
+    """Return a random generator whose segments begin where channel 40 is high."""
+    torch.manual_seed(0)
+    out = LatentDiT(LatentDiTConfig(width=32, depth=1, heads=4, hidden=32))
+    for name in ("velocity.weight", "gap.weight"):
+        torch.nn.init.normal_(dict(out.named_parameters())[name], std=0.2)
+    with torch.no_grad():
+        out.segments.embedding[40] = 0.5
+        out.segments.predictor.weight[0, 40] = 20.0
+        out.segments.predictor.bias.fill_(-5.0)
+    out.get_buffer("deviation").fill_(0.5)
+    return out.eval()

@@ -25,7 +25,10 @@ from benchmarks.speed.cpu_contention import report
 from benchmarks.speed.reading import report as reading_report
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("mini", "encoding", "performance")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("mini", "mini-dit", "encoding", "performance")),
+)
 
 
 _earlier: set[str] = set()
@@ -198,6 +201,32 @@ def compare() -> str:
     return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n" + compare_report(found)
 
 
+def generate() -> str:
+    """Fréchet distances of generated clips, baselines and real ones."""
+    found = result("generate")
+    rows = [[name, *(round(value, 1) for value in row.values())] for name, row in found["frechet"].items()]
+    near = found["nearest"]
+    return (
+        f"{found['count']} clips of 8 kept frames of 256×256 for each row, {found['steps']} steps ({found['method']}), "
+        f"against {found['reference']} real clips:\n\n"
+        + table(["Fréchet distance", "appearance", "motion"], rows)
+        + "\n\nMedian squared error per sample to the nearest training clip: "
+        + f"generated {near['generated']:.3f}, held-out clips {near['held out']:.3f}."
+    )
+
+
+def segments() -> str:
+    """What the place of the segment embedding is worth."""
+    rows = [
+        [
+            place, f"{row['frames']:.1%}", f"{row['segments']:.1%}", f"{row['psnr']:.2f} dB", f"{row['ssim']:.4f}",
+            f"{row['lpips']:.4f}",
+        ]
+        for place, row in result("segments")["places"].items()
+    ]  # fmt: skip
+    return table(["embedding", "frames classified correctly", "segments found", "PSNR", "SSIM", "LPIPS"], rows)
+
+
 def reading() -> str:
     """Windows of latents that training can read per second."""
     return reading_report(result("reading"))
@@ -287,6 +316,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
         rate_control,
         speed,
         compare,
+        generate,
+        segments,
         reading,
         memory,
         pipeline,

@@ -16,9 +16,9 @@ from dfccodec.errors import OutputExistsError, UsageError
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="Folder of videos, or of *.frames.npy.")],
+    data: Annotated[Path, typer.Option(help="Folder of videos, of *.frames.npy, or of .dfc files (segments, dit).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log, curves and weights.")],
-    recipe: Annotated[str, typer.Option(help="mini, published, or the path of a .toml file.")] = "mini",
+    recipe: Annotated[str, typer.Option(help="A name, such as mini or dit, or the path of a .toml file.")] = "mini",
     minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run in steps.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume from this last.pt.")] = None,

@@ -251,6 +251,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "dfc-dit": Family(config="dfccodec.models.config:DiTConfig", module="dfccodec.models.dit:VideoDiT"),
         "mini": Family(config="dfccodec.models.mini:MiniConfig", module="dfccodec.models.mini:Mini", codec=""),
+        "mini-dit": Family(
+            config="dfccodec.models.latent_dit:LatentDiTConfig", module="dfccodec.models.latent_dit:LatentDiT"
+        ),
     }
 )
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dfccodec.container.records import ModelId
     from dfccodec.models.dit import VideoDiT
     from dfccodec.models.interface import LatentModel
+    from dfccodec.models.latent_dit import LatentDiT
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Entry:
     fingerprint: bytes | None = None
 
 
+GENERATORS = ("dfc-dit", "mini-dit")
+"""Families of generators."""
+
 _PUBLISHED_REPO = "floatingtrees2/dynamic-frame-compression"
 
 # Revision "main" is a branch that can change; a codec should use a commit hash. No hash was known when this was
@@ -69,6 +73,7 @@ _PUBLISHED_REPO = "floatingtrees2/dynamic-frame-compression"
 # contains the fingerprint of its model, and `check_identity` rejects any other model.
 ENTRIES: tuple[Entry, ...] = (
     Entry("mini", "mini", "the default: any size, real time on two cores; inside the package"),
+    Entry("mini-dit", "mini-dit", "generates latents of mini, any size, 7.9 M parameters; inside the package"),
     Entry(
         "dfc-170m",
         "dfc-vae",
@@ -260,6 +265,31 @@ def load_dit(
         raise ModelError(f"model {spec!r} is a codec ({checked.info.family}), not a generator; use dfc-dit-504m")
     module: Any = _load_module(checked, device, dtype)
     return module, checked.info
+
+
+def load_generator(
+    spec: str,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    *,
+    config: ModelConfig | None = None,
+) -> tuple[VideoDiT | LatentDiT, ModelInfo]:
+    """Load a generator of any family; arguments and errors as for `load`."""
+    checked = open_checked(resolve(spec), config)
+    if checked.info.family not in GENERATORS:
+        raise ModelError(f"model {spec!r} is a codec ({checked.info.family}), not a generator; use mini-dit")
+    module: Any = _load_module(checked, device, dtype)
+    return module, checked.info
+
+
+def family_of(spec: str) -> str:
+    """Return the family of a model; its file is read.
+
+    Raises:
+        ModelError: the model is missing or invalid.
+    """
+    entry = find_entry(spec)
+    return entry.family if entry is not None else open_checked(resolve(spec)).info.family
 
 
 def pull(spec: str, revision: str | None = None) -> ModelInfo:

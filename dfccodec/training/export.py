@@ -11,10 +11,11 @@ from dfccodec.training.trainer import Task
 
 
 def export(checkpoint: Path, target: Path, task: Task, name: str) -> None:
-    """Save the averaged weights of a `best.pt`: convolutions in float16, the PCA transform in float32.
+    """Save the averaged weights of a `best.pt`: in float16, but the PCA transform and what the model names in float32.
 
     float16 halves the file size. The PCA transform keeps float32, because every error in it is an error in the pixels.
     """
+    exact = getattr(task.model, "float32_tensors", ())
     average = torch.load(checkpoint, weights_only=True, map_location="cpu")["model"]
-    tensors = {k: (v if k.startswith("linear.") else v.half()).contiguous() for k, v in average.items()}
+    tensors = {k: (v if k.startswith("linear.") or k in exact else v.half()).contiguous() for k, v in average.items()}
     save_safetensors(target, tensors, task.config_json, name)

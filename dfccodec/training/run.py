@@ -16,15 +16,19 @@ from torch import nn
 
 from dfccodec.errors import InputError, UsageError
 from dfccodec.models import registry
+from dfccodec.models.latent_dit import LatentDiT
 from dfccodec.models.mini import Mini
 from dfccodec.models.vae import VideoVAE
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.resources import available_cpus
 from dfccodec.training.data.coded import load_coded_clips
 from dfccodec.training.data.dataset import is_held_out, load_scenes, split_scenes
+from dfccodec.training.data.latent_videos import load_latent_videos
 from dfccodec.training.export import export
 from dfccodec.training.recipe import Recipe, load_recipe
+from dfccodec.training.tasks.latent_dit import LatentDiTTask
 from dfccodec.training.tasks.mini import MiniTask
+from dfccodec.training.tasks.segments import SegmentTask
 from dfccodec.training.tasks.sharp import SharpTask
 from dfccodec.training.tasks.video_vae import VideoVAETask
 from dfccodec.training.trainer import ProgressCallback, RunOptions, Task, Trainer, load_checkpoint
@@ -33,7 +37,16 @@ TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
     "mini": (MiniTask, Mini),
     "published": (VideoVAETask, VideoVAE),
     "sharp": (SharpTask, Mini),
+    "segments": (SegmentTask, LatentDiT),
+    "dit": (LatentDiTTask, LatentDiT),
 }
+
+LOADERS: dict[str, tuple[Callable[[Path], Iterator[Any]], str]] = {
+    "sharp": (load_coded_clips, "coded clips"),
+    "segments": (load_latent_videos, "files of latents"),
+    "dit": (load_latent_videos, "files of latents"),
+}
+"""Tasks that are not trained on videos: how their data is loaded, and what it is called."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class TrainRequest:
 
     Args:
         recipe: name, or path of a .toml file.
-        data: folder of videos; for the task `sharp`, of coded clips.
+        data: folder of videos; for the task `sharp`, of coded clips; for `segments` and `dit`, of `.dfc` files.
         out: folder for `last.pt`, `best.pt`, `log.jsonl`, the curves and `model.safetensors`.
         minutes, steps: length of the run; give exactly one.
         resume: checkpoint to resume from.
@@ -108,7 +121,9 @@ def _train(request: TrainRequest, recipe: Recipe, device: torch.device, on_progr
     state = load_checkpoint(request.resume, recipe) if request.resume else None
     start = load_initial_model(request.start, recipe) if request.start else None
     scenes = list(_load_data(request, recipe, on_progress))
-    on_progress({"note": f"{len(scenes)} scenes, {sum(len(s.frames) for s in scenes)} frames in memory"})
+    what = LOADERS[recipe.task][1] if recipe.task in LOADERS else "scenes"
+    frames = sum(len(scene.frames if hasattr(scene, "frames") else scene.latents) for scene in scenes)
+    on_progress({"note": f"{len(scenes)} {what}, {frames} frames in memory"})
     if len({is_held_out(scene.source) for scene in scenes}) == 1:
         on_progress({"note": "no source is held out: the best weights are chosen by clips that are also trained on"})
     task = make_task(recipe, scenes, device, autocast, start)
@@ -135,9 +150,9 @@ def _train(request: TrainRequest, recipe: Recipe, device: torch.device, on_progr
 
 
 def _load_data(request: TrainRequest, recipe: Recipe, on_progress: ProgressCallback) -> Iterator[Any]:
-    """Load the training data of the recipe's task: scenes, or coded clips."""
-    if recipe.task == "sharp":
-        return load_coded_clips(request.data)
+    """Load the training data of the recipe's task: scenes, coded clips or latents."""
+    if recipe.task in LOADERS:
+        return LOADERS[recipe.task][0](request.data)
     return load_scenes(request.data, max_frames=request.frames, on_skip=lambda text: on_progress({"note": text}))
 
 
@@ -177,7 +192,7 @@ def load_initial_model(start: str, recipe: Recipe) -> nn.Module:
         ModelError: the model is missing or cannot be loaded.
     """
     network = _task_classes(recipe)[1]
-    module: Any = registry.load(start)[0]
+    module: Any = registry.load_generator(start)[0] if network is LatentDiT else registry.load(start)[0]
     module = getattr(module, "vae", module)  # unwrap the published network
     if not isinstance(module, network):
         raise InputError(

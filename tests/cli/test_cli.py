@@ -202,7 +202,7 @@ def test_inspect_escapes_terminal_sequences(tmp_path: Path, flat: object) -> Non
         (["inspect", FLOWER], 3, "not a .dfc file"),
         (["trim", "none.dfc", "-o", "x.dfc"], 2, "--budget"),
         (["trim", "none.dfc", "-o", "x.dfc", "--frames", "9:3"], 2, "9:3"),
-        (["generate", "-o", "x.dfc"], 5, "dfc models pull dfc-dit-504m"),
+        (["generate", "-o", "x.dfc", "--generator", "dfc-dit-504m"], 5, "dfc models pull dfc-dit-504m"),
     ],
 )
 def test_errors_are_one_line_with_the_documented_exit_code(

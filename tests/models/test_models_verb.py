@@ -37,8 +37,9 @@ def test_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(entry.name in out for entry in ENTRIES)
     records = json.loads(run("list", "--json")[0])
     assert [record["name"] for record in records] == [entry.name for entry in ENTRIES]
-    assert records[1]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
-    assert records[1]["path"] is None
+    assert [record["source"] for record in records[:2]] == [None, None]
+    assert records[2]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
+    assert records[2]["path"] is None
 
 
 def test_info(reference: Path, config_file: Path, vae_config: VAEConfig) -> None:
@@ -84,6 +85,7 @@ def test_convert_does_not_overwrite(tmp_path: Path, reference: Path, config_file
         (("info", "nothing"), ModelError, "no model 'nothing'"),
         (("info", "absent.pt"), ModelError, "does not exist"),
         (("pull", "mini"), UsageError, "part of the package"),
+        (("pull", "mini-dit"), UsageError, "part of the package"),
     ],
 )
 def test_errors_reach_the_caller(arguments: tuple[str, ...], error: type[DfcError], message: str) -> None:

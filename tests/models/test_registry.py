@@ -42,6 +42,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
         ("hf://o/r@v1/sub/a.pt", "dfc models pull hf://o/r@v1/sub/a.pt"),
         ("hf://o/r/a b.pt", "dfc models pull 'hf://o/r/a b.pt'"),
         ("mini", "pip install --force-reinstall dfccodec"),
+        ("mini-dit", "pip install --force-reinstall dfccodec"),
     ],
 )
 def test_the_error_for_a_missing_model_contains_the_command(spec: str, command: str) -> None:
@@ -62,7 +63,7 @@ def test_the_embedded_model_is_in_the_package(tmp_path: Path, monkeypatch: pytes
 
 
 def test_unknown_names(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model 'x264'; use mini, dfc-170m, dfc-dit-504m, a \.pt"):
+    with pytest.raises(ModelError, match=r"no model 'x264'; use mini, mini-dit, dfc-170m, dfc-dit-504m, a \.pt"):
         resolve("x264")
     with pytest.raises(ModelError, match="does not exist; check the path"):
         resolve(str(tmp_path / "absent.pt"))
