@@ -81,7 +81,7 @@ def generate(
     fill: Annotated[str, typer.Option(help="Fill policy: token, hold or lerp.", show_default="token")] = "",
     temperature: Annotated[
         float | None,
-        typer.Option(min=0, max=2, help="Deviation of the noise; below 1, clips are smoother.", show_default="1"),
+        typer.Option(min=0, max=2, help="Deviation of the noise; below 1, clips are smoother.", show_default="0.9"),
     ] = None,
     qp: Annotated[int, typer.Option(min=0, max=63, help="Quantizer index of the stored latents.")] = 16,
     generator: Annotated[str, typer.Option(help="Model that generates the latents.")] = "mini-dit",
@@ -223,7 +223,7 @@ def _prepare_latent_dit(generator: str, request: _Request, numbers: tuple[int, i
     assert isinstance(dit, LatentDiT)
     given = _read(request.source) if request.source else b""
     latent_frames, steps, qp = numbers
-    temperature = 1.0 if request.temperature is None else request.temperature
+    temperature = clips.Sampling.temperature if request.temperature is None else request.temperature
 
     def write(out: BinaryIO, seed: int) -> EncodeReport:
         options = clips.Sampling(latent_frames, steps, request.method or "heun", seed, qp, policy, temperature)

@@ -60,7 +60,7 @@ class Sampling:
     seed: int = 256
     qp: int = 16
     fill: Fill = Fill.TOKEN
-    temperature: float = 1.0
+    temperature: float = 0.9
 
     def describe(self) -> str:
         """The command-line options, for the tool chunk."""
