@@ -129,7 +129,7 @@ def generate(
             advance(number + 1)
     if grid:
         from dfccodec.codec.generate import RATE
-        from dfccodec.codec.picture_grid import write_grid
+        from dfccodec.report.grid import write_grid
 
         write_grid(clips, Path(grid), RATE)
     _tell(reports, seed, json, quiet)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy.typing as npt
 from dfccodec.media.scale import scale_rgb
 from dfccodec.report.match import Matcher, Matches, peek, tolerance
 from dfccodec.report.measure import FrameQuality, Meter, Tools
-from dfccodec.report.pictures import SideBySide, SideWriter
-from dfccodec.report.videos import ComparedVideo
+from dfccodec.report.picture_writer import PictureWriter, is_picture
+from dfccodec.report.pictures import SideBySide
+from dfccodec.report.videos import ComparedVideo, TimedFrame
 from dfccodec.runtime.resources import available_cpus
 
 Pixels = npt.NDArray[np.uint8]
@@ -74,6 +76,35 @@ class _Coded:
         )  # fmt: skip
 
 
+class _Drawing:
+    """Writes all frames side by side into a video, or those of the middle of the source into a picture."""
+
+    def __init__(self, path: Path, names: Sequence[str], size: tuple[int, int], source: ComparedVideo) -> None:
+        self._sides = SideBySide(names, *size)
+        self._still, self._middle = is_picture(path), source.frames // 2
+        self._writer = PictureWriter(path, self._sides.size, source.rate)
+        self._shown: Pixels | None = None
+
+    def __enter__(self) -> _Drawing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is not None:
+            self._writer.__exit__(kind, error, at)
+            return
+        with self._writer:
+            if self._still and self._shown is not None:
+                self._writer.write(self._shown)
+
+    def add(self, number: int, row: Sequence[TimedFrame | None]) -> None:
+        """Add the frames at one time: of the source, the frame `number`, and of all coded videos."""
+        if self._still and self._shown is not None and number != self._middle:
+            return
+        self._shown = self._sides.draw([m.rgb if m else None for m in row], [m.kept if m else None for m in row])
+        if not self._still:
+            self._writer.write(self._shown)
+
+
 def compare(
     source: ComparedVideo, coded: Sequence[ComparedVideo], *, metrics: tuple[str, ...] = (),
     picture: Path | None = None, notes: Callable[[str], None] = lambda _: None,
@@ -106,24 +137,16 @@ def compare(
         for one in each:
             stack.callback(one.meter.close)
             one.matcher = Matcher(iter(one.video), first, limit, one.fit)
-        writer: SideWriter | None = None
-        drawing = SideBySide([source.name, *(video.name for video in coded)], *size)
-        if picture is not None:
-            writer = stack.enter_context(SideWriter(picture, drawing, source.rate))
-        middle: Pixels | None = None
+        names = [source.name, *(video.name for video in coded)]
+        drawing = stack.enter_context(_Drawing(picture, names, size, source)) if picture else None
         for number, frame in enumerate(frames):
             found = [one.matcher.find(frame.seconds) for one in each if one.matcher]
             for one, match in zip(each, found, strict=True):
                 if match is not None:
                     one.meter.add(frame.rgb, match.rgb, frame.seconds, match.kept)
-            if writer is not None and (not writer.still or middle is None or number == source.frames // 2):
-                row = [frame, *found]
-                middle = drawing.draw([m.rgb if m else None for m in row], [m.kept if m else None for m in row])
-                if not writer.still:
-                    writer.write(middle)
+            if drawing:
+                drawing.add(number, [frame, *found])
             progress(number + 1)
-        if writer is not None and writer.still and middle is not None:
-            writer.write(middle)
         results = [one.result(available_cpus()) for one in each]
     for one, result in zip(each, results, strict=True):
         for line in [*one.video.notes, *_remarks(result)]:

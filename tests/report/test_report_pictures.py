@@ -11,7 +11,8 @@ import pytest
 
 from dfccodec.errors import UsageError
 from dfccodec.report.glyphs import HEIGHT, WIDTH, draw_text
-from dfccodec.report.pictures import DROPPED, KEPT, TEXT, SideBySide, SideWriter
+from dfccodec.report.picture_writer import PictureWriter, is_picture
+from dfccodec.report.pictures import DROPPED, KEPT, TEXT, SideBySide
 
 
 def test_letters() -> None:
@@ -49,8 +50,8 @@ def test_names_frames_and_bars_are_drawn() -> None:
 @pytest.mark.parametrize(("name", "frames"), [("side.mp4", 5), ("side.gif", 5), ("side.png", 1)])
 def test_a_video_or_a_picture_is_written(tmp_path: Path, name: str, frames: int) -> None:
     drawing = SideBySide(["a", "b"], 40, 30)
-    with SideWriter(tmp_path / name, drawing, Fraction(25)) as writer:
-        assert writer.still == (frames == 1)
+    with PictureWriter(tmp_path / name, drawing.size, Fraction(25)) as writer:
+        assert is_picture(tmp_path / name) == (frames == 1)
         for value in range(frames):
             grey = np.full((30, 40, 3), 40 * value, np.uint8)
             writer.write(drawing.draw([grey, grey], [None, None]))
@@ -60,9 +61,9 @@ def test_a_video_or_a_picture_is_written(tmp_path: Path, name: str, frames: int)
 
 def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
     drawing = SideBySide(["a"], 40, 30)
-    writer = SideWriter(tmp_path / "side.mp4", drawing, Fraction(25)).__enter__()
+    writer = PictureWriter(tmp_path / "side.mp4", drawing.size, Fraction(25)).__enter__()
     writer.write(drawing.draw([None], [None]))
     writer.__exit__(RuntimeError, RuntimeError(), None)
     assert not list(tmp_path.iterdir())
     with pytest.raises(UsageError, match="txt"):
-        SideWriter(tmp_path / "side.txt", drawing, Fraction(25))
+        PictureWriter(tmp_path / "side.txt", drawing.size, Fraction(25))

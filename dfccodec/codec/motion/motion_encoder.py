@@ -51,7 +51,7 @@ class MotionSearch:
 
     Args:
         frames: source frames (T, H, W, 3) uint8.
-        sides: dropped frames and their references.
+        references: dropped frames and their references.
         rd_lambda: λ, squared error (sum over samples in 0…1) per bit.
         threads: number of threads.
         effort: effort of the motion search.

@@ -20,13 +20,11 @@ from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, loops, track_titles
 from dfccodec.media.colour import CONVERT, SCALE
-from dfccodec.media.decode_errors import DecodeErrorCounter, describe_error, lacks_picture
+from dfccodec.media.decode_errors import describe_error
 from dfccodec.media.input.completeness import count_missing_bytes
 from dfccodec.media.input.container_crop import crop_frames, read_margins
 from dfccodec.media.input.deinterlace import deinterlace_frames
 from dfccodec.media.input.diagnosis import MOOV_AT_END, diagnose
-from dfccodec.media.input.elementary.missing import MissingPictures
-from dfccodec.media.input.gaps import GapDetector
 from dfccodec.media.input.open_input import (
     IndependentReader,
     PipeInput,
@@ -35,6 +33,7 @@ from dfccodec.media.input.open_input import (
     open_input,
     open_pipe,
 )
+from dfccodec.media.input.packet_decoder import PacketDecoder
 from dfccodec.media.input.probe import (
     SUPPORTED_MATRICES,
     UNSPECIFIED,
@@ -107,14 +106,14 @@ class VideoSource:
         self.notes = uncarried_stream_notes(self._container, self._stream, audio, subtitles, video is None)
         self._open_tracks = partial(Tracks, notes=self.notes, video_index=self._stream.index)
         self._pipe_tracks = self._open_tracks(self._container, audio, subtitles) if self._pipe else None
-        self._errors = DecodeErrorCounter(self.notes)
         self._structure = self._pipe.structure if self._pipe else StructureMonitor(self._open_bytes)
-        self._gaps = GapDetector(self._errors, self._stream.start_time, self._structure)
-        self._span, self._frame_count, self._packet_count = span, 0, 0
+        self._span, self._frame_count = span, 0
         self._ended_early = False  # whether the source ends earlier than its container states
         self._range_ended = False  # whether the range ended before the source
         self._rate, self._time_base = read_clock(self._container, self._stream)
-        self._missing = MissingPictures(self._container.format.name, self._rate, self._errors)
+        self._decoder = PacketDecoder(
+            self._stream, self._container.format.name, self._rate, self.notes, self._structure
+        )
         self._frame_duration = max(1, round(1 / (self._rate * self._time_base))) if self._rate else 1
         self._timestamps = IncreasingTimestamps(self._time_base, self._frame_duration, self._name, self.notes.append)
         self._margins = read_margins(self._container, self._stream, self.notes)
@@ -187,8 +186,8 @@ class VideoSource:
         if what := diagnose(self._pipe or self._source, self._name):
             raise InputError(what)
         why = (
-            f": {self._errors.first_error}{self._pipe_hint()}"
-            if self._errors.first_error
+            f": {self._decoder.first_error}{self._pipe_hint()}"
+            if self._decoder.first_error
             else ": check that the file is complete"
         )
         raise InputError(f"no frame of {self._name} decodes{why}")
@@ -225,7 +224,7 @@ class VideoSource:
                     self._note_early_end()
                     return
                 own = packet.stream.index == self._stream.index  # the last packet, which is empty, has no stream index
-                frames = self._decode_packet(packet) if own else []
+                frames = self._decoder.decode(packet) if own else []
                 if passing and not own and packet.size:
                     passing.put(packet)
             yield from frames
@@ -250,46 +249,19 @@ class VideoSource:
         mp4 = self._pipe_tracks and "mov" in self._container.format.name.split(",")
         return f"; {MOOV_AT_END}" if mp4 else ""
 
-    def _decode_packet(self, packet: AvPacket[Any]) -> list[VideoFrame]:
-        """Decode a packet. One that does not decode is skipped and noted, as players do."""
-        self._packet_count += bool(packet.size)
-        if packet.size:
-            self._gaps.add(packet)
-        if packet.is_corrupt:
-            self._errors.add_truncated()
-            self._gaps.add_damage()
-        try:
-            frames = self._stream.decode(packet)
-            if packet.size and lacks_picture(self._stream.codec_context.name, bytes(packet)):
-                self._errors.add("no start of a picture")
-                self._gaps.add_damage()
-            for frame in frames:
-                if frame.is_corrupt:
-                    self._errors.add_damaged_frame()
-                    self._gaps.add_damage()
-            self._missing.add(packet, frames)
-            return frames
-        except av.error.FFmpegError as error:
-            if packet.size:
-                self._errors.add(describe_error(error))
-                self._gaps.add_damage()
-                self._missing.add(packet, None)
-            return []
-
     def _note_early_end(self) -> None:
         """Append a note if the source ended earlier than its container states."""
         if self._closed:
             return
         if self._pipe:
             self._pipe.drain()
-        self._gaps.finish(end=True)
-        self._missing.finish()
+        self._decoder.finish(end=True)
         if self._origin is not None:  # not read from the beginning
             return
         last = self._timestamps.last
         end = Fraction(0) if last is None else (last + self._frame_duration) * self._time_base
         missing, structure = self._missing_bytes(), self._structure
-        note = early_end_note(self._container, self._stream, self._packet_count, missing, end, structure)
+        note = early_end_note(self._container, self._stream, self._decoder.packet_count, missing, end, structure)
         self._ended_early = bool(note)
         if note:
             self.notes.append(note)
@@ -337,7 +309,7 @@ class VideoSource:
                 yield frame, pts
             elif window.ended:
                 self._range_ended = True
-                self._gaps.finish(end=False)
+                self._decoder.finish(end=False)
                 self._drain_audio(pts * self._time_base)
                 return
 

@@ -132,6 +132,32 @@ def gap_loss(gaps: Tensor, trailing: Tensor, truth: KnownGaps, ends: Tensor) -> 
     return ((error + ends * end) * unknown).sum() / unknown.sum().clamp(min=1)
 
 
+def make_generator(
+    options: Mapping[str, Any], defaults: Mapping[str, float], train: Sequence[LatentVideo], start: LatentDiT | None
+) -> tuple[LatentDiT, dict[str, Any]]:
+    """Make the network of a task, with mean and deviation of the training latents, unless one is given.
+
+    Args:
+        options: options of the recipe; `config` has values of `LatentDiTConfig`.
+        defaults: default options of the task.
+        train: training latents.
+        start: the network to go on with.
+
+    Returns:
+        the network, and all options of the task except `config`.
+
+    Raises:
+        InputError: an option is unknown.
+    """
+    given = dict(options)
+    config = LatentDiTConfig.with_values(LatentDiTConfig(), given.pop("config", {}))
+    check_options(given, defaults)
+    model = start or LatentDiT(config)
+    if start is None:
+        set_statistics(model, train)
+    return model, {**defaults, **given}
+
+
 class LatentDiTTask:
     """Training task of the generator; implements `training.trainer.Task`."""
 
@@ -144,15 +170,9 @@ class LatentDiTTask:
         autocast: torch.dtype,
         start: LatentDiT | None = None,
     ) -> None:
-        options = dict(options)
-        config = LatentDiTConfig.with_values(LatentDiTConfig(), options.pop("config", {}))
-        check_options(options, DEFAULT_OPTIONS)
-        model = start or LatentDiT(config)
-        if start is None:
-            set_statistics(model, train)
+        model, self.options = make_generator(options, DEFAULT_OPTIONS, train, start)
         self.model, self.config_json, self.device = model.to(device), model.config_json, device
-        self.loss_module: LossModule = LatentFlowLoss(model, {**DEFAULT_OPTIONS, **options}, autocast).to(device)
-        self.options = {**DEFAULT_OPTIONS, **options}
+        self.loss_module: LossModule = LatentFlowLoss(model, self.options, autocast).to(device)
         self.max_frames = 32
         self.train, held = WindowSampler(train), WindowSampler(held_out)
         side = min(EVAL_SIDE, smallest_side(held_out)) // model.config.patch * model.config.patch

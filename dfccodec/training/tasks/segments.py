@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfccodec.errors import InputError
-from dfccodec.models.latent_dit import LatentDiT, LatentDiTConfig
+from dfccodec.models.latent_dit import LatentDiT
 from dfccodec.models.mini_layers import PATCH
 from dfccodec.models.segments import compression_rate
 from dfccodec.training.data.latent_videos import LatentVideo
 from dfccodec.training.data.latent_windows import CLIP_FRAMES, WindowSampler, smallest_side
 from dfccodec.training.recipe import Stage
-from dfccodec.training.tasks.latent_dit import check_options, set_statistics, stack_windows
+from dfccodec.training.tasks.latent_dit import make_generator, stack_windows
 from dfccodec.training.trainer import LossModule
 
 DEFAULT_OPTIONS = {"noise": 0.15, "penalty": 0.002}
@@ -71,17 +71,14 @@ class SegmentTask:
         start: LatentDiT | None = None,
     ) -> None:
         options = dict(options)
-        config = LatentDiTConfig.with_values(LatentDiTConfig(), options.pop("config", {}))
         place = options.pop("place", "first")
         if place not in PLACES:
             raise InputError(f"recipe: place is {place!r}; give one of {', '.join(PLACES)}")
-        check_options(options, DEFAULT_OPTIONS)
-        model = start or LatentDiT(config)
+        model, options = make_generator(options, DEFAULT_OPTIONS, train, start)
         if start is None:
-            set_statistics(model, train)
             torch.nn.init.normal_(model.segments.embedding, std=0.05)
         self.model, self.config_json, self.device = model.to(device), model.config_json, device
-        self.loss_module: LossModule = SegmentLoss(model, {**DEFAULT_OPTIONS, **options}, place).to(device)
+        self.loss_module: LossModule = SegmentLoss(model, options, place).to(device)
         self.max_frames = 32
         self.train = WindowSampler(train)
         side = min(EVAL_SIDE, smallest_side(held_out))

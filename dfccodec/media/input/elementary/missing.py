@@ -60,7 +60,7 @@ class MissingPictures:
         """Process the end of the stream."""
         self._count(self._order.finish())
         for _ in range(self._waiting if self._has_gaps else 0):
-            self._errors.add("it refers to a missing frame")
+            self._errors.add("a reference frame is missing")
 
     def _count(self, found: list[tuple[int, int]]) -> None:
         self._has_gaps |= bool(found)

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfccodec.container.records import Header, Ratio
-from dfccodec.media.output.format import container_for_path
-from dfccodec.media.output.sink import VideoSink
-from dfccodec.runtime.atomic_output import replacing_path
+from dfccodec.report.picture_writer import PictureWriter, is_picture
 
 GAP = 4
 """Space between pictures in pixels."""
@@ -52,13 +49,8 @@ def write_grid(clips: Sequence[np.ndarray], target: Path, rate: Fraction) -> Non
     Raises:
         UsageError: the suffix is that of neither.
     """
-    kind = container_for_path(target)
-    frames = list(grid_frames(clips, kind == "image2"))
+    frames = list(grid_frames(clips, is_picture(target)))
     height, width = frames[0].shape[:2]
-    base = 1 / rate
-    header = Header(
-        width, height, Ratio(rate.numerator, rate.denominator), Ratio(base.numerator, base.denominator), clip_frames=32
-    )
-    with replacing_path(target) as path, VideoSink(path, header, kind, name=str(target)) as sink:
-        for number, frame in enumerate(frames):
-            sink.write(frame, number, 1)
+    with PictureWriter(target, (width, height), rate) as writer:
+        for frame in frames:
+            writer.write(frame)

@@ -1,0 +1,64 @@
+"""Writes pictures as a video, or one of them as a picture, by the suffix of the path."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from dfccodec.container.records import Header, Ratio
+from dfccodec.media.output.format import container_for_path
+from dfccodec.media.output.sink import VideoSink
+from dfccodec.runtime.atomic_output import replacing_path
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether the suffix is that of a picture.
+
+    Raises:
+        UsageError: the suffix is unknown.
+    """
+    return container_for_path(path) == "image2"
+
+
+class PictureWriter:
+    """A video file of pictures. Use it as a context: the file appears when the context is left without an error.
+
+    Args:
+        path: target.
+        size: (width, height) of the pictures, both even.
+        rate: frames per second of a video; 0 for 25.
+
+    Raises:
+        UsageError: the suffix is unknown.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction) -> None:
+        kind = container_for_path(path)
+        rate = rate or Fraction(25)
+        header = Header(
+            *size, Ratio(rate.numerator, rate.denominator), Ratio(rate.denominator, rate.numerator), clip_frames=32
+        )
+        self._replacing, self._frames = replacing_path(path), 0
+        self._sink = VideoSink(self._replacing.__enter__(), header, kind)
+        self._sink.__enter__()
+
+    def __enter__(self) -> PictureWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            self._sink.__exit__(kind, error, at)
+        except BaseException as failed:
+            if not self._replacing.__exit__(type(failed), failed, failed.__traceback__):
+                raise
+        else:
+            self._replacing.__exit__(kind, error, at)
+
+    def write(self, picture: npt.NDArray[np.uint8]) -> None:
+        """Write the next picture, (H, W, 3) uint8."""
+        self._sink.write(picture, self._frames, 1)
+        self._frames += 1
