@@ -45,3 +45,13 @@ def test_hole() -> None:
         found = scan(data)
         assert [b.end for b in found] == [len(start) + 3 * size - 50 + len(filling)]
         assert len(start) + 2 * size < found[0].start < found[0].end
+
+
+def test_garbage_that_looks_like_empty_space() -> None:
+    """An empty element that reaches beyond the end of the file would hide everything after it."""
+    data = HEADER + SEGMENT + make_cluster() * 2
+    garbage = b"\xec\x1f\xff\xff\xff"
+    for size in (b"\x10\x0f\xff\xff", b"\x01\0\0\xe0\0\0\0\0"):  # 1 MiB, and more than any file reserves
+        found = scan(data + b"\xec" + size + garbage + make_cluster() * 3)
+        assert [b.start for b in found] == [len(data)]
+    assert scan(data + b"\xec\x90" + bytes(16)) == []
