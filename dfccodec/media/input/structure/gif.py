@@ -1,16 +1,57 @@
-"""GIF89a: a chain of blocks, each a chain of sub-blocks."""
+"""GIF89a: a chain of blocks, each a chain of sub-blocks.
+
+Nothing but its size marks a sub-block: after damage the chain often goes on by chance, with pictures damaged or lost.
+So the pixels of each picture are counted too.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
-from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, ChainScanner
+from dfccodec.media.input.structure.chain import INVALID, NEED_MORE, Break, ChainScanner
+from dfccodec.media.input.structure.gif_lzw import count_pixels
 
 SIGNATURES = (b"GIF87a", b"GIF89a")
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _HEADER, _IMAGE_HEADER = 13, 11
 _MAX_CODE_SIZE = 11
+_MAX_IMAGE = 1 << 24
+"""Maximum number of bytes of image data whose pixels are counted."""
+_MAX_UNUSED = 16
+"""Maximum number of bytes after the last pixel of a usual image. Encoders write 1 to 3: the end code and a clear code."""
+_MIN_IMAGES = 2
+"""Number of images that show what is usual for an encoder."""
+
+
+@dataclass
+class _ImageData:
+    """Data of an image: the position of the first sub-block, the number of pixels, and the sub-blocks so far."""
+
+    place: int
+    code_size: int
+    pixels: int
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, part: bytes) -> None:
+        """Add the content of the next sub-block."""
+        self.size += len(part)
+        if self.size <= _MAX_IMAGE:
+            self.parts.append(part)
+        else:
+            self.parts.clear()
+
+    def locate(self, offset: int) -> int:
+        """Return the byte position in the file of a byte of the data."""
+        place = self.place + 1
+        for part in self.parts:
+            if offset < len(part):
+                break
+            offset -= len(part)
+            place += len(part) + 1
+        return place + offset
 
 
 class GifScanner(ChainScanner):
@@ -19,10 +60,14 @@ class GifScanner(ChainScanner):
     PATTERN = re.compile(rb"\x21\xf9\x04[\s\S]{4}\x00[\x2c\x21]")
     PATTERN_SIZE = 9
     CONFIRM = 6
+    READ_SIZE = 1 << 16
 
     def __init__(self, place: int = 0) -> None:
         super().__init__(place)
         self._has_header, self._in_block = place > 0, False
+        self._image: _ImageData | None = None
+        self._images, self._all_whole, self._all_used = 0, True, True  # what is usual for the encoder
+        self._damage: Break | None = None  # of the last image
 
     def measure(self, data: bytes, at: int) -> int:
         """See :meth:`ChainScanner.measure`."""
@@ -33,8 +78,8 @@ class GifScanner(ChainScanner):
             return _HEADER + _color_table_size(data[at + 10])
         kind = data[at]
         if self._in_block and not self._searching:
-            self._in_block = kind > 0
-            return 1 + kind
+            return self._measure_sub_block(data, at)
+        self._image = None
         if kind == _TRAILER:
             self.ended = True
             return 1
@@ -45,6 +90,18 @@ class GifScanner(ChainScanner):
             return self._measure_image(data, at)
         return INVALID if kind else 1  # some programs write a zero too many
 
+    def _measure_sub_block(self, data: bytes, at: int) -> int:
+        size = data[at]
+        if self._image:
+            if len(data) - at <= size:
+                return NEED_MORE
+            if size:
+                self._image.add(data[at + 1 : at + 1 + size])
+            elif self._broken is None:
+                self._check_image(self._image, self._buffer_place + at + 1)
+        self._in_block = size > 0
+        return 1 + size
+
     def _measure_image(self, data: bytes, at: int) -> int:
         if len(data) - at < _IMAGE_HEADER:
             return NEED_MORE
@@ -53,8 +110,34 @@ class GifScanner(ChainScanner):
             return NEED_MORE
         if not 1 < data[at + size] <= _MAX_CODE_SIZE:
             return INVALID
+        width, height = (int.from_bytes(data[at + n : at + n + 2], "little") for n in (5, 7))
+        self._image = _ImageData(self._buffer_place + at + size + 1, data[at + size], width * height)
         self._in_block = True
         return size + 1
+
+    def _check_image(self, image: _ImageData, end: int) -> None:
+        """Record a break if the data do not hold the pixels of the image. The chain goes on, perhaps by chance."""
+        if not image.pixels or image.size > _MAX_IMAGE:
+            return
+        found = count_pixels(b"".join(image.parts), image.code_size, image.pixels)
+        if found is None:
+            return
+        whole, used = found.pixels == image.pixels, image.size - found.used <= _MAX_UNUSED
+        # Some encoders write too few pixels, or bytes that nobody reads. Then they do so in most images.
+        unusual = (self._all_whole and not whole) or (self._all_used and not used)
+        if not found.valid or (unusual and self._images >= _MIN_IMAGES):
+            self._record(image.locate(found.used), end, within=True)
+            self._damage = self.breaks[-1]
+            return
+        self._damage = None
+        self._images += 1
+        self._all_whole &= whole
+        self._all_used &= used
+
+    def _record(self, start: int, end: int, certain: bool = True, within: bool = False) -> None:
+        if self._damage and self.breaks[-1] == self._damage:  # one hole
+            start = self.breaks.pop().start
+        super()._record(start, end, certain, within)
 
 
 def _color_table_size(flags: int) -> int:
