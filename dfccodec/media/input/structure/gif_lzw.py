@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 _TABLE, _MAX_WIDTH = 4096, 12
 _MIN_READ = 64
-_MAX_SHORT_RUNS, _SHORT_RUN = 1000, 256
-"""Maximum number of runs of fewer than the next number of codes; more take too long."""
+_SHORT_RUN, _BYTES_PER_SHORT_RUN, _FREE_SHORT_RUNS = 256, 512, 8
+"""Runs of fewer codes take too long if there are more of them: one in so many bytes, and some more."""
 _MORE, _DATA_END = -1, -2
 _Integers = NDArray[np.int32]
 
@@ -65,16 +65,16 @@ def count_pixels(data: bytes, code_size: int, expected: int) -> PixelCount | Non
         code_size: minimum LZW code size, 2 to 11.
         expected: number of pixels of the whole picture, at which a decoder stops.
     """
-    pixels = bit = short_runs = 0
-    stop = _DATA_END
+    pixels = bit = 0
+    stop, short_runs = _DATA_END, _FREE_SHORT_RUNS + len(data) // _BYTES_PER_SHORT_RUN
     for run, lengths in _measure_runs(data, code_size):
         total, stop = pixels + int(lengths.sum()), run.stop
         if total >= expected:
             last = int(np.searchsorted(np.cumsum(lengths), expected - pixels))
             return PixelCount(expected, (int(run.ends[last]) + 7) // 8, True)
         pixels, bit = total, int(run.ends[-1]) if len(run.ends) else bit
-        short_runs += len(lengths) < _SHORT_RUN
-        if short_runs > _MAX_SHORT_RUNS:
+        short_runs -= len(lengths) < _SHORT_RUN
+        if short_runs < 0:
             return None
     return PixelCount(pixels, (bit + 7) // 8, stop in (_DATA_END, (1 << code_size) + 1))
 
