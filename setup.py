@@ -8,13 +8,16 @@ import sys
 
 from setuptools import Extension, setup
 
-FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off", "-Wall", "-Wextra"]
+FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-Wall", "-Wextra"]
 """No fused multiply-add and no -ffast-math: the kernels must compute the same numbers on every machine."""
 
 kernels = Extension(
     "dfccodec.native._kernels",
     sources=[
-        f"dfccodec/native/{name}.c" for name in ("module", "entropy", "latent_motion", "motion", "motion_payload")
+        f"dfccodec/native/{name}.c"
+        for name in (
+            "module", "rans", "latents", "latent_vectors", "latent_compensation", "latent_motion", "motion", "motion_payload",
+        )
     ],
     depends=[f"dfccodec/native/{name}.h" for name in ("kernels", "motion")],
     extra_compile_args=[*FLAGS, *os.environ.get("DFC_CFLAGS", "").split()],

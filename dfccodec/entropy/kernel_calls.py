@@ -25,7 +25,7 @@ _NONE = np.zeros(0, np.int16)
 
 def encode(values: Shorts, mvs: Shorts | None, counts: npt.NDArray[np.int64]) -> bytes | None:
     """Encode latents (K, tiles, rows, columns, C); `mvs` (K, cells, 2) are the vectors of the inter coding."""
-    done = _run(_ENCODE, np.ascontiguousarray(values, np.int16).copy(), counts, mvs=mvs)
+    done = _run(_ENCODE, np.ascontiguousarray(values, np.int16), counts, mvs=mvs)
     return done if isinstance(done, bytes) else None
 
 
@@ -42,7 +42,7 @@ def prices(
 ) -> npt.NDArray[np.float32] | None:
     """Return the costs in bits of `lower` and `lower + 1` in place of `values`, (2, K, tiles, rows, columns, C)."""
     out = np.empty((2, *values.shape), np.float32)
-    own = np.ascontiguousarray(values, np.int16).copy()
+    own = np.ascontiguousarray(values, np.int16)
     done = _run(_PRICE, own, counts, mvs=mvs, lower=np.ascontiguousarray(lower, np.int16), prices=out)
     return out if done else None
 

@@ -49,13 +49,13 @@ static int start_coder(Coder *coder, int mode, const Py_buffer *counts, const Py
 }
 
 static PyObject *finish_coder(const Coder *coder) {
-    uint8_t *words = malloc(4 * (coder->tape_length + 2));
-    if (!words) return PyErr_NoMemory();
+    uint8_t *words = NULL;
     size_t count = 0;
+    int status;
     Py_BEGIN_ALLOW_THREADS
-    count = flush(coder, words);
+    status = flush(coder, &words, &count);
     Py_END_ALLOW_THREADS
-    PyObject *out = PyBytes_FromStringAndSize((const char *)words, (Py_ssize_t)(4 * count));
+    PyObject *out = status ? PyErr_NoMemory() : PyBytes_FromStringAndSize((const char *)words, (Py_ssize_t)(4 * count));
     free(words);
     return out;
 }
@@ -63,7 +63,7 @@ static PyObject *finish_coder(const Coder *coder) {
 PyDoc_STRVAR(latents_doc,
              "latents(mode, kept, tiles, rows, columns, channels, inter, values, data, mvs, lower, prices, logs, counts, weights, basis)\n\n"
              "Code the latents of a clip. mode 0 decodes `data` into `values` and returns whether it is valid; 1 returns the\n"
-             "coded bytes; 2 writes the costs of `lower` and `lower` + 1 to `prices` and returns True.");
+             "coded bytes; 2 writes the costs of `lower` and `lower` + 1 to `prices`, 3 their difference, and returns True.");
 
 static PyObject *latents(PyObject *self, PyObject *args) {
     enum { VALUES, DATA, MVS, LOWER, PRICES, LOGS, COUNTS, TABLE, BASIS, ALL };
@@ -71,12 +71,14 @@ static PyObject *latents(PyObject *self, PyObject *args) {
     Latents in = {0};
     int tiles;
     Coder coder = {0};
-    PyObject *out = NULL;
+    PyObject *out = NULL, *values;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiiipw*y*y*y*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
-                          &in.inter, views + VALUES, views + DATA, views + MVS, views + LOWER, views + PRICES, views + LOGS,
+    if (!PyArg_ParseTuple(args, "iiiiiipOy*y*y*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
+                          &in.inter, &values, views + DATA, views + MVS, views + LOWER, views + PRICES, views + LOGS,
                           views + COUNTS, views + TABLE, views + BASIS))
         return NULL;
+    if (PyObject_GetBuffer(values, views + VALUES, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
+    in.slope = in.mode == SLOPE, in.mode = in.slope ? PRICE : in.mode;
     if (in.kept < 1 || tiles < 1 || in.rows < 1 || in.columns < 1 || in.channels < 1 || in.channels > MAX_CHANNELS ||
         in.mode < DECODE || in.mode > PRICE || (in.inter && in.channels != LATENTS)) {
         PyErr_SetString(PyExc_ValueError, "sizes of latents");
@@ -89,10 +91,10 @@ static PyObject *latents(PyObject *self, PyObject *args) {
         !has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis") ||
         (in.mode != DECODE && in.inter && !has_size(views + MVS, in.kept * in.cells * 2, sizeof *in.mvs, "mvs")) ||
         (in.mode == PRICE && !has_size(views + LOWER, numbers, sizeof *in.lower, "lower")) ||
-        (in.mode == PRICE && !has_size(views + PRICES, 2 * numbers, sizeof *in.prices, "prices")))
+        (in.mode == PRICE && !has_size(views + PRICES, (in.slope ? 1 : 2) * numbers, sizeof *in.prices, "prices")))
         goto done;
     if (!start_coder(&coder, in.mode, views + COUNTS, views + DATA)) goto done;
-    if (coder.contexts < 4 * 28 + 1 + (in.inter ? 32 + 16 : 0)) {
+    if (coder.contexts < VECTOR_CONTEXT + (in.inter ? 32 + 16 : 0)) {
         PyErr_SetString(PyExc_ValueError, "too few contexts");
         goto done;
     }
@@ -557,6 +559,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 5)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 6)) Py_CLEAR(out);
     return out;
 }
