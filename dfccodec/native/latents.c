@@ -369,14 +369,28 @@ static float cost_of(const float *table, int32_t residual, int shift) {
     return table[clamp_symbol(quotient)] + (float)(shift + (excess > 0 ? 4 + floor_log2((uint32_t)excess) : 0));
 }
 
+/* Symbols of `lower` and of `lower` + 1, if none is an escape. Returns whether one is. */
+VECTORIZED static int find_two_symbols(const int16_t *restrict lower, const int16_t *restrict prediction, const int16_t *guesses,
+                                       const uint8_t *restrict contexts, size_t n, uint8_t *restrict symbols, uint8_t *restrict upper) {
+    int32_t escapes = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t sign = prediction[i] < 0 ? -1 : 1, guess = guess_of(contexts[i], prediction[i], guesses ? guesses[i] : 0);
+        int32_t low = (lower[i] - guess) * sign + ESCAPE, high = low + sign;
+        escapes |= (low < 1) | (low >= 2 * ESCAPE) | (high < 1) | (high >= 2 * ESCAPE);
+        symbols[i] = (uint8_t)low, upper[i] = (uint8_t)high;
+    }
+    return escapes;
+}
+
 /* Costs of two adjacent integers at each place of a pass, or the difference of both. */
-static void price_pass(Work *work, const Band *band, const Pass *pass, const int16_t *guesses) {
+static void price_pass(Work *work, const Band *band, const Pass *pass, const int16_t *guesses, int large) {
     const Latents *in = work->in;
     size_t total = in->kept * in->cells * in->channels, place = place_of(band, pass->first, pass->n, pass->begin), i = 0;
+    size_t n = (pass->end - pass->begin) * pass->n;
     const int16_t *prediction = work->prediction + band->first * in->channels + place, *lower = work->lower + place;
     float tables[4 * BUCKETS][SYMBOLS];
     uint8_t known[4 * BUCKETS] = {0};
-    for (size_t j = 0, n = (pass->end - pass->begin) * pass->n; j < n; j++) {
+    for (size_t j = 0; j < n; j++) {
         int context = work->contexts[j];
         if (known[context]) continue;
         uint32_t frequencies[SYMBOLS];
@@ -384,9 +398,17 @@ static void price_pass(Work *work, const Band *band, const Pass *pass, const int
         for (int s = 0; s < SYMBOLS; s++) tables[context][s] = bits_of(in, frequencies[s]);
         known[context] = 1;
     }
+    int plain = !large && !find_two_symbols(lower, prediction, guesses, work->contexts, n, work->symbols, work->upper);
     for (size_t cell = pass->begin; cell < pass->end; cell++) {
         float *out = in->prices + (pass->k * in->cells + band->first + band->order[cell]) * in->channels + pass->first;
-        for (int c = 0; c < pass->n; c++, i++) {
+        for (int c = 0; plain && c < pass->n; c++) {
+            const float *table = tables[work->contexts[i + c]];
+            float low = table[work->symbols[i + c]], high = table[work->upper[i + c]];
+            out[c] = in->slope ? high - low : low;
+            if (!in->slope) out[total + c] = high;
+        }
+        i += plain ? pass->n : 0;
+        for (int c = 0; !plain && c < pass->n; c++, i++) {
             const float *table = tables[work->contexts[i]];
             int guess = guess_of(work->contexts[i], prediction[i], guesses ? guesses[i] : 0), sign = prediction[i] < 0 ? -1 : 1;
             int32_t residual = (lower[i] - guess) * sign;
@@ -408,7 +430,7 @@ static int code_latent_pass(Work *work, const Band *band, const Pass *pass) {
     const uint8_t *contexts = work->contexts, *shifts = large ? work->shifts : NULL;
     if (status) return status;
     if (guesses) guess_from_neighbours(work, band, pass);
-    if (work->in->mode == PRICE) price_pass(work, band, pass, guesses);
+    if (work->in->mode == PRICE) price_pass(work, band, pass, guesses, large);
     if (work->in->mode != DECODE) {
         if (!large && !find_symbols(values, prediction, guesses, contexts, n, work->symbols))
             return encode_symbols(work->coder, contexts, work->symbols, n);
@@ -597,7 +619,8 @@ static size_t divide_memory(Work *work, char *block) {
         {&work->prediction_before, 2 * numbers}, {&work->sums, 4 * sums}, {&work->sums_before, 4 * sums},
         {work->far_sum, 4 * cells}, {work->far_sum + 1, 4 * cells}, {work->around, 4 * (halves + 8)}, {work->around + 1, 4 * (halves + 8)},
         {&work->guesses, 2 * halves}, {&work->lower, in->mode == PRICE ? 2 * cells * in->channels : 0}, {&work->residuals, 4 * part},
-        {&work->contexts, part}, {&work->shifts, part}, {&work->symbols, part}, {&work->vectors, in->inter ? 4 * in->cells : 0},
+        {&work->contexts, part}, {&work->shifts, part}, {&work->symbols, part}, {&work->upper, in->mode == PRICE ? part : 0},
+        {&work->vectors, in->inter ? 4 * in->cells : 0},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         char *at = block + used;

@@ -27,7 +27,7 @@ from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.quantizer import Quantized, quantize_inter, step_sizes
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import Header
-from dfccodec.entropy.bit_costs import bit_costs
+from dfccodec.entropy.bit_costs import bit_costs, bit_slopes
 from dfccodec.errors import UsageError
 from dfccodec.models.interface import DistortionFn
 from dfccodec.runtime.resources import single_threaded_blas
@@ -220,10 +220,10 @@ class _Descent:
         now, low = (
             to(y).clamp(-MAX_INTEGER, MAX_INTEGER).numpy().astype(np.int16) for to in (torch.round, torch.floor)
         )
-        bits = torch.from_numpy(bit_costs(now, low, self.vectors))
+        bits = torch.from_numpy(bit_slopes(now, low, self.vectors))
         made = y * self.sizes
         slopes = [self._tile_gradient(made[:, number], truth) for number, truth in enumerate(self.sources)]
-        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + RATE_WEIGHT * self.rd_lambda * (bits[1] - bits[0])
+        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + RATE_WEIGHT * self.rd_lambda * bits
 
     def cost(self, now: Quantized) -> float:
         """RD cost of integers in bits."""
