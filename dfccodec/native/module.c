@@ -422,25 +422,44 @@ done:
     return out;
 }
 
-PyDoc_STRVAR(level_doc,
-             "level(planes, height, width, edge, per, out)\n\n"
-             "Sub-pel phases (per², height + 2 edge, width + 2 edge, 2) int16 of planes (2, height, width) float32.");
+PyDoc_STRVAR(pyramid_doc,
+             "pyramid(picture, other, fraction, height, width, per, edge, scales, coarse_scale, full, half, quarter)\n\n"
+             "Levels of a picture (height, width, 3) float32 or uint8, blended with another one of the same type if there is\n"
+             "one: full (per², height, width, 2), half (1, height, width, 2) and quarter (height, width), all int16.");
 
-static PyObject *level(PyObject *self, PyObject *args) {
-    Py_buffer views[2] = {{0}};
-    int height, width, edge, per, status;
+static PyObject *pyramid(PyObject *self, PyObject *args) {
+    enum { PICTURE, OTHER, SCALES, FULL, HALF, QUARTER, ALL };
+    Py_buffer views[ALL] = {{0}};
+    Picture in = {0};
     PyObject *out = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*iiiiw*", views, &height, &width, &edge, &per, views + 1)) return NULL;
-    if (height > 0 && width > 0 && edge >= 0 && (per == 1 || per == 2) && has_size(views, 2 * (size_t)height * width, 4, "planes") &&
-        has_size(views + 1, 2 * (size_t)per * per * (height + 2 * edge) * (width + 2 * edge), 2, "out")) {
-        Py_BEGIN_ALLOW_THREADS
-        status = build_level(views[0].buf, height, width, edge, per, views[1].buf);
-        Py_END_ALLOW_THREADS
-        out = status_to_object(status);
-    } else if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, "sizes of a level");
-    release(views, 2);
+    if (!PyArg_ParseTuple(args, "y*y*fiiiiy*fw*w*w*", views + PICTURE, views + OTHER, &in.fraction, &in.height, &in.width, &in.per,
+                          &in.edge, views + SCALES, &in.coarse_scale, views + FULL, views + HALF, views + QUARTER))
+        return NULL;
+    if (in.height < 1 || in.width < 1 || in.height > 1 << 20 || in.width > 1 << 20 || in.edge < 0 || in.edge % 2 ||
+        (in.per != 1 && in.per != 2)) {
+        PyErr_SetString(PyExc_ValueError, "sizes of a pyramid");
+        goto done;
+    }
+    size_t samples = (size_t)in.height * in.width * 3, height = (in.height + 7) / 8 * 8, width = (in.width + 7) / 8 * 8;
+    in.bytes = (size_t)views[PICTURE].len == samples;
+    if (!has_size(views + PICTURE, samples, in.bytes ? 1 : 4, "picture") || !has_size(views + SCALES, 2, 4, "scales") ||
+        (views[OTHER].len && !has_size(views + OTHER, samples, in.bytes ? 1 : 4, "other")) ||
+        !has_size(views + FULL, 2 * (size_t)in.per * in.per * (height + 2 * in.edge) * (width + 2 * in.edge), 2, "full") ||
+        (views[HALF].len && !has_size(views + HALF, 2 * (height / 2 + in.edge) * (width / 2 + in.edge), 2, "half")) ||
+        (views[QUARTER].len && !has_size(views + QUARTER, height / 4 * (width / 4), 2, "quarter")))
+        goto done;
+    in.samples = views[PICTURE].buf, in.other = views[OTHER].len ? views[OTHER].buf : NULL;
+    in.full = views[FULL].buf, in.half = views[HALF].len ? views[HALF].buf : NULL;
+    in.quarter = views[QUARTER].len ? views[QUARTER].buf : NULL;
+    memcpy(in.scales, views[SCALES].buf, sizeof in.scales);
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = build_pyramid(&in);
+    Py_END_ALLOW_THREADS
+    out = status_to_object(status);
+done:
+    release(views, ALL);
     return out;
 }
 
@@ -548,7 +567,7 @@ static PyMethodDef methods[] = {
     {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
     {"errors", errors, METH_VARARGS, errors_doc},
     {"search", search, METH_VARARGS, search_doc},
-    {"level", level, METH_VARARGS, level_doc},
+    {"pyramid", pyramid, METH_VARARGS, pyramid_doc},
     {"choose", choose, METH_VARARGS, choose_doc},
     {"compensate", compensate, METH_VARARGS, frame_doc},
     {NULL, NULL, 0, NULL},
