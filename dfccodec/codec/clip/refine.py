@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dfccodec.codec.clip import tiles
@@ -269,10 +270,10 @@ class _Descent:
         sources = dict(zip(np.flatnonzero(self.clip.kept).tolist(), truth, strict=True))
 
         def squared_error(number: int, decoded: Tensor) -> Tensor:
-            source = torch.from_numpy(np.ascontiguousarray(sources[number])).to(decoded.device).float() / 255
+            source = torch.from_numpy(np.ascontiguousarray(sources[number])).to(decoded.device).float().div_(255)
             if on_frame is not None:
                 picture = decoded.detach().float().cpu().numpy()
                 on_frame(number, picture[: self.header.height, : self.header.width])
-            return (decoded - source).square().sum()
+            return F.mse_loss(decoded, source, reduction="sum")
 
         return squared_error
