@@ -12,7 +12,7 @@ import torch
 from dfccodec.container.records import ModelId
 from dfccodec.models.interface import LatentModel
 from dfccodec.runtime.forks import enable_forks
-from dfccodec.runtime.resources import malloc_trim
+from dfccodec.runtime.resources import keep_freed_memory, malloc_trim
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class LoadedModel:
 
     def __post_init__(self) -> None:
         enable_forks()
+        keep_freed_memory()
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """Context in which convolutions and attention run in `dtype`."""

@@ -44,6 +44,16 @@ def bit_costs(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> F
     return coder.bits.reshape(2, *values.shape)
 
 
+def bit_slopes(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> Floats:
+    """Return the cost of `lower + 1` minus that of `lower`, float32 of the shape of `values`; see :func:`bit_costs`."""
+    found = kernel_calls.slopes(values, lower, vectors, initial_counts()) if values.size else None
+    if found is not None:
+        return found
+    costs = bit_costs(values, lower, vectors)
+    out: Floats = costs[1] - costs[0]
+    return out
+
+
 class _CostMeter:
     """Coder and observer that writes no bytes and records bit costs.
 

@@ -18,14 +18,14 @@ from dfccodec.native import kernels
 
 Shorts = npt.NDArray[np.int16]
 
-_DECODE, _ENCODE, _PRICE = range(3)
+_DECODE, _ENCODE, _PRICE, _SLOPE = range(4)
 _MAX_CHANNELS = 4096
 _NONE = np.zeros(0, np.int16)
 
 
 def encode(values: Shorts, mvs: Shorts | None, counts: npt.NDArray[np.int64]) -> bytes | None:
     """Encode latents (K, tiles, rows, columns, C); `mvs` (K, cells, 2) are the vectors of the inter coding."""
-    done = _run(_ENCODE, np.ascontiguousarray(values, np.int16).copy(), counts, mvs=mvs)
+    done = _run(_ENCODE, np.ascontiguousarray(values, np.int16), counts, mvs=mvs)
     return done if isinstance(done, bytes) else None
 
 
@@ -41,9 +41,22 @@ def prices(
     values: Shorts, lower: Shorts, mvs: Shorts | None, counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32] | None:
     """Return the costs in bits of `lower` and `lower + 1` in place of `values`, (2, K, tiles, rows, columns, C)."""
-    out = np.empty((2, *values.shape), np.float32)
-    own = np.ascontiguousarray(values, np.int16).copy()
-    done = _run(_PRICE, own, counts, mvs=mvs, lower=np.ascontiguousarray(lower, np.int16), prices=out)
+    return _prices(_PRICE, np.empty((2, *values.shape), np.float32), values, lower, mvs, counts)
+
+
+def slopes(
+    values: Shorts, lower: Shorts, mvs: Shorts | None, counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32] | None:
+    """Return the difference of both costs, (K, tiles, rows, columns, C)."""
+    return _prices(_SLOPE, np.empty(values.shape, np.float32), values, lower, mvs, counts)
+
+
+def _prices(
+    mode: int, out: npt.NDArray[np.float32], values: Shorts, lower: Shorts, mvs: Shorts | None,
+    counts: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32] | None:  # fmt: skip
+    own = np.ascontiguousarray(values, np.int16)
+    done = _run(mode, own, counts, mvs=mvs, lower=np.ascontiguousarray(lower, np.int16), prices=out)
     return out if done else None
 
 

@@ -182,7 +182,8 @@ class LatentModel(Protocol):
     def gradient(
         self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int, distortion: DistortionFn
     ) -> Tensor:
-        """Return the gradient of the total distortion of the kept frames with respect to the latents of one clip.
+        """Return the gradient of the total distortion of the kept frames with respect to the latents of one clip, for
+        refinement: small terms may be left out.
 
         Other arguments are as for :meth:`decode`.
 

@@ -14,10 +14,27 @@
 #define VECTORIZED
 #endif
 
+/* For functions that become fast when their callers know an argument. */
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
 enum { OK = 0, DAMAGED = 1, NO_MEMORY = 2 };
-enum { DECODE, ENCODE, PRICE };
+enum { DECODE, ENCODE, PRICE, SLOPE };
 enum { MAX_CHANNELS = 4096, WEIGHTS = 8, LATENTS = 96, PATCH = 16, PADDING = 20 };
 enum { SAMPLE_DIVISOR = 16, MAX_SAMPLE = (1 << 20) - 1, RESULT_SCALE = 896 * (896 / 16) * 256 };
+
+/* Symbols −ESCAPE … ESCAPE; choices of a motion vector: the median, four neighbours, a new one. */
+enum { ESCAPE = 16, SYMBOLS = 2 * ESCAPE + 1, CHOICES = 6, NEWMV = CHOICES - 1 };
+
+/* Contexts: 4 classes of buckets of scales, one for the means of channels, then those of vectors. */
+enum { BUCKETS = 28, MEAN_CONTEXT = 4 * BUCKETS, VECTOR_CONTEXT = MEAN_CONTEXT + 1 };
+
+typedef struct {
+    uint32_t table, count;
+} Run;
 
 typedef struct {
     int mode, contexts;
@@ -25,28 +42,46 @@ typedef struct {
     const uint8_t *words;
     size_t words_left;
     uint64_t state;
-    uint64_t *tape; /* first code value and frequency of every symbol to encode */
-    size_t tape_length, tape_capacity;
-    uint32_t *order;
-    int32_t *quotients;
-    uint8_t *bits;
+    uint8_t *tape; /* symbols to encode, sorted by context within each pass */
+    Run *runs;     /* symbols with one table, or bypass-coded values, in coding order */
+    uint32_t (*tables)[SYMBOLS + 1], *raw;
+    size_t tape_length, tape_capacity, run_count, run_capacity, table_count, table_capacity, raw_count, raw_capacity;
+    uint8_t *symbols, *sorted, *bits; /* work arrays of a pass */
+    int32_t *numbers;
+    uint32_t *list;
     size_t capacity;
 } Coder;
 
 typedef struct {
     int mode, kept, rows, columns, channels, inter;
     size_t cells;           /* of all tiles */
-    int16_t *values;        /* (kept, cells, channels) in raster order */
+    int16_t *values;        /* (kept, cells, channels) in raster order; written only to decode */
     const int16_t *mvs;     /* (kept, cells, 2); NULL to decode or without inter coding */
     const int16_t *lower;   /* as values, of PRICE */
-    float *prices;          /* (2, kept, cells, channels) */
+    float *prices;          /* (2, kept, cells, channels), or (kept, cells, channels) if `slope`: the differences */
+    int slope;
     const float *logs;      /* (4096,) log2(1 + i / 4096) */
     const int32_t *weights; /* (first group?, inter?, phase, kind, 8) */
     const int8_t *basis;    /* (96, 768) */
 } Latents;
 
-/* Symbols −ESCAPE … ESCAPE; choices of a motion vector: the median, four neighbours, a new one. */
-enum { ESCAPE = 16, SYMBOLS = 2 * ESCAPE + 1, CHOICES = 6, NEWMV = CHOICES - 1 };
+typedef struct {
+    int rows, columns;
+    const int16_t *wanted;                  /* vectors to encode (cells, 2), or NULL */
+    int16_t *vectors, *previous, *medians;  /* (cells, 2) */
+    int32_t *cells, *residuals;
+    int16_t *known;                         /* (cells, 5, 2) */
+    uint8_t *contexts, *sizes;
+} VectorField;
+
+/* A frame of a tile from which others are predicted. */
+typedef struct {
+    int rows, columns;
+    const int16_t *values; /* (cells, 96) */
+    int16_t *basis;        /* (96, 768) */
+    int32_t *samples;      /* (cells, 16, 16, 3), valid if `known` */
+    uint8_t *known;
+} Reference;
 
 static inline int clip_int(int64_t value, int low, int high) { return value < low ? low : value > high ? high : (int)value; }
 
@@ -65,6 +100,19 @@ static inline int neighbour_of(int rows, int columns, int cell, int side) {
     return y + 1 < rows ? cell + columns : cell;
 }
 
+static inline int32_t clamp_symbol(int32_t quotient) {
+    return (quotient < -ESCAPE ? -ESCAPE : quotient > ESCAPE ? ESCAPE : quotient) + ESCAPE;
+}
+
+static inline int floor_log2(uint32_t value) {
+#ifdef __GNUC__
+    return value ? 31 - __builtin_clz(value) : 0;
+#endif
+    int out = 0;
+    while (value >>= 1) out++;
+    return out;
+}
+
 static inline uint32_t load_word(const uint8_t *at) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
@@ -75,15 +123,29 @@ static inline void store_word(uint8_t *at, uint32_t word) {
 
 extern const int32_t TAPS[4][4];
 
+int reserve_symbols(Coder *coder, size_t n);
+int reserve_pass(Coder *coder, size_t n);
 int code_pass(Coder *coder, const uint8_t *contexts, const uint8_t *shifts, int32_t *residuals, size_t n);
+int encode_symbols(Coder *coder, const uint8_t *contexts, const uint8_t *symbols, size_t n);
+int decode_symbols(Coder *coder, const uint8_t *contexts, uint8_t *symbols, size_t n);
+int decode_details(Coder *coder, const uint8_t *shifts, int32_t *residuals, size_t n);
+void symbol_frequencies(const Coder *coder, int context, uint32_t *frequencies);
+int flush(const Coder *coder, uint8_t **words, size_t *count);
 void free_coder(Coder *coder);
-size_t flush(const Coder *coder, uint8_t *words);
+int start_vectors(VectorField *field, int rows, int columns);
+void free_vectors(VectorField *field);
+int code_vectors(Coder *coder, VectorField *field);
+int start_reference(Reference *reference, int rows, int columns, const int8_t *basis);
+void free_reference(Reference *reference);
+void set_reference(Reference *reference, const int16_t *values);
+void compensate_from(Reference *reference, int cell, const int16_t *vector, int16_t *out);
+int16_t *wide_basis(const int8_t *basis);
+void reconstruct_cell(const int16_t *latents, const int16_t *basis, int32_t *out);
 void mv_candidates(const int16_t *five, int adjacent, int offset, int16_t *median, uint8_t *context, uint8_t *size);
 int code_latents(Coder *coder, const Latents *in);
 int compensate_tile(const int16_t *values, const int16_t *vectors, int rows, int columns, const int8_t *basis, int16_t *out);
-void reconstruct_tile(const int16_t *values, int rows, int columns, const int8_t *basis, const uint8_t *needed,
-                      int32_t *samples);
-void compensate_cell(const int32_t *samples, int rows, int columns, int cell, const int16_t *vector, const int8_t *basis,
+void reconstruct_tile(const int16_t *values, int rows, int columns, const int16_t *basis, int32_t *samples);
+void compensate_cell(const int32_t *samples, int rows, int columns, int cell, const int16_t *vector, const int16_t *basis,
                      int16_t *out);
 int estimate_tile(const int16_t *old, const int16_t *now, int rows, int columns, const int8_t *basis, const int32_t *table,
                   int16_t *vectors);

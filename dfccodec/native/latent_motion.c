@@ -10,7 +10,7 @@ enum { SCALE = 4, RANGE = 8, BIT = 1024, NEW_BITS = 10 * BIT, SHARED_BITS = BIT 
 typedef struct {
     int rows, columns, stride, lines; /* cells; pixels of a padded picture */
     const int16_t *old, *now;         /* latents (cells, 96) */
-    const int8_t *basis;
+    const int16_t *basis;
     const int32_t *table;             /* bits of an integer by its magnitude, (65536,) */
     int32_t *samples, *before, *after, *small_before, *small_after; /* pictures: padded RGB, padded grey, at 1/4 size */
     int32_t *zero, *intra, *bits, *cost;
@@ -151,9 +151,9 @@ static void estimate(const Estimation *in) {
     for (int i = 0; i < cells; i++) {
         if (in->zero[i] + SHARED_BITS <= NEW_BITS) continue; /* a new vector costs more than it can save */
         if (!ready) {
-            reconstruct_tile(in->now, in->rows, in->columns, in->basis, NULL, in->samples);
+            reconstruct_tile(in->now, in->rows, in->columns, in->basis, in->samples);
             sum_colours(in->samples, (size_t)in->lines * in->stride, in->after);
-            reconstruct_tile(in->old, in->rows, in->columns, in->basis, NULL, in->samples);
+            reconstruct_tile(in->old, in->rows, in->columns, in->basis, in->samples);
             sum_colours(in->samples, (size_t)in->lines * in->stride, in->before);
             downscale(in, in->before, in->small_before), downscale(in, in->after, in->small_after);
             ready = 1;
@@ -174,18 +174,20 @@ static void estimate(const Estimation *in) {
 /* Motion vectors (cells, 2) of a tile in quarter pixels, from the previous kept frame. */
 int estimate_tile(const int16_t *old, const int16_t *now, int rows, int columns, const int8_t *basis, const int32_t *table,
                   int16_t *vectors) {
-    Estimation in = {.rows = rows, .columns = columns, .old = old, .now = now, .basis = basis, .table = table, .vectors = vectors};
+    Estimation in = {.rows = rows, .columns = columns, .old = old, .now = now, .table = table, .vectors = vectors};
     in.lines = rows * PATCH + 2 * PADDING, in.stride = columns * PATCH + 2 * PADDING;
     size_t cells = (size_t)rows * columns, pixels = (size_t)in.lines * in.stride, small = cells * PATCH / SCALE * PATCH / SCALE;
     memset(vectors, 0, 2 * cells * sizeof *vectors);
     if (!memcmp(old, now, cells * LATENTS * sizeof *old)) return OK;
     int32_t *work = malloc((5 * pixels + 2 * small + 4 * cells) * sizeof *work + 2 * cells * sizeof *in.offered);
-    if (!work) return NO_MEMORY;
+    int16_t *wide = wide_basis(basis);
+    if (!work || !wide) return free(work), free(wide), NO_MEMORY;
+    in.basis = wide;
     in.samples = work, in.before = in.samples + 3 * pixels, in.after = in.before + pixels;
     in.small_before = in.after + pixels, in.small_after = in.small_before + small;
     in.zero = in.small_after + small, in.intra = in.zero + cells, in.bits = in.intra + cells, in.cost = in.bits + cells;
     in.offered = (int16_t *)(in.cost + cells);
     estimate(&in);
-    free(work);
+    free(work), free(wide);
     return OK;
 }

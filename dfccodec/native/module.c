@@ -49,13 +49,13 @@ static int start_coder(Coder *coder, int mode, const Py_buffer *counts, const Py
 }
 
 static PyObject *finish_coder(const Coder *coder) {
-    uint8_t *words = malloc(4 * (coder->tape_length + 2));
-    if (!words) return PyErr_NoMemory();
+    uint8_t *words = NULL;
     size_t count = 0;
+    int status;
     Py_BEGIN_ALLOW_THREADS
-    count = flush(coder, words);
+    status = flush(coder, &words, &count);
     Py_END_ALLOW_THREADS
-    PyObject *out = PyBytes_FromStringAndSize((const char *)words, (Py_ssize_t)(4 * count));
+    PyObject *out = status ? PyErr_NoMemory() : PyBytes_FromStringAndSize((const char *)words, (Py_ssize_t)(4 * count));
     free(words);
     return out;
 }
@@ -63,7 +63,7 @@ static PyObject *finish_coder(const Coder *coder) {
 PyDoc_STRVAR(latents_doc,
              "latents(mode, kept, tiles, rows, columns, channels, inter, values, data, mvs, lower, prices, logs, counts, weights, basis)\n\n"
              "Code the latents of a clip. mode 0 decodes `data` into `values` and returns whether it is valid; 1 returns the\n"
-             "coded bytes; 2 writes the costs of `lower` and `lower` + 1 to `prices` and returns True.");
+             "coded bytes; 2 writes the costs of `lower` and `lower` + 1 to `prices`, 3 their difference, and returns True.");
 
 static PyObject *latents(PyObject *self, PyObject *args) {
     enum { VALUES, DATA, MVS, LOWER, PRICES, LOGS, COUNTS, TABLE, BASIS, ALL };
@@ -71,12 +71,14 @@ static PyObject *latents(PyObject *self, PyObject *args) {
     Latents in = {0};
     int tiles;
     Coder coder = {0};
-    PyObject *out = NULL;
+    PyObject *out = NULL, *values;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiiipw*y*y*y*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
-                          &in.inter, views + VALUES, views + DATA, views + MVS, views + LOWER, views + PRICES, views + LOGS,
+    if (!PyArg_ParseTuple(args, "iiiiiipOy*y*y*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
+                          &in.inter, &values, views + DATA, views + MVS, views + LOWER, views + PRICES, views + LOGS,
                           views + COUNTS, views + TABLE, views + BASIS))
         return NULL;
+    if (PyObject_GetBuffer(values, views + VALUES, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
+    in.slope = in.mode == SLOPE, in.mode = in.slope ? PRICE : in.mode;
     if (in.kept < 1 || tiles < 1 || in.rows < 1 || in.columns < 1 || in.channels < 1 || in.channels > MAX_CHANNELS ||
         in.mode < DECODE || in.mode > PRICE || (in.inter && in.channels != LATENTS)) {
         PyErr_SetString(PyExc_ValueError, "sizes of latents");
@@ -89,10 +91,10 @@ static PyObject *latents(PyObject *self, PyObject *args) {
         !has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis") ||
         (in.mode != DECODE && in.inter && !has_size(views + MVS, in.kept * in.cells * 2, sizeof *in.mvs, "mvs")) ||
         (in.mode == PRICE && !has_size(views + LOWER, numbers, sizeof *in.lower, "lower")) ||
-        (in.mode == PRICE && !has_size(views + PRICES, 2 * numbers, sizeof *in.prices, "prices")))
+        (in.mode == PRICE && !has_size(views + PRICES, (in.slope ? 1 : 2) * numbers, sizeof *in.prices, "prices")))
         goto done;
     if (!start_coder(&coder, in.mode, views + COUNTS, views + DATA)) goto done;
-    if (coder.contexts < 4 * 28 + 1 + (in.inter ? 32 + 16 : 0)) {
+    if (coder.contexts < VECTOR_CONTEXT + (in.inter ? 32 + 16 : 0)) {
         PyErr_SetString(PyExc_ValueError, "too few contexts");
         goto done;
     }
@@ -420,25 +422,44 @@ done:
     return out;
 }
 
-PyDoc_STRVAR(level_doc,
-             "level(planes, height, width, edge, per, out)\n\n"
-             "Sub-pel phases (per², height + 2 edge, width + 2 edge, 2) int16 of planes (2, height, width) float32.");
+PyDoc_STRVAR(pyramid_doc,
+             "pyramid(picture, other, fraction, height, width, per, edge, scales, coarse_scale, full, half, quarter)\n\n"
+             "Levels of a picture (height, width, 3) float32 or uint8, blended with another one of the same type if there is\n"
+             "one: full (per², height, width, 2), half (1, height, width, 2) and quarter (height, width), all int16.");
 
-static PyObject *level(PyObject *self, PyObject *args) {
-    Py_buffer views[2] = {{0}};
-    int height, width, edge, per, status;
+static PyObject *pyramid(PyObject *self, PyObject *args) {
+    enum { PICTURE, OTHER, SCALES, FULL, HALF, QUARTER, ALL };
+    Py_buffer views[ALL] = {{0}};
+    Picture in = {0};
     PyObject *out = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*iiiiw*", views, &height, &width, &edge, &per, views + 1)) return NULL;
-    if (height > 0 && width > 0 && edge >= 0 && (per == 1 || per == 2) && has_size(views, 2 * (size_t)height * width, 4, "planes") &&
-        has_size(views + 1, 2 * (size_t)per * per * (height + 2 * edge) * (width + 2 * edge), 2, "out")) {
-        Py_BEGIN_ALLOW_THREADS
-        status = build_level(views[0].buf, height, width, edge, per, views[1].buf);
-        Py_END_ALLOW_THREADS
-        out = status_to_object(status);
-    } else if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, "sizes of a level");
-    release(views, 2);
+    if (!PyArg_ParseTuple(args, "y*y*fiiiiy*fw*w*w*", views + PICTURE, views + OTHER, &in.fraction, &in.height, &in.width, &in.per,
+                          &in.edge, views + SCALES, &in.coarse_scale, views + FULL, views + HALF, views + QUARTER))
+        return NULL;
+    if (in.height < 1 || in.width < 1 || in.height > 1 << 20 || in.width > 1 << 20 || in.edge < 0 || in.edge % 2 ||
+        (in.per != 1 && in.per != 2)) {
+        PyErr_SetString(PyExc_ValueError, "sizes of a pyramid");
+        goto done;
+    }
+    size_t samples = (size_t)in.height * in.width * 3, height = (in.height + 7) / 8 * 8, width = (in.width + 7) / 8 * 8;
+    in.bytes = (size_t)views[PICTURE].len == samples;
+    if (!has_size(views + PICTURE, samples, in.bytes ? 1 : 4, "picture") || !has_size(views + SCALES, 2, 4, "scales") ||
+        (views[OTHER].len && !has_size(views + OTHER, samples, in.bytes ? 1 : 4, "other")) ||
+        !has_size(views + FULL, 2 * (size_t)in.per * in.per * (height + 2 * in.edge) * (width + 2 * in.edge), 2, "full") ||
+        (views[HALF].len && !has_size(views + HALF, 2 * (height / 2 + in.edge) * (width / 2 + in.edge), 2, "half")) ||
+        (views[QUARTER].len && !has_size(views + QUARTER, height / 4 * (width / 4), 2, "quarter")))
+        goto done;
+    in.samples = views[PICTURE].buf, in.other = views[OTHER].len ? views[OTHER].buf : NULL;
+    in.full = views[FULL].buf, in.half = views[HALF].len ? views[HALF].buf : NULL;
+    in.quarter = views[QUARTER].len ? views[QUARTER].buf : NULL;
+    memcpy(in.scales, views[SCALES].buf, sizeof in.scales);
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = build_pyramid(&in);
+    Py_END_ALLOW_THREADS
+    out = status_to_object(status);
+done:
+    release(views, ALL);
     return out;
 }
 
@@ -546,7 +567,7 @@ static PyMethodDef methods[] = {
     {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
     {"errors", errors, METH_VARARGS, errors_doc},
     {"search", search, METH_VARARGS, search_doc},
-    {"level", level, METH_VARARGS, level_doc},
+    {"pyramid", pyramid, METH_VARARGS, pyramid_doc},
     {"choose", choose, METH_VARARGS, choose_doc},
     {"compensate", compensate, METH_VARARGS, frame_doc},
     {NULL, NULL, 0, NULL},
@@ -557,6 +578,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 5)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 6)) Py_CLEAR(out);
     return out;
 }

@@ -23,18 +23,42 @@ static const int16_t *window_at(const Level *level, int cell, const int32_t *vec
     return level->samples + (((size_t)phase * level->height + y) * level->width + x) * 2;
 }
 
-VECTORIZED static int64_t window_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, int wide,
-                                       const int16_t *weights, int64_t limit) {
+/* Weighted squared error of two lines of n samples: differences times weights fit 16 bits. */
+INLINE int32_t line_error(const int16_t *restrict a, const int16_t *restrict b, const int16_t *restrict c, int n, const int16_t *restrict weights) {
+    int32_t sum = 0;
+    for (int x = 0; x < n; x++) {
+        int16_t d = (int16_t)(a[x] - (c ? (b[x] + c[x]) >> 1 : b[x])), e = (int16_t)(d * weights[x]);
+        sum += (int32_t)d * e;
+    }
+    return sum;
+}
+
+/* A window's lines come from the middle outwards, where the weights are largest, until the error reaches the limit. */
+INLINE int64_t lines_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, const int16_t *c, int c_stride, int wide,
+                           const int16_t *weights, int64_t limit) {
     int64_t total = 0;
-    for (int y = 0; y < wide && total < limit; y++, a += a_stride, b += b_stride) {
-        int32_t sum = 0;
-        for (int x = 0; x < 2 * wide; x++) {
-            int16_t d = (int16_t)(a[x] - b[x]), e = (int16_t)(d * weights[x]);
-            sum += (int32_t)d * e;
-        }
-        total += (int64_t)sum * weights[2 * y];
+    for (int y = wide / 2; y < wide && total < limit; y++) {
+        size_t low = (size_t)y, high = (size_t)(wide - 1 - y);
+        total += (int64_t)line_error(a + low * a_stride, b + low * b_stride, c ? c + low * c_stride : NULL, 2 * wide, weights) * weights[2 * low];
+        if (low == high) continue;
+        total += (int64_t)line_error(a + high * a_stride, b + high * b_stride, c ? c + high * c_stride : NULL, 2 * wide, weights) * weights[2 * high];
     }
     return total;
+}
+
+/* Weighted squared error of a window from another one, or from the mean of two. A result of `limit` or more is only a lower
+   bound. */
+VECTORIZED static int64_t window_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, int wide, const int16_t *weights,
+                                       int64_t limit) {
+    if (wide == 16) return lines_error(a, a_stride, b, b_stride, NULL, 0, 16, weights, limit);
+    if (wide == 8) return lines_error(a, a_stride, b, b_stride, NULL, 0, 8, weights, limit);
+    return lines_error(a, a_stride, b, b_stride, NULL, 0, wide, weights, limit);
+}
+
+VECTORIZED static int64_t mean_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, const int16_t *c, int c_stride,
+                                     int wide, const int16_t *weights) {
+    if (wide == 16) return lines_error(a, a_stride, b, b_stride, c, c_stride, 16, weights, INT64_MAX);
+    return lines_error(a, a_stride, b, b_stride, c, c_stride, wide, weights, INT64_MAX);
 }
 
 /* Weighted squared error of a block at a vector. A result of `limit` or more is only a lower bound. */
@@ -46,19 +70,13 @@ static int64_t block_error(const Level *now, const Level *then, int cell, const 
 /* Errors of n blocks at vectors; with a second reference, of the mean of both. */
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
                   const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out) {
-    int wide = past->wide;
     for (size_t i = 0; i < n; i++) {
-        const int16_t *a = window_at(past, cells[i], past_vectors ? past_vectors + 2 * i : NULL);
-        int stride = 2 * past->width;
-        int16_t mean[2 * 16 * 16];
-        if (future) {
-            const int16_t *b = window_at(future, cells[i], future_vectors + 2 * i);
-            for (int y = 0; y < wide; y++)
-                for (int x = 0; x < 2 * wide; x++)
-                    mean[2 * wide * y + x] = (int16_t)((a[(size_t)y * stride + x] + b[(size_t)y * 2 * future->width + x]) >> 1);
-            a = mean, stride = 2 * wide;
-        }
-        out[i] = window_error(window_at(now, cells[i], NULL), 2 * now->width, a, stride, wide, past->weights, INT64_MAX);
+        const int16_t *target = window_at(now, cells[i], NULL), *a = window_at(past, cells[i], past_vectors ? past_vectors + 2 * i : NULL);
+        if (future)
+            out[i] = mean_error(target, 2 * now->width, a, 2 * past->width, window_at(future, cells[i], future_vectors + 2 * i),
+                                2 * future->width, past->wide, past->weights);
+        else
+            out[i] = window_error(target, 2 * now->width, a, 2 * past->width, past->wide, past->weights, INT64_MAX);
     }
 }
 
@@ -274,43 +292,6 @@ int search_motion(const Search *in, int32_t *vectors) {
     }
     free(mask), free(cells), free(alone), free(field.prediction), free(field.offered), free(field.error), free(field.cost);
     return status;
-}
-
-/* ---- Levels of pictures ------------------------------------------------------------------------------------------ */
-
-/* One row of a plane with edge padding. */
-static void pad_row(const float *plane, int height, int width, int y, int edge, float *out) {
-    const float *row = plane + (size_t)clip_int(y - edge, 0, height - 1) * width;
-    for (int x = 0; x < edge; x++) out[x] = row[0], out[edge + width + x] = row[width - 1];
-    memcpy(out + edge, row, width * sizeof *out);
-}
-
-VECTORIZED static void store_row(const float *row, int width, int right, int16_t *out) {
-    for (int x = 0; x < width - 1; x++) {
-        float value = right ? row[x] + (row[x + 1] - row[x]) * 0.5f : row[x];
-        out[2 * x] = (int16_t)rintf(value);
-    }
-    out[2 * (width - 1)] = (int16_t)rintf(row[width - 1]);
-}
-
-/* Sub-pel phases (per², height + 2 edge, width + 2 edge, 2) of planes (2, height, width). */
-int build_level(const float *planes, int height, int width, int edge, int per, int16_t *out) {
-    int lines = height + 2 * edge, columns = width + 2 * edge;
-    float *rows = malloc(3 * columns * sizeof *rows), *next = rows + columns, *mean = next + columns;
-    if (!rows) return NO_MEMORY;
-    for (int channel = 0; channel < 2; channel++)
-        for (int y = 0; y < lines; y++) {
-            const float *plane = planes + (size_t)channel * height * width;
-            pad_row(plane, height, width, y, edge, rows);
-            if (per > 1) {
-                pad_row(plane, height, width, y + 1 < lines ? y + 1 : y, edge, next);
-                for (int x = 0; x < columns; x++) mean[x] = rows[x] + (next[x] - rows[x]) * 0.5f;
-            }
-            for (int phase = 0; phase < per * per; phase++)
-                store_row(phase / per ? mean : rows, columns, phase % per, out + (((size_t)phase * lines + y) * columns) * 2 + channel);
-        }
-    free(rows);
-    return OK;
 }
 
 /* ---- Mode decision ------------------------------------------------------------------------------------------------- */

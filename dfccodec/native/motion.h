@@ -12,6 +12,13 @@ typedef struct {
 } Level;
 
 typedef struct {
+    const void *samples, *other; /* (height, width, 3) float32 in 0…1, or uint8 if `bytes`; other: NULL, or to be blended with */
+    int bytes, height, width, per, edge;
+    float fraction, scales[2], coarse_scale; /* of the blend; of the channels; of the channel at 1/4 resolution */
+    int16_t *full, *half, *quarter;          /* as in pyramid.py, of complete blocks; half and quarter may be NULL */
+} Picture;
+
+typedef struct {
     Level now_full, then_full, now_half, then_half;
     const int16_t *target, *places; /* padded pictures at 1/4 resolution */
     int target_stride, stride, span, rates, rows, columns, thorough;
@@ -50,7 +57,7 @@ typedef struct {
 int code_motion(Coder *coder, const MotionField *in);
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
                   const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out);
-int build_level(const float *planes, int height, int width, int edge, int per, int16_t *out);
+int build_pyramid(const Picture *in);
 void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors);
 int search_motion(const Search *in, int32_t *vectors);
 /* Either output may be NULL: samples in 0…1, or bytes rounded half up. */

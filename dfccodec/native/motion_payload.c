@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VOTES = 6, MODES = 4, VECTOR_CONTEXT = 2 * VOTES };
+enum { VOTES = 6, MODES = 4, FIRST_VECTOR_CONTEXT = 2 * VOTES };
 
 typedef struct {
     Coder *coder;
@@ -75,7 +75,7 @@ static int code_pass_vectors(Payload *work, size_t n, const int *list, size_t pe
         for (size_t i = 0; i < n; i++) {
             int16_t *median = work->medians + 4 * i + 2 * side;
             uint8_t context, size;
-            mv_candidates(work->known + 20 * i + 10 * side, adjacent, VECTOR_CONTEXT, median, &context, &size);
+            mv_candidates(work->known + 20 * i + 10 * side, adjacent, FIRST_VECTOR_CONTEXT, median, &context, &size);
             if (!(work->chosen[i] >> side & 1)) continue;
             work->contexts[count] = context, work->sizes[count] = size, residuals[count] = NEWMV;
             work->used[count++] = (uint32_t)(2 * i + side);

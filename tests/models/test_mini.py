@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from dfccodec.entropy.zstd_coding import encode_zstd
 from dfccodec.errors import ModelError
 from dfccodec.models.interface import LatentModel, gradient_whole_clip
 from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
+from dfccodec.models.mini_layers import Conv2d, TimeAttention, call_straight_through
 
 
 def test_implements_the_interface(mini: LoadedModel) -> None:
@@ -129,6 +132,20 @@ def _cost(values: torch.Tensor, error: torch.Tensor, step: float) -> float:
     return float(error.square().sum()) + np.log(2) / 6 * step**2 * 8 * len(data)
 
 
+def test_kept_weights_change_no_result() -> None:
+    """Convolutions under autocast are those of torch, also after new weights, and with a gradient."""
+    torch.manual_seed(0)
+    kept, plain, x = Conv2d(5, 6, 3), torch.nn.Conv2d(5, 6, 3), torch.randn(1, 5, 8, 8)
+    for _ in range(2):
+        plain.load_state_dict(kept.state_dict())
+        for training in (False, True):
+            kept.requires_grad_(training)
+            with torch.autocast("cpu", torch.bfloat16), torch.inference_mode(not training):
+                assert torch.equal(kept(x), plain(x))
+        with torch.no_grad():
+            kept.weight.mul_(2)
+
+
 def test_any_size_and_length(mini: LoadedModel) -> None:
     video = np.random.default_rng(0).integers(0, 256, (3, 32, 80, 3)).astype(np.uint8)
     latents, importance = mini.encode(video, 24)
@@ -163,7 +180,12 @@ def test_latents_of_dropped_frames_are_ignored(mini: LoadedModel) -> None:
 def test_the_gradient_frame_by_frame_equals_that_of_the_clip(
     at_once: int, mini: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gradients with checkpointing, in bands or a few frames at a time, equal those with stored activations."""
+    """Gradients with checkpointing, in bands or a few frames at a time, equal those with stored activations; the
+    gradient of the attention is left out."""
+    attention = TimeAttention.forward
+    monkeypatch.setattr(
+        TimeAttention, "forward", lambda self, x, *more: call_straight_through(partial(attention, self), x, *more)
+    )
     monkeypatch.setattr("dfccodec.models.mini._CHECKPOINT_ABOVE_TOKENS", at_once)
     monkeypatch.setattr("dfccodec.models.mini_layers._ATTENTION_TOKENS", 9)
     monkeypatch.setattr("dfccodec.models.mini._CHUNK_FRAMES", 2)

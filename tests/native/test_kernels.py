@@ -90,14 +90,43 @@ def test_inter_coding(shape: tuple[int, ...], seed: int) -> None:
     assert coding.decode_inter(data, shape[0], shape[1:4], 96).tobytes() == values.tobytes()  # type: ignore[arg-type]
 
 
+def test_several_bands() -> None:
+    """Frames of more cells than a band has, whose tiles are not cut where bands are."""
+    shape = (3, 2, 130, 70, 9)
+    values = latents(shape, 1)
+    data = rans.encode_range(values)
+    with twins():
+        assert rans.encode_range(values) == data
+    assert rans.decode_range(data, shape[0], shape[1:4], shape[4]).tobytes() == values.tobytes()
+    shape = (2, 2, 130, 70, 96)
+    values, mvs = latents(shape, 2), vectors(shape, 2)
+    data = coding.encode_inter(values, mvs)
+    with twins():
+        assert coding.encode_inter(values, mvs) == data
+    assert coding.decode_inter(data, shape[0], shape[1:4], 96).tobytes() == values.tobytes()
+
+
+def test_nearly_certain_symbols() -> None:
+    """The largest frequencies, for which the divisor of the encoder is a special case."""
+    values = np.zeros((6, 1, 40, 40, 40), np.int16)
+    values[np.random.default_rng(1).random(values.shape) < 1e-4] = 1
+    data = rans.encode_range(values)
+    with twins():
+        assert rans.encode_range(values) == data
+    assert rans.decode_range(data, 6, (1, 40, 40), 40).tobytes() == values.tobytes()
+
+
 @settings(max_examples=40, deadline=None)
 @given(SHAPES.map(lambda shape: (*shape[:4], 96)), SEEDS, st.booleans())
 def test_costs(shape: tuple[int, ...], seed: int, inter: bool) -> None:
     values, mvs = latents(shape, seed), vectors(shape, seed) if inter else None
     lower = np.minimum(values, 32766)
     found = bit_costs.bit_costs(values, lower, mvs)
+    slopes = bit_costs.bit_slopes(values, lower, mvs)
+    np.testing.assert_array_equal(slopes, found[1] - found[0])
     with twins():
         np.testing.assert_array_equal(bit_costs.bit_costs(values, lower, mvs), found)
+        np.testing.assert_array_equal(bit_costs.bit_slopes(values, lower, mvs), slopes)
 
 
 @settings(max_examples=150, deadline=None)

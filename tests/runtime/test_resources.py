@@ -45,12 +45,12 @@ def test_malloc_trim_works_without_support_of_the_c_library(
     def missing(name: None) -> object:
         raise error
 
-    resources._trim.cache_clear()
+    resources._glibc.cache_clear()
     monkeypatch.setattr(ctypes, "CDLL", missing)
     resources.malloc_trim()
-    assert resources._trim() is None
+    assert resources._glibc("malloc_trim") is None
     monkeypatch.undo()
-    resources._trim.cache_clear()
+    resources._glibc.cache_clear()
     resources.malloc_trim()
 
 

@@ -156,7 +156,7 @@ class ClipCoder:
         if not open_loop:
             return self._with_motion(clip, now.values, frames, hold)
         numbers = np.flatnonzero(kept).tolist()
-        known = ((n, pictures.pop(n).astype(np.float32) if refining else frames[n] / np.float32(255)) for n in numbers)
+        known = ((n, pictures.pop(n).astype(np.float32) if refining else frames[n]) for n in numbers)
         return self._with_motion(clip, now.values, frames, False, known)
 
     def _is_open_loop(self, refining: int) -> bool:

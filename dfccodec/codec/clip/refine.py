@@ -21,13 +21,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.quantizer import Quantized, quantize_inter, step_sizes
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import Header
-from dfccodec.entropy.bit_costs import bit_costs
+from dfccodec.entropy.bit_costs import bit_costs, bit_slopes
 from dfccodec.errors import UsageError
 from dfccodec.models.interface import DistortionFn
 from dfccodec.runtime.resources import single_threaded_blas
@@ -220,10 +221,10 @@ class _Descent:
         now, low = (
             to(y).clamp(-MAX_INTEGER, MAX_INTEGER).numpy().astype(np.int16) for to in (torch.round, torch.floor)
         )
-        bits = torch.from_numpy(bit_costs(now, low, self.vectors))
+        bits = torch.from_numpy(bit_slopes(now, low, self.vectors))
         made = y * self.sizes
         slopes = [self._tile_gradient(made[:, number], truth) for number, truth in enumerate(self.sources)]
-        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + RATE_WEIGHT * self.rd_lambda * (bits[1] - bits[0])
+        return torch.stack(slopes, dim=1).view_as(y) * self.sizes + RATE_WEIGHT * self.rd_lambda * bits
 
     def cost(self, now: Quantized) -> float:
         """RD cost of integers in bits."""
@@ -269,10 +270,10 @@ class _Descent:
         sources = dict(zip(np.flatnonzero(self.clip.kept).tolist(), truth, strict=True))
 
         def squared_error(number: int, decoded: Tensor) -> Tensor:
-            source = torch.from_numpy(np.ascontiguousarray(sources[number])).to(decoded.device).float() / 255
+            source = torch.from_numpy(np.ascontiguousarray(sources[number])).to(decoded.device).float().div_(255)
             if on_frame is not None:
                 picture = decoded.detach().float().cpu().numpy()
                 on_frame(number, picture[: self.header.height, : self.header.width])
-            return (decoded - source).square().sum()
+            return F.mse_loss(decoded, source, reduction="sum")
 
         return squared_error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
@@ -11,9 +11,10 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from dfccodec.codec.motion.blend import Blend
 from dfccodec.codec.motion.blocks import BLOCK, SUBPEL, MotionField, References
 from dfccodec.codec.motion.mode_decision import DecisionInput, choose
-from dfccodec.codec.motion.pyramid import ERROR_UNIT, Pyramid, block_errors, undisplaced_level
+from dfccodec.codec.motion.pyramid import ERROR_UNIT, Picture, Pyramid, block_errors, undisplaced_level
 from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, estimate_motion
 from dfccodec.native import kernels
 from dfccodec.runtime.batched_executor import BatchedExecutor
@@ -21,7 +22,6 @@ from dfccodec.runtime.resources import single_threaded_blas
 
 __all__ = ["Effort", "MotionSearch", "lambda_for_qp"]
 
-Floats = npt.NDArray[np.float32]
 Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 
@@ -84,20 +84,20 @@ class MotionSearch:
         self._jobs.__exit__(kind, error, at)
         self._alone.__exit__(kind, error, at)
 
-    def add_frame(self, frame: int, picture: Floats) -> None:
-        """Add the network output for a frame of the clip: (H, W, 3) in 0…1."""
+    def add_frame(self, frame: int, picture: Picture) -> None:
+        """Add the network output, or the source, for a frame of the clip: (H, W, 3), float32 in 0…1 or uint8."""
         self._jobs.add(partial(self._process, frame, picture))
 
-    def add_estimate(self, frame: int, make: Callable[[], Floats]) -> None:
-        """Add a frame whose picture, as in :meth:`add_frame`, is made when it is needed."""
-        self._jobs.add(lambda: self._process(frame, make()))
+    def add_estimate(self, frame: int, blend: Blend) -> None:
+        """Add a frame whose picture, as in :meth:`add_frame`, is a blend."""
+        self._jobs.add(partial(self._process, frame, blend))
 
-    def _process(self, frame: int, picture: Floats) -> None:
+    def _process(self, frame: int, picture: Picture | Blend) -> None:
         if frame in self._references:
-            self._kept[frame] = Pyramid(picture, SUBPEL)
+            self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, SUBPEL)
         elif frame in self._numbers:
             number = self._numbers[frame]
-            self._targets[number] = Pyramid(_unit(self._frames[frame]))
+            self._targets[number] = Pyramid(self._frames[frame])
             self._estimate[number] = _ssd(self._targets[number], picture)
 
     def decisions(self) -> MotionField:
@@ -120,9 +120,15 @@ class MotionSearch:
         return choose(inputs, references, self._rows, self._columns, rd_lambda, pool)
 
 
-def _ssd(target: Pyramid, estimate: Floats) -> Longs:
+def _ssd(target: Pyramid, estimate: Picture | Blend) -> Longs:
     """Squared error (rows · columns,) of the estimate by block, in 1 / ERROR_UNIT."""
-    return block_errors(target.full, undisplaced_level(estimate), np.arange(target.rows * target.columns))
+    if not isinstance(estimate, Blend):
+        level = undisplaced_level(estimate)
+    elif estimate.past is estimate.future:
+        level = undisplaced_level(estimate.past)
+    else:
+        level = undisplaced_level(estimate.past, estimate.future, estimate.fraction)
+    return block_errors(target.full, level, np.arange(target.rows * target.columns))
 
 
 def _search(
@@ -149,9 +155,4 @@ def _search(
     for side, (near, order) in enumerate(((references.past, 1), (references.future, -1))):
         jobs += [(frame, np.flatnonzero(near == frame)[::order].tolist(), side) for frame in kept if frame in near]
     list(pool.map(chain, jobs))
-    return out
-
-
-def _unit(frame: npt.NDArray[np.uint8]) -> Floats:
-    out: Floats = frame.astype(np.float32) / np.float32(255)
     return out

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 Index = npt.NDArray[np.intp]
+Picture = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
 UNIT = 512
 """Integer value of a sample of 1.0 in pictures and their sub-pel phases."""
@@ -144,21 +146,57 @@ class Pyramid:
         quarter: (height, width) int16, the sum channel at 1/4 resolution, in 1 / COARSE_UNIT.
     """
 
-    def __init__(self, frame: Floats, per: int = 1) -> None:
-        """`frame` is (H, W, 3) in 0…1. `per` is the number of sub-pel phases per pixel at full resolution: SUBPEL for a
-        reference picture, 1 for a target, which needs less padding."""
-        planes = _planes(frame)
+    def __init__(self, frame: Picture, per: int = 1) -> None:
+        """`frame` is (H, W, 3), float32 in 0…1 or uint8. `per` is the number of sub-pel phases per pixel at full
+        resolution: SUBPEL for a reference picture, 1 for a target, which needs less padding."""
         edge = WINDOW_SIZE if per == 1 else MAX_OVERHANG + WINDOW_SIZE
-        self.full = _level(planes, 1, per, edge)
-        self.half = _level(_downscale(planes, 2), 2, 1, edge)
-        coarse = _downscale(planes[:1], COARSE)[0] * np.float32(COARSE_UNIT / UNIT)
-        self.quarter: Shorts = np.rint(coarse).astype(np.int16)
+        if kernels is not None:
+            self.full, self.half, self.quarter = _levels_in_kernel(kernels, frame, per, edge)
+        else:
+            planes = _planes(unit_samples(frame))
+            self.full = _level(planes, 1, per, edge)
+            self.half = _level(_downscale(planes, 2), 2, 1, edge)
+            coarse = _downscale(planes[:1], COARSE)[0] * np.float32(COARSE_UNIT / UNIT)
+            self.quarter = np.rint(coarse).astype(np.int16)
         self.rows, self.columns = self.full.rows, self.full.columns
 
 
-def undisplaced_level(frame: Floats) -> PyramidLevel:
-    """Level of a picture (H, W, 3) in 0…1 without displacement."""
-    return _level(_planes(frame), 1, 1, WINDOW_SIZE)
+def undisplaced_level(frame: Picture, other: Picture | None = None, fraction: float = 0.0) -> PyramidLevel:
+    """Level of a picture (H, W, 3) without displacement, as in `Pyramid`; or of its blend with another one."""
+    if kernels is not None:
+        return _levels_in_kernel(kernels, frame, 1, WINDOW_SIZE, other, fraction, smaller=False)[0]
+    picture = unit_samples(frame)
+    if other is not None:
+        picture = picture + (unit_samples(other) - picture) * np.float32(fraction)
+    return _level(_planes(picture), 1, 1, WINDOW_SIZE)
+
+
+def unit_samples(picture: Picture) -> Floats:
+    """Samples float32 in 0…1 of a picture of any type."""
+    if picture.dtype != np.uint8:
+        return picture.astype(np.float32, copy=False)
+    out: Floats = picture.astype(np.float32) / np.float32(255)
+    return out
+
+
+def _levels_in_kernel(
+    kernels: ModuleType, frame: Picture, per: int, edge: int, other: Picture | None = None, fraction: float = 0.0,
+    smaller: bool = True,
+) -> tuple[PyramidLevel, PyramidLevel, Shorts]:  # fmt: skip
+    rows, columns = (-(-side // BLOCK) for side in frame.shape[:2])
+    height, width, half = rows * BLOCK, columns * BLOCK, edge // 2
+    full = np.empty((per * per, height + 2 * edge, width + 2 * edge, 2), np.int16)
+    second = np.empty((1, height // 2 + 2 * half, width // 2 + 2 * half, 2) if smaller else 0, np.int16)
+    quarter = np.empty((height // COARSE, width // COARSE) if smaller else 0, np.int16)
+    kernels.pyramid(
+        np.ascontiguousarray(frame), np.zeros(0, np.uint8) if other is None else np.ascontiguousarray(other), fraction,
+        *frame.shape[:2], per, edge, np.array(CHANNEL_SCALES), COARSE_UNIT / UNIT, full, second, quarter,
+    )  # fmt: skip
+    return (
+        PyramidLevel(full, BLOCK, WINDOW_SIZE, edge, rows, columns),
+        PyramidLevel(second, BLOCK // 2, WINDOW_SIZE // 2, half, rows, columns),
+        quarter,
+    )
 
 
 def _planes(frame: Floats) -> Floats:
@@ -174,11 +212,6 @@ def _level(planes: Floats, scale: int, per: int, edge: int) -> PyramidLevel:
     """Level of planes (channels, height, width) at 1 / scale; `edge` is in pixels at full resolution."""
     edge //= scale
     block = BLOCK // scale
-    if kernels is not None:
-        height, width = planes.shape[1:]
-        phases = np.empty((per * per, height + 2 * edge, width + 2 * edge, 2), np.int16)
-        kernels.level(np.ascontiguousarray(planes), height, width, edge, per, phases)
-        return PyramidLevel(phases, block, WINDOW_SIZE // scale, edge, height // block, width // block)
     padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
     phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
     for number in range(per * per):
