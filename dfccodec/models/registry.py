@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dfccodec.models.dit import VideoDiT
     from dfccodec.models.interface import LatentModel
     from dfccodec.models.latent_dit import LatentDiT
+    from dfccodec.models.regen import Regen
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ _PUBLISHED_REPO = "floatingtrees2/dynamic-frame-compression"
 ENTRIES: tuple[Entry, ...] = (
     Entry("mini", "mini", "the default: any size, real time on two cores; inside the package"),
     Entry("mini-dit", "mini-dit", "generates latents of mini, any size, 7.9 M parameters; inside the package"),
+    Entry("mini-regen", "mini-regen", "generates dropped frames of mini, 1.8 M parameters; inside the package"),
     Entry(
         "dfc-170m",
         "dfc-vae",
@@ -278,6 +280,17 @@ def load_generator(
     checked = open_checked(resolve(spec), config)
     if checked.info.family not in GENERATORS:
         raise ModelError(f"model {spec!r} is a codec ({checked.info.family}), not a generator; use mini-dit")
+    module: Any = _load_module(checked, device, dtype)
+    return module, checked.info
+
+
+def load_regen(
+    spec: str = "mini-regen", device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> tuple[Regen, ModelInfo]:
+    """Load a generator of dropped frames (fill policy `generate`); arguments and errors as for `load`."""
+    checked = open_checked(resolve(spec))
+    if checked.info.family != "mini-regen":
+        raise ModelError(f"model {spec!r} is no generator of dropped frames ({checked.info.family}); use mini-regen")
     module: Any = _load_module(checked, device, dtype)
     return module, checked.info
 
