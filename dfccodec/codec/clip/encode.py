@@ -169,8 +169,8 @@ class ClipCoder:
         numbers = np.flatnonzero(kept).tolist()
         known = ((n, pictures.pop(n).astype(np.float32) if refining else frames[n]) for n in numbers)
         if self.settings.fill == Fill.GENERATE:
-            found = {n: p if p.dtype == np.float32 else p / np.float32(255) for n, p in known}
-            return Coded(dataclasses.replace(clip, fill_payload=motion_payload(frames, kept, found)), now.values)
+            near = {n: p if p.dtype == np.float32 else p / np.float32(255) for n, p in known}
+            return Coded(dataclasses.replace(clip, fill_payload=motion_payload(frames, kept, near)), now.values)
         return self._with_motion(clip, now.values, frames, False, known)
 
     @property
