@@ -37,8 +37,8 @@ def test_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(entry.name in out for entry in ENTRIES)
     records = json.loads(run("list", "--json")[0])
     assert [record["name"] for record in records] == [entry.name for entry in ENTRIES]
-    assert [record["source"] for record in records[:2]] == [None, None]
-    assert records[2]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
+    assert [record["source"] for record in records[:3]] == [None, None, None]
+    assert records[3]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
     assert records[2]["path"] is None
 
 
