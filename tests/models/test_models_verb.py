@@ -39,7 +39,7 @@ def test_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [record["name"] for record in records] == [entry.name for entry in ENTRIES]
     assert [record["source"] for record in records[:3]] == [None, None, None]
     assert records[3]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
-    assert records[2]["path"] is None
+    assert records[3]["path"] is None
 
 
 def test_info(reference: Path, config_file: Path, vae_config: VAEConfig) -> None:
