@@ -87,20 +87,14 @@ class Reference:
     valid: Tensor
 
 
-class TimeBasis(nn.Module):
-    """Functions of time that z_m is the amplitude of: sin(ω τ) and 1 − cos(ω τ) for each wave; 0 at the kept frame.
+def wave_basis(time: Tensor, waves: int) -> Tensor:
+    """Functions of time that z_m is the amplitude of: τ (B,) → (B, 2 · waves), 0 at the kept frame (SPEC.md 6.8).
 
-    The principal components of block trajectories are such waves, with ω near π/2, π, 3π/2, …
+    sin(ω τ) of every wave, then 1 − cos(ω τ), with ω = π/2, π, 3π/2, …, which are the shapes of the principal
+    components of block trajectories (`benchmarks/quality/trajectories.py`).
     """
-
-    def __init__(self, waves: int) -> None:
-        super().__init__()
-        self.frequency = nn.Parameter(math.pi / 2 * torch.arange(1, waves + 1, dtype=torch.float32))
-
-    def forward(self, time: Tensor) -> Tensor:
-        """τ (B,) → (B, 2 · waves)."""
-        angle = time.float()[:, None] * self.frequency.float()
-        return torch.cat([angle.sin(), 1 - angle.cos()], dim=1)
+    angle = time.float()[:, None] * (math.pi / 2) * torch.arange(1, waves + 1, device=time.device)
+    return torch.cat([angle.sin(), 1 - angle.cos()], dim=1)
 
 
 class Expansion(nn.Module):
@@ -215,28 +209,27 @@ class Warped:
 
     Args:
         picture: (B, 3, H, W), the references, warped and blended.
-        flows: (B, 2, H/8, W/8) in pixels of each reference.
-        stretch: (B, 1, H, W), how far the place in the reference is, and how unsure the blend is.
+        stretch: (B, 1, H, W), differences between neighbours in the flow, and how unsure the blend is.
         expanded: (B, width, H/16, W/16), C_e, blended.
         time: (B,) τ from the nearest reference.
     """
 
     picture: Tensor
-    flows: list[Tensor]
     stretch: Tensor
     expanded: Tensor
     time: Tensor
 
 
 class Regen(nn.Module):
-    """Generator of dropped frames. H and W are multiples of 16."""
+    """Generator of dropped frames. H and W are multiples of 16.
 
-    float32_tensors = ("basis.frequency",)
+    Args:
+        config: widths; None for those of `mini-regen`.
+    """
 
     def __init__(self, config: RegenConfig | None = None) -> None:
         super().__init__()
         self.config = config or RegenConfig()
-        self.basis = TimeBasis(self.config.waves)
         self.expansion = Expansion(self.config)
         self.flow_head = FlowHead(self.config)
         self.refiner = Refiner(self.config)
@@ -249,7 +242,9 @@ class Regen(nn.Module):
     def flow(self, motion: Tensor, time: Tensor) -> Tensor:
         """Flow of each cell: motion (B or 1, 4 · waves, gh, gw) in pixels, τ (B,) → (B, 2, gh, gw), down and right."""
         amplitudes = motion.float().reshape(len(motion), 2 * self.config.waves, 2, *motion.shape[2:])
-        return torch.einsum("bf,bfcyx->bcyx", self.basis(time), amplitudes.expand(len(time), -1, -1, -1, -1))
+        return torch.einsum(
+            "bf,bfcyx->bcyx", wave_basis(time, self.config.waves), amplitudes.expand(len(time), -1, -1, -1, -1)
+        )
 
     def warp(self, references: list[Reference]) -> Warped:
         """Warp and blend the references (one or two) of B frames."""
@@ -272,7 +267,7 @@ class Regen(nn.Module):
         token = torch.stack([F.avg_pool2d(part, PATCH) for part in share])
         times = torch.stack([ref.time.abs() + 1e4 * ~ref.valid for ref in references]).amin(dim=0)
         return Warped(
-            picture, flows, (sizes * share).sum(dim=0) + share.square().sum(dim=0) - 1,
+            picture, (sizes * share).sum(dim=0) + share.square().sum(dim=0) - 1,
             (torch.stack(expanded) * token).sum(dim=0), times,
         )  # fmt: skip
 

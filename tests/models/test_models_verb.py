@@ -12,7 +12,7 @@ from dfccodec.cli.models import app
 from dfccodec.errors import DfcError, ModelError, OutputExistsError, UsageError
 from dfccodec.models import hub
 from dfccodec.models.config import VAEConfig
-from dfccodec.models.registry import ENTRIES
+from dfccodec.models.entries import ENTRIES
 from dfccodec.models.weights import fingerprint, read_weights
 
 

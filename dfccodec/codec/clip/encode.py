@@ -16,7 +16,7 @@ from dfccodec.codec.clip.distortion import sse
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter
 from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
-from dfccodec.codec.fill.generate.encoder import motion_payload, spread_evenly
+from dfccodec.codec.fill.generate.encoder import check_model, motion_payload, spread_evenly
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender, clamp
@@ -55,9 +55,14 @@ class ClipCoder:
 
     Attributes:
         steps: base steps (C,) float32, those of the model; if it has none, measured on the first clip.
+
+    Raises:
+        UsageError: the fill policy does not work with the model.
     """
 
     def __init__(self, header: Header, loaded: LoadedModel, settings: Settings) -> None:
+        if settings.fill == Fill.GENERATE:
+            check_model(header)
         self.header, self.loaded, self.settings = header, loaded, settings
         self._steps = loaded.model.steps
         self._costs = np.zeros(2)
@@ -156,21 +161,12 @@ class ClipCoder:
         )  # fmt: skip
         if self.settings.fill not in (Fill.MOTION, Fill.BLEND, Fill.GENERATE) or kept.all() or not kept.any():
             return Coded(clip, now.values)
-        if not open_loop and self.settings.fill == Fill.GENERATE:
-            known_pictures: dict[int, np.ndarray] = {}
-            run_decoder_network(
-                clip, now.values, self.header, self.steps, self.loaded,
-                lambda number, picture: known_pictures.__setitem__(number, clamp(picture)), blend=False,
-            )  # fmt: skip
-            payload_bytes = motion_payload(frames, kept, known_pictures)
-            return Coded(dataclasses.replace(clip, fill_payload=payload_bytes), now.values)
+        if self.settings.fill == Fill.GENERATE:
+            return Coded(dataclasses.replace(clip, fill_payload=motion_payload(frames, kept)), now.values)
         if not open_loop:
             return self._with_motion(clip, now.values, frames, hold)
         numbers = np.flatnonzero(kept).tolist()
         known = ((n, pictures.pop(n).astype(np.float32) if refining else frames[n]) for n in numbers)
-        if self.settings.fill == Fill.GENERATE:
-            near = {n: p if p.dtype == np.float32 else p / np.float32(255) for n, p in known}
-            return Coded(dataclasses.replace(clip, fill_payload=motion_payload(frames, kept, near)), now.values)
         return self._with_motion(clip, now.values, frames, False, known)
 
     @property
@@ -186,7 +182,7 @@ class ClipCoder:
         the source.
         """
         near = refining <= 1 == default_iterations(self.loaded)
-        return near and self.settings.fill in (Fill.BLEND, Fill.GENERATE) and not self.header.tile
+        return near and self.settings.fill == Fill.BLEND and not self.header.tile
 
     def reconstruct_clip(self, coded: Coded) -> np.ndarray:
         """The decoded frames of a clip, (T, H, W, 3) uint8."""

@@ -21,8 +21,8 @@ from dfccodec.codec.fill.generate.encoder import spans
 from dfccodec.codec.fill.generate.fit import fit_motion
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.errors import DfcError, InputError
-from dfccodec.models.regen import Regen
-from dfccodec.training.data.coded import draw_clip
+from dfccodec.models.regen import RegenConfig
+from dfccodec.training.data.coded import SIDE, draw_clip
 from dfccodec.training.data.dataset import Scene, load_scenes
 
 KEPT_SHARES = {1: 0.7, 2: 0.2, 4: 0.1}
@@ -78,14 +78,13 @@ def decode_kept(clip: np.ndarray, kept: np.ndarray, qp: int, codec: LoadedModel)
     return np.clip(np.stack([made[k] for k in kept.tolist()]), 0, 1), content
 
 
-def make_clip(scene: Scene, rng: np.random.Generator, codec: LoadedModel, model: Regen, target: Path) -> None:
-    """Draw, code and fit one clip; write it to `target`."""
-    clip = draw_clip(scene, rng)
+def make_clip(scene: Scene, rng: np.random.Generator, codec: LoadedModel, target: Path, side: int = SIDE) -> None:
+    """Draw, code and fit one clip of `side` × `side` pixels; write it to `target`."""
+    clip = draw_clip(scene, rng, side)
     kept = draw_kept(len(clip), rng)
     pictures, content = decode_kept(clip, kept, int(rng.integers(QP_RANGE[0], QP_RANGE[1] + 1)), codec)
     motion = [
-        fit_motion(clip, int(k), span, picture, model)
-        for k, span, picture in zip(kept, spans(kept, len(clip)), pictures, strict=True)
+        fit_motion(clip, int(k), span, RegenConfig.waves) for k, span in zip(kept, spans(kept, len(clip)), strict=True)
     ]
     part = target.with_suffix(".part")
     with part.open("wb") as file:
@@ -124,7 +123,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     given.target.mkdir(parents=True, exist_ok=True)
-    codec, model = load_model("mini"), Regen()
+    codec = load_model("mini")
     scenes = [s for s in load_scenes(given.source, max_frames=given.frames) if len(s.frames) >= 12]
     for number in range(given.count):
         target = given.target / f"{number:05}{SUFFIX}"
@@ -133,7 +132,7 @@ def main() -> None:
         rng = np.random.default_rng([given.seed, number])
         scene = scenes[number % len(scenes)]
         try:
-            make_clip(scene, rng, codec, model, target)
+            make_clip(scene, rng, codec, target)
         except DfcError as error:
             print(f"{scene.source}: {error}", flush=True)
 

@@ -41,7 +41,7 @@ class RegenLoss(LossModule):
         """Loss of frames `truth` (B, 3, H, W) from their references; `seed` determines noise and views."""
         rng = np.random.default_rng(seed)
         noise = uniform_noise_like(truth[:1], seed) * 12**0.5
-        with torch.autocast(truth.device.type, self.autocast, enabled=self.autocast != torch.float32):
+        with self.precision(truth.device):
             warped = self.model.warp(references)
             fresh = rng.random() < self.options["noise_share"]
             level = torch.full((len(truth),), 0.0 if fresh else float(rng.uniform(0, 0.9)))
@@ -55,6 +55,10 @@ class RegenLoss(LossModule):
         loss = loss + error
         self.cost = 10 * loss.detach().log10()
         return loss
+
+    def precision(self, device: torch.device) -> torch.autocast:
+        """Context in which the networks run in the precision of the run."""
+        return torch.autocast(device.type, self.autocast, enabled=self.autocast != torch.float32)
 
     def _perceptual(self, made: Tensor, truth: Tensor) -> Tensor:
         with torch.no_grad():
@@ -136,7 +140,7 @@ class RegenTask:
             truth = torch.from_numpy(clip.frames[times]).permute(0, 3, 1, 2).float() / 255
             references = references_of(clip, times, *whole)
             noise = uniform_noise_like(truth[:1], 1) * 12**0.5
-            with torch.autocast(truth.device.type, self.loss_module.autocast):
+            with self.loss_module.precision(truth.device):
                 warped = self.model.warp(references)
                 made = self.model.refine(warped, noise.expand_as(truth), torch.zeros(len(truth)))
             for name, pictures in (("", made), ("warped_", warped.picture)):

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
+import torch
 
 import dfccodec as dfc
+from dfccodec.codec.clip.decode import decode_clip
 from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.fill.generate import payload
 from dfccodec.codec.fill.generate.encoder import spread_evenly
 from dfccodec.codec.fill.generate.fit import fit_motion
+from dfccodec.codec.fill.generate.payload import MotionLatents
 from dfccodec.codec.fill.generate.pictures import hashed_noise, load_generator
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.models.regen import TIME_UNIT
+from dfccodec.container.reader import ClipAt, StreamReader
+from dfccodec.container.records import Fill
+from dfccodec.errors import UnsupportedError, UsageError
+from dfccodec.models.regen import CELL, TIME_UNIT, RegenConfig
 
 
 def texture(height: int, width: int) -> np.ndarray:
@@ -48,9 +56,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_a_pan_is_fitted_as_its_displacement() -> None:
     frames, model = pan(17, 96, 96), load_generator()
-    latent = fit_motion(frames, 8, (0, 17), frames[8] / np.float32(255), model)
-    import torch
-
+    latent = fit_motion(frames, 8, (0, 17), model.config.waves)
     time = torch.tensor([-8.0, 0.0, 8.0]) / TIME_UNIT
     flow = model.flow(torch.from_numpy(latent)[None], time)[:, :, 1, 1].numpy()
     # A pixel of frame 0 was 8 pixels further right in frame 0 than in frame 8.
@@ -83,6 +89,41 @@ def test_kept_frames_are_in_the_middle_of_equal_parts() -> None:
     assert np.flatnonzero(spread_evenly(32, 1)).tolist() == [16]
     assert np.flatnonzero(spread_evenly(32, 4)).tolist() == [4, 12, 20, 28]
     assert spread_evenly(5, 5).all()
+
+
+def test_files_with_fewer_waves_decode_and_with_more_are_named(mini: LoadedModel) -> None:
+    frames = pan(9, 64, 64)
+    reader = StreamReader(io.BytesIO(coded(frames, mini, budget="1", fill="generate")))
+    clip = next(item.clip for item in reader if isinstance(item, ClipAt))
+    one = MotionLatents(np.zeros((1, 2, 2, 4), np.int16), 24)
+    one.values[..., 1] = 10 * 2  # the first sine, right, half pixels: 3.8 pixels at the last frame
+    made = decode_clip(dataclasses.replace(clip, fill_payload=payload.write(one)), reader.preamble, mini)
+    still = decode_clip(dataclasses.replace(clip, fill_payload=b""), reader.preamble, mini)
+    assert psnr(made[8, :, 8:48], frames[8, :, 8:48]) > psnr(still[8, :, 8:48], frames[8, :, 8:48]) + 3
+    five = MotionLatents(np.ones((1, 2, 2, 20), np.int16), 24)
+    with pytest.raises(UnsupportedError, match="5 waves"):
+        decode_clip(dataclasses.replace(clip, fill_payload=payload.write(five)), reader.preamble, mini)
+
+
+def test_kept_frames_are_those_of_other_policies(mini: LoadedModel) -> None:
+    frames = pan(9, 48, 64)
+    reader = StreamReader(io.BytesIO(coded(frames, mini, budget="2", fill="generate")))
+    clip = next(item.clip for item in reader if isinstance(item, ClipAt))
+    blended = dataclasses.replace(clip, fill=Fill.BLEND, fill_payload=b"")
+    a, b = (decode_clip(c, reader.preamble, mini) for c in (clip, blended))
+    np.testing.assert_array_equal(a[clip.kept], b[clip.kept])
+    assert not np.array_equal(a, b)
+
+
+def test_other_models_are_refused_before_anything_is_written(flat: LoadedModel) -> None:
+    out = io.BytesIO()
+    with pytest.raises(UsageError, match="needs latents of mini"):
+        dfc.encode(pan(4, 32, 32), out, model=flat, fill="generate")
+    assert out.getvalue() == b""
+
+
+def test_cells_of_the_format_are_those_of_the_generator() -> None:
+    assert (CELL, RegenConfig(waves=1).numbers) == (payload.CELL, payload.NUMBERS_PER_WAVE)
 
 
 def test_noise_is_the_same_everywhere() -> None:

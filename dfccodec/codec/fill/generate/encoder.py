@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.fill.generate import payload
 from dfccodec.codec.fill.generate.fit import fit_motion
-from dfccodec.codec.fill.generate.pictures import load_generator
+from dfccodec.codec.fill.generate.pictures import load_generator, supports
+from dfccodec.container.records import Header
+from dfccodec.errors import UsageError
 
 STEP = 24
 """Quantizer step of the motion latents: half a pixel. Coarser ones lose more in still scenes than they save."""
+
+
+def check_model(header: Header) -> None:
+    """Check that the generator knows the latents of the codec model.
+
+    Raises:
+        UsageError: it does not.
+        ModelError: the generator is missing.
+    """
+    if not supports(header):
+        raise UsageError("fill generate needs latents of mini: give --model mini, or --fill token")
 
 
 def spread_evenly(frames: int, count: int) -> npt.NDArray[np.bool_]:
@@ -28,19 +39,11 @@ def spans(kept: npt.NDArray[np.int64], frames: int) -> list[tuple[int, int]]:
     return [(edges[i - 1] + 1, edges[i + 1]) for i in range(1, len(edges) - 1)]
 
 
-def motion_payload(
-    frames: npt.NDArray[np.uint8], kept: npt.NDArray[np.bool_], pictures: Mapping[int, np.ndarray]
-) -> bytes:
-    """Fit the motion latents of a clip.
-
-    Args:
-        frames: (T, H, W, 3) source frames.
-        kept: (T,) bool.
-        pictures: (H, W, 3) float32 in 0…1 of each kept frame, decoded or nearly so.
-    """
-    model, numbers = load_generator(), np.flatnonzero(kept)
+def motion_payload(frames: npt.NDArray[np.uint8], kept: npt.NDArray[np.bool_]) -> bytes:
+    """Fit the motion latents of a clip to its source frames (T, H, W, 3); `kept` is (T,) bool."""
+    waves, numbers = load_generator().config.waves, np.flatnonzero(kept)
     fitted = [
-        fit_motion(frames, number, span, pictures[number], model)
+        fit_motion(frames, number, span, waves)
         for number, span in zip(numbers.tolist(), spans(numbers, len(frames)), strict=True)
     ]
     return payload.write(payload.MotionLatents.quantize(np.stack(fitted), STEP))

@@ -15,7 +15,7 @@ from torch import Tensor
 from dfccodec.codec.motion.blocks import BLOCK, SUBPEL
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.motion.search import Effort, estimate_motion
-from dfccodec.models.regen import CELL, TIME_UNIT, Regen, warp_picture
+from dfccodec.models.regen import CELL, TIME_UNIT, warp_picture, wave_basis
 
 Floats = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.uint8]
@@ -33,15 +33,14 @@ SEARCH_LAMBDA = 1e-3
 """λ of the block search, squared error (sum over samples in 0…1) per bit."""
 
 
-def fit_motion(frames: Frames, kept: int, span: tuple[int, int], picture: Floats, model: Regen) -> Floats:
+def fit_motion(frames: Frames, kept: int, span: tuple[int, int], waves: int) -> Floats:
     """Fit the motion latent of one kept frame.
 
     Args:
         frames: (T, H, W, 3) source frames.
         kept: number of the kept frame.
         span: first frame, and end, of the frames that it is a reference of.
-        picture: (H, W, 3) in 0…1, the decoded kept frame.
-        model: the generator, of which the waves are used.
+        waves: number of waves.
 
     Returns:
         (4 · waves, gh, gw) amplitudes in pixels; the grid covers the picture.
@@ -49,14 +48,14 @@ def fit_motion(frames: Frames, kept: int, span: tuple[int, int], picture: Floats
     numbers = [n for n in range(*span) if n != kept]
     rows, columns = (-(-side // CELL) for side in frames.shape[1:3])
     if not numbers:
-        return np.zeros((model.config.numbers, rows, columns), np.float32)
+        return np.zeros((4 * waves, rows, columns), np.float32)
     with torch.inference_mode(False), torch.enable_grad():
         time = (torch.tensor(numbers, dtype=torch.float32) - kept) / TIME_UNIT
-        basis = model.basis(time).detach().clone()
+        basis = wave_basis(time, waves)
         start = project(trajectories(frames, kept, numbers), basis.numpy())
         latent = torch.from_numpy(start).requires_grad_()
         source = torch.from_numpy(_padded(frames[numbers])).permute(0, 3, 1, 2).float() / 255
-        reference = torch.from_numpy(_padded(picture[None])).permute(0, 3, 1, 2)
+        reference = torch.from_numpy(_padded(frames[kept][None])).permute(0, 3, 1, 2).float() / 255
         for scale, iterations, rate in SCALES:
             _descend(
                 latent, basis, F.avg_pool2d(source, scale), F.avg_pool2d(reference, scale), scale, iterations, rate
@@ -67,6 +66,8 @@ def fit_motion(frames: Frames, kept: int, span: tuple[int, int], picture: Floats
 def _descend(
     latent: Tensor, basis: Tensor, source: Tensor, reference: Tensor, scale: int, iterations: int, rate: float
 ) -> None:
+    """Improve the latent (F, 2, gh, gw) in place: Adam on the error of `reference` (1, 3, h, w), warped, to `source`
+    (T, 3, h, w), both reduced by `scale`; `basis` is (T, F)."""
     optimizer = torch.optim.Adam([latent], lr=rate, betas=(0.8, 0.95))
     for number in range(iterations):
         for group in optimizer.param_groups:
@@ -84,14 +85,14 @@ def _descend(
 
 def trajectories(frames: Frames, kept: int, numbers: list[int]) -> Floats:
     """Block motion of frames into the kept frame, as median over each cell: (len(numbers), gh, gw, 2) in pixels."""
-    reference = Pyramid(_unit(frames[kept]), SUBPEL)
+    reference = Pyramid(frames[kept], SUBPEL)
     blocks = [-(-side // BLOCK) for side in frames.shape[1:3]]
     everywhere = np.ones(blocks, np.bool_)
     found = {}
     for side in (sorted(n for n in numbers if n > kept), sorted((n for n in numbers if n < kept), reverse=True)):
         predictors = None
         for number in side:
-            target, distance = Pyramid(_unit(frames[number])), abs(number - kept)
+            target, distance = Pyramid(frames[number]), abs(number - kept)
             mvs = estimate_motion(target, reference, SEARCH_LAMBDA, predictors, Effort.NORMAL, everywhere)
             found[number] = _cell_medians((mvs / np.float32(SUBPEL)).astype(np.float32))
             predictors = np.rint(mvs * ((distance + 1) / distance)).astype(np.int32)
@@ -106,6 +107,7 @@ def project(motion: Floats, basis: Floats) -> Floats:
 
 
 def _cell_medians(blocks: Floats) -> Floats:
+    """Vectors of blocks (rows, columns, 2) → median of each cell (gh, gw, 2)."""
     side = CELL // BLOCK
     rows, columns = (-(-n // side) for n in blocks.shape[:2])
     whole = np.pad(blocks, ((0, rows * side - blocks.shape[0]), (0, columns * side - blocks.shape[1]), (0, 0)), "edge")
@@ -114,12 +116,7 @@ def _cell_medians(blocks: Floats) -> Floats:
     return out
 
 
-def _padded(frames: np.ndarray) -> np.ndarray:
-    """Repeat the last rows and columns up to whole cells."""
+def _padded(frames: Frames) -> Frames:
+    """Repeat the last rows and columns of frames (T, H, W, 3) up to whole cells."""
     down, right = (-side % CELL for side in frames.shape[1:3])
     return np.pad(frames, ((0, 0), (0, down), (0, right), (0, 0)), "edge")
-
-
-def _unit(frame: Frames) -> Floats:
-    out: Floats = frame.astype(np.float32) / np.float32(255)
-    return out

@@ -31,6 +31,11 @@ def load_generator() -> Regen:
     return model
 
 
+def supports(header: Header) -> bool:
+    """Whether the generator takes the pictures and latents of a file."""
+    return not header.tile and (header.channels, header.patch) == (load_generator().config.channels, PATCH)
+
+
 class Generator:
     """Generates the dropped frames of a clip from its decoded kept frames.
 
@@ -40,27 +45,34 @@ class Generator:
         latents: (K, 1, rows, columns, C) float32 of the kept frames.
 
     Raises:
-        UnsupportedError: the payload has more waves than the generator knows, or the pictures are tiled.
+        UnsupportedError: the payload has more waves than the generator knows, or the latents are not of mini.
+        ModelError: the generator is missing.
         DamagedError: the payload is invalid.
     """
 
     def __init__(self, clip: Clip, header: Header, latents: Floats) -> None:
         self._model = load_generator()
-        if header.tile or header.channels != self._model.config.channels:
-            raise UnsupportedError("fill policy generate works with latents of mini only: decode with --model mini")
+        if not supports(header):
+            raise UnsupportedError("fill policy generate works with latents of mini only, the file has others")
         self._kept, self._size = np.flatnonzero(clip.kept), (header.height, header.width)
-        known = payload.read(clip.fill_payload, len(self._kept), header)
-        self._motion = np.zeros((len(self._kept), self._model.config.numbers, *payload.grid(header)), np.float32)
-        if known is not None:
-            amplitudes = known.amplitudes()
-            if amplitudes.shape[1] != self._motion.shape[1]:
-                raise UnsupportedError(
-                    f"the motion latents have {amplitudes.shape[1] // 4} waves, the generator of this dfc has "
-                    f"{self._model.config.waves}: get a newer dfc"
-                )
-            self._motion = amplitudes
+        self._motion = self._read_motion(clip, header)
         self._content = np.ascontiguousarray(latents[:, 0].transpose(0, 3, 1, 2))
         self._pictures: dict[int, Tensor] = {}
+
+    def _read_motion(self, clip: Clip, header: Header) -> Floats:
+        """Amplitudes (K, 4 · waves, gh, gw) for the waves of the generator; those that the file lacks are 0."""
+        waves, cells = self._model.config.waves, payload.grid(header)
+        out = np.zeros((len(self._kept), 2, 2 * waves, *cells), np.float32)
+        known = payload.read(clip.fill_payload, len(self._kept), header)
+        if known is not None:
+            amplitudes = known.amplitudes()
+            given = amplitudes.shape[1] // payload.NUMBERS_PER_WAVE
+            if given > waves:
+                raise UnsupportedError(
+                    f"the motion latents have {given} waves, the generator of this dfc has {waves}: get a newer dfc"
+                )
+            out[:, :, : 2 * given] = amplitudes.reshape(len(out), 2, 2 * given, *cells)
+        return out.reshape(len(out), -1, *cells)
 
     def add_reference(self, frame: int, picture: Floats) -> None:
         """Add a kept frame, (H, W, 3) in 0…1."""
