@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,18 @@ from dfccodec.models.weights import fingerprint
 ocp: Any = pytest.importorskip("orbax.checkpoint", reason="orbax-checkpoint is not installed: pip install '.[jax]'")
 logging.getLogger("absl").setLevel(logging.ERROR)
 
+# After an error, orbax leaves coroutines that complain when they are freed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 Tree = dict[str, Any]
 SPATIAL = "SpatialMLP"
+
+
+@pytest.fixture(autouse=True)
+def free_coroutines() -> Iterator[None]:
+    """Free them in this file, where their complaints are ignored."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +155,6 @@ def test_values_that_are_no_numbers(tmp_path: Path, random_vae: VideoVAE, vae_co
         convert(tmp_path, save(tmp_path / "x", tree), vae_config)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # coroutines of orbax after its error
 def test_folders_that_are_no_checkpoint(tmp_path: Path, random_dit: VideoDiT, dit_config: DiTConfig) -> None:
     with pytest.raises(ModelError, match="no file _METADATA"):
         convert(tmp_path, tmp_path, dit_config)
@@ -162,7 +171,6 @@ def test_folders_that_are_no_checkpoint(tmp_path: Path, random_dit: VideoDiT, di
         array.unlink()
     with pytest.raises(ModelError, match="cannot be read"):
         convert(tmp_path, folder, dit_config)
-    gc.collect()
 
 
 def test_layers_of_flax_compute_the_same() -> None:
