@@ -27,6 +27,7 @@ class Coding(IntEnum):
     ZSTD = 0
     RANGE = 1
     INTER = 2
+    PREDICTED = 3
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,13 @@ class Clip:
     def frames(self) -> int:
         """Number of frames, dropped frames included."""
         return len(self.kept)
+
+    @property
+    def coding_order(self) -> np.ndarray:
+        """Numbers (K,) of the kept frames, the most important first; of equally important ones the earlier first."""
+        frames = np.flatnonzero(self.kept)
+        out: np.ndarray = frames[np.argsort(-self.importance[frames].astype(np.int64), kind="stable")]
+        return out
 
     @property
     def timestamps(self) -> list[int]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from dfccodec.codec import fill
 from dfccodec.codec.choose.budgets import Budget, check_seed, top_k
+from dfccodec.codec.predict.order import trim as predicted_trim
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
-from dfccodec.container.records import VERSION, Clip, Header, StreamInfo
+from dfccodec.container.records import VERSION, Clip, Coding, Header, StreamInfo
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
 from dfccodec.entropy.latent_coding import decode_latents, encode_latents
@@ -96,8 +97,12 @@ def trim(
         payload = clip.fill_payload
         if not np.array_equal(clip.kept, item.clip.kept):
             payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
-        data, planes = encode_latents(values, clip.coding)
-        clip = dataclasses.replace(clip, first_frame=frames, latents=data, planes=planes, fill_payload=payload)
+        if clip.coding == Coding.PREDICTED:
+            clip = predicted_trim(item.clip, old.header, clip, values, first)
+        else:
+            data, planes = encode_latents(values, clip.coding)
+            clip = dataclasses.replace(clip, latents=data, planes=planes)
+        clip = dataclasses.replace(clip, first_frame=frames, fill_payload=payload)
         writer.write_clip(clip, values)
         frames += clip.frames
         kept += int(clip.kept.sum())
@@ -204,4 +209,7 @@ def _apply_budget(
     wanted = budget.choose(np.where(clip.kept, clip.importance.astype(np.int64), -1), clip_frames, rng) & clip.kept
     if not wanted.any():
         wanted = top_k(np.where(clip.kept, clip.importance.astype(np.int64), -1), 1)
+    if clip.coding == Coding.PREDICTED:  # frames are predicted from more important ones
+        first = clip.coding_order[: int(wanted.sum())]
+        wanted = np.isin(np.arange(clip.frames), first)
     return dataclasses.replace(clip, kept=wanted), values[wanted[clip.kept]]

@@ -1,4 +1,4 @@
-"""Dispatch to the three entropy codings of quantized latents. Imports no torch, because `verify` and `trim` use it."""
+"""Dispatch to the entropy codings of quantized latents. Imports no torch, because `verify` and `trim` use it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dfccodec.container.records import Clip, Coding, Header
+from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy.inter.coding import decode_inter, encode_inter
 from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH, is_format_transform
+from dfccodec.entropy.predicted import decode_predicted
 from dfccodec.entropy.rans import decode_range, encode_range
 from dfccodec.entropy.zstd_coding import decode_zstd, encode_zstd
 from dfccodec.errors import DamagedError, UnsupportedError, UsageError
@@ -36,6 +37,20 @@ def resolve_coding(coding: Coding | None, model: LatentModel) -> Coding:
             f"{model.channels} and {model.patch}: use --coding range"
         )
     return default_coding(model) if coding is None else coding
+
+
+def resolve_clip_coding(coding: Coding | None, model: LatentModel, fill: int) -> Coding:
+    """As :func:`resolve_coding`, for clips that are encoded from pictures: by default `predicted`, where it works.
+
+    Raises:
+        UsageError: the coding does not support the model's latents or the fill policy.
+    """
+    works = default_coding(model) == Coding.INTER and not model.tile and fill == Fill.BLEND
+    if coding is None and works:
+        return Coding.PREDICTED
+    if coding == Coding.PREDICTED and not works:
+        raise UsageError("--coding predicted needs the model mini and --fill blend: use --coding inter, or range")
+    return resolve_coding(coding, model)
 
 
 def parse_coding(name: str) -> Coding:
@@ -90,14 +105,18 @@ def decode_latents(clip: Clip, header: Header) -> np.ndarray:
     kept = int(clip.kept.sum())
     if clip.coding == Coding.ZSTD:
         return decode_zstd(clip.latents, kept, header.grid, header.channels, clip.planes)
-    if clip.coding in (Coding.RANGE, Coding.INTER):
+    if clip.coding in (Coding.RANGE, Coding.INTER, Coding.PREDICTED):
         if clip.planes != 1:
             raise DamagedError(f"latents: {clip.planes} planes; coding {clip.coding} has 1")
-        if clip.coding == Coding.INTER and (header.patch, header.channels) != (PATCH, CHANNELS):
+        if clip.coding != Coding.RANGE and (header.patch, header.channels) != (PATCH, CHANNELS):
             raise DamagedError(
                 f"latents: coding {clip.coding} needs patches of {PATCH} pixels and {CHANNELS} channels, "
                 f"the header declares {header.patch} and {header.channels}"
             )
+        if clip.coding == Coding.PREDICTED:
+            if clip.fill != Fill.BLEND or header.tile:
+                raise DamagedError(f"latents: coding 3 needs fill policy 4 and no tiles, not {clip.fill} and {header.tile}")
+            return decode_predicted(clip, header)
         decode = decode_range if clip.coding == Coding.RANGE else decode_inter
         return decode(clip.latents, kept, header.grid, header.channels)
     raise UnsupportedError(f"latent coding {clip.coding} is not known to this reader: get a newer dfc")

@@ -12,8 +12,9 @@ from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.frame_buffer import NETWORK_BYTES, OUTPUT_BYTES, ClipFrameBuffer, decode_order
 from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.codec.motion.blend import ReferenceBlender
+from dfccodec.codec.predict.pictures import decode_kept
 from dfccodec.container.reader import Preamble
-from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import LimitError
 from dfccodec.runtime.resources import available_cpus, available_memory
@@ -69,11 +70,14 @@ def run_decoder_network(
 
     `on_frame` gets the number and picture (H, W, 3) float32, not clamped, of each frame in decode order.
     """
-    latents = dequantize(values, steps, clip.qp)
     policy = fill.policy(clip.fill)
-    _, rows, columns = header.grid
     if blend and policy.blends and clip.kept.any():
         on_frame = ReferenceBlender(clip.kept, on_frame)
+    if clip.coding == Coding.PREDICTED and clip.kept.any():
+        decode_kept(clip, values, header, steps, loaded, on_frame)
+        return
+    latents = dequantize(values, steps, clip.qp)
+    _, rows, columns = header.grid
 
     def slots(tile: int) -> tuple[np.ndarray, np.ndarray]:
         tokens = latents[:, tile].reshape(

@@ -14,7 +14,7 @@ from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.decode import reconstruct_clip, run_decoder_network
 from dfccodec.codec.clip.distortion import sse
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
-from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter
+from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter, step_sizes
 from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
 from dfccodec.codec.fill.generate.encoder import check_model, motion_payload, spread_evenly
 from dfccodec.codec.loaded_model import LoadedModel
@@ -22,9 +22,18 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender, clamp
 from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
+from dfccodec.codec.motion.pyramid import Pyramid
+from dfccodec.codec.predict.encoder import (
+    INTER_OFFSET,
+    MAX_INTRA_SHARE,
+    PredictedEncoder,
+    frame_importance,
+    motion_qp,
+)
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header
-from dfccodec.entropy.latent_coding import encode_latents, resolve_coding
+from dfccodec.entropy.latent_coding import encode_latents, resolve_clip_coding
+from dfccodec.limits import MAX_QP
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
 from dfccodec.runtime.resources import available_cpus, malloc_trim
@@ -66,7 +75,7 @@ class ClipCoder:
         self.header, self.loaded, self.settings = header, loaded, settings
         self._steps = loaded.model.steps
         self._costs = np.zeros(2)
-        self._coding = resolve_coding(settings.coding, loaded.model)
+        self._coding = resolve_clip_coding(settings.coding, loaded.model, settings.fill)
 
     @property
     def rd_cost_saved(self) -> float:
@@ -117,7 +126,11 @@ class ClipCoder:
             self._steps = estimate_base_steps(latents)
 
         def coded(kept: np.ndarray, refining: int = 0, hold: bool = True) -> Coded:
-            return self._code(batch, first_frame, frames, latents[kept], importance, kept, qp, refining, hold)
+            if self._coding == Coding.PREDICTED:
+                return self._code_predicted(batch, first_frame, frames, importance, kept, qp, refining, hold)
+            return self._code(
+                batch, first_frame, frames, latents[kept], importance, kept, qp, refining, hold, self._coding
+            )
 
         if settings.frame_selection != "importance":
             importance = self._selected(frames, latents, importance, budget, qp, coded)
@@ -129,7 +142,7 @@ class ClipCoder:
 
     def _code(
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, latents: np.ndarray,
-        importance: np.ndarray, kept: np.ndarray, qp: int, refining: int, hold: bool,
+        importance: np.ndarray, kept: np.ndarray, qp: int, refining: int, hold: bool, coding: Coding,
     ) -> Coded:  # fmt: skip
         """Quantize, refine and encode the kept frames of a clip.
 
@@ -138,7 +151,7 @@ class ClipCoder:
             refining: number of gradient iterations; 0 for none.
             hold: True to keep the output of the decoder network in the result, if the motion search has computed it.
         """
-        target = RefinementTarget(frames, kept, qp, self._coding == Coding.INTER)
+        target = RefinementTarget(frames, kept, qp, coding == Coding.INTER)
         now = quantize_inter(latents, self.steps, qp, self.settings.deadzone, target.inter)
         open_loop, pictures = self._is_open_loop(refining), dict[int, np.ndarray]()
         if refining:
@@ -153,12 +166,8 @@ class ClipCoder:
             now = found.now
             self._costs += found.before, found.after
             malloc_trim()  # the gradient and the motion search need the most memory
-        data, planes = encode_latents(now.values, self._coding, now.vectors)
-        durations = tuple(p.duration for p in batch)
-        clip = Clip(
-            first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,
-            data, planes, self.settings.fill, coding=self._coding,
-        )  # fmt: skip
+        data, planes = encode_latents(now.values, coding, now.vectors)
+        clip = _record(batch, first_frame, kept, importance, qp, data, planes, self.settings.fill, coding)
         if self.settings.fill not in (Fill.MOTION, Fill.BLEND, Fill.GENERATE) or kept.all() or not kept.any():
             return Coded(clip, now.values)
         if self.settings.fill == Fill.GENERATE:
@@ -168,6 +177,29 @@ class ClipCoder:
         numbers = np.flatnonzero(kept).tolist()
         known = ((n, pictures.pop(n).astype(np.float32) if refining else frames[n]) for n in numbers)
         return self._with_motion(clip, now.values, frames, False, known)
+
+    def _code_predicted(
+        self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, importance: np.ndarray, kept: np.ndarray,
+        qp: int, refining: int, hold: bool,
+    ) -> Coded:  # fmt: skip
+        """As :meth:`_code`, with predicted kept frames; in inter coding if hardly any of them can be predicted."""
+        settings, header = self.settings, self.header
+        encoder = PredictedEncoder(
+            frames, header, self.loaded, self.steps, settings.effort, refining, settings.deadzone
+        )
+        done = encoder.encode(kept, importance, qp)
+        if done.intra_share > MAX_INTRA_SHARE:
+            qp = min(qp + INTER_OFFSET, MAX_QP)
+            latents = self.loaded.encode(tiles.split(frames[kept], header)[0], qp)[0]
+            latents = latents.reshape(-1, *header.grid, header.channels)
+            return self._code(
+                batch, first_frame, frames, latents, importance, kept, qp, refining, hold, Coding.INTER
+            )
+        clip = _record(batch, first_frame, kept, done.importance, qp, done.latents, 1, settings.fill, self._coding)
+        if kept.all() or not kept.any():
+            return Coded(clip, done.values)
+        known = ((frame, done.pictures[frame]) for frame in np.flatnonzero(kept).tolist())
+        return self._with_motion(clip, done.values, frames, hold, known, encoder.pyramids)
 
     @property
     def _spreads_evenly(self) -> bool:
@@ -196,6 +228,10 @@ class ClipCoder:
         """Encode frames to latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over
         tiles."""
         header = self.header
+        if self._coding == Coding.PREDICTED:
+            step = float(np.mean(step_sizes(self.steps, qp)))
+            keep = budget.count(len(frames), header.clip_frames)
+            return np.zeros((len(frames), 0), np.float32), frame_importance(frames, header, step, keep)
         split = tiles.split(frames, header)
         # Frame selection other than by importance needs the latents of all frames.
         known = self.settings.frame_selection == "importance" and not self._spreads_evenly
@@ -228,17 +264,18 @@ class ClipCoder:
 
     def _with_motion(
         self, clip: Clip, values: np.ndarray, frames: np.ndarray, hold: bool,
-        pictures: Iterable[tuple[int, np.ndarray]] | None = None,
+        pictures: Iterable[tuple[int, np.ndarray]] | None = None, pyramids: dict[int, Pyramid] | None = None,
     ) -> Coded:  # fmt: skip
         """Add the motion of the dropped frames.
 
         Args:
             pictures: number and picture (H, W, 3) of each kept frame, the references of the search; None for the
                 decoded ones.
+            pyramids: those of kept frames, as far as they are known.
         """
-        references, rd_lambda = References.of(clip.kept), lambda_for_qp(clip.qp)
+        references, rd_lambda = References.of(clip.kept), lambda_for_qp(motion_qp(clip))
         held = np.empty(frames.shape, np.float32) if hold else None
-        with MotionSearch(frames, references, rd_lambda, available_cpus(), self.settings.effort) as search:
+        with MotionSearch(frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids) as search:
 
             def add(number: int, picture: np.ndarray) -> None:
                 picture = clamp(picture)
@@ -254,3 +291,15 @@ class ClipCoder:
                     blend(number, picture)
             found = payload.write(search.decisions())
         return Coded(dataclasses.replace(clip, fill_payload=found), values, held)
+
+
+def _record(
+    batch: Sequence[Picture], first_frame: int, kept: np.ndarray, importance: np.ndarray, qp: int, latents: bytes,
+    planes: int, fill: int, coding: int,
+) -> Clip:  # fmt: skip
+    """The record of a clip without fill payload."""
+    durations = tuple(p.duration for p in batch)
+    return Clip(
+        first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,
+        latents, planes, fill, coding=coding,
+    )  # fmt: skip

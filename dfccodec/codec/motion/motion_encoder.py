@@ -55,6 +55,7 @@ class MotionSearch:
         rd_lambda: λ, squared error (sum over samples in 0…1) per bit.
         threads: number of threads.
         effort: effort of the motion search.
+        pyramids: those of reference frames by number, which other searches of the clip use too.
     """
 
     def __init__(
@@ -64,12 +65,13 @@ class MotionSearch:
         rd_lambda: float,
         threads: int = 1,
         effort: Effort = Effort.NORMAL,
+        pyramids: dict[int, Pyramid] | None = None,
     ) -> None:
         self._frames, self._references_of_dropped, self._lambda, self._effort = frames, references, rd_lambda, effort
         self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
         self._numbers = {frame: number for number, frame in enumerate(references.dropped.tolist())}
         self._references = {*references.past.tolist(), *references.future.tolist()} - {-1}
-        self._kept: dict[int, Pyramid] = {}
+        self._kept: dict[int, Pyramid] = {} if pyramids is None else pyramids
         self._targets: dict[int, Pyramid] = {}
         self._estimate = np.empty((len(references.dropped), self._rows * self._columns), np.int64)
         alone = kernels is None and frames.shape[1] * frames.shape[2] < MIN_THREADED_PIXELS
@@ -94,7 +96,8 @@ class MotionSearch:
 
     def _process(self, frame: int, picture: Picture | Blend) -> None:
         if frame in self._references:
-            self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, SUBPEL)
+            if frame not in self._kept:
+                self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, SUBPEL)
         elif frame in self._numbers:
             number = self._numbers[frame]
             self._targets[number] = Pyramid(self._frames[frame])

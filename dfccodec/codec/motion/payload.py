@@ -57,13 +57,20 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionF
         LimitError: more blocks than the bytes can hold; nothing was allocated.
         DamagedError: the bytes are invalid, or name a reference that does not exist.
     """
-    references, (rows, columns) = References.of(kept), grid(header)
+    references = References.of(kept)
+    count = len(references.dropped)
+    if payload and count in (0, len(kept)):
+        raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
+    return read_field(payload, references, header)
+
+
+def read_field(payload: bytes, references: References, header: Header) -> MotionField:
+    """As :func:`read`, with the frames that move and their references given."""
+    rows, columns = grid(header)
     count = len(references.dropped)
     if not payload:
         # A view of one number: the number of frames is untrusted and must not take memory.
         return MotionField(references, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
-    if count in (0, len(kept)):
-        raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
     check_stream_size("fill payload", payload, count * rows * columns)
     blocks = np.zeros((count, rows, columns, FIELDS), np.int16)
     if _run_kernel(False, references, rows, columns, payload, blocks):

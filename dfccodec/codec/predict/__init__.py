@@ -1,0 +1,1 @@
+"""Predicted kept frames (latent coding 3): prediction from decoded pictures, and its encoder."""

@@ -1,0 +1,117 @@
+"""References of predicted kept frames, and edits of clips that keep them (SPEC.md 7.10). Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.container.records import Clip, Header
+from dfccodec.entropy.predicted import FrameTypes, divide, join
+from dfccodec.errors import UsageError
+
+Bools = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.intp]
+
+
+def references(order: Index, intra: Bools) -> References:
+    """The predicted frames of a clip, in order of frames, and their reference frames.
+
+    The references of a frame are the nearest frames before and after it that come earlier in the coding order.
+
+    Args:
+        order: (K,) frame numbers in coding order.
+        intra: (K,) whether each is an intra frame.
+    """
+    found = []
+    for position in np.flatnonzero(~intra).tolist():
+        frame, known = order[position], order[:position]
+        past, future = known[known < frame], known[known > frame]
+        found.append((frame, past.max() if past.size else -1, future.min() if future.size else -1))
+    table = np.array(sorted(found), np.intp).reshape(-1, 3)
+    return References(table[:, 0], table[:, 1], table[:, 2])
+
+
+def read_motion(clip: Clip, header: Header) -> MotionField:
+    """Decode the motion of the predicted frames of a clip.
+
+    Raises:
+        DamagedError: the latents or the motion are invalid.
+    """
+    parts = divide(clip)
+    return payload.read_field(parts.motion, references(clip.coding_order, parts.types.intra), header)
+
+
+def bisecting_order(kept: Bools) -> Index:
+    """Coding order (K,) of kept frames: the middle one, then always the frame farthest from those before it.
+
+    So references are near, and the first frames of the order are spread over the clip, whatever their number.
+    """
+    left = np.flatnonzero(kept)
+    if not left.size:
+        return left
+    out = [left[len(left) // 2]]
+    distance = np.abs(left - out[0])
+    while len(out) < len(left):
+        out.append(left[int(distance.argmax())])
+        distance = np.minimum(distance, np.abs(left - out[-1]))
+    return np.array(out, np.intp)
+
+
+def order_importance(importance: npt.NDArray[np.uint8], order: Index) -> npt.NDArray[np.uint8]:
+    """Permute the importance (T,) of the frames in `order` (K,) so that it falls strictly in that order.
+
+    It is changed no further than needed: equal values are raised from the last frame on.
+    """
+    out = importance.copy()
+    values = np.sort(importance[order].astype(np.int64))
+    step = np.arange(len(order))
+    values = np.minimum(np.maximum.accumulate(values - step) + step, 255 - step[::-1])
+    out[order] = values[::-1]
+    return out
+
+
+def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int) -> Clip:
+    """The record of a part of a clip: fewer kept frames, or a range of its frames.
+
+    Args:
+        clip: the clip.
+        header: header of its file.
+        part: the clip with the new `kept` and `importance`; its latents are replaced.
+        values: integers (K', tiles, rows, columns, C) of the kept frames that remain, in order of frames.
+        first: number of the first frame of the part in the clip.
+
+    Raises:
+        DamagedError: the latents are invalid.
+        UsageError: a frame that remains would lose a reference frame, which only a model can replace.
+    """
+    if not part.kept.any():
+        return dataclasses.replace(part, latents=b"")
+    parts, old = divide(clip), clip.coding_order
+    new = part.coding_order
+    place = [int(np.flatnonzero(old == frame + first)[0]) if (old == frame + first).any() else -1 for frame in new]
+    if min(place) < 0:
+        raise _uncuttable(clip)
+    types = FrameTypes(parts.types.qp[place], parts.types.intra[place])
+    if not types.intra[0]:
+        raise _uncuttable(clip)
+    field, after = read_motion(clip, header), references(new, types.intra)
+    before = field.references
+    at = np.searchsorted(before.dropped, after.dropped + first)
+    for now, then in ((after.past, before.past[at]), (after.future, before.future[at])):
+        if (np.where(now < 0, -1, now + first) != then).any():
+            raise _uncuttable(clip)
+    motion = payload.write(MotionField(after, np.ascontiguousarray(field.blocks[at])))
+    rank = np.argsort(np.argsort(new))
+    return dataclasses.replace(part, latents=join(types, motion, values[rank]))
+
+
+def _uncuttable(clip: Clip) -> UsageError:
+    first, end = clip.first_frame, clip.first_frame + clip.frames
+    return UsageError(
+        f"the kept frames of frames {first} to {end - 1} are predicted from one another, so that the range cannot begin "
+        f"or end between them without a model: begin at {first} and end at {end}, or encode with --coding inter"
+    )

@@ -1,0 +1,123 @@
+"""Pictures of predicted kept frames (SPEC.md 7.10.2): motion-compensated prediction plus a residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dfccodec.codec.clip.quantizer import dequantize, step_sizes
+from dfccodec.codec.clip.tiles import padded_size
+from dfccodec.codec.motion.blend import Blend, clamp
+from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.obmc import PADDING, blend_weight, compensate_frame, pad_edges
+from dfccodec.codec.predict.order import read_motion
+from dfccodec.container.records import Clip, Header
+from dfccodec.entropy.inter.motion_compensation import BASIS_SCALE, CHANNELS, PATCH, basis
+from dfccodec.entropy.predicted import divide
+
+if TYPE_CHECKING:
+    from dfccodec.codec.loaded_model import LoadedModel
+
+Floats = npt.NDArray[np.float32]
+
+
+class ReferencePictures:
+    """Decoded pictures of kept frames, padded as the motion compensation needs them."""
+
+    def __init__(self) -> None:
+        self._padded: dict[int, Floats] = {}
+
+    def add(self, frame: int, picture: Floats) -> None:
+        """Add the picture (H, W, 3), in 0…1, of a frame."""
+        self._padded[frame] = pad_edges(picture)
+
+    def keep(self, frames: set[int]) -> None:
+        """Forget all pictures but these."""
+        self._padded = {frame: picture for frame, picture in self._padded.items() if frame in frames}
+
+    def predict(self, frame: int, past: int, future: int, blocks: npt.NDArray[np.int16]) -> Floats:
+        """The prediction (H, W, 3) of a frame from its references (−1: none) by its decisions (rows, columns, 5)."""
+        a, b = self._padded.get(past), self._padded.get(future)
+        estimate = self.estimate(frame, past, future)()
+        return compensate_frame(estimate, a, b, np.ascontiguousarray(blocks)) if blocks[..., 0].any() else estimate
+
+    def estimate(self, frame: int, past: int, future: int) -> Blend:
+        """The blend of the references, the prediction where nothing moves."""
+        inside = slice(PADDING, -PADDING)
+        a, b = (self._padded[side if side >= 0 else max(past, future)][inside, inside] for side in (past, future))
+        return Blend(a, b if past >= 0 and future >= 0 else a, blend_weight(frame, past, future))
+
+
+def add_residual(prediction: Floats, values: npt.NDArray[np.int16], sizes: npt.NDArray[np.float64]) -> Floats:
+    """Add the inverse transform of integers (rows, columns, C), with quantizer steps (C,), and clamp to 0…1."""
+    height, width = prediction.shape[:2]
+    rows, columns = values.shape[:2]
+    coded = values.any(axis=-1)
+    if not coded.any():
+        return clamp(prediction)
+    cells = np.zeros((rows, columns, PATCH * PATCH * 3), np.float32)
+    cells[coded] = (values[coded].astype(np.float64) * sizes).astype(np.float32) @ (basis() / BASIS_SCALE).astype(np.float32)
+    pixels = cells.reshape(rows, columns, PATCH, PATCH, 3).swapaxes(1, 2).reshape(rows * PATCH, columns * PATCH, 3)
+    return clamp(prediction + pixels[:height, :width])
+
+
+def transform(residual: Floats, header: Header) -> Floats:
+    """Forward transform of a residual (H, W, 3): (rows, columns, C). Outside of the picture it is 0."""
+    height, width = padded_size(header)
+    padded = np.zeros((height, width, 3), np.float32)
+    padded[: residual.shape[0], : residual.shape[1]] = residual
+    cells = padded.reshape(height // PATCH, PATCH, width // PATCH, PATCH, 3).swapaxes(1, 2)
+    out: Floats = cells.reshape(height // PATCH, width // PATCH, -1) @ (basis().T / BASIS_SCALE).astype(np.float32)
+    return out
+
+
+def decode_intra(
+    values: npt.NDArray[np.int16], qp: int, header: Header, steps: np.ndarray, loaded: LoadedModel
+) -> Floats:
+    """Decode an intra frame from its integers (rows, columns, C) by the network: (H, W, 3), clamped to 0…1."""
+    latents = dequantize(values, steps, qp).reshape(1, -1, CHANNELS)
+    made = loaded.decode(latents, np.ones(1, bool), *padded_size(header), qp)[0]
+    return clamp(made[: header.height, : header.width])
+
+
+def decode_kept(
+    clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel,
+    on_frame: Callable[[int, np.ndarray], None],
+) -> None:  # fmt: skip
+    """Decode the kept frames of a clip.
+
+    Args:
+        values: integers (K, 1, rows, columns, C), in order of frames.
+        on_frame: gets number and picture (H, W, 3) float32, in 0…1, of each kept frame in coding order.
+
+    Raises:
+        DamagedError: the motion is invalid.
+    """
+    order, types, field = clip.coding_order, divide(clip).types, read_motion(clip, header)
+    rank, pictures = np.argsort(np.argsort(order)), ReferencePictures()
+    needed = _last_uses(order.tolist(), field.references)
+    at = {frame: number for number, frame in enumerate(field.references.dropped.tolist())}
+    for position, frame in enumerate(order.tolist()):
+        now, qp = values[rank[position], 0], int(types.qp[position])
+        if types.intra[position]:
+            picture = decode_intra(now, qp, header, steps, loaded)
+        else:
+            number = at[frame]
+            past, future = int(field.references.past[number]), int(field.references.future[number])
+            prediction = pictures.predict(frame, past, future, field.blocks[number])
+            picture = add_residual(prediction, now, step_sizes(steps, qp))
+        on_frame(frame, picture)
+        pictures.add(frame, picture)
+        pictures.keep({other for other, last in needed.items() if last > position})
+
+
+def _last_uses(order: list[int], references: References) -> dict[int, int]:
+    """Position in the coding order of the last frame that refers to each frame."""
+    out: dict[int, int] = {}
+    for frame, past, future in zip(references.dropped.tolist(), references.past, references.future, strict=True):
+        for side in (int(past), int(future)):
+            out[side] = max(out.get(side, -1), order.index(frame))
+    return out
