@@ -26,6 +26,7 @@ enums:
     0: zstd
     1: range
     2: inter
+    3: predicted
   colour_range:
     0: unknown
     1: limited
@@ -294,7 +295,7 @@ types:
         doc: in fill policies motion and blend a rANS stream of 32-bit words, or empty; in generate four bytes and such a stream, or empty; empty in other policies
       - id: latents
         size: len_latents
-        doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; empty if no frame is kept
+        doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; in coding 3 tools u1, motion_bytes u4, intra_bytes u4, one u1 for each kept frame, then three such streams; empty if no frame is kept
   indx:
     seq:
       - id: num_clips

@@ -25,6 +25,7 @@ from vector_limits import uncommon_limits
 from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Head, Part, dissect
 from vector_pictures import pictures
+from vector_predicted import uncommon_predicted, valid_predicted
 from vector_range import uncommon_range, valid_range
 from vector_traced import valid_traced
 from vector_zstd import uncommon_zstd, valid_zstd
@@ -88,6 +89,7 @@ def valid() -> Iterator[Good]:
     yield from _valid_shapes()
     yield from valid_range()
     yield from valid_inter()
+    yield from valid_predicted()
     yield from valid_motion()
     yield from valid_generate()
     yield from valid_traced()
@@ -154,6 +156,7 @@ def uncommon() -> Iterator[Good]:
     yield from uncommon_zstd()
     yield from uncommon_range()
     yield from uncommon_inter()
+    yield from uncommon_predicted()
     yield from uncommon_motion()
     yield from uncommon_generate()
     yield from uncommon_limits()

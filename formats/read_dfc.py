@@ -15,7 +15,8 @@ import numpy as np
 import zstandard
 from read_generate import read_generate
 from read_inter import InterDecoder
-from read_motion import read_motion
+from read_motion import read_motion, sides_of_dropped
+from read_predicted import divide
 from read_range import LatentDecoder, RansDecoder
 
 KNOWN = ("HEAD", "MODL", "STEP", "tool", "tags", "CLIP", "strm", "pkts", "indx", "foot")
@@ -100,7 +101,7 @@ def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int
     need(raw <= 32768 * len(data), f"{raw} bytes claimed from {len(data)}", "limit")
     if coding:
         need(planes == 1 and not len(data) % 4 and (any(data[-4:]) if kept else not data), "latents: planes or words")
-        need(coding == 1 or (head["patch"], channels) == (16, 96), "latents: inter coding of another grid")
+        need(coding == 1 or (head["patch"], channels) == (16, 96), "latents: a coding of another grid")
         words = (
             (LatentDecoder, InterDecoder)[coding - 1](RansDecoder(data), kept, head["grid"], channels).v if kept else []
         )
@@ -134,15 +135,32 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
     need(first == before["first_frame"] + before["frames"] and pts >= before["timestamps"][-1], "CLIP: frames or time")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
-    need(fill < 6 and coding < 3, "fill policy or coding is unknown", "unsupported")
+    need(fill < 6 and coding < 4, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
     filled = c.take(payload)
-    motion: Record = read_motion(filled, frames, kept, head, need) if fill in (3, 4) else {}
+    motion: Record = {}
+    if fill in (3, 4):
+        motion = {"motion_sha256": read_motion(filled, sides_of_dropped(frames, kept), head, need)}
     motion |= read_generate(filled, len(kept), head, need) if fill == 5 else {}
-    integers = read_integers(c.take(size), len(kept), head, planes, coding)
-    clip["coding"] = ("zstd", "range", "inter")[coding]
-    step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
-    raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
+    data, qps = c.take(size), [qp] * len(kept)
+    need(coding < 3 or (fill == 4 and not head["tile"]), "CLIP: coding 3 needs fill policy 4 and no tiles")
+    if coding == 3 and kept:
+        parts = divide(data, kept, clip["importance"], need)
+        qps, intra, streams = parts["qps"], parts["intra"], parts["streams"]
+        counts = len(intra), len(kept) - len(intra)
+        read = [read_integers(s, n, head, planes, 1 if n else 3) for s, n in zip(streams, counts, strict=True)]
+        where = [parts["order"][i] for i in intra] + [o for i, o in enumerate(parts["order"]) if i not in intra]
+        integers = np.concatenate(read)[np.argsort(where)]
+        need((head["patch"], head["channels"]) == (16, 96), "latents: coding 3 of another grid")
+        need(bool(parts["sides"]) or not parts["motion"], "latents: motion of no predicted frame")
+        clip["kept_motion_sha256"] = read_motion(parts["motion"], parts["sides"], head, need)
+        clip["qps"], clip["predicted"] = qps, sorted(parts["sides"])
+    else:
+        integers = read_integers(data, len(kept), head, planes, coding)
+    clip["coding"] = ("zstd", "range", "inter", "predicted")[coding]
+    step = [np.array(steps) * (float(Decimal(2) ** (Decimal(q % 8) / 8)) * 2.0 ** (q // 8)) for q in qps]  # SPEC.md 6.2
+    scaled = integers.astype(np.float64) * np.reshape(step, (-1, 1, 1, 1, head["channels"]))
+    raw, latents = integers.astype("<i2").tobytes(), scaled.astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
     return {**clip, **hashes, **motion, "kept": kept, "fill": FILLS[fill]}, raw
 

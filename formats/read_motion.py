@@ -17,6 +17,7 @@ CORNERS, SIDES = [(-1, -1), (-1, 1), (1, -1), (1, 1)], [(-1, 0), (0, -1), (0, 1)
 BATCH_BLOCKS = 1 << 19
 Place = tuple[int, int, int]  # frame, row, column
 Block = tuple[int, list[tuple[int, int]]]  # mode, vectors into past and future
+Sides = dict[int, tuple[int | None, int | None]]  # frame: its past and its future reference frame
 
 
 def initial_counts(context: int) -> list[int]:
@@ -39,13 +40,15 @@ def initial_counts(context: int) -> list[int]:
 
 
 class MotionDecoder(LatentDecoder):
-    """The decisions of a clip: `blocks[t, y, x]` for every dropped frame t."""
+    """The decisions of a clip: `blocks[t, y, x]` for every frame t with references."""
 
-    def __init__(self, rans: RansDecoder, frames: int, kept: list[int], rows: int, columns: int) -> None:
+    def __init__(self, rans: RansDecoder, sides: Sides, rows: int, columns: int) -> None:
         self.rans, self.rows, self.columns = rans, rows, columns
-        self.n, self.kept = [initial_counts(context) for context in range(60)], kept
+        self.n, self.sides = [initial_counts(context) for context in range(60)], sides
         self.blocks: dict[Place, Block] = {}
-        depth = {t: t - 1 - max((k for k in kept if k < t), default=-1) for t in range(frames) if t not in kept}
+        depth: dict[int, int] = {}
+        for t in sorted(sides):
+            depth[t] = depth.get(t - 1, -1) + 1
         for level in range(max(depth.values(), default=-1) + 1):
             now, most = [t for t in depth if depth[t] == level], max(BATCH_BLOCKS // (rows * columns), 1)
             for first in range(0, len(now), most):
@@ -62,8 +65,8 @@ class MotionDecoder(LatentDecoder):
             self.code_phase(level, [b for b in grid if (b[1] // step + b[2] // step) % 2], step, SIDES)
 
     def distance(self, t: int, side: int) -> int:
-        sides = [k for k in self.kept if (k > t if side else k < t)]
-        return min(abs(k - t) for k in sides) if sides else 0
+        there = self.sides[t][side]
+        return 0 if there is None else abs(there - t)
 
     def scaled_previous(self, t: int, y: int, x: int) -> Block:
         """The decision of the same block in the previous frame, its vectors scaled."""
@@ -125,20 +128,25 @@ def check_symbol(r: int, count: int) -> int:
     return r
 
 
-def read_motion(
-    data: bytes, frames: int, kept: list[int], head: dict[str, Any], need: Callable[..., None]
-) -> dict[str, str]:
+def sides_of_dropped(frames: int, kept: list[int]) -> Sides:
+    """The references of dropped frames: the nearest kept ones."""
+    return {
+        t: (max((k for k in kept if k < t), default=None), min((k for k in kept if k > t), default=None))
+        for t in range(frames) if t not in kept
+    }  # fmt: skip
+
+
+def read_motion(data: bytes, sides: Sides, head: dict[str, Any], need: Callable[..., None]) -> str:
     """SHA-256 over all decisions; of no byte if there is no payload."""
-    dropped = [t for t in range(frames) if t not in kept]
     rows, columns = -(-head["height"] // 8), -(-head["width"] // 8)
-    need(not data or (kept and dropped), "fill payload: no kept or no dropped frame")
-    claim = 2 * len(dropped) * rows * columns if data else 0
+    need(not data or any(side != (None, None) for side in sides.values()), "fill payload: no kept or no dropped frame")
+    claim = 2 * len(sides) * rows * columns if data else 0
     need(claim <= 32768 * len(data), f"fill payload: {claim} bytes claimed from {len(data)}", "limit")
     need(len(data) % 4 == 0 and (not data or any(data[-4:])), "fill payload: words")
-    known = MotionDecoder(RansDecoder(data), frames, kept, rows, columns).blocks if data else {}
+    known = MotionDecoder(RansDecoder(data), sides, rows, columns).blocks if data else {}
     numbers: list[int] = []
     for (t, _, _), (mode, vectors) in sorted(known.items()):
-        past, future = min(kept, default=t) < t, max(kept, default=t) > t
+        past, future = (side is not None for side in sides[t])
         need((past or not mode & 1) and (future or not mode & 2), f"fill payload: mode {mode} in frame {t}")
         numbers += [mode, *(n * (mode >> side & 1) for side in (0, 1) for n in vectors[side])]
-    return {"motion_sha256": sha256(struct.pack(f"<{len(numbers)}h", *numbers)).hexdigest()}
+    return sha256(struct.pack(f"<{len(numbers)}h", *numbers)).hexdigest()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from read_motion import Sides, sides_of_dropped
 from vector_parts import Chunk, Head, Part, number
 from write_inter import encode_inter
 from write_motion import Overrides, clear_unused_vectors, encode_motion
@@ -18,7 +19,7 @@ from write_range import encode_range
 Ints = npt.NDArray[np.int16]
 NONE, PREVIOUS, LEFT, UP = range(4)
 FILLS = ("token", "hold", "lerp", "motion", "blend", "generate")
-CODINGS = ("zstd", "range", "inter")
+CODINGS = ("zstd", "range", "inter", "predicted")
 
 
 def zstd(content: list[Part], blocks: int = 1, window: int | None = None, rle: bool = False) -> list[Part]:
@@ -91,7 +92,7 @@ class Clip:
         values: (K, tiles, rows, columns, C); pseudo-random if None.
         filters: (C, K); all NONE if None.
         latents: the coded bytes, if not those of `values` in one raw block.
-        coding: 0 zstd, 1 range, 2 inter.
+        coding: 0 zstd, 1 range, 2 inter, 3 predicted.
         vectors: (K, cells, 2) in coding 2; all 0 by default.
         vector_overrides: residuals of vectors to be replaced: (kept frame, cell, syntax element) -> residual.
         motion: decisions (D, rows, columns, 5) of fill policies 3 and 4; no payload if None.
@@ -99,6 +100,9 @@ class Clip:
         waves: motion latents (K, rows, columns, 4 · waves) of fill policy 5; no payload if None.
         wave_step: their step.
         payload: the coded bytes, if not those of `motion` or `waves`.
+        qps: QP of each kept frame in coding 3, in order of frames; all `qp` if None.
+        predicted: the predicted frames of coding 3.
+        kept_motion: their decisions (frames, rows, columns, 5); no payload if None.
     """
 
     frames: int = 1
@@ -122,6 +126,9 @@ class Clip:
     waves: Ints | None = None
     wave_step: int = 24
     payload: bytes | None = None
+    qps: tuple[int, ...] | None = None
+    predicted: tuple[int, ...] = ()
+    kept_motion: Ints | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
         """Set the fields that follow from the place in the file."""
@@ -139,13 +146,49 @@ class Clip:
         assert self.values is not None
         if not self.kept:
             return []
+        if self.coding == 3:
+            return self.coded_predicted()
         if self.coding == 2:
             return [Part(encode_inter(self.values, self.vectors, self.vector_overrides), "words")]
         return [Part(encode_range(self.values), "words")] if self.coding else zstd(self.raw())
 
+    def order(self) -> list[int]:
+        """The kept frames in coding order."""
+        return sorted(self.kept, key=lambda t: -(self.importance or bytes(64))[t])
+
+    def sides(self) -> Sides:
+        """The references of the predicted frames."""
+        order, out = self.order(), {}
+        for t in self.predicted:
+            known = order[: order.index(t)]
+            out[t] = max((k for k in known if k < t), default=None), min((k for k in known if k > t), default=None)
+        return out
+
+    def coded_predicted(self) -> list[Part]:
+        """The latents in coding 3 (SPEC.md 7.10.1)."""
+        assert self.values is not None
+        order, streams = self.order(), []
+        for chosen in (False, True):
+            rows = [self.kept.index(t) for t in order if (t in self.predicted) == chosen]
+            streams.append(encode_range(self.values[rows]) if rows else b"")
+        qps = dict(zip(self.kept, self.qps or [self.qp] * len(self.kept), strict=True))
+        motion = b"" if self.kept_motion is None else encode_motion(self.kept_motion, self.sides(), {})
+        out = [number("B", 0, "tools"), number("I", len(motion), "motion_bytes")]
+        out += [number("I", len(streams[0]), "intra_bytes")]
+        for t in order:
+            intra = t not in self.predicted
+            note = f"frame {t}, {'intra' if intra else 'predicted'}, QP {qps[t]}"
+            out.append(number("B", qps[t] | (128 if intra else 0), "kind", note))
+        named = ((motion, "motion"), (streams[0], "intra integers"), (streams[1], "residual integers"))
+        return [*out, *(Part(data, name) for data, name in named if data)]
+
     def motion_payload(self) -> bytes:
         """The fill payload of `motion` (SPEC.md 7.8.1)."""
-        return b"" if self.motion is None else encode_motion(self.motion, self.frames, self.kept, self.motion_overrides)
+        return b"" if self.motion is None else self.dropped_payload()
+
+    def dropped_payload(self) -> bytes:
+        assert self.motion is not None
+        return encode_motion(self.motion, sides_of_dropped(self.frames, list(self.kept)), self.motion_overrides)
 
     def wave_payload(self) -> bytes:
         """The fill payload of `waves` (SPEC.md 7.9)."""
@@ -191,10 +234,17 @@ class Clip:
     def expected(self, offset: int, size: int, steps: list[float]) -> dict[str, object]:
         assert self.values is not None
         flat = self.values.ravel().tolist()
+        qps = self.qps or (self.qp,) * len(self.kept)
+        each = len(flat) // max(len(qps), 1)
         scaled = [
-            v * (steps[i % len(steps)] * (EIGHTHS[self.qp % 8] * 2.0 ** (self.qp // 8))) for i, v in enumerate(flat)
+            v * (steps[i % len(steps)] * (EIGHTHS[qps[i // each] % 8] * 2.0 ** (qps[i // each] // 8)))
+            for i, v in enumerate(flat)
         ]
         moved: dict[str, object] = {}
+        if self.coding == 3 and self.kept:
+            every = [] if self.kept_motion is None else clear_unused_vectors(self.kept_motion).ravel().tolist()
+            digest = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
+            moved = {"kept_motion_sha256": digest, "qps": list(qps), "predicted": sorted(self.predicted)}
         if FILLS[self.fill] in ("motion", "blend"):
             every = [] if self.motion is None else clear_unused_vectors(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()

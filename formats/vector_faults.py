@@ -24,6 +24,7 @@ from vector_inter import faulty_inter
 from vector_limits import faulty_limits
 from vector_motion import faulty_motion
 from vector_parts import SIGNATURE, Chunk, Head, Part, join
+from vector_predicted import faulty_predicted
 from vector_range import faulty_range
 from vector_zstd import faulty_zstd
 
@@ -208,6 +209,7 @@ def faults() -> Iterator[Fault]:
         faulty_zstd,
         faulty_range,
         faulty_inter,
+        faulty_predicted,
         faulty_motion,
         faulty_generate,
         faulty_limits,

@@ -73,7 +73,7 @@ def streams() -> Iterator[Row]:
 def clips() -> Iterator[Row]:
     rows: list[tuple[str, str, str, str, bytes]] = [
         ("qp-64", "damaged", "6.1", "qp", b"\x40"), ("fill-255", "unsupported", "6.5", "fill", b"\xff"),
-        ("coding-3", "unsupported", "6.1", "coding", b"\3"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
+        ("coding-4", "unsupported", "6.1", "coding", b"\4"), ("timing-2", "damaged", "6.1", "timing", b"\2"),
         ("planes-0", "damaged", "6.1", "planes", b"\0"), ("planes-3", "damaged", "6.1", "planes", b"\3"),
         ("reserved", "damaged", "6.1", "reserved", b"\1\0"), ("bits-beyond", "damaged", "6.1", "kept", b"\x0d"),
         ("fill-2-gib", "damaged", "6.1", "fill_bytes", packed("I", 1 << 31)),

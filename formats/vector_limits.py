@@ -98,8 +98,8 @@ def faulty_limits() -> Iterator[Row]:
     yield "steps-largest-subnormal", "damaged", "5.4", "step 1 is 2^-126 (1 - 2^-23)", least
     head = Head(width=8192, height=8192, patch=1, channels=4, clip_frames=1)
     clip = Clip(values=np.zeros((1, 1, 1, 1, 1), np.int16), latents=[])
-    other = with_field(b"CLIP", "coding", b"\3", of=File(head, [clip]))
-    yield "clip-values-2-28", "unsupported", "6.1", "2^28 integers, the maximum, in coding 3", other
+    other = with_field(b"CLIP", "coding", b"\4", of=File(head, [clip]))
+    yield "clip-values-2-28", "unsupported", "6.1", "2^28 integers, the maximum, in coding 4", other
     longer = edited(lambda c: c[0].payload.__setitem__(-1, Part(b"\1\0\0", "reserved")))
     yield "head-49-bytes-reserved", "unsupported", "2.1", "reserved is 1, and a byte too many: fields first", longer
     mark = File(config="\ufeff{}")

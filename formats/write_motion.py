@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from read_motion import MotionDecoder
+from read_motion import MotionDecoder, Sides, sides_of_dropped
 from write_range import START, SymbolRecorder, pass_symbols
 
 Ints = npt.NDArray[np.int16]
@@ -23,12 +23,11 @@ class MotionEncoder(MotionDecoder):
         recorder: SymbolRecorder,
         wanted: dict[Place, list[int]],
         overrides: Overrides,
-        frames: int,
-        kept: list[int],
+        sides: Sides,
     ) -> None:
         self.recorder, self.wanted, self.overrides = recorder, wanted, overrides
         _, rows, columns = max(wanted)
-        super().__init__(recorder, frames, kept, rows + 1, columns + 1)
+        super().__init__(recorder, sides, rows + 1, columns + 1)
 
     def code_pass(self, items: list[Any]) -> list[int]:
         residuals = []
@@ -49,9 +48,9 @@ class MotionEncoder(MotionDecoder):
 class RandomMotion(MotionDecoder):
     """Random decisions; vectors are coded as differences of up to `span`, every third time."""
 
-    def __init__(self, recorder: SymbolRecorder, frames: int, kept: list[int], rows: int, seed: int, span: int) -> None:
+    def __init__(self, recorder: SymbolRecorder, sides: Sides, rows: int, seed: int, span: int) -> None:
         self.recorder, self.state, self.span = recorder, seed, span
-        super().__init__(recorder, frames, kept, rows, rows)
+        super().__init__(recorder, sides, rows, rows)
 
     def dice(self, sides: int) -> int:
         self.state = (self.state * 1103515245 + 12345) % (1 << 31)
@@ -61,7 +60,8 @@ class RandomMotion(MotionDecoder):
         residuals = []
         for (t, *_), what, known, *_ in items:
             if what == "mode":
-                sides = int(min(self.kept) < t) | 2 * int(max(self.kept) > t)
+                past, future = self.sides[t]
+                sides = int(past is not None) | 2 * int(future is not None)
                 r = known.index(self.dice(4) & sides)
             elif what[0] == "which":
                 r = 5 if self.dice(3) == 0 else self.dice(5)
@@ -77,7 +77,7 @@ def random_motion(
 ) -> tuple[Ints, bytes]:  # fmt: skip
     """Decisions (D, rows, rows, 5) and their payload; arguments as of `RandomMotion`."""
     recorder = SymbolRecorder()
-    found = RandomMotion(recorder, frames, list(kept), rows, seed, span).blocks
+    found = RandomMotion(recorder, sides_of_dropped(frames, list(kept)), rows, seed, span).blocks
     flat = [[mode, *vectors[0], *vectors[1]] for _, (mode, vectors) in sorted(found.items())]
     made = np.array(flat, np.int16).reshape(-1, rows, rows, 5)
     return clear_unused_vectors(made), recorder.finish(START)
@@ -91,15 +91,14 @@ def clear_unused_vectors(decisions: Ints) -> Ints:
     return out
 
 
-def encode_motion(decisions: Ints, frames: int, kept: tuple[int, ...], overrides: Overrides) -> bytes:
-    """The payload that codes decisions (D, rows, columns, 5) of the dropped frames."""
-    dropped = [t for t in range(frames) if t not in kept]
+def encode_motion(decisions: Ints, sides: Sides, overrides: Overrides) -> bytes:
+    """The payload that codes decisions (D, rows, columns, 5) of the frames with references."""
     wanted = {
         (t, y, x): [int(n) for n in decisions[number, y, x]]
-        for number, t in enumerate(dropped)
+        for number, t in enumerate(sorted(sides))
         for y, x in np.ndindex(decisions.shape[1:3])
     }
     recorder = SymbolRecorder()
     with contextlib.suppress(ValueError):  # raised at an invalid symbol: the symbols up to it are the vector
-        MotionEncoder(recorder, wanted, overrides, frames, list(kept))
+        MotionEncoder(recorder, wanted, overrides, sides)
     return recorder.finish(START)

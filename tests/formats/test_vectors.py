@@ -28,11 +28,13 @@ from dfccodec.codec import fill
 from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.codec.fill.generate import payload as motion_latents
 from dfccodec.codec.motion import payload
+from dfccodec.codec.predict.order import read_motion as read_kept_motion
 from dfccodec.container.chunks import KNOWN, Chunk, Damage
-from dfccodec.container.reader import ClipAt, Packets, StreamReader
-from dfccodec.container.records import Coding, Fill, Ratio, StreamInfo
+from dfccodec.container.reader import ClipAt, Packets, Preamble, StreamReader
+from dfccodec.container.records import Clip, Coding, Fill, Ratio, StreamInfo
 from dfccodec.edit.verify import verify
 from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.predicted import divide
 from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
 
 
@@ -111,7 +113,7 @@ def read_with_dfccodec(data: bytes) -> dict[str, Any]:
 def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
     clip = at.clip
     values = decode_latents(clip, reader.preamble.header)
-    latents = dequantize(values, reader.preamble.steps, clip.qp)
+    latents, predicted = dequantized(clip, values, reader.preamble), predicted_fields(clip, reader.preamble)
     each = clip.durations if len(clip.durations) == clip.frames else clip.durations * clip.frames
     moved: dict[str, object] = {}
     if clip.fill in (Fill.MOTION, Fill.BLEND):
@@ -129,6 +131,7 @@ def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
             }
     return {
         **moved,
+        **predicted,
         "offset": at.offset,
         "size": at.size,
         "first_frame": clip.first_frame,
@@ -143,6 +146,26 @@ def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
         "end": clip.first_pts + sum(each),
         "integers_sha256": hashlib.sha256(values.astype("<i2").tobytes()).hexdigest(),
         "latents_sha256": hashlib.sha256(latents.astype("<f4").tobytes()).hexdigest(),
+    }
+
+
+def dequantized(clip: Clip, values: np.ndarray, preamble: Preamble) -> np.ndarray:
+    if clip.coding != Coding.PREDICTED or not clip.kept.any():
+        return dequantize(values, preamble.steps, clip.qp)
+    qps = divide(clip).types.qp[np.argsort(np.argsort(clip.coding_order))]
+    rows = [dequantize(row, preamble.steps, int(qp)) for row, qp in zip(values, qps, strict=True)]
+    return np.stack(rows)
+
+
+def predicted_fields(clip: Clip, preamble: Preamble) -> dict[str, Any]:
+    if clip.coding != Coding.PREDICTED or not clip.kept.any():
+        return {}
+    parts, field = divide(clip), read_kept_motion(clip, preamble.header)
+    raw = field.blocks.astype("<i2").tobytes() if parts.motion else b""
+    return {
+        "kept_motion_sha256": hashlib.sha256(raw).hexdigest(),
+        "qps": parts.types.qp[np.argsort(np.argsort(clip.coding_order))].tolist(),
+        "predicted": field.references.dropped.tolist(),
     }
 
 
@@ -256,12 +279,14 @@ def test_no_reader_accepts_a_flipped_byte(data: bytes, place: int, mask: int) ->
 
 def test_the_independent_reader_stands_alone() -> None:
     allowed = {"read_dfc.py": {"numpy", "zstandard", "read_range"}, "read_range.py": set()}
-    allowed["read_dfc.py"] |= {"read_motion", "read_inter", "read_generate"}
+    allowed["read_dfc.py"] |= {"read_motion", "read_inter", "read_generate", "read_predicted"}
+    allowed["read_predicted.py"] = {"read_motion"}
     allowed["read_generate.py"] = {"numpy", "read_range"}
     allowed["read_motion.py"] = {"read_range"}
     allowed["read_inter.py"] = {"numpy", "read_range", "read_motion"}
     sizes = {
-        "read_dfc.py": 225,
+        "read_predicted.py": 40,
+        "read_dfc.py": 245,
         "read_range.py": 170,
         "read_motion.py": 160,
         "read_inter.py": 110,

@@ -24,11 +24,13 @@ from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.predict.encoder import (
+    DOUBTFUL_INTRA_SHARE,
     INTER_OFFSET,
     MAX_INTRA_SHARE,
     PredictedEncoder,
     frame_importance,
     motion_qp,
+    rd_lambda,
 )
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header
@@ -127,7 +129,7 @@ class ClipCoder:
 
         def coded(kept: np.ndarray, refining: int = 0, hold: bool = True) -> Coded:
             if self._coding == Coding.PREDICTED:
-                return self._code_predicted(batch, first_frame, frames, importance, kept, qp, refining, hold)
+                return self._code_predicted(batch, first_frame, frames, importance, kept, qp, refining)
             return self._code(
                 batch, first_frame, frames, latents[kept], importance, kept, qp, refining, hold, self._coding
             )
@@ -180,7 +182,7 @@ class ClipCoder:
 
     def _code_predicted(
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, importance: np.ndarray, kept: np.ndarray,
-        qp: int, refining: int, hold: bool,
+        qp: int, refining: int,
     ) -> Coded:  # fmt: skip
         """As :meth:`_code`, with predicted kept frames; in inter coding if hardly any of them can be predicted."""
         settings, header = self.settings, self.header
@@ -188,18 +190,30 @@ class ClipCoder:
             frames, header, self.loaded, self.steps, settings.effort, refining, settings.deadzone
         )
         done = encoder.encode(kept, importance, qp)
-        if done.intra_share > MAX_INTRA_SHARE:
-            qp = min(qp + INTER_OFFSET, MAX_QP)
-            latents = self.loaded.encode(tiles.split(frames[kept], header)[0], qp)[0]
+
+        def in_inter_coding() -> Coded:
+            level = min(qp + INTER_OFFSET, MAX_QP)
+            latents = self.loaded.encode(tiles.split(frames[kept], header)[0], level)[0]
             latents = latents.reshape(-1, *header.grid, header.channels)
             return self._code(
-                batch, first_frame, frames, latents, importance, kept, qp, refining, hold, Coding.INTER
+                batch, first_frame, frames, latents, importance, kept, level, refining, False, Coding.INTER
             )
+
+        if done.intra_share > MAX_INTRA_SHARE:
+            return in_inter_coding()
         clip = _record(batch, first_frame, kept, done.importance, qp, done.latents, 1, settings.fill, self._coding)
         if kept.all() or not kept.any():
             return Coded(clip, done.values)
         known = ((frame, done.pictures[frame]) for frame in np.flatnonzero(kept).tolist())
-        return self._with_motion(clip, done.values, frames, hold, known, encoder.pyramids)
+        found = self._with_motion(clip, done.values, frames, False, known, encoder.pyramids)
+        if done.intra_share <= DOUBTFUL_INTRA_SHARE:
+            return found
+        return min(found, in_inter_coding(), key=lambda coded: self._rd_cost(coded, frames, rd_lambda(qp)))
+
+    def _rd_cost(self, coded: Coded, frames: np.ndarray, rd_lambda: float) -> float:
+        """D + λR of a coded clip."""
+        bits = 8 * (len(coded.clip.latents) + len(coded.clip.fill_payload))
+        return sse(frames, self.reconstruct_clip(coded)) + rd_lambda * bits
 
     @property
     def _spreads_evenly(self) -> bool:
@@ -256,9 +270,7 @@ class ClipCoder:
             return planned
 
         def rd_cost(kept: np.ndarray) -> float:
-            trial = coded(kept)
-            bits = 8 * (len(trial.clip.latents) + len(trial.clip.fill_payload))
-            return sse(frames, self.reconstruct_clip(trial)) + lambda_for_qp(qp) * bits
+            return self._rd_cost(coded(kept), frames, lambda_for_qp(qp))
 
         return frame_selection.greedy([importance, planned], costs, keep, rd_cost)
 

@@ -63,6 +63,9 @@ MAX_INTRA_SHARE = 0.5
 """Share of intra frames among the later kept frames of a clip above which inter coding is the better one: there the
 network sees all kept frames together."""
 
+DOUBTFUL_INTRA_SHARE = 0.2
+"""Share of intra frames from which both codings are tried."""
+
 INTER_OFFSET = 3
 """QP of a clip in inter coding minus that of the first frame of a predicted one, for the same λ."""
 
@@ -105,6 +108,11 @@ def frame_importance(frames: npt.NDArray[np.uint8], header: Header, step: float,
 def motion_qp(clip: Clip) -> int:
     """QP that the motion of the dropped frames of a clip is worth."""
     return min(clip.qp + DROPPED_OFFSET, MAX_QP) if clip.coding == Coding.PREDICTED else clip.qp
+
+
+def rd_lambda(qp: int) -> float:
+    """λ, squared error per bit, of a clip whose first frame is coded at `qp`."""
+    return COEFF_LAMBDA * lambda_for_qp(min(qp + INTER_OFFSET, MAX_QP)) / LAMBDA_SCALE
 
 
 class PredictedEncoder:

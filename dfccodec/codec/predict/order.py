@@ -11,7 +11,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.container.records import Clip, Header
 from dfccodec.entropy.predicted import FrameTypes, divide, join
-from dfccodec.errors import UsageError
+from dfccodec.errors import DamagedError, UsageError
 
 Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
@@ -42,6 +42,8 @@ def read_motion(clip: Clip, header: Header) -> MotionField:
         DamagedError: the latents or the motion are invalid.
     """
     parts = divide(clip)
+    if parts.motion and parts.types.intra.all():
+        raise DamagedError(f"latents: {len(parts.motion)} bytes of motion, but no frame is predicted")
     return payload.read_field(parts.motion, references(clip.coding_order, parts.types.intra), header)
 
 
