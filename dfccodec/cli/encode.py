@@ -111,9 +111,9 @@ def encode(
     coding: Annotated[
         str | None,
         typer.Option(
-            help="Entropy coding of the latents: inter (rANS with motion-compensated prediction, smallest), range "
-            "(rANS), zstd (fastest to read).",
-            show_default="inter; range with models other than mini",
+            help="Coding of the kept frames: predicted (from decoded pictures, smallest), inter (latents that other "
+            "programs can read, with motion-compensated prediction), range (no prediction), zstd (fastest to read).",
+            show_default="predicted; inter with other fill policies; range with models other than mini",
             rich_help_panel=common.ADVANCED,
         ),
     ] = None,

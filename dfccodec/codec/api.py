@@ -146,8 +146,9 @@ def encode(
             `token`, `hold`, `lerp`.
         model: name, path or hub address, or what :func:`load_model` returned.
         seed: random seed of Bernoulli budgets.
-        coding: entropy coding of the latents: `inter` (smallest, the default with `mini`), `range` (the default with
-            other models) or `zstd`.
+        coding: coding of the kept frames: `predicted` from decoded pictures (smallest, the default with `mini` and fill
+            policy `blend`), or as latents that other programs can read: `inter` (smallest, the default with `mini` and
+            other fill policies), `range` (the default with other models) or `zstd`.
         deadzone: dead zone, 0…0.5 quantizer steps: a latent within 0.5 + `deadzone` of its prediction takes the
             predicted value.
         frame_selection: how the kept frames are chosen: `importance` (the model's, the default), `dp` (by what gaps

@@ -19,7 +19,7 @@ from dfccodec.codec.encoder import EncodeReport, make_header
 from dfccodec.codec.generate import RATE
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
-from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.container.writer import Writer
 from dfccodec.entropy.latent_coding import decode_latents, default_coding, encode_latents
 from dfccodec.errors import ModelError, UsageError
@@ -215,6 +215,10 @@ def _read_clips(source: BinaryIO, loaded: LoadedModel) -> tuple[StreamReader, li
     clips = [item.clip for item in reader if isinstance(item, ClipAt)]
     if not clips:
         raise UsageError("the file has no clip: give one with at least one kept frame")
+    if any(clip.coding == Coding.PREDICTED and clip.kept.sum() > 1 for clip in clips):
+        raise UsageError(
+            "the file has residuals of predicted pictures instead of latents: encode it with --coding inter"
+        )
     return reader, clips
 
 

@@ -32,9 +32,10 @@ class Settings:
         qp: quantizer index, 0 (finest) … 63.
         fill: fill policy of dropped frames.
         seed: random seed of Bernoulli budgets.
-        coding: entropy coding of the latents: `INTER` (rANS with motion-compensated prediction), `RANGE` (rANS, larger
-            and faster) or `ZSTD` (needs only zstd to read). None is `INTER` for models whose latents are near those of
-            the format's linear transform, such as `mini`, and `RANGE` for others.
+        coding: coding of the kept frames: `PREDICTED` (from decoded pictures), or latents: `INTER` (rANS with
+            motion-compensated prediction), `RANGE` (rANS, larger and faster), `ZSTD` (needs only zstd to read). None is
+            `PREDICTED` with fill policy `BLEND` and a model whose latents are near those of the format's linear
+            transform, such as `mini`; `INTER` for such a model and other fill policies; and `RANGE` for others.
         deadzone: 0…0.5 quantizer steps: a latent within 0.5 + `deadzone` of its prediction takes the predicted value.
         target: target of the whole video. It determines the QPs and, if `target_sets_budget`, the number of kept
             frames.

@@ -16,10 +16,11 @@ import numpy as np
 from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.container.chunks import CLIP, Damage, LookaheadReader, iter_chunks
 from dfccodec.container.pack import unpack_clip
-from dfccodec.container.records import Clip, Header, ModelId
+from dfccodec.container.records import Clip, Coding, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
 from dfccodec.container.streams import Readable, open_source, seekable, with_source_name
 from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.predicted import divide
 from dfccodec.errors import DamagedError, InputError, UsageError
 
 
@@ -44,8 +45,10 @@ class ClipView:
         return f"<clip of frames {first} to {last}, {len(self.kept_indices)} kept, QP {record.qp}>"
 
     @property
-    def latents(self) -> np.ndarray:
-        """Integers (K, tiles, rows, columns, C) int16, read and checked at each access.
+    def integers(self) -> np.ndarray:
+        """Integers (K, tiles, rows, columns, C) int16 of the kept frames in any coding, read and checked at each access.
+
+        In the predicted coding those of predicted frames are residuals, not latents.
 
         Raises:
             DamagedError: the checksum or the content of the chunk is wrong.
@@ -53,9 +56,27 @@ class ClipView:
         """
         return decode_latents(self._file._read(self._head), self._file.header)
 
+    @property
+    def latents(self) -> np.ndarray:
+        """Quantized latents (K, tiles, rows, columns, C) int16, read and checked at each access.
+
+        Raises:
+            DamagedError: the checksum or the content of the chunk is wrong.
+            UsageError: the file is closed, or the kept frames are predicted from pictures and have no latents.
+        """
+        if self.record.coding == Coding.PREDICTED and len(self.kept_indices) > 1:
+            raise UsageError(
+                f"{self!r} has residuals of predicted pictures instead of latents: encode with --coding inter for "
+                "latents, or use `integers` and SPEC.md 7.10"
+            )
+        return self.integers
+
     def dequantized(self) -> np.ndarray:
         """Latents (K, tiles, rows, columns, C) float32 in the model's units."""
-        return dequantize(self.latents, self._file.steps, self.record.qp)
+        values, qp = self.latents, self.record.qp
+        if self.record.coding == Coding.PREDICTED and len(values):
+            qp = int(divide(self._file._read(self._head)).types.qp[0])
+        return dequantize(values, self._file.steps, qp)
 
 
 class DfcFile:
