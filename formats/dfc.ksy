@@ -21,6 +21,7 @@ enums:
     2: lerp
     3: motion
     4: blend
+    5: generate
   coding:
     0: zstd
     1: range
@@ -290,7 +291,7 @@ types:
         repeat-expr: 'timing == 1 ? num_frames : 1'
       - id: fill_payload
         size: len_fill_payload
-        doc: in fill policies motion and blend a rANS stream of 32-bit words, or empty; empty in other policies
+        doc: in fill policies motion and blend a rANS stream of 32-bit words, or empty; in generate four bytes and such a stream, or empty; empty in other policies
       - id: latents
         size: len_latents
         doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; empty if no frame is kept

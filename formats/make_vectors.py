@@ -19,6 +19,7 @@ from vector_damaged import damaged
 from vector_edges import uncommon_edges
 from vector_faults import faults
 from vector_files import File, Packets, Stream
+from vector_generate import uncommon_generate, valid_generate
 from vector_inter import uncommon_inter, valid_inter
 from vector_limits import uncommon_limits
 from vector_motion import uncommon_motion, valid_motion
@@ -88,6 +89,7 @@ def valid() -> Iterator[Good]:
     yield from valid_range()
     yield from valid_inter()
     yield from valid_motion()
+    yield from valid_generate()
     yield from valid_traced()
 
 
@@ -153,6 +155,7 @@ def uncommon() -> Iterator[Good]:
     yield from uncommon_range()
     yield from uncommon_inter()
     yield from uncommon_motion()
+    yield from uncommon_generate()
     yield from uncommon_limits()
     yield from uncommon_edges()
 

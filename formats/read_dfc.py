@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from read_generate import read_generate
 from read_inter import InterDecoder
 from read_motion import read_motion
 from read_range import LatentDecoder, RansDecoder
@@ -21,6 +22,7 @@ KNOWN = ("HEAD", "MODL", "STEP", "tool", "tags", "CLIP", "strm", "pkts", "indx",
 HEAD = "version:B needs:B flags:H width:H height:H patch:B clip_frames:B channels:H tile:H overlap:H rate:2I "
 HEAD += "time_base:2I pixel_aspect:2I rotation:B range:B primaries:B transfer:B matrix:B bits:B reserved:H"
 CLIP = "first_frame:I frames:B qp:B fill:B coding:B pts:q timing:B planes:B reserved:H payload:I size:I"
+FILLS = ("token", "hold", "lerp", "motion", "blend", "generate")
 STRM = "id:H kind:B reserved:B time_base:2I sample_rate:I channels:H disposition:H"
 Record = dict[str, Any]
 
@@ -132,16 +134,17 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
     need(first == before["first_frame"] + before["frames"] and pts >= before["timestamps"][-1], "CLIP: frames or time")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
-    need(fill < 5 and coding < 3, "fill policy or coding is unknown", "unsupported")
+    need(fill < 6 and coding < 3, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
     filled = c.take(payload)
-    motion = read_motion(filled, frames, kept, head, need) if fill in (3, 4) else {}
+    motion: Record = read_motion(filled, frames, kept, head, need) if fill in (3, 4) else {}
+    motion |= read_generate(filled, len(kept), head, need) if fill == 5 else {}
     integers = read_integers(c.take(size), len(kept), head, planes, coding)
     clip["coding"] = ("zstd", "range", "inter")[coding]
     step = np.array(steps) * (float(Decimal(2) ** (Decimal(qp % 8) / 8)) * 2.0 ** (qp // 8))  # SPEC.md 6.2
     raw, latents = integers.astype("<i2").tobytes(), (integers.astype(np.float64) * step).astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
-    return {**clip, **hashes, **motion, "kept": kept, "fill": ("token", "hold", "lerp", "motion", "blend")[fill]}, raw
+    return {**clip, **hashes, **motion, "kept": kept, "fill": FILLS[fill]}, raw
 
 
 def is_object(text: str) -> bool:

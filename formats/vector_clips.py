@@ -17,7 +17,7 @@ from write_range import encode_range
 
 Ints = npt.NDArray[np.int16]
 NONE, PREVIOUS, LEFT, UP = range(4)
-FILLS = ("token", "hold", "lerp", "motion", "blend")
+FILLS = ("token", "hold", "lerp", "motion", "blend", "generate")
 CODINGS = ("zstd", "range", "inter")
 
 
@@ -96,7 +96,9 @@ class Clip:
         vector_overrides: residuals of vectors to be replaced: (kept frame, cell, syntax element) -> residual.
         motion: decisions (D, rows, columns, 5) of fill policies 3 and 4; no payload if None.
         motion_overrides: residuals of `motion` to be replaced: ((frame, row, column), syntax element) -> residual.
-        payload: the coded bytes, if not those of `motion`.
+        waves: motion latents (K, rows, columns, 4 · waves) of fill policy 5; no payload if None.
+        wave_step: their step.
+        payload: the coded bytes, if not those of `motion` or `waves`.
     """
 
     frames: int = 1
@@ -117,6 +119,8 @@ class Clip:
     vector_overrides: dict[tuple[int, int, Any], int] = field(default_factory=dict)
     motion: Ints | None = None
     motion_overrides: Overrides = field(default_factory=dict)
+    waves: Ints | None = None
+    wave_step: int = 24
     payload: bytes | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
@@ -143,6 +147,13 @@ class Clip:
         """The fill payload of `motion` (SPEC.md 7.8.1)."""
         return b"" if self.motion is None else encode_motion(self.motion, self.frames, self.kept, self.motion_overrides)
 
+    def wave_payload(self) -> bytes:
+        """The fill payload of `waves` (SPEC.md 7.9)."""
+        if self.waves is None:
+            return b""
+        head = struct.pack("<BBH", self.waves.shape[-1] // 4, self.wave_step, 0)
+        return head + encode_range(self.waves[:, None])
+
     def raw(self) -> list[Part]:
         assert self.values is not None
         filters = self.filters
@@ -160,7 +171,7 @@ class Clip:
 
     def chunk(self) -> Chunk:
         latents = self.coded() if self.latents is None else self.latents
-        payload = self.motion_payload() if self.payload is None else self.payload
+        payload = self.motion_payload() + self.wave_payload() if self.payload is None else self.payload
         bitmap = sum(1 << k for k in self.kept).to_bytes((self.frames + 7) // 8, "little")
         fields = [
             number("I", self.first_frame, "first_frame"), number("B", self.frames, "frames"),
@@ -183,10 +194,17 @@ class Clip:
         scaled = [
             v * (steps[i % len(steps)] * (EIGHTHS[self.qp % 8] * 2.0 ** (self.qp // 8))) for i, v in enumerate(flat)
         ]
-        moved = {}
+        moved: dict[str, object] = {}
         if FILLS[self.fill] in ("motion", "blend"):
             every = [] if self.motion is None else clear_unused_vectors(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
+        if FILLS[self.fill] == "generate":
+            every = [] if self.waves is None else self.waves.ravel().tolist()
+            moved = {
+                "waves": 1 if self.waves is None else self.waves.shape[-1] // 4,
+                "motion_step": 0 if self.waves is None else self.wave_step,
+                "motion_sha256": hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest(),
+            }
         return {
             **moved, "offset": offset, "size": size, "first_frame": self.first_frame, "frames": self.frames,
             "kept": list(self.kept), "importance": list(self.importance or b""), "qp": self.qp,

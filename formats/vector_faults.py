@@ -19,6 +19,7 @@ from vector_edits import (
 )
 from vector_fields import clips, preamble, streams
 from vector_files import File
+from vector_generate import faulty_generate
 from vector_inter import faulty_inter
 from vector_limits import faulty_limits
 from vector_motion import faulty_motion
@@ -208,6 +209,7 @@ def faults() -> Iterator[Fault]:
         faulty_range,
         faulty_inter,
         faulty_motion,
+        faulty_generate,
         faulty_limits,
         faulty_edges,
         index,

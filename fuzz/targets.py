@@ -150,12 +150,12 @@ def motion(data: bytes) -> str:
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
     check_affordable(found, header)
-    if found.fill not in (Fill.MOTION, Fill.BLEND):
+    if found.fill not in (Fill.MOTION, Fill.BLEND, Fill.GENERATE):
         raise TooExpensive("no motion")
     policy = fill.policy(found.fill)
     policy.check(found, header)
     policy.trim(found, header, found.kept & (np.arange(found.frames) % 3 > 0), 0)
-    if pixels_of(found, header) > MAX_PIXELS:
+    if pixels_of(found, header) > MAX_PIXELS or found.fill == Fill.GENERATE:  # the generator is no parser
         return "large"
     with ClipFrameBuffer(found, header, threads=1) as canvas:
         canvas.add_all(np.zeros((found.frames, header.height, header.width, 3), np.float32))

@@ -2,10 +2,12 @@
 
     python -m benchmarks.robustness.damage matrix    # files with holes of 3 kB, directly and through a pipe
     python -m benchmarks.robustness.damage holes     # raw streams, holes of 0.3, 3 and 9 kB at random places
+    python -m benchmarks.robustness.damage gif       # GIFs of many encoders, holes of 0.3 to 9 kB at random places
     python -m benchmarks.robustness.damage healthy   # raw streams of many encoder options: no note is right
 
 `matrix` and `holes` make files of 100 frames with the ffmpeg of imageio-ffmpeg. A hole is cut out, or filled with zeros
-or garbage. A trial is silent if frames are lost and no note is added. Published: docs/log.md, kind 59. Five minutes.
+or garbage. A trial is silent if frames are lost and no note is added. `gif` also reads the undamaged files: no note is
+right. Published: docs/log.md, kind 59. Five minutes.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from support import Pipe  # type: ignore[import-not-found]  # of the tests
 
+from benchmarks.robustness.gif_files import make_gifs, make_tiny_gifs
 from dfccodec.errors import DfcError
 from dfccodec.media.input.source import VideoSource
 from dfccodec.metrics.vmaf import find_ffmpeg
 
 HOLE, PLACES = 3000, (0.2, 0.35, 0.5, 0.62, 0.75, 0.9)
 SIZES, TRIALS = (300, 3000, 9000), 10
+GIF_SIZES, GIF_TRIALS = (300, 1024, 3000, 9000), 4
 _H264 = "-c:v libx264 -threads 1 -g 12 -bf 2 -pix_fmt yuv420p"
 _HEVC = "-c:v libx265 -x265-params pools=1:log-level=error:keyint=12"
 _MJPEG = "-c:v mjpeg -q:v 8 -pix_fmt yuvj420p"
@@ -182,6 +186,19 @@ def holes(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
         yield name, found
 
 
+def gif_holes(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
+    """Holes of four sizes at random places of GIFs, after the undamaged files."""
+    draw = random.Random(13)
+    for name, data in itertools.chain(make_gifs(folder), make_tiny_gifs()):
+        frames, notes = read(io.BytesIO(data))
+        found = Counter({"false note": 1} if notes else {"right": 1})
+        for size, _, kind in itertools.product(GIF_SIZES, range(GIF_TRIALS), ("cut", "zeros", "garbage")):
+            if 4 * size < len(data):
+                damaged = fill(data, draw.randrange(900, len(data) - size), size, kind, draw)
+                found[judge((frames or [], notes), damaged, False)] += 1
+        yield name, found
+
+
 def healthy(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
     """Complete raw streams of all encoders, with moving and black pictures."""
     runs = [
@@ -221,8 +238,8 @@ def raw_stream(codec: str, options: dict[str, str], pixels: str, black: bool) ->
 def main() -> None:
     """Run one part and print a line for each file or encoder, and the sum."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("matrix", "holes", "healthy"))
-    part = {"matrix": matrix, "holes": holes, "healthy": healthy}[parser.parse_args().part]
+    parser.add_argument("part", choices=("matrix", "holes", "gif", "healthy"))
+    part = {"matrix": matrix, "holes": holes, "gif": gif_holes, "healthy": healthy}[parser.parse_args().part]
     av.logging.set_level(None)
     total = Counter[str]()
     with tempfile.TemporaryDirectory() as folder:

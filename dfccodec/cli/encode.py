@@ -103,7 +103,7 @@ def encode(
     fill: Annotated[
         str | None,
         typer.Option(
-            help="Fill policy, how dropped frames are reconstructed: token, motion, blend, hold, lerp.",
+            help="Fill policy, how dropped frames are reconstructed: token, motion, blend, hold, lerp, generate.",
             show_default="blend",
             rich_help_panel=common.ADVANCED,
         ),

@@ -211,7 +211,7 @@ def _prepare_latent_dit(generator: str, request: _Request, numbers: tuple[int, i
     if request.method not in ("", *METHODS):
         raise UsageError(f"--method {request.method!r} is unknown: give one of {', '.join(METHODS)}")
     policy = fills.parse(request.fill or "token")
-    if policy in (Fill.MOTION, Fill.BLEND):
+    if policy in (Fill.MOTION, Fill.BLEND, Fill.GENERATE):
         raise UsageError(f"--fill {request.fill} needs the frames themselves: give token, hold or lerp")
     if request.size and request.source:
         raise UsageError(f"--size {request.size} is that of the given file: leave out --size")

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dfccodec.errors import OutputExistsError, UsageError
-from dfccodec.models import registry
+from dfccodec.models import entries, registry
 from dfccodec.models.config import ModelConfig, config_from_json
 from dfccodec.native import kernels
 from dfccodec.terminal_text import escape_for_terminal
@@ -44,7 +44,7 @@ ModelArgument = Annotated[
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """List the models that dfc knows by name, and which of them are on this machine."""
-    rows = [(entry, registry.locate(entry)) for entry in registry.ENTRIES]
+    rows = [(entry, registry.locate(entry)) for entry in entries.ENTRIES]
     if as_json:
         _print_json(
             [

@@ -27,7 +27,7 @@ from dfccodec.errors import ModelError, UsageError
 from dfccodec.limits import MAX_SIDE
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
 from dfccodec.media.time_range import Span
-from dfccodec.models import hub, registry
+from dfccodec.models import entries, hub, registry
 from dfccodec.runtime.atomic_output import extension_error
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.renamed import accept_old_names
@@ -89,7 +89,7 @@ def model_for(
     if isinstance(spec, LoadedModel):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
-    if spec is None and registry.find_entry(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
+    if spec is None and entries.find_entry(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
         # The name comes from an untrusted file: look it up, never open it as a path.
         raise ModelError(
             f"the file needs model {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), "

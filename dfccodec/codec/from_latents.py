@@ -68,8 +68,8 @@ def write_latents(
         ModelError: the model is missing.
     """
     policy = fills.parse(fill)
-    if policy == Fill.MOTION:
-        raise UsageError("fill motion needs the frames themselves: give token, hold, lerp or blend")
+    if policy in (Fill.MOTION, Fill.GENERATE):
+        raise UsageError(f"fill {policy.name.lower()} needs the frames themselves: give token, hold, lerp or blend")
     found = check_model_argument(model) or "mini"
     loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
     width, height = _check_size(size)

@@ -18,6 +18,7 @@ class Fill(IntEnum):
     LERP = 2
     MOTION = 3
     BLEND = 4
+    GENERATE = 5
 
 
 class Coding(IntEnum):

@@ -61,15 +61,17 @@ class DecodeErrorCounter:
         what = f"about {total} frames are" if total > 1 else "about 1 frame is"
         self._update_note("missing", f"the source is damaged {where} {float(self._gaps[0][0]):.2f} s: {what} missing")
 
-    def set_broken_places(self, places: Sequence[int], at_end: bool) -> None:
+    def set_broken_places(self, places: Sequence[int], at_end: bool, within: bool) -> None:
         """Set the byte positions at which the structure of the source is broken and no frame is known to be missing.
 
         Args:
             places: byte positions, at least one.
             at_end: whether no packet of the video comes after the first one.
+            within: whether all of them are within frames.
         """
         where = f"in {len(places)} places, the first near byte" if len(places) > 1 else "near byte"
-        what = "no frame after it can be read" if at_end else "frames, audio or subtitles may be lost there"
+        what = "frames may be damaged or lost there" if within else "frames, audio or subtitles may be lost there"
+        what = "no frame after it can be read" if at_end else what
         self._update_note("broken", f"the source is damaged {where} {places[0]}: {what}")
 
     def _update_note(self, kind: str, line: str) -> None:

@@ -2,7 +2,7 @@
 
 A model has one of four forms of names:
 
-    mini                              an entry of this registry
+    mini                              an entry of `models.entries`
     weights/mine.safetensors          a local file
     hf://owner/repo/file.pt           a file of a hub repository
     hf://owner/repo@3f2a9c1/file.pt   the same file at one revision
@@ -20,15 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.models import hub
-from dfccodec.models.config import (
-    FAMILIES,
-    PUBLISHED_DIT,
-    PUBLISHED_VAE,
-    ModelConfig,
-    config_from_json,
-    import_object,
-    parse_family,
-)
+from dfccodec.models.config import FAMILIES, ModelConfig, config_from_json, import_object, parse_family
+from dfccodec.models.entries import ENTRIES, GENERATORS, Entry, find_entry
 
 if TYPE_CHECKING:
     import torch
@@ -38,57 +31,7 @@ if TYPE_CHECKING:
     from dfccodec.models.dit import VideoDiT
     from dfccodec.models.interface import LatentModel
     from dfccodec.models.latent_dit import LatentDiT
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A registered model.
-
-    Args:
-        name: name for users.
-        family: key of `config.FAMILIES`.
-        summary: one line for `dfc models list`.
-        address: address on the hub; None for the model inside the package.
-        config: configuration, if the file has none.
-        fingerprint: fingerprint of its tensors, checked at each load; None if unknown.
-    """
-
-    name: str
-    family: str
-    summary: str
-    address: hub.HubAddress | None = None
-    config: ModelConfig | None = None
-    fingerprint: bytes | None = None
-
-
-GENERATORS = ("dfc-dit", "mini-dit")
-"""Families of generators."""
-
-_PUBLISHED_REPO = "floatingtrees2/dynamic-frame-compression"
-
-# Revision "main" is a branch that can change; a codec should use a commit hash. No hash was known when this was
-# written, on a machine without access to the hub. To pin the revision: run `dfc models pull dfc-170m`, take the hash
-# from the name of the snapshot folder, and set it as `revision` of the address. Also set `fingerprint` to
-# `bytes.fromhex("…")` of the value that `dfc models info dfc-170m` prints. Files made before that are safe: each file
-# contains the fingerprint of its model, and `check_identity` rejects any other model.
-ENTRIES: tuple[Entry, ...] = (
-    Entry("mini", "mini", "the default: any size, real time on two cores; inside the package"),
-    Entry("mini-dit", "mini-dit", "generates latents of mini, any size, 7.9 M parameters; inside the package"),
-    Entry(
-        "dfc-170m",
-        "dfc-vae",
-        "the published VideoVAE, 170.6 M parameters, 256×256 tiles",
-        hub.HubAddress(_PUBLISHED_REPO, "vae_pytorch.pt"),
-        PUBLISHED_VAE,
-    ),
-    Entry(
-        "dfc-dit-504m",
-        "dfc-dit",
-        "the published VideoDiT, 504.2 M parameters, generates latents",
-        hub.HubAddress(_PUBLISHED_REPO, "dit_pytorch.pt"),
-        PUBLISHED_DIT,
-    ),
-)
+    from dfccodec.models.regen import Regen
 
 
 @dataclass(frozen=True)
@@ -138,11 +81,6 @@ class CheckedModel:
     info: ModelInfo
     tensors: dict[str, Tensor]
     module: nn.Module
-
-
-def find_entry(name: str) -> Entry | None:
-    """Return the registry entry of a name, or None."""
-    return next((entry for entry in ENTRIES if entry.name == name), None)
 
 
 def locate(entry: Entry) -> Path | None:
@@ -259,12 +197,8 @@ def load_dit(
     *,
     config: ModelConfig | None = None,
 ) -> tuple[VideoDiT, ModelInfo]:
-    """Load a generator; arguments and errors as for `load`."""
-    checked = open_checked(resolve(spec), config)
-    if checked.info.family != "dfc-dit":
-        raise ModelError(f"model {spec!r} is a codec ({checked.info.family}), not a generator; use dfc-dit-504m")
-    module: Any = _load_module(checked, device, dtype)
-    return module, checked.info
+    """Load the published generator; arguments and errors as for `load`."""
+    return _load_family(spec, ("dfc-dit",), "dfc-dit-504m", device, dtype, config)
 
 
 def load_generator(
@@ -274,12 +208,28 @@ def load_generator(
     *,
     config: ModelConfig | None = None,
 ) -> tuple[VideoDiT | LatentDiT, ModelInfo]:
-    """Load a generator of any family; arguments and errors as for `load`."""
+    """Load a generator of latents of any family; arguments and errors as for `load`."""
+    return _load_family(spec, GENERATORS, "mini-dit", device, dtype, config)
+
+
+def load_regen(
+    spec: str = "mini-regen", device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> tuple[Regen, ModelInfo]:
+    """Load a generator of dropped frames (fill policy `generate`); arguments and errors as for `load`."""
+    return _load_family(spec, ("mini-regen",), "mini-regen", device, dtype)
+
+
+def _load_family(
+    spec: str, families: tuple[str, ...], example: str, device: str | torch.device, dtype: torch.dtype | None,
+    config: ModelConfig | None = None,
+) -> tuple[Any, ModelInfo]:  # fmt: skip
+    """Load a network that is no codec. If its family is another one, the error names `example`."""
     checked = open_checked(resolve(spec), config)
-    if checked.info.family not in GENERATORS:
-        raise ModelError(f"model {spec!r} is a codec ({checked.info.family}), not a generator; use mini-dit")
-    module: Any = _load_module(checked, device, dtype)
-    return module, checked.info
+    family = checked.info.family
+    if family not in families:
+        what = "codec" if FAMILIES[family].codec is not None else "generator of another kind"
+        raise ModelError(f"model {spec!r} is a {what} ({family}); use {example}")
+    return _load_module(checked, device, dtype), checked.info
 
 
 def family_of(spec: str) -> str:

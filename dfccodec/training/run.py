@@ -18,16 +18,19 @@ from dfccodec.errors import InputError, UsageError
 from dfccodec.models import registry
 from dfccodec.models.latent_dit import LatentDiT
 from dfccodec.models.mini import Mini
+from dfccodec.models.regen import Regen
 from dfccodec.models.vae import VideoVAE
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.resources import available_cpus
 from dfccodec.training.data.coded import load_coded_clips
 from dfccodec.training.data.dataset import is_held_out, load_scenes, split_scenes
 from dfccodec.training.data.latent_videos import load_latent_videos
+from dfccodec.training.data.motion_clips import load_motion_clips
 from dfccodec.training.export import export
 from dfccodec.training.recipe import Recipe, load_recipe
 from dfccodec.training.tasks.latent_dit import LatentDiTTask
 from dfccodec.training.tasks.mini import MiniTask
+from dfccodec.training.tasks.regen import RegenTask
 from dfccodec.training.tasks.segments import SegmentTask
 from dfccodec.training.tasks.sharp import SharpTask
 from dfccodec.training.tasks.video_vae import VideoVAETask
@@ -39,12 +42,14 @@ TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
     "sharp": (SharpTask, Mini),
     "segments": (SegmentTask, LatentDiT),
     "dit": (LatentDiTTask, LatentDiT),
+    "regen": (RegenTask, Regen),
 }
 
 LOADERS: dict[str, tuple[Callable[[Path], Iterator[Any]], str]] = {
     "sharp": (load_coded_clips, "coded clips"),
     "segments": (load_latent_videos, "files of latents"),
     "dit": (load_latent_videos, "files of latents"),
+    "regen": (load_motion_clips, "motion clips"),
 }
 """Tasks that are not trained on videos: how their data is loaded, and what it is called."""
 
@@ -192,7 +197,8 @@ def load_initial_model(start: str, recipe: Recipe) -> nn.Module:
         ModelError: the model is missing or cannot be loaded.
     """
     network = _task_classes(recipe)[1]
-    module: Any = registry.load_generator(start)[0] if network is LatentDiT else registry.load(start)[0]
+    loaders: dict[type, Callable[[str], Any]] = {LatentDiT: registry.load_generator, Regen: registry.load_regen}
+    module = loaders.get(network, registry.load)(start)[0]
     module = getattr(module, "vae", module)  # unwrap the published network
     if not isinstance(module, network):
         raise InputError(

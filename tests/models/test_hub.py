@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from dfccodec.models.config import VAEConfig
-from dfccodec.models.registry import ENTRIES
+from dfccodec.models.entries import ENTRIES
 from dfccodec.models.weights import fingerprint, read_weights, save_safetensors
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -12,7 +12,7 @@ from dfccodec.cli.models import app
 from dfccodec.errors import DfcError, ModelError, OutputExistsError, UsageError
 from dfccodec.models import hub
 from dfccodec.models.config import VAEConfig
-from dfccodec.models.registry import ENTRIES
+from dfccodec.models.entries import ENTRIES
 from dfccodec.models.weights import fingerprint, read_weights
 
 
@@ -37,9 +37,9 @@ def test_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(entry.name in out for entry in ENTRIES)
     records = json.loads(run("list", "--json")[0])
     assert [record["name"] for record in records] == [entry.name for entry in ENTRIES]
-    assert [record["source"] for record in records[:2]] == [None, None]
-    assert records[2]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
-    assert records[2]["path"] is None
+    assert [record["source"] for record in records[:3]] == [None, None, None]
+    assert records[3]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
+    assert records[3]["path"] is None
 
 
 def test_info(reference: Path, config_file: Path, vae_config: VAEConfig) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dfccodec.errors import ModelError, UsageError
-from dfccodec.models import hub, registry
+from dfccodec.models import entries, hub, registry
 from dfccodec.models.config import DiTConfig, VAEConfig
 from dfccodec.models.interface import LatentModel
 from dfccodec.models.registry import ModelInfo, check_identity, load, load_dit, open_checked, resolve
@@ -54,7 +54,7 @@ def test_the_error_for_a_missing_model_contains_the_command(spec: str, command: 
 
 def test_the_embedded_model_is_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
-    entry = registry.find_entry("mini")
+    entry = entries.find_entry("mini")
     assert entry is not None
     assert registry.locate(entry) is None
     (tmp_path / "weights").mkdir()
@@ -63,7 +63,9 @@ def test_the_embedded_model_is_in_the_package(tmp_path: Path, monkeypatch: pytes
 
 
 def test_unknown_names(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model 'x264'; use mini, mini-dit, dfc-170m, dfc-dit-504m, a \.pt"):
+    with pytest.raises(
+        ModelError, match=r"no model 'x264'; use mini, mini-dit, mini-regen, dfc-170m, dfc-dit-504m, a \.pt"
+    ):
         resolve("x264")
     with pytest.raises(ModelError, match="does not exist; check the path"):
         resolve(str(tmp_path / "absent.pt"))
@@ -163,7 +165,7 @@ def test_a_file_with_a_configuration_rejects_another_one(
 
 
 def test_published_networks_are_recognized_by_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    for entry in registry.ENTRIES:
+    for entry in entries.ENTRIES:
         if entry.config is not None:
             with torch.device("meta"):
                 module = registry.import_object(registry.FAMILIES[entry.family].module)(entry.config)
@@ -203,8 +205,8 @@ def test_identity(needed: str, fix: str) -> None:
 
 def test_listing_needs_no_torch() -> None:
     code = (
-        "import sys; from dfccodec.cli import models; from dfccodec.models import registry; "
-        "[registry.locate(e) for e in registry.ENTRIES]; print('torch' in sys.modules)"
+        "import sys; from dfccodec.cli import models; from dfccodec.models import entries, registry; "
+        "[registry.locate(e) for e in entries.ENTRIES]; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

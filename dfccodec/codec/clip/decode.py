@@ -40,7 +40,7 @@ def check_memory(clip: Clip, header: Header, free: int | None) -> None:
     """
     tiles_, rows, columns = header.grid
     seen, made = header.width * header.height, tiles_ * rows * columns * header.patch**2
-    held = clip.frames if header.tile else clip.kept.sum() if clip.fill_payload or clip.fill == Fill.BLEND else 1
+    held = clip.frames if header.tile else clip.kept.sum() if clip.fill_payload or fill.policy(clip.fill).blends else 1
     needed = clip.frames * seen * OUTPUT_BYTES + int(held) * max(seen, made) * NETWORK_BYTES
     if free is not None and needed > free:
         raise LimitError(
@@ -53,7 +53,8 @@ def reconstruct_clip(
     clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel
 ) -> np.ndarray:
     """Decode a clip from its integers: (T, H, W, 3) uint8."""
-    with ClipFrameBuffer(clip, header, available_cpus()) as buffer:
+    latents = dequantize(values, steps, clip.qp) if clip.fill == Fill.GENERATE else None
+    with ClipFrameBuffer(clip, header, available_cpus(), latents) as buffer:
         run_decoder_network(clip, values, header, steps, loaded, buffer.add_frame, not buffer.fused)
     return buffer.frames
 

@@ -16,6 +16,7 @@ from dfccodec.codec.clip.distortion import sse
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter
 from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
+from dfccodec.codec.fill.generate.encoder import check_model, motion_payload, spread_evenly
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender, clamp
@@ -54,9 +55,14 @@ class ClipCoder:
 
     Attributes:
         steps: base steps (C,) float32, those of the model; if it has none, measured on the first clip.
+
+    Raises:
+        UsageError: the fill policy does not work with the model.
     """
 
     def __init__(self, header: Header, loaded: LoadedModel, settings: Settings) -> None:
+        if settings.fill == Fill.GENERATE:
+            check_model(header)
         self.header, self.loaded, self.settings = header, loaded, settings
         self._steps = loaded.model.steps
         self._costs = np.zeros(2)
@@ -117,6 +123,8 @@ class ClipCoder:
             importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded per clip, so that the choice does not depend on earlier clips.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
+        if self._spreads_evenly and budget.count(len(frames), self.header.clip_frames) is not None:
+            kept = spread_evenly(len(frames), int(kept.sum()))
         return coded(kept, default_iterations(self.loaded) if settings.refine is None else settings.refine, hold)
 
     def _code(
@@ -151,13 +159,20 @@ class ClipCoder:
             first_frame, kept, importance, qp, batch[0].pts, durations[:1] if len(set(durations)) == 1 else durations,
             data, planes, self.settings.fill, coding=self._coding,
         )  # fmt: skip
-        if self.settings.fill not in (Fill.MOTION, Fill.BLEND) or kept.all() or not kept.any():
+        if self.settings.fill not in (Fill.MOTION, Fill.BLEND, Fill.GENERATE) or kept.all() or not kept.any():
             return Coded(clip, now.values)
+        if self.settings.fill == Fill.GENERATE:
+            return Coded(dataclasses.replace(clip, fill_payload=motion_payload(frames, kept)), now.values)
         if not open_loop:
             return self._with_motion(clip, now.values, frames, hold)
         numbers = np.flatnonzero(kept).tolist()
         known = ((n, pictures.pop(n).astype(np.float32) if refining else frames[n]) for n in numbers)
         return self._with_motion(clip, now.values, frames, False, known)
+
+    @property
+    def _spreads_evenly(self) -> bool:
+        """Whether the kept frames are at equal distances, whatever their importance: the generator needs near ones."""
+        return self.settings.fill == Fill.GENERATE and self.settings.frame_selection == "importance"
 
     def _is_open_loop(self, refining: int) -> bool:
         """Whether the motion search uses source frames, or the pictures of the only iteration of the refinement, as
@@ -183,7 +198,7 @@ class ClipCoder:
         header = self.header
         split = tiles.split(frames, header)
         # Frame selection other than by importance needs the latents of all frames.
-        known = self.settings.frame_selection == "importance"
+        known = self.settings.frame_selection == "importance" and not self._spreads_evenly
         keep = budget.count(len(frames), header.clip_frames) if known else None
         coded = [self.loaded.encode(tile, qp, keep) for tile in split]
         _, rows, columns = header.grid

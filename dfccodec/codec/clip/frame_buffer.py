@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec import fill
-from dfccodec.codec.fill.postprocess import FramePostprocessor
+from dfccodec.codec.fill.postprocess import BatchPostprocessor, FramePostprocessor
 from dfccodec.codec.motion.blend import clamp
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Clip, Header
@@ -30,6 +30,7 @@ class ClipFrameBuffer:
         clip: the clip.
         header: header of its file.
         threads: number of threads for the fill policy.
+        latents: (K, tiles, rows, columns, C) of the kept frames, for fill policy `generate`.
 
     Attributes:
         frames: (T, H, W, 3) uint8, rounded half up; complete once all frames are added and the context is left.
@@ -40,11 +41,12 @@ class ClipFrameBuffer:
         DamagedError: the fill payload is invalid.
     """
 
-    def __init__(self, clip: Clip, header: Header, threads: int) -> None:
+    def __init__(self, clip: Clip, header: Header, threads: int, latents: Floats | None = None) -> None:
         policy = fill.policy(clip.fill)
-        self._postprocessor = policy.postprocessor(clip, header)
-        self.fused = (
-            kernels is not None and isinstance(self._postprocessor, Composer) and policy.blends and not header.tile
+        self._postprocessor = policy.postprocessor(clip, header, latents)
+        composer = isinstance(self._postprocessor, Composer)
+        self.fused = isinstance(self._postprocessor, BatchPostprocessor) or (
+            kernels is not None and composer and policy.blends and not header.tile
         )
         self._kept, self._jobs = clip.kept, BatchedExecutor(threads, header.height * header.width * NETWORK_BYTES)
         self.frames = np.empty((clip.frames, header.height, header.width, 3), np.uint8)
@@ -57,12 +59,14 @@ class ClipFrameBuffer:
             for number in np.flatnonzero(~self._kept).tolist():
                 self._jobs.add(partial(self._postprocessor.compose, number, self.frames[number]))
         self._jobs.__exit__(kind, error, at)
+        if error is None and isinstance(self._postprocessor, BatchPostprocessor):
+            self._postprocessor.compose_all(self.frames)
 
     def add_frame(self, number: int, picture: Floats) -> None:
         """Add frame `number` of the clip from the network, (H, W, 3), not clamped."""
         if self.fused and not self._kept[number]:
             return
-        if self._postprocessor is not None and not self._kept[number]:
+        if isinstance(self._postprocessor, FramePostprocessor) and not self._kept[number]:
             self._jobs.add(partial(self._postprocess, self._postprocessor, number, picture))
             return
         picture = clamp(picture)

@@ -6,9 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
+from dfccodec.codec.fill.generate.policy import GenerateFill
 from dfccodec.codec.fill.latent_fills import Hold, Lerp, Token
 from dfccodec.codec.fill.motion import BlendFill, MotionFill
-from dfccodec.codec.fill.postprocess import FramePostprocessor
+from dfccodec.codec.fill.postprocess import BatchPostprocessor, FramePostprocessor
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.errors import UnsupportedError, UsageError
 
@@ -38,8 +39,12 @@ class FillPolicy(Protocol):
         """
         ...
 
-    def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
+    def postprocessor(
+        self, clip: Clip, header: Header, latents: np.ndarray | None = None
+    ) -> FramePostprocessor | BatchPostprocessor | None:
         """The post-processor of the clip's dropped frames; None for none.
+
+        `latents` are those of the kept frames, (K, tiles, rows, columns, C) float32; only `generate` needs them.
 
         Raises:
             DamagedError: the payload is invalid.
@@ -57,6 +62,7 @@ POLICIES: dict[int, FillPolicy] = {
     Fill.LERP: Lerp(),
     Fill.MOTION: MotionFill(),
     Fill.BLEND: BlendFill(),
+    Fill.GENERATE: GenerateFill(),
 }
 
 

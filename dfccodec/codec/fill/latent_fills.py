@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dfccodec.codec.fill.postprocess import FramePostprocessor
+from dfccodec.codec.fill.postprocess import BatchPostprocessor, FramePostprocessor
 from dfccodec.container.records import Clip, Header
 
 
@@ -16,7 +16,9 @@ class LatentFill:
     def check(self, clip: Clip, header: Header) -> None:
         """Nothing to check: the container reader rejects a payload."""
 
-    def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
+    def postprocessor(
+        self, clip: Clip, header: Header, latents: np.ndarray | None = None
+    ) -> FramePostprocessor | BatchPostprocessor | None:
         """No post-processing."""
         return None
 

@@ -18,7 +18,7 @@ class MotionFill(Token):
         """Decode all modes and vectors."""
         payload.read(clip.fill_payload, clip.kept, header)
 
-    def postprocessor(self, clip: Clip, header: Header) -> FramePostprocessor | None:
+    def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> FramePostprocessor | None:
         """Motion compensation of the dropped frames."""
         return Composer(payload.read(clip.fill_payload, clip.kept, header)) if clip.fill_payload else None
 

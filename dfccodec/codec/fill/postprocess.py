@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
+@runtime_checkable
 class FramePostprocessor(Protocol):
     """Changes the dropped frames of one clip. Pictures are (H, W, 3) in 0…1."""
 
@@ -19,4 +20,17 @@ class FramePostprocessor(Protocol):
 
     def reconstruct(self, frame: int, estimate: Floats) -> Floats:
         """Reconstruct a dropped frame from its network output; called from several threads concurrently."""
+        ...
+
+
+@runtime_checkable
+class BatchPostprocessor(Protocol):
+    """Makes all dropped frames of one clip at once from its kept frames, without network output."""
+
+    def add_reference(self, frame: int, picture: Floats) -> None:
+        """Add a kept frame, (H, W, 3) in 0…1."""
+        ...
+
+    def compose_all(self, frames: npt.NDArray[np.uint8]) -> None:
+        """Write all dropped frames into `frames` (T, H, W, 3), rounded half up."""
         ...

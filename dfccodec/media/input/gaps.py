@@ -89,9 +89,10 @@ class GapDetector:
         self._explain_gaps()
         last = max(self._positions, default=0)
         found = self._structure.scan(None if end else last, exactly=True)
-        places = [b.start for b in found if b.certain and b not in self._explained and (end or b.start <= last)]
-        if places:
-            self._errors.set_broken_places(places, 0 < last < places[0])
+        left = [b for b in found if b.certain and b not in self._explained and (end or b.start <= last)]
+        if left:
+            at_end = 0 < last < left[0].start and not left[0].within
+            self._errors.set_broken_places([b.start for b in left], at_end, all(b.within for b in left))
 
     def _add_interval(self, packet: AvPacket[Any], step: int) -> None:
         steps = self._intervals
@@ -118,7 +119,7 @@ class GapDetector:
         waiting = []
         for gap in self._unexplained:
             found = self._structure.scan(gap.end, exactly=True)
-            broken = [b for b in found if gap.start <= b.end and b.start <= gap.end]
+            broken = [b for b in found if gap.start <= b.end and b.start <= gap.end and not b.within]
             self._explained.update(broken)
             if broken or (gap.regular and abs(gap.packet - self._last_damaged) <= _MAX_DISTANCE):
                 self._errors.add_missing_frames(gap.second, gap.frames)

@@ -40,11 +40,13 @@ class Break:
         start: byte position at which an element should start and does not.
         end: byte position from which the chain continues.
         certain: whether the place is damaged for sure. An uncertain one only explains missing frames.
+        within: whether the damage is within one element, and no timestamps show what is missing.
     """
 
     start: int
     end: int
     certain: bool = True
+    within: bool = False
 
 
 class ChainScanner:
@@ -170,8 +172,8 @@ class ChainScanner:
         if self._broken is not None and self._intact >= self.CONFIRM:
             self._record(self._broken, self._resumed)
 
-    def _record(self, start: int, end: int, certain: bool = True) -> None:
-        self.breaks.append(Break(start, end, certain))
+    def _record(self, start: int, end: int, certain: bool = True, within: bool = False) -> None:
+        self.breaks.append(Break(start, end, certain, within))
         if certain:
             self._broken = None
         self.ended |= len(self.breaks) >= _MAX_BREAKS

@@ -104,9 +104,9 @@ class NutScanner(ChainScanner):
         except ValueError:
             return INVALID
 
-    def _record(self, start: int, end: int, certain: bool = True) -> None:
+    def _record(self, start: int, end: int, certain: bool = True, within: bool = False) -> None:
         before = bisect_right(self._sync_points, start)
-        super()._record(self._sync_points[before - 1] if before else start, end, certain)
+        super()._record(self._sync_points[before - 1] if before else start, end, certain, within)
         self._sync_points = [p for p in self._sync_points if p >= end]
 
     def _measure_packet(self, data: bytes, at: int) -> int:

@@ -129,6 +129,29 @@ def test_animation_that_ends_at_hole() -> None:
         assert note.endswith("no frame after it can be read")
 
 
+@pytest.mark.parametrize("pauses", [False, True])
+def test_damaged_picture_of_animation(pauses: bool) -> None:
+    """The sizes of the sub-blocks stay, and ffmpeg reports no error. A pause near it is no gap."""
+    data = make_file("gif", pauses)
+    with av.open(io.BytesIO(data)) as container:
+        places = [p.pos for p in container.demux(video=0) if p.size]
+    place = places[31] + 19 + 256  # in the second sub-block
+    data = data[: place + 20] + random.Random(2).randbytes(200) + data[place + 220 :]
+    for source in (io.BytesIO(data), Pipe(data)):
+        count, (note,) = read_notes(source)
+        assert count == 60
+        near = int(note.removeprefix("the source is damaged near byte ").split(":")[0])
+        assert place + 20 <= near < place + 60
+        assert note.endswith(": frames may be damaged or lost there")
+
+
+def test_part_of_animation() -> None:
+    data = make_file("gif")
+    for source in (io.BytesIO(data[:50_000]), Pipe(data[:50_000])):
+        count, (note,) = read_notes(source)
+        assert note == f"the source ends early, like a partial download: it has {count} frames"
+
+
 def test_film_that_ends_at_damaged_tag() -> None:
     """Ffmpeg skips an SWF tag of 2 GB to the end of the file, and reports no error."""
     data = make_file("swf")
