@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from dfccodec.codec.motion.blocks import BLOCK, SUBPEL
+from dfccodec.codec.motion.blocks import BLOCK
 from dfccodec.codec.motion.obmc import WINDOW_SIZE, window
 from dfccodec.native import kernels
 
