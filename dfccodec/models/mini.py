@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from dfccodec.models.mini_layers import (
     PCATransform,
     ResidualStack,
     TimeAttention,
+    backward_from,
     call_checkpointed,
     call_directly,
     call_straight_through,
@@ -395,7 +396,7 @@ class Mini(nn.Module):
             for slot, frame in enumerate(slots.frame_index.tolist()):
                 picture = self.picture(leaves[slot], leaves[slots.num_kept + slot], index)
                 torch.autograd.backward(distortion(frame, rearrange(picture, "1 c h w -> h w c")))
-            torch.autograd.backward(ends, [leaf.grad for leaf in leaves])
+            backward_from(ends, [cast(Tensor, leaf.grad) for leaf in leaves])
         assert z.grad is not None
         return rearrange(z.grad, "t c h w -> t (h w) c")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -211,3 +213,14 @@ def test_the_gradient_frame_by_frame_equals_that_of_the_clip(
     sum(judge(n, frame.permute(1, 2, 0)) for n, frame in zip((0, 2, 3), made, strict=True)).backward()
     assert plain.grad is not None
     assert torch.allclose(plain.grad, each, rtol=1e-4, atol=1e-5)
+
+
+def test_a_refinement_does_not_import_sympy() -> None:
+    """`torch.autograd.backward` with gradients does, and half a second of a short encode goes into it."""
+    code = (
+        "import sys, io, numpy, dfccodec as dfc; "
+        "dfc.encode(numpy.zeros((2, 16, 16, 3), numpy.uint8), io.BytesIO(), budget='1', refine=1); "
+        "print('sympy' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
