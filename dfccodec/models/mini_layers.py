@@ -76,7 +76,8 @@ class Conv2d(nn.Conv2d):
 
 
 CallStrategy = Callable[..., Tensor]
-"""Calls its first argument with the rest: `call_directly`, or `call_checkpointed` to save memory."""
+"""Calls its first argument with the rest: `call_directly`, `call_checkpointed` to save memory, or
+`call_straight_through` to save the backward pass."""
 
 
 def call_directly(part: Callable[..., Tensor], *inputs: Any) -> Tensor:
