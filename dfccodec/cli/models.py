@@ -34,7 +34,9 @@ app = typer.Typer(
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="JSON file with the configuration, for a .pt file that is not a published one."),
+    typer.Option(
+        "--config", help="JSON file with the configuration, for a .pt file or checkpoint that is not a published one."
+    ),
 ]
 ModelArgument = Annotated[
     str, typer.Argument(help="A name from `dfc models list`, a file, or hf://owner/repo[@revision]/file.")
@@ -102,29 +104,48 @@ def convert(
         Path | None,
         typer.Option("--output", "-o", help="The .safetensors file; next to the source by default."),
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="KIND", help="orbax: the source is a folder, a JAX checkpoint of the published code."
+        ),
+    ] = "",
     config: ConfigOption = None,
     name: Annotated[str | None, typer.Option("--name", help="Name to store; that of the source by default.")] = None,
     overwrite: Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output.")] = False,
 ) -> None:
-    """Write a model as one .safetensors file with its configuration and name; the fingerprint stays the same."""
-    file = registry.resolve(source)
-    if output is None:
+    """Write a model as one .safetensors file with its configuration and name. Tensors keep their precision, and so the
+    fingerprint stays the same."""
+    if kind not in ("", "orbax"):
+        raise UsageError(f"--from {kind!r} is unknown; give orbax, or leave it out for .pt and .safetensors files")
+    if kind:
+        path = Path(source)
+        _check_output(output := output or Path(f"{path.resolve()}.safetensors"), path, overwrite)
+        checked = registry.open_orbax(path, _read_config(config))
+    else:
+        if entries.find_entry(source) is None and Path(source).is_dir():
+            raise UsageError(f"{source!r} is a folder; if it is a JAX checkpoint, give --from orbax")
+        file = registry.resolve(source)
         # next to a local file, never inside the cache
-        output = file.path.with_suffix(".safetensors") if file.local else Path(f"{file.path.stem}.safetensors")
-    if output.suffix != ".safetensors":
-        raise UsageError(f"output {str(output)!r} must end in .safetensors")
-    if output.exists():
-        if output.samefile(file.path):
-            raise UsageError(f"output {str(output)!r} is the input; choose another name")
-        if not overwrite:
-            raise OutputExistsError(f"output {str(output)!r} exists; use -y to overwrite it")
-    checked = registry.open_checked(file, _read_config(config))
+        default = file.path.with_suffix(".safetensors") if file.local else Path(f"{file.path.stem}.safetensors")
+        _check_output(output := output or default, file.path, overwrite)
+        checked = registry.open_checked(file, _read_config(config))
 
     from dfccodec.models.weights import save_safetensors
 
     stored = name if name is not None else checked.info.name
     save_safetensors(output, checked.tensors, checked.info.config_json, stored)
     _say(f"wrote {output}: {stored}, fingerprint {checked.info.fingerprint.hex()}")
+
+
+def _check_output(output: Path, source: Path, overwrite: bool) -> None:
+    if output.suffix != ".safetensors":
+        raise UsageError(f"output {str(output)!r} must end in .safetensors")
+    if output.exists():
+        if source.exists() and output.samefile(source):
+            raise UsageError(f"output {str(output)!r} is the input; choose another name")
+        if not overwrite:
+            raise OutputExistsError(f"output {str(output)!r} exists; use -y to overwrite it")
 
 
 def _read_config(path: Path | None) -> ModelConfig | None:

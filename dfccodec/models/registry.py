@@ -132,8 +132,6 @@ def open_checked(file: ModelFile, config: ModelConfig | None = None) -> CheckedM
     Raises:
         ModelError: the file is invalid, or does not match configuration or fingerprint.
     """
-    import torch
-
     from dfccodec.models import weights
 
     read = weights.read_weights(file.path)
@@ -141,20 +139,50 @@ def open_checked(file: ModelFile, config: ModelConfig | None = None) -> CheckedM
     chosen = _choose_config(file, read.config_json, config) or _recognize_config(read.tensors)
     if chosen is None:
         raise ModelError(f"{what} has no configuration; give it with --config FILE.json")
-    family = parse_family(chosen.to_json())
-    with torch.device("meta"):
-        module: nn.Module = import_object(FAMILIES[family].module)(chosen)
-    weights.check_tensors(read.tensors, weights.expected_shapes(module), what)
-    digest = weights.fingerprint(read.tensors)
+    name = read.name if file.local and read.name is not None else file.name
+    checked = check_network(read.tensors, chosen, name, file.path, what)
+    digest = checked.info.fingerprint
     if file.fingerprint not in (None, digest):
         raise ModelError(
             f"{what} is not the {file.name!r} this dfc knows (fingerprint {digest.hex()[:16]}…); "
             f"get it again with: {_pull_command(file.name)}"
         )
-    name = read.name if file.local and read.name is not None else file.name
-    numbers = sum(tensor.numel() for tensor in read.tensors.values())
-    info = ModelInfo(name, family, chosen.to_json(), digest, numbers, len(read.tensors), file.path)
-    return CheckedModel(info, read.tensors, module)
+    return checked
+
+
+def open_orbax(folder: Path, config: ModelConfig | None = None) -> CheckedModel:
+    """Read a network of the published code from a checkpoint of Orbax, and check it.
+
+    Args:
+        folder: folder of the checkpoint; its name becomes the name of the model.
+        config: see `orbax_checkpoint.read_orbax`.
+
+    Raises:
+        UsageError, ModelError: as for `read_orbax`, or a value is NaN or infinite.
+    """
+    from dfccodec.models.orbax_checkpoint import read_orbax
+
+    tensors, chosen = read_orbax(folder, config)
+    return check_network(tensors, chosen, folder.resolve().name, folder, f"checkpoint {str(folder)!r}")
+
+
+def check_network(tensors: dict[str, Tensor], config: ModelConfig, name: str, path: Path, what: str) -> CheckedModel:
+    """Check that tensors are those of a configuration; `what` names their file in messages.
+
+    Raises:
+        ModelError: they are not.
+    """
+    import torch
+
+    from dfccodec.models import weights
+
+    family = parse_family(config.to_json())
+    with torch.device("meta"):
+        module: nn.Module = import_object(FAMILIES[family].module)(config)
+    weights.check_tensors(tensors, weights.expected_shapes(module), what)
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    info = ModelInfo(name, family, config.to_json(), weights.fingerprint(tensors), numbers, len(tensors), path)
+    return CheckedModel(info, tensors, module)
 
 
 def load(

@@ -99,7 +99,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             raise ModelError(
                 f"model file {str(path)!r} is damaged or contains code, which was not run; get it again"
             ) from error
-        raise ModelError(f"model file {str(path)!r} is damaged or not a .pt file ({_first_line(error)})") from error
+        raise ModelError(f"model file {str(path)!r} is damaged or not a .pt file ({first_line(error)})") from error
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):
@@ -137,7 +137,7 @@ def _read_safetensors(path: Path, head: bytes) -> WeightFile:
         if "cannot allocate memory" in str(error).lower():
             raise MemoryError from None
         raise ModelError(
-            f"model file {str(path)!r} is damaged or not a .safetensors file ({_first_line(error)})"
+            f"model file {str(path)!r} is damaged or not a .safetensors file ({first_line(error)})"
         ) from error
     if duplicate is not None:
         raise ModelError(f"model file {str(path)!r} is damaged: duplicate key {_short(duplicate)} in its header")
@@ -178,6 +178,29 @@ def expected_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
+def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """Check names and shapes, both by name.
+
+    Raises:
+        ModelError: some are missing, unexpected or misshaped.
+    """
+    problems = [
+        _list_some("missing", expected.keys() - found.keys()),
+        _list_some("unexpected", found.keys() - expected.keys()),
+        _list_some(
+            "misshaped",
+            (
+                f"{name} {list(found[name])} for {list(shape)}"
+                for name, shape in expected.items()
+                if name in found and found[name] != shape
+            ),
+        ),
+    ]
+    if any(problems):
+        text = "; ".join(filter(None, problems))
+        raise ModelError(f"{what}: not the tensors of this configuration: {text}; give the configuration of the file")
+
+
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
     """Check that tensors are exactly those of a network and that all values are finite.
 
@@ -191,21 +214,7 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[in
     Raises:
         ModelError: tensors are missing, unexpected or misshaped, a dtype is unknown, or a value is NaN or infinite.
     """
-    problems = [
-        _list_some("missing", expected.keys() - tensors.keys()),
-        _list_some("unexpected", tensors.keys() - expected.keys()),
-        _list_some(
-            "misshaped",
-            (
-                f"{name} {list(tensors[name].shape)} for {list(shape)}"
-                for name, shape in expected.items()
-                if name in tensors and tuple(tensors[name].shape) != shape
-            ),
-        ),
-    ]
-    if any(problems):
-        found = "; ".join(filter(None, problems))
-        raise ModelError(f"{what}: not the tensors of this configuration: {found}; give the configuration of the file")
+    check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected, what)
     unknown = [name for name, tensor in tensors.items() if tensor.dtype not in DTYPE_NAMES]
     if unknown:
         raise ModelError(f"{what}: {_list_some('of unknown type', unknown)} (such as {tensors[min(unknown)].dtype})")
@@ -330,6 +339,7 @@ def _short(name: str) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of the text of an error, safe to print."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return "".join(c if c.isprintable() else "?" for c in line)[:120]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def test_convert_does_not_overwrite(tmp_path: Path, reference: Path, config_file
 def test_errors_reach_the_caller(arguments: tuple[str, ...], error: type[DfcError], message: str) -> None:
     with pytest.raises(error, match=message):
         run(*arguments)
+
+
+def test_convert_from_orbax_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "orbax", None)  # as if it was not installed
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
+    with pytest.raises(UsageError, match=r"pip install 'dfccodec\[jax\]'"):
+        run("convert", "--from", "orbax", tmp_path, "-o", tmp_path / "x.safetensors")
+    with pytest.raises(UsageError, match=r"is a folder; .* give --from orbax"):
+        run("convert", tmp_path)
+    with pytest.raises(UsageError, match="--from 'msgpack' is unknown"):
+        run("convert", "--from", "msgpack", tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"{}", b"\xff", b"[1]"])
