@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from dfccodec.codec import fill
 from dfccodec.codec.clip.decode import check_memory, decode_clip, reconstruct_clip
 from dfccodec.codec.damage.concealment import ClipConcealer, Origin, OutputFrame, nominal_duration
 from dfccodec.codec.damage.lost_tracks import LostTracks
@@ -17,7 +18,7 @@ from dfccodec.codec.packet_queue import PacketQueue
 from dfccodec.codec.range_seek import seek_to_range
 from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
-from dfccodec.container.records import Clip, StreamInfo
+from dfccodec.container.records import Clip, Fill, StreamInfo
 from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError, LimitError, UnsupportedError, UsageError
 from dfccodec.limits import MAX_STREAMS
@@ -43,9 +44,11 @@ class Decoder:
         close: close the stream at the end of the iteration.
         tracks: receives audio and subtitle packets; may be set until the iteration begins.
         span: range to decode. A seekable stream is read only there. Timestamps count from the first frame in the range.
+        fill_policy: replaces the fill policy of the file, see `fill.replace`; None for that of the file.
 
     Attributes:
         preamble: header, model, steps, tags.
+        span: range that is decoded.
         damage: the damage found, with `conceal`; complete at the end of the iteration.
         lost_frames: (first frame, count) of each run of frames that repeat another frame. A run longer than the
             damaged bytes can have held is listed, and no frames are output for it.
@@ -56,7 +59,8 @@ class Decoder:
     Raises:
         DamagedError: the file is damaged and `conceal` is off.
         ModelError: the model is missing, or another one was given.
-        UsageError: it is iterated a second time, or the range contains no frame.
+        UsageError: it is iterated a second time, the range contains no frame, or the file does not have what
+            `fill_policy` needs.
     """
 
     lost = OldName[list[tuple[int, int]]]("lost_frames")
@@ -70,6 +74,7 @@ class Decoder:
         close: bool = False,
         tracks: PacketSink | None = None,
         span: Span = Span(),
+        fill_policy: Fill | None = None,
     ) -> None:
         self._stream, self._start = stream, stream.tell() if seekable(stream) else None
         self._owned = stream if close else None
@@ -78,8 +83,8 @@ class Decoder:
         self._tick = Fraction(self.preamble.header.time_base.num, self.preamble.header.time_base.den)
         self._loaded = load(self.preamble)
         self._check_model()
-        self._conceal = conceal
-        self._span, self._range = span, RangeCursor(span)
+        self._conceal, self._fill = conceal, fill_policy
+        self.span, self._range = span, RangeCursor(span)
         self._queue = PacketQueue(self._tick, holds=not span.unlimited)
         self.tracks = tracks
         self._origin_pts: int | None = None  # timestamp of the file's first frame
@@ -151,10 +156,10 @@ class Decoder:
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:
         """The tags of the file. Chapters are shifted to the range; a range that begins at a frame number has none."""
-        if self._span.unlimited:
+        if self.span.unlimited:
             return self.preamble.tags
         found, others = chapters.from_tags(self.preamble.tags)
-        begin, length = self._span.start, self._span.duration
+        begin, length = self.span.start, self.span.duration
         if begin.frame is not None:
             return tuple(others)
         end = begin.seconds + length.seconds if length and length.frame is None else None
@@ -165,7 +170,7 @@ class Decoder:
         for picture in self._all_items():
             found = True
             yield picture
-        if not (found or self._span.unlimited or self.damage):
+        if not (found or self.span.unlimited or self.damage):
             raise UsageError(
                 "the range contains no frame: it begins after the end of the file, or it is too short; change --start, "
                 "--end or --duration"
@@ -192,7 +197,7 @@ class Decoder:
 
     def _items(self) -> Iterator[Item]:
         """The contents of the file. With a range, reading jumps from the declarations to the first clip needed."""
-        may_seek = not self._span.unlimited and self._start is not None
+        may_seek = not self.span.unlimited and self._start is not None
         for item in self._reader:
             if may_seek and isinstance(item, Packets | ClipAt):
                 may_seek = False
@@ -203,7 +208,7 @@ class Decoder:
     def _seek(self) -> bool:
         """Seek to the range. False if reading continues where it was."""
         assert self._start is not None
-        found = seek_to_range(self._stream, self._start, self._reader, self._span, self._tick, self._queue)
+        found = seek_to_range(self._stream, self._start, self._reader, self.span, self._tick, self._queue)
         self._origin_pts = found.origin
         if found.clip is None:
             return False
@@ -223,7 +228,7 @@ class Decoder:
             self._add_damage(Damage(*self._reader.extent, reason, chunk=STREAM))
 
     def _packets(self, item: Packets) -> None:
-        if item.stream in self._queue.streams or not (self._conceal or self._span.unlimited):
+        if item.stream in self._queue.streams or not (self._conceal or self.span.unlimited):
             self._queue.add(item)
             return
         reason = f"packets of stream {item.stream}, whose declaration is lost"
@@ -253,7 +258,7 @@ class Decoder:
         if self._origin_pts is None:  # the file has lost its beginning: estimate the timestamp of its first frame
             self._origin_pts = clip.first_pts - clip.first_frame * nominal_duration(self.preamble.header)
         last, last_pts = clip.first_frame + clip.frames - 1, clip.timestamps[-1]
-        if self._range.first is None and not self._span.start.is_reached(last, self._seconds(last_pts)):
+        if self._range.first is None and not self.span.start.is_reached(last, self._seconds(last_pts)):
             self._advance(clip)
             self._queue.skip_clip(last_pts)
             return
@@ -262,7 +267,7 @@ class Decoder:
             return
         malloc_trim()
         try:
-            frames = decode_clip(clip, self.preamble, self._loaded)
+            frames = decode_clip(fill.replace(clip, self._fill), self.preamble, self._loaded)
         except (DamagedError, UnsupportedError) as error:
             if isinstance(error, UnsupportedError) and not self._conceal:
                 raise
@@ -286,7 +291,7 @@ class Decoder:
 
     def _gap_outside_range(self, clip: Clip | None) -> bool:
         """Whether the frames missing before a clip, or before the end of the file, are certainly outside the range."""
-        start = self._span.start
+        start = self.span.start
         if clip is not None and self._range.first is None:
             if start.frame is not None and clip.first_frame <= start.frame:
                 return True
@@ -301,7 +306,7 @@ class Decoder:
             first: number of the first frame; the others follow it.
             frames: pictures and their origins.
         """
-        if self._span.unlimited:
+        if self.span.unlimited:
             for number, (picture, origin) in enumerate(frames, first):
                 self._record_origin(number, origin)
                 yield picture
@@ -341,6 +346,7 @@ class Decoder:
 
     def _reconstruct(self, clip: Clip, values: np.ndarray) -> np.ndarray:
         """The frames of a clip (T, H, W, 3) uint8 from its decoded integers."""
+        clip = fill.replace(clip, self._fill)
         check_memory(clip, self.preamble.header, available_memory())
         return reconstruct_clip(clip, values, self.preamble.header, self.preamble.steps, self._loaded)
 

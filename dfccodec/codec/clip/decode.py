@@ -15,7 +15,7 @@ from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip, Fill, Header
 from dfccodec.entropy.latent_coding import decode_latents
-from dfccodec.errors import LimitError
+from dfccodec.errors import LimitError, UnsupportedError
 from dfccodec.runtime.resources import available_cpus, available_memory
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def decode_clip(clip: Clip, preamble: Preamble, loaded: LoadedModel) -> np.ndarray:
     """Decode all frames of a clip, kept and dropped: (T, H, W, 3) uint8, rounded half up."""
     header = preamble.header
-    fill.policy(clip.fill)  # reject an unknown policy before the work
+    if clip.fill not in fill.POLICIES:  # reject it before the work
+        raise UnsupportedError(f"fill policy {clip.fill} is unknown: get a newer dfc, or decode with --fill hold")
     check_memory(clip, header, available_memory())
     return reconstruct_clip(clip, decode_latents(clip, header), header, preamble.steps, loaded)
 

@@ -60,7 +60,8 @@ class ClipFrameBuffer:
                 self._jobs.add(partial(self._postprocessor.compose, number, self.frames[number]))
         self._jobs.__exit__(kind, error, at)
         if error is None and isinstance(self._postprocessor, BatchPostprocessor):
-            self._postprocessor.compose_all(self.frames)
+            dropped = np.flatnonzero(~self._kept)
+            self._postprocessor.compose_at(dropped.astype(np.float64), [self.frames[number] for number in dropped])
 
     def add_frame(self, number: int, picture: Floats) -> None:
         """Add frame `number` of the clip from the network, (H, W, 3), not clamped."""

@@ -10,7 +10,9 @@ from dfccodec.codec.fill.postprocess import BatchPostprocessor
 from dfccodec.container.records import Clip, Header
 from dfccodec.models.config import import_object
 
+# By name: readers and editors import this module and must not load torch.
 GENERATOR = "dfccodec.codec.fill.generate.pictures:Generator"
+WARPER = "dfccodec.codec.fill.generate.warp:Warper"
 
 
 class GenerateFill(Token):
@@ -27,10 +29,20 @@ class GenerateFill(Token):
         if not clip.kept.any() or clip.kept.all():
             return None
         assert latents is not None
-        # By name: readers and editors import this module and must not load torch.
         generator: BatchPostprocessor = import_object(GENERATOR)(clip, header, latents)
         return generator
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Kept frames keep their motion latents."""
         return payload.trim(clip.fill_payload, header, clip.kept, kept, first)
+
+
+class WarpFill(GenerateFill):
+    """As `GenerateFill`, but without a generator: the nearer kept frame is warped by its motion latent."""
+
+    def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> BatchPostprocessor | None:
+        """The warper."""
+        if not clip.kept.any() or clip.kept.all():
+            return None
+        warper: BatchPostprocessor = import_object(WARPER)(clip, header)
+        return warper
