@@ -80,6 +80,14 @@ def decode(
             "--cfr", help="Constant frame rate, as 25 or 30000/1001: repeat and skip frames.", rich_help_panel=FORMAT
         ),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            "--rate",
+            help="Frame rate of a file with fill policy generate, as 60: makes frames between frames.",
+            rich_help_panel=FORMAT,
+        ),
+    ] = None,
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
@@ -137,7 +145,9 @@ def decode(
     kind = format or ("yuv4mpegpipe" if output == "-" else container_for_path(Path(output)))
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
-    span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
+    if cfr and rate:
+        raise UsageError(f"--cfr {cfr} and --rate {rate} both set the frame rate: give only one of them")
+    span, repeat_at, make_at = Span.parse(start, end, duration), *(parse_rate(r) if r else None for r in (cfr, rate))
     policy = parse_fill(fill) if fill else None
     load = batch.cache_last(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
     if kind == "image2" and output == "-":
@@ -147,10 +157,10 @@ def decode(
     def start_decoder(stream: BinaryIO) -> Decoder:
         from dfccodec.codec.decoder import Decoder
 
-        return Decoder(stream, load, conceal, span=span, fill_policy=policy)
+        return Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
-        _decode(job.source, job.output, start_decoder, rate, size, options, quiet, tell)
+        _decode(job.source, job.output, start_decoder, repeat_at, size, options, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
 

@@ -342,6 +342,7 @@ def decode(
     tracks: PacketSink | None = None,
     span: Span = Span(),
     fill: str | None = None,
+    frame_rate: Fraction | float | None = None,
 ) -> Decoder:
     """Decode a `.dfc` file: an iterator over all frames, kept and dropped, as :class:`Picture`.
 
@@ -355,6 +356,8 @@ def decode(
         span: range to decode, as `Span.parse("#100", "#200")`; timestamps then count from its first frame.
         fill: fill policy instead of that of the file: `token`, `hold`, `lerp` or `blend`, which need kept frames only;
             `motion` for files with motion. Frames made by `generate` then need no generator.
+        frame_rate: pictures per second instead of the frames of the file, for fill policy `generate` only: it makes
+            pictures between frames.
 
     Returns:
         a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
@@ -362,12 +365,13 @@ def decode(
     Raises:
         InputError: the source cannot be opened.
         DamagedError, ModelError: as :class:`Decoder`, also while iterating.
-        UsageError: `fill` is unknown. While iterating, if the range contains no frame, or the file does not have what
-            `fill` needs.
+        UsageError: `fill` or `frame_rate` is not valid. While iterating, if the range contains no frame, or the file
+            does not have what `fill` or `frame_rate` needs.
     """
 
     _check_span(span)
     policy = parse_fill(fill) if fill is not None else None
+    rate = parse_frame_rate(frame_rate) if frame_rate is not None else None
     given = check_model_argument(model)
 
     def chosen(preamble: Preamble) -> LoadedModel:
@@ -375,10 +379,10 @@ def decode(
 
     stream = open_source(source)
     if not isinstance(source, str | Path):
-        return Decoder(stream, chosen, conceal, False, tracks, span, policy)
+        return Decoder(stream, chosen, conceal, False, tracks, span, policy, rate)
     try:
         with with_source_name(source):
-            return Decoder(stream, chosen, conceal, True, tracks, span, policy)
+            return Decoder(stream, chosen, conceal, True, tracks, span, policy, rate)
     except BaseException:
         stream.close()
         raise

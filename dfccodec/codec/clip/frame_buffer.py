@@ -84,9 +84,14 @@ class ClipFrameBuffer:
         self._round(number, postprocessor.reconstruct(number, clamp(picture)))
 
     def _round(self, number: int, picture: Floats) -> None:
-        scaled = picture * np.float32(255)
-        scaled += np.float32(0.5)
-        self.frames[number] = scaled
+        self.frames[number] = round_samples(picture)
+
+
+def round_samples(picture: Floats) -> npt.NDArray[np.uint8]:
+    """Samples of a picture in 0…1 as bytes, rounded half up."""
+    scaled = picture * np.float32(255)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8)
 
 
 def decode_order(kept: npt.NDArray[np.bool_]) -> list[int]:

@@ -25,10 +25,14 @@ class GenerateFill(Token):
         payload.read(clip.fill_payload, int(clip.kept.sum()), header)
 
     def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> BatchPostprocessor | None:
-        """The generator, with the latents (K, tiles, rows, columns, C) of the kept frames."""
+        """The composer, with the latents (K, tiles, rows, columns, C) of the kept frames."""
         if not clip.kept.any() or clip.kept.all():
             return None
         assert latents is not None
+        return self.composer(clip, header, latents)
+
+    def composer(self, clip: Clip, header: Header, latents: np.ndarray) -> BatchPostprocessor:
+        """The generator of a clip with at least one kept frame."""
         generator: BatchPostprocessor = import_object(GENERATOR)(clip, header, latents)
         return generator
 
@@ -40,9 +44,7 @@ class GenerateFill(Token):
 class WarpFill(GenerateFill):
     """As `GenerateFill`, but without a generator: the nearer kept frame is warped by its motion latent."""
 
-    def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> BatchPostprocessor | None:
+    def composer(self, clip: Clip, header: Header, latents: np.ndarray) -> BatchPostprocessor:
         """The warper."""
-        if not clip.kept.any() or clip.kept.all():
-            return None
         warper: BatchPostprocessor = import_object(WARPER)(clip, header)
         return warper
