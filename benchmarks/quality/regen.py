@@ -47,22 +47,24 @@ def coded(frames: np.ndarray, loaded: LoadedModel, fill: str, kept: int, qp: int
     return len(out.getvalue()), back, perf_counter() - begin
 
 
-def under_limit(frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int) -> tuple[int, np.ndarray]:
-    """Fill policy `motion` at the lowest QP, from `qp` on, whose file is within the limit."""
+def under_limit(
+    frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, limit: int = MAX_BYTES
+) -> tuple[int, np.ndarray]:
+    """Fill policy `motion` at the lowest QP, from `qp` on, whose file is within the limit in bytes."""
     for finer in range(qp, 64, 2):
         size, back, _ = coded(frames, loaded, "motion", kept, finer)
-        if size <= MAX_BYTES or finer >= 62:
+        if size <= limit or finer >= 62:
             break
     return size, back
 
 
-def x264_under_limit(frames: np.ndarray) -> tuple[int, np.ndarray]:
-    """x264 medium at the lowest CRF whose stream is within the limit."""
+def x264_under_limit(frames: np.ndarray, limit: int = MAX_BYTES) -> tuple[int, np.ndarray]:
+    """x264 medium at the lowest CRF whose stream is within the limit in bytes; at the highest CRF if none is."""
     anchor = ANCHORS["x264"]
     low, high = CRFS.start, CRFS.stop - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if code(anchor, frames, middle)[0] <= MAX_BYTES else (middle + 1, high)
+        low, high = (low, middle) if code(anchor, frames, middle)[0] <= limit else (middle + 1, high)
     return code(anchor, frames, low)
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dfccodec.container.reader import Preamble
     from dfccodec.media.output.conversion import OutputConversion
     from dfccodec.media.output.sink import VideoSink
-    from dfccodec.media.time_range import Span
 
 _ENDINGS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
 """File name extensions of containers with another name."""
@@ -81,6 +80,14 @@ def decode(
             "--cfr", help="Constant frame rate, as 25 or 30000/1001: repeat and skip frames.", rich_help_panel=FORMAT
         ),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            "--rate",
+            help="Frame rate of a file with fill policy generate, as 60: makes frames between frames.",
+            rich_help_panel=FORMAT,
+        ),
+    ] = None,
     start: common.Start = None,
     end: common.End = None,
     duration: common.Duration = None,
@@ -110,6 +117,15 @@ def decode(
     ] = "",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
+    fill: Annotated[
+        str | None,
+        typer.Option(
+            "--fill",
+            help="Dropped frames by another policy: token, hold, lerp, blend; motion if the file has motion.",
+            show_default="that of the file",
+            rich_help_panel=common.MODEL,
+        ),
+    ] = None,
     keep_tree: batch.KeepTree = False,
     any_name: common.AnyName = False,
 ) -> None:
@@ -120,6 +136,7 @@ def decode(
     suffix = "." + _ENDINGS.get(format, format or "mp4")
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
+    from dfccodec.codec.fill import parse as parse_fill
     from dfccodec.media.output.cfr import parse_rate
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
@@ -128,14 +145,22 @@ def decode(
     kind = format or ("yuv4mpegpipe" if output == "-" else container_for_path(Path(output)))
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
-    span, rate = Span.parse(start, end, duration), parse_rate(cfr) if cfr else None
+    if cfr and rate:
+        raise UsageError(f"--cfr {cfr} and --rate {rate} both set the frame rate: give only one of them")
+    span, repeat_at, make_at = Span.parse(start, end, duration), *(parse_rate(r) if r else None for r in (cfr, rate))
+    policy = parse_fill(fill) if fill else None
     load = batch.cache_last(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
     if kind == "image2" and output == "-":
         raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
     options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
 
+    def start_decoder(stream: BinaryIO) -> Decoder:
+        from dfccodec.codec.decoder import Decoder
+
+        return Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at)
+
     def one(job: batch.Job, tell: batch.Tell) -> None:
-        _decode(job.source, job.output, load, conceal, span, rate, size, options, quiet, tell)
+        _decode(job.source, job.output, start_decoder, repeat_at, size, options, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
 
@@ -150,9 +175,7 @@ def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> Load
 def _decode(
     source: str,
     output: str,
-    load: Callable[[Preamble], LoadedModel],
-    conceal: bool,
-    span: Span,
+    start_decoder: Callable[[BinaryIO], Decoder],
     frame_rate: Fraction | None,
     size: str | None,
     options: OutputOptions,
@@ -165,9 +188,7 @@ def _decode(
     from dfccodec.runtime.atomic_output import replacing_images, replacing_path
 
     with common.reading(source) as stream:
-        from dfccodec.codec.decoder import Decoder
-
-        decoder = Decoder(stream, load, conceal, span=span)
+        decoder = start_decoder(stream)
         shape = OutputConversion(decoder.preamble, frame_rate, size)
         by_name = replacing_images if options.container == "image2" else replacing_path
         how = (options.container, options.codec, decoder.tags, options.audio_codec, options.pix_fmt)
@@ -176,14 +197,12 @@ def _decode(
             name = "standard output" if output == "-" else output
             sink = stack.enter_context(VideoSink(cast("Path | BinaryIO", target), shape.header, *how, name))
             decoder.tracks = TrackFilter(sink, options.audio, options.subtitles)
-            frames, printed = _write_frames(decoder, shape, sink, span.unlimited, quiet)
+            frames, printed = _write_frames(decoder, shape, sink, quiet)
         common.notes(sink.notes[printed:], quiet)  # closing the output can add notes
     _report(decoder, frames, tell, quiet)
 
 
-def _write_frames(
-    decoder: Decoder, shape: OutputConversion, sink: VideoSink, whole: bool, quiet: bool
-) -> tuple[int, int]:
+def _write_frames(decoder: Decoder, shape: OutputConversion, sink: VideoSink, quiet: bool) -> tuple[int, int]:
     """Write all frames. Returns the number of frames and the number of notes printed."""
     frames = printed = 0
     with common.progress("decode", 0, quiet) as advance:
@@ -195,7 +214,7 @@ def _write_frames(
             frames += 1
             advance(frames)
     if not frames and decoder.damage:
-        what = "clip of the file" if whole else "frame of the range"
+        what = "clip of the file" if decoder.span.unlimited else "frame of the range"
         raise DamagedError(f"no {what} is intact: {decoder.damage[0].reason}", decoder.damage[0].offset)
     if not frames:
         raise UsageError("the file contains no frame: there is nothing to decode")

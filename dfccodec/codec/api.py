@@ -17,6 +17,7 @@ from dfccodec.codec.choose.target import Target
 from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import EncodeReport, Progress, encode_pictures
+from dfccodec.codec.fill import parse as parse_fill
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.resume import open_output
 from dfccodec.codec.settings import make_settings
@@ -341,6 +342,8 @@ def decode(
     dtype: str = "auto",
     tracks: PacketSink | None = None,
     span: Span = Span(),
+    fill: str | None = None,
+    frame_rate: Fraction | float | None = None,
 ) -> Decoder:
     """Decode a `.dfc` file: an iterator over all frames, kept and dropped, as :class:`Picture`.
 
@@ -352,6 +355,10 @@ def decode(
         device, dtype: see :func:`load_model`.
         tracks: receives audio and subtitle packets, such as a :class:`dfccodec.media.output.sink.VideoSink`.
         span: range to decode, as `Span.parse("#100", "#200")`; timestamps then count from its first frame.
+        fill: fill policy instead of that of the file: `token`, `hold`, `lerp` or `blend`, which need kept frames only;
+            `motion` for files with motion. Frames made by `generate` then need no generator.
+        frame_rate: pictures per second instead of the frames of the file, for fill policy `generate` only: it makes
+            pictures between frames.
 
     Returns:
         a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
@@ -359,10 +366,13 @@ def decode(
     Raises:
         InputError: the source cannot be opened.
         DamagedError, ModelError: as :class:`Decoder`, also while iterating.
-        UsageError: while iterating, if the range contains no frame.
+        UsageError: `fill` or `frame_rate` is not valid. While iterating, if the range contains no frame, or the file
+            does not have what `fill` or `frame_rate` needs.
     """
 
     _check_span(span)
+    policy = parse_fill(fill) if fill is not None else None
+    rate = parse_frame_rate(frame_rate) if frame_rate is not None else None
     given = check_model_argument(model)
 
     def chosen(preamble: Preamble) -> LoadedModel:
@@ -370,10 +380,10 @@ def decode(
 
     stream = open_source(source)
     if not isinstance(source, str | Path):
-        return Decoder(stream, chosen, conceal, False, tracks, span)
+        return Decoder(stream, chosen, conceal, False, tracks, span, policy, rate)
     try:
         with with_source_name(source):
-            return Decoder(stream, chosen, conceal, True, tracks, span)
+            return Decoder(stream, chosen, conceal, True, tracks, span, policy, rate)
     except BaseException:
         stream.close()
         raise

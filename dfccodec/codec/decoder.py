@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from dfccodec.codec import fill
+from dfccodec.codec.clip.continuous import ContinuousClip, at_rate, still
 from dfccodec.codec.clip.decode import check_memory, decode_clip, reconstruct_clip
 from dfccodec.codec.damage.concealment import ClipConcealer, Origin, OutputFrame, nominal_duration
 from dfccodec.codec.damage.lost_tracks import LostTracks
@@ -17,11 +19,12 @@ from dfccodec.codec.packet_queue import PacketQueue
 from dfccodec.codec.range_seek import seek_to_range
 from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
-from dfccodec.container.records import Clip, StreamInfo
+from dfccodec.container.records import Clip, Fill, StreamInfo
 from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError, LimitError, UnsupportedError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
+from dfccodec.media.output.cfr import constant_rate_header
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.time_range import RangeCursor, Span
 from dfccodec.runtime.renamed import OldName
@@ -43,9 +46,13 @@ class Decoder:
         close: close the stream at the end of the iteration.
         tracks: receives audio and subtitle packets; may be set until the iteration begins.
         span: range to decode. A seekable stream is read only there. Timestamps count from the first frame in the range.
+        fill_policy: replaces the fill policy of the file, see `fill.replace`; None for that of the file.
+        frame_rate: pictures per second, for fill policy `generate`: it makes pictures between frames. None for the
+            frames of the file.
 
     Attributes:
-        preamble: header, model, steps, tags.
+        preamble: header, model, steps, tags. Rate and time base in the header are those of the pictures.
+        span: range that is decoded.
         damage: the damage found, with `conceal`; complete at the end of the iteration.
         lost_frames: (first frame, count) of each run of frames that repeat another frame. A run longer than the
             damaged bytes can have held is listed, and no frames are output for it.
@@ -56,7 +63,8 @@ class Decoder:
     Raises:
         DamagedError: the file is damaged and `conceal` is off.
         ModelError: the model is missing, or another one was given.
-        UsageError: it is iterated a second time, or the range contains no frame.
+        UsageError: it is iterated a second time, the range contains no frame, or the file does not have what
+            `fill_policy` or `frame_rate` needs.
     """
 
     lost = OldName[list[tuple[int, int]]]("lost_frames")
@@ -70,6 +78,8 @@ class Decoder:
         close: bool = False,
         tracks: PacketSink | None = None,
         span: Span = Span(),
+        fill_policy: Fill | None = None,
+        frame_rate: Fraction | None = None,
     ) -> None:
         self._stream, self._start = stream, stream.tell() if seekable(stream) else None
         self._owned = stream if close else None
@@ -78,8 +88,8 @@ class Decoder:
         self._tick = Fraction(self.preamble.header.time_base.num, self.preamble.header.time_base.den)
         self._loaded = load(self.preamble)
         self._check_model()
-        self._conceal = conceal
-        self._span, self._range = span, RangeCursor(span)
+        self._conceal, self._fill = conceal, fill_policy
+        self.span, self._range = span, RangeCursor(span)
         self._queue = PacketQueue(self._tick, holds=not span.unlimited)
         self.tracks = tracks
         self._origin_pts: int | None = None  # timestamp of the file's first frame
@@ -92,7 +102,11 @@ class Decoder:
         self._exhausted = False
         self._next = 0  # number of the next frame
         self._next_pts: int | None = None  # its timestamp; None before the first clip
-        self._concealer = ClipConcealer(self.preamble.header, self._reconstruct)
+        self._header = self.preamble.header
+        self._concealer = ClipConcealer(self._header, self._reconstruct)
+        self._frame_rate = frame_rate
+        if frame_rate is not None:
+            self.preamble = dataclasses.replace(self.preamble, header=constant_rate_header(self._header, frame_rate))
 
     def _check_model(self) -> None:
         """Check that the geometry in the header is that of the model.
@@ -151,21 +165,21 @@ class Decoder:
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:
         """The tags of the file. Chapters are shifted to the range; a range that begins at a frame number has none."""
-        if self._span.unlimited:
+        if self.span.unlimited:
             return self.preamble.tags
         found, others = chapters.from_tags(self.preamble.tags)
-        begin, length = self._span.start, self._span.duration
+        begin, length = self.span.start, self.span.duration
         if begin.frame is not None:
             return tuple(others)
         end = begin.seconds + length.seconds if length and length.frame is None else None
         return (*others, *chapters.to_tags(chapters.trim_chapters(found, begin.seconds, end)))
 
     def _frames(self) -> Iterator[Picture]:
-        found = False
-        for picture in self._all_items():
+        found, pictures = False, self._all_items()
+        for picture in at_rate(pictures, self._tick, self._frame_rate) if self._frame_rate else pictures:
             found = True
             yield picture
-        if not (found or self._span.unlimited or self.damage):
+        if not (found or self.span.unlimited or self.damage):
             raise UsageError(
                 "the range contains no frame: it begins after the end of the file, or it is too short; change --start, "
                 "--end or --duration"
@@ -192,7 +206,7 @@ class Decoder:
 
     def _items(self) -> Iterator[Item]:
         """The contents of the file. With a range, reading jumps from the declarations to the first clip needed."""
-        may_seek = not self._span.unlimited and self._start is not None
+        may_seek = not self.span.unlimited and self._start is not None
         for item in self._reader:
             if may_seek and isinstance(item, Packets | ClipAt):
                 may_seek = False
@@ -203,7 +217,7 @@ class Decoder:
     def _seek(self) -> bool:
         """Seek to the range. False if reading continues where it was."""
         assert self._start is not None
-        found = seek_to_range(self._stream, self._start, self._reader, self._span, self._tick, self._queue)
+        found = seek_to_range(self._stream, self._start, self._reader, self.span, self._tick, self._queue)
         self._origin_pts = found.origin
         if found.clip is None:
             return False
@@ -223,7 +237,7 @@ class Decoder:
             self._add_damage(Damage(*self._reader.extent, reason, chunk=STREAM))
 
     def _packets(self, item: Packets) -> None:
-        if item.stream in self._queue.streams or not (self._conceal or self._span.unlimited):
+        if item.stream in self._queue.streams or not (self._conceal or self.span.unlimited):
             self._queue.add(item)
             return
         reason = f"packets of stream {item.stream}, whose declaration is lost"
@@ -251,9 +265,9 @@ class Decoder:
             self._add_damage(Damage(at.offset, at.size, reason, chunk=CLIP))
             return
         if self._origin_pts is None:  # the file has lost its beginning: estimate the timestamp of its first frame
-            self._origin_pts = clip.first_pts - clip.first_frame * nominal_duration(self.preamble.header)
+            self._origin_pts = clip.first_pts - clip.first_frame * nominal_duration(self._header)
         last, last_pts = clip.first_frame + clip.frames - 1, clip.timestamps[-1]
-        if self._range.first is None and not self._span.start.is_reached(last, self._seconds(last_pts)):
+        if self._range.first is None and not self.span.start.is_reached(last, self._seconds(last_pts)):
             self._advance(clip)
             self._queue.skip_clip(last_pts)
             return
@@ -262,21 +276,28 @@ class Decoder:
             return
         malloc_trim()
         try:
-            frames = decode_clip(clip, self.preamble, self._loaded)
+            pictures = self._decode(fill.replace(clip, self._fill))
         except (DamagedError, UnsupportedError) as error:
             if isinstance(error, UnsupportedError) and not self._conceal:
                 raise
             self._add_damage(Damage.of(error, at.offset, at.size, CLIP))
             return
+        if missing:
+            yield from self._emit_range(self._next, self._fill_gap(clip.first_frame, still(pictures[0])))
+        yield from self._emit_range(clip.first_frame, ((picture, Origin.DECODED) for picture in pictures))
+        self._advance(clip)
+        self._concealer.last = still(pictures[-1]) if self._conceal else None
+
+    def _decode(self, clip: Clip) -> list[Picture]:
+        """The frames of a clip."""
+        if self._frame_rate is not None:
+            return ContinuousClip(clip, self.preamble, self._loaded).frames()
+        frames = decode_clip(clip, self.preamble, self._loaded)
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]
         # The last picture is kept, here and by callers. A view would keep the whole clip in memory meanwhile.
         pictures[-1] = dataclasses.replace(pictures[-1], rgb=frames[-1].copy())
-        if missing:
-            yield from self._emit_range(self._next, self._fill_gap(clip.first_frame, pictures[0]))
-        yield from self._emit_range(clip.first_frame, ((picture, Origin.DECODED) for picture in pictures))
-        self._advance(clip)
-        self._concealer.last = pictures[-1]
+        return pictures
 
     def _advance(self, clip: Clip) -> None:
         """Continue after an intact clip."""
@@ -286,7 +307,7 @@ class Decoder:
 
     def _gap_outside_range(self, clip: Clip | None) -> bool:
         """Whether the frames missing before a clip, or before the end of the file, are certainly outside the range."""
-        start = self._span.start
+        start = self.span.start
         if clip is not None and self._range.first is None:
             if start.frame is not None and clip.first_frame <= start.frame:
                 return True
@@ -301,7 +322,7 @@ class Decoder:
             first: number of the first frame; the others follow it.
             frames: pictures and their origins.
         """
-        if self._span.unlimited:
+        if self.span.unlimited:
             for number, (picture, origin) in enumerate(frames, first):
                 self._record_origin(number, origin)
                 yield picture
@@ -317,7 +338,7 @@ class Decoder:
         self._queue.flush(self._zero_pts, last.pts + last.duration if self._range.ended else None)
         for number, picture, origin in chosen:
             self._record_origin(number, origin)
-            yield Picture(picture.rgb, picture.pts - self._zero_pts, picture.duration)
+            yield dataclasses.replace(picture, pts=picture.pts - self._zero_pts)
 
     def _fill_gap(self, end: int, after: Picture | None) -> Iterator[OutputFrame]:
         """Conceal the frames from the next one to `end` (exclusive); `after` is the picture that follows."""
@@ -341,6 +362,7 @@ class Decoder:
 
     def _reconstruct(self, clip: Clip, values: np.ndarray) -> np.ndarray:
         """The frames of a clip (T, H, W, 3) uint8 from its decoded integers."""
+        clip = fill.replace(clip, self._fill)
         check_memory(clip, self.preamble.header, available_memory())
         return reconstruct_clip(clip, values, self.preamble.header, self.preamble.steps, self._loaded)
 

@@ -239,19 +239,12 @@ class Regen(nn.Module):
         """Configuration as in weight files."""
         return self.config.to_json()
 
-    def flow(self, motion: Tensor, time: Tensor) -> Tensor:
-        """Flow of each cell: motion (B or 1, 4 · waves, gh, gw) in pixels, τ (B,) → (B, 2, gh, gw), down and right."""
-        amplitudes = motion.float().reshape(len(motion), 2 * self.config.waves, 2, *motion.shape[2:])
-        return torch.einsum(
-            "bf,bfcyx->bcyx", wave_basis(time, self.config.waves), amplitudes.expand(len(time), -1, -1, -1, -1)
-        )
-
     def warp(self, references: list[Reference]) -> Warped:
         """Warp and blend the references (one or two) of B frames."""
         height, width = references[0].picture.shape[2:]
         pictures, flows, logits, expanded = [], [], [], []
         for ref in references:
-            coarse = resize_flow(self.flow(ref.motion, ref.time), height, width)
+            coarse = resize_flow(cell_flow(ref.motion, ref.time), height, width)
             first = warp_picture(ref.picture, coarse)
             features = self.expansion(ref, (height // PATCH, width // PATCH))
             flow, logit = self.flow_head(first, coarse, features, ref.time)
@@ -293,6 +286,14 @@ class Regen(nn.Module):
             # The straight path from here to the predicted picture (centred, as noise is).
             state = state + (2 * picture - 1 - state) / (steps - number)
         return picture
+
+
+def cell_flow(motion: Tensor, time: Tensor) -> Tensor:
+    """Flow of each cell: motion (B or 1, 4 · waves, gh, gw) in pixels, τ (B,) → (B, 2, gh, gw), down and right."""
+    functions = motion.shape[1] // 2
+    amplitudes = motion.float().reshape(len(motion), functions, 2, *motion.shape[2:])
+    basis = wave_basis(time, functions // 2)
+    return torch.einsum("bf,bfcyx->bcyx", basis, amplitudes.expand(len(time), -1, -1, -1, -1))
 
 
 def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:

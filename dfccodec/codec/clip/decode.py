@@ -11,12 +11,13 @@ from dfccodec.codec import fill
 from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.frame_buffer import NETWORK_BYTES, OUTPUT_BYTES, ClipFrameBuffer, decode_order
 from dfccodec.codec.clip.quantizer import dequantize
+from dfccodec.codec.fill.generate.policy import GenerateFill
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.predict.pictures import decode_kept
 from dfccodec.container.reader import Preamble
-from dfccodec.container.records import Clip, Coding, Fill, Header
+from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.latent_coding import decode_latents
-from dfccodec.errors import LimitError
+from dfccodec.errors import LimitError, UnsupportedError
 from dfccodec.runtime.resources import available_cpus, available_memory
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 def decode_clip(clip: Clip, preamble: Preamble, loaded: LoadedModel) -> np.ndarray:
     """Decode all frames of a clip, kept and dropped: (T, H, W, 3) uint8, rounded half up."""
     header = preamble.header
-    fill.policy(clip.fill)  # reject an unknown policy before the work
+    if clip.fill not in fill.POLICIES:  # reject it before the work
+        raise UnsupportedError(f"fill policy {clip.fill} is unknown: get a newer dfc, or decode with --fill hold")
     check_memory(clip, header, available_memory())
     return reconstruct_clip(clip, decode_latents(clip, header), header, preamble.steps, loaded)
 
@@ -54,7 +56,7 @@ def reconstruct_clip(
     clip: Clip, values: np.ndarray, header: Header, steps: np.ndarray, loaded: LoadedModel
 ) -> np.ndarray:
     """Decode a clip from its integers: (T, H, W, 3) uint8."""
-    latents = dequantize(values, steps, clip.qp) if clip.fill == Fill.GENERATE else None
+    latents = dequantize(values, steps, clip.qp) if isinstance(fill.policy(clip.fill), GenerateFill) else None
     with ClipFrameBuffer(clip, header, available_cpus(), latents) as buffer:
         run_decoder_network(clip, values, header, steps, loaded, buffer.add_frame, not buffer.fused)
     return buffer.frames

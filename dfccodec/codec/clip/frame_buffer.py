@@ -60,7 +60,8 @@ class ClipFrameBuffer:
                 self._jobs.add(partial(self._postprocessor.compose, number, self.frames[number]))
         self._jobs.__exit__(kind, error, at)
         if error is None and isinstance(self._postprocessor, BatchPostprocessor):
-            self._postprocessor.compose_all(self.frames)
+            dropped = np.flatnonzero(~self._kept)
+            self._postprocessor.compose_at(dropped.astype(np.float64), [self.frames[number] for number in dropped])
 
     def add_frame(self, number: int, picture: Floats) -> None:
         """Add frame `number` of the clip from the network, (H, W, 3), not clamped."""
@@ -83,9 +84,14 @@ class ClipFrameBuffer:
         self._round(number, postprocessor.reconstruct(number, clamp(picture)))
 
     def _round(self, number: int, picture: Floats) -> None:
-        scaled = picture * np.float32(255)
-        scaled += np.float32(0.5)
-        self.frames[number] = scaled
+        self.frames[number] = round_samples(picture)
+
+
+def round_samples(picture: Floats) -> npt.NDArray[np.uint8]:
+    """Samples of a picture in 0…1 as bytes, rounded half up."""
+    scaled = picture * np.float32(255)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8)
 
 
 def decode_order(kept: npt.NDArray[np.bool_]) -> list[int]:

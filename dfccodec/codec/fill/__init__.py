@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Protocol
 
 import numpy as np
 
-from dfccodec.codec.fill.generate.policy import GenerateFill
+from dfccodec.codec.fill.generate.policy import GenerateFill, WarpFill
 from dfccodec.codec.fill.latent_fills import Hold, Lerp, Token
 from dfccodec.codec.fill.motion import BlendFill, MotionFill
 from dfccodec.codec.fill.postprocess import BatchPostprocessor, FramePostprocessor
-from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.errors import UnsupportedError, UsageError
 
 
@@ -56,6 +57,9 @@ class FillPolicy(Protocol):
         ...
 
 
+WARP = 256
+"""Number of `motion` for clips of policy `generate`. It is in no file, where a number is one byte."""
+
 POLICIES: dict[int, FillPolicy] = {
     Fill.TOKEN: Token(),
     Fill.HOLD: Hold(),
@@ -63,6 +67,7 @@ POLICIES: dict[int, FillPolicy] = {
     Fill.MOTION: MotionFill(),
     Fill.BLEND: BlendFill(),
     Fill.GENERATE: GenerateFill(),
+    WARP: WarpFill(),
 }
 
 
@@ -75,6 +80,36 @@ def policy(number: int) -> FillPolicy:
     if number not in POLICIES:
         raise UnsupportedError(f"fill policy {number} is not known to this reader: get a newer dfc")
     return POLICIES[number]
+
+
+def replace(clip: Clip, wanted: Fill | None) -> Clip:
+    """The clip with another fill policy for decoding; None for its own.
+
+    `token`, `hold`, `lerp` and `blend` need kept frames only. `motion` needs vectors or motion latents in the file, and
+    `generate` motion latents.
+
+    Raises:
+        UsageError: the clip does not have them, or its kept frames are predicted and need fill policy `blend`.
+    """
+    if wanted is None or wanted == clip.fill:
+        return clip
+    if clip.coding == Coding.PREDICTED:
+        raise UsageError(
+            f"--fill {wanted.name.lower()} needs latents of the kept frames, but they are predicted from pictures: leave "
+            "it out, or encode with --coding inter"
+        )
+    number: int = wanted
+    moves = clip.fill in (Fill.MOTION, Fill.BLEND)
+    if wanted == Fill.GENERATE or (wanted == Fill.MOTION and not (moves or clip.fill == Fill.GENERATE)):
+        own = Fill(clip.fill).name.lower() if clip.fill in list(Fill) else str(clip.fill)
+        raise UsageError(
+            f"--fill {wanted.name.lower()} needs motion that the file does not have (its fill policy is {own}): "
+            "leave it out, or give token, hold, lerp or blend"
+        )
+    if wanted == Fill.MOTION and clip.fill == Fill.GENERATE:
+        number = WARP
+    stays = number == WARP or (moves and wanted in (Fill.MOTION, Fill.BLEND))
+    return dataclasses.replace(clip, fill=number, fill_payload=clip.fill_payload if stays else b"")
 
 
 def parse(name: str) -> Fill:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
 
 
 @runtime_checkable
@@ -25,12 +27,13 @@ class FramePostprocessor(Protocol):
 
 @runtime_checkable
 class BatchPostprocessor(Protocol):
-    """Makes all dropped frames of one clip at once from its kept frames, without network output."""
+    """Makes the dropped frames of one clip at once from its kept frames, without network output."""
 
     def add_reference(self, frame: int, picture: Floats) -> None:
         """Add a kept frame, (H, W, 3) in 0…1."""
         ...
 
-    def compose_all(self, frames: npt.NDArray[np.uint8]) -> None:
-        """Write all dropped frames into `frames` (T, H, W, 3), rounded half up."""
+    def compose_at(self, times: Times, out: Sequence[npt.NDArray[np.uint8]]) -> None:
+        """Write the pictures at `times`, in frames from the first frame of the clip, to `out`, one (H, W, 3) for each
+        time, rounded half up. Times between frames are possible; no time is that of a kept frame."""
         ...

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.clip import tiles
-from dfccodec.codec.clip.quantizer import quantize, step_sizes
+from dfccodec.codec.clip.quantizer import Quantized, quantize, step_sizes
 from dfccodec.codec.clip.refine import RefinementTarget, refine
-from dfccodec.codec.clip.quantizer import Quantized
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References

@@ -20,8 +20,8 @@ from dfccodec.codec.fill.generate.pictures import hashed_noise, load_generator
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Fill
-from dfccodec.errors import UnsupportedError, UsageError
-from dfccodec.models.regen import CELL, TIME_UNIT, RegenConfig
+from dfccodec.errors import ModelError, UsageError
+from dfccodec.models.regen import CELL, TIME_UNIT, RegenConfig, cell_flow
 
 
 def texture(height: int, width: int) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_a_pan_is_fitted_as_its_displacement() -> None:
     frames, model = pan(17, 96, 96), load_generator()
     latent = fit_motion(frames, 8, (0, 17), model.config.waves)
     time = torch.tensor([-8.0, 0.0, 8.0]) / TIME_UNIT
-    flow = model.flow(torch.from_numpy(latent)[None], time)[:, :, 1, 1].numpy()
+    flow = cell_flow(torch.from_numpy(latent)[None], time)[:, :, 1, 1].numpy()
     # A pixel of frame 0 was 8 pixels further right in frame 0 than in frame 8.
     np.testing.assert_allclose(flow, [[0, -8], [0, 0], [0, 8]], atol=0.5)
 
@@ -101,7 +101,7 @@ def test_files_with_fewer_waves_decode_and_with_more_are_named(mini: LoadedModel
     still = decode_clip(dataclasses.replace(clip, fill_payload=b""), reader.preamble, mini)
     assert psnr(made[8, :, 8:48], frames[8, :, 8:48]) > psnr(still[8, :, 8:48], frames[8, :, 8:48]) + 3
     five = MotionLatents(np.ones((1, 2, 2, 20), np.int16), 24)
-    with pytest.raises(UnsupportedError, match="5 waves"):
+    with pytest.raises(ModelError, match=r"5 waves.*: dfc decode --fill motion"):
         decode_clip(dataclasses.replace(clip, fill_payload=payload.write(five)), reader.preamble, mini)
 
 

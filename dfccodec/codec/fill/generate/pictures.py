@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from dfccodec.codec.fill.generate import payload
+from dfccodec.codec.fill.generate.warp import MotionReferences
+from dfccodec.codec.fill.postprocess import Times
 from dfccodec.container.records import Clip, Header
-from dfccodec.errors import UnsupportedError
+from dfccodec.errors import ModelError
 from dfccodec.models import registry
-from dfccodec.models.regen import PATCH, TIME_UNIT, Reference, Regen
+from dfccodec.models.regen import PATCH, Reference, Regen
 from dfccodec.runtime.device import pick_dtype
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
-
-BATCH_PIXELS = 1 << 18
-"""Pixels that are generated at once."""
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +35,7 @@ def supports(header: Header) -> bool:
     return not header.tile and (header.channels, header.patch) == (load_generator().config.channels, PATCH)
 
 
-class Generator:
+class Generator(MotionReferences):
     """Generates the dropped frames of a clip from its decoded kept frames.
 
     Args:
@@ -45,75 +44,72 @@ class Generator:
         latents: (K, 1, rows, columns, C) float32 of the kept frames.
 
     Raises:
-        UnsupportedError: the payload has more waves than the generator knows, or the latents are not of mini.
-        ModelError: the generator is missing.
+        ModelError: the generator is missing or is not for this file: the payload has more waves than it knows, or the
+            latents are not of mini.
         DamagedError: the payload is invalid.
     """
 
     def __init__(self, clip: Clip, header: Header, latents: Floats) -> None:
-        self._model = load_generator()
-        if not supports(header):
-            raise UnsupportedError("fill policy generate works with latents of mini only, the file has others")
-        self._kept, self._size = np.flatnonzero(clip.kept), (header.height, header.width)
-        self._motion = self._read_motion(clip, header)
+        super().__init__(clip, header)
+        self._model = _generator_for(header, waves=self._motion.shape[1] // payload.NUMBERS_PER_WAVE)
+        self._motion = self._with_all_waves(self._motion)
         self._content = np.ascontiguousarray(latents[:, 0].transpose(0, 3, 1, 2))
-        self._pictures: dict[int, Tensor] = {}
 
-    def _read_motion(self, clip: Clip, header: Header) -> Floats:
-        """Amplitudes (K, 4 · waves, gh, gw) for the waves of the generator; those that the file lacks are 0."""
-        waves, cells = self._model.config.waves, payload.grid(header)
-        out = np.zeros((len(self._kept), 2, 2 * waves, *cells), np.float32)
-        known = payload.read(clip.fill_payload, len(self._kept), header)
-        if known is not None:
-            amplitudes = known.amplitudes()
-            given = amplitudes.shape[1] // payload.NUMBERS_PER_WAVE
-            if given > waves:
-                raise UnsupportedError(
-                    f"the motion latents have {given} waves, the generator of this dfc has {waves}: get a newer dfc"
-                )
-            out[:, :, : 2 * given] = amplitudes.reshape(len(out), 2, 2 * given, *cells)
-        return out.reshape(len(out), -1, *cells)
+    def _with_all_waves(self, motion: Floats) -> Floats:
+        """Amplitudes (K, 4 · waves, gh, gw) of the waves of the generator; those that the file lacks are 0."""
+        count, numbers, *cells = motion.shape
+        out = np.zeros((count, 2, 2 * self._model.config.waves, *cells), np.float32)
+        out[:, :, : numbers // 2] = motion.reshape(count, 2, numbers // 2, *cells)
+        return out.reshape(count, -1, *cells)
 
-    def add_reference(self, frame: int, picture: Floats) -> None:
-        """Add a kept frame, (H, W, 3) in 0…1."""
-        down, right = (-side % PATCH for side in picture.shape[:2])
-        whole = np.pad(picture, ((0, down), (0, right), (0, 0)), "edge")
-        self._pictures[frame] = torch.from_numpy(whole).permute(2, 0, 1)
-
-    def compose_all(self, frames: Bytes) -> None:
-        """Generate all dropped frames into `frames` (T, H, W, 3) uint8, rounded half up."""
-        count = max(1, BATCH_PIXELS // (self._size[0] * self._size[1]))
-        dropped = np.setdiff1d(np.arange(len(frames)), self._kept)
+    def compose_at(self, times: Times, out: Sequence[Bytes]) -> None:
+        """Generate the pictures at `times` (P,) to `out`."""
         noise = torch.from_numpy(hashed_noise(next(iter(self._pictures.values())).shape))[None]
         dtype = pick_dtype("auto", torch.device("cpu"))
-        for start in range(0, len(dropped), count):
-            numbers = dropped[start : start + count]
-            enabled = dtype != torch.float32
+        enabled = dtype != torch.float32
+        for part in self._batches(len(times)):
             with torch.inference_mode(), torch.autocast("cpu", dtype if enabled else torch.bfloat16, enabled=enabled):
-                made = self._model.generate(self.references(numbers), noise).float()
-            made = (made.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1)
-            frames[numbers] = made[:, : self._size[0], : self._size[1]].numpy()
+                self._write(self._model.generate(self.references(times[part]), noise).float(), out[part])
 
-    def references(self, numbers: npt.NDArray[np.int64]) -> list[Reference]:
-        """The kept frames before and after each of the dropped frames `numbers` (B,)."""
-        after = np.searchsorted(self._kept, numbers)
-        out = []
+    def references(self, times: Times) -> list[Reference]:
+        """The kept frames before and after each of the times (B,)."""
+        after = np.searchsorted(self._kept, times)
+        found = []
         for index, valid in ((after - 1, after > 0), (after, after < len(self._kept))):
             if not valid.any():
                 continue
             index = np.clip(index, 0, len(self._kept) - 1)
             same = slice(0, 1) if (index == index[0]).all() else slice(None)  # one picture for all frames
-            time = np.clip((numbers - self._kept[index]) / TIME_UNIT, -1, 1).astype(np.float32)
-            out.append(
+            found.append(
                 Reference(
                     torch.stack([self._pictures[int(k)] for k in self._kept[index[same]]]),
                     torch.from_numpy(self._content[index[same]]),
                     torch.from_numpy(self._motion[index[same]]),
-                    torch.from_numpy(time),
+                    self._times(times, index),
                     torch.from_numpy(valid),
                 )
             )
-        return out
+        return found
+
+
+def _generator_for(header: Header, waves: int) -> Regen:
+    """The generator of this installation, if it can make the dropped frames of a file.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    try:
+        model = load_generator()
+        if not supports(header):
+            raise ModelError("the generator of fill policy generate takes latents of mini only, the file has others")
+        if waves > model.config.waves:
+            raise ModelError(
+                f"the motion latents have {waves} waves, the generator of this dfc has {model.config.waves}: "
+                "get a newer dfc"
+            )
+    except ModelError as error:
+        raise ModelError(f"{error}; without the generator: dfc decode --fill motion") from error
+    return model
 
 
 def hashed_noise(shape: tuple[int, ...], seed: int = 0) -> Floats:
