@@ -60,7 +60,8 @@ def valid_predicted() -> Iterator[Good]:
     both = predicted((0, 1, 2, 3, 4, 5, 6), 7, bytes([250, 100, 150, 90, 200, 80, 251]), 3)
     both = replace(both, kept_motion=valid_modes(both, (ALL_MODES,) * 6))
     yield "predicted-all-kept", "two references each, every frame kept, layers of motion", File(SMALL, [both])
-    mixed = replace(clip, predicted=(6,), qps=(0, 63, 31), kept_motion=valid_modes(replace(clip, predicted=(6,)), ((1, 0),)))
+    mixed = replace(clip, predicted=(6,), qps=(0, 63, 31))
+    mixed = replace(mixed, kept_motion=valid_modes(mixed, ((1, 0),)))
     yield "predicted-two-intra", "a later intra frame, QP 0, 31 and 63", File(SMALL, [mixed])
 
 

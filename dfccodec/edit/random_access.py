@@ -46,7 +46,7 @@ class ClipView:
 
     @property
     def integers(self) -> np.ndarray:
-        """Integers (K, tiles, rows, columns, C) int16 of the kept frames in any coding, read and checked at each access.
+        """Integers (K, tiles, rows, columns, C) int16 of kept frames in any coding, read and checked at each access.
 
         In the predicted coding those of predicted frames are residuals, not latents.
 

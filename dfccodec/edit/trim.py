@@ -94,15 +94,16 @@ def trim(
             clip, values, budget, old.header.clip_frames, np.random.default_rng([seed, item.clip.first_frame])
         )
         first = max(start - item.clip.first_frame, 0)
-        payload = clip.fill_payload
-        if not np.array_equal(clip.kept, item.clip.kept):
-            payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
-        if clip.coding == Coding.PREDICTED:
-            clip = predicted_trim(item.clip, old.header, clip, values, first)
+        if clip.coding == Coding.PREDICTED and clip.kept.any():
+            if not np.array_equal(clip.kept, item.clip.kept):
+                clip = predicted_trim(item.clip, old.header, clip, values, first)
         else:
+            payload = clip.fill_payload
+            if not np.array_equal(clip.kept, item.clip.kept):
+                payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
             data, planes = encode_latents(values, clip.coding)
-            clip = dataclasses.replace(clip, latents=data, planes=planes)
-        clip = dataclasses.replace(clip, first_frame=frames, fill_payload=payload)
+            clip = dataclasses.replace(clip, latents=data, planes=planes, fill_payload=payload)
+        clip = dataclasses.replace(clip, first_frame=frames)
         writer.write_clip(clip, values)
         frames += clip.frames
         kept += int(clip.kept.sum())

@@ -115,7 +115,9 @@ def decode_latents(clip: Clip, header: Header) -> np.ndarray:
             )
         if clip.coding == Coding.PREDICTED:
             if clip.fill != Fill.BLEND or header.tile:
-                raise DamagedError(f"latents: coding 3 needs fill policy 4 and no tiles, not {clip.fill} and {header.tile}")
+                raise DamagedError(
+                    f"latents: coding 3 needs fill policy 4 and no tiles, the clip has {clip.fill} and {header.tile}"
+                )
             return decode_predicted(clip, header)
         decode = decode_range if clip.coding == Coding.RANGE else decode_inter
         return decode(clip.latents, kept, header.grid, header.channels)

@@ -194,7 +194,7 @@ class ClipCoder:
 
         def in_inter_coding() -> Coded:
             level = min(qp + INTER_OFFSET, MAX_QP)
-            latents = self.loaded.encode(tiles.split(frames[kept], header)[0], level)[0]
+            latents = self.loaded.encode(tiles.pad(frames[kept], header), level)[0]
             latents = latents.reshape(-1, *header.grid, header.channels)
             return self._code(
                 batch, first_frame, frames, latents, importance, kept, level, refining, False, Coding.INTER
@@ -246,7 +246,7 @@ class ClipCoder:
         if self._coding == Coding.PREDICTED:
             step = float(np.mean(step_sizes(self.steps, qp)))
             keep = budget.count(len(frames), header.clip_frames)
-            return np.zeros((len(frames), 0), np.float32), frame_importance(frames, header, step, keep)
+            return np.zeros((len(frames), 0), np.float32), frame_importance(frames, step, keep)
         split = tiles.split(frames, header)
         # Frame selection other than by importance needs the latents of all frames.
         known = self.settings.frame_selection == "importance" and not self._spreads_evenly

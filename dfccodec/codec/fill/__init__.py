@@ -95,8 +95,8 @@ def replace(clip: Clip, wanted: Fill | None) -> Clip:
         return clip
     if clip.coding == Coding.PREDICTED:
         raise UsageError(
-            f"--fill {wanted.name.lower()} needs latents of the kept frames, but they are predicted from pictures: leave "
-            "it out, or encode with --coding inter"
+            f"--fill {wanted.name.lower()} needs latents of the kept frames, but they are predicted from pictures: "
+            "leave it out, or encode with --coding inter"
         )
     number: int = wanted
     moves = clip.fill in (Fill.MOTION, Fill.BLEND)

@@ -41,16 +41,17 @@ MOTION_LAMBDA = 0.4
 """Factor on the λ of the motion search for predicted frames: a better prediction saves bits of the residual too."""
 
 DEAD_ZONE = 0.1
-"""Residuals below 0.5 + DEAD_ZONE quantizer steps become 0, larger ones are rounded down from there."""
+"""Residuals are rounded down from 0.5 + DEAD_ZONE quantizer steps, before the decisions by D + λR."""
 
 COEFF_LAMBDA = 3.5
-"""Factor on λ"""
-RDO_PASSES = 1
-CELL_LAMBDA = 3.5
-"""Factor on λ in the decision to code no residual in a cell."""
+"""λ of the decisions on residuals in units of ln 2 / 6 · step², the λ of the high-rate approximation. At usual rates a
+bit saves several times as much squared error."""
 
-NONZERO_BITS, OCTAVE_BITS = 3.0, 2.0
-"""Estimated bits of an integer other than 0: NONZERO_BITS + OCTAVE_BITS · log2 of its magnitude."""
+CELL_LAMBDA = 3.5
+"""The same for the decision to code no residual in a cell."""
+
+RDO_PASSES = 1
+"""Times that integers may move towards 0; with two passes files are as large."""
 
 DROPPED_OFFSET = 6
 """QP of the motion of dropped frames minus that of the first frame."""
@@ -91,11 +92,10 @@ class PredictedClip:
     intra_share: float
 
 
-def frame_importance(frames: npt.NDArray[np.uint8], header: Header, step: float, keep: int | None) -> npt.NDArray[np.uint8]:
-    """Importance (T,) of the frames (T, H, W, 3) of a clip by the linear transform of the format, without a network."""
-    (padded,) = tiles.split(frames, header)
+def frame_importance(frames: npt.NDArray[np.uint8], step: float, keep: int | None) -> npt.NDArray[np.uint8]:
+    """Importance (T,) of the padded frames (T, H, W, 3) of a clip by the linear transform of the format."""
     rows = []
-    for picture in padded:
+    for picture in frames:
         cells = picture.reshape(picture.shape[0] // PATCH, PATCH, -1, PATCH, 3).swapaxes(1, 2)
         flat = cells.reshape(-1, PATCH * PATCH * 3).astype(np.float32) / 255 - 0.5
         rows.append((flat @ (basis().T / BASIS_SCALE).astype(np.float32)).ravel())
@@ -170,13 +170,11 @@ class PredictedEncoder:
         stacked = np.stack(values)[:, None] if values else np.zeros((0, *self._header.grid, CHANNELS), np.int16)
         latents = join(FrameTypes(qps, intra), moving, stacked)
         share = float(intra[1:].mean()) if len(order) > 1 else 0.0
-        return PredictedClip(
-            order_importance(importance, order), stacked[np.argsort(order)], latents, pictures, share
-        )
+        return PredictedClip(order_importance(importance, order), stacked[np.argsort(order)], latents, pictures, share)
 
     def _intra(self, frame: int, qp: int) -> tuple[Shorts, Floats]:
         """Integers (rows, columns, C) and picture of an intra frame."""
-        source = tiles.split(self._frames[frame : frame + 1], self._header)[0]
+        source = tiles.pad(self._frames[frame : frame + 1], self._header)
         latents, _ = self._loaded.encode(source, qp)
         latents = latents.reshape(1, *self._header.grid, CHANNELS)
         now = quantize(latents, self._steps, qp, self._deadzone)
@@ -241,13 +239,15 @@ def quantize_residual(
     change = (scaled**2 - (scaled - values) ** 2) * weight
     empty = change.sum(axis=-1) < CELL_LAMBDA * rd_lambda * (own - none).sum(axis=-1)
     values[empty] = 0
-    return values
+    out: Shorts = values
+    return out
 
 
 def _prices(before: Shorts, values: Shorts, lower: Shorts) -> Floats:
     """Bits (2, rows, columns, C) of `lower` and `lower + 1`, after a frame `before`."""
     pair = np.stack([before, values])[:, None]
-    return bit_costs(pair, np.stack([before, lower])[:, None])[:, 1, 0]
+    out: Floats = bit_costs(pair, np.stack([before, lower])[:, None])[:, 1, 0]
+    return out
 
 
 def _bits(values: Shorts) -> int:

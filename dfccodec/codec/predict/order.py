@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.codec.predict.compose import compose
 from dfccodec.container.records import Clip, Header
 from dfccodec.entropy.predicted import FrameTypes, divide, join
 from dfccodec.errors import DamagedError, UsageError
@@ -77,7 +78,7 @@ def order_importance(importance: npt.NDArray[np.uint8], order: Index) -> npt.NDA
 
 
 def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int) -> Clip:
-    """The record of a part of a clip: fewer kept frames, or a range of its frames.
+    """The record of a part of a clip: fewer kept frames, or a range of its frames. Motion is chained to those left.
 
     Args:
         clip: the clip.
@@ -108,12 +109,24 @@ def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int)
             raise _uncuttable(clip)
     motion = payload.write(MotionField(after, np.ascontiguousarray(field.blocks[at])))
     rank = np.argsort(np.argsort(new))
-    return dataclasses.replace(part, latents=join(types, motion, values[rank]))
+    fill = _dropped_motion(clip, header, field, part, first)
+    return dataclasses.replace(part, latents=join(types, motion, values[rank]), fill_payload=fill)
+
+
+def _dropped_motion(clip: Clip, header: Header, predicted: MotionField, part: Clip, first: int) -> bytes:
+    """Fill payload of a part of a clip."""
+    after = References.of(part.kept)
+    if not len(after.dropped):
+        return b""
+    past, future = (np.where(side < 0, -1, side + first) for side in (after.past, after.future))
+    dropped = payload.read(clip.fill_payload, clip.kept, header)
+    moved = compose(dropped, predicted, References(after.dropped + first, past, future))
+    return payload.write(MotionField(after, moved.blocks))
 
 
 def _uncuttable(clip: Clip) -> UsageError:
     first, end = clip.first_frame, clip.first_frame + clip.frames
     return UsageError(
-        f"the kept frames of frames {first} to {end - 1} are predicted from one another, so that the range cannot begin "
-        f"or end between them without a model: begin at {first} and end at {end}, or encode with --coding inter"
+        f"the kept frames of frames {first} to {end - 1} are predicted from one another, so that the range cannot "
+        f"begin or end between them without a model: begin at {first} and end at {end}, or encode with --coding inter"
     )

@@ -59,7 +59,8 @@ def add_residual(prediction: Floats, values: npt.NDArray[np.int16], sizes: npt.N
     if not coded.any():
         return clamp(prediction)
     cells = np.zeros((rows, columns, PATCH * PATCH * 3), np.float32)
-    cells[coded] = (values[coded].astype(np.float64) * sizes).astype(np.float32) @ (basis() / BASIS_SCALE).astype(np.float32)
+    levels = (values[coded].astype(np.float64) * sizes).astype(np.float32)
+    cells[coded] = levels @ (basis() / BASIS_SCALE).astype(np.float32)
     pixels = cells.reshape(rows, columns, PATCH, PATCH, 3).swapaxes(1, 2).reshape(rows * PATCH, columns * PATCH, 3)
     return clamp(prediction + pixels[:height, :width])
 

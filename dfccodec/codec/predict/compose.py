@@ -1,0 +1,140 @@
+"""Motion of frames that lose a reference frame when a clip is trimmed: vectors are chained. Imports no torch.
+
+A kept frame that is dropped still has the motion it was predicted with. A frame that referred to it is given the sum of
+its own vector and of the vector of the block it pointed to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from dfccodec.codec.motion.blocks import BI, BLOCK, FUTURE, MODEL, MODES, PAST, SUBPEL, MotionField, References
+
+RADIUS = 2
+"""Blocks around a block whose chained motion is taken into account."""
+
+Shorts = npt.NDArray[np.int16]
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class _Decisions:
+    """Decisions of a frame against reference frames that remain.
+
+    Attributes:
+        modes: (rows, columns).
+        vectors: (rows, columns, 2, 2), into past and future; those that are not used are 0.
+    """
+
+    modes: npt.NDArray[np.uint8]
+    vectors: Ints
+
+
+def compose(dropped: MotionField, predicted: MotionField, after: References) -> MotionField:
+    """The motion of the dropped frames of a clip after some of its predicted frames were dropped.
+
+    Args:
+        dropped: motion of the dropped frames before.
+        predicted: motion of the predicted kept frames before.
+        after: the dropped frames now, and the nearest kept frames now; frame numbers as before.
+    """
+    rows, columns = dropped.blocks.shape[1:3] if len(dropped.blocks) else predicted.blocks.shape[1:3]
+    chain = _Chain([dropped, predicted])
+    kept = {*after.past.tolist(), *after.future.tolist()}
+    out = np.zeros((len(after.dropped), rows, columns, 5), np.int16)
+    for number, frame in enumerate(after.dropped.tolist()):
+        found = chain.resolve(frame, kept)
+        out[number, ..., 0] = found.modes
+        out[number, ..., 1:] = found.vectors.reshape(rows, columns, 4)
+    # At the ends of a clip, a frame may have fewer reference frames than those it was chained to.
+    for side, mode in ((after.past, PAST), (after.future, FUTURE)):
+        missing = out[side < 0]
+        missing[..., 0] &= ~np.int16(mode)
+        missing[..., 1 + 2 * (mode == FUTURE) :][..., :2] = 0
+        out[side < 0] = missing
+    return MotionField(after, np.stack([_smoothed(blocks) for blocks in out]) if len(out) else out)
+
+
+def _smoothed(blocks: Shorts) -> Shorts:
+    """Decisions (rows, columns, 5) with the commonest mode and the median vectors of the neighbourhood of each block.
+
+    Chained vectors are noisy, which costs bits: as they are, a trimmed file may be larger than the file was.
+    """
+    side = 2 * RADIUS + 1
+    modes, out = blocks[..., 0], np.zeros_like(blocks)
+    windows = sliding_window_view(np.pad(modes, RADIUS, "edge"), (side, side))
+    out[..., 0] = np.stack([(windows == mode).sum(axis=(-1, -2)) for mode in range(MODES)]).argmax(axis=0)
+    for first, mode in ((1, PAST), (3, FUTURE)):
+        vectors = np.where((modes & mode)[..., None] != 0, blocks[..., first : first + 2], np.float32(np.nan))
+        padded = np.pad(vectors, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), constant_values=np.nan)
+        near = sliding_window_view(padded, (side, side), axis=(0, 1)).reshape(*modes.shape, 2, -1)
+        wanted = (out[..., 0] & mode) != 0  # then at least one block of the window has a vector
+        out[wanted, first : first + 2] = np.rint(np.nanmedian(near[wanted], axis=-1))
+    return out
+
+
+class _Chain:
+    """Chains the motion of frames until it leads to frames that are kept."""
+
+    def __init__(self, fields: list[MotionField]) -> None:
+        self._own: dict[int, tuple[Shorts, int, int]] = {}
+        for field in fields:
+            references = field.references
+            for number, frame in enumerate(references.dropped.tolist()):
+                sides = int(references.past[number]), int(references.future[number])
+                self._own[frame] = field.blocks[number], *sides
+        self._found: dict[int, _Decisions] = {}
+
+    def resolve(self, frame: int, kept: set[int]) -> _Decisions:
+        """Decisions of a frame against the frames in `kept`."""
+        if frame in self._found:
+            return self._found[frame]
+        blocks, past, future = self._own[frame]
+        modes = blocks[..., 0].astype(np.uint8)
+        vectors = blocks[..., 1:].reshape(*modes.shape, 2, 2).astype(np.int32)
+        out = _Decisions(np.zeros_like(modes), np.zeros_like(vectors))
+        moves = not {past, future} - {-1} <= kept  # then the blend of the references is one of chained pictures
+        sides = [(0, past, PAST), (1, future, FUTURE)]
+        for side, reference, mode in sorted(sides, key=lambda way: way[1] not in kept):  # direct vectors come first
+            if reference < 0:
+                continue
+            used = ((modes & mode) != 0) | ((modes == MODEL) & moves)
+            if reference in kept or not used.any():
+                _offer(out, used, np.full(modes.shape, mode, np.uint8), _one_sided(vectors, side))
+            elif reference in self._own:  # an intra frame has no motion
+                there = self.resolve(reference, kept)
+                at = _pointed_to(vectors[..., side, :], modes.shape)
+                onward = there.modes[at]
+                still = onward == MODEL  # the blend of both, as far as both exist
+                onward = np.where(still, BI, onward).astype(np.uint8)
+                _offer(out, used, onward, vectors[..., side, None, :] + there.vectors[at])
+        used = (out.modes[..., None] & np.array([PAST, FUTURE], np.uint8)) != 0
+        out.vectors[~used] = 0
+        np.clip(out.vectors, -32768, 32767, out=out.vectors)
+        self._found[frame] = out
+        return out
+
+
+def _offer(out: _Decisions, where: npt.NDArray[np.bool_], modes: npt.NDArray[np.uint8], vectors: Ints) -> None:
+    """Use modes and vectors in the blocks `where`, on sides that have no vector yet."""
+    for side, mode in enumerate((PAST, FUTURE)):
+        new = where & ((modes & mode) != 0) & ((out.modes & mode) == 0)
+        out.modes[new] |= mode
+        out.vectors[new, side] = vectors[new, side]
+
+
+def _one_sided(vectors: Ints, side: int) -> Ints:
+    out = np.zeros_like(vectors)
+    out[..., side, :] = vectors[..., side, :]
+    return out
+
+
+def _pointed_to(vectors: Ints, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Row and column of the block that each block (rows, columns) points to with its vector (rows, columns, 2)."""
+    moved = np.floor_divide(vectors + SUBPEL * BLOCK // 2, SUBPEL * BLOCK)
+    row, column = np.mgrid[: shape[0], : shape[1]]
+    return np.clip(row + moved[..., 0], 0, shape[0] - 1), np.clip(column + moved[..., 1], 0, shape[1] - 1)

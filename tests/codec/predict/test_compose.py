@@ -1,0 +1,57 @@
+"""Chained motion of frames that lose a reference frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dfccodec.codec.motion.blocks import BI, FUTURE, MODEL, PAST, MotionField, References
+from dfccodec.codec.predict.compose import compose
+
+
+def field(dropped: list[int], past: list[int], future: list[int], *decisions: tuple[int, ...]) -> MotionField:
+    """Every block of a frame has the same decision."""
+    blocks = np.zeros((len(dropped), 4, 6, 5), np.int16)
+    for number, decision in enumerate(decisions):
+        blocks[number] = decision
+    return MotionField(References(np.array(dropped), np.array(past), np.array(future)), blocks)
+
+
+def test_vectors_through_a_dropped_frame_add_up() -> None:
+    dropped = field([3], [2], [4], (PAST, 2, -1, 0, 0))
+    predicted = field([2, 4], [0, 0], [-1, -1], (PAST, 10, 4, 0, 0), (PAST, 0, 0, 0, 0))
+    after = References(np.array([2, 3]), np.array([0, 0]), np.array([4, 4]))
+    found = compose(dropped, predicted, after)
+    assert (found.blocks[0] == [PAST, 10, 4, 0, 0]).all()
+    assert (found.blocks[1] == [PAST, 12, 3, 0, 0]).all()
+
+
+def test_a_side_whose_reference_stays_keeps_its_vectors() -> None:
+    dropped = field([3], [2], [4], (BI, 2, -1, 7, 7))
+    predicted = field([2], [0], [4], (FUTURE, 0, 0, 5, 5))
+    after = References(np.array([2, 3]), np.array([0, 0]), np.array([4, 4]))
+    found = compose(dropped, predicted, after)
+    # The chain through frame 2 leads to frame 4 as well, to which the frame has a vector of its own.
+    assert (found.blocks[1] == [FUTURE, 0, 0, 7, 7]).all()
+
+
+def test_the_blend_of_dropped_references_is_chained_with_vectors_of_0() -> None:
+    dropped = field([3], [2], [4], (MODEL, 0, 0, 0, 0))
+    predicted = field([2, 4], [0, 0], [8, 8], (PAST, 3, 3, 0, 0), (FUTURE, 0, 0, -2, -2))
+    after = References(np.array([2, 3, 4]), np.array([0, 0, 0]), np.array([8, 8, 8]))
+    found = compose(dropped, predicted, after)
+    assert (found.blocks[1] == [BI, 3, 3, -2, -2]).all()
+
+
+def test_frames_without_a_reference_frame_on_a_side_do_not_use_it() -> None:
+    dropped = field([1], [0], [2], (BI, 1, 1, 2, 2))
+    predicted = field([2], [0], [-1], (PAST, 4, 4, 0, 0))
+    found = compose(dropped, predicted, References(np.array([1, 2]), np.array([0, 0]), np.array([-1, -1])))
+    assert not (found.blocks[..., 0] & FUTURE).any()
+    assert not found.blocks[..., 3:].any()
+
+
+def test_a_dropped_intra_frame_ends_the_chain() -> None:
+    dropped = field([3], [2], [4], (PAST, 2, -1, 0, 0))
+    predicted = field([4], [0], [-1], (PAST, 0, 0, 0, 0))  # frame 2 was an intra frame
+    found = compose(dropped, predicted, References(np.array([3, 4]), np.array([0, 0]), np.array([-1, -1])))
+    assert (found.blocks[0] == 0).all()

@@ -1,0 +1,174 @@
+"""Clips with predicted kept frames: encoded, decoded and trimmed with the embedded model."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import moving_square
+
+import dfccodec as dfc
+from dfccodec.codec.choose.budgets import Budget
+from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.predict.order import read_motion
+from dfccodec.codec.predict.pictures import add_residual, transform
+from dfccodec.container.records import Clip, Coding, Header, Ratio
+from dfccodec.edit.trim import trim
+from dfccodec.edit.verify import verify
+from dfccodec.entropy.predicted import divide
+from dfccodec.errors import UsageError
+
+HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25), patch=16, clip_frames=32, channels=96)
+
+
+@pytest.fixture(scope="module")
+def mini() -> LoadedModel:
+    return dfc.load_model("mini", dtype="float32")
+
+
+def encode(frames: np.ndarray, mini: LoadedModel, **options: object) -> bytes:
+    out = io.BytesIO()
+    dfc.encode(frames, out, model=mini, **options)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def decode(data: bytes, mini: LoadedModel) -> np.ndarray:
+    return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: mini)])
+
+
+def clip_of(data: bytes) -> Clip:
+    with dfc.open(data) as file:
+        return file._read(file[0]._head)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(-10 * np.log10(np.mean(((a.astype(float) - b) / 255) ** 2)))
+
+
+def panning(frames: int, height: int = 60, width: int = 100, step: int = 2) -> np.ndarray:
+    """A textured picture that moves to the right."""
+    y, x = np.mgrid[:height, : width + frames * step] / 9
+    waves = [np.sin(x + 0.3 * c) * np.cos(y * (1 + 0.2 * c)) + np.sin(0.37 * x * y / 9 + c) for c in range(3)]
+    wide = np.clip(128 + 55 * np.stack(waves, axis=-1), 0, 255).astype(np.uint8)
+    return np.stack([wide[:, t * step : t * step + width] for t in range(frames)])
+
+
+def test_the_transform_is_inverted_by_the_residual() -> None:
+    rng = np.random.default_rng(1)
+    sizes = np.full(96, 1 / 64)
+    values = rng.integers(-9, 9, (2, 3, 96)).astype(np.int16)
+    base = np.full((28, 44, 3), 0.5, np.float32)
+    values[1:] = values[:, 2:] = 0  # cells that reach beyond the picture lose a part
+    made = add_residual(base, values, sizes)
+    inside = (made > 0).all(axis=-1) & (made < 1).all(axis=-1)
+    assert inside.mean() > 0.99
+    found = transform(made - base, HEADER) / sizes
+    assert np.abs(found - values)[0, :2].max() < 0.5
+
+
+def test_no_residual_is_the_prediction() -> None:
+    base = np.random.default_rng(1).random((28, 44, 3), np.float32)
+    assert np.array_equal(add_residual(base, np.zeros((2, 3, 96), np.int16), np.ones(96)), base)
+
+
+def test_a_pan_is_predicted_and_smaller_than_in_inter_coding(mini: LoadedModel) -> None:
+    frames = panning(12)
+    data, other = (encode(frames, mini, budget="33%", qp=30, coding=coding) for coding in (None, "inter"))
+    clip = clip_of(data)
+    assert clip.coding == Coding.PREDICTED
+    assert divide(clip).types.intra.tolist() == [True, False, False, False]
+    assert len(data) < len(other)
+    header = dataclasses.replace(HEADER, width=100, height=60)
+    assert read_motion(clip, header).references.dropped.size == 3
+    assert psnr(frames, decode(data, mini)) > psnr(frames, decode(other, mini)) - 1
+
+
+def test_the_decoder_sees_the_pictures_of_the_encoder(mini: LoadedModel) -> None:
+    """At a fine QP every kept frame is right, so no error of a prediction grows from frame to frame."""
+    frames = panning(9)
+    data = encode(frames, mini, budget="all", qp=4)
+    assert psnr(frames, decode(data, mini)) > 27
+
+
+def test_a_cut_within_a_clip_is_coded_with_intra_frames_or_in_inter_coding(mini: LoadedModel) -> None:
+    rng = np.random.default_rng(2)
+    shots = rng.integers(0, 256, (6, 12, 20, 3)).repeat(6, 1).repeat(6, 2).repeat(2, 0)
+    clip = clip_of(encode(shots.astype(np.uint8), mini, budget="50%", qp=30))
+    assert clip.coding == Coding.INTER or divide(clip).types.intra.sum() > 1
+
+
+def test_every_smaller_budget_is_a_prefix(mini: LoadedModel) -> None:
+    frames = panning(12)
+    data = encode(frames, mini, budget="50%", qp=28)
+    before = clip_of(data)
+    sizes = []
+    for budget in (5, 3, 2, 1):
+        out = io.BytesIO()
+        trim(io.BytesIO(data), out, Budget.of(f"{budget / 12:.0%}"))
+        trimmed = out.getvalue()
+        assert verify(io.BytesIO(trimmed))
+        after = clip_of(trimmed)
+        assert after.coding_order.tolist() == before.coding_order[:budget].tolist()
+        assert psnr(frames, decode(trimmed, mini)) > 15
+        sizes.append(len(after.latents))
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_trimmed_motion_is_chained(mini: LoadedModel) -> None:
+    frames = panning(12)
+    data = encode(frames, mini, budget="50%", qp=28)
+    out, bare = io.BytesIO(), io.BytesIO()
+    trim(io.BytesIO(data), out, Budget.of("17%"))
+    dfc.encode(frames, bare, model=mini, budget="17%", qp=28)
+    assert psnr(frames, decode(out.getvalue(), mini)) > psnr(frames, decode(bare.getvalue(), mini)) - 6
+
+
+def test_a_range_that_takes_references_away_is_refused_with_the_fix(mini: LoadedModel) -> None:
+    data = encode(panning(12), mini, budget="50%", qp=28)
+    with pytest.raises(UsageError, match=r"begin at 0 and end at 12, or encode with --coding inter"):
+        trim(io.BytesIO(data), io.BytesIO(), start=7, end=9)
+
+
+def test_a_range_of_whole_clips_is_cut(mini: LoadedModel) -> None:
+    data = encode(np.concatenate([panning(32, 32, 32), panning(8, 32, 32)]), mini, budget="3", qp=28)
+    out = io.BytesIO()
+    assert trim(io.BytesIO(data), out, start=32) == (8, 1)
+    assert verify(io.BytesIO(out.getvalue()))
+
+
+def test_there_are_integers_but_no_latents(mini: LoadedModel) -> None:
+    data = encode(panning(12), mini, budget="33%", qp=30)
+    with dfc.open(data) as file:
+        assert file[0].integers.shape == (4, 1, 4, 7, 96)
+        with pytest.raises(UsageError, match="--coding inter"):
+            _ = file[0].latents
+
+
+def test_another_fill_policy_is_refused_at_decoding(mini: LoadedModel) -> None:
+    data = encode(panning(12), mini, budget="33%", qp=30)
+    with pytest.raises(UsageError, match="--coding inter"):
+        list(dfc.decode(data, model=mini, fill="token"))
+
+
+def test_the_coding_needs_fill_policy_blend(mini: LoadedModel) -> None:
+    with pytest.raises(UsageError, match="--coding predicted needs"):
+        encode(moving_square(3), mini, budget="2", coding="predicted", fill="token")
+
+
+def test_verify_finds_damaged_motion(mini: LoadedModel, tmp_path: Path) -> None:
+    clip = clip_of(encode(panning(12), mini, budget="33%", qp=30))
+    data = bytearray(clip.latents)
+    assert divide(clip).motion
+    data[13:17] = bytes(4)
+    broken = dataclasses.replace(clip, latents=bytes(data))
+    with pytest.raises(dfc.DfcError):
+        read_motion(broken, dataclasses.replace(HEADER, width=100, height=60))
+
+
+def test_the_same_input_gives_the_same_bytes(mini: LoadedModel) -> None:
+    frames = panning(10)
+    assert encode(frames, mini, budget="50%", qp=26) == encode(frames, mini, budget="50%", qp=26)
