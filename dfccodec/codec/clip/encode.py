@@ -24,18 +24,19 @@ from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.predict.encoder import (
-    DOUBTFUL_INTRA_SHARE,
-    INTER_OFFSET,
-    MAX_INTRA_SHARE,
+    INTER_ERROR,
+    MAX_INTER_RATIO,
+    MIN_INTER_RATIO,
+    PredictedClip,
     PredictedEncoder,
     frame_importance,
+    inter_qp,
     motion_qp,
     rd_lambda,
 )
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy.latent_coding import encode_latents, resolve_clip_coding
-from dfccodec.limits import MAX_QP
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
 from dfccodec.runtime.resources import available_cpus, malloc_trim
@@ -185,31 +186,40 @@ class ClipCoder:
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, importance: np.ndarray, kept: np.ndarray,
         qp: int, refining: int,
     ) -> Coded:  # fmt: skip
-        """As :meth:`_code`, with predicted kept frames; in inter coding if hardly any of them can be predicted."""
+        """As :meth:`_code`, with predicted kept frames; in inter coding if that has the smaller D + λR."""
         settings, header = self.settings, self.header
         encoder = PredictedEncoder(
             frames, header, self.loaded, self.steps, settings.effort, refining, settings.deadzone
         )
         done = encoder.encode(kept, importance, qp)
+        clip = _record(batch, first_frame, kept, done.importance, qp, done.latents, 1, settings.fill, self._coding)
+        if not kept.any():
+            return Coded(clip, done.values)
+        level = inter_qp(qp)
+        latents = self.loaded.encode(tiles.pad(frames[kept], header), level)[0]
+        latents = latents.reshape(-1, *header.grid, header.channels)
 
         def in_inter_coding() -> Coded:
-            level = min(qp + INTER_OFFSET, MAX_QP)
-            latents = self.loaded.encode(tiles.pad(frames[kept], header), level)[0]
-            latents = latents.reshape(-1, *header.grid, header.channels)
             return self._code(
                 batch, first_frame, frames, latents, importance, kept, level, refining, False, Coding.INTER
             )
 
-        if done.intra_share > MAX_INTRA_SHARE:
+        ratio = self._inter_cost(latents, level, done) / done.rd_cost
+        if ratio < MIN_INTER_RATIO:
             return in_inter_coding()
-        clip = _record(batch, first_frame, kept, done.importance, qp, done.latents, 1, settings.fill, self._coding)
-        if kept.all() or not kept.any():
+        if kept.all():
             return Coded(clip, done.values)
         known = ((frame, done.pictures[frame]) for frame in np.flatnonzero(kept).tolist())
         found = self._with_motion(clip, done.values, frames, False, known, encoder.pyramids)
-        if done.intra_share <= DOUBTFUL_INTRA_SHARE:
+        if ratio > MAX_INTER_RATIO:
             return found
         return min(found, in_inter_coding(), key=lambda coded: self._rd_cost(coded, frames, rd_lambda(qp)))
+
+    def _inter_cost(self, latents: np.ndarray, qp: int, done: PredictedClip) -> float:
+        """Estimated D + λR of kept frames in inter coding: their bits, and the error of the first frame for each."""
+        now = quantize_inter(latents, self.steps, qp, self.settings.deadzone, True)
+        bits = 8 * len(encode_latents(now.values, Coding.INTER, now.vectors)[0])
+        return INTER_ERROR * done.errors[0] * len(latents) + rd_lambda(done.qp) * bits
 
     def _rd_cost(self, coded: Coded, frames: np.ndarray, rd_lambda: float) -> float:
         """D + λR of a coded clip."""

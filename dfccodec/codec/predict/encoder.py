@@ -59,12 +59,12 @@ DROPPED_OFFSET = 6
 INTRA_LAMBDA = 0.5
 """Factor on λ in the decision between a predicted and an intra frame."""
 
-MAX_INTRA_SHARE = 0.5
-"""Share of intra frames among the later kept frames of a clip above which inter coding is the better one: there the
-network sees all kept frames together."""
+MIN_INTER_RATIO, MAX_INTER_RATIO = 0.96, 1.04
+"""Estimated D + λR of inter coding, in which the network sees all kept frames together, relative to that of predicted
+frames: below the first, inter coding is taken; up to the second, both are tried."""
 
-DOUBTFUL_INTRA_SHARE = 0.2
-"""Share of intra frames from which both codings are tried."""
+INTER_ERROR = 1.23
+"""Estimated squared error of a kept frame in inter coding, relative to that of the first predicted frame."""
 
 INTER_OFFSET = 3
 """QP of a clip in inter coding minus that of the first frame of a predicted one, for the same λ."""
@@ -82,14 +82,21 @@ class PredictedClip:
         values: integers (K, 1, rows, columns, C) int16 in order of frames.
         latents: the coded bytes.
         pictures: decoded picture (H, W, 3) float32, in 0…1, of each kept frame.
-        intra_share: share of intra frames among the kept frames after the first, 0…1.
+        errors: squared error of each kept frame, in coding order.
+        qp: quantizer index of the first frame.
     """
 
     importance: npt.NDArray[np.uint8]
     values: Shorts
     latents: bytes
     pictures: dict[int, Floats]
-    intra_share: float
+    errors: list[float]
+    qp: int
+
+    @property
+    def rd_cost(self) -> float:
+        """D + λR of the kept frames."""
+        return sum(self.errors) + rd_lambda(self.qp) * 8 * len(self.latents)
 
 
 def frame_importance(frames: npt.NDArray[np.uint8], step: float, keep: int | None) -> npt.NDArray[np.uint8]:
@@ -109,9 +116,14 @@ def motion_qp(clip: Clip) -> int:
     return min(clip.qp + DROPPED_OFFSET, MAX_QP) if clip.coding == Coding.PREDICTED else clip.qp
 
 
+def inter_qp(qp: int) -> int:
+    """QP of a clip in inter coding that replaces a predicted one whose first frame is coded at `qp`."""
+    return min(qp + INTER_OFFSET, MAX_QP)
+
+
 def rd_lambda(qp: int) -> float:
     """λ, squared error per bit, of a clip whose first frame is coded at `qp`."""
-    return COEFF_LAMBDA * lambda_for_qp(min(qp + INTER_OFFSET, MAX_QP)) / LAMBDA_SCALE
+    return COEFF_LAMBDA * lambda_for_qp(inter_qp(qp)) / LAMBDA_SCALE
 
 
 class PredictedEncoder:
@@ -169,8 +181,9 @@ class PredictedEncoder:
         moving = payload.write(MotionField(found, np.stack(blocks))) if blocks else b""
         stacked = np.stack(values)[:, None] if values else np.zeros((0, *self._header.grid, CHANNELS), np.int16)
         latents = join(FrameTypes(qps, intra), moving, stacked)
-        share = float(intra[1:].mean()) if len(order) > 1 else 0.0
-        return PredictedClip(order_importance(importance, order), stacked[np.argsort(order)], latents, pictures, share)
+        errors = [self._sse(frame, pictures[frame]) for frame in order.tolist()]
+        found = order_importance(importance, order)
+        return PredictedClip(found, stacked[np.argsort(order)], latents, pictures, errors, qp)
 
     def _intra(self, frame: int, qp: int) -> tuple[Shorts, Floats]:
         """Integers (rows, columns, C) and picture of an intra frame."""
