@@ -56,6 +56,11 @@ def work_of(clip: Clip, header: Header) -> tuple[float, float]:
         cells = header.frame_values / header.channels
         ms += kept * (20 + cells * 2)  # re-encoding includes motion estimation
         mib += cells * 4096 / 2**20
+    if clip.coding == Coding.PREDICTED:  # two streams, and the motion of kept frames; trimming codes both K times
+        ms, mib = ms + values * 2e-3 * (kept + 1) + 60, mib + 64
+        blocks = kept * -(-header.width // 8) * -(-header.height // 8)
+        ms += (30 * kept + blocks * 0.05) * (kept + 1) + 40 * (dropped + kept) * kept
+        mib += blocks * 800 / 2**20
     if clip.fill in (Fill.MOTION, Fill.BLEND) and clip.fill_payload:
         blocks = dropped * -(-header.width // 8) * -(-header.height // 8)
         ms += 30 * dropped + blocks * 0.02

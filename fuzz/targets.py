@@ -37,6 +37,9 @@ from dfccodec.codec import fill
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer, decode_order
 from dfccodec.codec.decoder import Decoder
+from dfccodec.codec.motion import payload as motion_payload
+from dfccodec.codec.predict import order
+from dfccodec.codec.predict.pictures import decode_kept
 from dfccodec.container import chunks, pack, seek
 from dfccodec.container.reader import Preamble, StreamReader
 from dfccodec.container.records import Clip, Coding, Fill, Header, Packet, StreamInfo
@@ -45,6 +48,7 @@ from dfccodec.edit.recover import recover as recover_file
 from dfccodec.edit.trim import trim as trim_file
 from dfccodec.edit.verify import verify as verify_file
 from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.predicted import divide, join
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
 from dfccodec.media.time_range import Span
@@ -160,6 +164,36 @@ def motion(data: bytes) -> str:
     with ClipFrameBuffer(found, header, threads=1) as canvas:
         canvas.add_all(np.zeros((found.frames, header.height, header.width, 3), np.float32))
     return f"{found.frames}"
+
+
+def predicted(data: bytes) -> str:
+    """Read the latents of a clip in coding 3, write them again, decode its kept frames and trim it to every budget."""
+    header = pack.unpack_header(data[: mutate.HEAD_BYTES])
+    found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
+    check_affordable(found, header)
+    if found.coding != Coding.PREDICTED or not found.kept.any():
+        raise TooExpensive("not predicted")
+    values, field = decode_latents(found, header), order.read_motion(found, header)
+    types, place = divide(found).types, np.argsort(np.argsort(found.coding_order))
+    rewritten = join(types, motion_payload.write(field), values[np.argsort(place)])
+    again = Clip(**{**found.__dict__, "latents": rewritten})
+    assert (decode_latents(again, header) == values).all()
+    assert (order.read_motion(again, header).blocks == field.blocks).all()
+    for count in range(1, len(values)):
+        kept = np.isin(np.arange(found.frames), found.coding_order[:count])
+        part = Clip(**{**found.__dict__, "kept": kept})
+        part = order.trim(found, header, part, values[kept[found.kept]], 0)
+        assert (decode_latents(part, header) == values[kept[found.kept]]).all()
+        order.read_motion(part, header)
+    if pixels_of(found, header) > MAX_PIXELS:
+        return "large"
+    seen: list[int] = []
+    decode_kept(
+        found, values, header, np.full(header.channels, 0.02, np.float32), cast(Any, FlatModel(header)),
+        lambda frame, picture: seen.append(frame),
+    )  # fmt: skip
+    assert seen == found.coding_order.tolist()
+    return f"{types.intra.tolist()} {bool(found.fill_payload)}"
 
 
 def index(data: bytes) -> str:
@@ -316,6 +350,7 @@ TARGETS = {
         Target("zstd", integers, lambda: seeds.clips(lambda c: c.coding == Coding.ZSTD), mutate.clip, _CLIP),
         Target("range", integers, lambda: seeds.clips(lambda c: c.coding == Coding.RANGE), mutate.clip, _CLIP),
         Target("inter", integers, lambda: seeds.clips(lambda c: c.coding == Coding.INTER), mutate.clip, _CLIP),
+        Target("predicted", predicted, lambda: seeds.clips(lambda c: c.coding == Coding.PREDICTED), mutate.clip, _CLIP),
         Target("motion", motion, lambda: seeds.clips(lambda c: bool(c.fill_payload)), mutate.clip, _CLIP),
         Target("index", index, seeds.vectors, mutate.file),
         Target("tags", tags, seeds.pairs, mutate.havoc),

@@ -196,7 +196,7 @@ class ClipCoder:
         if not kept.any():
             return Coded(clip, done.values)
         level = inter_qp(qp)
-        latents = self.loaded.encode(tiles.pad(frames[kept], header), level)[0]
+        latents = self.loaded.encode(tiles.pad(list(frames[kept]), header), level)[0]
         latents = latents.reshape(-1, *header.grid, header.channels)
 
         def in_inter_coding() -> Coded:

@@ -47,6 +47,8 @@ def compose(dropped: MotionField, predicted: MotionField, after: References) -> 
     kept = {*after.past.tolist(), *after.future.tolist()}
     out = np.zeros((len(after.dropped), rows, columns, 5), np.int16)
     for number, frame in enumerate(after.dropped.tolist()):
+        if not chain.moves(frame):  # it was an intra frame
+            continue
         found = chain.resolve(frame, kept)
         out[number, ..., 0] = found.modes
         out[number, ..., 1:] = found.vectors.reshape(rows, columns, 4)
@@ -89,6 +91,10 @@ class _Chain:
                 self._own[frame] = field.blocks[number], *sides
         self._found: dict[int, _Decisions] = {}
 
+    def moves(self, frame: int) -> bool:
+        """Whether the motion of a frame is known."""
+        return frame in self._own
+
     def resolve(self, frame: int, kept: set[int]) -> _Decisions:
         """Decisions of a frame against the frames in `kept`."""
         if frame in self._found:
@@ -105,7 +111,7 @@ class _Chain:
             used = ((modes & mode) != 0) | ((modes == MODEL) & moves)
             if reference in kept or not used.any():
                 _offer(out, used, np.full(modes.shape, mode, np.uint8), _one_sided(vectors, side))
-            elif reference in self._own:  # an intra frame has no motion
+            elif self.moves(reference):
                 there = self.resolve(reference, kept)
                 at = _pointed_to(vectors[..., side, :], modes.shape)
                 onward = there.modes[at]

@@ -30,12 +30,12 @@ from dfccodec.runtime.resources import available_cpus
 Floats = npt.NDArray[np.float32]
 Shorts = npt.NDArray[np.int16]
 
-QP_OFFSETS = 2, 5, 7
-"""QP of predicted frames minus that of the first frame: of the second frame in coding order, of the third and fourth,
-of all others. Errors of early frames are inherited by those predicted from them."""
+QP_OFFSETS = -5, -3, 0, 2
+"""QP of kept frames minus that of the clip: of the first, the second, the third and fourth, all others in coding order.
+Errors of early frames are inherited by those predicted from them. As a whole, a clip then looks as in inter coding."""
 
-INTRA_OFFSET = 2
-"""QP of later intra frames minus that of the first frame."""
+INTRA_OFFSET = -3
+"""QP of later intra frames minus that of the clip."""
 
 MOTION_LAMBDA = 0.4
 """Factor on the λ of the motion search for predicted frames: a better prediction saves bits of the residual too."""
@@ -53,8 +53,8 @@ CELL_LAMBDA = 3.5
 RDO_PASSES = 1
 """Times that integers may move towards 0; with two passes files are as large."""
 
-DROPPED_OFFSET = 6
-"""QP of the motion of dropped frames minus that of the first frame."""
+DROPPED_OFFSET = 1
+"""QP of the motion of dropped frames minus that of the clip."""
 
 INTRA_LAMBDA = 0.5
 """Factor on λ in the decision between a predicted and an intra frame."""
@@ -66,8 +66,8 @@ frames: below the first, inter coding is taken; up to the second, both are tried
 INTER_ERROR = 1.23
 """Estimated squared error of a kept frame in inter coding, relative to that of the first predicted frame."""
 
-INTER_OFFSET = 3
-"""QP of a clip in inter coding minus that of the first frame of a predicted one, for the same λ."""
+INTER_OFFSET = -2
+"""QP in inter coding minus that of a predicted clip with the same λ."""
 
 INTRA_TRIAL_SHARE = 0.45
 """Share of the first frame's bits from which a predicted frame is tried as an intra frame as well."""
@@ -83,7 +83,7 @@ class PredictedClip:
         latents: the coded bytes.
         pictures: decoded picture (H, W, 3) float32, in 0…1, of each kept frame.
         errors: squared error of each kept frame, in coding order.
-        qp: quantizer index of the first frame.
+        qp: quantizer index of the clip.
     """
 
     importance: npt.NDArray[np.uint8]
@@ -111,18 +111,23 @@ def frame_importance(frames: npt.NDArray[np.uint8], step: float, keep: int | Non
     return out
 
 
+def shifted(qp: int, offset: int) -> int:
+    """A QP plus an offset, within the range of the format."""
+    return min(max(qp + offset, 0), MAX_QP)
+
+
 def motion_qp(clip: Clip) -> int:
     """QP that the motion of the dropped frames of a clip is worth."""
-    return min(clip.qp + DROPPED_OFFSET, MAX_QP) if clip.coding == Coding.PREDICTED else clip.qp
+    return shifted(clip.qp, DROPPED_OFFSET) if clip.coding == Coding.PREDICTED else clip.qp
 
 
 def inter_qp(qp: int) -> int:
-    """QP of a clip in inter coding that replaces a predicted one whose first frame is coded at `qp`."""
-    return min(qp + INTER_OFFSET, MAX_QP)
+    """QP of a clip in inter coding that takes the place of a predicted one at `qp`."""
+    return shifted(qp, INTER_OFFSET)
 
 
 def rd_lambda(qp: int) -> float:
-    """λ, squared error per bit, of a clip whose first frame is coded at `qp`."""
+    """λ, squared error per bit, of a predicted clip at `qp`."""
     return COEFF_LAMBDA * lambda_for_qp(inter_qp(qp)) / LAMBDA_SCALE
 
 
@@ -150,7 +155,7 @@ class PredictedEncoder:
         self.pyramids: dict[int, Pyramid] = {}
 
     def encode(self, kept: npt.NDArray[np.bool_], importance: npt.NDArray[np.uint8], qp: int) -> PredictedClip:
-        """Encode the kept frames `kept` (T,) of a clip with `importance` (T,), the first at `qp`."""
+        """Encode the kept frames `kept` (T,) of a clip with `importance` (T,) at `qp`."""
         order = bisecting_order(kept)
         intra, qps = np.zeros(len(order), bool), np.empty(len(order), np.uint8)
         values, pictures, motion, first_bits = [], {}, {}, 0
@@ -158,17 +163,17 @@ class PredictedEncoder:
         at = {frame: number for number, frame in enumerate(every.dropped.tolist())}
         for position, frame in enumerate(order.tolist()):
             if position == 0:
-                qps[0], intra[0] = qp, True
-                now, picture = self._intra(frame, qp)
+                qps[0], intra[0] = shifted(qp, QP_OFFSETS[0]), True
+                now, picture = self._intra(frame, int(qps[0]))
                 first_bits = _bits(now)
             else:
                 number = at[frame]
                 alone = References(*(part[number : number + 1] for part in (every.dropped, every.past, every.future)))
-                qps[position] = min(qp + QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS)) - 1], MAX_QP)
+                qps[position] = shifted(qp, QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS) - 1)])
                 now, picture, motion[frame] = self._predicted(alone, int(qps[position]))
                 bits = _bits(now) + 8 * len(payload.write(MotionField(alone, motion[frame][None])))
                 if bits > INTRA_TRIAL_SHARE * first_bits:
-                    level = min(qp + INTRA_OFFSET, MAX_QP)
+                    level = shifted(qp, INTRA_OFFSET)
                     other, made = self._intra(frame, level)
                     rd_lambda = INTRA_LAMBDA * lambda_for_qp(int(qps[position])) / LAMBDA_SCALE
                     if self._sse(frame, made) + rd_lambda * _bits(other) < self._sse(frame, picture) + rd_lambda * bits:
@@ -182,12 +187,12 @@ class PredictedEncoder:
         stacked = np.stack(values)[:, None] if values else np.zeros((0, *self._header.grid, CHANNELS), np.int16)
         latents = join(FrameTypes(qps, intra), moving, stacked)
         errors = [self._sse(frame, pictures[frame]) for frame in order.tolist()]
-        found = order_importance(importance, order)
-        return PredictedClip(found, stacked[np.argsort(order)], latents, pictures, errors, qp)
+        falling = order_importance(importance, order)
+        return PredictedClip(falling, stacked[np.argsort(order)], latents, pictures, errors, qp)
 
     def _intra(self, frame: int, qp: int) -> tuple[Shorts, Floats]:
         """Integers (rows, columns, C) and picture of an intra frame."""
-        source = tiles.pad(self._frames[frame : frame + 1], self._header)
+        source = tiles.pad([self._frames[frame]], self._header)
         latents, _ = self._loaded.encode(source, qp)
         latents = latents.reshape(1, *self._header.grid, CHANNELS)
         now = quantize(latents, self._steps, qp, self._deadzone)

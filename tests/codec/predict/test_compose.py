@@ -55,3 +55,11 @@ def test_a_dropped_intra_frame_ends_the_chain() -> None:
     predicted = field([4], [0], [-1], (PAST, 0, 0, 0, 0))  # frame 2 was an intra frame
     found = compose(dropped, predicted, References(np.array([3, 4]), np.array([0, 0]), np.array([-1, -1])))
     assert (found.blocks[0] == 0).all()
+
+
+def test_a_dropped_intra_frame_is_the_blend_of_its_new_references() -> None:
+    dropped = field([1], [0], [2], (PAST, 2, 2, 0, 0))
+    predicted = field([4], [0], [-1], (PAST, 0, 0, 0, 0))  # frame 2 was an intra frame
+    found = compose(dropped, predicted, References(np.array([1, 2]), np.array([0, 0]), np.array([4, 4])))
+    assert not found.blocks[1].any()
+    assert (found.blocks[0] == [PAST, 2, 2, 0, 0]).all()

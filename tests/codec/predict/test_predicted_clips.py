@@ -84,7 +84,7 @@ def test_a_pan_is_predicted_and_smaller_than_in_inter_coding(mini: LoadedModel) 
     assert len(data) < len(other)
     header = dataclasses.replace(HEADER, width=100, height=60)
     assert read_motion(clip, header).references.dropped.size == 3
-    assert psnr(frames, decode(data, mini)) > psnr(frames, decode(other, mini)) - 1
+    assert psnr(frames, decode(data, mini)) > psnr(frames, decode(other, mini)) - 2
 
 
 def test_the_decoder_sees_the_pictures_of_the_encoder(mini: LoadedModel) -> None:
@@ -119,12 +119,13 @@ def test_every_smaller_budget_is_a_prefix(mini: LoadedModel) -> None:
 
 
 def test_trimmed_motion_is_chained(mini: LoadedModel) -> None:
-    frames = panning(12)
-    data = encode(frames, mini, budget="50%", qp=28)
-    out, bare = io.BytesIO(), io.BytesIO()
-    trim(io.BytesIO(data), out, Budget.of("17%"))
-    dfc.encode(frames, bare, model=mini, budget="17%", qp=28)
-    assert psnr(frames, decode(out.getvalue(), mini)) > psnr(frames, decode(bare.getvalue(), mini)) - 6
+    """In inter coding, frames that lose a reference frame lose their motion."""
+    frames, quality = panning(12), []
+    for coding in ("predicted", "inter"):
+        out = io.BytesIO()
+        trim(io.BytesIO(encode(frames, mini, budget="50%", qp=28, coding=coding)), out, Budget.of("17%"))
+        quality.append(psnr(frames, decode(out.getvalue(), mini)))
+    assert quality[0] > quality[1] + 3
 
 
 def test_a_range_that_takes_references_away_is_refused_with_the_fix(mini: LoadedModel) -> None:
