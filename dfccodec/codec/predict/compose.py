@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from dfccodec.codec.motion.blocks import BI, BLOCK, FUTURE, MODEL, MODES, PAST, SUBPEL, MotionField, References
+from dfccodec.codec.motion.blocks import BLOCK, FUTURE, MODEL, MODES, PAST, SUBPEL, MotionField, References
 
 RADIUS = 2
 """Blocks around a block whose chained motion is taken into account."""
@@ -43,7 +43,7 @@ def compose(dropped: MotionField, predicted: MotionField, after: References) -> 
         after: the dropped frames now, and the nearest kept frames now; frame numbers as before.
     """
     rows, columns = dropped.blocks.shape[1:3] if len(dropped.blocks) else predicted.blocks.shape[1:3]
-    chain = _Chain([dropped, predicted])
+    chain = _Chain([dropped, predicted], after)
     kept = {*after.past.tolist(), *after.future.tolist()}
     out = np.zeros((len(after.dropped), rows, columns, 5), np.int16)
     for number, frame in enumerate(after.dropped.tolist()):
@@ -82,13 +82,15 @@ def _smoothed(blocks: Shorts) -> Shorts:
 class _Chain:
     """Chains the motion of frames until it leads to frames that are kept."""
 
-    def __init__(self, fields: list[MotionField]) -> None:
+    def __init__(self, fields: list[MotionField], after: References) -> None:
         self._own: dict[int, tuple[Shorts, int, int]] = {}
         for field in fields:
             references = field.references
             for number, frame in enumerate(references.dropped.tolist()):
                 sides = int(references.past[number]), int(references.future[number])
                 self._own[frame] = field.blocks[number], *sides
+        ends = zip(after.dropped.tolist(), after.past.tolist(), after.future.tolist(), strict=True)
+        self._ends = {frame: (past, future) for frame, past, future in ends}
         self._found: dict[int, _Decisions] = {}
 
     def moves(self, frame: int) -> bool:
@@ -103,25 +105,29 @@ class _Chain:
         modes = blocks[..., 0].astype(np.uint8)
         vectors = blocks[..., 1:].reshape(*modes.shape, 2, 2).astype(np.int32)
         out = _Decisions(np.zeros_like(modes), np.zeros_like(vectors))
-        moves = not {past, future} - {-1} <= kept  # then the blend of the references is one of chained pictures
         sides = [(0, past, PAST), (1, future, FUTURE)]
         for side, reference, mode in sorted(sides, key=lambda way: way[1] not in kept):  # direct vectors come first
-            if reference < 0:
-                continue
-            used = ((modes & mode) != 0) | ((modes == MODEL) & moves)
-            if reference in kept or not used.any():
-                _offer(out, used, np.full(modes.shape, mode, np.uint8), _one_sided(vectors, side))
+            used = (modes & mode) != 0
+            if reference in kept:
+                _offer(out, used, np.full(modes.shape, mode, np.uint8), vectors)
             elif self.moves(reference):
                 there = self.resolve(reference, kept)
                 at = _pointed_to(vectors[..., side, :], modes.shape)
-                onward = there.modes[at]
-                still = onward == MODEL  # the blend of both, as far as both exist
-                onward = np.where(still, BI, onward).astype(np.uint8)
-                _offer(out, used, onward, vectors[..., side, None, :] + there.vectors[at])
+                _offer(out, used, there.modes[at], vectors[..., side, None, :] + there.vectors[at])
+                # A blend has no vectors: what it blended moves evenly.
+                _offer(out, modes == MODEL, there.modes, self._scaled(there.vectors, reference, frame))
         used = (out.modes[..., None] & np.array([PAST, FUTURE], np.uint8)) != 0
         out.vectors[~used] = 0
         np.clip(out.vectors, -32768, 32767, out=out.vectors)
         self._found[frame] = out
+        return out
+
+    def _scaled(self, vectors: Ints, reference: int, frame: int) -> Ints:
+        """Vectors of `reference` (rows, columns, 2, 2), scaled to the distances of `frame` from the same two frames."""
+        out = np.zeros_like(vectors)
+        for side, (there, here) in enumerate(zip(self._ends[reference], self._ends[frame], strict=True)):
+            if there >= 0 and there == here:
+                out[..., side, :] = np.rint(vectors[..., side, :] * ((frame - here) / (reference - there)))
         return out
 
 
@@ -131,12 +137,6 @@ def _offer(out: _Decisions, where: npt.NDArray[np.bool_], modes: npt.NDArray[np.
         new = where & ((modes & mode) != 0) & ((out.modes & mode) == 0)
         out.modes[new] |= mode
         out.vectors[new, side] = vectors[new, side]
-
-
-def _one_sided(vectors: Ints, side: int) -> Ints:
-    out = np.zeros_like(vectors)
-    out[..., side, :] = vectors[..., side, :]
-    return out
 
 
 def _pointed_to(vectors: Ints, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -34,12 +34,12 @@ def test_a_side_whose_reference_stays_keeps_its_vectors() -> None:
     assert (found.blocks[1] == [FUTURE, 0, 0, 7, 7]).all()
 
 
-def test_the_blend_of_dropped_references_is_chained_with_vectors_of_0() -> None:
+def test_what_a_blend_shows_moves_evenly() -> None:
     dropped = field([3], [2], [4], (MODEL, 0, 0, 0, 0))
-    predicted = field([2, 4], [0, 0], [8, 8], (PAST, 3, 3, 0, 0), (FUTURE, 0, 0, -2, -2))
+    predicted = field([2, 4], [0, 0], [8, 8], (PAST, 4, 8, 0, 0), (FUTURE, 0, 0, -8, -4))
     after = References(np.array([2, 3, 4]), np.array([0, 0, 0]), np.array([8, 8, 8]))
     found = compose(dropped, predicted, after)
-    assert (found.blocks[1] == [BI, 3, 3, -2, -2]).all()
+    assert (found.blocks[1] == [BI, 6, 12, -10, -5]).all()
 
 
 def test_frames_without_a_reference_frame_on_a_side_do_not_use_it() -> None:
