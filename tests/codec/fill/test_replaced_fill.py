@@ -31,7 +31,7 @@ def files(mini: LoadedModel) -> dict[str, bytes]:
     out = {}
     for name in ("token", "motion", "blend", "generate"):
         stream = io.BytesIO()
-        dfc.encode(FRAMES, stream, model=mini, qp=16, budget="4", fill=name, refine=0)
+        dfc.encode(FRAMES, stream, model=mini, qp=16, budget="4", fill=name, refine=0, coding="inter")
         out[name] = stream.getvalue()
     return out
 
