@@ -1,5 +1,6 @@
 """Write latents, for example of a generative model, to a `.dfc` file. Here, they are copied from another file.
 
+dfc encode in.mp4 -o out.dfc --coding inter
 python examples/latents_to_video.py out.dfc
 dfc decode latents.dfc -o video.mp4
 """

@@ -1,5 +1,6 @@
 """Read a `.dfc` file without a model: header, kept frames, quantized latents.
 
+dfc encode flower.mp4 -o flower.dfc --coding inter
 python examples/read_latents.py flower.dfc
 """
 

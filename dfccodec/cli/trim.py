@@ -16,7 +16,10 @@ def trim(
     output: common.Output,
     budget: Annotated[str, typer.Option(help="The new budget, as in encode; empty keeps all kept frames.")] = "",
     frames: Annotated[
-        str, typer.Option(help="Keep frames START:END only, END not included; either may be empty.")
+        str,
+        typer.Option(
+            help="Keep frames START:END only, END not included; either may be empty. Clips with predicted kept frames (see encode --coding) may be kept whole."
+        ),
     ] = "",
     seed: common.Seed = 256,
     json: common.Json = False,
@@ -32,13 +35,15 @@ def trim(
     from dfccodec.codec.choose.budgets import Budget
     from dfccodec.edit.trim import trim as cut
 
-    rule = Budget.parse(budget) if budget else None
+    rule, notes = Budget.parse(budget) if budget else None, list[str]()
     with (
         common.reading(source) as stream,
         common.writing(output) as out,
         common.progress("trim", 0, quiet) as advance,
     ):
-        total, kept = cut(stream, out, rule, start, end, seed, advance)
+        total, kept = cut(stream, out, rule, start, end, seed, advance, notes.append)
+    for note in notes:
+        common.print_stderr(f"dfc: note: {note}", quiet)
     sizes = {} if "-" in (source, output) else {"bytes": common.file_size(output), "was": common.file_size(source)}
     tail = f", {common.format_bytes(sizes['bytes'])} of {common.format_bytes(sizes['was'])}" if sizes else ""
     common.print_stderr(f"{common.count(total, 'frame')}, {kept} kept{tail}", quiet)

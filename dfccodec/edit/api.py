@@ -50,6 +50,7 @@ def trim(
     end: int | None = None,
     seed: int = 256,
     progress: Callable[[int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> tuple[int, int]:
     """Cut a file to a smaller budget, to frames [start, end), or both; see :func:`dfccodec.edit.trim.trim`.
 
@@ -66,7 +67,7 @@ def trim(
             raise UsageError(f"{name} {frame!r} is not a frame number: give a whole number from 0")
     _check_apart(source, out)
     with _reading(source) as stream, open_output(out) as to:
-        return trimming.trim(stream, to, chosen, start, end, seed, progress)
+        return trimming.trim(stream, to, chosen, start, end, seed, progress, on_note)
 
 
 @contextlib.contextmanager

@@ -32,13 +32,15 @@ def trim(
     end: int | None = None,
     seed: int = 256,
     progress: Callable[[int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> tuple[int, int]:
     """Trim a file to a smaller budget, to frames [start, end), or both.
 
     Kept frames are dropped, never added; their integers and their coding stay unchanged. A dropped frame keeps its
     motion if both of its reference frames stay; otherwise it becomes the network prediction. Frames are renumbered from
     0; timestamps stay. If a range contains no kept frame of a clip, the nearest kept frame of that clip is included, so
-    that every clip can be decoded. Audio and subtitle packets that play in the range stay, with their timestamps.
+    that every clip can be decoded. If its kept frames are predicted from one another and some of them lie outside, the whole
+    clip is included, as other codecs include everything from the last keyframe on. Audio and subtitle packets that play in the range stay, with their timestamps.
     Chapters and unknown ancillary chunks are copied.
 
     Args:
@@ -48,6 +50,7 @@ def trim(
         start, end: range of frames; None is the end of the file.
         seed: random seed of Bernoulli budgets.
         progress: called with the number of frames read.
+        on_note: called with a sentence about each clip that is included as a whole.
 
     Returns:
         frames and kept frames of the new file.
@@ -86,6 +89,14 @@ def trim(
         clip, values = item.clip, decode_latents(item.clip, old.header)
         checker.accept(item)
         piece = _clip_range(clip, values, start, end)
+        if piece and clip.coding == Coding.PREDICTED and piece[0].frames < clip.frames:
+            first = max(start - clip.first_frame, 0)
+            try:
+                predicted_trim(clip, old.header, *piece, first)
+            except UsageError as error:
+                piece = clip, values
+                if on_note:
+                    on_note(str(error))
         tracks.clip(clip, piece[0] if piece else None)
         if piece is None:
             continue
@@ -93,7 +104,7 @@ def trim(
         clip, values = _apply_budget(
             clip, values, budget, old.header.clip_frames, np.random.default_rng([seed, item.clip.first_frame])
         )
-        first = max(start - item.clip.first_frame, 0)
+        first = max(start - item.clip.first_frame, 0) if clip.frames < item.clip.frames else 0
         if clip.coding == Coding.PREDICTED and clip.kept.any():
             if not np.array_equal(clip.kept, item.clip.kept):
                 clip = predicted_trim(item.clip, old.header, clip, values, first)

@@ -150,7 +150,7 @@ def test_the_coding_option_selects_the_latent_coding(coded: Path, tmp_path: Path
         options = ["--budget", "8", "--coding", coding, "--refine", "0"]
         assert run("encode", FLOWER, "-o", paths[-1], *options).returncode == 0
     records = [json.loads(run("inspect", path, "--json").stdout) for path in paths]
-    assert [{clip["coding"] for clip in record["clips"]} for record in records] == [{"inter"}, {"range"}, {"zstd"}]
+    assert [{clip["coding"] for clip in record["clips"]} for record in records] == [{"predicted"}, {"range"}, {"zstd"}]
     assert records[1]["bytes_by_part"]["latents"] < 0.95 * records[2]["bytes_by_part"]["latents"]
     assert b"coded by zstd" in run("inspect", tmp_path / "z.dfc").stdout
     assert "--coding zstd" in dict(records[2]["tool"])["settings"]
@@ -158,7 +158,7 @@ def test_the_coding_option_selects_the_latent_coding(coded: Path, tmp_path: Path
         for a, b in zip(with_range, with_zstd, strict=True):
             assert (a.latents == b.latents).all()
     error = run_for_error("encode", FLOWER, "-o", tmp_path / "x.dfc", "--coding", "lzma", code=2)
-    assert error == "dfc: error: coding 'lzma' is unknown: give inter, range or zstd"
+    assert error == "dfc: error: coding 'lzma' is unknown: give predicted, inter, range or zstd"
     assert not (tmp_path / "x.dfc").exists()
 
 

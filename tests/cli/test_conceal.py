@@ -20,7 +20,7 @@ def read_frames(path: Path) -> list[np.ndarray]:
 
 def test_a_bit_error_is_repaired_and_lost_frames_are_concealed(tmp_path: Path) -> None:
     file, damaged = tmp_path / "a.dfc", tmp_path / "bad.dfc"
-    dfc.encode(DATA / "flower_96x64.mp4", file, budget="8", refine=0, dtype="float32")
+    dfc.encode(DATA / "flower_96x64.mp4", file, budget="8", refine=0, dtype="float32", coding="inter")
     assert run("decode", file, "-o", tmp_path / "a.y4m", "--dtype", "float32").returncode == 0
     with dfc.open(file) as opened:
         clip_entry = opened.summary.clips[1]

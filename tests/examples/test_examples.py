@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(DATA / "flower_96x64.mp4", tmp_path / "in.mp4")
-    dfc.encode(tmp_path / "in.mp4", tmp_path / "out.dfc", refine=0, dtype="float32")
+    dfc.encode(tmp_path / "in.mp4", tmp_path / "out.dfc", refine=0, dtype="float32", coding="inter")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -127,6 +127,6 @@ def _dropped_motion(clip: Clip, header: Header, predicted: MotionField, part: Cl
 def _uncuttable(clip: Clip) -> UsageError:
     first, end = clip.first_frame, clip.first_frame + clip.frames
     return UsageError(
-        f"the kept frames of frames {first} to {end - 1} are predicted from one another, so that the range cannot "
-        f"begin or end between them without a model: begin at {first} and end at {end}, or encode with --coding inter"
+        f"frames {first} to {end - 1} are one clip whose kept frames are predicted from one another: it is kept whole. "
+        "Files encoded with --coding inter can be cut anywhere"
     )

@@ -128,10 +128,23 @@ def test_trimmed_motion_is_chained(mini: LoadedModel) -> None:
     assert quality[0] > quality[1] + 3
 
 
-def test_a_range_that_takes_references_away_is_refused_with_the_fix(mini: LoadedModel) -> None:
-    data = encode(panning(12), mini, budget="50%", qp=28)
-    with pytest.raises(UsageError, match=r"begin at 0 and end at 12, or encode with --coding inter"):
-        trim(io.BytesIO(data), io.BytesIO(), start=7, end=9)
+def test_a_range_that_takes_references_away_keeps_the_whole_clip_and_says_so(mini: LoadedModel) -> None:
+    data, notes, out = encode(panning(12), mini, budget="50%", qp=28), list[str](), io.BytesIO()
+    assert trim(io.BytesIO(data), out, start=7, end=9, on_note=notes.append) == (12, 6)
+    assert verify(io.BytesIO(out.getvalue()))
+    assert notes == [
+        "frames 0 to 11 are one clip whose kept frames are predicted from one another: it is kept whole. Files encoded "
+        "with --coding inter can be cut anywhere"
+    ]
+
+
+def test_a_range_that_takes_only_the_least_important_frames_away_is_cut(mini: LoadedModel) -> None:
+    data, notes, out = encode(panning(12), mini, budget="50%", qp=28), list[str](), io.BytesIO()
+    before = clip_of(data)
+    frames, kept = trim(io.BytesIO(data), out, end=int(np.flatnonzero(before.kept).max()), on_note=notes.append)
+    assert verify(io.BytesIO(out.getvalue()))
+    assert (frames, bool(notes)) in ((12, True), (int(np.flatnonzero(before.kept).max()), False))
+    assert kept <= 6
 
 
 def test_a_range_of_whole_clips_is_cut(mini: LoadedModel) -> None:
