@@ -18,7 +18,8 @@ def trim(
     frames: Annotated[
         str,
         typer.Option(
-            help="Keep frames START:END only, END not included; either may be empty. Clips with predicted kept frames (see encode --coding) may be kept whole."
+            help="Keep frames START:END only, END not included; either may be empty. Clips with predicted kept frames "
+            "(see encode --coding) may be kept whole."
         ),
     ] = "",
     seed: common.Seed = 256,
