@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality.predicted [--every 2]
 
-Protocol DFC-32, 8 of 32 kept. Rates are whole files; the anchor is x264 medium (results/rd_anchors.json). A tool is switched off by
-changing a constant of the encoder. Results go to results/predicted.json.
+Protocol DFC-32, 8 of 32 kept. Rates are whole files; the anchor is x264 medium (results/rd_anchors.json). A tool is
+switched off by changing a constant of the encoder. Results go to results/predicted.json.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def trimmed(clips: list[tuple[str, np.ndarray]], loaded: LoadedModel) -> dict[str, list[float]]:
-    """Means of a file of 8 kept frames at QP 26 trimmed to fewer, and of encodes with that budget: bytes, PSNR, twice."""
+    """Means of 8 kept frames at QP 26 trimmed to fewer, and of encodes with that budget: bytes, PSNR, twice."""
     rows: dict[str, list[list[float]]] = {}
     for _, frames in clips:
         whole = encoded(frames, loaded, qp=26)
@@ -112,7 +112,7 @@ def trimmed(clips: list[tuple[str, np.ndarray]], loaded: LoadedModel) -> dict[st
 
 
 def drifted(clips: list[tuple[str, np.ndarray]], loaded: LoadedModel, exact: LoadedModel) -> dict[str, float]:
-    """Differences of pictures decoded in bfloat16 and float32 from those in float32, in 1/255, all and the worst frame."""
+    """Differences of pictures decoded in the usual precision from those in float32, in 1/255."""
     means, largest, loss = [], 0, []
     for _, frames in clips:
         data = encoded(frames, loaded, qp=26)
