@@ -108,7 +108,7 @@ def trimmed(clips: list[tuple[str, np.ndarray]], loaded: LoadedModel) -> dict[st
             for data in (out.getvalue(), fresh):
                 row += [len(data), psnr(frames, decoded(data, loaded))]
             rows.setdefault(str(budget), []).append(row)
-    return {budget: np.round(np.mean(found, axis=0), 2).tolist() for budget, found in rows.items()}
+    return {budget: [round(float(n), 2) for n in np.mean(found, axis=0)] for budget, found in rows.items()}
 
 
 def drifted(clips: list[tuple[str, np.ndarray]], loaded: LoadedModel, exact: LoadedModel) -> dict[str, float]:
