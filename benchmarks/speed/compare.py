@@ -3,9 +3,9 @@
     python -m benchmarks.speed.compare ../before . [--rounds 3] [--sizes 256x256 512x288 1280x720 1920x1080]
 
 Each measurement is a process of its own that imports `dfccodec` from one checkout; processes alternate between the two.
-A process works once for warm-up and once timed; 1080p only once. Times are wall clock, medians over rounds, with all
-available cores. The clip is the first 32 frames of an eval clip. Peak memory is that of the process. About
-half an hour for all sizes; nothing else should run.
+A process works once for warm-up and once timed; at 1080p, encodes and decodes only once. Times are wall clock, medians
+over rounds, with all available cores. The clip is the first 32 frames of an eval clip. Peak memory is that of the
+process. About half an hour for all sizes; nothing else should run.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def rows(checkouts: list[Path], sizes: list[tuple[int, int]], rounds: int, folde
             for _ in range(1 if large else rounds):
                 for number, checkout in enumerate(checkouts):
                     job = {
-                        "task": task, "options": options, "frames": str(frames), "warm": not large,
+                        "task": task, "options": options, "frames": str(frames),
+                        "warm": not large or task in ("verify", "trim"),
                         "file": str(folder / f"{number}-{width}.dfc"),
                     }  # fmt: skip
                     found[number].append(measure(checkout, job))

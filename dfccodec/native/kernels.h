@@ -139,14 +139,10 @@ int start_reference(Reference *reference, int rows, int columns, const int8_t *b
 void free_reference(Reference *reference);
 void set_reference(Reference *reference, const int16_t *values);
 void compensate_from(Reference *reference, int cell, const int16_t *vector, int16_t *out);
-int16_t *wide_basis(const int8_t *basis);
 void reconstruct_cell(const int16_t *latents, const int16_t *basis, int32_t *out);
 void mv_candidates(const int16_t *five, int adjacent, int offset, int16_t *median, uint8_t *context, uint8_t *size);
 int code_latents(Coder *coder, const Latents *in);
 int compensate_tile(const int16_t *values, const int16_t *vectors, int rows, int columns, const int8_t *basis, int16_t *out);
-void reconstruct_tile(const int16_t *values, int rows, int columns, const int16_t *basis, int32_t *samples);
-void compensate_cell(const int32_t *samples, int rows, int columns, int cell, const int16_t *vector, const int16_t *basis,
-                     int16_t *out);
 int estimate_tile(const int16_t *old, const int16_t *now, int rows, int columns, const int8_t *basis, const int32_t *table,
                   int16_t *vectors);
 

@@ -11,7 +11,7 @@ const int32_t TAPS[4][4] = {{0, 16, 0, 0}, {-1, 13, 5, -1}, {-1, 9, 9, -1}, {-1,
 
 /* ---- Transforms ------------------------------------------------------------------------------------------------- */
 
-int16_t *wide_basis(const int8_t *basis) {
+static int16_t *wide_basis(const int8_t *basis) {
     int16_t *out = malloc(LATENTS * PIXELS * sizeof *out);
     for (int i = 0; out && i < LATENTS * PIXELS; i++) out[i] = basis[i];
     return out;
@@ -141,37 +141,4 @@ int compensate_tile(const int16_t *values, const int16_t *vectors, int rows, int
         if (vectors[2 * i] || vectors[2 * i + 1]) compensate_from(&reference, (int)i, vectors + 2 * i, out + i * LATENTS);
     free_reference(&reference);
     return status;
-}
-
-/* ---- Complete pictures --------------------------------------------------------------------------------------------- */
-
-/* Picture of a tile from its latents (cells, 96), with PADDING repeated pixels on each side. */
-void reconstruct_tile(const int16_t *values, int rows, int columns, const int16_t *basis, int32_t *samples) {
-    int stride = (columns * PATCH + 2 * PADDING) * 3, height = rows * PATCH;
-    int32_t pixels[PIXELS];
-    for (int cell = 0; cell < rows * columns; cell++) {
-        int32_t *out = samples + (size_t)(cell / columns * PATCH + PADDING) * stride + (size_t)(cell % columns * PATCH + PADDING) * 3;
-        reconstruct_cell(values + (size_t)cell * LATENTS, basis, pixels);
-        for (int y = 0; y < PATCH; y++) memcpy(out + (size_t)y * stride, pixels + y * ROW, ROW * sizeof *out);
-    }
-    for (int y = PADDING; y < height + PADDING; y++) {
-        int32_t *line = samples + (size_t)y * stride, *last = line + stride - PADDING * 3 - 3;
-        for (int x = 0; x < PADDING; x++) {
-            memcpy(line + 3 * x, line + 3 * PADDING, 3 * sizeof *line);
-            memcpy(last + 3 * (x + 1), last, 3 * sizeof *line);
-        }
-    }
-    int32_t *top = samples + (size_t)PADDING * stride, *bottom = samples + (size_t)(height + PADDING - 1) * stride;
-    for (int y = 0; y < PADDING; y++) {
-        memcpy(samples + (size_t)y * stride, top, stride * sizeof *samples);
-        memcpy(bottom + (size_t)(y + 1) * stride, bottom, stride * sizeof *samples);
-    }
-}
-
-/* Motion-compensated latents of one cell from such a picture. */
-void compensate_cell(const int32_t *samples, int rows, int columns, int cell, const int16_t *vector, const int16_t *basis,
-                     int16_t *out) {
-    int width = columns * PATCH + 2 * PADDING, top, left;
-    window_corner(rows, columns, cell, vector, &top, &left);
-    compensate_window(samples + ((size_t)top * width + left) * 3, width * 3, vector, basis, out);
 }

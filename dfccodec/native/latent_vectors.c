@@ -27,6 +27,13 @@ static int32_t median5(const int16_t *five, int stride, int32_t *spread) {
 /* Candidates of one vector: `five` are four neighbours and a fifth, (5, 2). Sets the median and both contexts. */
 void mv_candidates(const int16_t *five, int adjacent, int offset, int16_t *median, uint8_t *context, uint8_t *size) {
     int32_t spread = 0;
+    uint32_t all[5];
+    memcpy(all, five, sizeof all);
+    if (all[0] == all[1] && all[0] == all[2] && all[0] == all[3] && all[0] == all[4]) { /* most often */
+        memcpy(median, all, sizeof *all);
+        *context = (uint8_t)(offset + adjacent * 16 + 3), *size = (uint8_t)(offset + CHOICE_CONTEXTS);
+        return;
+    }
     median[0] = (int16_t)median5(five, 2, &spread);
     median[1] = (int16_t)median5(five + 1, 2, &spread);
     int same = 0, octave = 0;

@@ -316,20 +316,20 @@ static PyObject *estimate_latents(PyObject *self, PyObject *args) {
     return out;
 }
 
-/* Parse a level: (samples, weights, phases, height, width, edge, block, wide, rows, columns). */
+/* Parse a level: (samples, weights, subpel, height, width, edge, block, wide, rows, columns). */
 static int parse_level(PyObject *object, Level *level, Py_buffer *views) {
-    if (!PyArg_ParseTuple(object, "y*y*iiiiiiii", views, views + 1, &level->phases, &level->height, &level->width, &level->edge,
+    if (!PyArg_ParseTuple(object, "y*y*iiiiiiii", views, views + 1, &level->subpel, &level->height, &level->width, &level->edge,
                           &level->block, &level->wide, &level->rows, &level->columns))
         return 0;
     level->samples = views[0].buf, level->weights = views[1].buf;
-    if ((level->phases != 1 && level->phases != 4) || level->wide < 1 || level->wide > 16 || level->block < 1 ||
+    if ((level->subpel != 1 && level->subpel != 2) || level->wide < 1 || level->wide > 16 || level->block < 1 ||
         level->block > level->wide || level->edge < level->wide || level->rows < 1 || level->columns < 1 ||
         level->height != level->rows * level->block + 2 * level->edge ||
         level->width != level->columns * level->block + 2 * level->edge) {
         PyErr_SetString(PyExc_ValueError, "sizes of a level");
         return 0;
     }
-    return has_size(views, (size_t)level->phases * level->height * level->width * 2, 2, "samples") &&
+    return has_size(views, (size_t)level->height * level->width * 2, 2, "samples") &&
            has_size(views + 1, 2 * (size_t)level->wide, 2, "weights");
 }
 
@@ -423,9 +423,9 @@ done:
 }
 
 PyDoc_STRVAR(pyramid_doc,
-             "pyramid(picture, other, fraction, height, width, per, edge, scales, coarse_scale, full, half, quarter)\n\n"
+             "pyramid(picture, other, fraction, height, width, edge, scales, coarse_scale, full, half, quarter)\n\n"
              "Levels of a picture (height, width, 3) float32 or uint8, blended with another one of the same type if there is\n"
-             "one: full (per², height, width, 2), half (1, height, width, 2) and quarter (height, width), all int16.");
+             "one: full and half (height, width, 2) and quarter (height, width), all int16.");
 
 static PyObject *pyramid(PyObject *self, PyObject *args) {
     enum { PICTURE, OTHER, SCALES, FULL, HALF, QUARTER, ALL };
@@ -433,11 +433,10 @@ static PyObject *pyramid(PyObject *self, PyObject *args) {
     Picture in = {0};
     PyObject *out = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*fiiiiy*fw*w*w*", views + PICTURE, views + OTHER, &in.fraction, &in.height, &in.width, &in.per,
-                          &in.edge, views + SCALES, &in.coarse_scale, views + FULL, views + HALF, views + QUARTER))
+    if (!PyArg_ParseTuple(args, "y*y*fiiiy*fw*w*w*", views + PICTURE, views + OTHER, &in.fraction, &in.height, &in.width, &in.edge,
+                          views + SCALES, &in.coarse_scale, views + FULL, views + HALF, views + QUARTER))
         return NULL;
-    if (in.height < 1 || in.width < 1 || in.height > 1 << 20 || in.width > 1 << 20 || in.edge < 0 || in.edge % 2 ||
-        (in.per != 1 && in.per != 2)) {
+    if (in.height < 1 || in.width < 1 || in.height > 1 << 20 || in.width > 1 << 20 || in.edge < 0 || in.edge % 2) {
         PyErr_SetString(PyExc_ValueError, "sizes of a pyramid");
         goto done;
     }
@@ -445,7 +444,7 @@ static PyObject *pyramid(PyObject *self, PyObject *args) {
     in.bytes = (size_t)views[PICTURE].len == samples;
     if (!has_size(views + PICTURE, samples, in.bytes ? 1 : 4, "picture") || !has_size(views + SCALES, 2, 4, "scales") ||
         (views[OTHER].len && !has_size(views + OTHER, samples, in.bytes ? 1 : 4, "other")) ||
-        !has_size(views + FULL, 2 * (size_t)in.per * in.per * (height + 2 * in.edge) * (width + 2 * in.edge), 2, "full") ||
+        !has_size(views + FULL, 2 * (height + 2 * in.edge) * (width + 2 * in.edge), 2, "full") ||
         (views[HALF].len && !has_size(views + HALF, 2 * (height / 2 + in.edge) * (width / 2 + in.edge), 2, "half")) ||
         (views[QUARTER].len && !has_size(views + QUARTER, height / 4 * (width / 4), 2, "quarter")))
         goto done;

@@ -11,72 +11,105 @@
 
 /* ---- Squared errors of windows -------------------------------------------------------------------------------- */
 
-/* Top left of a block's window in a level, displaced by a vector. */
-static const int16_t *window_at(const Level *level, int cell, const int32_t *vector) {
-    int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide, phase = 0;
+enum { WIDEST = 16 };
+
+/* Top left of a block's window in a level, displaced by the whole pixels of a vector; the half pixels go to `phase`. */
+static const int16_t *window_at(const Level *level, int cell, const int32_t *vector, int *phase) {
+    int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide;
     int y = cell / level->columns * level->block + first, x = cell % level->columns * level->block + first;
+    *phase = 0;
     if (vector) {
         int down = vector[0], right = vector[1];
-        if (level->phases == 4) phase = (down & 1) * 2 + (right & 1), down >>= 1, right >>= 1;
+        if (level->subpel == 2) *phase = (down & 1) * 2 + (right & 1), down >>= 1, right >>= 1;
         y += clip_int(down, -limit, limit - 1), x += clip_int(right, -limit, limit - 1);
     }
-    return level->samples + (((size_t)phase * level->height + y) * level->width + x) * 2;
+    return level->samples + ((size_t)y * level->width + x) * 2;
+}
+
+/* A sample, or the mean with those half a pixel to the right or below, rounded half up. */
+INLINE int sample_at(const int16_t *at, size_t stride, int phase) {
+    if (phase == 1) return (at[0] + at[2] + 1) >> 1;
+    if (phase == 2) return (at[0] + at[stride] + 1) >> 1;
+    if (phase == 3) return (at[0] + at[2] + at[stride] + at[stride + 2] + 2) >> 2;
+    return at[0];
 }
 
 /* Weighted squared error of two lines of n samples: differences times weights fit 16 bits. */
-INLINE int32_t line_error(const int16_t *restrict a, const int16_t *restrict b, const int16_t *restrict c, int n, const int16_t *restrict weights) {
+INLINE int32_t line_error(const int16_t *a, const int16_t *b, size_t stride, int phase, int n, const int16_t *weights) {
     int32_t sum = 0;
     for (int x = 0; x < n; x++) {
-        int16_t d = (int16_t)(a[x] - (c ? (b[x] + c[x]) >> 1 : b[x])), e = (int16_t)(d * weights[x]);
+        int16_t d = (int16_t)(a[x] - sample_at(b + x, stride, phase)), e = (int16_t)(d * weights[x]);
         sum += (int32_t)d * e;
     }
     return sum;
 }
 
 /* A window's lines come from the middle outwards, where the weights are largest, until the error reaches the limit. */
-INLINE int64_t lines_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, const int16_t *c, int c_stride, int wide,
+INLINE int64_t lines_error(const int16_t *a, size_t a_stride, const int16_t *b, size_t b_stride, int phase, int wide,
                            const int16_t *weights, int64_t limit) {
     int64_t total = 0;
     for (int y = wide / 2; y < wide && total < limit; y++) {
         size_t low = (size_t)y, high = (size_t)(wide - 1 - y);
-        total += (int64_t)line_error(a + low * a_stride, b + low * b_stride, c ? c + low * c_stride : NULL, 2 * wide, weights) * weights[2 * low];
-        if (low == high) continue;
-        total += (int64_t)line_error(a + high * a_stride, b + high * b_stride, c ? c + high * c_stride : NULL, 2 * wide, weights) * weights[2 * high];
+        total += (int64_t)line_error(a + low * a_stride, b + low * b_stride, b_stride, phase, 2 * wide, weights) * weights[2 * low];
+        if (low != high)
+            total += (int64_t)line_error(a + high * a_stride, b + high * b_stride, b_stride, phase, 2 * wide, weights) * weights[2 * high];
     }
     return total;
 }
 
-/* Weighted squared error of a window from another one, or from the mean of two. A result of `limit` or more is only a lower
-   bound. */
-VECTORIZED static int64_t window_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, int wide, const int16_t *weights,
-                                       int64_t limit) {
-    if (wide == 16) return lines_error(a, a_stride, b, b_stride, NULL, 0, 16, weights, limit);
-    if (wide == 8) return lines_error(a, a_stride, b, b_stride, NULL, 0, 8, weights, limit);
-    return lines_error(a, a_stride, b, b_stride, NULL, 0, wide, weights, limit);
-}
-
-VECTORIZED static int64_t mean_error(const int16_t *a, int a_stride, const int16_t *b, int b_stride, const int16_t *c, int c_stride,
-                                     int wide, const int16_t *weights) {
-    if (wide == 16) return lines_error(a, a_stride, b, b_stride, c, c_stride, 16, weights, INT64_MAX);
-    return lines_error(a, a_stride, b, b_stride, c, c_stride, wide, weights, INT64_MAX);
+/* Weighted squared error of a window from another one. A result of `limit` or more is only a lower bound. */
+VECTORIZED static int64_t window_error(const int16_t *a, size_t a_stride, const int16_t *b, size_t b_stride, int phase, int wide,
+                                       const int16_t *weights, int64_t limit) {
+    if (wide == 16 && phase == 0) return lines_error(a, a_stride, b, b_stride, 0, 16, weights, limit);
+    if (wide == 16 && phase == 1) return lines_error(a, a_stride, b, b_stride, 1, 16, weights, limit);
+    if (wide == 16 && phase == 2) return lines_error(a, a_stride, b, b_stride, 2, 16, weights, limit);
+    if (wide == 16 && phase == 3) return lines_error(a, a_stride, b, b_stride, 3, 16, weights, limit);
+    if (wide == 8 && phase == 0) return lines_error(a, a_stride, b, b_stride, 0, 8, weights, limit);
+    return lines_error(a, a_stride, b, b_stride, phase, wide, weights, limit);
 }
 
 /* Weighted squared error of a block at a vector. A result of `limit` or more is only a lower bound. */
 static int64_t block_error(const Level *now, const Level *then, int cell, const int32_t *vector, int64_t limit) {
-    return window_error(window_at(now, cell, NULL), 2 * now->width, window_at(then, cell, vector), 2 * then->width,
-                        then->wide, then->weights, limit);
+    int none, phase;
+    const int16_t *target = window_at(now, cell, NULL, &none), *source = window_at(then, cell, vector, &phase);
+    return window_error(target, 2 * (size_t)now->width, source, 2 * (size_t)then->width, phase, then->wide, then->weights, limit);
+}
+
+INLINE void add_samples(const int16_t *from, size_t stride, int phase, int wide, int16_t *restrict sums) {
+    for (int y = 0; y < wide; y++)
+        for (int x = 0; x < 2 * wide; x++) sums[y * 2 * wide + x] = (int16_t)(sums[y * 2 * wide + x] + sample_at(from + y * stride + x, stride, phase));
+}
+
+/* Add the samples of a window, (wide, wide, 2). */
+VECTORIZED static void add_window(const int16_t *from, size_t stride, int phase, int wide, int16_t *sums) {
+    if (wide == 16 && phase == 0) add_samples(from, stride, 0, 16, sums);
+    else if (wide == 16 && phase == 1) add_samples(from, stride, 1, 16, sums);
+    else if (wide == 16 && phase == 2) add_samples(from, stride, 2, 16, sums);
+    else if (wide == 16) add_samples(from, stride, 3, 16, sums);
+    else add_samples(from, stride, phase, wide, sums);
+}
+
+/* Weighted squared error of a block from the mean of two references. */
+static int64_t mean_error(const Level *now, const Level *past, const int32_t *past_vector, const Level *future,
+                          const int32_t *future_vector, int cell) {
+    int16_t mean[2 * WIDEST * WIDEST] = {0};
+    int wide = past->wide, phase;
+    const int16_t *from = window_at(past, cell, past_vector, &phase);
+    add_window(from, 2 * (size_t)past->width, phase, wide, mean);
+    from = window_at(future, cell, future_vector, &phase);
+    add_window(from, 2 * (size_t)future->width, phase, wide, mean);
+    for (int i = 0; i < 2 * wide * wide; i++) mean[i] = (int16_t)(mean[i] >> 1);
+    from = window_at(now, cell, NULL, &phase);
+    return window_error(from, 2 * (size_t)now->width, mean, 2 * (size_t)wide, 0, wide, past->weights, INT64_MAX);
 }
 
 /* Errors of n blocks at vectors; with a second reference, of the mean of both. */
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
                   const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out) {
     for (size_t i = 0; i < n; i++) {
-        const int16_t *target = window_at(now, cells[i], NULL), *a = window_at(past, cells[i], past_vectors ? past_vectors + 2 * i : NULL);
-        if (future)
-            out[i] = mean_error(target, 2 * now->width, a, 2 * past->width, window_at(future, cells[i], future_vectors + 2 * i),
-                                2 * future->width, past->wide, past->weights);
-        else
-            out[i] = window_error(target, 2 * now->width, a, 2 * past->width, past->wide, past->weights, INT64_MAX);
+        const int32_t *vector = past_vectors ? past_vectors + 2 * i : NULL;
+        out[i] = future ? mean_error(now, past, vector, future, future_vectors + 2 * i, cells[i])
+                        : block_error(now, past, cells[i], vector, INT64_MAX);
     }
 }
 

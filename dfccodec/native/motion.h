@@ -6,14 +6,14 @@
 #include "kernels.h"
 
 typedef struct {
-    const int16_t *samples; /* (phases, height, width, 2) with edge padding */
+    const int16_t *samples; /* (height, width, 2) with edge padding */
     const int16_t *weights; /* (wide, 2): of a row of the window, each twice */
-    int phases, height, width, edge, block, wide, rows, columns;
+    int subpel, height, width, edge, block, wide, rows, columns; /* subpel: units of a vector in a pixel, 1 or 2 */
 } Level;
 
 typedef struct {
     const void *samples, *other; /* (height, width, 3) float32 in 0…1, or uint8 if `bytes`; other: NULL, or to be blended with */
-    int bytes, height, width, per, edge;
+    int bytes, height, width, edge;
     float fraction, scales[2], coarse_scale; /* of the blend; of the channels; of the channel at 1/4 resolution */
     int16_t *full, *half, *quarter;          /* as in pyramid.py, of complete blocks; half and quarter may be NULL */
 } Picture;

@@ -29,6 +29,7 @@ static int distance(const MotionField *in, int frame, int side) {
 
 /* A vector of the preceding dropped frame, scaled by the distances to the reference. */
 static int16_t scaled(int16_t value, int now, int then) {
+    if (!value) return 0;
     int64_t top = 2 * (int64_t)value * now + then, bottom = 2 * (int64_t)then;
     int64_t out = top >= 0 ? top / bottom : -((-top + bottom - 1) / bottom);
     return (int16_t)(out < -32768 ? -32768 : out > 32767 ? 32767 : out);
@@ -116,8 +117,8 @@ static int code_motion_pass(Payload *work, const int *list, int frames, size_t p
     const MotionField *in = work->in;
     size_t n = per * frames;
     int adjacent = step == 1 && moves && !(moves[0][0] && moves[0][1]);
-    for (size_t i = 0; i < n; i++)
-        prepare_block(work, i, list[i / per], work->phase_cells[i % per], has_before, moves, step, adjacent);
+    for (size_t i = 0, f = 0; f < (size_t)frames; f++)
+        for (size_t c = 0; c < per; c++, i++) prepare_block(work, i, list[f], work->phase_cells[c], has_before, moves, step, adjacent);
     for (size_t i = 0; in->encoding && i < n; i++) {
         int mode = in->blocks[((size_t)list[i / per] * work->cells + work->phase_cells[i % per]) * 5];
         work->residuals[i] = 0;

@@ -1,4 +1,4 @@
-/* Pictures for the motion search: levels of a pyramid with sub-pel phases. The NumPy twin is codec/motion/pyramid.py.
+/* Pictures for the motion search: levels of a pyramid. The NumPy twin is codec/motion/pyramid.py.
 
    Samples are computed in float32 without contraction, operation by operation as in the twin, then rounded. Lines are
    computed from the picture in one pass, so that everything but the result stays in the cache. */
@@ -11,10 +11,10 @@
 
 enum { STRIP = 4, CHANNELS = 2 };
 
-/* Lines of a strip and the one after it, each (channels, columns), and lines that are used for a moment. */
+/* Lines of a strip, each (channels, columns), and lines that are used for a moment. */
 typedef struct {
     int height, width; /* in complete blocks */
-    float *lines[STRIP + 1], *mean, *one, *other;
+    float *lines[STRIP], *mean, *one, *other;
 } Strip;
 
 VECTORIZED static void read_bytes(const uint8_t *bytes, int n, float *out) {
@@ -54,50 +54,31 @@ static void read_line(const Picture *in, const Strip *strip, int y, float *out) 
         for (int x = in->width; x < strip->width; x++) out[c * strip->width + x] = out[c * strip->width + in->width - 1];
 }
 
-VECTORIZED static void mean_of_lines(const float *restrict a, const float *restrict b, int n, float *restrict out) {
-    for (int i = 0; i < n; i++) out[i] = a[i] + (b[i] - a[i]) * 0.5f;
-}
-
-/* Round a line of both channels, shifted by half a pixel if `right`. */
-VECTORIZED static void round_line(const float *restrict line, int n, int stride, int right, int16_t *restrict out) {
-    const float *other = line + stride;
-    if (right)
-        for (int x = 0; x < n - 1; x++) {
-            out[2 * x] = (int16_t)rintf(line[x] + (line[x + 1] - line[x]) * 0.5f);
-            out[2 * x + 1] = (int16_t)rintf(other[x] + (other[x + 1] - other[x]) * 0.5f);
-        }
-    for (int x = right ? n - 1 : 0; x < n; x++) out[2 * x] = (int16_t)rintf(line[x]), out[2 * x + 1] = (int16_t)rintf(other[x]);
+/* Round a line of both channels. */
+VECTORIZED static void round_line(const float *restrict line, int n, int16_t *restrict out) {
+    const float *other = line + n;
+    for (int x = 0; x < n; x++) out[2 * x] = (int16_t)rintf(line[x]), out[2 * x + 1] = (int16_t)rintf(other[x]);
 }
 
 /* Store a line with edge padding. */
-static void store_line(const float *line, int n, int stride, int edge, int right, int16_t *out) {
-    round_line(line, n, stride, right, out + 2 * edge);
-    int16_t first[2], last[2];
-    for (int c = 0; c < CHANNELS; c++) first[c] = (int16_t)rintf(line[c * stride]), last[c] = (int16_t)rintf(line[c * stride + n - 1]);
-    for (int x = 0; x < edge; x++) memcpy(out + 2 * x, first, sizeof first), memcpy(out + 2 * (edge + n + x), last, sizeof last);
+static void store_line(const float *line, int n, int edge, int16_t *out) {
+    round_line(line, n, out + 2 * edge);
+    for (int x = 0; x < edge; x++) memcpy(out + 2 * x, out + 2 * edge, 4), memcpy(out + 2 * (edge + n + x), out + 2 * (edge + n - 1), 4);
 }
 
-/* Repeat the first and last lines of all phases above and below the picture: those that are not shifted down. */
-static void pad_lines(int16_t *out, int height, int width, int edge, int per) {
-    size_t line = (size_t)(width + 2 * edge) * CHANNELS, phase = (size_t)(height + 2 * edge) * line;
-    for (int number = 0; number < per * per; number++) {
-        const int16_t *first = out + number % per * phase + edge * line, *last = first + (size_t)(height - 1) * line;
-        for (int y = 0; y < edge; y++) {
-            memcpy(out + number * phase + y * line, first, line * sizeof *out);
-            memcpy(out + number * phase + ((size_t)edge + height + y) * line, last, line * sizeof *out);
-        }
+/* Repeat the first and last lines above and below the picture. */
+static void pad_lines(int16_t *out, int height, int width, int edge) {
+    size_t line = (size_t)(width + 2 * edge) * CHANNELS;
+    const int16_t *first = out + edge * line, *last = first + (size_t)(height - 1) * line;
+    for (int y = 0; y < edge; y++) {
+        memcpy(out + y * line, first, line * sizeof *out);
+        memcpy(out + ((size_t)edge + height + y) * line, last, line * sizeof *out);
     }
 }
 
 static void store_full(const Picture *in, const Strip *strip, int y) {
-    size_t line = (size_t)(strip->width + 2 * in->edge) * CHANNELS, phase = (size_t)(strip->height + 2 * in->edge) * line;
-    for (int i = 0; i < STRIP; i++) {
-        int16_t *out = in->full + ((size_t)in->edge + y + i) * line;
-        if (in->per > 1) mean_of_lines(strip->lines[i], strip->lines[i + 1], CHANNELS * strip->width, strip->mean);
-        for (int number = 0; number < in->per * in->per; number++)
-            store_line(number / in->per ? strip->mean : strip->lines[i], strip->width, strip->width, in->edge, number % in->per,
-                       out + number * phase);
-    }
+    size_t line = (size_t)(strip->width + 2 * in->edge) * CHANNELS;
+    for (int i = 0; i < STRIP; i++) store_line(strip->lines[i], strip->width, in->edge, in->full + ((size_t)in->edge + y + i) * line);
 }
 
 VECTORIZED static void halve_line(const float *restrict a, const float *restrict b, int n, float *restrict out) {
@@ -108,7 +89,7 @@ static void store_half(const Picture *in, const Strip *strip, int y) {
     int edge = in->edge / 2, width = strip->width / 2;
     for (int i = 0; i < STRIP; i += 2) {
         halve_line(strip->lines[i], strip->lines[i + 1], CHANNELS * width, strip->mean);
-        store_line(strip->mean, width, width, edge, 0, in->half + ((size_t)edge + (y + i) / 2) * (width + 2 * edge) * CHANNELS);
+        store_line(strip->mean, width, edge, in->half + ((size_t)edge + (y + i) / 2) * (width + 2 * edge) * CHANNELS);
     }
 }
 
@@ -124,23 +105,20 @@ VECTORIZED static void quarter_line(const float *restrict a, const float *restri
 int build_pyramid(const Picture *in) {
     Strip strip = {.height = (in->height + 7) / 8 * 8, .width = (in->width + 7) / 8 * 8};
     size_t line = CHANNELS * (size_t)strip.width, rgb = 3 * (size_t)strip.width;
-    float *work = malloc(((STRIP + 2) * line + 2 * rgb) * sizeof *work);
+    float *work = malloc(((STRIP + 1) * line + 2 * rgb) * sizeof *work);
     if (!work) return NO_MEMORY;
-    for (int i = 0; i <= STRIP; i++) strip.lines[i] = work + i * line;
-    strip.mean = work + (STRIP + 1) * line, strip.one = strip.mean + line, strip.other = strip.one + rgb;
-    read_line(in, &strip, 0, strip.lines[STRIP]);
+    for (int i = 0; i < STRIP; i++) strip.lines[i] = work + i * line;
+    strip.mean = work + STRIP * line, strip.one = strip.mean + line, strip.other = strip.one + rgb;
     for (int y = 0; y < strip.height; y += STRIP) {
-        float *next = strip.lines[0];
-        strip.lines[0] = strip.lines[STRIP], strip.lines[STRIP] = next;
-        for (int i = 1; i <= STRIP; i++) read_line(in, &strip, y + i < strip.height ? y + i : strip.height - 1, strip.lines[i]);
+        for (int i = 0; i < STRIP; i++) read_line(in, &strip, y + i, strip.lines[i]);
         store_full(in, &strip, y);
         if (in->half) store_half(in, &strip, y);
         if (in->quarter)
             quarter_line(strip.lines[0], strip.lines[1], strip.lines[2], strip.lines[3], strip.width / 4, in->coarse_scale,
                          in->quarter + (size_t)(y / STRIP) * (strip.width / 4));
     }
-    pad_lines(in->full, strip.height, strip.width, in->edge, in->per);
-    if (in->half) pad_lines(in->half, strip.height / 2, strip.width / 2, in->edge / 2, 1);
+    pad_lines(in->full, strip.height, strip.width, in->edge);
+    if (in->half) pad_lines(in->half, strip.height / 2, strip.width / 2, in->edge / 2);
     free(work);
     return OK;
 }

@@ -107,14 +107,25 @@ static void unsort_symbols(Sort *sort, const uint8_t *contexts, const uint8_t *s
     for (size_t i = PARTS * part; i < n; i++) symbols[i] = sorted[sort->next[PARTS - 1][contexts[i]]++];
 }
 
+/* Whether eight bytes are all 0 or all 255, as most numbers of bits are. */
+static inline int without_bits(const uint8_t *bits) {
+    uint64_t eight;
+    memcpy(&eight, bits, sizeof eight);
+    return eight + 1 <= 1;
+}
+
 /* List the places of numbers of bits from 1 to MAX_BITS, fewer bits first. Returns their number. */
 static size_t list_by_bits(const uint8_t *bits, size_t n, uint32_t *list) {
     size_t next[MAX_BITS + 2] = {0};
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        while (i + 8 < n && without_bits(bits + i)) i += 8;
         if (bits[i] && bits[i] <= MAX_BITS) next[bits[i] + 1]++;
+    }
     for (int b = 1; b <= MAX_BITS; b++) next[b + 1] += next[b];
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        while (i + 8 < n && without_bits(bits + i)) i += 8;
         if (bits[i] && bits[i] <= MAX_BITS) list[next[bits[i]]++] = (uint32_t)i;
+    }
     return next[MAX_BITS];
 }
 
@@ -260,15 +271,21 @@ static int push_raw(Coder *coder, uint32_t value, int bits) {
     return OK;
 }
 
-static int encode_pass(Coder *coder, const uint8_t *contexts, const uint8_t *shifts, const int32_t *residuals, size_t n) {
-    int escapes = 0, status;
+/* Numbers without their bypass-coded bits, and their symbols. Returns whether one is an escape. */
+VECTORIZED static int find_numbers(const int32_t *restrict residuals, const uint8_t *restrict shifts, size_t n, int32_t *restrict numbers,
+                                   uint8_t *restrict symbols) {
+    int32_t escapes = 0;
     for (size_t i = 0; i < n; i++) {
-        int shift = shifts ? shifts[i] : 0;
-        coder->numbers[i] = (residuals[i] + (1 << shift >> 1)) >> shift;
-        escapes |= coder->numbers[i] <= -ESCAPE || coder->numbers[i] >= ESCAPE;
-        coder->symbols[i] = (uint8_t)clamp_symbol(coder->numbers[i]);
+        int32_t shift = shifts ? shifts[i] : 0, number = (residuals[i] + (1 << shift >> 1)) >> shift;
+        escapes |= (number <= -ESCAPE) | (number >= ESCAPE);
+        numbers[i] = number, symbols[i] = (uint8_t)clamp_symbol(number);
     }
-    status = encode_symbols(coder, contexts, coder->symbols, n);
+    return escapes;
+}
+
+static int encode_pass(Coder *coder, const uint8_t *contexts, const uint8_t *shifts, const int32_t *residuals, size_t n) {
+    int escapes = find_numbers(residuals, shifts, n, coder->numbers, coder->symbols);
+    int status = encode_symbols(coder, contexts, coder->symbols, n);
     if (status || coder->mode == PRICE) return status;
     size_t count = shifts ? list_by_bits(shifts, n, coder->list) : 0;
     for (size_t j = 0; j < count; j++) {

@@ -111,8 +111,9 @@ class ClipCoder:
     ) -> Coded:
         settings = self.settings
         budget, qp = budget or settings.budget, settings.qp if qp is None else qp
-        frames = np.stack([p.rgb for p in batch])
-        latents, importance = self._analyse(frames, budget, qp)
+        padded = tiles.pad([p.rgb for p in batch], self.header)
+        frames = padded[:, : self.header.height, : self.header.width]
+        latents, importance = self._analyse(padded, budget, qp)
         if self._steps is None:
             self._steps = estimate_base_steps(latents)
 
@@ -193,7 +194,7 @@ class ClipCoder:
         return buffer.frames
 
     def _analyse(self, frames: np.ndarray, budget: Budget, qp: int) -> tuple[np.ndarray, np.ndarray]:
-        """Encode frames to latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over
+        """Encode padded frames to latents (T, tiles, rows, columns, C) float32 and importance (T,) uint8, the mean over
         tiles."""
         header = self.header
         split = tiles.split(frames, header)

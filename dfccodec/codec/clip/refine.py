@@ -199,7 +199,7 @@ class _Descent:
         self.clip, self.header, self.loaded, self.vectors, self.on_frame = clip, header, loaded, vectors, on_frame
         self.sizes = torch.from_numpy(sizes.astype(np.float32))
         self.rd_lambda = math.log(2) / 6 * float(np.mean(sizes**2))  # λ of the high-rate approximation
-        self.sources = tiles.split(clip.frames[clip.kept], header)
+        self.sources = tiles.split(tiles.pad(clip.frames[clip.kept], header), header)
         kept = np.flatnonzero(clip.kept)
         self.evaluated = kept[len(kept) // 2 % EVAL_STRIDE :: EVAL_STRIDE]
 

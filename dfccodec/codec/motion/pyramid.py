@@ -1,4 +1,4 @@
-"""Pictures for the motion search: levels of a pyramid with sub-pel phases, and errors of blocks between them.
+"""Pictures for the motion search: levels of a pyramid, and errors of blocks between them.
 
 All samples, weights and errors are integers: this code and its twin in C (native/motion.c) give the same numbers.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from dfccodec.codec.motion.blocks import BLOCK, SUBPEL
+from dfccodec.codec.motion.blocks import BLOCK
 from dfccodec.codec.motion.obmc import WINDOW_SIZE, window
 from dfccodec.native import kernels
 
@@ -25,7 +25,7 @@ Index = npt.NDArray[np.intp]
 Picture = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
 UNIT = 512
-"""Integer value of a sample of 1.0 in pictures and their sub-pel phases."""
+"""Integer value of a sample of 1.0 in pictures."""
 
 WEIGHT_UNIT = 32
 """Integer value of a weight of 1.0 of a window along one axis. Weight times difference fits 16 bits."""
@@ -48,17 +48,18 @@ MAX_OVERHANG = 64
 
 @dataclass(frozen=True)
 class PyramidLevel:
-    """A picture at one scale with edge padding and sub-pel phases.
+    """A picture at one scale with edge padding. Samples between pixels are computed when they are needed.
 
     Attributes:
-        phases: (1 or SUBPEL², height, width, channels) int16: shifted by 0 … SUBPEL − 1 fractions of a pixel down, then
-            right.
+        samples: (height, width, channels) int16.
+        subpel: units of a vector in a pixel, 1 or SUBPEL.
         block, wide: sides of a block and of its window at this scale.
         edge: pixels of edge padding.
         rows, columns: numbers of block rows and columns.
     """
 
-    phases: Shorts
+    samples: Shorts
+    subpel: int
     block: int
     wide: int
     edge: int
@@ -76,31 +77,41 @@ class PyramidLevel:
     def weights(self) -> Shorts:
         """Weights (wide, channels) of a window along one axis, in 1 / WEIGHT_UNIT; the same for all channels."""
         side = np.rint(WEIGHT_UNIT * window().reshape(-1, WINDOW_SIZE // self.wide).mean(axis=1))
-        return np.repeat(side.astype(np.int16)[:, None], self.phases.shape[-1], axis=1)
+        return np.repeat(side.astype(np.int16)[:, None], self.samples.shape[-1], axis=1)
 
     @cached_property
     def for_kernel(self) -> tuple[Shorts, Shorts, int, int, int, int, int, int, int, int]:
         """The level as an argument of the kernels."""
-        count, height, width, _ = self.phases.shape
-        sizes = count, height, width, self.edge, self.block, self.wide, self.rows, self.columns
-        return (self.phases, self.weights, *sizes)
+        height, width, _ = self.samples.shape
+        sizes = self.subpel, height, width, self.edge, self.block, self.wide, self.rows, self.columns
+        return (self.samples, self.weights, *sizes)
 
     def windows(self, cells: Index, vectors: Ints | None = None) -> Shorts:
         """Windows (n, wide · wide · channels) of the blocks `cells` (n,), displaced by vectors (n, 2)."""
-        count, height, width, channels = self.phases.shape
         y, x = self.corners[0][cells], self.corners[1][cells]
-        number: Ints | int = 0
-        if vectors is not None:
-            limit = self.edge - self.wide
-            whole = vectors if count == 1 else vectors >> 1
-            whole = np.maximum(np.minimum(whole, limit - 1), -limit)
-            y, x = y + whole[:, 0], x + whole[:, 1]
-            if count > 1:
-                number = (vectors[:, 0] & 1) * SUBPEL + (vectors[:, 1] & 1)
-        a, b, c, d = self.phases.strides
-        shape = (count, height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
-        view = as_strided(self.phases, shape, (a, b, c, b, d), writeable=False)
-        out: Shorts = view[number, y, x].reshape(len(cells), self.wide * self.wide * channels)
+        if vectors is None:
+            return self._at(y, x)
+        limit = self.edge - self.wide
+        whole = vectors // self.subpel
+        part = vectors - whole * self.subpel
+        whole = np.maximum(np.minimum(whole, limit - 1), -limit)
+        y, x = y + whole[:, 0], x + whole[:, 1]
+        out = self._at(y, x)
+        for down, right in ((0, 1), (1, 0), (1, 1)) if self.subpel > 1 else ():
+            here = (part == (down, right)).all(axis=1)
+            if here.any():
+                own, more = out[here], [(0, 1), (1, 0), (1, 1)] if down and right else [(down, right)]
+                others = sum(self._at(y[here] + i, x[here] + j) for i, j in more)
+                out[here] = (own + others + (len(more) + 1) // 2) >> len(more).bit_length()
+        return out
+
+    def _at(self, y: Ints, x: Ints) -> Shorts:
+        """Windows (n, wide · wide · channels) from the corners y, x (n,) in the padded picture."""
+        height, width, channels = self.samples.shape
+        a, b, c = self.samples.strides
+        shape = (height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
+        view = as_strided(self.samples, shape, (a, b, a, c), writeable=False)
+        out: Shorts = view[y, x].reshape(len(y), self.wide * self.wide * channels)
         return out
 
 
@@ -146,15 +157,15 @@ class Pyramid:
         quarter: (height, width) int16, the sum channel at 1/4 resolution, in 1 / COARSE_UNIT.
     """
 
-    def __init__(self, frame: Picture, per: int = 1) -> None:
-        """`frame` is (H, W, 3), float32 in 0…1 or uint8. `per` is the number of sub-pel phases per pixel at full
+    def __init__(self, frame: Picture, subpel: int = 1) -> None:
+        """`frame` is (H, W, 3), float32 in 0…1 or uint8. `subpel` is the number of units of a vector in a pixel at full
         resolution: SUBPEL for a reference picture, 1 for a target, which needs less padding."""
-        edge = WINDOW_SIZE if per == 1 else MAX_OVERHANG + WINDOW_SIZE
+        edge = WINDOW_SIZE if subpel == 1 else MAX_OVERHANG + WINDOW_SIZE
         if kernels is not None:
-            self.full, self.half, self.quarter = _levels_in_kernel(kernels, frame, per, edge)
+            self.full, self.half, self.quarter = _levels_in_kernel(kernels, frame, subpel, edge)
         else:
             planes = _planes(unit_samples(frame))
-            self.full = _level(planes, 1, per, edge)
+            self.full = _level(planes, 1, subpel, edge)
             self.half = _level(_downscale(planes, 2), 2, 1, edge)
             coarse = _downscale(planes[:1], COARSE)[0] * np.float32(COARSE_UNIT / UNIT)
             self.quarter = np.rint(coarse).astype(np.int16)
@@ -180,21 +191,21 @@ def unit_samples(picture: Picture) -> Floats:
 
 
 def _levels_in_kernel(
-    kernels: ModuleType, frame: Picture, per: int, edge: int, other: Picture | None = None, fraction: float = 0.0,
+    kernels: ModuleType, frame: Picture, subpel: int, edge: int, other: Picture | None = None, fraction: float = 0.0,
     smaller: bool = True,
 ) -> tuple[PyramidLevel, PyramidLevel, Shorts]:  # fmt: skip
     rows, columns = (-(-side // BLOCK) for side in frame.shape[:2])
     height, width, half = rows * BLOCK, columns * BLOCK, edge // 2
-    full = np.empty((per * per, height + 2 * edge, width + 2 * edge, 2), np.int16)
-    second = np.empty((1, height // 2 + 2 * half, width // 2 + 2 * half, 2) if smaller else 0, np.int16)
+    full = np.empty((height + 2 * edge, width + 2 * edge, 2), np.int16)
+    second = np.empty((height // 2 + 2 * half, width // 2 + 2 * half, 2) if smaller else 0, np.int16)
     quarter = np.empty((height // COARSE, width // COARSE) if smaller else 0, np.int16)
     kernels.pyramid(
         np.ascontiguousarray(frame), np.zeros(0, np.uint8) if other is None else np.ascontiguousarray(other), fraction,
-        *frame.shape[:2], per, edge, np.array(CHANNEL_SCALES), COARSE_UNIT / UNIT, full, second, quarter,
+        *frame.shape[:2], edge, np.array(CHANNEL_SCALES), COARSE_UNIT / UNIT, full, second, quarter,
     )  # fmt: skip
     return (
-        PyramidLevel(full, BLOCK, WINDOW_SIZE, edge, rows, columns),
-        PyramidLevel(second, BLOCK // 2, WINDOW_SIZE // 2, half, rows, columns),
+        PyramidLevel(full, subpel, BLOCK, WINDOW_SIZE, edge, rows, columns),
+        PyramidLevel(second, 1, BLOCK // 2, WINDOW_SIZE // 2, half, rows, columns),
         quarter,
     )
 
@@ -208,16 +219,14 @@ def _planes(frame: Floats) -> Floats:
     return np.stack([np.pad(plane, pad, mode="edge") for plane in planes])
 
 
-def _level(planes: Floats, scale: int, per: int, edge: int) -> PyramidLevel:
+def _level(planes: Floats, scale: int, subpel: int, edge: int) -> PyramidLevel:
     """Level of planes (channels, height, width) at 1 / scale; `edge` is in pixels at full resolution."""
     edge //= scale
     block = BLOCK // scale
     padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
-    phases = np.empty((per * per, *padded.shape[1:], len(planes)), np.int16)
-    for number in range(per * per):
-        shifted = _shift(padded, number // per / per, number % per / per)
-        phases[number] = np.moveaxis(np.rint(shifted), 0, -1)
-    return PyramidLevel(phases, block, WINDOW_SIZE // scale, edge, planes.shape[1] // block, planes.shape[2] // block)
+    samples = np.ascontiguousarray(np.moveaxis(np.rint(padded).astype(np.int16), 0, -1))
+    rows, columns = planes.shape[1] // block, planes.shape[2] // block
+    return PyramidLevel(samples, subpel, block, WINDOW_SIZE // scale, edge, rows, columns)
 
 
 def _downscale(planes: Floats, scale: int) -> Floats:
@@ -229,12 +238,3 @@ def _downscale(planes: Floats, scale: int) -> Floats:
     for move in range(1, scale):
         out = out + lines[..., move::scale]
     return out * np.float32(1 / scale**2)
-
-
-def _shift(planes: Floats, down: float, right: float) -> Floats:
-    """Shift planes by a fraction of a pixel, linearly interpolated."""
-    if down:
-        planes = planes + (np.concatenate([planes[:, 1:], planes[:, -1:]], axis=1) - planes) * np.float32(down)
-    if right:
-        planes = planes + (np.concatenate([planes[..., 1:], planes[..., -1:]], axis=2) - planes) * np.float32(right)
-    return planes

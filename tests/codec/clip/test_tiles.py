@@ -20,10 +20,15 @@ def header(width: int, height: int, tile: int = 0, overlap: int = 0) -> Header:
 def test_split_and_join_reproduce_the_picture(width: int, height: int, tile: tuple[int, int]) -> None:
     h = header(width, height, *tile)
     frames = np.random.default_rng(width * 1000 + height).random((2, height, width, 3)).astype(np.float32)
-    split = tiles.split(frames, h)
+    split = tiles.split(tiles.pad(frames, h), h)
     count, rows, columns = h.grid
     assert split.shape == (count, 2, rows * 16, columns * 16, 3)
     assert np.allclose(tiles.join(split, h), frames, atol=1e-6)
+
+
+def test_padding_repeats_the_last_row_and_column() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 50, 37, 3), np.uint8)
+    assert np.array_equal(tiles.pad(frames, header(37, 50)), np.pad(frames, [(0, 0), (0, 14), (0, 11), (0, 0)], "edge"))
 
 
 def test_tiles_cover_the_picture_without_gaps() -> None:
