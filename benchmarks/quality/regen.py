@@ -51,11 +51,13 @@ def under_limit(
     frames: np.ndarray, loaded: LoadedModel, kept: int, qp: int, limit: int = MAX_BYTES
 ) -> tuple[int, np.ndarray]:
     """Fill policy `motion` at the lowest QP, from `qp` on, whose file is within the limit in bytes."""
-    for finer in range(qp, 64, 2):
-        size, back, _ = coded(frames, loaded, "motion", kept, finer)
-        if size <= limit or finer >= 62:
-            break
-    return size, back
+    low, high = 0, (62 - qp) // 2
+    found: dict[int, tuple[int, np.ndarray]] = {}
+    while low < high or low not in found:
+        middle = (low + high) // 2
+        found[middle] = coded(frames, loaded, "motion", kept, qp + 2 * middle)[:2]
+        low, high = (low, middle) if found[middle][0] <= limit else (min(middle + 1, high), high)
+    return found[low]
 
 
 def x264_under_limit(frames: np.ndarray, limit: int = MAX_BYTES) -> tuple[int, np.ndarray]:

@@ -286,7 +286,7 @@ class Decoder:
             yield from self._emit_range(self._next, self._fill_gap(clip.first_frame, still(pictures[0])))
         yield from self._emit_range(clip.first_frame, ((picture, Origin.DECODED) for picture in pictures))
         self._advance(clip)
-        self._concealer.last = still(pictures[-1]) if self._conceal else None
+        self._concealer.last = still(pictures[-1]) if self._conceal else pictures[-1]
 
     def _decode(self, clip: Clip) -> list[Picture]:
         """The frames of a clip."""

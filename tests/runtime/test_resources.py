@@ -57,7 +57,7 @@ def test_malloc_trim_works_without_support_of_the_c_library(
 def test_the_frame_kept_for_concealment_is_a_copy(flat: LoadedModel) -> None:
     out = io.BytesIO()
     dfc.encode(moving_square(40), out, model=flat, frame_rate=25)
-    decoder = Decoder(io.BytesIO(out.getvalue()), lambda _: flat, conceal=True)
+    decoder = Decoder(io.BytesIO(out.getvalue()), lambda _: flat)
     pictures = list(decoder)
     assert decoder._concealer.last is pictures[-1]
     assert pictures[-1].rgb.base is None
