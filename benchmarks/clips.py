@@ -57,7 +57,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-CODING = "inter"
+CODING = "predicted"
 """Default latent coding of `mini`; it is stored in each result."""
 
 

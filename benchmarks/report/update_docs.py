@@ -3,8 +3,8 @@
     python -m benchmarks.report.update_docs
 
 A page has markers `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A missing result is an error,
-because pages state only measured figures. If a result was measured with other weights than the package's, or before
-inter coding, a note below the table says so until its script is run again.
+because pages state only measured figures. If a result was measured with other weights than the package's, or with an
+earlier default coding, a note below the table says so until its script is run again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _earlier: set[str] = set()
 """Weights, other than the package's, of results read for the current table."""
 
 
-_range: set[str] = set()
-"""Results from before inter coding that were read for the current table."""
+_codings: set[str] = set()
+"""Earlier default codings of results that were read for the current table."""
 
 
 def result(name: str) -> Any:
@@ -44,17 +44,18 @@ def result(name: str) -> Any:
     found = json.loads((RESULTS / f"{name}.json").read_text())
     _earlier.update({found["weights"]} - {weights_id()})
     if not is_todays(name, found):
-        _range.add(name)
+        _codings.add(found.get("coding", "range"))
     return found
 
 
 def block(name: str) -> str:
     """Return the figures of a marker, with notes about weights and coding."""
     _earlier.clear()
-    _range.clear()
+    _codings.clear()
     figures = BLOCKS[name]()
-    if _range:
-        figures += "\n\nMeasured before inter coding existed: the figures are those of `--coding range`."
+    if _codings:
+        names = " and ".join(f"`--coding {name}`" for name in sorted(_codings))
+        figures += f"\n\nMeasured with {names}, an earlier default."
     if _earlier:
         return f"{figures}\n\nMeasured with earlier weights ({', '.join(sorted(_earlier))})."
     return figures

@@ -179,8 +179,7 @@ class PredictedEncoder:
                     if self._sse(frame, made) + rd_lambda * _bits(other) < self._sse(frame, picture) + rd_lambda * bits:
                         now, picture, qps[position], intra[position] = other, made, level, True
             values.append(now)
-            pictures[frame] = picture
-            self._references.add(frame, picture)
+            pictures[frame] = self._references.add(frame, picture)
         found = references(order, intra)
         blocks = [motion[frame] for frame in found.dropped.tolist()]
         moving = payload.write(MotionField(found, np.stack(blocks))) if blocks else b""

@@ -30,9 +30,10 @@ class ReferencePictures:
     def __init__(self) -> None:
         self._padded: dict[int, Floats] = {}
 
-    def add(self, frame: int, picture: Floats) -> None:
-        """Add the picture (H, W, 3), in 0…1, of a frame."""
-        self._padded[frame] = pad_edges(picture)
+    def add(self, frame: int, picture: Floats) -> Floats:
+        """Add the picture (H, W, 3), in 0…1, of a frame. Returns it as a view of the padded one."""
+        padded = self._padded[frame] = pad_edges(picture)
+        return padded[PADDING:-PADDING, PADDING:-PADDING]
 
     def keep(self, frames: set[int]) -> None:
         """Forget all pictures but these."""
