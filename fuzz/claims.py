@@ -56,10 +56,10 @@ def work_of(clip: Clip, header: Header) -> tuple[float, float]:
         cells = header.frame_values / header.channels
         ms += kept * (20 + cells * 2)  # re-encoding includes motion estimation
         mib += cells * 4096 / 2**20
-    if clip.coding == Coding.PREDICTED:  # two streams, and the motion of kept frames; trimming codes both K times
-        ms, mib = ms + values * 2e-3 * (kept + 1) + 60, mib + 64
-        blocks = kept * -(-header.width // 8) * -(-header.height // 8)
-        ms += (30 * kept + blocks * 0.05) * (kept + 1) + 40 * (dropped + kept) * kept
+    if clip.coding == Coding.PREDICTED:  # two streams, and the motion of kept frames; trimming codes both three times
+        ms, mib = ms + 60 + values * 4e-3, mib + 64
+        blocks = (kept + dropped) * -(-header.width // 8) * -(-header.height // 8)
+        ms += 20 * (kept + dropped) + blocks * 0.1
         mib += blocks * 800 / 2**20
     if clip.fill in (Fill.MOTION, Fill.BLEND) and clip.fill_payload:
         blocks = dropped * -(-header.width // 8) * -(-header.height // 8)

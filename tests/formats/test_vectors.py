@@ -152,7 +152,7 @@ def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
 def dequantized(clip: Clip, values: np.ndarray, preamble: Preamble) -> np.ndarray:
     if clip.coding != Coding.PREDICTED or not clip.kept.any():
         return dequantize(values, preamble.steps, clip.qp)
-    qps = divide(clip).types.qp[np.argsort(np.argsort(clip.coding_order))]
+    qps = divide(clip).types.qp[np.argsort(clip.coding_order)]
     rows = [dequantize(row, preamble.steps, int(qp)) for row, qp in zip(values, qps, strict=True)]
     return np.stack(rows)
 
@@ -164,7 +164,7 @@ def predicted_fields(clip: Clip, preamble: Preamble) -> dict[str, Any]:
     raw = field.blocks.astype("<i2").tobytes() if parts.motion else b""
     return {
         "kept_motion_sha256": hashlib.sha256(raw).hexdigest(),
-        "qps": parts.types.qp[np.argsort(np.argsort(clip.coding_order))].tolist(),
+        "qps": parts.types.qp[np.argsort(clip.coding_order)].tolist(),
         "predicted": field.references.dropped.tolist(),
     }
 
