@@ -110,7 +110,7 @@ class _Chain:
             used = (modes & mode) != 0
             if reference in kept:
                 _offer(out, used, np.full(modes.shape, mode, np.uint8), vectors)
-            elif self.moves(reference):
+            elif self.moves(reference) and reference in self._ends:  # not beyond the ends of a part of the clip
                 there = self.resolve(reference, kept)
                 at = _pointed_to(vectors[..., side, :], modes.shape)
                 _offer(out, used, there.modes[at], vectors[..., side, None, :] + there.vectors[at])

@@ -63,3 +63,11 @@ def test_a_dropped_intra_frame_is_the_blend_of_its_new_references() -> None:
     found = compose(dropped, predicted, References(np.array([1, 2]), np.array([0, 0]), np.array([4, 4])))
     assert not found.blocks[1].any()
     assert (found.blocks[0] == [PAST, 2, 2, 0, 0]).all()
+
+
+def test_no_chain_leads_beyond_the_ends_of_a_part() -> None:
+    """Frames 0 to 2 were cut away; frame 3 pointed to frame 2, which pointed to frame 8, not to frame 5."""
+    dropped = field([3], [2], [5], (PAST, 2, 2, 0, 0))
+    predicted = field([2], [-1], [8], (FUTURE, 0, 0, 9, 9))
+    found = compose(dropped, predicted, References(np.array([3]), np.array([-1]), np.array([5])))
+    assert not found.blocks.any()
