@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from dfccodec.codec import fill
-from dfccodec.codec.predict.order import read_motion
+from dfccodec.codec.predict.order import check_motion
 from dfccodec.container.chunks import Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Preamble, StreamReader
-from dfccodec.container.records import Coding
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import LatentHash
 from dfccodec.entropy.latent_coding import decode_latents
@@ -89,8 +88,7 @@ class _Check:
         try:
             fill.policy(clip.fill).check(clip, verdict.preamble.header)
             values = decode_latents(clip, verdict.preamble.header)
-            if clip.coding == Coding.PREDICTED and clip.kept.any():
-                read_motion(clip, verdict.preamble.header)
+            check_motion(clip, verdict.preamble.header)
         except (DamagedError, UnsupportedError) as error:
             self.add(Damage.of(error, at.offset, at.size))
             return

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.predict.compose import compose
-from dfccodec.container.records import Clip, Header
+from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.predicted import FrameTypes, divide, join
 from dfccodec.errors import DamagedError, UsageError
 
@@ -46,6 +46,16 @@ def read_motion(clip: Clip, header: Header) -> MotionField:
     if parts.motion and parts.types.intra.all():
         raise DamagedError(f"latents: {len(parts.motion)} bytes of motion, but no frame is predicted")
     return payload.read_field(parts.motion, references(clip.coding_order, parts.types.intra), header)
+
+
+def check_motion(clip: Clip, header: Header) -> None:
+    """Check the motion of the predicted frames of a clip in any coding.
+
+    Raises:
+        DamagedError: it is invalid.
+    """
+    if clip.coding == Coding.PREDICTED and clip.kept.any():
+        read_motion(clip, header)
 
 
 def bisecting_order(kept: Bools) -> Index:
