@@ -12,9 +12,9 @@ from read_motion import Sides
 def divide(data: bytes, kept: list[int], importance: list[int], need: Callable[..., None]) -> dict[str, Any]:
     """QP and kind of each kept frame, references of the predicted ones, and the three streams."""
     order = sorted(kept, key=lambda t: -importance[t])
+    need(data[:1] in (b"", b"\0"), "latents: unknown tools", "unsupported")
     need(len(data) >= 9 + len(order), "latents: too short for coding 3")
-    tools, motion, intra = struct.unpack_from("<BII", data)
-    need(not tools, "latents: unknown tools", "unsupported")
+    _, motion, intra = struct.unpack_from("<BII", data)
     kinds = data[9 : 9 + len(order)]
     need(all(kind & 127 <= 63 for kind in kinds) and kinds[0] >= 128, "latents: a QP, or the first frame is predicted")
     body = data[9 + len(order) :]

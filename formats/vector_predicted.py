@@ -78,6 +78,12 @@ def uncommon_predicted() -> Iterator[Good]:
     yield "predicted-far", "vectors of kept frames that lead far out of the picture", File(
         SMALL, [replace(far, kept_motion=motion)]
     )  # fmt: skip
+    layered = predicted((0, 1, 2, 3, 4, 5, 6, 7), 8, bytes([200, 90, 180, 80, 190, 70, 255, 250]), 7)
+    rough = valid_modes(layered, (ALL_MODES,) * 7)
+    rough[..., 1:] = integers(rough[..., 1:].shape, 11, 41)  # negative ones too
+    yield "predicted-layers", "previous frames with more and fewer reference frames, negative vectors scaled", File(
+        SMALL, [replace(layered, kept_motion=rough)]
+    )  # fmt: skip
     intra = replace(far, predicted=())
     yield "predicted-all-intra", "coding 3 without a predicted frame", File(SMALL, [intra])
 
@@ -121,6 +127,11 @@ def faulty_predicted() -> Iterator[Row]:
     yield "predicted-motion-of-none", "damaged", "7.10.1", "motion, but no predicted frame", one(
         alone[:1] + size.to_bytes(4, "little") + alone[5:12] + motion + alone[12:], predicted=()
     )  # fmt: skip
+    rest = bytes([0xFF, 0xFF, 0xFF, 0xFF]) * 2
+    yield "predicted-residuals-of-none", "damaged", "7.10.1", "residuals, but no predicted frame", one(
+        alone + rest, predicted=()
+    )  # fmt: skip
+    yield "predicted-sizes-wrap", "damaged", "7.10.1", "both sizes are 2^32 - 1", one(sane[:1] + rest + sane[9:])
     for fill in (0, 3):
         yield f"predicted-fill-{fill}", "damaged", "7.10", f"fill policy {fill}", one(sane, fill=fill)
     yield "predicted-planes", "damaged", "7.10", "two planes", one(sane, planes=2)

@@ -65,11 +65,11 @@ def divide(clip: Clip) -> PredictedParts:
     """
     data, kept = clip.latents, int(clip.kept.sum())
     head = struct.calcsize(_HEAD)
+    if data[:1] not in (b"", bytes([TOOLS])):  # first: later tools may have another layout
+        raise UnsupportedError(f"latents: tools {data[0]} of coding 3 are not known to this reader: get a newer dfc")
     if len(data) < head + kept:
         raise DamagedError(f"latents: {len(data)} bytes, the head of coding 3 has {head + kept}")
-    tools, motion, latents = struct.unpack_from(_HEAD, data)
-    if tools != TOOLS:
-        raise UnsupportedError(f"latents: tools {tools} of coding 3 are not known to this reader: get a newer dfc")
+    _, motion, latents = struct.unpack_from(_HEAD, data)
     frames = np.frombuffer(data, np.uint8, kept, head)
     types = FrameTypes(frames & ~np.uint8(_INTRA), (frames & _INTRA) != 0)
     if (types.qp > MAX_QP).any():
@@ -111,6 +111,8 @@ def decode_predicted(clip: Clip, header: Header) -> np.ndarray:
         return decode_range(clip.latents, 0, grid, channels)
     parts = divide(clip)
     intra = parts.types.intra
+    if parts.residuals and intra.all():
+        raise DamagedError(f"latents: {len(parts.residuals)} bytes of residuals, but no frame is predicted")
     # The limit on the integers of a clip is for both streams together: it is checked when a clip is unpacked.
     latents = decode_range(parts.latents, int(intra.sum()), grid, channels)
     residuals = decode_range(parts.residuals, int((~intra).sum()), grid, channels)
