@@ -1,10 +1,11 @@
-"""Fill policy `motion` compared with `token` by protocol DFC-32: squared error, bits by part, seconds.
+"""Fill policies `motion` and `blend` compared with `token` by protocol DFC-32: squared error, bits by part, seconds.
 
     python -m benchmarks.quality.motion [--clips ../shared/clips/eval] [--kept 6,8] [--qp 24,32]       about 10 minutes
 
 Each row is the mean over clips. Bits are per pixel of all 32 frames: bits of latents, of motion, and of the rest of the
 file. "Search" and "decode" are CPU seconds per clip, summed over threads: the additional time of encoding compared with
-`token` (decoding in the encoder included), and the time of decoding.
+`token` (decoding in the encoder included), and the time of decoding. Only `blend` has predicted kept frames by default;
+their motion counts as latents.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.runtime.resources import available_cpus
 
-FILLS = ("token", "motion")
+FILLS = ("token", "motion", "blend")
 PIXELS = FRAMES * SIDE * SIDE
 Measured = dict[str, float]
 

@@ -31,7 +31,7 @@ def test_figures_of_other_weights_have_a_note(monkeypatch: pytest.MonkeyPatch, t
     path = tmp_path / "selection.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "coding": "range"}))
     assert clips.read_json("selection") == {}
-    assert "Measured before inter coding existed" in pages.block("selection")
+    assert "Measured with `--coding range`, an earlier default" in pages.block("selection")
     clips.write_json("selection", {"rows": [row]})
     path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "0123456789abcdef"}))
     assert clips.read_json("selection") == {}
