@@ -185,6 +185,18 @@ def decode_to(target: Path, coded: bytes, cfr: Fraction | None = None, **options
     return sink.notes
 
 
+def encode_bytes(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> bytes:
+    """Encode frames (T, H, W, 3) uint8; return the bytes of the `.dfc` file."""
+    out = io.BytesIO()
+    api.encode(frames, out, model=loaded, **options)
+    return out.getvalue()
+
+
+def decode_frames(data: bytes, loaded: LoadedModel) -> np.ndarray:
+    """Decode the bytes of a `.dfc` file to frames (T, H, W, 3) uint8."""
+    return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: loaded)])
+
+
 def encode_source(source: Any, **options: Any) -> bytes:
     """Encode a source with `flat_model` and all frames kept; return the bytes of the `.dfc` file."""
     out = io.BytesIO()

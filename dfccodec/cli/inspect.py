@@ -172,7 +172,7 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
     rotation = f", rotated by {90 * h.rotation}°" if h.rotation else ""
     tiles = f", tiles of {h.tile} overlapping by {h.overlap}" if h.tile else ""
     codings = sorted({_coding(c.clip.coding) for c in summary.clips})
-    coded = f", coded by {' and '.join(codings)}" if codings else ""
+    coded = f", coding {' and '.join(codings)}" if codings else ""
     to_source, frames = record["ratio_to_source"], common.count(record["frames"], "frame")
     parts = ", ".join(f"{name.replace('_', ' ')} {common.format_bytes(n)}" for name, n in _parts(summary).items() if n)
     rows = [

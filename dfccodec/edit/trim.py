@@ -11,6 +11,7 @@ import numpy as np
 
 from dfccodec.codec import fill
 from dfccodec.codec.choose.budgets import Budget, check_seed, top_k
+from dfccodec.codec.predict.order import keeps_references
 from dfccodec.codec.predict.order import trim as predicted_trim
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, StreamReader
@@ -90,31 +91,17 @@ def trim(
         clip, values = item.clip, decode_latents(item.clip, old.header)
         checker.accept(item)
         piece = _clip_range(clip, values, start, end)
-        if piece and clip.coding == Coding.PREDICTED and piece[0].frames < clip.frames:
-            first = max(start - clip.first_frame, 0)
-            try:
-                predicted_trim(clip, old.header, *piece, first)
-            except UsageError as error:
-                piece = clip, values
-                if on_note:
-                    on_note(str(error))
+        first = max(start - clip.first_frame, 0)
+        if piece and clip.coding == Coding.PREDICTED and not keeps_references(clip, piece[0], first):
+            piece, first = (clip, values), 0
+            if on_note:
+                on_note(_whole_clip_note(clip))
         tracks.clip(clip, piece[0] if piece else None)
         if piece is None:
             continue
-        clip, values = piece
-        clip, values = _apply_budget(
-            clip, values, budget, old.header.clip_frames, np.random.default_rng([seed, item.clip.first_frame])
-        )
-        first = max(start - item.clip.first_frame, 0) if clip.frames < item.clip.frames else 0
-        if clip.coding == Coding.PREDICTED and clip.kept.any():
-            if not np.array_equal(clip.kept, item.clip.kept):
-                clip = predicted_trim(item.clip, old.header, clip, values, first)
-        else:
-            payload = clip.fill_payload
-            if not np.array_equal(clip.kept, item.clip.kept):
-                payload = fill.policy(clip.fill).trim(item.clip, old.header, clip.kept, first)
-            data, planes = encode_latents(values, clip.coding)
-            clip = dataclasses.replace(clip, latents=data, planes=planes, fill_payload=payload)
+        rng = np.random.default_rng([seed, clip.first_frame])
+        part, values = _apply_budget(*piece, budget, old.header.clip_frames, rng)
+        clip = part if np.array_equal(part.kept, clip.kept) else _recoded(clip, part, values, old.header, first)
         clip = dataclasses.replace(clip, first_frame=frames)
         writer.write_clip(clip, values)
         frames += clip.frames
@@ -181,6 +168,23 @@ class _Tracks:
             if found := tuple(p for p in pieces if p is not None):
                 out.append(Packets(item.stream, found))
         return out
+
+
+def _recoded(clip: Clip, part: Clip, values: np.ndarray, header: Header, first: int) -> Clip:
+    """A part of a clip that begins at its frame `first`, with latents and fill payload of the frames that remain."""
+    if clip.coding == Coding.PREDICTED:
+        return predicted_trim(clip, header, part, values, first)
+    payload = fill.policy(clip.fill).trim(clip, header, part.kept, first)
+    data, planes = encode_latents(values, clip.coding)
+    return dataclasses.replace(part, latents=data, planes=planes, fill_payload=payload)
+
+
+def _whole_clip_note(clip: Clip) -> str:
+    last = clip.first_frame + clip.frames - 1
+    return (
+        f"frames {clip.first_frame} to {last} are one clip whose kept frames are predicted from one another: it is "
+        "kept whole. Files encoded with --coding inter can be cut anywhere"
+    )
 
 
 def _range_text(start: int, end: int | None) -> str:

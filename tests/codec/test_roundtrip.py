@@ -8,23 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import flat_model, moving_square
+from support import decode_frames, encode_bytes, flat_model, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.records import ModelId
 from dfccodec.errors import ModelError, UsageError
-
-
-def encode_bytes(frames: np.ndarray, loaded: LoadedModel, **options: object) -> bytes:
-    out = io.BytesIO()
-    dfc.encode(frames, out, model=loaded, **options)  # type: ignore[arg-type]
-    return out.getvalue()
-
-
-def decode_frames(data: bytes, loaded: LoadedModel) -> np.ndarray:
-    return np.stack([p.rgb for p in Decoder(io.BytesIO(data), lambda _: loaded)])
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 70])

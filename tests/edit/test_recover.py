@@ -86,6 +86,7 @@ def test_truncated_files_keep_all_complete_clips() -> None:
         assert not found.ended or found.lost == []
 
 
+@settings(deadline=None)
 @given(offset=st.integers(0, len(INTACT) - 1), error=st.integers(1, 255))
 def test_any_single_byte_error_is_repaired(offset: int, error: int) -> None:
     damaged = bytearray(INTACT)

@@ -13,8 +13,9 @@ from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.entropy.zstd_coding import encode_zstd
 from dfccodec.errors import ModelError
 from dfccodec.models.interface import LatentModel, gradient_whole_clip
-from dfccodec.models.mini import Mini, MiniConfig, Slots, neighbours
+from dfccodec.models.mini import Mini, MiniConfig
 from dfccodec.models.mini_layers import Conv2d, call_straight_through
+from dfccodec.models.mini_slots import Slots, neighbours
 
 
 def test_implements_the_interface(mini: LoadedModel) -> None:

@@ -64,22 +64,24 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionF
     return read_field(payload, references, header)
 
 
-def read_field(payload: bytes, references: References, header: Header) -> MotionField:
-    """As :func:`read`, with the frames that move and their references given."""
+def read_field(
+    payload: bytes, references: References, header: Header, what: str = "fill payload"
+) -> MotionField:  # fmt: skip
+    """As :func:`read`, with the frames that move and their references given; `what` names the bytes in errors."""
     rows, columns = grid(header)
     count = len(references.dropped)
     if not payload:
         # A view of one number: the number of frames is untrusted and must not take memory.
         return MotionField(references, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
-    check_stream_size("fill payload", payload, count * rows * columns)
+    check_stream_size(what, payload, count * rows * columns)
     blocks = np.zeros((count, rows, columns, FIELDS), np.int16)
     if _run_kernel(False, references, rows, columns, payload, blocks):
         return MotionField(references, blocks)
     del blocks  # no kernels, or damaged bytes: then the code below finds the reason
-    contexts, reader = BlockContexts(references, rows, columns), new_decoder(payload, initial_counts(), "fill payload")
+    contexts, reader = BlockContexts(references, rows, columns), new_decoder(payload, initial_counts(), what)
     for step in contexts.passes():
-        modes, vectors = code(step, reader)
-        _check_modes(modes, step, references)
+        modes, vectors = code(step, reader, what=what)
+        _check_modes(modes, step, references, what)
         contexts.put(step, modes, vectors)
     reader.finish()
     return contexts.decisions()
@@ -99,7 +101,9 @@ def _run_kernel(
     return coded
 
 
-def code(step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts | None = None) -> tuple[Bytes, Shorts]:
+def code(
+    step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts | None = None, what: str = "fill payload"
+) -> tuple[Bytes, Shorts]:  # fmt: skip
     """Code the modes (n,) and vectors (n, 2, 2) of a pass; None means decode.
 
     Raises:
@@ -107,27 +111,27 @@ def code(step: Pass, coder: Coder, modes: Bytes | None = None, vectors: Shorts |
     """
     ranks = None if modes is None else np.argmax(step.modes == modes[:, None], axis=1).astype(np.int32)
     ranks = coder.code(step.mode_context, None, ranks)
-    _check(ranks, MODES, "mode")
+    _check(ranks, MODES, f"{what}: mode")
     modes = np.take_along_axis(step.modes, ranks[:, None], axis=1)[:, 0]
     # The vectors in use: first all into the past, then all into the future.
     side, block = np.nonzero(uses(modes).T)
     mvs = None if vectors is None else vectors[block, side]
     out = step.known.vectors[0].copy()
-    out[block, side] = step.known.select(block, side).code(coder, mvs, "fill payload")
+    out[block, side] = step.known.select(block, side).code(coder, mvs, what)
     return modes, out
 
 
 def _check(symbols: Ints, count: int, what: str) -> None:
     if symbols.size and not (symbols.min() >= 0 and symbols.max() < count):
-        raise DamagedError(f"fill payload: {what} symbol {symbols.min()} or {symbols.max()}: 0 to {count - 1}")
+        raise DamagedError(f"{what} symbol {symbols.min()} or {symbols.max()}: 0 to {count - 1}")
 
 
-def _check_modes(modes: Bytes, step: Pass, references: References) -> None:
+def _check_modes(modes: Bytes, step: Pass, references: References, what: str) -> None:
     there = np.stack([references.past >= 0, references.future >= 0], axis=1)[step.frames]
     wrong = np.flatnonzero((uses(modes) & ~there).any(axis=1))
     if wrong.size:
         frame = references.dropped[step.frames[wrong[0]]]
-        raise DamagedError(f"fill payload: mode {modes[wrong[0]]} in frame {frame}: it has no such reference frame")
+        raise DamagedError(f"{what}: mode {modes[wrong[0]]} in frame {frame}: it has no such reference frame")
 
 
 def trim(payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_], first: int) -> bytes:

@@ -7,6 +7,7 @@ its own vector and of the vector of the block it pointed to.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from dfccodec.codec.motion.blocks import BLOCK, FUTURE, MODEL, MODES, PAST, SUBP
 
 RADIUS = 2
 """Blocks around a block whose chained motion is taken into account."""
+
+UNUSED = 1 << 20
+"""Stands for a vector that is not used, beyond all others."""
 
 Shorts = npt.NDArray[np.int16]
 Ints = npt.NDArray[np.int32]
@@ -37,6 +41,8 @@ class _Decisions:
 def compose(dropped: MotionField, predicted: MotionField, after: References) -> MotionField:
     """The motion of the dropped frames of a clip after some of its predicted frames were dropped.
 
+    Frames that keep their reference frames keep their motion.
+
     Args:
         dropped: motion of the dropped frames before.
         predicted: motion of the predicted kept frames before.
@@ -52,13 +58,15 @@ def compose(dropped: MotionField, predicted: MotionField, after: References) -> 
         found = chain.resolve(frame, kept)
         out[number, ..., 0] = found.modes
         out[number, ..., 1:] = found.vectors.reshape(rows, columns, 4)
-    # At the ends of a clip, a frame may have fewer reference frames than those it was chained to.
-    for side, mode in ((after.past, PAST), (after.future, FUTURE)):
-        missing = out[side < 0]
-        missing[..., 0] &= ~np.int16(mode)
-        missing[..., 1 + 2 * (mode == FUTURE) :][..., :2] = 0
-        out[side < 0] = missing
-    return MotionField(after, np.stack([_smoothed(blocks) for blocks in out]) if len(out) else out)
+        if chain.is_direct(frame, kept):
+            continue
+        # At the ends of a clip, a frame may have fewer reference frames than those it was chained to.
+        for first, side, mode in ((1, after.past, PAST), (3, after.future, FUTURE)):
+            if side[number] < 0:
+                out[number, ..., 0] &= ~np.int16(mode)
+                out[number, ..., first : first + 2] = 0
+        out[number] = _smoothed(out[number])
+    return MotionField(after, out)
 
 
 def _smoothed(blocks: Shorts) -> Shorts:
@@ -71,12 +79,21 @@ def _smoothed(blocks: Shorts) -> Shorts:
     windows = sliding_window_view(np.pad(modes, RADIUS, "edge"), (side, side))
     out[..., 0] = np.stack([(windows == mode).sum(axis=(-1, -2)) for mode in range(MODES)]).argmax(axis=0)
     for first, mode in ((1, PAST), (3, FUTURE)):
-        vectors = np.where((modes & mode)[..., None] != 0, blocks[..., first : first + 2], np.float32(np.nan))
-        padded = np.pad(vectors, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), constant_values=np.nan)
-        near = sliding_window_view(padded, (side, side), axis=(0, 1)).reshape(*modes.shape, 2, -1)
+        used = (modes & mode) != 0
+        vectors = np.where(used[..., None], blocks[..., first : first + 2].astype(np.int32), UNUSED)
+        near = _windows(np.pad(vectors, ((RADIUS,), (RADIUS,), (0,)), constant_values=UNUSED))
         wanted = (out[..., 0] & mode) != 0  # then at least one block of the window has a vector
-        out[wanted, first : first + 2] = np.rint(np.nanmedian(near[wanted], axis=-1))
+        count = _windows(np.pad(used, RADIUS)[..., None])[wanted].sum(axis=-1)
+        near = np.sort(near[wanted], axis=-1)
+        out[wanted, first : first + 2] = np.take_along_axis(near, (count[..., None] - 1) // 2, axis=-1)[..., 0]
     return out
+
+
+def _windows(padded: npt.NDArray[np.generic]) -> npt.NDArray[Any]:
+    """Neighbourhood (rows, columns, n, side²) of each block of padded numbers (…, …, n)."""
+    side = 2 * RADIUS + 1
+    out = sliding_window_view(padded, (side, side), axis=(0, 1))
+    return out.reshape(*out.shape[:-2], side * side)
 
 
 class _Chain:
@@ -96,6 +113,11 @@ class _Chain:
     def moves(self, frame: int) -> bool:
         """Whether the motion of a frame is known."""
         return frame in self._own
+
+    def is_direct(self, frame: int, kept: set[int]) -> bool:
+        """Whether all reference frames of a frame are in `kept`, so that its motion is its own."""
+        _, past, future = self._own[frame]
+        return {past, future} - {-1} <= kept
 
     def resolve(self, frame: int, kept: set[int]) -> _Decisions:
         """Decisions of a frame against the frames in `kept`."""

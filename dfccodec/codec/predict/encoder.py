@@ -17,10 +17,16 @@ from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.motion_encoder import LAMBDA_SCALE, Effort, MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.predict.order import bisecting_order, order_importance, references
-from dfccodec.codec.predict.pictures import ReferencePictures, add_residual, decode_intra, transform
+from dfccodec.codec.predict.pictures import (
+    ReferencePictures,
+    add_residual,
+    decode_intra,
+    transform,
+    transform_residual,
+)
 from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.bit_costs import bit_costs
-from dfccodec.entropy.inter.motion_compensation import BASIS_SCALE, CHANNELS, PATCH, basis
+from dfccodec.entropy.inter.motion_compensation import CHANNELS
 from dfccodec.entropy.predicted import FrameTypes, join
 from dfccodec.entropy.rans import encode_range
 from dfccodec.limits import MAX_QP
@@ -100,13 +106,15 @@ class PredictedClip:
 
 
 def frame_importance(frames: npt.NDArray[np.uint8], step: float, keep: int | None) -> npt.NDArray[np.uint8]:
-    """Importance (T,) of the padded frames (T, H, W, 3) of a clip by the linear transform of the format."""
-    rows = []
-    for picture in frames:
-        cells = picture.reshape(picture.shape[0] // PATCH, PATCH, -1, PATCH, 3).swapaxes(1, 2)
-        flat = cells.reshape(-1, PATCH * PATCH * 3).astype(np.float32) / 255 - 0.5
-        rows.append((flat @ (basis().T / BASIS_SCALE).astype(np.float32)).ravel())
-    score = clip_importance(np.stack(rows), step, keep)
+    """Importance (T,) of the frames of a clip by the linear transform of the format, without a network.
+
+    Args:
+        frames: (T, H, W, 3), padded to whole cells.
+        step: quantizer step.
+        keep: number of frames to be kept; None if it is not known.
+    """
+    latents = [transform(picture.astype(np.float32) / 255 - np.float32(0.5)).ravel() for picture in frames]
+    score = clip_importance(np.stack(latents), step, keep)
     out: npt.NDArray[np.uint8] = np.rint(np.clip(score, 0, 1) * 255).astype(np.uint8)
     return out
 
@@ -129,6 +137,27 @@ def inter_qp(qp: int) -> int:
 def rd_lambda(qp: int) -> float:
     """λ, squared error per bit, of a predicted clip at `qp`."""
     return COEFF_LAMBDA * lambda_for_qp(inter_qp(qp)) / LAMBDA_SCALE
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A coded kept frame.
+
+    Attributes:
+        values: integers (rows, columns, C).
+        picture: (H, W, 3), in 0…1.
+        qp: quantizer index.
+        bits: of the frame, coded alone.
+        error: squared error.
+        blocks: decisions (rows, columns, 5); None for an intra frame.
+    """
+
+    values: Shorts
+    picture: Floats
+    qp: int
+    bits: int
+    error: float
+    blocks: Shorts | None = None
 
 
 class PredictedEncoder:
@@ -155,42 +184,56 @@ class PredictedEncoder:
         self.pyramids: dict[int, Pyramid] = {}
 
     def encode(self, kept: npt.NDArray[np.bool_], importance: npt.NDArray[np.uint8], qp: int) -> PredictedClip:
-        """Encode the kept frames `kept` (T,) of a clip with `importance` (T,) at `qp`."""
+        """Encode the kept frames of a clip.
+
+        Args:
+            kept: (T,).
+            importance: (T,).
+            qp: quantizer index of the clip.
+        """
         order = bisecting_order(kept)
-        intra, qps = np.zeros(len(order), bool), np.empty(len(order), np.uint8)
-        values, pictures, motion, first_bits = [], {}, {}, 0
         every = references(order, np.arange(len(order)) == 0)
         at = {frame: number for number, frame in enumerate(every.dropped.tolist())}
+        coded: list[_Frame] = []
+        pictures: dict[int, Floats] = {}
         for position, frame in enumerate(order.tolist()):
+            level = shifted(qp, QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS) - 1)])
             if position == 0:
-                qps[0], intra[0] = shifted(qp, QP_OFFSETS[0]), True
-                now, picture = self._intra(frame, int(qps[0]))
-                first_bits = _bits(now)
+                now = self._intra(frame, level)
             else:
-                number = at[frame]
-                alone = References(*(part[number : number + 1] for part in (every.dropped, every.past, every.future)))
-                qps[position] = shifted(qp, QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS) - 1)])
-                now, picture, motion[frame] = self._predicted(alone, int(qps[position]))
-                bits = _bits(now) + 8 * len(payload.write(MotionField(alone, motion[frame][None])))
-                if bits > INTRA_TRIAL_SHARE * first_bits:
-                    level = shifted(qp, INTRA_OFFSET)
-                    other, made = self._intra(frame, level)
-                    rd_lambda = INTRA_LAMBDA * lambda_for_qp(int(qps[position])) / LAMBDA_SCALE
-                    if self._sse(frame, made) + rd_lambda * _bits(other) < self._sse(frame, picture) + rd_lambda * bits:
-                        now, picture, qps[position], intra[position] = other, made, level, True
-            values.append(now)
-            pictures[frame] = self._references.add(frame, picture)
-        found = references(order, intra)
-        blocks = [motion[frame] for frame in found.dropped.tolist()]
-        moving = payload.write(MotionField(found, np.stack(blocks))) if blocks else b""
-        stacked = np.stack(values)[:, None] if values else np.zeros((0, *self._header.grid, CHANNELS), np.int16)
-        latents = join(FrameTypes(qps, intra), moving, stacked)
-        errors = [self._sse(frame, pictures[frame]) for frame in order.tolist()]
-        falling = order_importance(importance, order)
-        return PredictedClip(falling, stacked[np.argsort(order)], latents, pictures, errors, qp)
+                number = slice(at[frame], at[frame] + 1)
+                now = self._predicted(
+                    References(*(s[number] for s in (every.dropped, every.past, every.future))), level
+                )
+                if now.bits > INTRA_TRIAL_SHARE * coded[0].bits:
+                    price = INTRA_LAMBDA * lambda_for_qp(level) / LAMBDA_SCALE
+                    tried = now, self._intra(frame, shifted(qp, INTRA_OFFSET))
+                    now = min(tried, key=lambda made: made.error + price * made.bits)
+            coded.append(now)
+            pictures[frame] = self._references.add(frame, now.picture)
+        return self._clip(order, coded, pictures, importance, qp)
 
-    def _intra(self, frame: int, qp: int) -> tuple[Shorts, Floats]:
-        """Integers (rows, columns, C) and picture of an intra frame."""
+    def _clip(
+        self, order: npt.NDArray[np.intp], coded: list[_Frame], pictures: dict[int, Floats],
+        importance: npt.NDArray[np.uint8], qp: int,
+    ) -> PredictedClip:  # fmt: skip
+        """Code the frames of a clip, in coding order."""
+        types = FrameTypes(
+            np.array([frame.qp for frame in coded], np.uint8), np.array([frame.blocks is None for frame in coded], bool)
+        )
+        found = references(order, types.intra)
+        motion = {frame: made.blocks for frame, made in zip(order.tolist(), coded, strict=True)}
+        blocks = [now for frame in found.dropped.tolist() if (now := motion[frame]) is not None]
+        moving = payload.write(MotionField(found, np.stack(blocks))) if blocks else b""
+        empty = np.zeros((0, *self._header.grid, CHANNELS), np.int16)
+        values = np.stack([frame.values for frame in coded])[:, None] if coded else empty
+        return PredictedClip(
+            order_importance(importance, order), values[np.argsort(order)], join(types, moving, values), pictures,
+            [frame.error for frame in coded], qp,
+        )  # fmt: skip
+
+    def _intra(self, frame: int, qp: int) -> _Frame:
+        """Code an intra frame."""
         source = tiles.pad([self._frames[frame]], self._header)
         latents, _ = self._loaded.encode(source, qp)
         latents = latents.reshape(1, *self._header.grid, CHANNELS)
@@ -201,10 +244,12 @@ class PredictedEncoder:
             now = refine(
                 latents, Quantized(now), target, self._header, self._steps, self._loaded, self._refining, self._deadzone
             ).now.values
-        return now[0, 0], decode_intra(now[0, 0], qp, self._header, self._steps, self._loaded)
+        values: Shorts = now[0, 0]
+        picture = decode_intra(values, qp, self._header, self._steps, self._loaded)
+        return _Frame(values, picture, qp, _bits(values), self._sse(frame, picture))
 
-    def _predicted(self, alone: References, qp: int) -> tuple[Shorts, Floats, Shorts]:
-        """Integers (rows, columns, C), picture and decisions (rows, columns, 5) of a predicted frame."""
+    def _predicted(self, alone: References, qp: int) -> _Frame:
+        """Code a predicted frame; `alone` is the frame with its references."""
         frame, past, future = (int(part[0]) for part in (alone.dropped, alone.past, alone.future))
         rd_lambda = lambda_for_qp(qp)
         with MotionSearch(
@@ -215,15 +260,19 @@ class PredictedEncoder:
                 if side >= 0:
                     search.add_frame(side, picture)
             search.add_estimate(frame, estimate)
-            blocks = search.decisions().blocks[0]
+            found = search.decisions()
+        blocks = found.blocks[0]
         prediction = self._references.predict(frame, past, future, blocks)
         sizes = step_sizes(self._steps, qp)
-        residual = transform(self._frames[frame].astype(np.float32) / 255 - prediction, self._header)
+        residual = transform_residual(self._frames[frame].astype(np.float32) / 255 - prediction, self._header)
         values = quantize_residual(residual / sizes, rd_lambda / LAMBDA_SCALE, sizes, self._before)
         self._before = values
-        return values, add_residual(prediction, values, sizes), blocks
+        picture = add_residual(prediction, values, sizes)
+        bits = _bits(values) + 8 * len(payload.write(found))
+        return _Frame(values, picture, qp, bits, self._sse(frame, picture), blocks)
 
     def _sse(self, frame: int, picture: Floats) -> float:
+        """Squared error of a picture (H, W, 3), in 0…1, of a frame."""
         difference = (self._frames[frame].astype(np.float32) / 255 - picture).ravel()
         return float(difference @ difference)
 

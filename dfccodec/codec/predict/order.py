@@ -12,7 +12,7 @@ from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.predict.compose import compose
 from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.predicted import FrameTypes, divide, join
-from dfccodec.errors import DamagedError, UsageError
+from dfccodec.errors import DamagedError
 
 Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
@@ -45,7 +45,8 @@ def read_motion(clip: Clip, header: Header) -> MotionField:
     parts = divide(clip)
     if parts.motion and parts.types.intra.all():
         raise DamagedError(f"latents: {len(parts.motion)} bytes of motion, but no frame is predicted")
-    return payload.read_field(parts.motion, references(clip.coding_order, parts.types.intra), header)
+    found = references(clip.coding_order, parts.types.intra)
+    return payload.read_field(parts.motion, found, header, "motion of kept frames")
 
 
 def check_motion(clip: Clip, header: Header) -> None:
@@ -87,40 +88,62 @@ def order_importance(importance: npt.NDArray[np.uint8], order: Index) -> npt.NDA
     return out
 
 
+def keeps_references(clip: Clip, part: Clip, first: int) -> bool:
+    """Whether every predicted frame of a part of a clip keeps its reference frames, so that no model is needed.
+
+    Args:
+        clip: the clip.
+        part: its record with other `kept` and `importance`.
+        first: number of the first frame of the part in the clip.
+
+    Raises:
+        DamagedError: the latents of the clip are invalid.
+    """
+    old, new = clip.coding_order, part.coding_order + first
+    if not np.isin(new, old).all():
+        return False
+    if not len(new):
+        return True
+    types = divide(clip).types
+    intra = types.intra[_places(old, new)]
+    before, after = references(old, types.intra), references(new, intra)
+    at = np.searchsorted(before.dropped, after.dropped)
+    same = np.array_equal(before.past[at], after.past) and np.array_equal(before.future[at], after.future)
+    return bool(intra[0]) and same
+
+
 def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int) -> Clip:
-    """The record of a part of a clip: fewer kept frames, or a range of its frames. Motion is chained to those left.
+    """Code a part of a clip: fewer kept frames, or a range of its frames. Motion is chained to those left.
 
     Args:
         clip: the clip.
         header: header of its file.
-        part: the clip with the new `kept` and `importance`; its latents are replaced.
-        values: integers (K', tiles, rows, columns, C) of the kept frames that remain, in order of frames.
+        part: its record with other `kept` and `importance`, for which `keeps_references` is true; its latents and its
+            fill payload are replaced.
+        values: integers (K', 1, rows, columns, C) of the kept frames that remain, in order of frames.
         first: number of the first frame of the part in the clip.
 
     Raises:
-        DamagedError: the latents are invalid.
-        UsageError: a frame that remains would lose a reference frame, which only a model can replace.
+        DamagedError: the latents or the motion are invalid.
     """
     if not part.kept.any():
-        return dataclasses.replace(part, latents=b"")
-    parts, old = divide(clip), clip.coding_order
-    new = part.coding_order
-    place = [int(np.flatnonzero(old == frame + first)[0]) if (old == frame + first).any() else -1 for frame in new]
-    if min(place) < 0:
-        raise _uncuttable(clip)
-    types = FrameTypes(parts.types.qp[place], parts.types.intra[place])
-    if not types.intra[0]:
-        raise _uncuttable(clip)
-    field, after = read_motion(clip, header), references(new, types.intra)
-    before = field.references
-    at = np.searchsorted(before.dropped, after.dropped + first)
-    for now, then in ((after.past, before.past[at]), (after.future, before.future[at])):
-        if (np.where(now < 0, -1, now + first) != then).any():
-            raise _uncuttable(clip)
-    motion = payload.write(MotionField(after, np.ascontiguousarray(field.blocks[at])))
-    rank = np.argsort(np.argsort(new))
-    fill = _dropped_motion(clip, header, field, part, first)
-    return dataclasses.replace(part, latents=join(types, motion, values[rank]), fill_payload=fill)
+        return dataclasses.replace(part, latents=b"", fill_payload=b"")
+    old, new = clip.coding_order, part.coding_order + first
+    types, place = divide(clip).types, _places(old, new)
+    types = FrameTypes(types.qp[place], types.intra[place])
+    predicted, after = read_motion(clip, header), references(new, types.intra)
+    at = np.searchsorted(predicted.references.dropped, after.dropped)
+    motion = payload.write(MotionField(after, np.ascontiguousarray(predicted.blocks[at])))
+    latents = join(types, motion, values[np.argsort(np.argsort(new))])
+    fill = _dropped_motion(clip, header, predicted, part, first)
+    return dataclasses.replace(part, latents=latents, fill_payload=fill)
+
+
+def _places(old: Index, new: Index) -> Index:
+    """Position in the coding order `old` of each frame of `new`."""
+    sorter = np.argsort(old)
+    out: Index = sorter[np.searchsorted(old, new, sorter=sorter)]
+    return out
 
 
 def _dropped_motion(clip: Clip, header: Header, predicted: MotionField, part: Clip, first: int) -> bytes:
@@ -132,11 +155,3 @@ def _dropped_motion(clip: Clip, header: Header, predicted: MotionField, part: Cl
     dropped = payload.read(clip.fill_payload, clip.kept, header)
     moved = compose(dropped, predicted, References(after.dropped + first, past, future))
     return payload.write(MotionField(after, moved.blocks))
-
-
-def _uncuttable(clip: Clip) -> UsageError:
-    first, end = clip.first_frame, clip.first_frame + clip.frames
-    return UsageError(
-        f"frames {first} to {end - 1} are one clip whose kept frames are predicted from one another: it is kept whole. "
-        "Files encoded with --coding inter can be cut anywhere"
-    )

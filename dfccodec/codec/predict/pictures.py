@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +54,13 @@ class ReferencePictures:
 
 
 def add_residual(prediction: Floats, values: npt.NDArray[np.int16], sizes: npt.NDArray[np.float64]) -> Floats:
-    """Add the inverse transform of integers (rows, columns, C), with quantizer steps (C,), and clamp to 0…1."""
+    """Add a residual to a prediction (H, W, 3), and clamp the picture to 0…1.
+
+    Args:
+        prediction: in 0…1.
+        values: integers (rows, columns, 96) of the residual.
+        sizes: quantizer steps (96,).
+    """
     height, width = prediction.shape[:2]
     rows, columns = values.shape[:2]
     coded = values.any(axis=-1)
@@ -61,19 +68,31 @@ def add_residual(prediction: Floats, values: npt.NDArray[np.int16], sizes: npt.N
         return clamp(prediction)
     cells = np.zeros((rows, columns, PATCH * PATCH * 3), np.float32)
     levels = (values[coded].astype(np.float64) * sizes).astype(np.float32)
-    cells[coded] = levels @ (basis() / BASIS_SCALE).astype(np.float32)
+    cells[coded] = levels @ orthonormal_basis()
     pixels = cells.reshape(rows, columns, PATCH, PATCH, 3).swapaxes(1, 2).reshape(rows * PATCH, columns * PATCH, 3)
     return clamp(prediction + pixels[:height, :width])
 
 
-def transform(residual: Floats, header: Header) -> Floats:
-    """Forward transform of a residual (H, W, 3): (rows, columns, C). Outside of the picture it is 0."""
-    height, width = padded_size(header)
-    padded = np.zeros((height, width, 3), np.float32)
-    padded[: residual.shape[0], : residual.shape[1]] = residual
-    cells = padded.reshape(height // PATCH, PATCH, width // PATCH, PATCH, 3).swapaxes(1, 2)
-    out: Floats = cells.reshape(height // PATCH, width // PATCH, -1) @ (basis().T / BASIS_SCALE).astype(np.float32)
+@lru_cache(maxsize=1)
+def orthonormal_basis() -> Floats:
+    """The linear transform of the format (96, 768), its rows of length 1."""
+    out: Floats = (basis() / BASIS_SCALE).astype(np.float32)
     return out
+
+
+def transform(picture: Floats) -> Floats:
+    """Forward transform of a picture (H, W, 3) of whole cells: (rows, columns, 96)."""
+    height, width, _ = picture.shape
+    cells = picture.reshape(height // PATCH, PATCH, width // PATCH, PATCH, 3).swapaxes(1, 2)
+    out: Floats = cells.reshape(height // PATCH, width // PATCH, -1) @ orthonormal_basis().T
+    return out
+
+
+def transform_residual(residual: Floats, header: Header) -> Floats:
+    """Forward transform of a residual (H, W, 3): (rows, columns, 96). Outside of the picture it is 0."""
+    padded = np.zeros((*padded_size(header), 3), np.float32)
+    padded[: residual.shape[0], : residual.shape[1]] = residual
+    return transform(padded)
 
 
 def decode_intra(

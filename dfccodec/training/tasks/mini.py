@@ -20,8 +20,9 @@ from dfccodec.entropy.latent_coding import default_coding, encode_latents
 from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.models.importance import gap_costs, optimal_selection
-from dfccodec.models.mini import BASE_STEP, Mini, MiniConfig, Slots
+from dfccodec.models.mini import BASE_STEP, Mini, MiniConfig
 from dfccodec.models.mini_layers import PATCH
+from dfccodec.models.mini_slots import Slots
 from dfccodec.training.data.dataset import ClipSampler, Scene, held_out_clips
 from dfccodec.training.losses.masks import draw_mask, uniform_mask
 from dfccodec.training.losses.quantization import estimate_latent_motion, predict, quantize_with_prediction

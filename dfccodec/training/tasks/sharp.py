@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.models import registry
-from dfccodec.models.mini import Mini, Slots
+from dfccodec.models.mini import Mini
 from dfccodec.models.mini_layers import PATCH
+from dfccodec.models.mini_slots import Slots
 from dfccodec.training.data.coded import CodedClip
 from dfccodec.training.losses.discriminator import Discriminator
 from dfccodec.training.losses.texture_mask import detail_share

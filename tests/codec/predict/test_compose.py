@@ -71,3 +71,13 @@ def test_no_chain_leads_beyond_the_ends_of_a_part() -> None:
     predicted = field([2], [-1], [8], (FUTURE, 0, 0, 9, 9))
     found = compose(dropped, predicted, References(np.array([3]), np.array([-1]), np.array([5])))
     assert not found.blocks.any()
+
+
+def test_frames_that_keep_their_references_keep_their_motion() -> None:
+    dropped = field([1, 3], [0, 2], [2, 4], (BI, 0, 0, 0, 0), (PAST, 2, 2, 0, 0))
+    rough = dropped.blocks.copy()
+    rough[0, ..., 1:] = np.random.default_rng(1).integers(-40, 40, (4, 6, 4))
+    predicted = field([2, 4], [0, 0], [-1, -1], (PAST, 10, 4, 0, 0), (PAST, 0, 0, 0, 0))
+    after = References(np.array([1, 3, 4]), np.array([0, 2, 2]), np.array([2, -1, -1]))
+    found = compose(MotionField(dropped.references, rough), predicted, after)
+    assert np.array_equal(found.blocks[0], rough[0])

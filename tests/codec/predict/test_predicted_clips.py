@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import moving_square
+from support import decode_frames, encode_bytes, moving_square
+from vectors import read_vector
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget
-from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.predict.order import read_motion
-from dfccodec.codec.predict.pictures import add_residual, transform
+from dfccodec.codec.predict.pictures import add_residual, transform_residual
 from dfccodec.container.records import Clip, Coding, Header, Ratio
 from dfccodec.edit.trim import trim
 from dfccodec.edit.verify import verify
@@ -28,16 +28,6 @@ HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25), patch=16, clip_frames=32, ch
 @pytest.fixture(scope="module")
 def mini() -> LoadedModel:
     return dfc.load_model("mini", dtype="float32")
-
-
-def encode(frames: np.ndarray, mini: LoadedModel, **options: object) -> bytes:
-    out = io.BytesIO()
-    dfc.encode(frames, out, model=mini, **options)  # type: ignore[arg-type]
-    return out.getvalue()
-
-
-def decode(data: bytes, mini: LoadedModel) -> np.ndarray:
-    return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: mini)])
 
 
 def clip_of(data: bytes) -> Clip:
@@ -66,7 +56,7 @@ def test_the_transform_is_inverted_by_the_residual() -> None:
     made = add_residual(base, values, sizes)
     inside = (made > 0).all(axis=-1) & (made < 1).all(axis=-1)
     assert inside.mean() > 0.99
-    found = transform(made - base, HEADER) / sizes
+    found = transform_residual(made - base, HEADER) / sizes
     assert np.abs(found - values)[0, :2].max() < 0.5
 
 
@@ -77,33 +67,33 @@ def test_no_residual_is_the_prediction() -> None:
 
 def test_a_pan_is_predicted_and_smaller_than_in_inter_coding(mini: LoadedModel) -> None:
     frames = panning(12)
-    data, other = (encode(frames, mini, budget="33%", qp=30, coding=coding) for coding in (None, "inter"))
+    data, other = (encode_bytes(frames, mini, budget="33%", qp=30, coding=coding) for coding in (None, "inter"))
     clip = clip_of(data)
     assert clip.coding == Coding.PREDICTED
     assert divide(clip).types.intra.tolist() == [True, False, False, False]
     assert len(data) < len(other)
     header = dataclasses.replace(HEADER, width=100, height=60)
     assert read_motion(clip, header).references.dropped.size == 3
-    assert psnr(frames, decode(data, mini)) > psnr(frames, decode(other, mini)) - 2
+    assert psnr(frames, decode_frames(data, mini)) > psnr(frames, decode_frames(other, mini)) - 2
 
 
 def test_the_decoder_sees_the_pictures_of_the_encoder(mini: LoadedModel) -> None:
     """At a fine QP every kept frame is right, so no error of a prediction grows from frame to frame."""
     frames = panning(9)
-    data = encode(frames, mini, budget="all", qp=4)
-    assert psnr(frames, decode(data, mini)) > 27
+    data = encode_bytes(frames, mini, budget="all", qp=4)
+    assert psnr(frames, decode_frames(data, mini)) > 27
 
 
 def test_a_cut_within_a_clip_is_coded_with_intra_frames_or_in_inter_coding(mini: LoadedModel) -> None:
     rng = np.random.default_rng(2)
     shots = rng.integers(0, 256, (6, 12, 20, 3)).repeat(6, 1).repeat(6, 2).repeat(2, 0)
-    clip = clip_of(encode(shots.astype(np.uint8), mini, budget="50%", qp=30))
+    clip = clip_of(encode_bytes(shots.astype(np.uint8), mini, budget="50%", qp=30))
     assert clip.coding == Coding.INTER or divide(clip).types.intra.sum() > 1
 
 
 def test_every_smaller_budget_is_a_prefix(mini: LoadedModel) -> None:
     frames = panning(12)
-    data = encode(frames, mini, budget="50%", qp=28)
+    data = encode_bytes(frames, mini, budget="50%", qp=28)
     before = clip_of(data)
     sizes = []
     for budget in (5, 3, 2, 1):
@@ -113,7 +103,7 @@ def test_every_smaller_budget_is_a_prefix(mini: LoadedModel) -> None:
         assert verify(io.BytesIO(trimmed))
         after = clip_of(trimmed)
         assert after.coding_order.tolist() == before.coding_order[:budget].tolist()
-        assert psnr(frames, decode(trimmed, mini)) > 15
+        assert psnr(frames, decode_frames(trimmed, mini)) > 15
         sizes.append(len(after.latents))
     assert sizes == sorted(sizes, reverse=True)
 
@@ -123,13 +113,13 @@ def test_trimmed_motion_is_chained(mini: LoadedModel) -> None:
     frames, quality = panning(12), []
     for coding in ("predicted", "inter"):
         out = io.BytesIO()
-        trim(io.BytesIO(encode(frames, mini, budget="50%", qp=28, coding=coding)), out, Budget.of("17%"))
-        quality.append(psnr(frames, decode(out.getvalue(), mini)))
+        trim(io.BytesIO(encode_bytes(frames, mini, budget="50%", qp=28, coding=coding)), out, Budget.of("17%"))
+        quality.append(psnr(frames, decode_frames(out.getvalue(), mini)))
     assert quality[0] > quality[1] + 3
 
 
 def test_a_range_that_takes_references_away_keeps_the_whole_clip_and_says_so(mini: LoadedModel) -> None:
-    data, notes, out = encode(panning(12), mini, budget="50%", qp=28), list[str](), io.BytesIO()
+    data, notes, out = encode_bytes(panning(12), mini, budget="50%", qp=28), list[str](), io.BytesIO()
     assert trim(io.BytesIO(data), out, start=7, end=9, on_note=notes.append) == (12, 6)
     assert verify(io.BytesIO(out.getvalue()))
     assert notes == [
@@ -138,24 +128,32 @@ def test_a_range_that_takes_references_away_keeps_the_whole_clip_and_says_so(min
     ]
 
 
-def test_a_range_that_takes_only_the_least_important_frames_away_is_cut(mini: LoadedModel) -> None:
-    data, notes, out = encode(panning(12), mini, budget="50%", qp=28), list[str](), io.BytesIO()
-    before = clip_of(data)
-    frames, kept = trim(io.BytesIO(data), out, end=int(np.flatnonzero(before.kept).max()), on_note=notes.append)
+def test_a_range_without_references_of_others_is_cut(mini: LoadedModel) -> None:
+    """With two kept frames, the second refers to the first, which can stay alone."""
+    data, notes, out = encode_bytes(panning(12), mini, budget="17%", qp=28), list[str](), io.BytesIO()
+    first, second = clip_of(data).coding_order.tolist()
+    span = {"start": second + 1} if second < first else {"end": second}
+    frames, kept = trim(io.BytesIO(data), out, on_note=notes.append, **span)
+    assert (frames, kept, notes) == (11 - second if second < first else second, 1, [])
     assert verify(io.BytesIO(out.getvalue()))
-    assert (frames, bool(notes)) in ((12, True), (int(np.flatnonzero(before.kept).max()), False))
-    assert kept <= 6
+
+
+def test_a_clip_without_kept_frames_is_trimmed() -> None:
+    data, _ = read_vector("uncommon/predicted-few-kept")  # three frames, none of them kept; then three and one
+    out = io.BytesIO()
+    assert trim(io.BytesIO(data), out, start=1) == (5, 1)
+    assert verify(io.BytesIO(out.getvalue()))
 
 
 def test_a_range_of_whole_clips_is_cut(mini: LoadedModel) -> None:
-    data = encode(np.concatenate([panning(32, 32, 32), panning(8, 32, 32)]), mini, budget="3", qp=28)
+    data = encode_bytes(np.concatenate([panning(32, 32, 32), panning(8, 32, 32)]), mini, budget="3", qp=28)
     out = io.BytesIO()
     assert trim(io.BytesIO(data), out, start=32) == (8, 1)
     assert verify(io.BytesIO(out.getvalue()))
 
 
 def test_there_are_integers_but_no_latents(mini: LoadedModel) -> None:
-    data = encode(panning(12), mini, budget="33%", qp=30)
+    data = encode_bytes(panning(12), mini, budget="33%", qp=30)
     with dfc.open(data) as file:
         assert file[0].integers.shape == (4, 1, 4, 7, 96)
         with pytest.raises(UsageError, match="--coding inter"):
@@ -163,18 +161,18 @@ def test_there_are_integers_but_no_latents(mini: LoadedModel) -> None:
 
 
 def test_another_fill_policy_is_refused_at_decoding(mini: LoadedModel) -> None:
-    data = encode(panning(12), mini, budget="33%", qp=30)
+    data = encode_bytes(panning(12), mini, budget="33%", qp=30)
     with pytest.raises(UsageError, match="--coding inter"):
         list(dfc.decode(data, model=mini, fill="token"))
 
 
 def test_the_coding_needs_fill_policy_blend(mini: LoadedModel) -> None:
     with pytest.raises(UsageError, match="--coding predicted needs"):
-        encode(moving_square(3), mini, budget="2", coding="predicted", fill="token")
+        encode_bytes(moving_square(3), mini, budget="2", coding="predicted", fill="token")
 
 
 def test_verify_finds_damaged_motion(mini: LoadedModel, tmp_path: Path) -> None:
-    clip = clip_of(encode(panning(12), mini, budget="33%", qp=30))
+    clip = clip_of(encode_bytes(panning(12), mini, budget="33%", qp=30))
     data = bytearray(clip.latents)
     assert divide(clip).motion
     data[13:17] = bytes(4)
@@ -185,4 +183,4 @@ def test_verify_finds_damaged_motion(mini: LoadedModel, tmp_path: Path) -> None:
 
 def test_the_same_input_gives_the_same_bytes(mini: LoadedModel) -> None:
     frames = panning(10)
-    assert encode(frames, mini, budget="50%", qp=26) == encode(frames, mini, budget="50%", qp=26)
+    assert encode_bytes(frames, mini, budget="50%", qp=26) == encode_bytes(frames, mini, budget="50%", qp=26)
