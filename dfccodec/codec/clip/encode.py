@@ -192,6 +192,7 @@ class ClipCoder:
             frames, header, self.loaded, self.steps, settings.effort, refining, settings.deadzone
         )
         done = encoder.encode(kept, importance, qp)
+        self._costs += encoder.refined
         clip = _record(batch, first_frame, kept, done.importance, qp, done.latents, 1, settings.fill, self._coding)
         if not kept.any():
             return Coded(clip, done.values)

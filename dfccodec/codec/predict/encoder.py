@@ -171,6 +171,10 @@ class PredictedEncoder:
         effort: effort of the motion search.
         refining: iterations of latent refinement of intra frames.
         deadzone: of the quantizer of intra frames.
+
+    Attributes:
+        pyramids: of the decoded pictures that served as references, by frame.
+        refined: D + λR of intra frames before and after refinement, summed, as far as it was measured.
     """
 
     def __init__(
@@ -182,6 +186,7 @@ class PredictedEncoder:
         self._references = ReferencePictures()
         self._before = np.zeros((*header.grid[1:], CHANNELS), np.int16)
         self.pyramids: dict[int, Pyramid] = {}
+        self.refined = np.zeros(2)
 
     def encode(self, kept: npt.NDArray[np.bool_], importance: npt.NDArray[np.uint8], qp: int) -> PredictedClip:
         """Encode the kept frames of a clip.
@@ -241,9 +246,11 @@ class PredictedEncoder:
         if self._refining:
             alone = np.arange(len(self._frames)) == frame
             target = RefinementTarget(self._frames, alone, qp, False)
-            now = refine(
+            found = refine(
                 latents, Quantized(now), target, self._header, self._steps, self._loaded, self._refining, self._deadzone
-            ).now.values
+            )
+            self.refined += found.before, found.after
+            now = found.now.values
         values: Shorts = now[0, 0]
         picture = decode_intra(values, qp, self._header, self._steps, self._loaded)
         return _Frame(values, picture, qp, _bits(values), self._sse(frame, picture))

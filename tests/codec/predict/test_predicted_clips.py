@@ -184,3 +184,8 @@ def test_verify_finds_damaged_motion(mini: LoadedModel, tmp_path: Path) -> None:
 def test_the_same_input_gives_the_same_bytes(mini: LoadedModel) -> None:
     frames = panning(10)
     assert encode_bytes(frames, mini, budget="50%", qp=26) == encode_bytes(frames, mini, budget="50%", qp=26)
+
+
+def test_refinement_of_intra_frames_is_reported(mini: LoadedModel) -> None:
+    report = dfc.encode(panning(4), io.BytesIO(), model=mini, budget="50%", qp=28, refine=2)
+    assert 0 < report.rd_cost_saved < 1
