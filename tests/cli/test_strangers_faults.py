@@ -33,7 +33,7 @@ def write(
     path: Path, count: int = 10, start: int = 0, last: int | None = None, codec: str = "mpeg4",
     tags: dict[str, str] | None = None,
 ) -> Path:  # fmt: skip
-    """Write a video of 25 frames a second whose clock starts at `start` seconds; `last` is the last frame's duration."""
+    """Write a video of 25 frames/s whose clock starts at `start` seconds; its last frame lasts `last` seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"g": "5"})
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
@@ -196,7 +196,8 @@ def test_12_little_memory_is_said_in_one_line(tmp_path: Path) -> None:
 def test_12_one_frame_an_hour_is_a_frame_rate(tmp_path: Path) -> None:
     code = (
         "import io, numpy as np, dfccodec as dfc; from fractions import Fraction as F\n"
-        "dfc.encode([np.zeros((16, 16, 3), np.uint8)] * 3, io.BytesIO(), rate=F(1, 3600), budget='2', fill='token', refine=0)"
+        "frames = [np.zeros((16, 16, 3), np.uint8)] * 3\n"
+        "dfc.encode(frames, io.BytesIO(), rate=F(1, 3600), budget='2', fill='token', refine=0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=ENV)
     lines = result.stderr.decode().splitlines()
