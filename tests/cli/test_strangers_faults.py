@@ -1,7 +1,7 @@
 """Twelve faults that strangers' files and habits showed, one test each, through the command line alone.
 
-Every test fails on a6bae9f, the commit before their fixes, and needs nothing of the package's insides, so it can be copied
-into that checkout: `python -m benchmarks.robustness.faults_before` does. The modules' own tests go into each kind.
+Every test fails on a6bae9f, the commit before their fixes. It uses nothing but the command line and `tests/command.py`,
+so `benchmarks/robustness/faults_before.py` can copy it into that checkout. The modules' own tests go into each kind.
 """
 
 from __future__ import annotations
