@@ -64,8 +64,7 @@ def _pictures(source: str, summary: Summary, loading: Loading, quiet: bool) -> P
     from dfccodec.report.videos import ComparedVideo
 
     common.limit_torch_threads()
-    name = loading.model or summary.preamble.model.name
-    model = api.load_model(name, loading.device, loading.dtype)
+    model = api.model_for(summary.preamble, loading.model or None, loading.device, loading.dtype)
     frames = sum(head.clip.frames for head in summary.clips)
     found = PagePictures(frames)
     with ComparedVideo(Path(source), model) as video, common.progress("decode", frames, quiet) as advance:

@@ -85,7 +85,7 @@ def test_a_damaged_file_has_a_page_and_its_exit_code(folder: Path, tmp_path: Pat
         (["a.dfc", "--pictures"], 2, "--pictures is about --html"),
         (["-", "--html", "r.html", "--pictures"], 2, "--pictures reads the file twice"),
         (["none.dfc", "--html", "r.html"], 3, "none.dfc"),
-        (["sound.dfc", "--html", "r.html", "--pictures"], 5, "flat"),
+        (["sound.dfc", "--html", "r.html", "--pictures"], 5, "which dfc does not know by name"),
     ],
 )
 def test_bad_options_are_one_line(folder: Path, options: list[str], code: int, words: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import dfccodec
 from dfccodec.report.html_page import write_page
 
 EVIL = "</script><script>alert(1)</script>{{data}}<!--"
@@ -70,3 +73,13 @@ def test_scripts_find_their_elements() -> None:
     _, parts, _ = page("a.mp4")
     used = set(re.findall(r'byId\("([\w-]+)"\)', parts.scripts[2]))
     assert used <= set(parts.ids)
+
+
+def test_the_wheel_has_every_file_of_the_page() -> None:
+    root = Path(dfccodec.__file__).parent
+    project = tomllib.loads((root.parent / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["dfccodec"]
+    packed = {path for pattern in patterns for path in root.glob(pattern)}
+    files = {path for path in (root / "report" / "page").iterdir() if path.is_file()}
+    assert len(files) > 8
+    assert files <= packed
