@@ -64,42 +64,32 @@ def compare(
     if (wipe or height) and not output:
         raise UsageError(f"{'--wipe' if wipe else '--height'} is about -o: name a picture or a video with -o")
     from dfccodec.codec import api
-    from dfccodec.container.streams import is_dfc
     from dfccodec.report.compare import RowSink
     from dfccodec.report.compare import compare as measure
     from dfccodec.report.drawing import Drawing
     from dfccodec.report.measure import parse_metrics
     from dfccodec.report.page_pictures import PagePictures
-    from dfccodec.report.videos import ComparedVideo
 
     chosen, planned = parse_metrics(metrics), _parse_budgets(budgets)
     common.limit_torch_threads()
     loaded = api.load_model(model or "mini", device, dtype) if planned or model else None
     with contextlib.ExitStack() as stack:
-        videos = [stack.enter_context(ComparedVideo(Path(source), loaded, caption="Original"))]
-        paths = [(Path(name), "", "") for name in names]
-        if loaded and planned:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfc-compare-")))
-            paths += _encode(Path(source), planned, qp, loaded, folder, quiet)
-        for path, label, caption in paths:
-            video = ComparedVideo(path, loaded if is_dfc(path) else None, label, caption)
-            videos.append(stack.enter_context(video))
+        encoded = _encode(stack, Path(source), planned, qp, loaded, quiet) if loaded and planned else []
+        first, *others = _open(stack, Path(source), [*((Path(name), "", "") for name in names), *encoded], loaded)
         lines: list[str] = []
-        sinks: list[RowSink] = [pictures := PagePictures(videos[0].frames)] if html else []
+        sinks: list[RowSink] = [pictures := PagePictures(first.frames)] if html else []
         if output:
-            sinks.append(stack.enter_context(Drawing(Path(output), videos[0], videos[1:], wipe, height)))
-        with common.progress("compare", videos[0].frames, quiet) as advance:
-            results = measure(
-                videos[0], videos[1:], metrics=chosen, sinks=sinks, notes=lines.append, progress=advance
-            )  # fmt: skip
-        facts = _read_facts(videos[1:], results, quiet) if html or per_frame else []
+            sinks.append(stack.enter_context(Drawing(Path(output), first, others, wipe, height)))
+        with common.progress("compare", first.frames, quiet) as advance:
+            results = measure(first, others, metrics=chosen, sinks=sinks, notes=lines.append, progress=advance)
+        facts = _read_facts(others, results, quiet) if html or per_frame else []
     if per_frame:
         with common.writing(per_frame) as stream:
             stream.write(_frames_as_csv(results, facts).encode())
     if html:
-        _write_page(html, videos[0], results, facts, pictures, lines)
+        _write_page(html, first, results, facts, pictures, lines)
     if json:
-        common.result(_record(videos[0], results))
+        common.result(_record(first, results))
     elif per_frame != "-":
         typer.echo(_table(results))
     common.notes(lines, quiet)
@@ -160,12 +150,27 @@ def _parse_budgets(text: str) -> list[str]:
     return parts
 
 
+def _open(
+    stack: contextlib.ExitStack, source: Path, coded: Sequence[tuple[Path, str, str]], loaded: LoadedModel | None
+) -> list[ComparedVideo]:
+    """Open the source and all coded videos, of which path, label and caption are given."""
+    from dfccodec.container.streams import is_dfc
+    from dfccodec.report.videos import ComparedVideo
+
+    videos = [stack.enter_context(ComparedVideo(source, loaded, caption="Original"))]
+    for path, label, caption in coded:
+        video = ComparedVideo(path, loaded if is_dfc(path) else None, label, caption)
+        videos.append(stack.enter_context(video))
+    return videos
+
+
 def _encode(
-    source: Path, budgets: list[str], qp: int | None, loaded: LoadedModel, folder: Path, quiet: bool
+    stack: contextlib.ExitStack, source: Path, budgets: list[str], qp: int | None, loaded: LoadedModel, quiet: bool
 ) -> list[tuple[Path, str, str]]:
-    """Encode the source with each budget; return paths, labels and captions."""
+    """Encode the source with each budget into a temporary folder; return paths, labels and captions."""
     from dfccodec.codec import api
 
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfc-compare-")))
     out = []
     options: dict[str, Any] = {} if qp is None else {"qp": qp}
     for number, budget in enumerate(budgets):
