@@ -32,7 +32,7 @@ def mini() -> LoadedModel:
 
 def clip_of(data: bytes) -> Clip:
     with dfc.open(data) as file:
-        return file._read(file[0]._head)
+        return file[0].read()
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
