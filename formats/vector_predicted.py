@@ -95,28 +95,12 @@ def uncommon_predicted() -> Iterator[Good]:
     )  # fmt: skip
     intra = replace(far, predicted=())
     some = {4: (12, details(21)), 6: (63, details(23, 2001))}
-    yield (
-        "predicted-details",
-        "details of an intra and of a predicted frame",
-        File(SMALL, [replace(moved_far, details=some)]),
-    )
-    none = np.zeros(FINE, np.int16)
-    yield (
-        "predicted-details-zero",
-        "details of every frame, all 0 in one",
-        File(
-            SMALL,
-            [
-                replace(
-                    far,
-                    details={1: (0, none), 4: (30, details(25)), 6: (31, details(27))},
-                    importance=bytes([10, 255, 9, 8, 200, 7, 150, 6]),
-                    predicted=(4,),
-                    qps=(20, 40, 20),
-                )
-            ],
-        ),
-    )
+    yield "predicted-details", "details of an intra and of a predicted frame", File(
+        SMALL, [replace(moved_far, details=some)]
+    )  # fmt: skip
+    every = {1: (0, np.zeros(FINE, np.int16)), 4: (30, details(25)), 6: (31, details(27))}
+    other = replace(far, importance=bytes([10, 255, 9, 8, 200, 7, 150, 6]), predicted=(4,), qps=(20, 40, 20))
+    yield "predicted-details-zero", "details of every frame, all 0 in one", File(SMALL, [replace(other, details=every)])
     yield "predicted-no-details", "tools 1, but no frame has details", File(SMALL, [replace(moved_far, tools=1)])
     yield "predicted-all-intra", "coding 3 without a predicted frame", File(SMALL, [intra])
 

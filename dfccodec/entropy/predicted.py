@@ -121,7 +121,8 @@ def _divide_detailed(types: FrameTypes, detailed: Bools, body: bytes, motion: in
         raise DamagedError(f"latents: QP {max(qp for qp, _ in table)} of details: must be 0 to {MAX_QP}")
     parts = [body[a:b] for a, b in pairwise(accumulate(sizes, initial=streams))]
     found = iter([Detail(qp, data) for (qp, _), data in zip(table, parts[3:], strict=True)])
-    return PredictedParts(types, *parts[:3], [next(found) if some else None for some in detailed.tolist()])
+    of_frames = [next(found) if some else None for some in detailed.tolist()]
+    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames)
 
 
 def join(types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = ()) -> bytes:
@@ -186,4 +187,6 @@ def decode_detail(detail: Detail, header: Header) -> np.ndarray:
     """
     _, rows, columns = header.grid
     scale = header.patch // DETAIL_BLOCK
-    return decode_range(detail.data, 1, (1, scale * rows, scale * columns), DETAIL_CHANNELS)[0, 0]
+    values = decode_range(detail.data, 1, (1, scale * rows, scale * columns), DETAIL_CHANNELS)
+    out: np.ndarray = values[0, 0]
+    return out

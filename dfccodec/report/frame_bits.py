@@ -60,6 +60,7 @@ def clip_bits(clip: Clip, header: Header) -> ClipBits:
         intra = parts.types.intra
         latents[order[intra]] = _stream_bits(parts.latents, int(intra.sum()), header, inter=False)
         latents[order[~intra]] = _stream_bits(parts.residuals, int((~intra).sum()), header, inter=False)
+        latents[order] += [8 * len(detail.data) if detail else 0 for detail in parts.details]
         _add_motion(motion, read_motion(clip, header), 8 * len(parts.motion))
     elif clip.coding in (Coding.RANGE, Coding.INTER):
         latents[kept] = _stream_bits(clip.latents, len(kept), header, clip.coding == Coding.INTER)

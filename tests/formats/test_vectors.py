@@ -291,7 +291,7 @@ def test_the_independent_reader_stands_alone() -> None:
     allowed["read_inter.py"] = {"numpy", "read_range", "read_motion"}
     sizes = {
         "read_predicted.py": 50,
-        "read_dfc.py": 245,
+        "read_dfc.py": 255,
         "read_range.py": 170,
         "read_motion.py": 160,
         "read_inter.py": 110,
