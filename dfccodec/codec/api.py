@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import EncodeReport, Progress, encode_pictures
 from dfccodec.codec.fill import parse as parse_fill
 from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.presets import WITHOUT_TRACKS
 from dfccodec.codec.resume import open_output
 from dfccodec.codec.settings import make_settings
 from dfccodec.container.reader import Preamble
@@ -26,7 +28,9 @@ from dfccodec.container.records import ModelId
 from dfccodec.container.streams import Readable, open_source, require_binary, with_source_name
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.limits import MAX_SIDE
+from dfccodec.media.cfr import FrameRate
 from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
+from dfccodec.media.scale import Size
 from dfccodec.media.time_range import Span
 from dfccodec.models import entries, hub, registry
 from dfccodec.runtime.atomic_output import extension_error
@@ -37,6 +41,16 @@ _FASTEST = 1_000_000
 """Maximum frame rate in frames per second."""
 _NEAR = Fraction(1, 10_000)
 """Maximum relative error of a frame rate given as a float; 29.97 means 30000/1001."""
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """Changes to the frames of a file before they are coded, in this order: frame rate, size, crop; None is none."""
+
+    size: Size | None = None
+    crop: Size | None = None
+    fps: FrameRate | None = None
+
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.ndarray]
 """A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
@@ -122,10 +136,12 @@ def encode(
     min_psnr: float | None = None,
     rd_lambda: float | None = None,
     strict: bool = False,
-    audio: bool = True,
-    subtitles: bool = True,
+    audio: bool | None = None,
+    subtitles: bool | None = None,
     span: Span = Span(),
-    size: str | None = None,
+    size: Size | None = None,
+    crop: Size | None = None,
+    fps: FrameRate | None = None,
     video: int | None = None,
     frame_rate: Fraction | float = 25,
     device: str = "auto",
@@ -157,16 +173,18 @@ def encode(
         effort: effort of the motion search: `fast` or `normal` (the default).
         refine: steps of latent refinement (`codec.refine`), by default 2 with `mini` and 0 with other models; more than
             8 hardly help.
-        preset: `fast`, `balanced`, `best` or `archive`: sets of options (`codec.presets`); other arguments take
-            precedence.
+        preset: `fast`, `balanced`, `best`, `archive` or `latents`: sets of options (`codec.presets`); other arguments
+            take precedence.
         target_size: size of the file in bytes, or as `2MiB`, `300kB`; met within 3 %.
         bitrate: bits per second of video, or as `300k`; met within 3 %.
         min_psnr: RGB-PSNR of the whole video in dB; exceeded by 0.2 dB at most.
         rd_lambda: λ, the rate–distortion slope in squared error (sum over samples in 0…1) per bit, for each clip.
         strict: treat a missed target as an error and write nothing.
-        audio, subtitles: copy the tracks of that kind without re-encoding.
+        audio, subtitles: copy the tracks of that kind without re-encoding; None does, except with the preset `latents`.
         span: range of the source to encode, as `Span.parse("1:30", duration="10")`; not for arrays.
-        size: scale the frames first: `480` (the short side) or `640x360`; not for arrays.
+        size: scale the frames first: 480 (the short side), `640x360` or (640, 360); not for arrays.
+        crop: then take the centre: `256x256`, or 256 for a square; not for arrays.
+        fps: convert to this number of frames per second first, by leaving out or repeating frames; not for arrays.
         video: number of the video stream, from 0; None takes the first one that is no cover art.
         frame_rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
@@ -194,7 +212,9 @@ def encode(
     loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         per_second = parse_frame_rate(frame_rate)
-        pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size, video)
+        carried = [preset not in WITHOUT_TRACKS if given is None else given for given in (audio, subtitles)]
+        shape = FrameShape(size, crop, fps)
+        pictures, info = _open_source(source, per_second, stack, span, (carried[0], carried[1]), shape, video)
         tracks = open_tracks(pictures, stack)
         if not hasattr(out, "write"):
             stream = stack.enter_context(open_output(Path(cast(str, out)), settings, loaded, resume))
@@ -202,7 +222,7 @@ def encode(
             raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
         else:
             stream = cast(BinaryIO, out)
-        reopen = partial(reopen_frames, source, per_second, span, size, video) if is_repeatable(source) else None
+        reopen = partial(reopen_frames, source, per_second, span, shape, video) if is_repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, reopen, tracks)
 
 
@@ -248,14 +268,14 @@ def reopen_frames(
     source: Source,
     rate: Fraction = Fraction(25),
     span: Span = Span(),
-    size: str | None = None,
+    shape: FrameShape = FrameShape(),
     video: int | None = None,
 ) -> Iterator[Picture]:
     """Read the frames of a source again."""
     with contextlib.ExitStack() as stack:
         if hasattr(source, "read"):
             cast(BinaryIO, source).seek(0)
-        yield from _open_source(source, rate, stack, span, (False, False), size, video)[0]
+        yield from _open_source(source, rate, stack, span, (False, False), shape, video)[0]
 
 
 def _open_source(
@@ -264,20 +284,20 @@ def _open_source(
     stack: contextlib.ExitStack,
     span: Span,
     carry: tuple[bool, bool],
-    size: str | None,
+    shape: FrameShape,
     video: int | None,
 ) -> tuple[Iterable[Picture], SourceInfo]:
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         from dfccodec.media.input.source import VideoSource
 
         place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
-        opened = VideoSource(place, *carry, span, size, video)
+        opened = VideoSource(place, *carry, span, shape.size, video, shape.crop, shape.fps)
         stack.enter_context(opened)
         return opened, opened.info
     if not isinstance(source, Iterable):
         raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
-    if size or video is not None or not span.unlimited:
-        raise UsageError("span, size and video are for files: cut and scale arrays beforehand")
+    if shape != FrameShape() or video is not None or not span.unlimited:
+        raise UsageError("span, size, crop, fps and video are for files: cut and scale arrays beforehand")
     arrays = iter(cast(Iterable[np.ndarray], source))
     if not isinstance(source, list | tuple | np.ndarray):
         arrays = map(_copy_frame, arrays)

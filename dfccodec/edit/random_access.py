@@ -85,6 +85,7 @@ class DfcFile:
     Attributes:
         header, model, steps, tags: see SPEC.md 5.
         frames, kept: totals.
+        width, height: of the picture in pixels.
         summary: sizes by chunk type, and damage.
     """
 
@@ -99,6 +100,7 @@ class DfcFile:
             self._stream.close()
             raise
         self.header: Header = self.summary.preamble.header
+        self.width, self.height = self.header.width, self.header.height
         self.model: ModelId = self.summary.preamble.model
         self.steps: np.ndarray = self.summary.preamble.steps
         self.tags = self.summary.preamble.tags
