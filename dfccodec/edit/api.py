@@ -54,9 +54,9 @@ def trim(
     on_note: Callable[[str], None] | None = None,
     coding: str | None = None,
 ) -> tuple[int, int]:
-    """Cut a file to a smaller budget, to frames [start, end), or both; or change its coding, `zstd`, `range` or `inter`.
+    """Cut a file to a smaller budget, to frames [start, end), or both; or change its coding.
 
-    See :func:`dfccodec.edit.trim.trim`.
+    `coding` is `zstd`, `range` or `inter`. See :func:`dfccodec.edit.trim.trim`.
 
     A path `out` is written to a temporary file, which is renamed when complete; it may be the input itself.
 

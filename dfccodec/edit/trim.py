@@ -41,11 +41,11 @@ def trim(
 
     Kept frames are dropped, never added; their integers stay unchanged, and so does their coding unless `coding` is
     given. A dropped frame keeps its motion if both of its reference frames stay; otherwise it becomes the network
-    prediction. In the predicted coding, vectors are chained instead. Frames are renumbered from 0; timestamps stay. If a
-    range contains no kept frame of a clip, the nearest kept frame of that clip is included, so that every clip can be
-    decoded. If its kept frames are predicted from one another and some of them lie outside, the whole clip is included,
-    as other codecs include everything from the last keyframe on. Audio and subtitle packets that play in the range stay,
-    with their timestamps. Chapters and unknown ancillary chunks are copied.
+    prediction. In the predicted coding, vectors are chained instead. Frames are renumbered from 0; timestamps stay.
+    If a range contains no kept frame of a clip, the nearest kept frame of that clip is included, so that every clip
+    can be decoded. If its kept frames are predicted from one another and some of them lie outside, the whole clip is
+    included, as other codecs include everything from the last keyframe on. Audio and subtitle packets that play in
+    the range stay, with their timestamps. Chapters and unknown ancillary chunks are copied.
 
     Args:
         stream: the file; need not be seekable.
