@@ -19,6 +19,7 @@ from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import EncodeReport, Progress, encode_pictures
 from dfccodec.codec.fill import parse as parse_fill
+from dfccodec.codec.latent_space import is_external
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.presets import WITHOUT_TRACKS
 from dfccodec.codec.resume import open_output
@@ -101,6 +102,11 @@ def model_for(
     """
     wanted = preamble.model
     spec = check_model_argument(spec)
+    if is_external(wanted):
+        raise ModelError(
+            f"the file has latents of {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), which "
+            "dfc does not contain: decode them with that network, as dfccodec.data.DiffusersVAE does (docs/latents.md)"
+        )
     if isinstance(spec, LoadedModel):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec

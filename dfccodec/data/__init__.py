@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dfccodec.data.batches import collate as collate
     from dfccodec.data.batches import dequantize as dequantize
     from dfccodec.data.dataset import LatentDataset as LatentDataset
+    from dfccodec.data.diffusers_vae import DiffusersVAE as DiffusersVAE
     from dfccodec.data.files import find_files as find_files
     from dfccodec.data.items import LatentItem as LatentItem
     from dfccodec.data.loader import LatentLoader as LatentLoader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "ChannelStatistics": "statistics",
+    "DiffusersVAE": "diffusers_vae",
     "EpochSampler": "order",
     "LatentDataset": "dataset",
     "LatentItem": "items",
@@ -43,7 +45,7 @@ _WHERE = {
 }
 
 __all__ = [
-    "ChannelStatistics", "EpochSampler", "LatentDataset", "LatentItem", "LatentLoader", "LatentStream",
+    "ChannelStatistics", "DiffusersVAE", "EpochSampler", "LatentDataset", "LatentItem", "LatentLoader", "LatentStream",
     "channel_statistics", "collate", "decode_sample", "dequantize", "find_files", "pack_folder",
 ]  # fmt: skip
 

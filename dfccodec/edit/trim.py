@@ -18,8 +18,7 @@ from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import VERSION, Clip, Coding, Header, StreamInfo
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH
-from dfccodec.entropy.latent_coding import decode_latents, encode_latents
+from dfccodec.entropy.latent_coding import check_recoding, decode_latents, encode_latents
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.limits import MAX_PAIRS
 from dfccodec.media.packet_trim import trim_packet
@@ -190,21 +189,6 @@ def _recoded(clip: Clip, part: Clip, values: np.ndarray, header: Header, first: 
     payload = clip.fill_payload if same else fill.policy(clip.fill).trim(clip, header, part.kept, first)
     data, planes = encode_latents(values, clip.coding)
     return dataclasses.replace(part, latents=data, planes=planes, fill_payload=payload)
-
-
-def check_recoding(coding: Coding, header: Header) -> None:
-    """Check that the latents of a file can be written in a coding.
-
-    Raises:
-        UsageError: they cannot.
-    """
-    if coding == Coding.PREDICTED:
-        raise UsageError("--coding predicted needs the pictures: give inter, range or zstd, or encode the video again")
-    if coding == Coding.INTER and (header.patch, header.channels) != (PATCH, CHANNELS):
-        raise UsageError(
-            f"--coding inter needs {CHANNELS} channels and patches of {PATCH} pixels, the file has {header.channels} "
-            f"and {header.patch}: give range or zstd"
-        )
 
 
 def _with_coding(clip: Clip, coding: Coding) -> Clip:

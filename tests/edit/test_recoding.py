@@ -63,7 +63,11 @@ def test_files_without_latents_are_not_recoded(mini: LoadedModel) -> None:
 
 @pytest.mark.parametrize(
     ("coding", "says"),
-    [("inter", "needs 96 channels .* the file has 3"), ("predicted", "needs the pictures"), ("x", "'x' is unknown")],
+    [
+        ("inter", "needs 96 channels .* the latents have 3"),
+        ("predicted", "needs the pictures"),
+        ("x", "'x' is unknown"),
+    ],
 )
 def test_impossible_codings(coding: str, says: str) -> None:
     coded = encode_bytes(moving_square(4), flat_model(), fill="token")
