@@ -50,8 +50,8 @@ _WHERE = {
 _WITH_TORCH = ("load_model", "encode", "decode", "write_latents")
 
 __all__ = [
-    "DfcError", "DfcFile", "LatentSpace", "Span", "__version__", "decode", "encode", "load_model", "open", "recover", "trim",
-    "verify", "write_latents",
+    "DfcError", "DfcFile", "LatentSpace", "Span", "__version__", "decode", "encode", "load_model", "open", "recover",
+    "trim", "verify", "write_latents",
 ]  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def write_latents(
         qp: quantizer index, 0 … 63; at 0 the loss is negligible. Without steps of the model, the step of a channel is
             1/32 of its standard deviation in the first clip, times 2^(QP/8).
         fill: fill policy: `token`, `hold`, `lerp` or `blend`.
-        coding: `zstd` (fastest to read), `range`, or `inter` (for `mini`); None takes the smallest.
+        coding: `zstd` (fastest to read), `range`, or `inter` (for `mini`); None takes the smallest, `zstd` with a `LatentSpace`.
         frame_rate: frames per second.
         device, dtype: see :func:`load_model`.
 
@@ -125,10 +125,10 @@ def write_clips(
     writer: Writer | None = None
     frames = total = count = 0
     if isinstance(loaded, LatentSpace):
-        coding, steps = settings.coding, None
+        default, steps = Coding.ZSTD, None  # the contexts of the range coder fit mini; elsewhere its files are larger
     else:
-        coding, steps = settings.coding or default_coding(loaded.model), loaded.model.steps
-    coding = Coding.RANGE if coding is None else coding
+        default, steps = default_coding(loaded.model), loaded.model.steps
+    coding = default if settings.coding is None else settings.coding
     for pair in clips:
         latents, kept = _check_clip(pair, header, f"clip {count}")
         if writer is None:
