@@ -3,7 +3,7 @@
     python -m benchmarks.quality.vae_latents [--clips 12]        2 minutes; needs pip install 'dfccodec[diffusers]'
 
 Weights of real networks cannot be downloaded where this project is measured. A clip is 29 frames of 128×128 pixels of
-the eval footage, 8 latent frames of 16 channels at 1/8. The error is relative to the standard deviation of each channel.
+the eval footage, 8 latent frames of 16 channels at 1/8. Errors are relative to the standard deviation of a channel.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ def write_latents(
         qp: quantizer index, 0 … 63; at 0 the loss is negligible. Without steps of the model, the step of a channel is
             1/32 of its standard deviation in the first clip, times 2^(QP/8).
         fill: fill policy: `token`, `hold`, `lerp` or `blend`.
-        coding: `zstd` (fastest to read), `range`, or `inter` (for `mini`); None takes the smallest, `zstd` with a `LatentSpace`.
+        coding: `zstd` (fastest to read), `range`, or `inter` (for `mini`); None takes the smallest, which is `zstd`
+            with a `LatentSpace`.
         frame_rate: frames per second.
         device, dtype: see :func:`load_model`.
 

@@ -27,7 +27,7 @@ class LatentSpace:
         name: the repository, such as `owner/repo`; files name it, and other models with this name are told apart by the
             fingerprint.
         fingerprint: 32 bytes, or 64 hexadecimal digits, that identify the weights: `models.weights.fingerprint` of the
-            state dict, or any SHA-256 that you always compute in the same way.
+            state dict (SPEC.md 5.3).
         channels: C, 1 to 1024.
         patch: side of a token in pixels, the spatial stride: 1, 2, 4, 8, 16, 32 or 64.
         temporal_stride: video frames per latent frame after the first, 1 to 63. Latent frame k then belongs to video

@@ -19,7 +19,7 @@ WITHOUT_TRACKS = ("latents",)
 """Presets that leave audio and subtitles out.
 
 `latents` is for training data (docs/latents.md). Independent latents in zstd are read several times as fast as with the
-range coder, in files half as large again; without motion and refinement an encode takes a third of the time.
+range coder, in files 40 to 60 % larger; without motion and refinement an encode takes a third of the time.
 """
 
 DEFAULTS = {"frame_selection": "importance", "fill": "blend", "effort": "normal"}

@@ -41,6 +41,8 @@ class ClipLatents:
 class ClipReader:
     """Reads clips by their number in the index. Each process has its own; files are read without a shared position.
 
+    It is for one thread at a time.
+
     Args:
         index: the files.
         cached_clips: number of decoded clips to keep, for windows that overlap.

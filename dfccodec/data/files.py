@@ -117,11 +117,15 @@ def naming(label: str) -> Iterator[None]:
         raise named from None
 
 
-def find_files(sources: Sources) -> list[DfcLocation]:
+def find_files(sources: Sources, exclude: Path | None = None) -> list[DfcLocation]:
     """Find all `.dfc` files of the sources, sorted by name, so that every process finds the same order.
 
+    Args:
+        sources: where to look.
+        exclude: a folder whose files are left out.
+
     Raises:
-        InputError: there is none, or a shard is damaged.
+        InputError: there is none, a shard is damaged, or a folder has both files and shards, which may be the same.
         UsageError: a source is of another type.
     """
     several = [sources] if isinstance(sources, str | Path) or not isinstance(sources, Iterable) else list(sources)
@@ -129,7 +133,7 @@ def find_files(sources: Sources) -> list[DfcLocation]:
         raise UsageError(f"sources {sources!r}: give a folder, a file, a glob pattern, or a list of them")
     found: dict[tuple[str, int], DfcLocation] = {}
     for source in several:
-        for location in [source] if isinstance(source, DfcLocation) else _find(str(source)):
+        for location in [source] if isinstance(source, DfcLocation) else _find(str(source), exclude):
             found[location.path, location.offset] = location
     if not found:
         names = ", ".join(map(str, several))
@@ -139,21 +143,33 @@ def find_files(sources: Sources) -> list[DfcLocation]:
     return sorted(found.values(), key=lambda location: (location.path, location.offset))
 
 
-def _find(source: str) -> Iterator[DfcLocation]:
+def _find(source: str, exclude: Path | None) -> Iterator[DfcLocation]:
     path = Path(source)
     if path.is_dir():
-        names = sorted(str(p) for p in path.rglob("*") if p.suffix in (".dfc", ".tar") and not p.name.startswith("."))
-        for name in names:
-            yield from _locations(name, path)
+        yield from _find_in_folder(path, exclude)
         return
     matches = [source] if path.exists() else sorted(glob.glob(source, recursive=True))
     if not matches:
         raise InputError(f"{source} does not exist: give a folder, a .dfc file, a .tar shard, or a glob pattern")
     for name in matches:
         if Path(name).is_dir():
-            yield from _find(name)
+            yield from _find_in_folder(Path(name), exclude)
         elif name.endswith((".dfc", ".tar")) or matches == [source]:
             yield from _locations(name, Path(name).parent)
+
+
+def _find_in_folder(folder: Path, exclude: Path | None) -> Iterator[DfcLocation]:
+    found = sorted(p for p in folder.rglob("*") if p.suffix in (".dfc", ".tar") and not p.name.startswith("."))
+    if exclude is not None:
+        found = [path for path in found if not path.resolve().is_relative_to(exclude.resolve())]
+    kinds = {path.suffix: path for path in reversed(found)}
+    if len(kinds) > 1:
+        raise InputError(
+            f"{folder} has files, such as {kinds['.dfc']}, and shards, such as {kinds['.tar']}: give one of them, as a "
+            "folder or a glob pattern, so that nothing is read twice"
+        )
+    for path in found:
+        yield from _locations(str(path), folder)
 
 
 def _locations(name: str, root: Path) -> Iterator[DfcLocation]:

@@ -88,9 +88,10 @@ def pack_folder(
         raise UsageError(f"shard size {shard_bytes} is too small: give 1 byte or more")
     if target.exists() and not target.is_dir():
         raise UsageError(f"output {target} is a file: name a folder")
-    locations = [place for place in find_files(sources) if not _is_within(place.path, target)]
-    if not locations:
+    several = [sources] if isinstance(sources, str | Path) else sources
+    if any(isinstance(source, str | Path) and _is_within(source, target) for source in several):
         raise UsageError(f"output {target} is the input: name another folder")
+    locations = find_files(sources, exclude=target)
     index = build_index(locations, mixed_qp=mixed_qp, on_damage=on_damage)
     plan = _plan(index, shard_bytes, seed)
     _check_stale(target, plan, overwrite)
@@ -112,7 +113,7 @@ def pack_folder(
     return PackReport(len(plan), done, reused, sum(path["filesize"] for path in shards))  # type: ignore[misc]
 
 
-def _is_within(path: str, folder: Path) -> bool:
+def _is_within(path: str | Path, folder: Path) -> bool:
     return folder.exists() and Path(path).resolve().is_relative_to(folder.resolve())
 
 

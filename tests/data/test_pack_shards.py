@@ -102,6 +102,14 @@ def test_shards_of_other_files_are_refused(latent_files: Path, tmp_path: Path) -
     assert report.shards == 1
 
 
+def test_shards_beside_their_files_are_not_read_twice(latent_files: Path) -> None:
+    for _ in range(2):
+        assert pack_folder(latent_files, latent_files / "shards").files == 5
+    with pytest.raises(InputError, match=r"has files, such as .*a\.dfc, and shards, such as .*shard-000000\.tar"):
+        LatentDataset(latent_files)
+    assert len(LatentDataset(latent_files / "shards")) == len(LatentDataset(f"{latent_files}/**/*.dfc")) == 10
+
+
 def test_bad_arguments_of_pack(latent_files: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(UsageError, match="is a file: name a folder"):
         pack_folder(latent_files, latent_files / "a.dfc")
