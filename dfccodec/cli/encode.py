@@ -238,20 +238,20 @@ def _encode(
 
     output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
     with VideoSource(name, **vars(selection)) as video, contextlib.ExitStack() as stack:
-        from dfccodec.codec import api
+        from dfccodec.codec import frame_source
         from dfccodec.codec.encoder import encode_pictures
 
         common.limit_torch_threads()
         loaded = load()
-        tracks = api.open_tracks(video, stack)
+        tracks = frame_source.open_tracks(video, stack)
         printed = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
         opened = partial_output.writing(output, settings, loaded, resume, quiet)
         with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
-            shape = api.FrameShape(selection.size, selection.crop, selection.fps)
-            reopen = partial(api.reopen_frames, name, span=selection.span, shape=shape, video=selection.video)
-            second_pass = reopen if api.is_repeatable(name) else None
+            shape = frame_source.FrameShape(selection.size, selection.crop, selection.fps)
+            reopen = partial(frame_source.reopen_frames, name, span=selection.span, shape=shape, video=selection.video)
+            second_pass = reopen if frame_source.is_repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, second_pass, tracks)
         common.notes(report.notes[printed:], quiet)
     seconds = perf_counter() - begun

@@ -11,9 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from dfccodec.codec import fill as fills
-from dfccodec.codec.api import check_model_argument, load_model, parse_frame_rate
+from dfccodec.codec.api import check_model_argument, load_model
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize
 from dfccodec.codec.encoder import EncodeReport, make_header
+from dfccodec.codec.frame_source import parse_frame_rate
 from dfccodec.codec.latent_space import LatentSpace
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.settings import DEFAULT_QP, Settings
