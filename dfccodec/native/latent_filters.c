@@ -32,12 +32,13 @@ VECTORIZED int undo_filters(const uint8_t *raw, int planes, int kept, int tiles,
     const uint8_t *low = raw + pictures, *high = planes == 2 ? low + pictures * cells : NULL;
     for (size_t i = 0; i < pictures; i++)
         if (raw[i] > UP) return DAMAGED;
-    uint16_t *work = malloc(2 * BLOCK * cells * sizeof *work);
+    size_t block = channels < BLOCK ? channels : BLOCK;
+    uint16_t *work = malloc((kept > 1 ? 2 : 1) * block * cells * sizeof *work); /* at most as large as `values` */
     if (!work) return NO_MEMORY;
     for (int first = 0; first < channels; first += BLOCK) {
         int count = channels - first < BLOCK ? channels - first : BLOCK;
         for (int k = 0; k < kept; k++) {
-            uint16_t *now = work + (size_t)(k & 1) * BLOCK * cells, *before = work + (size_t)(~k & 1) * BLOCK * cells;
+            uint16_t *now = work + (k & 1) * block * cells, *before = work + (~k & 1) * block * cells;
             for (int c = 0; c < count; c++) {
                 size_t at = (size_t)(first + c) * kept + k;
                 undo_filter(low + at * cells, high ? high + at * cells : NULL, raw[at], k ? before + c * cells : NULL, tiles,
