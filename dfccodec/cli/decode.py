@@ -137,7 +137,7 @@ def decode(
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.fill import parse as parse_fill
-    from dfccodec.media.output.cfr import parse_rate
+    from dfccodec.media.cfr import parse_rate
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
 
