@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PRESETS: dict[str, dict[str, str]] = {
-    "fast": {"frame_selection": "importance", "effort": "fast", "refine": "0"},
+    "fast": {"frame_selection": "importance", "coding": "inter", "effort": "fast", "refine": "0"},
     "balanced": {"frame_selection": "importance", "effort": "normal"},
     "best": {"frame_selection": "importance", "effort": "normal", "refine": "4"},
     "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "4"},
