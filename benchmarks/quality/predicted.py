@@ -35,7 +35,7 @@ TOOLS: Mapping[str, dict[str, Any]] = {
     "no decision by cell or integer": {"CELL_LAMBDA": 0.0, "COEFF_LAMBDA": 0.0},
     "no intra frame but the first": {"INTRA_TRIAL_SHARE": math.inf},
     "vectors as dear as of dropped frames": {"MOTION_LAMBDA": 1.0},
-    "no choice of inter coding": {"MIN_INTER_RATIO": 0.0, "MAX_INTER_RATIO": 0.0},
+    "no choice of inter coding": {"INTER_ERROR": float("inf")},
 }
 BUDGETS = (6, 4, 2, 1)
 

@@ -25,8 +25,6 @@ from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.predict.encoder import (
     INTER_ERROR,
-    MAX_INTER_RATIO,
-    MIN_INTER_RATIO,
     PredictedClip,
     PredictedEncoder,
     frame_importance,
@@ -186,7 +184,7 @@ class ClipCoder:
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, importance: np.ndarray, kept: np.ndarray,
         qp: int, refining: int,
     ) -> Coded:  # fmt: skip
-        """As :meth:`_code`, with predicted kept frames; in inter coding if that has the smaller D + λR."""
+        """As :meth:`_code`, with predicted kept frames; in inter coding if its estimated D + λR is smaller."""
         settings, header = self.settings, self.header
         encoder = PredictedEncoder(
             frames, header, self.loaded, self.steps, settings.effort, refining, settings.deadzone
@@ -200,21 +198,14 @@ class ClipCoder:
         latents = self.loaded.encode(tiles.pad(list(frames[kept]), header), level)[0]
         latents = latents.reshape(-1, *header.grid, header.channels)
 
-        def in_inter_coding() -> Coded:
+        if self._inter_cost(latents, level, done) < done.rd_cost:
             return self._code(
                 batch, first_frame, frames, latents, importance, kept, level, refining, False, Coding.INTER
             )
-
-        ratio = self._inter_cost(latents, level, done) / done.rd_cost
-        if ratio < MIN_INTER_RATIO:
-            return in_inter_coding()
         if kept.all():
             return Coded(clip, done.values)
         known = ((frame, done.pictures[frame]) for frame in np.flatnonzero(kept).tolist())
-        found = self._with_motion(clip, done.values, frames, False, known, encoder.pyramids)
-        if ratio > MAX_INTER_RATIO:
-            return found
-        return min(found, in_inter_coding(), key=lambda coded: self._rd_cost(coded, frames, rd_lambda(qp)))
+        return self._with_motion(clip, done.values, frames, False, known, encoder.pyramids)
 
     def _inter_cost(self, latents: np.ndarray, qp: int, done: PredictedClip) -> float:
         """Estimated D + λR of kept frames in inter coding: their bits, and the error of the first frame for each."""

@@ -68,10 +68,6 @@ DROPPED_OFFSET = 1
 INTRA_LAMBDA = 0.5
 """Factor on λ in the decision between a predicted and an intra frame."""
 
-MIN_INTER_RATIO, MAX_INTER_RATIO = 0.96, 1.04
-"""Estimated D + λR of inter coding, in which the network sees all kept frames together, relative to that of predicted
-frames: below the first, inter coding is taken; up to the second, both are tried."""
-
 INTER_ERROR = 1.23
 """Estimated squared error of a kept frame in inter coding, relative to that of the first predicted frame."""
 
