@@ -154,7 +154,13 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
         need((head["patch"], head["channels"]) == (16, 96), "latents: coding 3 of another grid")
         need(bool(parts["sides"]) or not parts["motion"], "latents: motion of no predicted frame")
         clip["kept_motion_sha256"] = read_motion(parts["motion"], parts["sides"], head, need)
-        clip["qps"], clip["predicted"] = qps, sorted(parts["sides"])
+        clip["qps"], clip["predicted"], clip["detail_qps"] = qps, sorted(parts["sides"]), parts["detail_qps"]
+        tiles, rows, columns = head["grid"]
+        fine = head | {"grid": (tiles, 2 * rows, 2 * columns), "channels": 192}
+        digest = sha256()
+        for stream in parts["details"]:
+            digest.update(read_integers(stream, 1, fine, 1, 1).astype("<i2").tobytes())
+        clip["details_sha256"] = digest.hexdigest()
     else:
         integers = read_integers(data, len(kept), head, planes, coding)
     clip["coding"] = ("zstd", "range", "inter", "predicted")[coding]

@@ -103,6 +103,8 @@ class Clip:
         qps: QP of each kept frame in coding 3, in order of frames; all `qp` if None.
         predicted: the predicted frames of coding 3.
         kept_motion: their decisions (frames, rows, columns, 5); no payload if None.
+        details: QP and integers (1, 2 · rows, 2 · columns, 192) of the details of kept frames in coding 3, by frame.
+        tools: the field of coding 3; None for 1 with details and 0 without.
     """
 
     frames: int = 1
@@ -128,6 +130,8 @@ class Clip:
     payload: bytes | None = None
     qps: tuple[int, ...] | None = None
     predicted: tuple[int, ...] = ()
+    details: dict[int, tuple[int, Ints]] = field(default_factory=dict)
+    tools: int | None = None
     kept_motion: Ints | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
@@ -173,13 +177,21 @@ class Clip:
             streams.append(encode_range(self.values[rows]) if rows else b"")
         qps = dict(zip(self.kept, self.qps or [self.qp] * len(self.kept), strict=True))
         motion = b"" if self.kept_motion is None else encode_motion(self.kept_motion, self.sides(), {})
-        out = [number("B", 0, "tools"), number("I", len(motion), "motion_bytes")]
+        tools = int(bool(self.details)) if self.tools is None else self.tools
+        out = [number("B", tools, "tools"), number("I", len(motion), "motion_bytes")]
         out += [number("I", len(streams[0]), "intra_bytes")]
         for t in order:
             intra = t not in self.predicted
-            note = f"frame {t}, {'intra' if intra else 'predicted'}, QP {qps[t]}"
-            out.append(number("B", qps[t] | (128 if intra else 0), "kind", note))
-        named = ((motion, "motion"), (streams[0], "intra integers"), (streams[1], "residual integers"))
+            note = f"frame {t}, {'intra' if intra else 'predicted'}{', details' * (t in self.details)}, QP {qps[t]}"
+            kind = qps[t] | 128 * intra | 64 * (t in self.details)
+            out.append(number("B", kind, "kind", note))
+        named = [(motion, "motion"), (streams[0], "intra integers"), (streams[1], "residual integers")]
+        if tools:
+            out.append(number("I", len(streams[1]), "residual_bytes"))
+            fine = [(t, self.details[t][0], encode_range(self.details[t][1][None])) for t in order if t in self.details]
+            for t, qp, data in fine:
+                out += [number("B", qp, "detail_qp", f"frame {t}"), number("I", len(data), "detail_bytes")]
+            named += [(data, f"details of frame {t}") for t, _, data in fine]
         return [*out, *(Part(data, name) for data, name in named if data)]
 
     def motion_payload(self) -> bytes:
@@ -245,6 +257,9 @@ class Clip:
             every = [] if self.kept_motion is None else clear_unused_vectors(self.kept_motion).ravel().tolist()
             digest = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
             moved = {"kept_motion_sha256": digest, "qps": list(qps), "predicted": sorted(self.predicted)}
+            moved["detail_qps"] = [self.details[t][0] if t in self.details else None for t in self.kept]
+            fine = [v for t in self.order() if t in self.details for v in self.details[t][1].ravel().tolist()]
+            moved["details_sha256"] = hashlib.sha256(struct.pack(f"<{len(fine)}h", *fine)).hexdigest()
         if FILLS[self.fill] in ("motion", "blend"):
             every = [] if self.motion is None else clear_unused_vectors(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()

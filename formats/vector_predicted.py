@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,14 @@ Good = tuple[str, str, File]
 Row = tuple[str, str, str, str, bytes]
 SMALL = Head(width=40, height=24, channels=96)  # grid (1, 2, 3), 3 × 5 blocks
 ALL_MODES = (0, 1, 2, 3)
+FINE = (1, 4, 6, 192)  # blocks of details
+
+
+def details(seed: int, span: int = 5) -> Ints:
+    """Integers of details: most blocks have none."""
+    out = integers(FINE, seed, span)
+    out[integers(FINE[:-1], seed + 1, 9) > -2] = 0
+    return out
 
 
 def residuals(kept: int, grid: tuple[int, ...], seed: int, span: int = 9) -> Ints:
@@ -78,6 +86,7 @@ def uncommon_predicted() -> Iterator[Good]:
     yield "predicted-far", "vectors of kept frames that lead far out of the picture", File(
         SMALL, [replace(far, kept_motion=motion)]
     )  # fmt: skip
+    moved_far = replace(far, kept_motion=motion)
     layered = predicted((0, 1, 2, 3, 4, 5, 6, 7), 8, bytes([200, 90, 180, 80, 190, 70, 255, 250]), 7)
     rough = valid_modes(layered, (ALL_MODES,) * 7)
     rough[..., 1:] = integers(rough[..., 1:].shape, 11, 41)  # negative ones too
@@ -85,6 +94,14 @@ def uncommon_predicted() -> Iterator[Good]:
         SMALL, [replace(layered, kept_motion=rough)]
     )  # fmt: skip
     intra = replace(far, predicted=())
+    some = {4: (12, details(21)), 6: (63, details(23, 2001))}
+    yield "predicted-details", "details of an intra and of a predicted frame", File(
+        SMALL, [replace(moved_far, details=some)]
+    )  # fmt: skip
+    every = {1: (0, np.zeros(FINE, np.int16)), 4: (30, details(25)), 6: (31, details(27))}
+    other = replace(far, importance=bytes([10, 255, 9, 8, 200, 7, 150, 6]), predicted=(4,), qps=(20, 40, 20))
+    yield "predicted-details-zero", "details of every frame, all 0 in one", File(SMALL, [replace(other, details=every)])
+    yield "predicted-no-details", "tools 1, but no frame has details", File(SMALL, [replace(moved_far, tools=1)])
     yield "predicted-all-intra", "coding 3 without a predicted frame", File(SMALL, [intra])
 
 
@@ -100,7 +117,7 @@ def faulty_predicted() -> Iterator[Row]:
         clip = replace(good, latents=[Part(latents, "latents")], **more)  # type: ignore[arg-type]
         return join(File(head, [clip]).chunks()[0])
 
-    yield "predicted-tools", "unsupported", "7.10.1", "tools 1", one(b"\1" + sane[1:])
+    yield "predicted-tools", "unsupported", "7.10.1", "tools 2", one(b"\2" + sane[1:])
     yield "predicted-short", "damaged", "7.10.1", "no kind of the last frame", one(sane[:11])
     yield "predicted-qp-64", "damaged", "7.10.1", "QP 64 of a kept frame", one(sane[:10] + b"\x40" + sane[11:])
     first = bytes([sane[9] & 127])
@@ -111,6 +128,7 @@ def faulty_predicted() -> Iterator[Row]:
     yield "predicted-intra-bytes", "damaged", "7.10.1", "the last intra word belongs to the residuals", one(
         sane[:5] + (int.from_bytes(sane[5:9], "little") - 4).to_bytes(4, "little") + sane[9:]
     )  # fmt: skip
+    yield from faulty_details(good, one)
     yield "predicted-half-word", "damaged", "7.6", "two bytes after the last word", one(sane + b"\0\1")
     yield "predicted-motion-word", "damaged", "7.8.1", "the last word of motion is 0", one(
         sane[: 12 + size - 4] + bytes(4) + sane[12 + size :]
@@ -144,3 +162,32 @@ def faulty_predicted() -> Iterator[Row]:
     ):
         plain = Clip(frames=1, fill=4, coding=3, values=integers((1, *head.grid, head.channels), 4, 9))
         yield f"predicted-{name}", "damaged", "7.10", f"{name} of another model", join(File(head, [plain]).chunks()[0])
+
+
+def faulty_details(good: Clip, one: Callable[..., bytes]) -> Iterator[Row]:
+    """One broken rule of details each; `one` makes a file of latents."""
+    clip = replace(good, details={4: (12, details(21)), 6: (40, details(23))})
+    clip.finish(SMALL, 0, 0, 0)
+    sane = b"".join(part.data for part in clip.coded())  # 9 bytes, 3 kinds, residual_bytes at 12, then two of 5 bytes
+    size = int.from_bytes(sane[17:21], "little")
+    yield "predicted-detail-qp", "damaged", "7.10.1", "QP 64 of details", one(sane[:16] + b"\x40" + sane[17:])
+    yield "predicted-detail-bytes", "damaged", "7.10.1", "the last word of details belongs to no stream", one(
+        sane[:17] + (size - 4).to_bytes(4, "little") + sane[21:]
+    )  # fmt: skip
+    yield "predicted-detail-moved", "damaged", "7.6", "the last word of details belongs to the next frame", one(
+        sane[:17] + (size - 4).to_bytes(4, "little") + sane[21:22]
+        + (int.from_bytes(sane[22:26], "little") + 4).to_bytes(4, "little") + sane[26:]
+    )  # fmt: skip
+    yield "predicted-detail-short", "damaged", "7.10.1", "no size of the last details", one(sane[:24])
+    most = b"\xff" * 4
+    yield "predicted-detail-wrap", "damaged", "7.10.1", "all sizes are 2^32 - 1", one(
+        sane[:1] + 2 * most + sane[9:12] + most + sane[16:17] + most + sane[21:22] + most + sane[26:]
+    )  # fmt: skip
+    empty = replace(clip, details={4: (12, details(21))}, latents=None)
+    empty.finish(SMALL, 0, 0, 0)
+    whole = b"".join(part.data for part in empty.coded())
+    cut = int.from_bytes(whole[17:21], "little")
+    yield "predicted-detail-none", "damaged", "7.6", "details of 0 bytes", one(
+        whole[:17] + bytes(4) + whole[21 : len(whole) - cut]
+    )  # fmt: skip
+    yield "predicted-detail-bit", "damaged", "7.10.1", "tools 0, but a frame has details", one(b"\0" + whole[1:])

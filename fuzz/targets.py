@@ -174,17 +174,22 @@ def predicted(data: bytes) -> str:
     if found.coding != Coding.PREDICTED or not found.kept.any():
         raise TooExpensive("not predicted")
     values, field = decode_latents(found, header), order.read_motion(found, header)
-    types, place = divide(found).types, np.argsort(np.argsort(found.coding_order))
-    rewritten = join(types, motion_payload.write(field), values[place])
+    order.check_pictures(found, header)
+    parts, place = divide(found), np.argsort(np.argsort(found.coding_order))
+    types = parts.types
+    rewritten = join(types, motion_payload.write(field), values[place], parts.details)
     again = Clip(**{**found.__dict__, "latents": rewritten})
     assert (decode_latents(again, header) == values).all()
     assert (order.read_motion(again, header).blocks == field.blocks).all()
+    assert divide(again).details == parts.details
     for count in {1, len(values) // 2, len(values) - 1} - {0, len(values)}:
         kept = np.isin(np.arange(found.frames), found.coding_order[:count])
         part = Clip(**{**found.__dict__, "kept": kept})
         part = order.trim(found, header, part, values[kept[found.kept]], 0)
         assert (decode_latents(part, header) == values[kept[found.kept]]).all()
-        order.read_motion(part, header)
+        order.check_pictures(part, header)
+        at = [parts.details[place[number]] for number, frame in enumerate(np.flatnonzero(found.kept)) if kept[frame]]
+        assert [divide(part).details[n] for n in np.argsort(np.argsort(part.coding_order))] == at
     if pixels_of(found, header) > MAX_PIXELS:
         return "large"
     seen: list[int] = []

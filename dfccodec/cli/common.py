@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -143,6 +144,21 @@ def check_output(
             else f"images of {output}, such as {existing[0].name}, exist"
         )
         raise OutputExistsError(f"{what}: give -y to overwrite")
+
+
+def check_page(name: str) -> None:
+    """Check the name of an HTML page.
+
+    Raises:
+        UsageError: it has another extension, so no browser would show it.
+    """
+    if Path(name).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--html {name} is a page: name it {Path(name).with_suffix('.html')}")
+
+
+def command_line() -> str:
+    """The command as typed, for reports."""
+    return shlex.join(["dfc", *sys.argv[1:]])
 
 
 @contextlib.contextmanager

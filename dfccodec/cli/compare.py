@@ -18,6 +18,8 @@ from dfccodec.errors import InputError, UsageError
 if TYPE_CHECKING:
     from dfccodec.codec.loaded_model import LoadedModel
     from dfccodec.report.compare import Comparison
+    from dfccodec.report.page_pictures import PagePictures
+    from dfccodec.report.video_facts import VideoFacts
     from dfccodec.report.videos import ComparedVideo
 
 
@@ -28,6 +30,15 @@ def compare(
     ] = None,
     output: Annotated[
         str, typer.Option("-o", "--output", help="Write all side by side: a video, or a picture of the middle frame.")
+    ] = "",
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="In -o, the source left of a moving divider, the coded video right of it.")
+    ] = False,
+    height: Annotated[
+        int, typer.Option(min=0, max=8192, help="Height of each picture in -o, in pixels.", show_default="the source's")
+    ] = 0,
+    html: Annotated[
+        str, typer.Option("--html", help="Write a page with pictures, curves and figures: one file for any browser.")
     ] = "",
     budgets: Annotated[
         str, typer.Option(help="Also encode the source with these budgets, as 16,8,4,1, and compare the results.")
@@ -48,41 +59,43 @@ def compare(
 ) -> None:
     """Compare coded videos with their source: size, quality, and pictures side by side."""
     names = list(coded or [])
-    _check_arguments(source, names, budgets, output, per_frame)
-    _check_outputs(output, per_frame, [source, *names], yes)
+    _check_arguments(source, names, budgets)
+    _check_outputs({"-o": output, "--csv": per_frame, "--html": html}, [source, *names], yes)
+    if (wipe or height) and not output:
+        raise UsageError(f"{'--wipe' if wipe else '--height'} is about -o: name a picture or a video with -o")
     from dfccodec.codec import api
+    from dfccodec.report.compare import RowSink
     from dfccodec.report.compare import compare as measure
+    from dfccodec.report.drawing import Drawing
     from dfccodec.report.measure import parse_metrics
-    from dfccodec.report.videos import ComparedVideo, is_dfc
+    from dfccodec.report.page_pictures import PagePictures
 
     chosen, planned = parse_metrics(metrics), _parse_budgets(budgets)
     common.limit_torch_threads()
     loaded = api.load_model(model or "mini", device, dtype) if planned or model else None
     with contextlib.ExitStack() as stack:
-        videos = [stack.enter_context(ComparedVideo(Path(source), loaded))]
-        paths = [(Path(name), "") for name in names]
-        if loaded and planned:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfc-compare-")))
-            paths += _encode(Path(source), planned, qp, loaded, folder, quiet)
-        for path, label in paths:
-            videos.append(stack.enter_context(ComparedVideo(path, loaded if is_dfc(path) else None, label)))
+        encoded = _encode(stack, Path(source), planned, qp, loaded, quiet) if loaded and planned else []
+        first, *others = _open(stack, Path(source), [*((Path(name), "", "") for name in names), *encoded], loaded)
         lines: list[str] = []
-        advance = stack.enter_context(common.progress("compare", videos[0].frames, quiet))
-        results = measure(
-            videos[0], videos[1:], metrics=chosen, picture=Path(output) if output else None, notes=lines.append,
-            progress=advance,
-        )  # fmt: skip
+        sinks: list[RowSink] = [pictures := PagePictures(first.frames)] if html else []
+        if output:
+            sinks.append(stack.enter_context(Drawing(Path(output), first, others, wipe, height)))
+        with common.progress("compare", first.frames, quiet) as advance:
+            results = measure(first, others, metrics=chosen, sinks=sinks, notes=lines.append, progress=advance)
+        facts = _read_facts(others, results, quiet) if html or per_frame else []
     if per_frame:
         with common.writing(per_frame) as stream:
-            stream.write(_frames_as_csv(results).encode())
+            stream.write(_frames_as_csv(results, facts).encode())
+    if html:
+        _write_page(html, first, results, facts, pictures, lines)
     if json:
-        common.result(_record(videos[0], results))
+        common.result(_record(first, results))
     elif per_frame != "-":
         typer.echo(_table(results))
     common.notes(lines, quiet)
 
 
-def _check_arguments(source: str, names: Sequence[str], budgets: str, output: str, per_frame: str) -> None:
+def _check_arguments(source: str, names: Sequence[str], budgets: str) -> None:
     """Check the names on the command line.
 
     Raises:
@@ -93,26 +106,36 @@ def _check_arguments(source: str, names: Sequence[str], budgets: str, output: st
         raise UsageError("dfc compare reads files, not standard input: name the files")
     if not names and not budgets:
         raise UsageError("there is nothing to compare: name coded videos, or give --budgets")
-    if output == "-":
-        raise UsageError("-o - is no file: name a picture or a video, as side.png or side.mp4")
-    if output and output == per_frame:
-        raise UsageError(f"-o and --csv both name {output}: name two files")
     for name in (source, *names):
         if not Path(name).exists():
             raise InputError(f"{name} does not exist: check the name")
 
 
-def _check_outputs(output: str, per_frame: str, sources: Sequence[str], yes: bool) -> None:
+def _check_outputs(outputs: dict[str, str], sources: Sequence[str], yes: bool) -> None:
     """Check all outputs before any work.
+
+    Args:
+        outputs: name of each, by its option; empty if it is not given.
+        sources: names of the inputs.
+        yes: whether existing files may be replaced.
 
     Raises:
         UsageError: one is invalid.
         OutputExistsError: one exists and `-y` was not given.
     """
-    for name in filter(None, (output, per_frame)):
-        for source in sources:
+    seen: dict[str, str] = {}
+    for option, example in (("-o", "side.png or side.mp4"), ("--html", "report.html")):
+        if outputs[option] == "-":
+            raise UsageError(f"{option} - is no file: name one, as {example}")
+    for option, name in outputs.items():
+        if name and name in seen:
+            raise UsageError(f"{seen[name]} and {option} both name {name}: name two files")
+        seen[name] = option
+        for source in sources if name else ():
             common.check_output(name, yes, source, any_name=True)
-    if output:
+    if html := outputs["--html"]:
+        common.check_page(html)
+    if output := outputs["-o"]:
         from dfccodec.media.output.format import container_for_path
 
         container_for_path(Path(output))
@@ -127,20 +150,61 @@ def _parse_budgets(text: str) -> list[str]:
     return parts
 
 
+def _open(
+    stack: contextlib.ExitStack, source: Path, coded: Sequence[tuple[Path, str, str]], loaded: LoadedModel | None
+) -> list[ComparedVideo]:
+    """Open the source and all coded videos, of which path, label and caption are given."""
+    from dfccodec.container.streams import is_dfc
+    from dfccodec.report.videos import ComparedVideo
+
+    videos = [stack.enter_context(ComparedVideo(source, loaded, caption="Original"))]
+    for path, label, caption in coded:
+        video = ComparedVideo(path, loaded if is_dfc(path) else None, label, caption)
+        videos.append(stack.enter_context(video))
+    return videos
+
+
 def _encode(
-    source: Path, budgets: list[str], qp: int | None, loaded: LoadedModel, folder: Path, quiet: bool
-) -> list[tuple[Path, str]]:
-    """Encode the source with each budget; return paths and labels."""
+    stack: contextlib.ExitStack, source: Path, budgets: list[str], qp: int | None, loaded: LoadedModel, quiet: bool
+) -> list[tuple[Path, str, str]]:
+    """Encode the source with each budget into a temporary folder; return paths, labels and captions."""
     from dfccodec.codec import api
 
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dfc-compare-")))
     out = []
     options: dict[str, Any] = {} if qp is None else {"qp": qp}
     for number, budget in enumerate(budgets):
         path = folder / f"{number}.dfc"
         with common.progress(f"encode {budget}", 0, quiet) as advance:
             api.encode(source, path, budget=budget, model=loaded, audio=False, progress=advance, **options)
-        out.append((path, f"budget {budget}"))
+        out.append((path, f"budget {budget}", f"Top-{budget}" if budget.isdigit() else budget))
     return out
+
+
+def _read_facts(videos: Sequence[ComparedVideo], results: Sequence[Comparison], quiet: bool) -> list[VideoFacts]:
+    """Read bits per frame, parts and settings of the coded files."""
+    from dfccodec.report.video_facts import read_facts
+
+    out = []
+    for video, result in zip(videos, results, strict=True):
+        frames = result.matches.matched + result.matches.extra
+        with common.progress(f"bits of {video.name}", frames, quiet) as advance:
+            out.append(read_facts(video.path, video.bytes, frames, advance))
+    return out
+
+
+def _write_page(
+    target: str, source: ComparedVideo, results: Sequence[Comparison], facts: Sequence[VideoFacts],
+    pictures: PagePictures, notes: Sequence[str],
+) -> None:  # fmt: skip
+    from dfccodec.report.html_page import write_page
+    from dfccodec.report.page_data import compare_data
+
+    each = list(zip(results, facts, strict=True))
+    lines = [*notes, pictures.note()]
+    data = compare_data(source, each, pictures.seconds, pictures.numbers, lines, common.command_line())
+    with common.writing(target) as stream:
+        write_page(stream, data, pictures.rows)
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -176,14 +240,15 @@ def _record(source: ComparedVideo, results: Sequence[Comparison]) -> dict[str, A
     }  # fmt: skip
 
 
-def _frames_as_csv(results: Sequence[Comparison]) -> str:
+def _frames_as_csv(results: Sequence[Comparison], facts: Sequence[VideoFacts]) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["video", "seconds", "kept", "psnr", "ms_ssim", "lpips", "vmaf"])
-    for r in results:
+    rows.writerow(["video", "seconds", "kept", "psnr", "ms_ssim", "lpips", "vmaf", "bits"])
+    for r, known in zip(results, facts, strict=True):
         scores: Sequence[float | None] = r.vmaf or [None] * len(r.frames)
         for frame, score in zip(r.frames, scores, strict=True):
             kept = "" if frame.kept is None else int(frame.kept)
-            values = [f"{frame.psnr:.4f}", frame.ms_ssim, frame.lpips, score]
+            bits = known.bits[frame.coded]
+            values = [f"{frame.psnr:.4f}", frame.ms_ssim, frame.lpips, score, None if bits is None else round(bits)]
             rows.writerow([r.name, f"{float(frame.seconds):.6f}", kept, *("" if v is None else v for v in values)])
     return text.getvalue()

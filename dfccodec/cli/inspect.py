@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dfccodec.cli import batch, common
-from dfccodec.errors import DamagedError
+from dfccodec.errors import DamagedError, UsageError
 from dfccodec.terminal_text import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -22,20 +22,59 @@ def inspect(
     sources: Annotated[list[str], typer.Argument(metavar="INPUT…", help=".dfc files; - is standard input.")],
     clips: Annotated[bool, typer.Option("--clips", help=f"List all clips, not only the first {_MAX_CLIPS}.")] = False,
     json: common.Json = False,
+    html: Annotated[
+        str, typer.Option("--html", help="Write a page with the bits of every frame: one file for any browser.")
+    ] = "",
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Put pictures into the page of --html; this needs the model.")
+    ] = False,
+    model: common.Model = "",
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
+    yes: common.Force = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Show the contents of .dfc files: header, model, kept frames, bits. Needs no model, no torch, no decompression.
 
-    Several files get one line each.
+    Several files get one line each. --html reads all latents.
     """
+    _check_page(sources, html, pictures, yes)
     if len(sources) > 1:
         _inspect_each(sources, json)
         return
-    summary = _scan(sources[0])
+    if html:
+        from dfccodec.cli import inspect_page
+
+        load = inspect_page.Loading(model, device, dtype) if pictures else None
+        summary = inspect_page.write(sources[0], html, load, quiet)
+    else:
+        summary = _scan(sources[0])
     if json:
         common.result(describe(summary))
     else:
         _show(sources[0], summary, clips)
     _refuse_damage(summary)
+
+
+def _check_page(sources: list[str], html: str, pictures: bool, yes: bool) -> None:
+    """Check the options of the page before any work.
+
+    Raises:
+        UsageError: they do not fit together.
+        OutputExistsError: the page exists and `-y` was not given.
+    """
+    if not html:
+        if pictures:
+            raise UsageError("--pictures is about --html: name a page with --html")
+        return
+    if len(sources) > 1:
+        raise UsageError(f"--html shows one file, and {len(sources)} are named: name one")
+    if html == "-":
+        raise UsageError("--html - is no file: name one, as report.html")
+    if pictures and sources[0] == "-":
+        raise UsageError("--pictures reads the file twice, which standard input cannot: name the file")
+    common.check_output(html, yes, sources[0], any_name=True)
+    common.check_page(html)
 
 
 def _inspect_each(sources: list[str], json: bool) -> None:
@@ -95,7 +134,7 @@ def describe(summary: Summary) -> dict[str, Any]:
         "frames": frames, "kept": kept, "seconds": _seconds(summary),
         "bits_per_pixel": _bpp(summary, frames), "ratio_to_raw": _to_raw(summary, frames),
         "ratio_to_source": _to_source(summary),
-        "bytes_by_part": _parts(summary),
+        "bytes_by_part": summary.bytes_by_part(),
         "tool": [list(pair) for pair in p.tool], "tags": [list(pair) for pair in p.tags],
         "streams": [{"id": s.id, "kind": s.kind, "codec": s.codec} for s in summary.streams],
         "clips": [_clip(c) for c in summary.clips],
@@ -118,21 +157,6 @@ def _coding(number: int) -> str:
     from dfccodec.container.records import Coding
 
     return {c.value: c.name.lower() for c in Coding}.get(number, str(number))
-
-
-def _parts(summary: Summary) -> dict[str, int]:
-    """Bytes of the file by purpose."""
-    latents = sum(c.latent_bytes for c in summary.clips)
-    fill = sum(c.fill_bytes for c in summary.clips)
-    by_type = summary.bytes_by_type
-    return {
-        "latents": latents,
-        "fill": fill,
-        "clip_heads": by_type["CLIP"] - latents - fill,
-        "sound": by_type["strm"] + by_type["pkts"],
-        "index": by_type["indx"] + by_type["foot"],
-        "other": summary.size - by_type["CLIP"] - sum(by_type[k] for k in ("strm", "pkts", "indx", "foot")),
-    }
 
 
 def _seconds(summary: Summary) -> float:
@@ -174,7 +198,9 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
     codings = sorted({_coding(c.clip.coding) for c in summary.clips})
     coded = f", coding {' and '.join(codings)}" if codings else ""
     to_source, frames = record["ratio_to_source"], common.count(record["frames"], "frame")
-    parts = ", ".join(f"{name.replace('_', ' ')} {common.format_bytes(n)}" for name, n in _parts(summary).items() if n)
+    parts = ", ".join(
+        f"{name.replace('_', ' ')} {common.format_bytes(n)}" for name, n in summary.bytes_by_part().items() if n
+    )
     rows = [
         ("file", f"{source}, {common.format_bytes(summary.size)}, version {h.version}"),
         ("picture", f"{h.width}×{h.height}{rotation}, {float(h.rate):.3f} frames/s"),

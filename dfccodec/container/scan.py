@@ -57,6 +57,19 @@ class Summary:
     damage: list[Damage] = field(default_factory=list)
     size: int = 0
 
+    def bytes_by_part(self) -> dict[str, int]:
+        """Bytes of the file by purpose; their sum is its size."""
+        by_type = self.bytes_by_type
+        latents, fill = sum(c.latent_bytes for c in self.clips), sum(c.fill_bytes for c in self.clips)
+        return {
+            "latents": latents,
+            "fill": fill,
+            "clip_heads": by_type["CLIP"] - latents - fill,
+            "sound": by_type["strm"] + by_type["pkts"],
+            "index": by_type["indx"] + by_type["foot"],
+            "other": self.size - by_type["CLIP"] - sum(by_type[k] for k in ("strm", "pkts", "indx", "foot")),
+        }
+
 
 def scan(stream: BinaryIO) -> Summary:
     """Summarize a file.

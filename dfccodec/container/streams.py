@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from dfccodec.container.chunks import SIGNATURE
 from dfccodec.errors import InputError, NotDfcError, UsageError
 from dfccodec.runtime.atomic_output import replacing
 
@@ -88,3 +89,10 @@ def open_output(out: str | Path | BinaryIO) -> Iterator[BinaryIO]:
             yield stream
     else:
         yield require_binary(out, "write")
+
+
+def is_dfc(path: Path) -> bool:
+    """Return whether a file begins as a `.dfc` file does."""
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        return stream.read(len(SIGNATURE)) == SIGNATURE
+    return False

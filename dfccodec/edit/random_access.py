@@ -31,10 +31,11 @@ class ClipView:
         record: all fields except payloads: `qp`, `fill`, `importance` (T,) uint8, `durations`, `first_frame`…
         kept: (T,) bool.
         kept_indices: (K,) frame numbers within the clip.
+        head: its place in the file, and the sizes of its parts.
     """
 
     def __init__(self, file: DfcFile, head: ClipHead) -> None:
-        self._file, self._head = file, head
+        self._file, self.head = file, head
         self.record: Clip = head.clip
         self.kept: np.ndarray = head.clip.kept
         self.kept_indices: np.ndarray = np.flatnonzero(head.clip.kept)
@@ -43,6 +44,15 @@ class ClipView:
         record = self.record
         first, last = record.first_frame, record.first_frame + record.frames - 1
         return f"<clip of frames {first} to {last}, {len(self.kept_indices)} kept, QP {record.qp}>"
+
+    def read(self) -> Clip:
+        """Read the record with its payloads.
+
+        Raises:
+            DamagedError: the checksum or the content of the chunk is wrong.
+            UsageError: the file is closed.
+        """
+        return self._file._read(self.head)
 
     @property
     def integers(self) -> np.ndarray:
@@ -54,7 +64,7 @@ class ClipView:
             DamagedError: the checksum or the content of the chunk is wrong.
             UsageError: the file is closed.
         """
-        return decode_latents(self._file._read(self._head), self._file.header)
+        return decode_latents(self.read(), self._file.header)
 
     @property
     def latents(self) -> np.ndarray:
@@ -75,7 +85,7 @@ class ClipView:
         """Latents (K, tiles, rows, columns, C) float32 in the model's units."""
         values, qp = self.latents, self.record.qp
         if self.record.coding == Coding.PREDICTED and len(values):
-            qp = int(divide(self._file._read(self._head)).types.qp[0])
+            qp = int(divide(self.read()).types.qp[0])
         return dequantize(values, self._file.steps, qp)
 
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from dfccodec.codec import fill
 from dfccodec.codec.damage.lost_tracks import LostTracks
-from dfccodec.codec.predict.order import check_motion
+from dfccodec.codec.predict.order import check_pictures
 from dfccodec.container.chunks import CLIP, FOOT, PACKETS, STREAM, Chunk, Damage
 from dfccodec.container.reader import SIGNATURE_SEARCH_BYTES, ClipAt, IndexAt, Item, Packets, Preamble, StreamReader
 from dfccodec.container.records import VERSION, Clip, StreamInfo
@@ -165,7 +165,7 @@ class _Recovery:
         try:
             fill.policy(clip.fill).check(clip, header)
             values = decode_latents(clip, header)
-            check_motion(clip, header)
+            check_pictures(clip, header)
         except (DamagedError, UnsupportedError) as error:
             found.faults.append(Damage.of(error, *self.reader.extent, CLIP))
             return

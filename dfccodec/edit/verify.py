@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from dfccodec.codec import fill
-from dfccodec.codec.predict.order import check_motion
+from dfccodec.codec.predict.order import check_pictures
 from dfccodec.container.chunks import Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Item, Preamble, StreamReader
 from dfccodec.container.sequence_check import SequenceChecker
@@ -88,7 +88,7 @@ class _Check:
         try:
             fill.policy(clip.fill).check(clip, verdict.preamble.header)
             values = decode_latents(clip, verdict.preamble.header)
-            check_motion(clip, verdict.preamble.header)
+            check_pictures(clip, verdict.preamble.header)
         except (DamagedError, UnsupportedError) as error:
             self.add(Damage.of(error, at.offset, at.size))
             return

@@ -1,13 +1,16 @@
 """Predicted coding of latents (SPEC.md 7.10): how the latents of a clip are divided, and their integers.
 
 The integers of *intra* frames are latents, those of *predicted* frames are prediction residuals. Both are streams of
-the range coding. The motion of the predicted frames is a third stream, which only pictures need.
+the range coding. The motion of the predicted frames is a third stream, which only pictures need. So are the *details*
+of kept frames, one stream of the range coding each.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +22,14 @@ from dfccodec.limits import MAX_QP
 
 Bools = npt.NDArray[np.bool_]
 
-TOOLS = 0
-"""Value of the field `tools`; readers reject other values, which later versions may use."""
+NO_TOOLS, DETAILS = 0, 1
+"""Values of the field `tools`; readers reject others, which later versions may use."""
 
-_INTRA = 0x80
-_HEAD = "<BII"
+DETAIL_BLOCK, DETAIL_CHANNELS = 8, 192
+"""Side in pixels of a block of details, and its number of integers."""
+
+_INTRA, _DETAILED, _QP = 0x80, 0x40, 0x3F
+_HEAD, _RESIDUALS, _DETAIL = "<BII", "<I", "<BI"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,19 @@ class FrameTypes:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """Coded details of a kept frame.
+
+    Attributes:
+        qp: their quantizer index.
+        data: their integers, see :func:`encode_detail`.
+    """
+
+    qp: int
+    data: bytes
+
+
+@dataclass(frozen=True)
 class PredictedParts:
     """The latents of a clip, divided.
 
@@ -48,12 +67,14 @@ class PredictedParts:
         motion: coded motion of the predicted frames.
         latents: coded integers of the intra frames.
         residuals: coded integers of the predicted frames.
+        details: of each kept frame, in coding order; None for those without.
     """
 
     types: FrameTypes
     motion: bytes
     latents: bytes
     residuals: bytes
+    details: list[Detail | None]
 
 
 def divide(clip: Clip) -> PredictedParts:
@@ -65,36 +86,66 @@ def divide(clip: Clip) -> PredictedParts:
     """
     data, kept = clip.latents, int(clip.kept.sum())
     head = struct.calcsize(_HEAD)
-    if data[:1] not in (b"", bytes([TOOLS])):  # first: later tools may have another layout
+    if data[:1] not in (b"", bytes([NO_TOOLS]), bytes([DETAILS])):  # first: later tools may have another layout
         raise UnsupportedError(f"latents: tools {data[0]} of coding 3 are not known to this reader: get a newer dfc")
     if len(data) < head + kept:
         raise DamagedError(f"latents: {len(data)} bytes, the head of coding 3 has {head + kept}")
-    _, motion, latents = struct.unpack_from(_HEAD, data)
+    tools, motion, latents = struct.unpack_from(_HEAD, data)
     frames = np.frombuffer(data, np.uint8, kept, head)
-    types = FrameTypes(frames & ~np.uint8(_INTRA), (frames & _INTRA) != 0)
+    detailed = (frames & _DETAILED) != 0 if tools == DETAILS else np.zeros(kept, bool)
+    types = FrameTypes(frames & ~np.uint8(_INTRA | (_DETAILED if tools == DETAILS else 0)), (frames & _INTRA) != 0)
     if (types.qp > MAX_QP).any():
         raise DamagedError(f"latents: QP {types.qp.max()} of a kept frame: must be 0 to {MAX_QP}")
     if not types.intra[0]:
         raise DamagedError("latents: the first frame in coding order is predicted")
-    if head + kept + motion + latents > len(data):
-        raise DamagedError(f"latents: {len(data)} bytes, the streams need more than {motion + latents}")
     body = data[head + kept :]
-    return PredictedParts(types, body[:motion], body[motion : motion + latents], body[motion + latents :])
+    if tools == DETAILS:
+        return _divide_detailed(types, detailed, body, motion, latents)
+    if motion + latents > len(body):
+        raise DamagedError(f"latents: {len(data)} bytes, the streams need more than {motion + latents}")
+    streams = body[:motion], body[motion : motion + latents], body[motion + latents :]
+    return PredictedParts(types, *streams, [None] * kept)
 
 
-def join(types: FrameTypes, motion: bytes, values: np.ndarray) -> bytes:
+def _divide_detailed(types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int) -> PredictedParts:
+    """Divide the bytes after the kinds of a clip with details."""
+    at, each = struct.calcsize(_RESIDUALS), struct.calcsize(_DETAIL)
+    streams = at + int(detailed.sum()) * each
+    if streams > len(body):
+        raise DamagedError(f"latents: {len(body)} bytes after the kinds, the head of the details has {streams}")
+    table = list(struct.iter_unpack(_DETAIL, body[at:streams]))
+    sizes = [motion, latents, *struct.unpack_from(_RESIDUALS, body), *(size for _, size in table)]
+    if sum(sizes) != len(body) - streams:
+        raise DamagedError(f"latents: {len(body) - streams} bytes of streams, their sizes sum to {sum(sizes)}")
+    if any(qp > MAX_QP for qp, _ in table):
+        raise DamagedError(f"latents: QP {max(qp for qp, _ in table)} of details: must be 0 to {MAX_QP}")
+    parts = [body[a:b] for a, b in pairwise(accumulate(sizes, initial=streams))]
+    found = iter([Detail(qp, data) for (qp, _), data in zip(table, parts[3:], strict=True)])
+    of_frames = [next(found) if some else None for some in detailed.tolist()]
+    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames)
+
+
+def join(types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = ()) -> bytes:
     """Code the latents of a clip.
 
     Args:
         types: of the kept frames, in coding order.
         motion: coded motion of the predicted frames.
         values: (K, tiles, rows, columns, C) int16, in coding order.
+        details: of each kept frame, in coding order; empty if no frame has any.
     """
     if not len(values):
         return b""
     latents, residuals = (encode_range(values[which]) for which in (types.intra, ~types.intra))
     frames = (types.qp | np.where(types.intra, _INTRA, 0)).astype(np.uint8)
-    return struct.pack(_HEAD, TOOLS, len(motion), len(latents)) + frames.tobytes() + motion + latents + residuals
+    found = [detail for detail in details if detail is not None]
+    head = struct.pack(_HEAD, DETAILS if found else NO_TOOLS, len(motion), len(latents))
+    if not found:
+        return head + frames.tobytes() + motion + latents + residuals
+    frames |= np.where([detail is not None for detail in details], _DETAILED, 0).astype(np.uint8)
+    table = b"".join(struct.pack(_DETAIL, detail.qp, len(detail.data)) for detail in found)
+    head += frames.tobytes() + struct.pack(_RESIDUALS, len(residuals)) + table
+    return head + motion + latents + residuals + b"".join(detail.data for detail in found)
 
 
 def decode_predicted(clip: Clip, header: Header) -> np.ndarray:
@@ -120,3 +171,22 @@ def decode_predicted(clip: Clip, header: Header) -> np.ndarray:
     place = np.argsort(np.argsort(order))
     values[place[intra]], values[place[~intra]] = latents, residuals
     return values
+
+
+def encode_detail(values: np.ndarray) -> bytes:
+    """Code the integers (rows, columns, 192) int16 of the details of a frame."""
+    return encode_range(values[None, None])
+
+
+def decode_detail(detail: Detail, header: Header) -> np.ndarray:
+    """Decode the details of a frame: (rows, columns, 192) int16, of blocks of 8×8 pixels over all cells.
+
+    Raises:
+        DamagedError: the coded bytes are invalid.
+        LimitError: more integers than the bytes can hold.
+    """
+    _, rows, columns = header.grid
+    scale = header.patch // DETAIL_BLOCK
+    values = decode_range(detail.data, 1, (1, scale * rows, scale * columns), DETAIL_CHANNELS)
+    out: np.ndarray = values[0, 0]
+    return out

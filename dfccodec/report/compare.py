@@ -1,4 +1,4 @@
-"""Comparison of coded videos with their source: figures of every frame, and pictures side by side."""
+"""Comparison of coded videos with their source: figures of every frame, and rows of pictures for other writers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +14,6 @@ import numpy.typing as npt
 from dfccodec.media.scale import scale_rgb
 from dfccodec.report.match import Matcher, Matches, peek, tolerance
 from dfccodec.report.measure import FrameQuality, Meter, Tools
-from dfccodec.report.picture_writer import PictureWriter, is_picture
-from dfccodec.report.pictures import SideBySide
 from dfccodec.report.videos import ComparedVideo, TimedFrame
 from dfccodec.runtime.resources import available_cpus
 
@@ -30,6 +26,7 @@ class Comparison:
 
     Attributes:
         name: its label.
+        caption: its name in pictures.
         bytes: size of the file, sound included.
         width, height: size of its pictures.
         matches: what was matched.
@@ -40,6 +37,7 @@ class Comparison:
     """
 
     name: str
+    caption: str
     bytes: int
     width: int
     height: int
@@ -48,6 +46,18 @@ class Comparison:
     vmaf: list[float]
     bits_per_pixel: float
     quality: dict[str, Any]
+
+
+Row = Sequence[TimedFrame | None]
+"""The frames at one time: of the source, then of each coded video in the size of the source; None if there is none."""
+
+
+class RowSink(Protocol):
+    """Receives the frames of all videos; see `Drawing` and `PagePictures`."""
+
+    def add(self, row: Row) -> None:
+        """Add the frames at the next time of the source."""
+        ...
 
 
 class _Coded:
@@ -71,43 +81,14 @@ class _Coded:
         pixels = self.size[0] * self.size[1] * (found.matched + found.extra)
         bpp = 8 * self.video.bytes / pixels if pixels else 0.0
         return Comparison(
-            self.video.name, self.video.bytes, *self.size, found, self.meter.frames, self.meter.vmaf, bpp,
-            self.meter.summary(),
+            self.video.name, self.video.caption, self.video.bytes, *self.size, found, self.meter.frames,
+            self.meter.vmaf, bpp, self.meter.summary(),
         )  # fmt: skip
-
-
-class _Drawing:
-    """Writes all frames side by side into a video, or those of the middle of the source into a picture."""
-
-    def __init__(self, path: Path, names: Sequence[str], size: tuple[int, int], source: ComparedVideo) -> None:
-        self._sides = SideBySide(names, *size)
-        self._still, self._middle = is_picture(path), source.frames // 2
-        self._writer = PictureWriter(path, self._sides.size, source.rate)
-        self._shown: Pixels | None = None
-
-    def __enter__(self) -> _Drawing:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if error is not None:
-            self._writer.__exit__(kind, error, at)
-            return
-        with self._writer:
-            if self._still and self._shown is not None:
-                self._writer.write(self._shown)
-
-    def add(self, number: int, row: Sequence[TimedFrame | None]) -> None:
-        """Add the frames at one time: of the source, the frame `number`, and of all coded videos."""
-        if self._still and self._shown is not None and number != self._middle:
-            return
-        self._shown = self._sides.draw([m.rgb if m else None for m in row], [m.kept if m else None for m in row])
-        if not self._still:
-            self._writer.write(self._shown)
 
 
 def compare(
     source: ComparedVideo, coded: Sequence[ComparedVideo], *, metrics: tuple[str, ...] = (),
-    picture: Path | None = None, notes: Callable[[str], None] = lambda _: None,
+    sinks: Sequence[RowSink] = (), notes: Callable[[str], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Comparison]:  # fmt: skip
     """Compare coded videos with their source, frame by frame at equal times.
@@ -118,12 +99,12 @@ def compare(
         source: the source.
         coded: coded videos, at least one.
         metrics: names of `measure.METRICS`; empty for all that are at hand.
-        picture: target of the pictures side by side: a video, or a picture of the middle frame.
+        sinks: receive the frames of all videos at each time of the source.
         notes: receives lines for the user.
         progress: receives the number of source frames that are done.
 
     Raises:
-        UsageError: a metric or the suffix of `picture` is unknown.
+        UsageError: a metric is unknown.
         InputError, DamagedError, ModelError: a video cannot be read.
     """
     first, frames = peek(iter(source))
@@ -137,15 +118,13 @@ def compare(
         for one in each:
             stack.callback(one.meter.close)
             one.matcher = Matcher(iter(one.video), first, limit, one.fit)
-        names = [source.name, *(video.name for video in coded)]
-        drawing = stack.enter_context(_Drawing(picture, names, size, source)) if picture else None
         for number, frame in enumerate(frames):
             found = [one.matcher.find(frame.seconds) for one in each if one.matcher]
             for one, match in zip(each, found, strict=True):
                 if match is not None:
-                    one.meter.add(frame.rgb, match.rgb, frame.seconds, match.kept)
-            if drawing:
-                drawing.add(number, [frame, *found])
+                    one.meter.add(frame, match)
+            for sink in sinks:
+                sink.add([frame, *found])
             progress(number + 1)
         results = [one.result(available_cpus()) for one in each]
     for one, result in zip(each, results, strict=True):

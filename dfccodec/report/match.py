@@ -7,6 +7,7 @@ Whether it is shifted or lacks its first frames is decided by the pictures.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Matcher:
             self._waiting.popleft()
             if place >= seconds - self._tolerance:
                 self.found.matched += 1
-                return TimedFrame(self._fit(frame.rgb), frame.seconds, frame.kept)
+                return dataclasses.replace(frame, rgb=self._fit(frame.rgb))
             self.found.extra += 1
         self.found.missing += 1
         return None

@@ -17,6 +17,7 @@ from dfccodec.errors import DfcError, UsageError
 from dfccodec.metrics.lpips import MIN_SIDE, Lpips, load_lpips
 from dfccodec.metrics.ssim import WEIGHTS, WINDOW, ms_ssim_planes
 from dfccodec.metrics.vmaf import VmafFiles
+from dfccodec.report.videos import TimedFrame
 
 METRICS = ("psnr", "ms-ssim", "lpips", "vmaf")
 MIN_MS_SSIM_SIDE = WINDOW << (len(WEIGHTS) - 1)
@@ -47,6 +48,7 @@ class FrameQuality:
     Attributes:
         seconds: time of the source frame.
         kept: as in `TimedFrame`.
+        source, coded: numbers of the source frame and of the coded frame in their videos.
         mse: mean squared error over RGB in [0, 1].
         ms_ssim: 0 to 1.
         lpips: 0 or more, lower is better.
@@ -54,6 +56,8 @@ class FrameQuality:
 
     seconds: Fraction
     kept: bool | None
+    source: int
+    coded: int
     mse: float
     ms_ssim: float | None = None
     lpips: float | None = None
@@ -132,7 +136,7 @@ class Meter:
     """
 
     def __init__(self, tools: Tools, size: tuple[int, int]) -> None:
-        self._tools, self._waiting = tools, list[tuple[Pixels, Pixels, Fraction, bool | None]]()
+        self._tools, self._waiting = tools, list[tuple[TimedFrame, TimedFrame]]()
         self._files = VmafFiles(*size) if tools.vmaf else None
         self.frames: list[FrameQuality] = []
         self.vmaf: list[float] = []
@@ -142,11 +146,11 @@ class Meter:
         if self._files:
             self._files.close()
 
-    def add(self, source: Pixels, coded: Pixels, seconds: Fraction, kept: bool | None) -> None:
-        """Add a pair of frames (H, W, 3) uint8."""
+    def add(self, source: TimedFrame, coded: TimedFrame) -> None:
+        """Add a pair of frames of one size."""
         if self._files:
-            self._files.add(source, coded)
-        self._waiting.append((source, coded, seconds, kept))
+            self._files.add(source.rgb, coded.rgb)
+        self._waiting.append((source, coded))
         if len(self._waiting) == _BATCH:
             self._measure()
 
@@ -162,12 +166,12 @@ class Meter:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        a, b = _planes([pair[0] for pair in waiting]), _planes([pair[1] for pair in waiting])
+        a, b = (_planes([frame.rgb for frame in side]) for side in zip(*waiting, strict=True))
         squares = [float(x.double().sub(y.double()).square().mean()) for x, y in zip(a, b, strict=True)]
         structure = ms_ssim_planes(a, b).mean(1).tolist() if self._tools.ms_ssim else [None] * len(waiting)
         distance = self._tools.lpips(a, b).tolist() if self._tools.lpips else [None] * len(waiting)
-        for (_, _, seconds, kept), *values in zip(waiting, squares, structure, distance, strict=True):
-            self.frames.append(FrameQuality(seconds, kept, *values))
+        for (source, coded), *values in zip(waiting, squares, structure, distance, strict=True):
+            self.frames.append(FrameQuality(source.seconds, coded.kept, source.number, coded.number, *values))
 
     def summary(self) -> dict[str, Any]:
         """Mean quality: PSNR of the mean squared error over all frames, means of the other metrics, None if unknown."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dfccodec.container.records import Header, Ratio
 from dfccodec.media.output.format import container_for_path
+from dfccodec.media.output.palette_gif import PaletteGif
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.runtime.atomic_output import replacing_path
 
@@ -39,12 +40,18 @@ class PictureWriter:
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction) -> None:
         kind = container_for_path(path)
         rate = rate or Fraction(25)
-        header = Header(
-            *size, Ratio(rate.numerator, rate.denominator), Ratio(rate.denominator, rate.numerator), clip_frames=32
-        )
         self._replacing, self._frames = replacing_path(path), 0
-        self._sink = VideoSink(self._replacing.__enter__(), header, kind)
-        self._sink.__enter__()
+        self._sink: VideoSink | PaletteGif
+        place = self._replacing.__enter__()
+        try:
+            if kind == "gif":
+                self._sink = PaletteGif(place, size, rate)
+            else:
+                self._sink = VideoSink(place, _header(size, rate), kind)
+            self._sink.__enter__()
+        except BaseException as error:
+            if not self._replacing.__exit__(type(error), error, error.__traceback__):
+                raise
 
     def __enter__(self) -> PictureWriter:
         return self
@@ -60,5 +67,13 @@ class PictureWriter:
 
     def write(self, picture: npt.NDArray[np.uint8]) -> None:
         """Write the next picture, (H, W, 3) uint8."""
-        self._sink.write(picture, self._frames, 1)
+        if isinstance(self._sink, PaletteGif):
+            self._sink.write(picture)
+        else:
+            self._sink.write(picture, self._frames, 1)
         self._frames += 1
+
+
+def _header(size: tuple[int, int], rate: Fraction) -> Header:
+    ticks = Ratio(rate.numerator, rate.denominator), Ratio(rate.denominator, rate.numerator)
+    return Header(*size, *ticks, clip_frames=32)

@@ -1,4 +1,4 @@
-"""Pictures of source and coded videos side by side, with names above and a bar under kept frames."""
+"""Pictures of source and coded videos side by side or divided, with names above and a bar under kept frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GAP = 4
 _LARGE = 480
 """Height of pictures from which labels are drawn twice as large."""
 TEXT, KEPT, DROPPED = (235, 235, 235), (90, 200, 120), (70, 70, 70)
-"""Colours of names and bars."""
+"""Colours of names and bars, and of dividers."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -56,3 +56,16 @@ class SideBySide:
                 bar = self._top + self._height + self._gap // 2
                 out[bar : bar + self._gap, x : x + self._width] = KEPT if is_kept else DROPPED
         return out
+
+
+def wipe(source: Pixels, coded: Pixels, position: float) -> Pixels:
+    """Return the source left of a divider and the coded picture right of it.
+
+    Args:
+        source, coded: pictures (H, W, 3) uint8.
+        position: of the divider, 0 at the left edge to 1 at the right edge.
+    """
+    out, column = coded.copy(), round(position * source.shape[1])
+    out[:, :column] = source[:, :column]
+    out[:, max(column - 1, 0) : column + 1] = TEXT
+    return out

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from dfccodec.codec import api
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.container.chunks import SIGNATURE
 from dfccodec.container.scan import scan
+from dfccodec.container.streams import is_dfc
 from dfccodec.media.input.source import VideoSource
 from dfccodec.media.picture import Picture
 
@@ -29,11 +29,13 @@ class TimedFrame:
         rgb: (H, W, 3) uint8, upright.
         seconds: presentation time.
         kept: whether it is a kept frame of a `.dfc` file; None for other videos.
+        number: of the frame in its video, from 0.
     """
 
     rgb: npt.NDArray[np.uint8]
     seconds: Fraction
     kept: bool | None
+    number: int = 0
 
 
 class ComparedVideo:
@@ -42,10 +44,13 @@ class ComparedVideo:
     Args:
         path: a video or a `.dfc` file.
         model: model or address of the model of a `.dfc` file; None for the one that it names.
-        label: name in tables and pictures; by default that of the file.
+        label: name in tables; by default that of the file.
+        caption: name in pictures; by default the label.
 
     Attributes:
+        path: of the file.
         name: the label.
+        caption: name in pictures.
         bytes: size of the file, sound included.
         rate: frames per second, 0 if unknown.
         frames: number of frames if stated, otherwise 0.
@@ -56,8 +61,12 @@ class ComparedVideo:
         DamagedError, ModelError: as for `dfc.decode`.
     """
 
-    def __init__(self, path: Path, model: str | LoadedModel | None = None, label: str = "") -> None:
+    def __init__(
+        self, path: Path, model: str | LoadedModel | None = None, label: str = "", caption: str = ""
+    ) -> None:  # fmt: skip
+        self.path = path
         self.name, self.bytes = label or path.name, path.stat().st_size if path.is_file() else 0
+        self.caption = caption or self.name
         self.notes: list[str] = []
         self._closer = contextlib.ExitStack()
         self._kept: set[int] | None = None
@@ -79,7 +88,7 @@ class ComparedVideo:
         for number, picture in enumerate(self._pictures):
             rgb = np.ascontiguousarray(np.rot90(picture.rgb, -self._turns))
             kept = None if self._kept is None else number in self._kept
-            yield TimedFrame(rgb, picture.pts * self._base, kept)
+            yield TimedFrame(rgb, picture.pts * self._base, kept, number)
 
     def _open_dfc(self, path: Path, model: str | LoadedModel | None) -> None:
         with path.open("rb") as stream:
@@ -90,10 +99,3 @@ class ComparedVideo:
         self.rate, self.frames = Fraction(header.rate.num, header.rate.den or 1), sum(c.clip.frames for c in clips)
         self._base, self._turns = Fraction(header.time_base.num, header.time_base.den), header.rotation
         self._pictures = decoder
-
-
-def is_dfc(path: Path) -> bool:
-    """Return whether a file begins as a `.dfc` file does."""
-    with contextlib.suppress(OSError), path.open("rb") as stream:
-        return stream.read(len(SIGNATURE)) == SIGNATURE
-    return False

@@ -139,7 +139,7 @@ def test_reading_a_clip_keeps_the_file_position(path: Path) -> None:
 
 def test_a_clip_deleted_after_open_is_reported(path: Path) -> None:
     with dfc.open(path) as file:
-        path.write_bytes(path.read_bytes()[: file[1]._head.offset])
+        path.write_bytes(path.read_bytes()[: file[1].head.offset])
         with pytest.raises(DamagedError, match="is gone"):
             _ = file[1].latents
 

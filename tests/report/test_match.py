@@ -28,9 +28,12 @@ def match(source: list[TimedFrame], coded: list[TimedFrame]) -> tuple[Matcher, l
     return matcher, [matcher.find(frame.seconds) for frame in frames]
 
 
-@given(st.sets(st.integers(0, 39), max_size=20), st.integers(-30000, 30000))
+@given(st.sets(st.integers(0, 39), max_size=20), st.integers(-30000, 30000).filter(lambda ms: abs(ms) != 20))
 def test_every_frame_finds_its_own(lost: set[int], milliseconds: int) -> None:
-    """Frames that are lost in the middle, and any shift, leave every other frame with its own picture."""
+    """Frames that are lost in the middle, and any shift, leave every other frame with its own picture.
+
+    At exactly half a frame, two are equally near.
+    """
     numbers = [n for n in range(40) if n not in lost or n < 8]
     coded = video(numbers, Fraction(milliseconds, 1000))
     matcher, found = match(video(range(40)), coded)

@@ -12,6 +12,7 @@ from dfccodec.metrics.psnr import psnr
 from dfccodec.metrics.ssim import ms_ssim
 from dfccodec.report import measure
 from dfccodec.report.measure import Meter, Tools, parse_metrics
+from dfccodec.report.videos import TimedFrame
 
 
 def test_means_over_frames() -> None:
@@ -20,7 +21,8 @@ def test_means_over_frames() -> None:
     coded = np.clip(source.astype(int) + rng.integers(-20, 21, source.shape), 0, 255).astype(np.uint8)
     meter = Meter(Tools(ms_ssim=True), (176, 180))
     for number, (a, b) in enumerate(zip(source, coded, strict=True)):
-        meter.add(a, b, Fraction(number, 25), number == 3)
+        seconds = Fraction(number, 25)
+        meter.add(TimedFrame(a, seconds, None, number), TimedFrame(b, seconds, number == 3, number))
     meter.finish()
     found = meter.summary()
     assert found["psnr"] == pytest.approx(psnr(source, coded), abs=1e-6)
@@ -31,7 +33,8 @@ def test_means_over_frames() -> None:
 
 def test_equal_frames_have_no_psnr() -> None:
     meter = Meter(Tools(), (16, 16))
-    meter.add(np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16, 3), np.uint8), Fraction(0), None)
+    frame = TimedFrame(np.zeros((16, 16, 3), np.uint8), Fraction(0), None)
+    meter.add(frame, frame)
     meter.finish()
     assert meter.summary()["psnr"] is None
     assert meter.frames[0].psnr == float("inf")

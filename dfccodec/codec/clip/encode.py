@@ -220,7 +220,7 @@ class ClipCoder:
         """Estimated D + λR of kept frames in inter coding: their bits, and the error of the first frame for each."""
         now = quantize_inter(latents, self.steps, qp, self.settings.deadzone, True)
         bits = 8 * len(encode_latents(now.values, Coding.INTER, now.vectors)[0])
-        return INTER_ERROR * done.errors[0] * len(latents) + rd_lambda(done.qp) * bits
+        return INTER_ERROR * done.undetailed_error * len(latents) + rd_lambda(done.qp) * bits
 
     def _rd_cost(self, coded: Coded, frames: np.ndarray, rd_lambda: float) -> float:
         """D + λR of a coded clip."""

@@ -3,7 +3,7 @@ coded as an intra frame, by D + λR."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +16,21 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.motion_encoder import LAMBDA_SCALE, Effort, MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
+from dfccodec.codec.predict.detail import forward
 from dfccodec.codec.predict.order import bisecting_order, order_importance, references
 from dfccodec.codec.predict.pictures import (
     ReferencePictures,
+    add_details,
     add_residual,
     decode_intra,
+    detail_step,
     transform,
     transform_residual,
 )
 from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.bit_costs import bit_costs
 from dfccodec.entropy.inter.motion_compensation import CHANNELS
-from dfccodec.entropy.predicted import FrameTypes, join
+from dfccodec.entropy.predicted import Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
 from dfccodec.limits import MAX_QP
 from dfccodec.models.importance import clip_importance
@@ -75,6 +78,12 @@ INTER_ERROR = 1.23
 INTER_OFFSET = -2
 """QP in inter coding minus that of a predicted clip with the same λ."""
 
+MIN_INTRA_QP = 14
+"""Minimum QP of the latents of intra frames. The pictures of the network hardly get better below it; details do."""
+
+MIN_DETAIL_BITS = 4
+"""Bits that the details of a block cost at least. Blocks in which rounding saves less error have none."""
+
 INTRA_TRIAL_SHARE = 0.45
 """Share of the first frame's bits from which a predicted frame is tried as an intra frame as well."""
 
@@ -89,6 +98,7 @@ class PredictedClip:
         latents: the coded bytes.
         pictures: decoded picture (H, W, 3) float32, in 0…1, of each kept frame.
         errors: squared error of each kept frame, in coding order.
+        undetailed_error: squared error of the first of them without its details.
         qp: quantizer index of the clip.
     """
 
@@ -97,6 +107,7 @@ class PredictedClip:
     latents: bytes
     pictures: dict[int, Floats]
     errors: list[float]
+    undetailed_error: float
     qp: int
 
     @property
@@ -150,6 +161,7 @@ class _Frame:
         bits: of the frame, coded alone.
         error: squared error.
         blocks: decisions (rows, columns, 5); None for an intra frame.
+        detail: coded details; None if they are not worth their bits.
     """
 
     values: Shorts
@@ -158,6 +170,7 @@ class _Frame:
     bits: int
     error: float
     blocks: Shorts | None = None
+    detail: Detail | None = None
 
 
 class PredictedEncoder:
@@ -201,26 +214,29 @@ class PredictedEncoder:
         at = {frame: number for number, frame in enumerate(every.dropped.tolist())}
         coded: list[_Frame] = []
         pictures: dict[int, Floats] = {}
+        first = None  # the first frame without details
         for position, frame in enumerate(order.tolist()):
             level = shifted(qp, QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS) - 1)])
-            if position == 0:
-                now = self._intra(frame, level)
+            if first is None:
+                first = self._intra(frame, max(level, MIN_INTRA_QP))
+                now = self._detailed(frame, first, level)
             else:
                 number = slice(at[frame], at[frame] + 1)
-                now = self._predicted(
-                    References(*(s[number] for s in (every.dropped, every.past, every.future))), level
-                )
-                if now.bits > INTRA_TRIAL_SHARE * coded[0].bits:
+                side = References(*(s[number] for s in (every.dropped, every.past, every.future)))
+                plain = self._predicted(side, level)
+                now = self._detailed(frame, plain, level)
+                if plain.bits > INTRA_TRIAL_SHARE * first.bits:
                     price = INTRA_LAMBDA * lambda_for_qp(level) / LAMBDA_SCALE
-                    tried = now, self._intra(frame, shifted(qp, INTRA_OFFSET))
+                    intra = self._intra(frame, max(shifted(qp, INTRA_OFFSET), MIN_INTRA_QP))
+                    tried = now, self._detailed(frame, intra, level)
                     now = min(tried, key=lambda made: made.error + price * made.bits)
             coded.append(now)
             pictures[frame] = self._references.add(frame, now.picture)
-        return self._clip(order, coded, pictures, importance, qp)
+        return self._clip(order, coded, pictures, importance, qp, first.error if first else 0.0)
 
     def _clip(
         self, order: npt.NDArray[np.intp], coded: list[_Frame], pictures: dict[int, Floats],
-        importance: npt.NDArray[np.uint8], qp: int,
+        importance: npt.NDArray[np.uint8], qp: int, undetailed: float,
     ) -> PredictedClip:  # fmt: skip
         """Code the frames of a clip, in coding order."""
         types = FrameTypes(
@@ -233,8 +249,9 @@ class PredictedEncoder:
         empty = np.zeros((0, *self._header.grid, CHANNELS), np.int16)
         values = np.stack([frame.values for frame in coded])[:, None] if coded else empty
         return PredictedClip(
-            order_importance(importance, order), values[np.argsort(order)], join(types, moving, values), pictures,
-            [frame.error for frame in coded], qp,
+            order_importance(importance, order), values[np.argsort(order)],
+            join(types, moving, values, [frame.detail for frame in coded]), pictures,
+            [frame.error for frame in coded], undetailed, qp,
         )  # fmt: skip
 
     def _intra(self, frame: int, qp: int) -> _Frame:
@@ -278,6 +295,28 @@ class PredictedEncoder:
         bits = _bits(values) + 8 * len(payload.write(found))
         return _Frame(values, picture, qp, bits, self._sse(frame, picture), blocks)
 
+    def _detailed(self, frame: int, coded: _Frame, qp: int) -> _Frame:
+        """The frame with details at `qp`, if that lowers D + λR."""
+        step = detail_step(self._steps, qp)
+        residual = np.zeros((*tiles.padded_size(self._header), 3), np.float32)
+        source = self._frames[frame].astype(np.float32) / 255
+        residual[: source.shape[0], : source.shape[1]] = source - coded.picture
+        scaled = forward(residual).astype(np.float64) / step
+        rd_lambda = lambda_for_qp(qp) / LAMBDA_SCALE
+        worth = _saved_error(scaled) * step**2 > MIN_DETAIL_BITS * COEFF_LAMBDA * rd_lambda
+        if not worth.any():
+            return coded
+        scaled[~worth] = 0
+        values = quantize_residual(scaled, rd_lambda, np.full(scaled.shape[-1], step))
+        if not values.any():
+            return coded
+        detail = Detail(qp, encode_detail(values))
+        picture, bits = add_details(coded.picture, values, step), 8 * len(detail.data)
+        error = self._sse(frame, picture)
+        if coded.error - error < COEFF_LAMBDA * rd_lambda * bits:
+            return coded
+        return replace(coded, picture=picture, error=error, detail=detail, bits=coded.bits + bits)
+
     def _sse(self, frame: int, picture: Floats) -> float:
         """Squared error of a picture (H, W, 3), in 0…1, of a frame."""
         difference = (self._frames[frame].astype(np.float32) / 255 - picture).ravel()
@@ -285,7 +324,7 @@ class PredictedEncoder:
 
 
 def quantize_residual(
-    scaled: npt.NDArray[np.float64], rd_lambda: float, sizes: npt.NDArray[np.float64], before: Shorts
+    scaled: npt.NDArray[np.float64], rd_lambda: float, sizes: npt.NDArray[np.float64], before: Shorts | None = None
 ) -> Shorts:  # fmt: skip
     """Quantize residuals (rows, columns, C), in quantizer steps, by D + λR with the prices of the entropy coder.
 
@@ -295,9 +334,9 @@ def quantize_residual(
         scaled: the residuals.
         rd_lambda: λ, squared error per bit.
         sizes: (C,) quantizer steps.
-        before: integers of the predicted frame coded before, (rows, columns, C); of any frame if there is none.
+        before: integers of the frame coded before in the same stream, (rows, columns, C); None if there is none.
     """
-    values = np.clip(np.sign(scaled) * np.floor(np.abs(scaled) + 0.5 - DEAD_ZONE), -32767, 32767).astype(np.int16)
+    values = _rounded(scaled)
     weight = sizes**2
     for _ in range(RDO_PASSES):
         lower = np.where(values > 0, values - 1, values).astype(np.int16)
@@ -316,10 +355,23 @@ def quantize_residual(
     return out
 
 
-def _prices(before: Shorts, values: Shorts, lower: Shorts) -> Floats:
+def _rounded(scaled: npt.NDArray[np.float64]) -> Shorts:
+    """Round to the nearest integer, with a dead zone."""
+    rounded = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5 - DEAD_ZONE)
+    out: Shorts = np.clip(rounded, -32767, 32767).astype(np.int16)
+    return out
+
+
+def _saved_error(scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Squared error, in steps, that the rounded integers of each block save: (rows, columns, C) -> (rows, columns)."""
+    out: npt.NDArray[np.float64] = (scaled**2 - (scaled - _rounded(scaled)) ** 2).sum(axis=-1)
+    return out
+
+
+def _prices(before: Shorts | None, values: Shorts, lower: Shorts) -> Floats:
     """Bits (2, rows, columns, C) of `lower` and `lower + 1`, after a frame `before`."""
-    pair = np.stack([before, values])[:, None]
-    out: Floats = bit_costs(pair, np.stack([before, lower])[:, None])[:, 1, 0]
+    known = [] if before is None else [before]
+    out: Floats = bit_costs(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[:, -1, 0]
     return out
 
 

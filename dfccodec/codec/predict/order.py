@@ -11,7 +11,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.predict.compose import compose
 from dfccodec.container.records import Clip, Coding, Header
-from dfccodec.entropy.predicted import FrameTypes, divide, join
+from dfccodec.entropy.predicted import FrameTypes, decode_detail, divide, join
 from dfccodec.errors import DamagedError
 
 Bools = npt.NDArray[np.bool_]
@@ -49,14 +49,18 @@ def read_motion(clip: Clip, header: Header) -> MotionField:
     return payload.read_field(parts.motion, found, header, "motion of kept frames")
 
 
-def check_motion(clip: Clip, header: Header) -> None:
-    """Check the motion of the predicted frames of a clip in any coding.
+def check_pictures(clip: Clip, header: Header) -> None:
+    """Check what only the pictures of the kept frames of a clip need, in any coding: motion and details.
 
     Raises:
         DamagedError: it is invalid.
+        LimitError: a frame has more integers of details than its bytes can hold.
     """
     if clip.coding == Coding.PREDICTED and clip.kept.any():
         read_motion(clip, header)
+        for detail in divide(clip).details:
+            if detail is not None:
+                decode_detail(detail, header)
 
 
 def bisecting_order(kept: Bools) -> Index:
@@ -129,12 +133,13 @@ def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int)
     if not part.kept.any():
         return dataclasses.replace(part, latents=b"", fill_payload=b"")
     old, new = clip.coding_order, part.coding_order + first
-    types, place = divide(clip).types, _places(old, new)
-    types = FrameTypes(types.qp[place], types.intra[place])
+    parts, place = divide(clip), _places(old, new)
+    types = FrameTypes(parts.types.qp[place], parts.types.intra[place])
     predicted, after = read_motion(clip, header), references(new, types.intra)
     at = np.searchsorted(predicted.references.dropped, after.dropped)
     motion = payload.write(MotionField(after, np.ascontiguousarray(predicted.blocks[at])))
-    latents = join(types, motion, values[np.argsort(np.argsort(new))])
+    details = [parts.details[position] for position in place.tolist()]
+    latents = join(types, motion, values[np.argsort(np.argsort(new))], details)
     fill = _dropped_motion(clip, header, predicted, part, first)
     return dataclasses.replace(part, latents=latents, fill_payload=fill)
 

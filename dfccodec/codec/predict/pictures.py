@@ -14,10 +14,11 @@ from dfccodec.codec.clip.tiles import padded_size
 from dfccodec.codec.motion.blend import Blend, clamp
 from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.obmc import PADDING, blend_weight, compensate_frame, pad_edges
+from dfccodec.codec.predict.detail import inverse
 from dfccodec.codec.predict.order import read_motion
 from dfccodec.container.records import Clip, Header
 from dfccodec.entropy.inter.motion_compensation import BASIS_SCALE, CHANNELS, PATCH, basis
-from dfccodec.entropy.predicted import divide
+from dfccodec.entropy.predicted import decode_detail, divide
 
 if TYPE_CHECKING:
     from dfccodec.codec.loaded_model import LoadedModel
@@ -73,6 +74,17 @@ def add_residual(prediction: Floats, values: npt.NDArray[np.int16], sizes: npt.N
     return clamp(prediction + pixels[:height, :width])
 
 
+def detail_step(steps: np.ndarray, qp: int) -> float:
+    """Quantizer step of details: that of channel 0 of the model, in samples of 0…1."""
+    return float(step_sizes(steps, qp)[0])
+
+
+def add_details(picture: Floats, values: npt.NDArray[np.int16], step: float) -> Floats:
+    """Add details, integers (rows, columns, 192), to a picture (H, W, 3), and clamp it to 0…1."""
+    height, width = picture.shape[:2]
+    return clamp(picture + inverse(values, step)[:height, :width])
+
+
 @lru_cache(maxsize=1)
 def orthonormal_basis() -> Floats:
     """The linear transform of the format (96, 768), its rows of length 1."""
@@ -115,9 +127,10 @@ def decode_kept(
         on_frame: gets number and picture (H, W, 3) float32, in 0…1, of each kept frame in coding order.
 
     Raises:
-        DamagedError: the motion is invalid.
+        DamagedError, LimitError: the motion or the details are invalid.
     """
-    order, types, field = clip.coding_order, divide(clip).types, read_motion(clip, header)
+    order, parts, field = clip.coding_order, divide(clip), read_motion(clip, header)
+    types = parts.types
     rank, pictures = np.argsort(np.argsort(order)), ReferencePictures()
     needed = _last_uses(order.tolist(), field.references)
     at = {frame: number for number, frame in enumerate(field.references.dropped.tolist())}
@@ -130,6 +143,9 @@ def decode_kept(
             past, future = int(field.references.past[number]), int(field.references.future[number])
             prediction = pictures.predict(frame, past, future, field.blocks[number])
             picture = add_residual(prediction, now, step_sizes(steps, qp))
+        detail = parts.details[position]
+        if detail is not None:
+            picture = add_details(picture, decode_detail(detail, header), detail_step(steps, detail.qp))
         on_frame(frame, picture)
         pictures.add(frame, picture)
         pictures.keep({other for other, last in needed.items() if last > position})

@@ -21,6 +21,7 @@ from dfccodec.media.input.diagnosis import diagnose
 from dfccodec.media.input.image_sequence import is_image_sequence, open_image_sequence
 from dfccodec.media.input.structure.monitor import StructureMonitor
 from dfccodec.media.loops import HEAD_BYTES
+from dfccodec.runtime.fork_garbage import keep_garbage_in_forks
 
 _READ_LOCK = threading.Lock()
 """Makes seek and read of a shared stream atomic: threads read video and audio at the same time."""
@@ -160,6 +161,7 @@ def open_input(source: Path | BinaryIO | PipeInput) -> InputContainer:
     Raises:
         InputError: ffmpeg cannot open the source.
     """
+    keep_garbage_in_forks()
     try:
         if isinstance(source, Path) and is_image_sequence(source):
             return open_image_sequence(source)

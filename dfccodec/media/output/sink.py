@@ -28,6 +28,7 @@ from dfccodec.media.output.format import container_for_path, muxer_options, nomi
 from dfccodec.media.output.mux import TrackMuxer
 from dfccodec.media.output.output_stream import OutputStream
 from dfccodec.media.packet_trim import shift_earlier
+from dfccodec.runtime.fork_garbage import keep_garbage_in_forks
 
 _VIDEO_ONLY = ("yuv4mpegpipe", "gif", "image2")
 """Containers without audio and subtitles."""
@@ -78,6 +79,7 @@ class VideoSink:
         shaped = self._aspect if name == "yuv4mpegpipe" and aspect != 1 else None
         rate = avi_rate(nominal_rate(header.rate)) if name == "avi" else nominal_rate(header.rate)
         size = (header.height, header.width) if turned else (header.width, header.height)
+        keep_garbage_in_forks()
         try:
             self._file = target.open("wb") if isinstance(target, Path) and shaped else None
             output = self._file if isinstance(target, Path) else target

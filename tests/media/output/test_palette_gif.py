@@ -1,0 +1,29 @@
+"""GIF with a palette for each frame."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from support import moving_square
+
+from dfccodec.media.output.palette_gif import PaletteGif
+
+
+@pytest.mark.parametrize(("rate", "frames"), [(Fraction(25), 12), (Fraction(30000, 1001), 12), (Fraction(200), 6)])
+def test_frames_and_times(tmp_path: Path, rate: Fraction, frames: int) -> None:
+    pictures = moving_square(12, 48, 64)
+    with PaletteGif(tmp_path / "a.gif", (64, 48), rate) as gif:
+        for picture in pictures:
+            gif.write(picture)
+    with av.open(str(tmp_path / "a.gif")) as container:
+        back = list(container.decode(video=0))
+    assert len(back) == frames
+    times = [float(frame.pts * frame.time_base) for frame in back]
+    assert times[-1] == pytest.approx((frames - 1) / float(min(rate, Fraction(100))), abs=0.011)
+    # 256 colours that are chosen for the picture: far closer than a fixed palette.
+    assert np.abs(back[0].to_ndarray(format="rgb24").astype(int) - pictures[0]).mean() < 5
+    assert b"NETSCAPE2.0" in (tmp_path / "a.gif").read_bytes()
