@@ -64,7 +64,7 @@ def draw_clip(scene: Scene, rng: np.random.Generator, side: int = SIDE) -> np.nd
 
 
 def decode_clip(clip: np.ndarray, model: LoadedModel, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-    """Encode and decode a clip (T, H, W, 3) uint8 with random settings; return its QP and pictures of the same shape."""
+    """Encode and decode a clip (T, H, W, 3) uint8 with random settings; return QP and pictures of the same shape."""
     budget = int(rng.choice(list(BUDGETS), p=list(BUDGETS.values())))
     qp = int(rng.integers(QP_RANGE[0], QP_RANGE[1] + 1))
     file = io.BytesIO()

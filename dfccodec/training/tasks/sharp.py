@@ -39,7 +39,7 @@ DISCRIMINATOR_SIDE = 96
 """Side in pixels of the crops that the discriminator gets."""
 
 DEFAULT_OPTIONS = {
-    "absolute": 1.0, "smooth": 2.0, "alex": 0.0, "vgg": 1.0, "flicker": 1.0, "adversarial": 0.0, "noise": 0.0,
+    "absolute": 1.5, "smooth": 2.0, "alex": 1.0, "vgg": 0.0, "flicker": 1.0, "adversarial": 0.0, "noise": 0.02,
 }  # fmt: skip
 """Defaults: weights of the mean absolute error, of that error in smooth areas (additional), of LPIPS over AlexNet and
 over VGG-16, of the mean absolute error of differences between consecutive pictures, and of the adversarial loss; and
@@ -82,7 +82,7 @@ class SharpLoss(LossModule):
         views = random_view(rng, rough + noise, wanted + noise)
         for net in self.lpips:
             each = each + self.options[net] * self.perceptual_distance(net, *views)
-        changes = error.unflatten(0, pairs)
+        changes = error.reshape(*pairs, *error.shape[1:])
         flicker = (changes[:, 1] - changes[:, 0]).abs().mean(dim=(1, 2, 3)).repeat_interleave(2)
         each = each + self.options["flicker"] * flicker
         extra = wanted.new_zeros(())
@@ -99,9 +99,9 @@ class SharpLoss(LossModule):
         """Compute `Discriminator.losses` at one random position of every picture."""
         assert self.discriminator is not None
         y, x = (int(rng.integers(side - DISCRIMINATOR_SIDE + 1)) for side in truth.shape[2:])
-        crops = (p[..., y : y + DISCRIMINATOR_SIDE, x : x + DISCRIMINATOR_SIDE] for p in (made, truth, given))
+        at = (..., slice(y, y + DISCRIMINATOR_SIDE), slice(x, x + DISCRIMINATOR_SIDE))
         with self.precision(truth.device):
-            return self.discriminator.losses(*crops, rng)
+            return self.discriminator.losses(made[at], truth[at], given[at], rng)
 
     def show(self, decoded: Tensor, qp: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) with the look, not clamped."""
@@ -115,7 +115,8 @@ class SharpLoss(LossModule):
         with self.precision(made.device):
             with torch.no_grad():
                 wanted = network.features(truth)
-            return network.distance(network.features(made), wanted).float()
+            distance: Tensor = network.distance(network.features(made), wanted).float()
+            return distance
 
     def precision(self, device: torch.device) -> torch.autocast:
         """Context in which the networks run in the precision of the run."""
@@ -205,9 +206,9 @@ class SharpTask:
     def evaluate(self, stage: Stage) -> dict[str, Any]:
         """Measure PSNR, LPIPS and flicker on one pair of each validation clip, relative to the decoded pictures.
 
-        Flicker is LPIPS (AlexNet) between differences of consecutive pictures, halved and shifted to mid-grey. LPIPS and
-        flicker are mean logarithms of ratios, in per cent. The score counts LPIPS with AlexNet, which is in the loss,
-        and with VGG-16, which is not, and flicker above that of the decoded pictures.
+        Flicker is LPIPS (AlexNet) between differences of consecutive pictures, halved and shifted to mid-grey. LPIPS
+        and flicker are mean logarithms of ratios, in per cent. The score counts LPIPS with both networks, of which the
+        recipe trains on one only, and flicker above that of the decoded pictures.
         """
         found: dict[str, list[float]] = {"psnr": [], "flicker": [], **{name: [] for name in self.networks}}
         for clip in self.held_out:
