@@ -12,7 +12,10 @@ FLAGS = "/O2" if sys.platform == "win32" else "-O3 -std=c11 -ffp-contract=off -f
 """No fused multiply-add and no -ffast-math: the kernels must compute the same numbers on every machine. Without traps,
 which nobody asks for, compilers use vector instructions for conversions; the numbers are the same."""
 
-SOURCES = "module rans latents latent_vectors latent_compensation latent_motion motion motion_payload motion_pyramid"
+SOURCES = (
+    "module rans latents latent_vectors latent_compensation latent_motion latent_filters "
+    "motion motion_payload motion_pyramid"
+)
 
 kernels = Extension(
     "dfccodec.native._kernels",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dfccodec.codec.api import encode as encode
     from dfccodec.codec.api import load_model as load_model
     from dfccodec.codec.from_latents import write_latents as write_latents
+    from dfccodec.codec.latent_space import LatentSpace as LatentSpace
     from dfccodec.edit.api import recover as recover
     from dfccodec.edit.api import trim as trim
     from dfccodec.edit.api import verify as verify
@@ -42,14 +43,15 @@ _WHERE = {
     "recover": ("dfccodec.edit.api", "recover"),
     "trim": ("dfccodec.edit.api", "trim"),
     "write_latents": ("dfccodec.codec.from_latents", "write_latents"),
+    "LatentSpace": ("dfccodec.codec.latent_space", "LatentSpace"),
     "DfcError": ("dfccodec.errors", "DfcError"),
 }
 
 _WITH_TORCH = ("load_model", "encode", "decode", "write_latents")
 
 __all__ = [
-    "DfcError", "DfcFile", "Span", "__version__", "decode", "encode", "load_model", "open", "recover", "trim", "verify",
-    "write_latents",
+    "DfcError", "DfcFile", "LatentSpace", "Span", "__version__", "decode", "encode", "load_model", "open", "recover",
+    "trim", "verify", "write_latents",
 ]  # fmt: skip
 
 

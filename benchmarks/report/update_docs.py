@@ -19,15 +19,17 @@ import numpy as np
 
 from benchmarks.clips import RESULTS, is_todays, table, weights_id
 from benchmarks.quality.blend import report as blend_report
+from benchmarks.quality.vae_latents import report as vae_latents_report
 from benchmarks.report.rd_report import LABELS
 from benchmarks.speed.compare import report as compare_report
 from benchmarks.speed.cpu_contention import report
 from benchmarks.speed.reading import report as reading_report
+from benchmarks.speed.training_data import report as training_data_report
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("mini", "mini-dit", "encoding", "performance")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("mini", "mini-dit", "encoding", "performance", "latents")),
 )
 
 
@@ -233,6 +235,16 @@ def reading() -> str:
     return reading_report(result("reading"))
 
 
+def training_data() -> str:
+    """Bytes and clips per second of training data in several files."""
+    return training_data_report(result("training_data"))
+
+
+def vae_latents() -> str:
+    """Latents of another VAE: bytes and errors."""
+    return vae_latents_report(result("vae_latents"))
+
+
 def speed() -> str:
     """Return the table of frames per second and peak memory of encode and decode."""
     found = result("speed")
@@ -320,6 +332,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
         generate,
         segments,
         reading,
+        training_data,
+        vae_latents,
         memory,
         pipeline,
         seams,

@@ -146,7 +146,7 @@ def decode(
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.fill import parse as parse_fill
     from dfccodec.codec.look import load_look
-    from dfccodec.media.output.cfr import parse_rate
+    from dfccodec.media.cfr import parse_rate
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,8 @@ class SourceOptions:
     span: Span
     size: str | None
     video: int | None
+    crop: str | None
+    fps: str | None
 
 
 QUALITY = "Rate and quality targets"
@@ -55,7 +57,7 @@ def encode(
     qp: Annotated[
         int | None, typer.Option(help="Quantizer index, 0 (finest) to 63 (coarsest).", show_default="24")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help=f"Speed preset: {', '.join(presets.PRESETS)}.")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(presets.PRESETS)}.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted encode or batch.")] = False,
     yes: common.Force = False,
     quiet: common.Quiet = False,
@@ -90,6 +92,18 @@ def encode(
     size: Annotated[
         str | None,
         typer.Option("--size", help="Scale first: the short side, as 480, or 640x360.", rich_help_panel=common.RANGE),
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            "--crop", help="Then take the centre, as 256x256, or 256 for a square.", rich_help_panel=common.RANGE
+        ),
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            "--fps", help="Frames per second: leave out or repeat frames first.", rich_help_panel=common.RANGE
+        ),
     ] = None,
     video: Annotated[
         int | None,
@@ -169,9 +183,11 @@ def encode(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, deadzone=deadzone, target=target,
         frame_selection=frame_selection, effort=effort, refine=refine,
     )  # fmt: skip
+    _check_finished(jobs, settings.describe())
     span = Span.parse(start, end, duration)
     loaded = batch.cache_last(partial(_load, device=device, dtype=dtype), key=str)
-    selection = SourceOptions(not no_audio, not no_subtitles, span, size, video)
+    tracks = preset not in presets.WITHOUT_TRACKS
+    selection = SourceOptions(tracks and not no_audio, tracks and not no_subtitles, span, size, video, crop, fps)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         # In a batch, --resume also means to skip finished outputs, so it is allowed with settings that cannot resume.
@@ -179,6 +195,26 @@ def encode(
         _encode(job, settings, lambda: loaded(model), selection, resumes, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
+
+
+def _check_finished(jobs: Sequence[batch.Job], settings: str) -> None:
+    """Check that the files that --resume skips were made with these settings.
+
+    Raises:
+        UsageError: one was not.
+    """
+    from dfccodec.container.reader import StreamReader
+
+    for job in jobs:
+        if not job.done:
+            continue
+        with common.reading(job.output) as stream:
+            made = dict(StreamReader(stream).preamble.tool).get("settings", settings)
+        if made != settings:
+            raise UsageError(
+                f"--resume would keep {job.output}, which was encoded with {made}, beside files with {settings}: give "
+                "the same options, another --output-dir, or -y to encode all again"
+            )
 
 
 def _load(spec: str, device: str, dtype: str) -> LoadedModel:
@@ -202,19 +238,20 @@ def _encode(
 
     output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
     with VideoSource(name, **vars(selection)) as video, contextlib.ExitStack() as stack:
-        from dfccodec.codec import api
+        from dfccodec.codec import frame_source
         from dfccodec.codec.encoder import encode_pictures
 
         common.limit_torch_threads()
         loaded = load()
-        tracks = api.open_tracks(video, stack)
+        tracks = frame_source.open_tracks(video, stack)
         printed = len(video.notes)
         common.notes(video.notes, quiet)
         begun = perf_counter()
         opened = partial_output.writing(output, settings, loaded, resume, quiet)
         with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
-            reopen = partial(api.reopen_frames, name, span=selection.span, size=selection.size, video=selection.video)
-            second_pass = reopen if api.is_repeatable(name) else None
+            shape = frame_source.FrameShape(selection.size, selection.crop, selection.fps)
+            reopen = partial(frame_source.reopen_frames, name, span=selection.span, shape=shape, video=selection.video)
+            second_pass = reopen if frame_source.is_repeatable(name) else None
             report = encode_pictures(video, video.info, out, loaded, settings, advance, second_pass, tracks)
         common.notes(report.notes[printed:], quiet)
     seconds = perf_counter() - begun

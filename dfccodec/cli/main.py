@@ -21,7 +21,9 @@ from dfccodec.runtime.working_folder import DELETED, exists, import_torch
 from dfccodec.terminal_text import escape_for_terminal
 from dfccodec.version import __version__
 
-VERBS = ("encode", "decode", "inspect", "verify", "trim", "recover", "compare", "generate", "train", "models")
+VERBS = (
+    "encode", "decode", "inspect", "verify", "trim", "recover", "pack", "compare", "generate", "train", "models",
+)  # fmt: skip
 
 WITH_TORCH = ("encode", "decode", "compare", "generate", "train", "models")
 """Verbs that may load torch."""
@@ -34,6 +36,7 @@ EXAMPLES = {
     "trim": "in.dfc -o small.dfc --budget 4",
     "compare": "in.mp4 out.dfc",
     "recover": "damaged.dfc -o whole.dfc",
+    "pack": "folder -o shards",
 }
 """Example arguments of the verbs that need an input."""
 

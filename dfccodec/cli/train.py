@@ -19,10 +19,13 @@ def train(
     data: Annotated[Path, typer.Option(help="Folder of videos, of *.frames.npy, or of .dfc files (segments, dit).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log, curves and weights.")],
     recipe: Annotated[str, typer.Option(help="A name, such as mini or dit, or the path of a .toml file.")] = "mini",
-    minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes, evaluations included.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run in steps.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume from this last.pt.")] = None,
     start: Annotated[str | None, typer.Option(help="Start from these weights: a model's name or file.")] = None,
+    name: Annotated[
+        str, typer.Option(help="Name of the weights, which coded files carry.", show_default="that of --out")
+    ] = "",
     stage: Annotated[str | None, typer.Option(help="Only this stage of the recipe.")] = None,
     stop_after: Annotated[int | None, typer.Option(min=1, help="Stop at this step; continue with --resume.")] = None,
     report: Annotated[float, typer.Option(min=0, help="Minutes between evaluations and checkpoints.")] = 5.0,
@@ -58,9 +61,15 @@ def train(
         dtype,
         threads,
         seed,
+        name,
     )
     with _notices(quiet or os.environ.get("RANK", "0") != "0") as notice:
-        ended = run(request, notice)
+        try:
+            ended = run(request, notice)
+        except KeyboardInterrupt:
+            weights = f"; weights so far in {out / 'model.safetensors'}" if (out / "model.safetensors").exists() else ""
+            common.print_stderr(f"stopped; continue with --resume {last}{weights}", quiet)
+            raise
     common.print_stderr(f"{'weights in' if ended else 'stopped; continue with --resume'} "
                f"{out / ('model.safetensors' if ended else 'last.pt')}", quiet)  # fmt: skip
 

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from dfccodec.cli import common
+from dfccodec.cli import batch, common
 from dfccodec.errors import UsageError
 
 
 def trim(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A .dfc file; - is standard input.")],
-    output: common.Output,
+    source: Annotated[list[str], typer.Argument(metavar="INPUT…", help=".dfc files; - is standard input.")],
+    output: batch.Output = "",
+    output_dir: batch.OutputDir = "",
     budget: Annotated[str, typer.Option(help="The new budget, as in encode; empty keeps all kept frames.")] = "",
     frames: Annotated[
         str,
@@ -22,34 +23,45 @@ def trim(
             "(see encode --coding) may be kept whole."
         ),
     ] = "",
+    coding: Annotated[
+        str | None,
+        typer.Option(help="Code the latents again, without loss, as zstd, range or inter; see encode --coding."),
+    ] = None,
     seed: common.Seed = 256,
     json: common.Json = False,
     yes: common.Force = False,
+    keep_tree: batch.KeepTree = False,
     any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Make a smaller .dfc file: fewer kept frames or a range of frames. Needs no model; nothing is re-encoded."""
-    if not budget and not frames:
-        raise UsageError("nothing to trim: give --budget, --frames or both")
+    """Make a smaller .dfc file: fewer kept frames or a range of frames; or change the coding. Needs no model."""
+    if not budget and not frames and coding is None:
+        raise UsageError("nothing to trim: give --budget, --frames or --coding")
     start, end = _range(frames)
-    common.check_output(output, yes, source, json, any_name=any_name)
+    jobs = batch.plan(source, output, output_dir, keep_tree, ".dfc", yes, json, any_name=any_name)
     from dfccodec.codec.choose.budgets import Budget
     from dfccodec.edit.trim import trim as cut
+    from dfccodec.entropy.latent_coding import parse_coding
 
-    rule, notes = Budget.parse(budget) if budget else None, list[str]()
-    with (
-        common.reading(source) as stream,
-        common.writing(output) as out,
-        common.progress("trim", 0, quiet) as advance,
-    ):
-        total, kept = cut(stream, out, rule, start, end, seed, advance, notes.append)
-    for note in notes:
-        common.print_stderr(f"dfc: note: {note}", quiet)
-    sizes = {} if "-" in (source, output) else {"bytes": common.file_size(output), "was": common.file_size(source)}
-    tail = f", {common.format_bytes(sizes['bytes'])} of {common.format_bytes(sizes['was'])}" if sizes else ""
-    common.print_stderr(f"{common.count(total, 'frame')}, {kept} kept{tail}", quiet)
-    if json:
-        common.result({"frames": total, "kept": kept, **sizes})
+    rule, code = Budget.parse(budget) if budget else None, None if coding is None else parse_coding(coding)
+
+    def one(job: batch.Job, tell: batch.Tell) -> None:
+        notes = list[str]()
+        with (
+            common.reading(job.source) as stream,
+            common.writing(job.output) as out,
+            common.progress("trim", 0, quiet) as advance,
+        ):
+            total, kept = cut(stream, out, rule, start, end, seed, advance, notes.append, code)
+        for note in notes:
+            common.print_stderr(f"dfc: note: {note}", quiet)
+        piped = "-" in (job.source, job.output)
+        sizes = {} if piped else {"bytes": common.file_size(job.output), "was": common.file_size(job.source)}
+        tail = f", {common.format_bytes(sizes['bytes'])} of {common.format_bytes(sizes['was'])}" if sizes else ""
+        common.print_stderr(f"{common.count(total, 'frame')}, {kept} kept{tail}", quiet)
+        tell({"frames": total, "kept": kept, **sizes})
+
+    batch.run(jobs, one, json, quiet)
 
 
 def _range(text: str) -> tuple[int, int | None]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
-
-import numpy as np
 
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.choose.target import Target
@@ -18,29 +15,33 @@ from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import EncodeReport, Progress, encode_pictures
 from dfccodec.codec.fill import parse as parse_fill
+from dfccodec.codec.frame_source import (
+    FrameShape,
+    Source,
+    is_repeatable,
+    open_frames,
+    open_tracks,
+    parse_frame_rate,
+    reopen_frames,
+)
+from dfccodec.codec.latent_space import is_external
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.look import PictureLook, load_look
+from dfccodec.codec.presets import WITHOUT_TRACKS
 from dfccodec.codec.resume import open_output
 from dfccodec.codec.settings import make_settings
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import ModelId
 from dfccodec.container.streams import Readable, open_source, require_binary, with_source_name
 from dfccodec.errors import ModelError, UsageError
-from dfccodec.limits import MAX_SIDE
-from dfccodec.media.picture import PacketSink, PacketSource, Picture, SourceInfo
+from dfccodec.media.cfr import FrameRate
+from dfccodec.media.picture import PacketSink
+from dfccodec.media.scale import Size
 from dfccodec.media.time_range import Span
 from dfccodec.models import entries, hub, registry
 from dfccodec.runtime.atomic_output import extension_error
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.renamed import accept_old_names
-
-_FASTEST = 1_000_000
-"""Maximum frame rate in frames per second."""
-_NEAR = Fraction(1, 10_000)
-"""Maximum relative error of a frame rate given as a float; 29.97 means 30000/1001."""
-
-Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.ndarray]
-"""A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
 
 
 def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") -> LoadedModel:
@@ -88,6 +89,11 @@ def model_for(
     """
     wanted = preamble.model
     spec = check_model_argument(spec)
+    if is_external(wanted):
+        raise ModelError(
+            f"the file has latents of {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), which "
+            "dfc does not contain: decode them with that network, as dfccodec.data.DiffusersVAE does (docs/latents.md)"
+        )
     if isinstance(spec, LoadedModel):
         registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
         return spec
@@ -123,10 +129,12 @@ def encode(
     min_psnr: float | None = None,
     rd_lambda: float | None = None,
     strict: bool = False,
-    audio: bool = True,
-    subtitles: bool = True,
+    audio: bool | None = None,
+    subtitles: bool | None = None,
     span: Span = Span(),
-    size: str | None = None,
+    size: Size | None = None,
+    crop: Size | None = None,
+    fps: FrameRate | None = None,
     video: int | None = None,
     frame_rate: Fraction | float = 25,
     device: str = "auto",
@@ -158,16 +166,18 @@ def encode(
         effort: effort of the motion search: `fast` or `normal` (the default).
         refine: steps of latent refinement (`codec.refine`), by default 2 with `mini` and 0 with other models; more than
             8 hardly help.
-        preset: `fast`, `balanced`, `best` or `archive`: sets of options (`codec.presets`); other arguments take
-            precedence.
+        preset: `fast`, `balanced`, `best`, `archive` or `latents`: sets of options (`codec.presets`); other arguments
+            take precedence.
         target_size: size of the file in bytes, or as `2MiB`, `300kB`; met within 3 %.
         bitrate: bits per second of video, or as `300k`; met within 3 %.
         min_psnr: RGB-PSNR of the whole video in dB; exceeded by 0.2 dB at most.
         rd_lambda: λ, the rate–distortion slope in squared error (sum over samples in 0…1) per bit, for each clip.
         strict: treat a missed target as an error and write nothing.
-        audio, subtitles: copy the tracks of that kind without re-encoding.
+        audio, subtitles: copy the tracks of that kind without re-encoding; None does, except with the preset `latents`.
         span: range of the source to encode, as `Span.parse("1:30", duration="10")`; not for arrays.
-        size: scale the frames first: `480` (the short side) or `640x360`; not for arrays.
+        size: scale the frames first: 480 (the short side), `640x360` or (640, 360); not for arrays.
+        crop: then take the centre: `256x256`, or 256 for a square; not for arrays.
+        fps: convert to this number of frames per second first, by leaving out or repeating frames; not for arrays.
         video: number of the video stream, from 0; None takes the first one that is no cover art.
         frame_rate: frames per second, for arrays only.
         device, dtype: see :func:`load_model`.
@@ -195,7 +205,9 @@ def encode(
     loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype)
     with contextlib.ExitStack() as stack:
         per_second = parse_frame_rate(frame_rate)
-        pictures, info = _open_source(source, per_second, stack, span, (audio, subtitles), size, video)
+        carried = [preset not in WITHOUT_TRACKS if given is None else given for given in (audio, subtitles)]
+        shape = FrameShape(size, crop, fps)
+        pictures, info = open_frames(source, per_second, stack, span, (carried[0], carried[1]), shape, video)
         tracks = open_tracks(pictures, stack)
         if not hasattr(out, "write"):
             stream = stack.enter_context(open_output(Path(cast(str, out)), settings, loaded, resume))
@@ -203,7 +215,7 @@ def encode(
             raise UsageError("resume needs a path to write to: a stream keeps nothing of an interrupted encode")
         else:
             stream = cast(BinaryIO, out)
-        reopen = partial(reopen_frames, source, per_second, span, size, video) if is_repeatable(source) else None
+        reopen = partial(reopen_frames, source, per_second, span, shape, video) if is_repeatable(source) else None
         return encode_pictures(pictures, info, stream, loaded, settings, progress, reopen, tracks)
 
 
@@ -227,111 +239,6 @@ def _check_places(source: Source, out: str | Path | BinaryIO, span: Span) -> Non
 def _check_span(span: Span) -> None:
     if not isinstance(span, Span):
         raise UsageError(f"span {span!r}: give dfc.Span.parse(start, end, duration)")
-
-
-def is_repeatable(source: Source) -> bool:
-    """Whether a source can be read a second time from its beginning."""
-    if isinstance(source, str | Path) or hasattr(source, "read"):
-        from dfccodec.media.input.open_input import is_single_pass
-
-        return not is_single_pass(Path(source) if isinstance(source, str) else cast("Path | BinaryIO", source))
-    return not isinstance(source, Iterator)
-
-
-def open_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource | None:
-    """Audio and subtitle packets of a source, closed with the stack; None for arrays."""
-    from dfccodec.media.input.source import VideoSource
-
-    return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
-
-
-def reopen_frames(
-    source: Source,
-    rate: Fraction = Fraction(25),
-    span: Span = Span(),
-    size: str | None = None,
-    video: int | None = None,
-) -> Iterator[Picture]:
-    """Read the frames of a source again."""
-    with contextlib.ExitStack() as stack:
-        if hasattr(source, "read"):
-            cast(BinaryIO, source).seek(0)
-        yield from _open_source(source, rate, stack, span, (False, False), size, video)[0]
-
-
-def _open_source(
-    source: Source,
-    rate: Fraction,
-    stack: contextlib.ExitStack,
-    span: Span,
-    carry: tuple[bool, bool],
-    size: str | None,
-    video: int | None,
-) -> tuple[Iterable[Picture], SourceInfo]:
-    if isinstance(source, (str, Path)) or hasattr(source, "read"):
-        from dfccodec.media.input.source import VideoSource
-
-        place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
-        opened = VideoSource(place, *carry, span, size, video)
-        stack.enter_context(opened)
-        return opened, opened.info
-    if not isinstance(source, Iterable):
-        raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
-    if size or video is not None or not span.unlimited:
-        raise UsageError("span, size and video are for files: cut and scale arrays beforehand")
-    arrays = iter(cast(Iterable[np.ndarray], source))
-    if not isinstance(source, list | tuple | np.ndarray):
-        arrays = map(_copy_frame, arrays)
-    first = next(arrays, None)
-    if first is None:
-        raise UsageError("the video has no frame: nothing to encode")
-    height, width = _check_frame(first).shape[:2]
-    if max(height, width) > MAX_SIDE:
-        raise UsageError(f"frames of {width}×{height}: a side has at most {MAX_SIDE} pixels; scale them down")
-    return _pictures(first, arrays), SourceInfo(width, height, rate, 1 / rate)
-
-
-def _pictures(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[Picture]:
-    yield Picture(first, 0, 1)
-    for number, frame in enumerate(rest, 1):
-        yield Picture(_check_frame(frame, first.shape), number, 1)
-
-
-def _copy_frame(frame: np.ndarray) -> np.ndarray:
-    """Copy a frame: an iterator may reuse its array, as `cv2.VideoCapture.read` does."""
-    return frame.copy() if isinstance(frame, np.ndarray) else frame
-
-
-def _check_frame(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    if not isinstance(frame, np.ndarray):
-        raise UsageError(f"frame of type {type(frame).__name__}: give numpy arrays, (H, W, 3) uint8")
-    good = frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8 and frame.size
-    if not good or frame.shape != (shape or frame.shape):
-        raise UsageError(f"frame of shape {frame.shape} and type {frame.dtype}: give (H, W, 3) uint8, all of one size")
-    return frame
-
-
-def parse_frame_rate(rate: Fraction | float) -> Fraction:
-    """Convert frames per second to a fraction that the format can store.
-
-    Raises:
-        UsageError: it is not a positive number in range.
-    """
-    try:
-        exact = Fraction(rate)
-    except (TypeError, ValueError, ArithmeticError):  # not a number, NaN, infinite
-        exact = Fraction(0)
-    if not 0 < exact <= _FASTEST or 1 / exact >= 2**31:
-        raise UsageError(
-            f"rate {rate} is out of range: give frames per second, one in 68 years to a million, as 25 or "
-            "Fraction(30000, 1001)"
-        )
-    if not isinstance(rate, float) and max(exact.numerator, exact.denominator) < 2**31:
-        return exact
-    near = exact.limit_denominator(1001)  # 29.97002997 is 30000/1001
-    if abs(near / exact - 1) < _NEAR:
-        return near
-    return exact.limit_denominator(1_000_000) if exact > _NEAR else 1 / Fraction(round(1 / exact))
 
 
 def decode(

@@ -25,7 +25,7 @@ from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError, LimitError, UnsupportedError, UsageError
 from dfccodec.limits import MAX_STREAMS
 from dfccodec.media import chapters
-from dfccodec.media.output.cfr import constant_rate_header
+from dfccodec.media.cfr import constant_rate_header
 from dfccodec.media.picture import PacketSink, Picture
 from dfccodec.media.time_range import RangeCursor, Span
 from dfccodec.runtime.renamed import OldName

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -11,17 +11,19 @@ import numpy as np
 from torch import Tensor
 
 from dfccodec.codec import fill as fills
-from dfccodec.codec.api import check_model_argument, load_model, parse_frame_rate
+from dfccodec.codec.api import check_model_argument, load_model
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize
 from dfccodec.codec.encoder import EncodeReport, make_header
+from dfccodec.codec.frame_source import parse_frame_rate
+from dfccodec.codec.latent_space import LatentSpace
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.settings import DEFAULT_QP, Settings
-from dfccodec.container.records import Clip, Fill, Header
+from dfccodec.container.records import Clip, Coding, Fill, Header, Ratio
 from dfccodec.container.streams import open_output
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import default_coding, encode_latents
+from dfccodec.entropy.latent_coding import check_recoding, default_coding, encode_latents, parse_coding
 from dfccodec.errors import UsageError
-from dfccodec.limits import MAX_SIDE
+from dfccodec.limits import MAX_CLIP_FRAMES, MAX_CLIP_VALUES, MAX_SIDE
 from dfccodec.media.picture import SourceInfo
 from dfccodec.runtime.renamed import accept_old_names
 from dfccodec.version import __version__
@@ -36,9 +38,10 @@ def write_latents(
     clips: Latents,
     *,
     size: tuple[int, int],
-    model: str | Path | LoadedModel = "mini",
+    model: str | Path | LoadedModel | LatentSpace = "mini",
     qp: int = DEFAULT_QP,
     fill: str = "token",
+    coding: str | None = None,
     frame_rate: Fraction | float = 25,
     device: str = "auto",
     dtype: str = "auto",
@@ -50,12 +53,15 @@ def write_latents(
     Args:
         out: a path (written to a temporary file, which is renamed when complete) or a binary stream.
         clips: for each clip the latents (K, N, C) or (K, tiles, rows, columns, C) in the model's units, as
-            `ClipView.dequantized` gives them, and a mask (T,) bool with K True; T is 1 to 32. Arrays, or tensors on any
-            device.
+            `ClipView.dequantized` gives them, and a mask (T,) bool with K True; T is 1 to 32, or to 64 with a
+            `LatentSpace`, whose `kept` makes masks. Arrays, or tensors on any device.
         size: (width, height) of the picture in pixels; N is its number of patches.
-        model: model of the latents.
-        qp: quantizer index, 0 … 63; at 0 the loss is negligible.
+        model: model of the latents; a `LatentSpace` for a network that dfc does not contain, such as another VAE.
+        qp: quantizer index, 0 … 63; at 0 the loss is negligible. Without steps of the model, the step of a channel is
+            1/32 of its standard deviation in the first clip, times 2^(QP/8).
         fill: fill policy: `token`, `hold`, `lerp` or `blend`.
+        coding: `zstd` (fastest to read), `range`, or `inter` (for `mini`); None takes the smallest, which is `zstd`
+            with a `LatentSpace`.
         frame_rate: frames per second.
         device, dtype: see :func:`load_model`.
 
@@ -70,17 +76,39 @@ def write_latents(
     policy = fills.parse(fill)
     if policy in (Fill.MOTION, Fill.GENERATE):
         raise UsageError(f"fill {policy.name.lower()} needs the frames themselves: give token, hold, lerp or blend")
-    found = check_model_argument(model) or "mini"
-    loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
+    code = None if coding is None else parse_coding(coding)
     width, height = _check_size(size)
     every = parse_frame_rate(frame_rate)
-    header = make_header(SourceInfo(width, height, every, 1 / every), loaded)
+    info = SourceInfo(width, height, every, 1 / every)
+    loaded: LoadedModel | LatentSpace
+    if isinstance(model, LatentSpace):
+        loaded, header = model, _external_header(info, model)
+    else:
+        found = check_model_argument(model) or "mini"
+        loaded = found if isinstance(found, LoadedModel) else load_model(found, device, dtype)
+        header = make_header(info, loaded)
+    if code is not None:
+        check_recoding(code, header)
     with open_output(out) as stream:
-        return write_clips(stream, clips, header, loaded, Settings(qp=qp, fill=policy), "write_latents")
+        return write_clips(stream, clips, header, loaded, Settings(qp=qp, fill=policy, coding=code), "write_latents")
+
+
+def _external_header(info: SourceInfo, space: LatentSpace) -> Header:
+    rate, tick = (Ratio(value.numerator, value.denominator) for value in (info.rate, info.time_base))
+    header = Header(info.width, info.height, rate, tick, space.patch, space.channels, MAX_CLIP_FRAMES)
+    if header.frame_values > MAX_CLIP_VALUES:
+        raise UsageError(f"latents of {info.width}×{info.height} pixels exceed {MAX_CLIP_VALUES} numbers per frame")
+    return header
 
 
 def write_clips(
-    stream: BinaryIO, clips: Latents, header: Header, loaded: LoadedModel, settings: Settings, tool: str
+    stream: BinaryIO,
+    clips: Latents,
+    header: Header,
+    loaded: LoadedModel | LatentSpace,
+    settings: Settings,
+    tool: str,
+    tags: Sequence[tuple[str, str]] = (),
 ) -> EncodeReport:
     """As :func:`write_latents`, with a given header.
 
@@ -89,22 +117,26 @@ def write_clips(
         clips: see :func:`write_latents`.
         header: header of the file.
         loaded: the model.
-        settings: QP and fill policy.
+        settings: QP, fill policy and coding.
         tool: name of the writing function, for the tool chunk.
+        tags: metadata.
 
     Raises:
         UsageError: as :func:`write_latents`.
     """
     writer: Writer | None = None
     frames = total = count = 0
-    coding = default_coding(loaded.model)
-    steps = loaded.model.steps
+    if isinstance(loaded, LatentSpace):
+        default, steps = Coding.ZSTD, None  # the contexts of the range coder fit mini; elsewhere its files are larger
+    else:
+        default, steps = default_coding(loaded.model), loaded.model.steps
+    coding = default if settings.coding is None else settings.coding
     for pair in clips:
         latents, kept = _check_clip(pair, header, f"clip {count}")
         if writer is None:
             steps = estimate_base_steps(latents) if steps is None else steps
             made_by = [("encoder", f"dfc {__version__}"), ("settings", tool)]
-            writer = Writer(stream, header, loaded.identity, steps, made_by)
+            writer = Writer(stream, header, loaded.identity, steps, made_by, tags)
         assert steps is not None
         values = quantize(latents, steps, settings.qp)
         data, planes = encode_latents(values, coding)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import CHUNK_OVERHEAD, Damage
 from dfccodec.container.reader import ClipAt, IndexAt, Preamble, StreamReader
-from dfccodec.container.records import Clip, Index, StreamInfo
+from dfccodec.container.records import Clip, Header, Index, StreamInfo
 from dfccodec.container.streams import seekable
 from dfccodec.errors import DamagedError
 from dfccodec.limits import MAX_CHUNK
@@ -157,6 +157,27 @@ def _clip_head(payload: bytes, summary: Summary, place: int, length: int) -> Cli
     if fields.position + fill + latents != length:
         raise fields.fail(f"payloads of {fill} and {latents} bytes do not fill the chunk of {length}")
     return ClipHead(clip, place, length + CHUNK_OVERHEAD, fill, latents)
+
+
+def read_clip(data: bytes, header: Header, offset: int) -> Clip:
+    """Read the chunk of a clip, whose place is known from its `ClipHead`, with its checksum.
+
+    Args:
+        data: the bytes at that place.
+        header: header of the file.
+        offset: offset of the chunk in the file, for messages.
+
+    Raises:
+        DamagedError: the checksum or a field is wrong, or another chunk is there now.
+    """
+    source = chunks.LookaheadReader(io.BytesIO(data))
+    source.offset = offset
+    item = next(chunks.iter_chunks(source), None)
+    if isinstance(item, Damage):
+        raise DamagedError(item.reason, item.offset)
+    if item is None or item.type != chunks.CLIP:
+        raise DamagedError("the clip that was here when the file was opened is gone", offset)
+    return pack.unpack_clip(item.payload, header, offset + 8)
 
 
 def _scan_all(stream: BinaryIO) -> Summary:

@@ -12,6 +12,7 @@ from dfccodec.container.streams import Readable, open_output, open_source, with_
 from dfccodec.edit import recover as recovering
 from dfccodec.edit import trim as trimming
 from dfccodec.edit import verify as verifying
+from dfccodec.entropy.latent_coding import parse_coding
 from dfccodec.errors import UsageError
 
 
@@ -51,8 +52,11 @@ def trim(
     seed: int = 256,
     progress: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    coding: str | None = None,
 ) -> tuple[int, int]:
-    """Cut a file to a smaller budget, to frames [start, end), or both; see :func:`dfccodec.edit.trim.trim`.
+    """Cut a file to a smaller budget, to frames [start, end), or both; or change its coding.
+
+    `coding` is `zstd`, `range` or `inter`. See :func:`dfccodec.edit.trim.trim`.
 
     A path `out` is written to a temporary file, which is renamed when complete; it may be the input itself.
 
@@ -61,13 +65,14 @@ def trim(
         UsageError: start or end is not a frame number.
         DfcError: see there.
     """
+    code = None if coding is None else parse_coding(coding)
     chosen = budget if budget is None else Budget.of(budget)
     for name, frame in (("start", start), ("end", end)):
         if frame is not None and (not isinstance(frame, int) or frame < 0):
             raise UsageError(f"{name} {frame!r} is not a frame number: give a whole number from 0")
     _check_apart(source, out)
     with _reading(source) as stream, open_output(out) as to:
-        return trimming.trim(stream, to, chosen, start, end, seed, progress, on_note)
+        return trimming.trim(stream, to, chosen, start, end, seed, progress, on_note, code)
 
 
 @contextlib.contextmanager

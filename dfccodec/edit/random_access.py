@@ -14,10 +14,8 @@ from typing import BinaryIO
 import numpy as np
 
 from dfccodec.codec.clip.quantizer import dequantize
-from dfccodec.container.chunks import CLIP, Damage, LookaheadReader, iter_chunks
-from dfccodec.container.pack import unpack_clip
 from dfccodec.container.records import Clip, Coding, Header, ModelId
-from dfccodec.container.scan import ClipHead, Summary, scan
+from dfccodec.container.scan import ClipHead, Summary, read_clip, scan
 from dfccodec.container.streams import Readable, open_source, seekable, with_source_name
 from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.entropy.predicted import divide
@@ -97,6 +95,7 @@ class DfcFile:
     Attributes:
         header, model, steps, tags: see SPEC.md 5.
         frames, kept: totals.
+        width, height: of the picture in pixels.
         summary: sizes by chunk type, and damage.
     """
 
@@ -111,6 +110,7 @@ class DfcFile:
             self._stream.close()
             raise
         self.header: Header = self.summary.preamble.header
+        self.width, self.height = self.header.width, self.header.height
         self.model: ModelId = self.summary.preamble.model
         self.steps: np.ndarray = self.summary.preamble.steps
         self.tags = self.summary.preamble.tags
@@ -157,14 +157,12 @@ class DfcFile:
             if self._stream.closed:
                 raise UsageError("the file is closed: read latents before close(), or inside `with dfc.open(…)`")
             data = _bytes_at(self._stream, self._start + head.offset, head.size)
-        source = LookaheadReader(io.BytesIO(data))
-        source.offset = head.offset
-        item = next(iter_chunks(source), None)
-        if isinstance(item, Damage):
-            raise DamagedError(item.reason, item.offset)
-        if item is None or item.type != CLIP:
-            raise DamagedError("the clip that was here when the file was opened is gone", head.offset)
-        return unpack_clip(item.payload, self.header, head.offset + 8)
+        try:
+            return read_clip(data, self.header, head.offset)
+        except DamagedError as error:
+            if not isinstance(self._source, str | Path):
+                raise
+            raise type(error)(f"{self._source}: {error}") from None  # an epoch reads thousands of files
 
 
 def open_file(source: Readable) -> DfcFile:

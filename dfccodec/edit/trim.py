@@ -18,7 +18,7 @@ from dfccodec.container.reader import ClipAt, Packets, StreamReader
 from dfccodec.container.records import VERSION, Clip, Coding, Header, StreamInfo
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
-from dfccodec.entropy.latent_coding import decode_latents, encode_latents
+from dfccodec.entropy.latent_coding import check_recoding, decode_latents, encode_latents
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.limits import MAX_PAIRS
 from dfccodec.media.packet_trim import trim_packet
@@ -34,16 +34,17 @@ def trim(
     seed: int = 256,
     progress: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    coding: Coding | None = None,
 ) -> tuple[int, int]:
-    """Trim a file to a smaller budget, to frames [start, end), or both.
+    """Trim a file to a smaller budget, to frames [start, end), or both; or code its latents differently.
 
-    Kept frames are dropped, never added; their integers and their coding stay unchanged. A dropped frame keeps its
-    motion if both of its reference frames stay; otherwise it becomes the network prediction. In the predicted coding,
-    vectors are chained instead. Frames are renumbered from 0; timestamps stay. If a range contains no kept frame of a
-    clip, the nearest kept frame of that clip is included, so that every clip can be decoded. If its kept frames are
-    predicted from one another and some of them lie outside, the whole clip is included, as other codecs include
-    everything from the last keyframe on. Audio and subtitle packets that play in the range stay, with their timestamps.
-    Chapters and unknown ancillary chunks are copied.
+    Kept frames are dropped, never added; their integers stay unchanged, and so does their coding unless `coding` is
+    given. A dropped frame keeps its motion if both of its reference frames stay; otherwise it becomes the network
+    prediction. In the predicted coding, vectors are chained instead. Frames are renumbered from 0; timestamps stay.
+    If a range contains no kept frame of a clip, the nearest kept frame of that clip is included, so that every clip
+    can be decoded. If its kept frames are predicted from one another and some of them lie outside, the whole clip is
+    included, as other codecs include everything from the last keyframe on. Audio and subtitle packets that play in
+    the range stay, with their timestamps. Chapters and unknown ancillary chunks are copied.
 
     Args:
         stream: the file; need not be seekable.
@@ -53,21 +54,25 @@ def trim(
         seed: random seed of Bernoulli budgets.
         progress: called with the number of frames read.
         on_note: called with a sentence about each clip that is included as a whole.
+        coding: coding of latents to write, `ZSTD`, `RANGE` or `INTER`; None keeps that of each clip.
 
     Returns:
         frames and kept frames of the new file.
 
     Raises:
         DamagedError: the file is damaged.
-        UsageError: the range contains no frame, or the seed is negative.
+        UsageError: the range contains no frame, the seed is negative, or `coding` does not support the latents or is no
+            coding of latents.
     """
     check_seed(seed)
     reader = StreamReader(stream)
     old = reader.preamble
+    if coding is not None:
+        check_recoding(coding, old.header)
     span = _range_text(start, end)
     # The size of the source is meaningless for a part of it.
     tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
-    tool = [*tool[: MAX_PAIRS - 1], ("trim", f"dfc {__version__}" + (f" --budget {budget}" if budget else "") + span)]
+    tool = [*tool[: MAX_PAIRS - 1], ("trim", f"dfc {__version__}" + _options_text(budget, coding) + span)]
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
     tracks = _Tracks(writer, old.header, start, end)
     frames = kept = 0
@@ -101,7 +106,13 @@ def trim(
             continue
         rng = np.random.default_rng([seed, clip.first_frame])
         part, values = _apply_budget(*piece, budget, old.header.clip_frames, rng)
-        clip = part if np.array_equal(part.kept, clip.kept) else _recoded(clip, part, values, old.header, first)
+        if coding is not None and clip.coding != coding:
+            clip, part = (_with_coding(each, coding) for each in (clip, part))
+            clip = _recoded(clip, part, values, old.header, first)
+        elif not np.array_equal(part.kept, clip.kept):
+            clip = _recoded(clip, part, values, old.header, first)
+        else:
+            clip = part
         clip = dataclasses.replace(clip, first_frame=frames)
         writer.write_clip(clip, values)
         frames += clip.frames
@@ -174,9 +185,30 @@ def _recoded(clip: Clip, part: Clip, values: np.ndarray, header: Header, first: 
     """A part of a clip that begins at its frame `first`, with latents and fill payload of the frames that remain."""
     if clip.coding == Coding.PREDICTED:
         return predicted_trim(clip, header, part, values, first)
-    payload = fill.policy(clip.fill).trim(clip, header, part.kept, first)
+    same = np.array_equal(part.kept, clip.kept)
+    payload = clip.fill_payload if same else fill.policy(clip.fill).trim(clip, header, part.kept, first)
     data, planes = encode_latents(values, clip.coding)
     return dataclasses.replace(part, latents=data, planes=planes, fill_payload=payload)
+
+
+def _with_coding(clip: Clip, coding: Coding) -> Clip:
+    """Change the coding of a clip, whose latents are then coded again.
+
+    Raises:
+        UsageError: its kept frames are predicted from pictures and have no latents.
+    """
+    if clip.coding == Coding.PREDICTED and clip.kept.any():
+        last = clip.first_frame + clip.frames - 1
+        raise UsageError(
+            f"frames {clip.first_frame} to {last} are predicted from decoded pictures and have no latents: encode "
+            f"the video again with --coding {coding.name.lower()}, or --preset latents"
+        )
+    return dataclasses.replace(clip, coding=coding)
+
+
+def _options_text(budget: Budget | None, coding: Coding | None) -> str:
+    text = f" --budget {budget}" if budget else ""
+    return text + (f" --coding {coding.name.lower()}" if coding is not None else "")
 
 
 def _whole_clip_note(clip: Clip) -> str:

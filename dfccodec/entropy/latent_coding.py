@@ -66,6 +66,21 @@ def parse_coding(name: str) -> Coding:
     raise UsageError(f"coding {name!r} is unknown: give {', '.join(names)} or {last}")
 
 
+def check_recoding(coding: Coding, header: Header) -> None:
+    """Check that given latents can be written in a coding.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if coding == Coding.PREDICTED:
+        raise UsageError("--coding predicted needs the pictures: give inter, range or zstd, or encode the video again")
+    if coding == Coding.INTER and (header.patch, header.channels) != (PATCH, CHANNELS):
+        raise UsageError(
+            f"--coding inter needs {CHANNELS} channels and patches of {PATCH} pixels, the latents have "
+            f"{header.channels} and {header.patch}: give range or zstd"
+        )
+
+
 @single_threaded_blas()
 def encode_latents(values: np.ndarray, coding: int, vectors: np.ndarray | None = None) -> tuple[bytes, int]:
     """Encode the latents of a clip's kept frames.

@@ -12,6 +12,7 @@ import zstandard
 
 from dfccodec.errors import DamagedError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES, MAX_EXPANSION, MAX_WINDOW
+from dfccodec.native import kernels
 
 DEFAULT_LEVEL = 19
 """zstd level. Level 22 gives no measurable gain on latents, level 12 costs 11 %
@@ -19,6 +20,8 @@ DEFAULT_LEVEL = 19
 
 NONE, PREVIOUS, LEFT, UP = range(4)
 """Prediction filters: 0, the previous kept frame, the left neighbour, the neighbour above."""
+
+_BLOCK_CHANNELS = 16
 
 Grid = tuple[int, int, int]
 """(tiles, rows, columns) of one frame."""
@@ -82,15 +85,22 @@ def decode_zstd(data: bytes, kept: int, grid: Grid, channels: int, planes: int) 
         raise DamagedError(f"latents: zstd reports {error}") from None
     if len(raw) != size:
         raise DamagedError(f"latents: {len(raw)} bytes decompressed, {size} expected")
+    if kernels is not None:
+        out = np.empty((kept, *grid, channels), np.int16)
+        if kernels.undo_filters(planes, kept, *grid, channels, raw, out):
+            return out
     plane = np.frombuffer(raw, np.uint8)
     count = channels * kept
     filters = plane[:count].reshape(channels, kept)
     values = int(np.prod(shape))
-    folded = plane[count : count + values].astype(np.uint16)
-    if planes == 2:
-        folded |= plane[count + values :].astype(np.uint16) << 8
-    out = _undo_filters(filters, _unzigzag(folded).reshape(shape))
-    return np.ascontiguousarray(np.moveaxis(out.view(np.int16), 0, -1))
+    if planes == 1:
+        errors = _UNZIGZAG_BYTE[plane[count:]]
+    else:
+        folded = plane[count + values :].astype(np.uint16)
+        folded <<= 8
+        folded |= plane[count : count + values]
+        errors = _unzigzag(folded)
+    return _channels_last(_undo_filters(filters, errors.reshape(shape)).view(np.int16))
 
 
 def check_declared_size(data: bytes, kept: int, grid: Grid, channels: int, planes: int) -> int:
@@ -176,5 +186,21 @@ def _zigzag(x: np.ndarray) -> np.ndarray:
 
 
 def _unzigzag(x: np.ndarray) -> np.ndarray:
-    out: np.ndarray = (x >> 1) ^ (~(x & 1) + np.uint16(1))
+    sign = x & 1
+    np.negative(sign, out=sign)
+    out: np.ndarray = x >> 1
+    out ^= sign
     return out
+
+
+_UNZIGZAG_BYTE = _unzigzag(np.arange(256, dtype=np.uint16))
+
+
+def _channels_last(x: np.ndarray) -> np.ndarray:
+    """Move the first axis of (C, K, …) to the end, in blocks of channels whose rows fit a cache line: four times as
+    fast as one copy."""
+    rows = x.reshape(len(x), -1)
+    out = np.empty((rows.shape[1], len(x)), x.dtype)
+    for first in range(0, len(x), _BLOCK_CHANNELS):
+        out[:, first : first + _BLOCK_CHANNELS] = rows[first : first + _BLOCK_CHANNELS].T
+    return out.reshape(*x.shape[1:], len(x))

@@ -16,17 +16,46 @@ _ASPECT_TOLERANCE = Fraction(1, 100)
 """Relative change of the pixel aspect ratio that results from rounding the size and is ignored."""
 
 
-def parse_size(text: str) -> tuple[int, int]:
+Size = str | int | tuple[int, int]
+"""A size: `480` or 480, `640x360` or (640, 360)."""
+
+
+def parse_size(size: Size) -> tuple[int, int]:
     """Parse a size: `480` (short side) to (480, 0); `640x360` (upright width and height) to (640, 360).
 
     Raises:
-        UsageError: the text is not a size, or a side is out of range.
+        UsageError: it is not a size, or a side is out of range.
     """
+    text = "x".join(map(str, size)) if isinstance(size, tuple | list) else str(size)
     match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text, re.ASCII)
     sides = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
     if not match or not 0 < sides[0] <= MAX_SIDE or (match[2] and not 0 < sides[1] <= MAX_SIDE):
         raise UsageError(f"size {text!r} is not understood: give the short side as 480, or 640x360")
     return sides
+
+
+def centre_crop(size: tuple[int, int], wanted: Size, rotation: int = 0) -> tuple[slice, slice]:
+    """Return rows and columns of the centre of a coded picture.
+
+    Args:
+        size: (width, height) of the coded picture.
+        wanted: upright width and height, as in :func:`parse_size`; one number is a square.
+        rotation: clockwise rotation of the picture in steps of 90°.
+
+    Raises:
+        UsageError: it is not a size, or larger than the picture.
+    """
+    width, height = parse_size(wanted)
+    upright = (width, height or width)
+    crop = upright if rotation % 2 == 0 else upright[::-1]
+    if crop[0] > size[0] or crop[1] > size[1]:
+        whole = size if rotation % 2 == 0 else size[::-1]
+        raise UsageError(
+            f"crop {upright[0]}x{upright[1]} is larger than the picture of {whole[0]}×{whole[1]}: give a smaller one, "
+            "or a larger --size, which is applied first"
+        )
+    x, y = (size[0] - crop[0]) // 2, (size[1] - crop[1]) // 2
+    return slice(y, y + crop[1]), slice(x, x + crop[0])
 
 
 def fit_size(size: tuple[int, int], wanted: tuple[int, int], rotation: int = 0) -> tuple[int, int]:

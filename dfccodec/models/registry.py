@@ -139,7 +139,10 @@ def open_checked(file: ModelFile, config: ModelConfig | None = None) -> CheckedM
     what = f"model file {str(file.path)!r}"
     chosen = _choose_config(file, read.config_json, config) or _recognize_config(read.tensors)
     if chosen is None:
-        raise ModelError(f"{what} has no configuration; give it with --config FILE.json")
+        raise ModelError(
+            f"{what} has no configuration; convert it once with: dfc models convert FILE "
+            "-o OUT.safetensors --config FILE.json"
+        )
     name = read.name if file.local and read.name is not None else file.name
     checked = check_network(read.tensors, chosen, name, file.path, what)
     digest = checked.info.fingerprint

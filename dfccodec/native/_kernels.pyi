@@ -27,6 +27,9 @@ def compensate_latents(
 def estimate_latents(
     rows: int, columns: int, old: Array, now: Array, basis: Array, table: Array, out: Array
 ) -> bool: ...
+def undo_filters(
+    planes: int, kept: int, tiles: int, rows: int, columns: int, channels: int, raw: bytes, values: Array
+) -> bool: ...
 def errors(
     now: Level, past: Level, past_vectors: Array, future: Level | None, future_vectors: Array, cells: Array, out: Array
 ) -> None: ...

@@ -145,5 +145,6 @@ int code_latents(Coder *coder, const Latents *in);
 int compensate_tile(const int16_t *values, const int16_t *vectors, int rows, int columns, const int8_t *basis, int16_t *out);
 int estimate_tile(const int16_t *old, const int16_t *now, int rows, int columns, const int8_t *basis, const int32_t *table,
                   int16_t *vectors);
+int undo_filters(const uint8_t *raw, int planes, int kept, int tiles, int rows, int columns, int channels, int16_t *values);
 
 #endif

@@ -290,6 +290,33 @@ static PyObject *compensate_latents(PyObject *self, PyObject *args) {
     return out;
 }
 
+PyDoc_STRVAR(filters_doc,
+             "undo_filters(planes, kept, tiles, rows, columns, channels, raw, values)\n\n"
+             "Decompressed bytes of the zstd coding to latents (kept, tiles, rows, columns, channels) int16; False if a filter is\n"
+             "unknown.");
+
+static PyObject *undo_all_filters(PyObject *self, PyObject *args) {
+    enum { RAW, VALUES, ALL };
+    Py_buffer views[ALL] = {{0}};
+    int planes, kept, tiles, rows, columns, channels, status = OK;
+    PyObject *out = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiiiiiy*w*", &planes, &kept, &tiles, &rows, &columns, &channels, views + RAW, views + VALUES))
+        return NULL;
+    size_t cells = (size_t)tiles * rows * columns, pictures = (size_t)channels * kept;
+    if ((planes == 1 || planes == 2) && kept > 0 && tiles > 0 && rows > 0 && columns > 0 && channels > 0 &&
+        has_size(views + RAW, pictures * (1 + planes * cells), 1, "raw") &&
+        has_size(views + VALUES, pictures * cells, 2, "values")) {
+        Py_BEGIN_ALLOW_THREADS
+        status = undo_filters(views[RAW].buf, planes, kept, tiles, rows, columns, channels, views[VALUES].buf);
+        Py_END_ALLOW_THREADS
+        out = status_to_object(status);
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "sizes of latents");
+    release(views, ALL);
+    return out;
+}
+
 PyDoc_STRVAR(estimate_doc,
              "estimate_latents(rows, columns, old, now, basis, table, out)\n\n"
              "Motion vectors (rows, columns, 2) int16 of the latents of a tile from those of the previous kept frame.");
@@ -564,6 +591,7 @@ static PyMethodDef methods[] = {
     {"candidates", candidates, METH_VARARGS, candidates_doc},
     {"compensate_latents", compensate_latents, METH_VARARGS, compensate_doc},
     {"estimate_latents", estimate_latents, METH_VARARGS, estimate_doc},
+    {"undo_filters", undo_all_filters, METH_VARARGS, filters_doc},
     {"errors", errors, METH_VARARGS, errors_doc},
     {"search", search, METH_VARARGS, search_doc},
     {"pyramid", pyramid, METH_VARARGS, pyramid_doc},
@@ -577,6 +605,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 6)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 7)) Py_CLEAR(out);
     return out;
 }

@@ -15,7 +15,9 @@ import torch.distributed as dist
 from torch import nn
 
 from dfccodec.errors import InputError, UsageError
+from dfccodec.limits import MAX_TEXT
 from dfccodec.models import registry
+from dfccodec.models.entries import find_entry
 from dfccodec.models.latent_dit import LatentDiT
 from dfccodec.models.look import Look
 from dfccodec.models.mini import Mini
@@ -72,6 +74,7 @@ class TrainRequest:
         frames: maximum number of frames per video to keep in memory.
         device, dtype, threads: where and how to run; 0 threads uses all available cores.
         seed: random seed.
+        name: name of the weights, which files encoded with them carry; empty takes that of the folder `out`.
     """
 
     recipe: str
@@ -89,6 +92,7 @@ class TrainRequest:
     dtype: str = "auto"
     threads: int = 0
     seed: int = 256
+    name: str = ""
 
 
 def train(request: TrainRequest, on_progress: ProgressCallback = lambda _: None) -> bool:
@@ -105,6 +109,8 @@ def train(request: TrainRequest, on_progress: ProgressCallback = lambda _: None)
         raise UsageError("the length of the run is not clear: give either --minutes or --steps")
     if request.minutes is not None and not 0 < request.minutes < math.inf:
         raise UsageError(f"--minutes {request.minutes:g} is not a valid length: give more than 0")
+    if request.name and (find_entry(request.name) is not None or len(request.name.encode()) > MAX_TEXT):
+        raise UsageError(f"--name {request.name[:80]} is the name of a model of dfc, or too long: give another one")
     recipe = load_recipe(request.recipe)
     if request.stage:
         recipe = recipe.with_stage(request.stage)
@@ -146,13 +152,30 @@ def _train(request: TrainRequest, recipe: Recipe, device: torch.device, on_progr
     trainer = Trainer(task, recipe, options, on_progress)
     if request.resume and state:
         trainer.resume(request.resume, state)
-    ended = trainer.run()
-    if trainer.rank == 0:
-        best = request.out / "best.pt"
-        if best.exists():
-            export(best, request.out / "model.safetensors", task, recipe.name)
-        draw_curves(request.out / "log.jsonl", request.out / "curves.png")
-    return ended
+    try:
+        return trainer.run()
+    finally:  # an interrupted run has weights too
+        if trainer.rank == 0:
+            _write_results(request, task, on_progress)
+
+
+def _write_results(request: TrainRequest, task: Task, on_progress: ProgressCallback) -> None:
+    best = request.out / "best.pt"
+    if best.exists():
+        name = request.name or default_name(request.out)
+        row = export(best, request.out / "model.safetensors", task, name)
+        if row.get("cost") is None:
+            on_progress({
+                "note": "no evaluation was better than the weights at the start of the stage, so model.safetensors has "
+                "those weights: train longer, or start from others"
+            })  # fmt: skip
+    draw_curves(request.out / "log.jsonl", request.out / "curves.png")
+
+
+def default_name(out: Path) -> str:
+    """Name of the weights of a run: that of its folder, but never a name of the package's models."""
+    name = out.resolve().name
+    return f"{name}-tuned" if find_entry(name) is not None else name
 
 
 def _load_data(request: TrainRequest, recipe: Recipe, on_progress: ProgressCallback) -> Iterator[Any]:

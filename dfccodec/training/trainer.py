@@ -78,7 +78,8 @@ class RunOptions:
 
     Args:
         folder: folder for checkpoints and the log.
-        minutes, steps: length of the run; exactly one is set.
+        minutes, steps: length of the run; exactly one is set. Minutes include evaluations, but at least one step is
+            taken per stage.
         stop_after: number of steps after which to stop as if interrupted; a checkpoint is written.
         report_minutes: minutes between evaluations; each writes a checkpoint.
         seed: random seed of batches, masks and noise.
@@ -157,10 +158,13 @@ class Trainer:
             loss_module = self._prepare_stage(stage)
         length = self._stage_length(stage)
         seen: list[float] = []
-        if self.state.stage_step == 0 and length:  # the initial weights are the first candidate for the best
-            self._evaluate(stage, None)
+        spent = 0.0  # minutes that an evaluation takes: the one at the end must fit into the run
         last = tick = time.monotonic()
-        while self.state.done < length:
+        if self.state.stage_step == 0 and length:  # the initial weights are the first candidate for the best
+            self.on_progress({"note": f"stage {stage.name}: evaluating the weights at its start"})
+            spent = self._timed_evaluation(stage, None)
+            last = time.monotonic()
+        while length and (self.state.stage_step == 0 or self._is_before(length, spent)):
             if self.options.stop_after is not None and self.state.step >= self.options.stop_after:
                 return False
             with defer_signals():
@@ -169,14 +173,26 @@ class Trainer:
                 self.state.done += 1 if self.options.minutes is None else self._broadcast((now - tick) / 60)
             tick = now
             due = self._broadcast(float(now - last > self.options.report_minutes * 60)) > 0
+            ended = not self._is_before(length, spent)
             if self.rank == 0 and self.state.step % 20 == 0:
                 part = self.state.done / length
                 self.on_progress({"stage": stage.name, "step": self.state.step, "part": part, "cost": seen[-1]})
-            if due or self.state.done >= length:
-                self._evaluate(stage, float(np.mean(seen)))
+            if due or ended:
+                spent = self._timed_evaluation(stage, float(np.mean(seen)))
                 seen, last = [], time.monotonic()
-                tick = last  # do not count the evaluation as training time
+            if ended:
+                break
         return True
+
+    def _is_before(self, length: float, spent: float) -> bool:
+        """Whether the stage goes on: in minutes, evaluations count, and the last one has to fit."""
+        return self.state.done + (0 if self.options.minutes is None else spent) < length
+
+    def _timed_evaluation(self, stage: Stage, cost: float | None) -> float:
+        """Evaluate; return the minutes it took, the same in all processes."""
+        begin = time.monotonic()
+        self._evaluate(stage, cost)
+        return self._broadcast((time.monotonic() - begin) / 60)
 
     def _stage_length(self, stage: Stage) -> float:
         """Return the length of a stage in minutes or steps; the steps of all stages sum to those of the run."""

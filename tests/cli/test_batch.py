@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from support import moving_square, write_video
+from support import DATA, moving_square, write_video
 
 from dfccodec.cli import batch
 from dfccodec.cli.batch import Job, cache_last, plan
@@ -173,14 +173,14 @@ def test_a_resumed_batch_skips_existing_outputs(
     encoded_dir = tmp_path / "coded"
     options = ["--output-dir", str(encoded_dir), "--fill", "token", "--refine", "0", "--json"]
     assert main(["encode", valid_videos[0], *options]) == 0
-    before = (encoded_dir / "one.dfc").stat()
+    before = (encoded_dir / "one.dfc").stat()  # its time of access may change
     assert main(["encode", *valid_videos, *options]) == 6
     assert "exists: give -y" in capsys.readouterr().err
     assert main(["encode", *valid_videos, *options, "--resume"]) == 0
     output = capsys.readouterr()
     assert f"[1/2] {encoded_dir / 'one.dfc'} exists already: skipped" in output.err
     assert [record.get("passed_over", False) for record in json.loads(output.out)] == [True, False]
-    assert (encoded_dir / "one.dfc").stat() == before
+    assert (encoded_dir / "one.dfc").stat().st_mtime_ns == before.st_mtime_ns
     assert (encoded_dir / "two.dfc").is_file()
     assert main(["encode", *valid_videos, *options, "--resume", "-y"]) == 0
     assert (encoded_dir / "one.dfc").stat().st_mtime_ns > before.st_mtime_ns
@@ -211,3 +211,16 @@ def test_an_output_of_the_same_run_is_not_overwritten(tmp_path: Path, capsys: py
     assert "a.dfc is " in capsys.readouterr().err
     assert (tmp_path / "A.dfc").read_text() == "A"
     assert (tmp_path / "b.dfc").read_text() == "b"
+
+
+def test_resume_refuses_finished_files_of_other_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["encode", str(DATA / "flower_96x64.mp4"), "--output-dir", str(tmp_path / "out"), "--preset", "latents"]
+    options.append("--resume")
+    assert main([*options, "--qp", "24"]) == 0
+    assert main([*options, "--qp", "24"]) == 0
+    capsys.readouterr()
+    assert main([*options, "--qp", "40"]) == 2
+    found = capsys.readouterr().err
+    assert "flower_96x64.dfc, which was encoded with --budget 8 --qp 24" in found
+    assert "-y to encode all again" in found
+    assert main([*options, "--qp", "40", "-y"]) == 0

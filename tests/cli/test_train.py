@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from support import DATA
 
 from dfccodec.cli.main import main
+from dfccodec.models.weights import read_weights
 from dfccodec.training.data.shards import pack_footage
+from dfccodec.training.run import default_name
+from dfccodec.training.tasks.mini import MiniTask
+from dfccodec.training.trainer import Trainer
 
 RECIPE = """
 task = "mini"
@@ -80,3 +85,43 @@ def test_invalid_options_give_one_line_errors(
     assert word in err
     assert len(err.strip().splitlines()) <= 2  # a note about the training data may come first
     assert not (folder / "other" / "last.pt").exists()
+
+
+def test_weights_are_named_and_minutes_include_evaluations(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begin = time.monotonic()
+    assert main(arguments(folder, "own", "--minutes", "0.05")) == 0
+    assert time.monotonic() - begin < 60  # 3 s, the work that one step takes at least, and a busy machine
+    err = capsys.readouterr().err
+    assert "evaluating the weights at its start" in err
+    assert stored_name(folder / "own") == "own"
+    assert main(arguments(folder, "mini", "--steps", "1", "--name", "flowers")) == 0
+    assert stored_name(folder / "mini") == "flowers"
+    assert default_name(folder / "mini") == "mini-tuned"
+    assert main(arguments(folder, "other", "--steps", "1", "--name", "mini")) == 2
+    assert "--name mini is the name of a model of dfc" in capsys.readouterr().err
+
+
+def stored_name(run: Path) -> str | None:
+    return read_weights(run / "model.safetensors").name
+
+
+def test_weights_that_did_not_improve_are_said_to_be_the_first_ones(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter((5.0, 4.0))
+    monkeypatch.setattr(MiniTask, "evaluate", lambda *_: {"score": next(scores)})
+    assert main(arguments(folder, "worse", "--steps", "2")) == 0
+    assert "no evaluation was better than the weights at the start" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_has_weights_and_says_how_to_continue(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_step", interrupt)
+    assert main(arguments(folder, "broken", "--steps", "2")) == 130
+    err = capsys.readouterr().err
+    assert f"stopped; continue with --resume {folder / 'broken' / 'last.pt'}; weights so far in " in err
+    assert stored_name(folder / "broken") == "broken"

@@ -39,7 +39,9 @@ def test_explicit_options_override_the_preset() -> None:
 
 
 def test_unknown_presets_are_reported() -> None:
-    with pytest.raises(UsageError, match="preset 'slow' is unknown; give one of: fast, balanced, best, archive"):
+    with pytest.raises(
+        UsageError, match="preset 'slow' is unknown; give one of: fast, balanced, best, archive, latents"
+    ):
         make_settings(preset="slow")
 
 

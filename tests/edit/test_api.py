@@ -69,12 +69,12 @@ def test_budgets_may_be_numbers(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"budget": 0.25}, r"budget '0\.25' is not understood"),
+        ({"budget": 8.5}, r"budget '8\.5' is not understood"),
         ({"qp": 24.5}, "QP 24.5 is out of range: give a whole number"),
         ({"qp": "24"}, "QP '24' is out of range"),
         ({"seed": 1.5}, "seed 1.5 is out of range"),
         ({"deadzone": "x"}, "deadzone 'x' is out of range"),
-        ({"size": "48"}, "span, size and video are for files"),
+        ({"size": "48"}, "span, size, crop, fps and video are for files"),
         ({"span": ("1", "2")}, r"give dfc\.Span\.parse"),
         ({"refine": "abc"}, "refine 'abc' is not a number of iterations"),
         ({"refine": 1.7}, "refine 1.7 is not a number of iterations"),

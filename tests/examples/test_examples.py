@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("encode_decode.py", "in.mp4", r"70 frames, 18 kept, .*\nPSNR (2[5-9]|3\d)"),
         ("read_latents.py", "out.dfc", r"96×64, 70 frames, 18 kept, model mini\nfrom frame 0: .*\(8, 1, 4, 6, 96\)"),
-        ("latent_dataset.py", ".", r"'latents': \(2, 32, 24, 96\).*\[8, 8\]"),
+        ("latent_dataset.py", ".", r"3 windows in 3 clips .*\n\(2, 8, 24, 96\) \[\["),
         ("latents_to_video.py", "out.dfc", r"70 frames from latents of 18, .*\n70 pictures of \(64, 96, 3\)"),
     ],
 )
@@ -50,12 +50,22 @@ def test_the_dataset_rejects_unusable_files(folder: Path, monkeypatch: pytest.Mo
     example = str(ROOT / "examples" / "latent_dataset.py")
     (folder / "empty").mkdir()
     monkeypatch.setattr("sys.argv", [example, "empty"])
-    with pytest.raises(SystemExit, match="found no files"):
+    with pytest.raises(SystemExit, match=r"no \.dfc file in empty"):
         runpy.run_path(example, run_name="__main__")
-    dfc.encode([np.zeros((32, 32, 3), np.uint8)], folder / "empty" / "other.dfc", refine=0)
+    dfc.encode([np.zeros((32, 32, 3), np.uint8)], folder / "empty" / "other.dfc", refine=0, fill="token")
     monkeypatch.setattr("sys.argv", [example, "."])
-    with pytest.raises(SystemExit, match=r"found \[\(32, 32\), \(96, 64\)\]"):
+    with pytest.raises(SystemExit, match=r"out\.dfc has 4×6 tokens, .*other\.dfc has 2×2"):
         runpy.run_path(example, run_name="__main__")
+
+
+def test_a_generator_is_trained_and_resumed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        monkeypatch.setattr("sys.argv", ["train_on_latents.py", ".", "--minutes", "0.01"])
+        runpy.run_path(str(ROOT / "examples" / "train_on_latents.py"), run_name="__main__")
+    first, second = re.findall(r"^(\d+) steps, loss .* in generator\.pt$", capsys.readouterr().out, re.M)
+    assert int(second) > int(first) > 0
 
 
 def test_python_of_the_readme(folder: Path) -> None:

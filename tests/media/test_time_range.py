@@ -19,8 +19,8 @@ from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import encode_pictures
 from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.errors import UsageError
+from dfccodec.media.cfr import parse_rate, to_constant_rate
 from dfccodec.media.input.source import VideoSource
-from dfccodec.media.output.cfr import parse_rate, to_constant_rate
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.media.picture import Picture, SourceInfo
 from dfccodec.media.time_range import Point, Span

@@ -22,7 +22,7 @@ from dfccodec.codec.motion import obmc, payload, pyramid, search
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.container.records import Clip, Fill
-from dfccodec.entropy import bit_costs, mv_coding, rans
+from dfccodec.entropy import bit_costs, mv_coding, rans, zstd_coding
 from dfccodec.entropy.inter import coding, motion_compensation, motion_estimation
 from dfccodec.errors import DamagedError
 
@@ -269,3 +269,29 @@ def test_kernels_can_be_disabled() -> None:
         [sys.executable, "-c", code], env={**os.environ, "DFC_NATIVE": "0"}, capture_output=True, text=True, check=True
     )
     assert done.stdout == "None\n"
+
+
+@given(shape=SHAPES, seed=SEEDS)
+@example((3, 2, 4, 5, 96), 1)
+def test_latents_of_the_zstd_coding(shape: tuple[int, int, int, int, int], seed: int) -> None:
+    values = latents(shape, seed)
+    kept, *grid, channels = shape
+    data, planes = zstd_coding.encode_zstd(values, level=1)
+    tiles, rows, columns = grid
+    np.testing.assert_array_equal(zstd_coding.decode_zstd(data, kept, (tiles, rows, columns), channels, planes), values)
+    with twins():
+        found = zstd_coding.decode_zstd(data, kept, (tiles, rows, columns), channels, planes)
+    np.testing.assert_array_equal(found, values)
+
+
+def test_unknown_filters_are_refused() -> None:
+    assert native.kernels is not None
+    raw = bytearray(2 * 3 * (1 + 4))
+    values = np.empty((2, 1, 2, 2, 3), np.int16)
+    assert native.kernels.undo_filters(1, 2, 1, 2, 2, 3, bytes(raw), values)
+    raw[5] = 4
+    assert not native.kernels.undo_filters(1, 2, 1, 2, 2, 3, bytes(raw), values)
+    with pytest.raises(ValueError, match="raw"):
+        native.kernels.undo_filters(2, 2, 1, 2, 2, 3, bytes(raw), values)
+    with pytest.raises(ValueError, match="sizes"):
+        native.kernels.undo_filters(3, 2, 1, 2, 2, 3, bytes(raw), values)

@@ -67,13 +67,15 @@ class Budget:
 
     @classmethod
     def of(cls, budget: str | float | Budget) -> Budget:
-        """A budget from a budget, a text or a number: 8 is `8`.
+        """A budget from a budget, a text or a number: 8 is `8`, 0.25 is `25%`.
 
         Raises:
             UsageError: as :meth:`parse`.
         """
         if isinstance(budget, Budget):
             return budget
+        if isinstance(budget, float) and 0 < budget < 1:
+            return cls.parse(f"{100 * budget:g}%")
         return cls.parse(str(int(budget) if isinstance(budget, float) and budget.is_integer() else budget))
 
     def __str__(self) -> str:

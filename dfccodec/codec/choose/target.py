@@ -134,7 +134,7 @@ class Outcome:
             raise DfcError(f"{self}; give a target that can be reached, or leave out --strict")
 
 
-def parse_size(text: str | int) -> int:
+def parse_size(text: str | int, option: str = "--target-size") -> int:
     """Parse a size such as `2MiB`, `300kB`, `1.5 MB` or plain bytes; K and M are powers of 1000, Ki and Mi of 1024.
 
     Raises:
@@ -142,7 +142,7 @@ def parse_size(text: str | int) -> int:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b|)", str(text).strip().lower())
     if not found or found[2] not in _UNITS or float(found[1]) * _UNITS[found[2]] < 1:
-        raise UsageError(f"--target-size {str(text)!r} is not understood; give bytes, or as 300kB, 2MB, 2MiB")
+        raise UsageError(f"{option} {str(text)!r} is not understood; give bytes, or as 300kB, 2MB, 2MiB")
     return int(float(found[1]) * _UNITS[found[2]])
 
 

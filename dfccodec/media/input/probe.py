@@ -35,6 +35,17 @@ def scaled_info(info: SourceInfo, size: tuple[int, int]) -> SourceInfo:
     return dataclasses.replace(info, width=size[0], height=size[1], pixel_aspect=aspect, source_size=old)
 
 
+def conformed_info(info: SourceInfo, crop: tuple[slice, slice] | None, fps: Fraction | None) -> SourceInfo:
+    """Return the metadata of a video after a crop to these rows and columns and conversion to a constant frame rate."""
+    if crop is not None:
+        rows, columns = crop
+        info = dataclasses.replace(info, width=columns.stop - columns.start, height=rows.stop - rows.start)
+    if fps is not None:
+        frames = round(info.frames * fps / info.rate) if info.rate else 0
+        info = dataclasses.replace(info, rate=fps, time_base=1 / fps, frames=frames)
+    return info
+
+
 def read_clock(container: InputContainer, stream: VideoStream) -> tuple[Fraction, Fraction]:
     """Return the frame rate in frames per second, 0 if unknown, and the time base in seconds."""
     rates = stream.average_rate, stream.guessed_rate

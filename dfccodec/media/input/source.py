@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from dfccodec.errors import InputError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media import chapters, loops, track_titles
+from dfccodec.media.cfr import FrameRate, parse_rate, to_constant_rate
 from dfccodec.media.colour import CONVERT, SCALE
 from dfccodec.media.decode_errors import describe_error
 from dfccodec.media.input.completeness import count_missing_bytes
@@ -37,6 +38,7 @@ from dfccodec.media.input.packet_decoder import PacketDecoder
 from dfccodec.media.input.probe import (
     SUPPORTED_MATRICES,
     UNSPECIFIED,
+    conformed_info,
     picture_notes,
     read_clock,
     read_info,
@@ -49,7 +51,7 @@ from dfccodec.media.input.tracks import Tracks, choose_streams, read_title
 from dfccodec.media.input.video_stream import choose_video_stream, early_end_note, last_frame_end
 from dfccodec.media.orientation import read_orientation
 from dfccodec.media.picture import Picture
-from dfccodec.media.scale import fit_size, parse_size
+from dfccodec.media.scale import Size, centre_crop, fit_size, parse_size
 from dfccodec.media.time_range import RangeCursor, Span
 
 _MIN_SEEK_SECONDS = 5
@@ -64,10 +66,12 @@ class VideoSource:
     """Iterate over the frames of a video.
 
     Args:
-        source: a path, which may be a named pipe, or a binary stream, which need not be seekable.
+        source: a path, which may be a named pipe, or a binary stream, which need not be seekable. Text is a path too.
         audio, subtitles: whether :meth:`tracks` carries them.
         span: range of frames to read; timestamps count from its first frame.
         size: size to scale to: `480` (short side) or `640x360`.
+        crop: part of the scaled picture to take from its centre: `256x256`, or `256` for a square.
+        fps: frames per second to convert to: frames are repeated or left out; None keeps the frames of the source.
         video: index of the video stream, from 0; None chooses the best one that is not a cover picture.
 
     Attributes:
@@ -81,14 +85,19 @@ class VideoSource:
 
     def __init__(
         self,
-        source: Path | BinaryIO,
+        source: str | Path | BinaryIO,
         audio: bool = True,
         subtitles: bool = True,
         span: Span = Span(),
-        size: str | None = None,
+        size: Size | None = None,
         video: int | None = None,
+        crop: Size | None = None,
+        fps: FrameRate | None = None,
     ) -> None:
-        wanted = parse_size(size) if size else None
+        wanted, self._fps = None if size is None else parse_size(size), None if fps is None else parse_rate(fps)
+        source = Path(source) if isinstance(source, str) else source
+        if crop is not None:
+            parse_size(crop)  # a typing error is reported before the source is opened
         self._busy, self._closed = threading.Lock(), False
         self._source, self._name, self._kinds = source, display_name(source), (audio, subtitles)
         # The audio of a pipe is taken from the same read. For other sources it is read separately, when needed.
@@ -146,6 +155,9 @@ class VideoSource:
         self._coded_size, self._resized = (first.width, first.height), False
         if wanted:
             self.info = scaled_info(self.info, fit_size(self._picture_size, wanted, self.info.rotation))
+        self._scaled_size = self.info.width, self.info.height
+        self._crop = None if crop is None else centre_crop(self._scaled_size, crop, self.info.rotation)
+        self.info = conformed_info(self.info, self._crop, self._fps)
 
     def __enter__(self) -> VideoSource:
         return self
@@ -339,6 +351,10 @@ class VideoSource:
 
     def __iter__(self) -> Iterator[Picture]:
         """Yield frames in display order with increasing timestamps. A duration is the distance to the next frame."""
+        frames = self._source_frames()
+        return frames if self._fps is None else to_constant_rate(frames, self._time_base, self._fps)
+
+    def _source_frames(self) -> Iterator[Picture]:
         held: tuple[np.ndarray, int] | None = None
         step = last_duration = self._frame_duration
         for frame, pts in self._frames():
@@ -359,7 +375,7 @@ class VideoSource:
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         # A stream may change its size. All frames are scaled to the size of the first.
-        size = self.info.width, self.info.height
+        size = self._scaled_size
         if (frame.width, frame.height) != self._coded_size and not self._resized:
             self._resized = True
             self.notes.append(
@@ -372,4 +388,5 @@ class VideoSource:
             made = frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
         except (av.error.FFmpegError, ValueError) as error:
             raise InputError(f"cannot convert a frame of {self._name} to RGB: {describe_error(error)}") from None
-        return np.ascontiguousarray(made[:, ::-1]) if self._mirrored else made
+        made = made[:, ::-1] if self._mirrored else made
+        return np.ascontiguousarray(made if self._crop is None else made[self._crop])

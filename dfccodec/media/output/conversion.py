@@ -9,7 +9,7 @@ from fractions import Fraction
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Header, Ratio
 from dfccodec.errors import UsageError
-from dfccodec.media.output.cfr import constant_rate_header, to_constant_rate
+from dfccodec.media.cfr import constant_rate_header, to_constant_rate
 from dfccodec.media.picture import SOURCE_SIZE, Picture
 from dfccodec.media.scale import fit_size, parse_size, scale_rgb, scaled_pixel_aspect
 

@@ -19,7 +19,9 @@ from einops import rearrange
 
 from dfccodec.codec.api import encode, load_model
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.edit.random_access import open_file
+from dfccodec.data.clip_reader import ClipReader
+from dfccodec.data.files import find_files
+from dfccodec.data.index import LatentIndex, build_index
 from dfccodec.errors import DfcError, InputError
 from dfccodec.media.input.read_frames import read_scaled
 from dfccodec.training.data.dataset import VIDEO_SUFFIXES, source_name
@@ -55,45 +57,44 @@ class LatentVideo:
     lengths: np.ndarray
 
 
-def read_latent_video(path: Path) -> LatentVideo:
-    """Read the latents of a `.dfc` file.
-
-    Raises:
-        InputError: the file is no `.dfc` file, or has several tiles per frame.
-        DamagedError: it is damaged.
-    """
-    with open_file(path) as file:
-        if file.header.grid[0] != 1:
-            raise InputError(
-                f"{path} has {file.header.grid[0]} tiles per frame: encode with a model of any size (mini)"
-            )
-        latents = [rearrange(clip.dequantized(), "k 1 h w c -> k c h w").astype(np.float16) for clip in file]
-        kept = [clip.kept_indices for clip in file]
-        return LatentVideo(
-            source_name(path.name),
-            np.concatenate(latents),
-            np.repeat(np.arange(len(kept)), [len(k) for k in kept]),
-            np.concatenate(kept),
-            np.concatenate([clip.record.importance[clip.kept] for clip in file]),
-            np.array([len(clip.kept) for clip in file]),
-        )
-
-
 def load_latent_videos(folder: Path) -> Iterator[LatentVideo]:
-    """Yield the latents of every `.dfc` file of a folder.
+    """Yield the latents of every `.dfc` file of a folder, also of those in tar shards. All must be of one model.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a file has several tiles per frame.
+        ModelError: a file is of another model.
+        DamagedError: a file is damaged.
     """
-    files = sorted(folder.glob("*.dfc")) if folder.is_dir() else []
-    if not files:
+    try:
+        locations = find_files(folder)
+    except InputError:
         raise InputError(
             f"no .dfc file in {folder}: make them with python -m dfccodec.training.data.latent_videos VIDEOS OUT"
-        )
-    for path in files:
-        video = read_latent_video(path)
+        ) from None
+    index = build_index(locations, mixed_qp=True)
+    reader = ClipReader(index, cached_clips=0)
+    for number in range(len(index.files)):
+        video = _read_file(index, reader, number)
         if len(video.latents):
             yield video
+
+
+def _read_file(index: LatentIndex, reader: ClipReader, number: int) -> LatentVideo:
+    record = index.files[number]
+    tiles = record.header.grid[0]
+    if tiles != 1:
+        raise InputError(f"{record.location.label} has {tiles} tiles per frame: encode with a model of any size (mini)")
+    clips = [reader.read(clip) for clip in range(index.first_clip[number], index.first_clip[number + 1])]
+    kept = [np.flatnonzero(found.clip.kept) for found in clips]
+    latents = [rearrange(found.integers * found.scale, "k 1 h w c -> k c h w").astype(np.float16) for found in clips]
+    return LatentVideo(
+        source_name(f"{record.source}.dfc"),
+        np.concatenate(latents),
+        np.repeat(np.arange(len(kept)), [len(k) for k in kept]),
+        np.concatenate(kept),
+        np.concatenate([found.clip.importance[found.clip.kept] for found in clips]),
+        np.array([found.clip.frames for found in clips]),
+    )
 
 
 def encode_variant(path: Path, target: Path, model: LoadedModel, variant: int) -> None:

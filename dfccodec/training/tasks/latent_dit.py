@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from dfccodec.data.statistics import ChannelStatistics
 from dfccodec.errors import InputError
 from dfccodec.models.latent_dit import GAP_UNIT, KnownGaps, LatentDiT, LatentDiTConfig
 from dfccodec.models.mini_layers import PATCH
@@ -38,18 +40,10 @@ STATISTICS_FRAMES = 4000
 """Maximum number of frames from which mean and standard deviation of the channels are computed."""
 
 
-def channel_statistics(videos: Sequence[LatentVideo]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation (C,) of every channel over tokens, from frames at uniform spacing."""
-    frames = sum(len(video.latents) for video in videos)
-    stride = max(1, frames // STATISTICS_FRAMES)
-    count, total, squares = 0, np.zeros(videos[0].latents.shape[1]), np.zeros(videos[0].latents.shape[1])
-    for video in videos:
-        part = video.latents[::stride].astype(np.float64)
-        count += part[:, 0].size
-        total += part.sum((0, 2, 3))
-        squares += np.square(part).sum((0, 2, 3))
-    mean = total / count
-    return mean, np.sqrt(np.maximum(squares / count - mean**2, 1e-12))
+def channel_statistics(videos: Sequence[LatentVideo]) -> ChannelStatistics:
+    """Return the statistics of every channel over tokens, from frames at uniform spacing."""
+    stride = max(1, sum(len(video.latents) for video in videos) // STATISTICS_FRAMES)
+    return ChannelStatistics.of(rearrange(video.latents[::stride], "k c h w -> k h w c") for video in videos)
 
 
 def draw_given(rng: np.random.Generator, frames: int) -> tuple[np.ndarray, bool]:
@@ -242,7 +236,8 @@ def set_statistics(model: LatentDiT, videos: Sequence[LatentVideo]) -> None:
     Raises:
         InputError: the videos have another number of channels than the model.
     """
-    mean, deviation = channel_statistics(videos)
+    found = channel_statistics(videos)
+    mean, deviation = found.mean, found.deviation
     if len(mean) != model.config.channels:
         raise InputError(f"latents have {len(mean)} channels, the recipe's model {model.config.channels}: give --data")
     model.get_buffer("mean").copy_(torch.from_numpy(mean))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support import DATA, Pipe, decode_to, encode_source, flat_model, moving_square, write_av, write_video
 
 from dfccodec.codec import api
+from dfccodec.codec.frame_source import is_repeatable
 from dfccodec.errors import InputError, UsageError
 from dfccodec.media.input.completeness import count_missing_bytes, iter_boxes, stated_length
 from dfccodec.media.input.source import VideoSource
@@ -179,7 +180,7 @@ def test_named_pipe_is_read_once(tmp_path: Path) -> None:
     report = api.encode(tmp_path / "fifo", out, model=flat_model(), budget="2", qp=20)
     writer.join()
     assert report.frames == 8
-    assert not api.is_repeatable(tmp_path / "fifo")
+    assert not is_repeatable(tmp_path / "fifo")
     assert out.getvalue() == encode_source(Pipe(data), budget="2", qp=20, fill="blend")
 
 

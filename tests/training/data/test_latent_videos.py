@@ -10,8 +10,8 @@ from support import DATA, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.errors import InputError
-from dfccodec.training.data.latent_videos import encode_videos, load_latent_videos, read_latent_video
+from dfccodec.errors import InputError, ModelError
+from dfccodec.training.data.latent_videos import LatentVideo, encode_videos, load_latent_videos
 from dfccodec.training.data.latent_windows import WindowSampler, select_kept
 
 
@@ -22,8 +22,13 @@ def coded(mini: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def read(path: Path) -> LatentVideo:
+    (video,) = load_latent_videos(path)
+    return video
+
+
 def test_latents_and_positions_are_those_of_the_file(coded: Path) -> None:
-    video = read_latent_video(coded)
+    video = read(coded)
     assert video.source == "square"
     assert video.lengths.tolist() == [32, 32, 6]
     with dfc.open(coded) as file:
@@ -35,7 +40,7 @@ def test_latents_and_positions_are_those_of_the_file(coded: Path) -> None:
 
 @pytest.mark.parametrize("rate", [4, 8, 16])
 def test_selection_matches_a_trimmed_file(coded: Path, rate: int) -> None:
-    chosen = select_kept(read_latent_video(coded), rate)
+    chosen = select_kept(read(coded), rate)
     trimmed = coded.with_name("trimmed.dfc")
     dfc.trim(coded, trimmed, budget=f"{rate}")
     with dfc.open(trimmed) as file:
@@ -50,7 +55,7 @@ def test_selection_matches_a_trimmed_file(coded: Path, rate: int) -> None:
 
 
 def test_windows_begin_with_a_clip_and_are_repeatable(coded: Path) -> None:
-    sampler = WindowSampler([read_latent_video(coded)])
+    sampler = WindowSampler([read(coded)])
     one, other, third = (sampler.draw(np.random.default_rng(seed), 8, 3, 4) for seed in (5, 5, 6))
     assert one.latents.shape == (8, 96, 3, 4)
     assert one.starts[0]
@@ -59,7 +64,7 @@ def test_windows_begin_with_a_clip_and_are_repeatable(coded: Path) -> None:
 
 
 def test_a_window_that_fits_no_video_is_reported(coded: Path) -> None:
-    sampler = WindowSampler([read_latent_video(coded)])
+    sampler = WindowSampler([read(coded)])
     with pytest.raises(InputError, match="smaller crop"):
         sampler.draw(np.random.default_rng(0), 8, 7, 4)
     with pytest.raises(InputError, match="40 kept frames"):
@@ -82,4 +87,11 @@ def test_videos_are_encoded_once_in_each_variant(mini: LoadedModel, tmp_path: Pa
 
 def test_a_folder_without_files_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="latent_videos VIDEOS OUT"):
+        list(load_latent_videos(tmp_path))
+
+
+def test_files_of_two_models_are_refused_by_name(coded: Path, tmp_path: Path, flat: LoadedModel) -> None:
+    (tmp_path / "mini.dfc").write_bytes(coded.read_bytes())
+    dfc.encode(moving_square(4, 96, 128), tmp_path / "other.dfc", model=flat, coding="zstd", fill="token")
+    with pytest.raises(ModelError, match=r"other\.dfc has latents of model 'flat'.*mini\.dfc"):
         list(load_latent_videos(tmp_path))

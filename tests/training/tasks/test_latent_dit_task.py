@@ -99,7 +99,8 @@ def test_a_resumed_run_gives_the_same_weights(latents: Path, tmp_path: Path) -> 
 
 def test_statistics_are_those_of_the_latents(latents: Path) -> None:
     videos = list(load_latent_videos(latents))
-    mean, deviation = channel_statistics(videos)
+    found = channel_statistics(videos)
+    mean, deviation = found.mean, found.deviation
     every = np.concatenate([v.latents.transpose(0, 2, 3, 1).reshape(-1, 96) for v in videos]).astype(np.float64)
     np.testing.assert_allclose(mean, every.mean(axis=0), atol=1e-3)
     np.testing.assert_allclose(deviation, every.std(axis=0), rtol=1e-3, atol=1e-3)

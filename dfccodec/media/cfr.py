@@ -14,15 +14,19 @@ _MAX_RATE = 1000
 """Maximum frame rate in frames per second."""
 
 
-def parse_rate(text: str) -> Fraction:
+FrameRate = str | float | Fraction
+"""Frames per second, as text or number."""
+
+
+def parse_rate(text: FrameRate) -> Fraction:
     """Parse a frame rate: `25`, `29.97` or `30000/1001`.
 
     Raises:
-        UsageError: the text is not a rate, or it exceeds 1000 frames per second.
+        UsageError: it is not a rate, or it exceeds 1000 frames per second.
     """
     try:
         rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, TypeError, ArithmeticError):
         rate = Fraction(0)
     if not 0 < rate <= _MAX_RATE:
         raise UsageError(f"rate {text!r} is not understood: give frames per second as 25, 29.97 or 30000/1001")
