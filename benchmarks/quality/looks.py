@@ -157,6 +157,23 @@ def lines(found: Mapping[str, Mapping[str, Mapping[str, Row]]], qps: list[int]) 
             yield qp, look, f"{mean['psnr']:.2f} ({mean['psnr'] - base['psnr']:+.2f})", *ratios
 
 
+def report(record: Mapping[str, Any]) -> str:
+    """Table of a result, and the BD-rates below it."""
+    bd = record["bd_rate_vs_x264"]
+    rates = (f"{look} {row['mean_over_clips']:+.1f} %" for look, row in bd.items())
+    worse = [
+        f"{clip} {point.partition('@')[2]} (×{row['lpips'] / record['rows'][FAITHFUL][clip][point]['lpips']:.2f})"
+        for clip, points in record["rows"].get(SHARP, {}).items()
+        for point, row in points.items()
+        if row["lpips"] > record["rows"][FAITHFUL][clip][point]["lpips"]
+    ]
+    head = table(("QP", "look", "PSNR", "LPIPS", "LPIPS-VGG", "flicker"), list(lines(record["rows"], record["qps"])))
+    return (
+        f"{head}\n\nBits over x264 medium at equal LPIPS (AlexNet), mean of clips: {', '.join(rates)}. "
+        f"Clips and QPs with a higher LPIPS than the decoded pictures: {', '.join(worse) or 'none'}."
+    )
+
+
 def against_x264(clips: Mapping[str, Mapping[str, Row]]) -> dict[str, Any]:
     """Return the BD-rate by LPIPS against x264 medium: of each clip, their mean, and of the mean curves."""
     rows = (Cache(RESULTS / "rd_anchors.json").get(REFERENCE) or {"rows": {}})["rows"]
@@ -205,9 +222,8 @@ def main() -> None:
     record["rows"] = {
         look: {clip.split()[0]: points for clip, points in clips.items()} for look, clips in found.items()
     }
-    print(table(("QP", "look", "PSNR", "LPIPS", "LPIPS-VGG", "flicker"), list(lines(found, args.qps))))
-    for look, bd in record["bd_rate_vs_x264"].items():
-        print(look, bd)
+    record["qps"] = args.qps
+    print(report(record))
     write_json("looks", record, folder=args.out or RESULTS)
 
 
