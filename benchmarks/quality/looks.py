@@ -1,12 +1,11 @@
-"""Decoders for other looks compared with `faithful`, on the same files: PSNR, LPIPS (AlexNet and VGG-16), flicker.
+"""Looks compared with `faithful`, on the same files: PSNR, LPIPS (AlexNet and VGG-16), flicker.
 
-    python -m benchmarks.quality.looks runs/sharp/model.safetensors                all eval clips; results/looks.json
-    python -m benchmarks.quality.looks a.safetensors b.safetensors --every 4 --out /tmp/x   two, every fourth clip
-    python -m benchmarks.quality.looks a.safetensors --pictures /tmp/x --out /tmp/x            and pictures side by side
+    python -m benchmarks.quality.looks                                  sharp, all eval clips; results/looks.json
+    python -m benchmarks.quality.looks 0.5 a.safetensors --every 4 --out /tmp/x   half of it, and other weights
+    python -m benchmarks.quality.looks sharp --pictures /tmp/x --out /tmp/x        and pictures side by side
 
-Files are encoded once, with default settings, and stored in `--files` with their measurements. Their motion vectors
-were estimated on pictures of the faithful decoder; each decoder reconstructs dropped frames from its own pictures. All
-decoders read the same bytes, so figures of one QP are at equal bits.
+Files are encoded once, with default settings, and stored in `--files` with their measurements. All looks show the same
+bytes, so figures of one QP are at equal bits.
 
 PSNR uses all 32 frames. LPIPS with AlexNet uses every third frame from the second one, as in rd.py; LPIPS with VGG-16,
 which is twenty times slower, uses every sixth. Flicker is LPIPS (AlexNet) between source and decoded frame differences:
@@ -33,9 +32,11 @@ from benchmarks.report.rd_report import REFERENCE, points_of
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.look import MODEL, SHARP, PictureLook, load_look
 from dfccodec.metrics.bdrate import Points, bd_rate, pareto_front
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.metrics.psnr import psnr
+from dfccodec.models import registry
 from dfccodec.runtime.resources import available_cpus
 
 FAITHFUL = "faithful"
@@ -87,21 +88,28 @@ def coded(path: Path, frames: np.ndarray, qp: int, loaded: LoadedModel) -> bytes
     return path.read_bytes()
 
 
-def decoded(data: bytes, loaded: LoadedModel) -> np.ndarray:
-    """Decode a file with a decoder, (T, H, W, 3) uint8."""
-    return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: loaded)])
+def decoded(data: bytes, loaded: LoadedModel, look: PictureLook | None) -> np.ndarray:
+    """Decode a file and show it with a look, (T, H, W, 3) uint8."""
+    return np.stack([picture.rgb for picture in Decoder(io.BytesIO(data), lambda _: loaded, look=look)])
+
+
+def load(text: str) -> tuple[str, PictureLook | None]:
+    """A look of the command line, `sharp`, a strength or a file of weights, and the identity of its weights."""
+    file = text if text.endswith(".safetensors") else MODEL
+    fingerprint = registry.load_look(file)[1].fingerprint.hex()[:16]
+    return fingerprint, load_look(SHARP if file == text else text, file)
 
 
 def measure(
-    args: argparse.Namespace, decoders: Mapping[str, LoadedModel], cache: Cache
+    args: argparse.Namespace, loaded: LoadedModel, decoders: Mapping[str, tuple[str, PictureLook | None]], cache: Cache
 ) -> dict[str, dict[str, dict[str, Row]]]:
-    """Return decoder -> clip -> point -> row for the selected clips."""
+    """Return look -> clip -> point -> row for the selected clips."""
     networks = {"lpips": load_lpips(), "vgg": load_lpips(net="vgg")}
-    folder = args.files / f"{weights_id(decoders[FAITHFUL])}-{source_hash()}"
+    folder = args.files / f"{weights_id(loaded)}-{source_hash()}"
     folder.mkdir(parents=True, exist_ok=True)
     rows = {
-        name: cache.open(f"{name} {weights_id(loaded)}", f"{KEPT} kept of {FRAMES}", source_hash())
-        for name, loaded in decoders.items()
+        name: cache.open(f"{name} {weights}", f"{KEPT} kept of {FRAMES}", source_hash())
+        for name, (weights, _) in decoders.items()
     }
     found: dict[str, dict[str, dict[str, Row]]] = {name: {} for name in decoders}
     for number, (name, frames) in enumerate(dfc32_clips(EVAL)):
@@ -110,11 +118,11 @@ def measure(
         clip = f"{name} {hashlib.sha256(frames.tobytes()).hexdigest()[:12]}"
         yardstick = None
         for qp in args.qps:
-            data, at, pictures = coded(folder / f"{name}-{qp}.dfc", frames, qp, decoders[FAITHFUL]), f"{KEPT}@{qp}", []
-            for look, loaded in decoders.items():
+            data, at, pictures = coded(folder / f"{name}-{qp}.dfc", frames, qp, loaded), f"{KEPT}@{qp}", []
+            for look, (_, shown) in decoders.items():
                 points = rows[look].setdefault(clip, {})
                 if at not in points or args.pictures:
-                    pictures.append(back := decoded(data, loaded))
+                    pictures.append(back := decoded(data, loaded, shown))
                     if at not in points:
                         yardstick = yardstick or Yardstick(frames, networks)
                         points[at] = {"bytes": len(data), **yardstick(back)}
@@ -137,7 +145,7 @@ def show(path: Path, videos: list[np.ndarray]) -> None:
 
 
 def lines(found: Mapping[str, Mapping[str, Mapping[str, Row]]], qps: list[int]) -> Iterator[tuple[Any, ...]]:
-    """Yield means over clips for each QP and decoder; each figure with its ratio to the faithful decoder."""
+    """Yield means over clips for each QP and look; each figure with its ratio to the faithful one."""
     for qp in qps:
         means = {
             look: {key: float(np.mean([points[f"{KEPT}@{qp}"][key] for points in clips.values()])) for key in MEASURED}
@@ -147,6 +155,23 @@ def lines(found: Mapping[str, Mapping[str, Mapping[str, Row]]], qps: list[int]) 
             base = means[FAITHFUL]
             ratios = (f"{mean[key]:.4f} (×{mean[key] / base[key]:.3f})" for key in MEASURED[1:])
             yield qp, look, f"{mean['psnr']:.2f} ({mean['psnr'] - base['psnr']:+.2f})", *ratios
+
+
+def report(record: Mapping[str, Any]) -> str:
+    """Table of a result, and the BD-rates below it."""
+    bd = record["bd_rate_vs_x264"]
+    rates = (f"{look} {row['mean_over_clips']:+.1f} %" for look, row in bd.items())
+    worse = [
+        f"{clip} {point.partition('@')[2]} (×{row['lpips'] / record['rows'][FAITHFUL][clip][point]['lpips']:.2f})"
+        for clip, points in record["rows"].get(SHARP, {}).items()
+        for point, row in points.items()
+        if row["lpips"] > record["rows"][FAITHFUL][clip][point]["lpips"]
+    ]
+    head = table(("QP", "look", "PSNR", "LPIPS", "LPIPS-VGG", "flicker"), list(lines(record["rows"], record["qps"])))
+    return (
+        f"{head}\n\nBits over x264 medium at equal LPIPS (AlexNet), mean of clips: {', '.join(rates)}. "
+        f"Clips and QPs with a higher LPIPS than the decoded pictures: {', '.join(worse) or 'none'}."
+    )
 
 
 def against_x264(clips: Mapping[str, Mapping[str, Row]]) -> dict[str, Any]:
@@ -172,8 +197,8 @@ def _mean_curve(clips: Mapping[str, Mapping[str, tuple[float, float]]]) -> Point
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A second decoder beside the faithful one, on the same files.")
-    parser.add_argument("weights", nargs="*", type=Path, help="of second decoders")
+    parser = argparse.ArgumentParser(description="Looks beside the decoded pictures, on the same files.")
+    parser.add_argument("looks", nargs="*", default=[SHARP], help="sharp, a number from 0 to 1, or a file of weights")
     parser.add_argument("--qps", type=int, nargs="+", default=list(QPS))
     parser.add_argument("--every", type=int, default=1, help="one clip in so many")
     parser.add_argument("--first", type=int, default=0, help="the first of these")
@@ -189,16 +214,16 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     torch.set_num_threads(available_cpus())
-    decoders = {FAITHFUL: load_model("mini"), **{path.stem: load_model(str(path)) for path in args.weights}}
-    found = measure(args, decoders, Cache(args.files / "rows.json"))
-    record: dict[str, Any] = {"decoders": {look: weights_id(loaded) for look, loaded in decoders.items()}}
+    loaded = load_model("mini")
+    decoders = {FAITHFUL: (weights_id(loaded), None), **{text: load(text) for text in args.looks}}
+    found = measure(args, loaded, decoders, Cache(args.files / "rows.json"))
+    record: dict[str, Any] = {"looks": {look: weights for look, (weights, _) in decoders.items()}}
     record["bd_rate_vs_x264"] = {look: against_x264(clips) for look, clips in found.items()}
     record["rows"] = {
         look: {clip.split()[0]: points for clip, points in clips.items()} for look, clips in found.items()
     }
-    print(table(("QP", "decoder", "PSNR", "LPIPS", "LPIPS-VGG", "flicker"), list(lines(found, args.qps))))
-    for look, bd in record["bd_rate_vs_x264"].items():
-        print(look, bd)
+    record["qps"] = args.qps
+    print(report(record))
     write_json("looks", record, folder=args.out or RESULTS)
 
 

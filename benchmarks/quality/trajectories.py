@@ -18,8 +18,8 @@ import torch
 from dfccodec.codec.fill.generate.fit import trajectories
 from dfccodec.errors import InputError
 from dfccodec.models.regen import TIME_UNIT, wave_basis
-from dfccodec.training.data.coded import draw_clip
 from dfccodec.training.data.dataset import load_scenes
+from dfccodec.training.data.decoded import draw_clip
 
 FRAMES, KEPT = 32, 16
 

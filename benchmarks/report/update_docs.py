@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.clips import RESULTS, is_todays, table, weights_id
 from benchmarks.quality.blend import report as blend_report
+from benchmarks.quality.looks import report as looks_report
 from benchmarks.quality.vae_latents import report as vae_latents_report
 from benchmarks.report.rd_report import LABELS
 from benchmarks.speed.compare import report as compare_report
@@ -29,7 +30,10 @@ from benchmarks.speed.training_data import report as training_data_report
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("mini", "mini-dit", "encoding", "performance", "latents")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("mini", "mini-dit", "mini-sharp", "encoding", "performance", "latents")
+    ),
 )
 
 
@@ -230,6 +234,11 @@ def segments() -> str:
     return table(["embedding", "frames classified correctly", "segments found", "PSNR", "SSIM", "LPIPS"], rows)
 
 
+def looks() -> str:
+    """Looks beside the decoded pictures."""
+    return looks_report(result("looks"))
+
+
 def reading() -> str:
     """Windows of latents that training can read per second."""
     return reading_report(result("reading"))
@@ -331,6 +340,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         compare,
         generate,
         segments,
+        looks,
         reading,
         training_data,
         vae_latents,

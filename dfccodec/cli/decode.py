@@ -126,6 +126,14 @@ def decode(
             rich_help_panel=common.MODEL,
         ),
     ] = None,
+    look: Annotated[
+        str,
+        typer.Option(
+            "--look",
+            help="faithful, sharp (adds detail that the file does not hold), or a number from 0 to 1 between them.",
+            rich_help_panel=common.MODEL,
+        ),
+    ] = "faithful",
     keep_tree: batch.KeepTree = False,
     any_name: common.AnyName = False,
 ) -> None:
@@ -137,6 +145,7 @@ def decode(
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.fill import parse as parse_fill
+    from dfccodec.codec.look import load_look
     from dfccodec.media.cfr import parse_rate
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
@@ -154,10 +163,12 @@ def decode(
         raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
     options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
 
+    filtered = load_look(look, device=device, dtype=dtype)
+
     def start_decoder(stream: BinaryIO) -> Decoder:
         from dfccodec.codec.decoder import Decoder
 
-        return Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at)
+        return Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at, look=filtered)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         _decode(job.source, job.output, start_decoder, repeat_at, size, options, quiet, tell)

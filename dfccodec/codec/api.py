@@ -26,6 +26,7 @@ from dfccodec.codec.frame_source import (
 )
 from dfccodec.codec.latent_space import is_external
 from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.look import PictureLook, load_look
 from dfccodec.codec.presets import WITHOUT_TRACKS
 from dfccodec.codec.resume import open_output
 from dfccodec.codec.settings import make_settings
@@ -251,6 +252,7 @@ def decode(
     span: Span = Span(),
     fill: str | None = None,
     frame_rate: Fraction | float | None = None,
+    look: str | float | PictureLook | None = None,
 ) -> Decoder:
     """Decode a `.dfc` file: an iterator over all frames, kept and dropped, as :class:`Picture`.
 
@@ -266,6 +268,8 @@ def decode(
             `motion` for files with motion. Frames made by `generate` then need no generator.
         frame_rate: pictures per second instead of the frames of the file, for fill policy `generate` only: it makes
             pictures between frames.
+        look: `faithful`, which is None too, `sharp`, a number from 0 to 1 between them, or the result of
+            :func:`dfccodec.codec.look.load_look`.
 
     Returns:
         a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
@@ -273,24 +277,25 @@ def decode(
     Raises:
         InputError: the source cannot be opened.
         DamagedError, ModelError: as :class:`Decoder`, also while iterating.
-        UsageError: `fill` or `frame_rate` is not valid. While iterating, if the range contains no frame, or the file
-            does not have what `fill` or `frame_rate` needs.
+        UsageError: `fill`, `frame_rate` or `look` is not valid. While iterating, if the range contains no frame, or the
+            file does not have what `fill` or `frame_rate` needs.
     """
 
     _check_span(span)
     policy = parse_fill(fill) if fill is not None else None
     rate = parse_frame_rate(frame_rate) if frame_rate is not None else None
     given = check_model_argument(model)
+    shown = look if look is None or isinstance(look, PictureLook) else load_look(look, device=device, dtype=dtype)
 
     def chosen(preamble: Preamble) -> LoadedModel:
         return model_for(preamble, given, device, dtype)
 
     stream = open_source(source)
     if not isinstance(source, str | Path):
-        return Decoder(stream, chosen, conceal, False, tracks, span, policy, rate)
+        return Decoder(stream, chosen, conceal, False, tracks, span, policy, rate, shown)
     try:
         with with_source_name(source):
-            return Decoder(stream, chosen, conceal, True, tracks, span, policy, rate)
+            return Decoder(stream, chosen, conceal, True, tracks, span, policy, rate, shown)
     except BaseException:
         stream.close()
         raise

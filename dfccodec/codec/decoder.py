@@ -15,6 +15,7 @@ from dfccodec.codec.clip.continuous import ContinuousClip, at_rate, still
 from dfccodec.codec.clip.decode import check_memory, decode_clip, reconstruct_clip
 from dfccodec.codec.damage.concealment import ClipConcealer, Origin, OutputFrame, nominal_duration
 from dfccodec.codec.damage.lost_tracks import LostTracks
+from dfccodec.codec.look import PictureLook
 from dfccodec.codec.packet_queue import PacketQueue
 from dfccodec.codec.range_seek import seek_to_range
 from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
@@ -49,6 +50,8 @@ class Decoder:
         fill_policy: replaces the fill policy of the file, see `fill.replace`; None for that of the file.
         frame_rate: pictures per second, for fill policy `generate`: it makes pictures between frames. None for the
             frames of the file.
+        look: filter of the pictures, see `codec.look`; None for the pictures as they are. Frames that conceal damage
+            before the first intact clip have none.
 
     Attributes:
         preamble: header, model, steps, tags. Rate and time base in the header are those of the pictures.
@@ -80,7 +83,9 @@ class Decoder:
         span: Span = Span(),
         fill_policy: Fill | None = None,
         frame_rate: Fraction | None = None,
+        look: PictureLook | None = None,
     ) -> None:
+        self._look = look
         self._stream, self._start = stream, stream.tell() if seekable(stream) else None
         self._owned = stream if close else None
         self._reader = StreamReader(stream, repair=conceal)
@@ -277,6 +282,8 @@ class Decoder:
         malloc_trim()
         try:
             pictures = self._decode(fill.replace(clip, self._fill))
+            if self._look:
+                pictures = [dataclasses.replace(each, rgb=self._look(each.rgb, clip.qp)) for each in pictures]
         except (DamagedError, UnsupportedError) as error:
             if isinstance(error, UnsupportedError) and not self._conceal:
                 raise

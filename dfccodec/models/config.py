@@ -254,6 +254,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "mini-dit": Family(
             config="dfccodec.models.latent_dit:LatentDiTConfig", module="dfccodec.models.latent_dit:LatentDiT"
         ),
+        "mini-look": Family(config="dfccodec.models.look:LookConfig", module="dfccodec.models.look:Look"),
         "mini-regen": Family(config="dfccodec.models.regen:RegenConfig", module="dfccodec.models.regen:Regen"),
     }
 )

@@ -44,6 +44,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("mini-dit", "mini-dit", "generates latents of mini, any size, 7.9 M parameters; inside the package"),
     Entry("mini-regen", "mini-regen", "generates dropped frames of mini, 1.8 M parameters; inside the package"),
     Entry(
+        "mini-sharp", "mini-look", "filter of decoded pictures for the look sharp, 0.7 M parameters; inside the package"
+    ),
+    Entry(
         "dfc-170m",
         "dfc-vae",
         "the published VideoVAE, 170.6 M parameters, 256×256 tiles",

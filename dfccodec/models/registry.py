@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dfccodec.models.dit import VideoDiT
     from dfccodec.models.interface import LatentModel
     from dfccodec.models.latent_dit import LatentDiT
+    from dfccodec.models.look import Look
     from dfccodec.models.regen import Regen
 
 
@@ -248,6 +249,13 @@ def load_regen(
 ) -> tuple[Regen, ModelInfo]:
     """Load a generator of dropped frames (fill policy `generate`); arguments and errors as for `load`."""
     return _load_family(spec, ("mini-regen",), "mini-regen", device, dtype)
+
+
+def load_look(
+    spec: str = "mini-sharp", device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> tuple[Look, ModelInfo]:
+    """Load a look, a filter of decoded pictures; arguments and errors as for `load`."""
+    return _load_family(spec, ("mini-look",), "mini-sharp", device, dtype)
 
 
 def _load_family(

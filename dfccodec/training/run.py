@@ -19,13 +19,14 @@ from dfccodec.limits import MAX_TEXT
 from dfccodec.models import registry
 from dfccodec.models.entries import find_entry
 from dfccodec.models.latent_dit import LatentDiT
+from dfccodec.models.look import Look
 from dfccodec.models.mini import Mini
 from dfccodec.models.regen import Regen
 from dfccodec.models.vae import VideoVAE
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.resources import available_cpus
-from dfccodec.training.data.coded import load_coded_clips
 from dfccodec.training.data.dataset import is_held_out, load_scenes, split_scenes
+from dfccodec.training.data.decoded import load_decoded_clips
 from dfccodec.training.data.latent_videos import load_latent_videos
 from dfccodec.training.data.motion_clips import load_motion_clips
 from dfccodec.training.export import export
@@ -41,14 +42,14 @@ from dfccodec.training.trainer import ProgressCallback, RunOptions, Task, Traine
 TASKS: dict[str, tuple[Callable[..., Any], type[nn.Module]]] = {
     "mini": (MiniTask, Mini),
     "published": (VideoVAETask, VideoVAE),
-    "sharp": (SharpTask, Mini),
+    "sharp": (SharpTask, Look),
     "segments": (SegmentTask, LatentDiT),
     "dit": (LatentDiTTask, LatentDiT),
     "regen": (RegenTask, Regen),
 }
 
 LOADERS: dict[str, tuple[Callable[[Path], Iterator[Any]], str]] = {
-    "sharp": (load_coded_clips, "coded clips"),
+    "sharp": (load_decoded_clips, "decoded clips"),
     "segments": (load_latent_videos, "files of latents"),
     "dit": (load_latent_videos, "files of latents"),
     "regen": (load_motion_clips, "motion clips"),
@@ -62,7 +63,7 @@ class TrainRequest:
 
     Args:
         recipe: name, or path of a .toml file.
-        data: folder of videos; for the task `sharp`, of coded clips; for `segments` and `dit`, of `.dfc` files.
+        data: folder of videos; for the task `sharp`, of decoded clips; for `segments` and `dit`, of `.dfc` files.
         out: folder for `last.pt`, `best.pt`, `log.jsonl`, the curves and `model.safetensors`.
         minutes, steps: length of the run; give exactly one.
         resume: checkpoint to resume from.
@@ -178,7 +179,7 @@ def default_name(out: Path) -> str:
 
 
 def _load_data(request: TrainRequest, recipe: Recipe, on_progress: ProgressCallback) -> Iterator[Any]:
-    """Load the training data of the recipe's task: scenes, coded clips or latents."""
+    """Load the training data of the recipe's task: scenes, decoded clips or latents."""
     if recipe.task in LOADERS:
         return LOADERS[recipe.task][0](request.data)
     return load_scenes(request.data, max_frames=request.frames, on_skip=lambda text: on_progress({"note": text}))
@@ -220,7 +221,9 @@ def load_initial_model(start: str, recipe: Recipe) -> nn.Module:
         ModelError: the model is missing or cannot be loaded.
     """
     network = _task_classes(recipe)[1]
-    loaders: dict[type, Callable[[str], Any]] = {LatentDiT: registry.load_generator, Regen: registry.load_regen}
+    loaders: dict[type, Callable[[str], Any]] = {
+        LatentDiT: registry.load_generator, Regen: registry.load_regen, Look: registry.load_look
+    }  # fmt: skip
     module = loaders.get(network, registry.load)(start)[0]
     module = getattr(module, "vae", module)  # unwrap the published network
     if not isinstance(module, network):

@@ -38,9 +38,9 @@ def test_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(entry.name in out for entry in ENTRIES)
     records = json.loads(run("list", "--json")[0])
     assert [record["name"] for record in records] == [entry.name for entry in ENTRIES]
-    assert [record["source"] for record in records[:3]] == [None, None, None]
-    assert records[3]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
-    assert records[3]["path"] is None
+    assert [record["source"] for record in records[:4]] == [None] * 4
+    assert records[4]["source"] == "hf://floatingtrees2/dynamic-frame-compression/vae_pytorch.pt"
+    assert records[4]["path"] is None
 
 
 def test_info(reference: Path, config_file: Path, vae_config: VAEConfig) -> None:

@@ -64,7 +64,7 @@ def test_the_embedded_model_is_in_the_package(tmp_path: Path, monkeypatch: pytes
 
 def test_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"no model 'x264'; use mini, mini-dit, mini-regen, dfc-170m, dfc-dit-504m, a \.pt"
+        ModelError, match=r"no model 'x264'; use mini, mini-dit, mini-regen, mini-sharp, dfc-170m, dfc-dit-504m, a \.pt"
     ):
         resolve("x264")
     with pytest.raises(ModelError, match="does not exist; check the path"):

@@ -22,8 +22,8 @@ from dfccodec.codec.fill.generate.fit import fit_motion
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.errors import DfcError, InputError
 from dfccodec.models.regen import RegenConfig
-from dfccodec.training.data.coded import SIDE, draw_clip
 from dfccodec.training.data.dataset import Scene, load_scenes
+from dfccodec.training.data.decoded import SIDE, draw_clip
 
 KEPT_SHARES = {1: 0.7, 2: 0.2, 4: 0.1}
 """Number of kept frames, and the share of clips with it."""

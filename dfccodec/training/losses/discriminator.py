@@ -1,4 +1,4 @@
-"""A small patch discriminator. It tells decoded from source patches, given the PCA reconstruction.
+"""A small patch discriminator. It tells shown from source patches, given the decoded ones.
 
 It is relativistic and paired (Jolicoeur-Martineau 2018, "The relativistic discriminator", section 4): a decoded patch
 is compared with the same patch of its source. Spectral norm (Miyato et al. 2018) replaces batch norm, which would
@@ -23,7 +23,7 @@ REPLAYED_PICTURES = 3
 
 
 class Discriminator(nn.Module):
-    """Scores patches 8 pixels apart: picture (N, 3, H, W) and PCA reconstruction (N, 3, H, W) to (N, 1, H/8, W/8).
+    """Scores patches 8 pixels apart: picture (N, 3, H, W) and decoded picture (N, 3, H, W) to (N, 1, H/8, W/8).
 
     Args:
         side: H and W of the stored pictures.
@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
         """Compute the losses of decoder and discriminator; each has gradients for its own parameters only.
 
         Args:
-            decoded, truth, base: (N, 3, side, side) in [0, 1]: decoded picture, source, PCA reconstruction.
+            decoded, truth, base: (N, 3, side, side) in [0, 1]: picture with the look, source, decoded picture.
             rng: chooses the stored pictures.
 
         Returns:
