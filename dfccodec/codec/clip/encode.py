@@ -16,7 +16,7 @@ from dfccodec.codec.clip.distortion import sse
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter, step_sizes
 from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
-from dfccodec.codec.fill.generate.encoder import check_model, motion_payload, spread_evenly
+from dfccodec.codec.fill.generate.encoder import check_model, choose_kept, motion_payload
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender, clamp
@@ -138,8 +138,8 @@ class ClipCoder:
             importance = self._selected(frames, latents, importance, budget, qp, coded)
         # Seeded per clip, so that the choice does not depend on earlier clips.
         kept = budget.choose(importance, self.header.clip_frames, np.random.default_rng([settings.seed, first_frame]))
-        if self._spreads_evenly and budget.count(len(frames), self.header.clip_frames) is not None:
-            kept = spread_evenly(len(frames), int(kept.sum()))
+        if self._fill_chooses and budget.count(len(frames), self.header.clip_frames) is not None:
+            kept = choose_kept(frames, int(kept.sum()), importance)
         return coded(kept, default_iterations(self.loaded) if settings.refine is None else settings.refine, hold)
 
     def _code(
@@ -219,8 +219,8 @@ class ClipCoder:
         return sse(frames, self.reconstruct_clip(coded)) + rd_lambda * bits
 
     @property
-    def _spreads_evenly(self) -> bool:
-        """Whether the kept frames are at equal distances, whatever their importance: the generator needs near ones."""
+    def _fill_chooses(self) -> bool:
+        """Whether the fill policy chooses the kept frames: the generator needs near ones."""
         return self.settings.fill == Fill.GENERATE and self.settings.frame_selection == "importance"
 
     def _is_open_loop(self, refining: int) -> bool:
@@ -251,7 +251,7 @@ class ClipCoder:
             return np.zeros((len(frames), 0), np.float32), frame_importance(frames, step, keep)
         split = tiles.split(frames, header)
         # Frame selection other than by importance needs the latents of all frames.
-        known = self.settings.frame_selection == "importance" and not self._spreads_evenly
+        known = self.settings.frame_selection == "importance" and not self._fill_chooses
         keep = budget.count(len(frames), header.clip_frames) if known else None
         coded = [self.loaded.encode(tile, qp, keep) for tile in split]
         _, rows, columns = header.grid

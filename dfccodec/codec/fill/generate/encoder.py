@@ -8,6 +8,7 @@ import numpy.typing as npt
 from dfccodec.codec.fill.generate import payload
 from dfccodec.codec.fill.generate.fit import fit_motion
 from dfccodec.codec.fill.generate.pictures import load_generator, supports
+from dfccodec.codec.fill.generate.reliability import without_harmful
 from dfccodec.container.records import Header
 from dfccodec.errors import UsageError
 
@@ -41,9 +42,33 @@ def spans(kept: npt.NDArray[np.int64], frames: int) -> list[tuple[int, int]]:
 
 def motion_payload(frames: npt.NDArray[np.uint8], kept: npt.NDArray[np.bool_]) -> bytes:
     """Fit the motion latents of a clip to its source frames (T, H, W, 3); `kept` is (T,) bool."""
-    waves, numbers = load_generator().config.waves, np.flatnonzero(kept)
+    numbers = np.flatnonzero(kept)
     fitted = [
-        fit_motion(frames, number, span, waves)
+        _fitted(frames, number, span)[0]
         for number, span in zip(numbers.tolist(), spans(numbers, len(frames)), strict=True)
     ]
     return payload.write(payload.MotionLatents.quantize(np.stack(fitted), STEP))
+
+
+def choose_kept(
+    frames: npt.NDArray[np.uint8], count: int, importance: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Choose kept frames (T,) bool: at equal distances, or the middle or the most important one if there is only one.
+
+    Of these two, the one with which the other frames look more like the source.
+    """
+    if count != 1:
+        return spread_evenly(len(frames), count)
+    candidates = {len(frames) // 2, int(importance.argmax())}
+    if len(candidates) == 1:
+        return spread_evenly(len(frames), count)
+    loss = {number: _fitted(frames, number, (0, len(frames)))[1] for number in sorted(candidates)}
+    kept = np.zeros(len(frames), np.bool_)
+    kept[min(loss, key=lambda number: loss[number])] = True
+    return kept
+
+
+def _fitted(frames: npt.NDArray[np.uint8], number: int, span: tuple[int, int]) -> tuple[npt.NDArray[np.float32], float]:
+    """Motion latent of one kept frame, and how unlike the source its other frames are with it."""
+    latent = fit_motion(frames, number, span, load_generator().config.waves)
+    return without_harmful(frames, number, span, latent)

@@ -54,8 +54,7 @@ def fit_motion(frames: Frames, kept: int, span: tuple[int, int], waves: int) -> 
         basis = wave_basis(time, waves)
         start = project(trajectories(frames, kept, numbers), basis.numpy())
         latent = torch.from_numpy(start).requires_grad_()
-        source = torch.from_numpy(_padded(frames[numbers])).permute(0, 3, 1, 2).float() / 255
-        reference = torch.from_numpy(_padded(frames[kept][None])).permute(0, 3, 1, 2).float() / 255
+        source, reference = padded_pictures(frames[numbers]), padded_pictures(frames[kept][None])
         for scale, iterations, rate in SCALES:
             _descend(
                 latent, basis, F.avg_pool2d(source, scale), F.avg_pool2d(reference, scale), scale, iterations, rate
@@ -116,7 +115,8 @@ def _cell_medians(blocks: Floats) -> Floats:
     return out
 
 
-def _padded(frames: Frames) -> Frames:
-    """Repeat the last rows and columns of frames (T, H, W, 3) up to whole cells."""
+def padded_pictures(frames: Frames) -> Tensor:
+    """Frames (T, H, W, 3) with the last rows and columns repeated up to whole cells: (T, 3, h, w) in 0…1."""
     down, right = (-side % CELL for side in frames.shape[1:3])
-    return np.pad(frames, ((0, 0), (0, down), (0, right), (0, 0)), "edge")
+    padded = np.pad(frames, ((0, 0), (0, down), (0, right), (0, 0)), "edge")
+    return torch.from_numpy(padded).permute(0, 3, 1, 2).float() / 255
