@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 import dfccodec as dfc
 from benchmarks.clips import EVAL, FRAMES, RESULTS, dfc32_clips, table, weights_id, write_json
@@ -32,14 +31,14 @@ from benchmarks.report.rd_report import REFERENCE, points_of
 from dfccodec.codec.api import load_model
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.look import MODEL, SHARP, PictureLook, load_look
+from dfccodec.codec.look import MODEL, PictureLook, load_look
+from dfccodec.codec.look_strength import FAITHFUL, SHARP
 from dfccodec.metrics.bdrate import Points, bd_rate, pareto_front
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.metrics.psnr import psnr
 from dfccodec.models import registry
 from dfccodec.runtime.resources import available_cpus
 
-FAITHFUL = "faithful"
 KEPT, QPS = 8, (16, 24, 32, 40)
 MEASURED = ("psnr", "lpips", "vgg", "flicker")
 LOOKED_AT = {"lpips": SAMPLED, "vgg": slice(1, None, 6)}
@@ -137,6 +136,8 @@ def measure(
 
 def show(path: Path, videos: list[np.ndarray]) -> None:
     """Save one frame of each video side by side, and below with five times the contrast."""
+    from PIL import Image
+
     path.parent.mkdir(parents=True, exist_ok=True)
     row = np.concatenate([video[PICTURE_FRAME] for video in videos], axis=1)
     middle = np.median(videos[-1][PICTURE_FRAME], axis=(0, 1))

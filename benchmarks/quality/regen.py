@@ -3,10 +3,11 @@
     python -m benchmarks.quality.regen                       one kept frame, all clips, about 10 minutes
     python -m benchmarks.quality.regen --kept 4 --every 4    does not change the published figures
 
-Protocol DFC-32. With `generate`, kept frames are in the middle of equal parts of the clip, with other policies the most
-important ones. Bits are whole files. LPIPS on every fourth frame; `mini-regen` was trained with AlexNet and never met
-VGG-16. `motion, cheaper` has the lowest QP (in steps of 2) with which its file is not larger than 0.03 bits per pixel.
-x264 (medium) has the lowest CRF with which its stream is not.
+Protocol DFC-32. With `generate`, a single kept frame is the middle or the most important one, and several are in the
+middle of equal parts of the clip; with other policies they are the most important ones. Bits are whole files. LPIPS on
+every fourth frame; `mini-regen` was trained with AlexNet and never met VGG-16. `motion, cheaper` has the lowest QP (in
+steps of 2) with which its file is not larger than 0.03 bits per pixel. x264 (medium) has the lowest CRF with which its
+stream is not.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -19,6 +19,7 @@ from dfccodec.errors import DamagedError, UsageError
 if TYPE_CHECKING:
     from dfccodec.codec.decoder import Decoder
     from dfccodec.codec.loaded_model import LoadedModel
+    from dfccodec.codec.look import PictureLook
     from dfccodec.container.reader import Preamble
     from dfccodec.media.output.conversion import OutputConversion
     from dfccodec.media.output.sink import VideoSink
@@ -145,7 +146,7 @@ def decode(
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.fill import parse as parse_fill
-    from dfccodec.codec.look import load_look
+    from dfccodec.codec.look_strength import parse_look
     from dfccodec.media.cfr import parse_rate
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
@@ -163,12 +164,14 @@ def decode(
         raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
     options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
 
-    filtered = load_look(look, device=device, dtype=dtype)
+    has_look = parse_look(look) > 0
+    load_filter = lru_cache(maxsize=1)(partial(_load_look, look, device, dtype))
 
     def start_decoder(stream: BinaryIO) -> Decoder:
         from dfccodec.codec.decoder import Decoder
 
-        return Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at, look=filtered)
+        shown = load_filter() if has_look else None
+        return Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at, look=shown)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         _decode(job.source, job.output, start_decoder, repeat_at, size, options, quiet, tell)
@@ -181,6 +184,13 @@ def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> Load
 
     common.limit_torch_threads()
     return model_for(preamble, spec, device, dtype)
+
+
+def _load_look(look: str, device: str, dtype: str) -> PictureLook | None:
+    from dfccodec.codec.look import load_look
+
+    common.limit_torch_threads()
+    return load_look(look, device=device, dtype=dtype)
 
 
 def _decode(

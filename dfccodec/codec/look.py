@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dfccodec.errors import UsageError
+from dfccodec.codec.look_strength import parse_look
 from dfccodec.models import registry
 from dfccodec.models.look import Look
 from dfccodec.runtime.device import pick_device, pick_dtype
 
-FAITHFUL, SHARP = "faithful", "sharp"
 MODEL = "mini-sharp"
 """The model of `sharp`."""
 
@@ -59,31 +57,13 @@ class PictureLook:
         return out
 
 
-def parse_look(look: str | float) -> float:
-    """Strength of a look: 0 for `faithful`, 1 for `sharp`, or a number from 0 to 1 between them.
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    named = {FAITHFUL: 0.0, SHARP: 1.0}
-    if isinstance(look, str) and look in named:
-        return named[look]
-    try:
-        strength = float("nan") if isinstance(look, bool) else float(look)
-    except (TypeError, ValueError):
-        strength = math.nan
-    if not 0 <= strength <= 1:
-        raise UsageError(f"look {look!r} is not known: give {FAITHFUL}, {SHARP}, or a number from 0 to 1 between them")
-    return strength
-
-
 def load_look(
     look: str | float, model: str | Path = MODEL, device: str = "auto", dtype: str = "auto"
 ) -> PictureLook | None:
     """Load a look; None for `faithful`.
 
     Args:
-        look: see :func:`parse_look`.
+        look: see :func:`look_strength.parse_look`.
         model: name or file of the network.
         device, dtype: as for `api.load_model`.
 

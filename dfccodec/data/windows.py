@@ -83,6 +83,10 @@ def find_windows(
         files.append(np.full(len(starts), number))
         begins.append(starts)
     file, begin = np.concatenate(files), np.concatenate(begins)
+    if not len(file) and (partial or longest >= length):
+        raise InputError(
+            f"no window of {length} frames, {stride or length} apart, has a kept frame: give longer or nearer windows"
+        )
     if not len(file):
         raise InputError(
             f"no file has a window of {length} {_name(unit)}, the longest has {longest}: give a smaller window, or "

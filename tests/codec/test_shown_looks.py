@@ -13,7 +13,8 @@ from support import decode_frames, encode_bytes, moving_square
 
 import dfccodec as dfc
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.look import MARGIN, PictureLook, load_look, parse_look
+from dfccodec.codec.look import MARGIN, PictureLook, load_look
+from dfccodec.codec.look_strength import parse_look
 from dfccodec.errors import UsageError
 from dfccodec.models.look import Look, LookConfig
 
