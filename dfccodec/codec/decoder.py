@@ -15,7 +15,6 @@ from dfccodec.codec.clip.continuous import ContinuousClip, at_rate, still
 from dfccodec.codec.clip.decode import check_memory, decode_clip, reconstruct_clip
 from dfccodec.codec.damage.concealment import ClipConcealer, Origin, OutputFrame, nominal_duration
 from dfccodec.codec.damage.lost_tracks import LostTracks
-from dfccodec.codec.look import PictureLook
 from dfccodec.codec.packet_queue import PacketQueue
 from dfccodec.codec.range_seek import seek_to_range
 from dfccodec.container.chunks import CLIP, PACKETS, STREAM, Damage
@@ -33,6 +32,7 @@ from dfccodec.runtime.resources import available_memory, malloc_trim
 
 if TYPE_CHECKING:
     from dfccodec.codec.loaded_model import LoadedModel
+    from dfccodec.codec.look import PictureLook
 
 
 class Decoder:
