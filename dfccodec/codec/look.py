@@ -10,17 +10,14 @@ import torch
 
 from dfccodec.codec.look_strength import parse_look
 from dfccodec.models import registry
-from dfccodec.models.look import Look
+from dfccodec.models.look import UNSHUFFLE, Look
 from dfccodec.runtime.device import pick_device, pick_dtype
 
 MODEL = "mini-sharp"
 """The model of `sharp`."""
 
 MAX_PIXELS = 1 << 19
-"""Pixels that are filtered at once, in bands of rows; the bands overlap by `MARGIN`. Bounds memory to about 200 MB."""
-
-MARGIN = 72
-"""Rows beyond a band that its result depends on: (2 · 8 + 2) convolutions over squares of 4 pixels."""
+"""Pixels that are filtered at once, in bands of rows that overlap. Bounds memory to about 200 MB."""
 
 
 class PictureLook:
@@ -38,11 +35,12 @@ class PictureLook:
     def __call__(self, rgb: np.ndarray, qp: int) -> np.ndarray:
         """The picture (H, W, 3) uint8 of a clip at a quantizer index, with the look; same shape and type."""
         height, width, _ = rgb.shape
-        rows = max(4, MAX_PIXELS // width // 4 * 4)
+        rows = max(UNSHUFFLE, MAX_PIXELS // width // UNSHUFFLE * UNSHUFFLE)
+        margin = self._network.receptive_rows
         bands = []
         for top in range(0, height, rows):
-            first = max(0, top - MARGIN)
-            band = self._filtered(rgb[first : top + rows + MARGIN], qp)
+            first = max(0, top - margin)
+            band = self._filtered(rgb[first : top + rows + margin], qp)
             bands.append(band[top - first : top - first + rows])
         return bands[0] if len(bands) == 1 else np.concatenate(bands)
 

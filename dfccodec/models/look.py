@@ -63,6 +63,11 @@ class Look(nn.Module):
         """The configuration as it is stored in weight files."""
         return self.config.to_json()
 
+    @property
+    def receptive_rows(self) -> int:
+        """Rows above and below a pixel on which its result can depend: each convolution sees one square further."""
+        return UNSHUFFLE * (2 * self.config.depth + 2)
+
     def forward(self, pictures: Tensor, qp: Tensor) -> Tensor:
         """The residual of pictures.
 
