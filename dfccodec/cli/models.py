@@ -1,4 +1,4 @@
-"""`dfc models list | info | pull | convert`.
+"""`dfc models list | info | pull | push | convert`.
 
 Results go to stdout, messages to stderr. Errors are raised as `DfcError`; `cli.main` turns them into one line and an
 exit code. torch is imported only by the verbs that open a file.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dfccodec.cli import common
 from dfccodec.errors import OutputExistsError, UsageError
-from dfccodec.models import entries, registry
+from dfccodec.models import entries, hub, registry
 from dfccodec.models.config import ModelConfig, config_from_json
 from dfccodec.native import kernels
 from dfccodec.terminal_text import escape_for_terminal
@@ -95,6 +97,52 @@ def pull(
     """Download a model into the Hugging Face cache and check it."""
     found = registry.pull(model, revision)
     _say(f"{found.name} is installed: {found.parameters:,} parameters, fingerprint {found.fingerprint.hex()}")
+    address = registry.address_of(model, revision)
+    pinned = hub.pinned(address, found.path)
+    if pinned != address:
+        _say(f"to pin this version: {pinned}")
+
+
+@app.command("push")
+def push(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of dfc train, or a .safetensors file.", show_default=False)
+    ],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/REPO", help="Repository, created if needed.")],
+    license_name: Annotated[
+        str, typer.Option("--license", metavar="NAME", help="Licence for the card, as apache-2.0.")
+    ] = "",
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be uploaded where.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+) -> None:
+    """Upload weights, their configuration and a model card to the Hugging Face hub, in one commit.
+
+    The token is that of the environment variable HF_TOKEN.
+    """
+    from dfccodec.models import publish
+
+    found = publish.collect(source, repo, license_name)
+    token = "" if dry_run else publish.read_token()
+    _say(f"{found.info.name}, {found.info.parameters:,} parameters, to {found.page}")
+    for name in found.files:
+        origin = found.files[name]
+        note = str(origin) if isinstance(origin, Path) else "made from the weights"
+        if name == publish.CARD and not found.own_card:
+            note = "made from the weights; a card that is there already stays"
+        _say(f"  {name:<18}{common.format_bytes(found.size(name)):>9}  {note}")
+    if found.left:
+        _say(f"not uploaded: {', '.join(found.left)}")
+    if dry_run:
+        _say("nothing was uploaded (--dry-run)")
+        return
+    if not yes:
+        _confirm(f"upload {len(found.files)} files to {repo}?")
+    if not sys.stderr.isatty():
+        from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+        disable_progress_bars()
+    _say(f"uploaded; for --model and load_model: {publish.push(found, token, private=private)}")
 
 
 @app.command("convert")
@@ -136,6 +184,15 @@ def convert(
     stored = name if name is not None else checked.info.name
     save_safetensors(output, checked.tensors, checked.info.config_json, stored)
     _say(f"wrote {output}: {stored}, fingerprint {checked.info.fingerprint.hex()}")
+
+
+def _confirm(question: str) -> None:
+    """Ask on the terminal; end the program if the answer is not yes."""
+    if not sys.stdin.isatty():
+        raise UsageError("standard input is no terminal, so nobody can confirm the upload: give --yes")
+    if not typer.confirm(question, err=True):
+        _say("nothing was uploaded")
+        raise typer.Exit(1)
 
 
 def _check_output(output: Path, source: Path, overwrite: bool) -> None:

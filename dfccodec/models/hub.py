@@ -1,4 +1,4 @@
-"""Lookup in the local Hugging Face cache, and download into it.
+"""Lookup in the local Hugging Face cache, and download into it; `publish` uploads.
 
 Only `download` uses the network. Both functions call huggingface_hub, which reads the environment variables HF_HOME,
 HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE.
@@ -55,9 +55,22 @@ def parse_address(spec: str) -> HubAddress:
         raise UsageError(f"model {spec!r} is not a hub address; write hf://owner/repo[@revision]/file.safetensors")
     if PurePosixPath(file).suffix not in SUFFIXES:
         raise UsageError(f"model {spec!r} names {file!r}; dfc reads {' and '.join(SUFFIXES)}")
-    if not all(_REPO_PART.fullmatch(part) and ".." not in part and "--" not in part for part in (owner, name)):
+    if not is_repo_name(f"{owner}/{name}"):
         raise UsageError(f"model {spec!r}: {owner}/{name} is not a repository name; see https://huggingface.co")
     return HubAddress(f"{owner}/{name}", file, revision)
+
+
+def is_repo_name(repo: str) -> bool:
+    """Whether a text has the form `owner/name` of a repository."""
+    parts = repo.split("/")
+    valid = all(_REPO_PART.fullmatch(part) and ".." not in part and "--" not in part for part in parts)
+    return len(parts) == 2 and valid
+
+
+def pinned(address: HubAddress, path: Path) -> HubAddress:
+    """Return the address with the commit of a file in the cache, which is part of its path, as revision."""
+    snapshot = path.parents[len(PurePosixPath(address.file).parts) - 1].name
+    return HubAddress(address.repo, address.file, snapshot)
 
 
 def cached_file(address: HubAddress) -> Path | None:
@@ -79,13 +92,13 @@ def download(address: HubAddress) -> Path:
     try:
         return Path(hf_hub_download(address.repo, address.file, revision=address.revision))
     except Exception as error:
-        message = _explain(error, address)
+        message = explain(error, address)
         if message is None:
             raise
         raise ModelError(f"cannot get {address}: {message}") from error
 
 
-def _explain(error: Exception, address: HubAddress) -> str | None:
+def explain(error: Exception, address: HubAddress) -> str | None:
     """Return cause and fix of an error of the hub, the network or the disk; None for other errors."""
     from huggingface_hub import constants, errors
 
@@ -101,21 +114,21 @@ def _explain(error: Exception, address: HubAddress) -> str | None:
         case errors.LocalEntryNotFoundError() | errors.OfflineModeIsEnabled():
             if constants.HF_HUB_OFFLINE:
                 return "HF_HUB_OFFLINE is set and the file is not in the cache; unset it and try again"
-            return f"{endpoint} cannot be reached ({_reason(error)}); check the connection or HF_ENDPOINT"
+            return f"{endpoint} cannot be reached ({reason(error)}); check the connection or HF_ENDPOINT"
         case errors.EntryNotFoundError():
             where = f"{address.file!r} at revision {address.revision!r}"
             return f"{address.repo} has no file {where}; see {page}/tree/{quote(address.revision)}"
         case errors.HfHubHTTPError():
-            return f"{endpoint} answered with an error ({_reason(error)}); try again later"
+            return f"{endpoint} answered with an error ({reason(error)}); try again later"
         case OSError():
-            return f"{_reason(error)}; check the disk and the connection, then try again"
+            return f"{reason(error)}; check the disk and the connection, then try again"
     # huggingface_hub has changed its HTTP client twice, so network errors are recognized by their package.
     if type(error).__module__.partition(".")[0] in {"requests", "urllib3", "httpx", "httpx2", "httpcore"}:
-        return f"{endpoint} cannot be reached ({_reason(error)}); check the connection or HF_ENDPOINT"
+        return f"{endpoint} cannot be reached ({reason(error)}); check the connection or HF_ENDPOINT"
     return None
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Return the first line of the innermost cause, which is the most specific one."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -294,17 +294,27 @@ def pull(spec: str, revision: str | None = None) -> ModelInfo:
         UsageError: the model cannot be downloaded.
     """
     entry = find_entry(spec)
+    address = address_of(spec, revision)
+    if entry is not None and address == entry.address:
+        return open_checked(ModelFile(spec, hub.download(address), entry.config, entry.fingerprint)).info
+    # Another revision may have other weights: use the configuration of the registry, but not its fingerprint.
+    config = None if entry is None else entry.config
+    return open_checked(ModelFile(str(address), hub.download(address), config)).info
+
+
+def address_of(spec: str, revision: str | None = None) -> hub.HubAddress:
+    """Return where a model is downloaded from; arguments as for `pull`.
+
+    Raises:
+        UsageError: the model cannot be downloaded.
+    """
+    entry = find_entry(spec)
     if entry is None and not spec.startswith(hub.SCHEME):
         raise UsageError(f"model {spec!r} cannot be pulled; use {_downloadable_names()} or hf://owner/repo/file")
     address = hub.parse_address(spec) if entry is None else entry.address
     if address is None:
         raise UsageError(f"model {spec!r} is part of the package; pull {_downloadable_names()} or hf://owner/repo/file")
-    if entry is not None and revision in (None, address.revision):
-        return open_checked(ModelFile(spec, hub.download(address), entry.config, entry.fingerprint)).info
-    address = hub.HubAddress(address.repo, address.file, revision or address.revision)
-    # Another revision may have other weights: use the configuration of the registry, but not its fingerprint.
-    config = None if entry is None else entry.config
-    return open_checked(ModelFile(str(address), hub.download(address), config)).info
+    return hub.HubAddress(address.repo, address.file, revision or address.revision)
 
 
 def check_identity(file_name: str, file_fingerprint: bytes, model_info: ModelInfo | ModelId) -> None:

@@ -24,7 +24,7 @@ def test_commands_and_options_are_completed() -> None:
     assert set(complete("dfc ").stdout.split()) == set(VERBS)
     assert complete("dfc enc").stdout.split() == ["encode"]
     assert {"--json", "--clips"} <= set(complete("dfc inspect --").stdout.split())
-    assert complete("dfc models p").stdout.split() == ["pull"]
+    assert complete("dfc models pul").stdout.split() == ["pull"]
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -5,25 +5,19 @@ huggingface_hub reads its environment when it is imported, so each case runs in 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hub_server import COMMIT, REPO, Hub, hub_environment, serve_hub
 
 from dfccodec.models.config import VAEConfig
 from dfccodec.models.entries import ENTRIES
 from dfccodec.models.weights import fingerprint, read_weights, save_safetensors
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REPO = "someone/tiny"
 
 SCRIPT = """
 import json, sys, time
@@ -42,78 +36,18 @@ for verb, spec in json.loads(sys.argv[1]):
 """
 
 
-class Hub(ThreadingHTTPServer):
-    """The hub protocol as needed for a download: HEAD and GET of /owner/repo/resolve/revision/file."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), HubHandler)
-        self.files = files
-        self.requests: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class HubHandler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, with_body: bool) -> None:
-        self.server.requests.append(f"{self.command} {self.path}")
-        repo, _, rest = self.path.lstrip("/").partition("/resolve/")
-        revision, _, file = rest.partition("/")
-        if repo == "someone/broken":
-            return self._error(503, "")
-        if repo != REPO:
-            return self._error(404, "RepoNotFound")
-        if revision not in ("main", COMMIT):
-            return self._error(404, "RevisionNotFound")
-        if file not in self.server.files:
-            return self._error(404, "EntryNotFound")
-        body = self.server.files[file]
-        self.send_response(200)
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-        return None
-
-    def _error(self, status: int, code: str) -> None:
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, reference: Path, vae_config: VAEConfig) -> Iterator[Hub]:
     path = tmp_path_factory.mktemp("hub") / "tiny.safetensors"
     save_safetensors(path, read_weights(reference / "vae_tiny.pt").tensors, vae_config.to_json(), "tiny-vae")
     whole = path.read_bytes()
-    server = Hub({"tiny.safetensors": whole, "damaged.safetensors": whole[:-100]})
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serve_hub({"tiny.safetensors": whole, "damaged.safetensors": whole[:-100]}) as server:
+        yield server
 
 
 def ask(cases: list[tuple[str, list[str]]], home: Path, endpoint: str, **extra: str) -> list[tuple[int, str]]:
     """Run `pull` and `resolve` in a new process with a cache and endpoint. Returns exit codes and results."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
-    clean = {key: value for key, value in clean.items() if not key.lower().endswith("_proxy")}
-    environment = {**clean, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "OMP_NUM_THREADS": "1", **extra}
+    environment = hub_environment(home, endpoint, **extra)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(cases)], env=environment, capture_output=True, text=True, timeout=60
     )
