@@ -29,7 +29,8 @@ def pack(
 ) -> None:
     """Pack .dfc files and their captions into tar shards for WebDataset. Needs no model and no torch.
 
-    Run it again after an interruption: finished shards stay.
+    Run it again after an interruption: finished shards stay. README.md in the output is a dataset card for the
+    Hugging Face hub.
     """
     from dfccodec.codec.choose.target import parse_size
     from dfccodec.data.pack import pack_folder

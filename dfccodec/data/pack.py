@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from dfccodec.data.dataset_card import write_card
 from dfccodec.data.files import DfcLocation, Sources, find_files, open_location, sidecars_of
 from dfccodec.data.index import LatentIndex, build_index
 from dfccodec.errors import InputError, OutputExistsError, UsageError
@@ -66,7 +67,8 @@ def pack_folder(
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> PackReport:
-    """Pack `.dfc` files and their captions into `out/shard-000000.tar` and so on, with `out/index.json`.
+    """Pack `.dfc` files and their captions into `out/shard-000000.tar` and so on, with `out/index.json` and a dataset
+    card `out/README.md`.
 
     Args:
         sources: see `LatentDataset`.
@@ -109,7 +111,8 @@ def pack_folder(
         shards.append({"url": path.name, "nsamples": len(samples), "filesize": path.stat().st_size})
         if progress:
             progress(done)
-    _write_index(target / INDEX_NAME, shards, index)
+    latents = _write_index(target / INDEX_NAME, shards, index)
+    write_card(target, latents, shards)
     return PackReport(len(plan), done, reused, sum(path["filesize"] for path in shards))  # type: ignore[misc]
 
 
@@ -214,23 +217,25 @@ def _check_stale(target: Path, plan: Sequence[Sequence[_Sample]], overwrite: boo
             path.unlink()
 
 
-def _write_index(path: Path, shards: list[dict[str, object]], index: LatentIndex) -> None:
-    """Write the index: the layout of WebDataset's `wids`, and what the latents are under `dfc`."""
+def _write_index(path: Path, shards: list[dict[str, object]], index: LatentIndex) -> dict[str, object]:
+    """Write the index: the layout of WebDataset's `wids`, and what the latents are under `dfc`, which is returned."""
     clips = index.clips
+    latents: dict[str, object] = {
+        "model": index.model.name,
+        "fingerprint": index.model.fingerprint.hex(),
+        "channels": index.files[0].header.channels,
+        "qp": sorted({int(qp) for qp in clips["qp"]}),
+        "files": len(index.files),
+        "clips": len(clips),
+        "frames": int(clips["frames"].sum(dtype=np.int64)),
+        "kept": int(clips["count"].sum(dtype=np.int64)),
+    }
     record = {
         "__kind__": "wids-shard-index-v1",
         "wids_version": 1,
         "shardlist": shards,
-        "dfc": {
-            "model": index.model.name,
-            "fingerprint": index.model.fingerprint.hex(),
-            "channels": index.files[0].header.channels,
-            "qp": sorted({int(qp) for qp in clips["qp"]}),
-            "files": len(index.files),
-            "clips": len(clips),
-            "frames": int(clips["frames"].sum(dtype=np.int64)),
-            "kept": int(clips["count"].sum(dtype=np.int64)),
-        },
+        "dfc": latents,
     }
     with replacing(path) as stream:
         stream.write((json.dumps(record, indent=1) + "\n").encode())
+    return latents

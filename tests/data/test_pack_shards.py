@@ -41,7 +41,7 @@ def test_shards_hold_files_and_captions(latent_files: Path, tmp_path: Path) -> N
         "model": "flat", "fingerprint": bytes(32).hex(), "channels": 3, "qp": [8], "files": 5, "clips": 10,
         "frames": 216, "kept": 0,
     }  # fmt: skip
-    assert not [p for p in (tmp_path / "out").iterdir() if p.suffix not in (".tar", ".json")]
+    assert not [p for p in (tmp_path / "out").iterdir() if p.suffix not in (".tar", ".json", ".md")]
 
 
 def test_a_dataset_reads_shards_as_it_reads_files(latent_files: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_shards_of_other_files_are_refused(latent_files: Path, tmp_path: Path) -
     with pytest.raises(OutputExistsError, match=r"shard-000000\.tar is a shard of other files: give -y"):
         pack_folder(latent_files, out, shard_bytes=3000)
     report = pack_folder(latent_files, out, overwrite=True)
-    assert [path.name for path in sorted(out.iterdir())] == ["index.json", "shard-000000.tar"]
+    assert [path.name for path in sorted(out.iterdir())] == ["README.md", "index.json", "shard-000000.tar"]
     assert report.shards == 1
 
 
