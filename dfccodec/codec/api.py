@@ -146,10 +146,11 @@ def encode(
 
     Args:
         source: a path, bytes or a binary stream of any container that PyAV reads, or an iterable of (H, W, 3) uint8
-            arrays. An iterator may reuse one array for all frames. A seekable stream is read from its first byte.
+            arrays or tensors. An iterator may reuse one array for all frames. A seekable stream is read from its first
+            byte.
         out: a path (written to a temporary file, which is renamed when complete) or a binary stream (written front to
             back).
-        budget: frames kept: `8` of 32 (the default without a target), `25%`, `all`, `bernoulli[:rate]`,
+        budget: frames kept: `8` of 32 (the default without a target), `25%` or 0.25, `all`, `bernoulli[:rate]`,
             `threshold[:p]`, `auto[:weight[:rates]]` (by content: `codec.rate_control.temporal_rate`).
         qp: quantizer index, 0 (finest) … 63 (coarsest); 24 by default; not allowed with a target.
         fill: fill policy, how dropped frames are reconstructed: `blend` (the default), `motion`,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 
@@ -33,8 +33,16 @@ class FrameShape:
     fps: FrameRate | None = None
 
 
-Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.ndarray]
-"""A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays."""
+class ArrayLike(Protocol):
+    """What converts itself to an array, as tensors and pictures of PIL do."""
+
+    def __array__(self) -> np.ndarray:
+        """Return the numbers as an array."""
+        ...
+
+
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Iterable[np.ndarray] | Iterable[ArrayLike]
+"""A path, bytes or a binary stream of any container PyAV reads, or (H, W, 3) uint8 arrays or tensors."""
 
 
 def is_repeatable(source: Source) -> bool:
@@ -100,7 +108,7 @@ def open_frames(
         raise UsageError(f"source of type {type(source).__name__}: give a path, a binary stream or (H, W, 3) arrays")
     if shape != FrameShape() or video is not None or not span.unlimited:
         raise UsageError("span, size, crop, fps and video are for files: cut and scale arrays beforehand")
-    arrays = iter(cast(Iterable[np.ndarray], source))
+    arrays = map(_as_array, cast(Iterable[object], source))
     if not isinstance(source, list | tuple | np.ndarray):
         arrays = map(_copy_frame, arrays)
     first = next(arrays, None)
@@ -118,6 +126,18 @@ def _pictures(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[Picture
         yield Picture(_check_frame(frame, first.shape), number, 1)
 
 
+def _as_array(frame: Any) -> np.ndarray:
+    """Convert a frame that is a tensor, on any device, or a picture of PIL; others are returned as they are."""
+    if hasattr(frame, "detach"):
+        frame = frame.detach().cpu()
+    if not hasattr(frame, "__array__") and not hasattr(frame, "__array_interface__"):
+        return cast(np.ndarray, frame)
+    try:
+        return np.asarray(frame)
+    except TypeError as error:  # NumPy has no bfloat16
+        raise UsageError(f"frame of type {type(frame).__name__}: {error}; give (H, W, 3) uint8") from None
+
+
 def _copy_frame(frame: np.ndarray) -> np.ndarray:
     """Copy a frame: an iterator may reuse its array, as `cv2.VideoCapture.read` does."""
     return frame.copy() if isinstance(frame, np.ndarray) else frame
@@ -125,7 +145,7 @@ def _copy_frame(frame: np.ndarray) -> np.ndarray:
 
 def _check_frame(frame: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
     if not isinstance(frame, np.ndarray):
-        raise UsageError(f"frame of type {type(frame).__name__}: give numpy arrays, (H, W, 3) uint8")
+        raise UsageError(f"frame of type {type(frame).__name__}: give arrays or tensors, (H, W, 3) uint8")
     good = frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8 and frame.size
     if not good or frame.shape != (shape or frame.shape):
         raise UsageError(f"frame of shape {frame.shape} and type {frame.dtype}: give (H, W, 3) uint8, all of one size")

@@ -173,9 +173,10 @@ def _check_clip(pair: object, header: Header, what: str) -> tuple[np.ndarray, np
     shape = (int(kept.sum()), *header.grid, header.channels)
     flat = (shape[0], int(np.prod(header.grid)), header.channels)
     if latents.shape not in (shape, flat):
+        other = latents.ndim > 1 and latents.shape[-1] != header.channels
         raise UsageError(
             f"{what}: latents are {latents.shape}; for {shape[0]} kept frames of {header.width}×{header.height} "
-            f"give {flat} or {shape}"
+            f"give {flat} or {shape}" + ("; for those of another network, model=dfc.LatentSpace(…)" if other else "")
         )
     with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected
         latents = latents.astype(np.float32)

@@ -96,7 +96,7 @@ class DfcFile:
         header, model, steps, tags: see SPEC.md 5.
         frames, kept: totals.
         width, height: of the picture in pixels.
-        summary: sizes by chunk type, and damage.
+        summary: sizes by chunk type, and damage that is seen without reading clips; `dfc.verify` reads all bytes.
     """
 
     def __init__(self, source: Readable) -> None:

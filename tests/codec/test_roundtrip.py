@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support import decode_frames, encode_bytes, flat_model, moving_square
 
 import dfccodec as dfc
@@ -177,6 +178,21 @@ def test_invalid_frame_rates_are_rejected(rate: float, flat: LoadedModel) -> Non
 def test_invalid_sources_are_rejected(source: Any, message: str, flat: LoadedModel) -> None:
     with pytest.raises(UsageError, match=message):
         encode_bytes(source, flat)
+
+
+def test_tensors_and_pictures_are_frames(flat: LoadedModel) -> None:
+    video = moving_square(3)
+    expected = encode_bytes(video, flat)
+    tensor = torch.from_numpy(np.stack(video))
+    assert encode_bytes(tensor, flat) == expected
+    assert encode_bytes(list(tensor), flat) == expected
+    assert encode_bytes(iter(tensor), flat) == expected
+    with pytest.raises(UsageError, match=r"frame of shape \(3, 48, 64\) and type float32: give \(H, W, 3\) uint8"):
+        encode_bytes([torch.zeros(3, 48, 64)], flat)
+    with pytest.raises(UsageError, match=r"frame of type Tensor: .*give \(H, W, 3\) uint8"):
+        encode_bytes([torch.zeros(48, 64, 3, dtype=torch.bfloat16)], flat)
+    image = pytest.importorskip("PIL.Image")
+    assert encode_bytes([image.fromarray(frame) for frame in video], flat) == expected
 
 
 def test_a_decoder_can_be_iterated_once(flat: LoadedModel, tmp_path: Path) -> None:

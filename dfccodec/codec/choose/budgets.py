@@ -67,14 +67,14 @@ class Budget:
 
     @classmethod
     def of(cls, budget: str | float | Budget) -> Budget:
-        """A budget from a budget, a text or a number: 8 is `8`, 0.25 is `25%`.
+        """A budget from a budget, a text or a number: 8 is `8`, 0.25 is `25%`, and 1.0 is all, but 1 is one frame.
 
         Raises:
             UsageError: as :meth:`parse`.
         """
         if isinstance(budget, Budget):
             return budget
-        if isinstance(budget, float) and 0 < budget < 1:
+        if isinstance(budget, float) and 0 < budget <= 1:
             return cls.parse(f"{100 * budget:g}%")
         return cls.parse(str(int(budget) if isinstance(budget, float) and budget.is_integer() else budget))
 

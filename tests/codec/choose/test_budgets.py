@@ -63,6 +63,11 @@ def test_top_k_is_nested(importance: np.ndarray, a: int, b: int) -> None:
     assert importance[large].min() >= max(importance[~large], default=0)
 
 
+def test_numbers_are_counts_and_floats_up_to_one_are_shares() -> None:
+    assert [str(Budget.of(number)) for number in (8, 8.0, 1, 0.25)] == ["8", "8", "1", "25%"]
+    assert Budget.of(1.0) == Budget.parse("100%")
+
+
 def test_a_short_clip_keeps_the_same_share() -> None:
     kept = Budget.parse("8").choose(np.zeros(6, np.uint8), 32, np.random.default_rng(0))
     assert kept.sum() == 2
