@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import DATA
@@ -11,7 +12,7 @@ from support import DATA
 from dfccodec.cli.main import main
 from dfccodec.models.weights import read_weights
 from dfccodec.training.data.shards import pack_footage
-from dfccodec.training.run import default_name
+from dfccodec.training.run import _shorten_evaluations, default_name
 from dfccodec.training.tasks.mini import MiniTask
 from dfccodec.training.trainer import Trainer
 
@@ -99,6 +100,16 @@ def test_weights_are_named_and_minutes_include_evaluations(folder: Path, capsys:
     assert default_name(folder / "mini") == "mini-tuned"
     assert main(arguments(folder, "other", "--steps", "1", "--name", "mini")) == 2
     assert "--name mini is the name of a model of dfc" in capsys.readouterr().err
+
+
+def test_short_runs_evaluate_on_fewer_clips() -> None:
+    notes: list[dict[str, object]] = []
+    for minutes, clips in ((0.05, 2), (2, 2), (10, 5), (20, 10), (240, 10)):
+        task = SimpleNamespace(held_out=list(range(10)))
+        _shorten_evaluations(task, minutes, notes.append)  # type: ignore[arg-type]
+        assert len(task.held_out) == clips
+    assert notes[-1] == {"note": "a short run: evaluations on 5 of 10 clips"}
+    assert len(notes) == 3
 
 
 def stored_name(run: Path) -> str | None:
