@@ -22,10 +22,11 @@ from dfccodec.terminal_text import escape_for_terminal
 from dfccodec.version import __version__
 
 VERBS = (
-    "encode", "decode", "inspect", "verify", "trim", "recover", "pack", "compare", "generate", "train", "models",
+    "encode", "decode", "inspect", "verify", "trim", "recover", "pack", "compare", "thumbnail", "generate",
+    "train", "models",
 )  # fmt: skip
 
-WITH_TORCH = ("encode", "decode", "compare", "generate", "train", "models")
+WITH_TORCH = ("encode", "decode", "compare", "thumbnail", "generate", "train", "models")
 """Verbs that may load torch."""
 
 EXAMPLES = {
@@ -35,6 +36,7 @@ EXAMPLES = {
     "verify": "in.dfc",
     "trim": "in.dfc -o small.dfc --budget 4",
     "compare": "in.mp4 out.dfc",
+    "thumbnail": "in.dfc -o thumb.png",
     "recover": "damaged.dfc -o whole.dfc",
     "pack": "folder -o shards",
 }
