@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 
-.PHONY: demo test lint pages vectors clean
+.PHONY: demo test lint pages site vectors clean
 
 $(VENV)/.core: pyproject.toml constraints.txt setup.py $(wildcard dfccodec/native/*.[ch])
 	$(PYTHON) -m venv $(VENV)
@@ -14,6 +14,10 @@ $(VENV)/.core: pyproject.toml constraints.txt setup.py $(wildcard dfccodec/nativ
 
 $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 demo: $(VENV)/.core
@@ -35,8 +39,13 @@ lint: $(VENV)/.dev
 pages: $(VENV)/.core
 	$(BIN)/python docs/make_pages.py
 
+site: $(VENV)/.docs
+	$(BIN)/python docs/make_site.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open .site/html/index.html"
+
 vectors: $(VENV)/.core
 	$(BIN)/python formats/make_vectors.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) *.egg-info build dist
+	rm -rf $(VENV) $(DEMO) .site *.egg-info build dist
