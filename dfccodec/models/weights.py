@@ -100,6 +100,11 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
                 f"model file {str(path)!r} is damaged or contains code, which was not run; get it again"
             ) from error
         raise ModelError(f"model file {str(path)!r} is damaged or not a .pt file ({first_line(error)})") from error
+    if isinstance(content, dict) and "recipe" in content:
+        raise ModelError(
+            f"model file {str(path)!r} is a checkpoint of dfc train; its weights are in model.safetensors beside it, "
+            "which dfc train --resume writes anew"
+        )
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):

@@ -303,3 +303,9 @@ class TestStrictLoading:
     def test_no_configuration(self, reference: Path) -> None:
         with pytest.raises(ModelError, match=r"convert it once with: dfc models convert .*--config"):
             registry.load(str(reference / "vae_tiny.pt"))
+
+
+def test_a_checkpoint_of_training_names_the_weights(tmp_path: Path) -> None:
+    torch.save({"model": {"a": torch.zeros(3)}, "log": {}, "recipe": "x"}, tmp_path / "best.pt")
+    with pytest.raises(ModelError, match=r"is a checkpoint of dfc train; its weights are in model\.safetensors"):
+        read_weights(tmp_path / "best.pt")
