@@ -28,9 +28,9 @@ from dfccodec.codec.predict.pictures import (
     transform_residual,
 )
 from dfccodec.container.records import Clip, Coding, Header
-from dfccodec.entropy.bit_costs import bit_costs
+from dfccodec.entropy.bit_costs import bit_costs, bit_slopes
 from dfccodec.entropy.inter.motion_compensation import CHANNELS
-from dfccodec.entropy.predicted import Detail, FrameTypes, encode_detail, join
+from dfccodec.entropy.predicted import DETAIL_CHANNELS, Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
 from dfccodec.limits import MAX_QP
 from dfccodec.models.importance import clip_importance
@@ -295,15 +295,18 @@ class PredictedEncoder:
         """The frame with details at `qp`, if that lowers D + λR."""
         step = detail_step(self._steps, qp)
         residual = np.zeros((*tiles.padded_size(self._header), 3), np.float32)
-        source = self._frames[frame].astype(np.float32) / 255
-        residual[: source.shape[0], : source.shape[1]] = source - coded.picture
-        scaled = forward(residual).astype(np.float64) / step
+        height, width = coded.picture.shape[:2]
+        np.multiply(self._frames[frame], np.float32(1 / 255), out=residual[:height, :width])
+        residual[:height, :width] -= coded.picture
+        scaled = forward(residual)
         rd_lambda = lambda_for_qp(qp) / LAMBDA_SCALE
-        worth = _saved_error(scaled) * step**2 > MIN_DETAIL_BITS * COEFF_LAMBDA * rd_lambda
-        if not worth.any():
+        worth = _is_coded(scaled, step)
+        scaled = scaled[worth].astype(np.float64) / step
+        enough = _saved_error(scaled) * step**2 > MIN_DETAIL_BITS * COEFF_LAMBDA * rd_lambda
+        if not enough.any():
             return coded
-        scaled[~worth] = 0
-        values = quantize_residual(scaled, rd_lambda, np.full(scaled.shape[-1], step))
+        worth[worth] = enough
+        values = _quantize_cells(scaled[enough], worth, rd_lambda, np.full(DETAIL_CHANNELS, step))
         if not values.any():
             return coded
         detail = Detail(qp, encode_detail(values))
@@ -332,22 +335,39 @@ def quantize_residual(
         sizes: (C,) quantizer steps.
         before: integers of the frame coded before in the same stream, (rows, columns, C); None if there is none.
     """
-    values = _rounded(scaled)
-    weight = sizes**2
+    coded = _is_coded(scaled, 1)
+    return _quantize_cells(scaled[coded], coded, rd_lambda, sizes, before)
+
+
+def _quantize_cells(
+    scaled: npt.NDArray[np.float64], where: npt.NDArray[np.bool_], rd_lambda: float, sizes: npt.NDArray[np.float64],
+    before: Shorts | None = None,
+) -> Shorts:  # fmt: skip
+    """As :func:`quantize_residual`, given the residuals (n, C) of the cells `where` (rows, columns); others are 0."""
+    now, weight, values = _rounded(scaled), sizes**2, np.zeros((*where.shape, scaled.shape[-1]), np.int16)
+
+    def below() -> Shorts:
+        """Integers of which the next smaller or larger one is the next towards 0."""
+        return np.where(values > 0, values - 1, values).astype(np.int16)
+
     for _ in range(RDO_PASSES):
-        lower = np.where(values > 0, values - 1, values).astype(np.int16)
-        bits = _prices(before, values, lower)
-        near = values - np.sign(values)
-        change = ((scaled - near) ** 2 - (scaled - values) ** 2) * weight
-        saved = np.where(values > 0, bits[1] - bits[0], bits[0] - bits[1])
-        values = np.where((values != 0) & (change < COEFF_LAMBDA * rd_lambda * saved), near, values).astype(np.int16)
-    bits = _prices(before, values, np.where(values > 0, values - 1, values).astype(np.int16))
-    own = np.where(values > 0, bits[1], bits[0])
-    none = _prices(before, values, np.zeros_like(values))[0]
-    change = (scaled**2 - (scaled - values) ** 2) * weight
-    empty = change.sum(axis=-1) < CELL_LAMBDA * rd_lambda * (own - none).sum(axis=-1)
-    values[empty] = 0
-    out: Shorts = values
+        values[where] = now
+        slope = _slopes(before, values, below())[where]
+        near = now - np.sign(now)
+        change = ((scaled - near) ** 2 - (scaled - now) ** 2) * weight
+        saved = np.where(now > 0, slope, -slope)
+        now = np.where((now != 0) & (change < COEFF_LAMBDA * rd_lambda * saved), near, now).astype(np.int16)
+    values[where] = now
+    own, none = (_prices(before, values, lower)[where] for lower in (values, np.zeros_like(values)))
+    change = (scaled**2 - (scaled - now) ** 2) * weight
+    now[change.sum(axis=-1) < CELL_LAMBDA * rd_lambda * (own - none).sum(axis=-1)] = 0
+    values[where] = now
+    return values
+
+
+def _is_coded(residual: npt.NDArray[np.floating], step: float) -> npt.NDArray[np.bool_]:
+    """Whether a cell of residuals (rows, columns, C) has integers other than 0."""
+    out: npt.NDArray[np.bool_] = np.maximum(residual.max(axis=-1), -residual.min(axis=-1)) >= (0.5 + DEAD_ZONE) * step
     return out
 
 
@@ -365,9 +385,16 @@ def _saved_error(scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _prices(before: Shorts | None, values: Shorts, lower: Shorts) -> Floats:
-    """Bits (2, rows, columns, C) of `lower` and `lower + 1`, after a frame `before`."""
+    """Bits (rows, columns, C) of the integers `lower` in place of `values`, after a frame `before`."""
     known = [] if before is None else [before]
-    out: Floats = bit_costs(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[:, -1, 0]
+    out: Floats = bit_costs(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[0, -1, 0]
+    return out
+
+
+def _slopes(before: Shorts | None, values: Shorts, lower: Shorts) -> Floats:
+    """Bits (rows, columns, C) of `lower` + 1 minus those of `lower`; see :func:`_prices`."""
+    known = [] if before is None else [before]
+    out: Floats = bit_slopes(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[-1, 0]
     return out
 
 
