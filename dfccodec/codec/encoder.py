@@ -17,6 +17,7 @@ import numpy as np
 from dfccodec.codec import resume
 from dfccodec.codec.choose.target import Outcome
 from dfccodec.codec.clip.encode import ClipCoder
+from dfccodec.codec.clip.parallel import code_clips
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.rate_control.controller import RateController
 from dfccodec.codec.rate_control.temporal_rate import TemporalRateSelector
@@ -147,9 +148,7 @@ def _clips(batches: Iterator[list[Picture]], coder: ClipCoder, out: BinaryIO) ->
     for clip, values in resume.finished_clips(out, batches):
         yield clip, values
         first += clip.frames
-    for batch in resume.record_digests(out, batches):
-        yield coder.code(batch, first)
-        first += len(batch)
+    yield from code_clips(coder, resume.record_digests(out, batches), first)
 
 
 def _with_integers(clips: Iterable[Clip], header: Header) -> Iterator[tuple[Clip, np.ndarray]]:

@@ -3,6 +3,7 @@ coded as an intra frame, by D + λR."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +28,14 @@ from dfccodec.codec.predict.pictures import (
     transform,
     transform_residual,
 )
+from dfccodec.codec.predict.residual_quantizer import (
+    COEFF_LAMBDA,
+    is_coded,
+    quantize_cells,
+    quantize_residual,
+    saved_error,
+)
 from dfccodec.container.records import Clip, Coding, Header
-from dfccodec.entropy.bit_costs import bit_costs, bit_slopes
 from dfccodec.entropy.inter.motion_compensation import CHANNELS
 from dfccodec.entropy.predicted import DETAIL_CHANNELS, Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
@@ -48,19 +55,6 @@ INTRA_OFFSET = -3
 
 MOTION_LAMBDA = 0.4
 """Factor on the λ of the motion search for predicted frames: a better prediction saves bits of the residual too."""
-
-DEAD_ZONE = 0.1
-"""Residuals are rounded down from 0.5 + DEAD_ZONE quantizer steps, before the decisions by D + λR."""
-
-COEFF_LAMBDA = 3.5
-"""λ of the decisions on residuals in units of ln 2 / 6 · step², the λ of the high-rate approximation. At usual rates a
-bit saves several times as much squared error."""
-
-CELL_LAMBDA = 3.5
-"""The same for the decision to code no residual in a cell."""
-
-RDO_PASSES = 1
-"""Times that integers may move towards 0; with two passes files are as large."""
 
 DROPPED_OFFSET = 1
 """QP of the motion of dropped frames minus that of the clip."""
@@ -180,6 +174,7 @@ class PredictedEncoder:
         effort: effort of the motion search.
         refining: iterations of latent refinement of intra frames.
         deadzone: of the quantizer of intra frames.
+        check: called before each frame; may raise an exception to end the encode.
 
     Attributes:
         pyramids: of the decoded pictures that served as references, by frame.
@@ -188,8 +183,9 @@ class PredictedEncoder:
 
     def __init__(
         self, frames: npt.NDArray[np.uint8], header: Header, loaded: LoadedModel, steps: np.ndarray, effort: Effort,
-        refining: int, deadzone: float,
+        refining: int, deadzone: float, check: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        self._check = check
         self._frames, self._header, self._loaded, self._steps = frames, header, loaded, steps
         self._effort, self._refining, self._deadzone = effort, refining, deadzone
         self._references = ReferencePictures()
@@ -212,6 +208,7 @@ class PredictedEncoder:
         pictures: dict[int, Floats] = {}
         first = None  # the first frame without details
         for position, frame in enumerate(order.tolist()):
+            self._check()
             level = shifted(qp, QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS) - 1)])
             if first is None:
                 first = self._intra(frame, max(level, MIN_INTRA_QP))
@@ -298,15 +295,15 @@ class PredictedEncoder:
         height, width = coded.picture.shape[:2]
         np.multiply(self._frames[frame], np.float32(1 / 255), out=residual[:height, :width])
         residual[:height, :width] -= coded.picture
-        scaled = forward(residual)
+        blocks = forward(residual)
         rd_lambda = lambda_for_qp(qp) / LAMBDA_SCALE
-        worth = _is_coded(scaled, step)
-        scaled = scaled[worth].astype(np.float64) / step
-        enough = _saved_error(scaled) * step**2 > MIN_DETAIL_BITS * COEFF_LAMBDA * rd_lambda
+        worth = is_coded(blocks, step)
+        scaled = blocks[worth].astype(np.float64) / step
+        enough = saved_error(scaled) * step**2 > MIN_DETAIL_BITS * COEFF_LAMBDA * rd_lambda
         if not enough.any():
             return coded
         worth[worth] = enough
-        values = _quantize_cells(scaled[enough], worth, rd_lambda, np.full(DETAIL_CHANNELS, step))
+        values = quantize_cells(scaled[enough], worth, rd_lambda, np.full(DETAIL_CHANNELS, step))
         if not values.any():
             return coded
         detail = Detail(qp, encode_detail(values))
@@ -320,82 +317,6 @@ class PredictedEncoder:
         """Squared error of a picture (H, W, 3), in 0…1, of a frame."""
         difference = (self._frames[frame].astype(np.float32) / 255 - picture).ravel()
         return float(difference @ difference)
-
-
-def quantize_residual(
-    scaled: npt.NDArray[np.float64], rd_lambda: float, sizes: npt.NDArray[np.float64], before: Shorts | None = None
-) -> Shorts:  # fmt: skip
-    """Quantize residuals (rows, columns, C), in quantizer steps, by D + λR with the prices of the entropy coder.
-
-    Integers are rounded to the nearest, then each may move one towards 0, then each cell may become 0.
-
-    Args:
-        scaled: the residuals.
-        rd_lambda: λ, squared error per bit.
-        sizes: (C,) quantizer steps.
-        before: integers of the frame coded before in the same stream, (rows, columns, C); None if there is none.
-    """
-    coded = _is_coded(scaled, 1)
-    return _quantize_cells(scaled[coded], coded, rd_lambda, sizes, before)
-
-
-def _quantize_cells(
-    scaled: npt.NDArray[np.float64], where: npt.NDArray[np.bool_], rd_lambda: float, sizes: npt.NDArray[np.float64],
-    before: Shorts | None = None,
-) -> Shorts:  # fmt: skip
-    """As :func:`quantize_residual`, given the residuals (n, C) of the cells `where` (rows, columns); others are 0."""
-    now, weight, values = _rounded(scaled), sizes**2, np.zeros((*where.shape, scaled.shape[-1]), np.int16)
-
-    def below() -> Shorts:
-        """Integers of which the next smaller or larger one is the next towards 0."""
-        return np.where(values > 0, values - 1, values).astype(np.int16)
-
-    for _ in range(RDO_PASSES):
-        values[where] = now
-        slope = _slopes(before, values, below())[where]
-        near = now - np.sign(now)
-        change = ((scaled - near) ** 2 - (scaled - now) ** 2) * weight
-        saved = np.where(now > 0, slope, -slope)
-        now = np.where((now != 0) & (change < COEFF_LAMBDA * rd_lambda * saved), near, now).astype(np.int16)
-    values[where] = now
-    own, none = (_prices(before, values, lower)[where] for lower in (values, np.zeros_like(values)))
-    change = (scaled**2 - (scaled - now) ** 2) * weight
-    now[change.sum(axis=-1) < CELL_LAMBDA * rd_lambda * (own - none).sum(axis=-1)] = 0
-    values[where] = now
-    return values
-
-
-def _is_coded(residual: npt.NDArray[np.floating], step: float) -> npt.NDArray[np.bool_]:
-    """Whether a cell of residuals (rows, columns, C) has integers other than 0."""
-    out: npt.NDArray[np.bool_] = np.maximum(residual.max(axis=-1), -residual.min(axis=-1)) >= (0.5 + DEAD_ZONE) * step
-    return out
-
-
-def _rounded(scaled: npt.NDArray[np.float64]) -> Shorts:
-    """Round to the nearest integer, with a dead zone."""
-    rounded = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5 - DEAD_ZONE)
-    out: Shorts = np.clip(rounded, -32767, 32767).astype(np.int16)
-    return out
-
-
-def _saved_error(scaled: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Squared error, in steps, that the rounded integers of each block save: (rows, columns, C) -> (rows, columns)."""
-    out: npt.NDArray[np.float64] = (scaled**2 - (scaled - _rounded(scaled)) ** 2).sum(axis=-1)
-    return out
-
-
-def _prices(before: Shorts | None, values: Shorts, lower: Shorts) -> Floats:
-    """Bits (rows, columns, C) of the integers `lower` in place of `values`, after a frame `before`."""
-    known = [] if before is None else [before]
-    out: Floats = bit_costs(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[0, -1, 0]
-    return out
-
-
-def _slopes(before: Shorts | None, values: Shorts, lower: Shorts) -> Floats:
-    """Bits (rows, columns, C) of `lower` + 1 minus those of `lower`; see :func:`_prices`."""
-    known = [] if before is None else [before]
-    out: Floats = bit_slopes(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[-1, 0]
-    return out
 
 
 def _bits(values: Shorts) -> int:
