@@ -43,7 +43,11 @@ def code_clips(
         batches: their frames.
         first_frame: number of the first frame in the video.
     """
-    work = _numbered(batches, first_frame)
+    with single_threaded_blas():
+        yield from _code_clips(coder, _numbered(batches, first_frame))
+
+
+def _code_clips(coder: ClipCoder, work: Iterator[Numbered]) -> Iterator[tuple[Clip, np.ndarray]]:
     if not coder.has_steps:  # they come from the first clip
         yield from (coder.code(*item) for item in itertools.islice(work, 1))
     head = list(itertools.islice(work, 2))
@@ -51,7 +55,7 @@ def code_clips(
     if count == 1:
         yield from (coder.code(*item) for item in _chained(head, work))
         return
-    with single_threaded_blas(), _restored_torch_threads() as threads:
+    with _restored_torch_threads() as threads:
 
         def start() -> None:
             torch.set_num_threads(max(1, threads // count))
