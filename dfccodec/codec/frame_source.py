@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -56,9 +56,8 @@ def is_repeatable(source: Source) -> bool:
 
 def open_tracks(pictures: object, stack: contextlib.ExitStack) -> PacketSource | None:
     """Audio and subtitle packets of a source, closed with the stack; None for arrays."""
-    from dfccodec.media.input.source import VideoSource
-
-    return stack.enter_context(contextlib.closing(pictures.tracks())) if isinstance(pictures, VideoSource) else None
+    tracks: Callable[[], PacketSource] | None = getattr(pictures, "tracks", None)  # of a `VideoSource`
+    return None if tracks is None else stack.enter_context(contextlib.closing(tracks()))
 
 
 def reopen_frames(

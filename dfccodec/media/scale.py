@@ -6,11 +6,9 @@ import re
 from fractions import Fraction
 
 import numpy as np
-from av.video.frame import VideoFrame
 
 from dfccodec.errors import UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
-from dfccodec.media.colour import SCALE
 
 _ASPECT_TOLERANCE = Fraction(1, 100)
 """Relative change of the pixel aspect ratio that results from rounding the size and is ignored."""
@@ -96,5 +94,9 @@ def scaled_pixel_aspect(aspect: Fraction, old: tuple[int, int], new: tuple[int, 
 
 def scale_rgb(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Scale (H, W, 3) uint8 to (size[1], size[0], 3) uint8 with Lanczos."""
+    from av.video.frame import VideoFrame  # sizes are parsed, and arrays encoded, without PyAV
+
+    from dfccodec.media.colour import SCALE
+
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
     return frame.reformat(*size, interpolation=SCALE).to_ndarray()

@@ -71,7 +71,7 @@ def compose(dropped: MotionField, predicted: MotionField, after: References) -> 
 
 
 def _smoothed(blocks: Shorts) -> Shorts:
-    """Decisions (n, rows, columns, 5) with the commonest mode and the median vectors of the neighbourhood of each block.
+    """Decisions (n, rows, columns, 5), each with the commonest mode and the median vectors of its neighbourhood.
 
     Chained vectors are noisy, which costs bits: as they are, a trimmed file may be larger than the file was.
     """
@@ -92,7 +92,7 @@ def _smoothed(blocks: Shorts) -> Shorts:
 
 
 def _shifted(padded: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """The neighbours of each block, by their place, of padded numbers (n, rows + 2 · RADIUS, columns + 2 · RADIUS, …)."""
+    """The neighbours of each block, by their place, of numbers (n, rows, columns, …) padded by RADIUS."""
     side = 2 * RADIUS + 1
     rows, columns = padded.shape[1] - 2 * RADIUS, padded.shape[2] - 2 * RADIUS
     return [padded[:, y : y + rows, x : x + columns] for y in range(side) for x in range(side)]
