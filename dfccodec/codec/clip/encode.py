@@ -175,12 +175,14 @@ class ClipCoder:
         open_loop, pictures = self._is_open_loop(refining), dict[int, np.ndarray]()
         if refining:
 
-            def hold_picture(number: int, picture: np.ndarray) -> None:
-                pictures[number] = picture.astype(np.float16)  # all are held during the gradient
+            def on_picture(number: int, picture: np.ndarray) -> None:
+                self._check()
+                if open_loop:
+                    pictures[number] = picture.astype(np.float16)  # all are held during the gradient
 
             found = refine(
                 latents, now, target, self.header, self.steps, self.loaded, refining, self.settings.deadzone,
-                hold_picture if open_loop else None,
+                None if self.header.tile else on_picture,
             )  # fmt: skip
             now = found.now
             self._costs += found.before, found.after
@@ -325,6 +327,7 @@ class ClipCoder:
         with MotionSearch(frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids) as search:
 
             def add(number: int, picture: np.ndarray) -> None:
+                self._check()
                 picture = clamp(picture)
                 search.add_frame(number, picture)
                 if held is not None:
@@ -335,6 +338,7 @@ class ClipCoder:
             else:
                 blend = ReferenceBlender(clip.kept, search.add_frame, search.add_estimate)
                 for number, picture in pictures:
+                    self._check()
                     blend(number, picture)
             found = payload.write(search.decisions())
         return Coded(dataclasses.replace(clip, fill_payload=found), values, held)
