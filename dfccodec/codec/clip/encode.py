@@ -220,8 +220,10 @@ class ClipCoder:
             )
         if kept.all():
             return Coded(clip, done.values)
-        known = ((frame, done.pictures[frame]) for frame in np.flatnonzero(kept).tolist())
-        return self._with_motion(clip, done.values, frames, False, known, encoder.pyramids)
+        pyramids = encoder.pyramids
+        del encoder  # it holds all pictures, of which the motion search needs few at a time
+        known = ((frame, done.pictures.pop(frame)) for frame in np.flatnonzero(kept).tolist())
+        return self._with_motion(clip, done.values, frames, False, known, pyramids)
 
     def _check(self) -> None:
         """End this encode if it was cancelled."""
