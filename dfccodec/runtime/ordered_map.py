@@ -26,17 +26,25 @@ def ordered_map(
             takes long should then end early, its result is not used.
 
     Raises:
-        the exception of an item, after the results of the items before it.
+        the exception of an item or of the iteration, after the results of the items before it.
     """
     pool, waiting, done = ThreadPoolExecutor(threads, "dfc-clip", start), deque[Future[Result]](), False
+    failure: Exception | None = None
+    iterator = iter(items)
     try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            del item  # the job holds it as long as needed
+        while failure is None:
+            try:
+                waiting.append(pool.submit(function, next(iterator)))
+            except StopIteration:
+                break
+            except Exception as error:  # raised below
+                failure = error
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        if failure is not None:
+            raise failure
         done = True
     finally:
         if not done:

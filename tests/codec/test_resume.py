@@ -166,7 +166,7 @@ def test_without_resume_the_first_new_clip_replaces_the_partial_output(
     before = (tmp_path / ".a.dfc.part").read_bytes()
     encode_interrupted(target, flat, 20, FRAMES[::-1])
     assert (tmp_path / ".a.dfc.part").read_bytes() == before
-    encode_interrupted(target, flat, 40, FRAMES[::-1])
+    encode_interrupted(target, flat, 100, FRAMES[::-1])
     with pytest.raises(UsageError, match="frames 0 to 31"):
         encode_resumed(target, flat)
     dfc.encode(FRAMES, target, model=flat, **QUICK)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -72,3 +73,14 @@ def test_close_cancels_and_leaves_no_thread() -> None:
 
 def test_a_complete_map_is_not_cancelled() -> None:
     assert list(ordered_map(str, range(3), 2, cancel=lambda: pytest.fail("cancelled"))) == ["0", "1", "2"]
+
+
+def test_an_error_of_the_items_comes_after_all_results() -> None:
+    def items() -> Iterator[int]:
+        yield from range(3)
+        raise ValueError("three")
+
+    results = ordered_map(lambda item: item, items(), 2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)

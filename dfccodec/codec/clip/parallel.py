@@ -50,7 +50,16 @@ def code_clips(
 def _code_clips(coder: ClipCoder, work: Iterator[Numbered]) -> Iterator[tuple[Clip, np.ndarray]]:
     if not coder.has_steps:  # they come from the first clip
         yield from (coder.code(*item) for item in itertools.islice(work, 1))
-    head = list(itertools.islice(work, 2))
+    first = next(work, None)
+    if first is None:
+        return
+    try:
+        second = next(work, None)
+    except Exception:  # nothing that was read is lost
+        yield coder.code(*first)
+        raise
+    head = [item for item in (first, second) if item]
+    del first, second  # frames stay in memory no longer than needed
     count = parallel_clips(coder.header, coder.loaded) if len(head) == 2 else 1
     if count == 1:
         yield from (coder.code(*item) for item in _chained(head, work))

@@ -1,6 +1,7 @@
 """Clips coded at the same time: the bytes of one after another, and an early end."""
 
 import io
+from collections.abc import Iterator
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from support import flat_model
 import dfccodec as dfc
 from dfccodec.codec.clip import parallel
 from dfccodec.codec.clip.encode import ClipCoder
+from dfccodec.codec.clip.parallel import code_clips
 from dfccodec.codec.encoder import make_header
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.settings import make_settings
@@ -79,3 +81,20 @@ def test_a_cancelled_encode_ends_before_its_next_frame(mini: LoadedModel) -> Non
     coder.cancel()
     with pytest.raises(DfcError, match="cancelled"):
         coder.code([Picture(frame, pts, 1) for pts, frame in enumerate(moving(8))], 0)
+
+
+@pytest.mark.parametrize("whole", [1, 2, 4])
+def test_clips_before_an_error_of_the_source_are_encoded(
+    whole: int, mini: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batches() -> Iterator[list[Picture]]:
+        for number in range(whole):
+            yield [Picture(frame, 4 * number + pts, 1) for pts, frame in enumerate(moving(4))]
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(parallel, "parallel_clips", lambda *of: 2)
+    header = make_header(SourceInfo(64, 48, Fraction(25), Fraction(1, 25)), mini)
+    clips = code_clips(ClipCoder(header, mini, make_settings(budget="4")), batches(), 0)
+    assert [next(clips)[0].first_frame for _ in range(whole)] == [4 * number for number in range(whole)]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(clips)
