@@ -4,8 +4,8 @@
 
 A real clip is scaled to the height, coded by x264 and encoded twice by dfc: with a prefetch thread for the source, and
 without. Then the file is decoded into an .mp4. Each stage is timed in its thread; the shares of the stages of one
-thread add up to the busy time of that thread. "waits" is the time in which the thread of the network has no frames.
-Each column of the timeline is a hundredth of the run.
+thread add up to the busy time of that thread, so clips are coded one at a time. "waits" is the time in which the
+thread of the network has no frames. Each column of the timeline is a hundredth of the run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from dfccodec.codec import decoder, encoder
 from dfccodec.codec.api import load_model
 from dfccodec.codec.clip import decode as clip_decode
 from dfccodec.codec.clip import encode as clip_encode
+from dfccodec.codec.clip import parallel
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
@@ -124,6 +125,7 @@ def encode(path: Path, out: Path, loaded: LoadedModel, fill: str, is_ahead: bool
     original = encoder._batches
     with (
         mock.patch.multiple(encoder, _batches=batches, prefetch=handed),
+        mock.patch.object(parallel, "parallel_clips", return_value=1),
         mock.patch.multiple(
             clip_encode,
             encode_latents=clock.timed("entropy", encode_latents),
