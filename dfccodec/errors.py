@@ -65,3 +65,11 @@ class OutputExistsError(DfcError):
     """The output exists and `-y` was not given; exit code 6."""
 
     exit_code = 6
+
+
+def describe_error(error: Exception) -> dict[str, str | int]:
+    """The JSON form of an error: one line of text, and the exit code."""
+    text = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
+    if not isinstance(error, DfcError | OSError | MemoryError):
+        text = f"a bug in dfc, {type(error).__name__}: {text}; please report it"
+    return {"error": " ".join(text.split()), "exit_code": getattr(error, "exit_code", 1)}

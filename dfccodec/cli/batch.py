@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from dfccodec.cli import common
-from dfccodec.errors import OUT_OF_MEMORY, DfcError, UsageError
+from dfccodec.errors import DfcError, UsageError, describe_error
 
 Output = Annotated[
     str, typer.Option("-o", "--output", help="Where to write; - is standard output.", show_default=False)
@@ -115,7 +115,7 @@ def _single_job(inputs: Sequence[str], output: str, keep_tree: bool, suffix: str
 def _jobs_in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: bool, suffix: str) -> list[Job]:
     if output:
         raise UsageError(f"-o {output} and --output-dir {folder} both say where to write: give one of them")
-    _check_folder(folder)
+    check_folder(folder)
     if "-" in inputs:
         raise UsageError("standard input has no name for --output-dir: give it alone, with -o")
     for source in inputs:
@@ -135,7 +135,12 @@ def _jobs_in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: 
     return [Job(source, target, True) for target, source in found.items()]
 
 
-def _check_folder(folder: str) -> None:
+def check_folder(folder: str) -> None:
+    """Check an output folder before any work.
+
+    Raises:
+        UsageError: it is a file, or below one.
+    """
     there = next((place for place in (Path(folder), *Path(folder).parents) if place.exists()), None)
     if there and not there.is_dir():
         raise UsageError(f"--output-dir {folder} cannot be created: {there} is a file; name another folder")
@@ -223,8 +228,8 @@ def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = 
 
 def _report_error(source: str, error: Exception) -> dict[str, Any]:
     """Print an error with the name of the input, and return its JSON form."""
-    failure = _failure(error)
-    text = failure["error"]
+    failure = describe_error(error)
+    text = str(failure["error"])
     named = f" {source} " in f" {text} ".replace(":", " ")
     common.print_stderr(f"dfc: error: {text if named else f'{source}: {text}'}")
     return failure
@@ -237,19 +242,11 @@ def _run_single(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None
         work(job, records.append)
     except (DfcError, OSError, MemoryError) as error:
         if not records:
-            records.append({"input": job.source, "output": job.output} | _failure(error))
+            records.append({"input": job.source, "output": job.output} | describe_error(error))
         raise
     finally:
         for record in records if json else ():
             common.result(record)
-
-
-def _failure(error: Exception) -> dict[str, Any]:
-    """The JSON form of an error: one line of text, and the exit code."""
-    text = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
-    if not isinstance(error, DfcError | OSError | MemoryError):
-        text = f"a bug in dfc, {type(error).__name__}: {text}; please report it"
-    return {"error": " ".join(text.split()), "exit_code": getattr(error, "exit_code", 1)}
 
 
 def _refuse_another_name(output: str, written: dict[tuple[int, int], str]) -> None:

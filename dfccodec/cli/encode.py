@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from dfccodec.cli import batch, common, partial_output
+from dfccodec.cli import batch, common, encode_manifest, partial_output
+from dfccodec.cli.encode_file import EncodeOptions, SourceOptions, check_finished, encode_file
 from dfccodec.codec import presets
 from dfccodec.errors import UsageError
 
 if TYPE_CHECKING:
     from dfccodec.codec.loaded_model import LoadedModel
-    from dfccodec.codec.settings import Settings
-    from dfccodec.media.time_range import Span
 
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """Part of a source to encode; see `media.input.source.VideoSource`."""
-
-    audio: bool
-    subtitles: bool
-    span: Span
-    size: str | None
-    video: int | None
-    crop: str | None
-    fps: str | None
-
-
+MANY = "Many videos"
 QUALITY = "Rate and quality targets"
-"""Panel of `dfc encode --help`, after the first one, which has what most people need."""
+"""Panels of `dfc encode --help`, after the first one, which has what most people need."""
 
 
 EPILOG = (
@@ -47,7 +31,9 @@ EPILOG = (
 
 
 def encode(
-    source: Annotated[list[str], typer.Argument(metavar="INPUT…", help="Videos that PyAV reads; - is standard input.")],
+    source: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT…", help="Videos that PyAV reads; - is standard input.")
+    ] = None,
     output: batch.Output = "",
     output_dir: batch.OutputDir = "",
     budget: Annotated[
@@ -62,6 +48,25 @@ def encode(
     yes: common.Force = False,
     quiet: common.Quiet = False,
     json: common.Json = False,
+    manifest: Annotated[
+        str,
+        typer.Option(
+            "--manifest",
+            help="Encode the videos of a list, one JSON object a line, together with all other processes and machines "
+            "that run the same command.",
+            rich_help_panel=MANY,
+        ),
+    ] = "",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            help="Processes at the same time, which share the CPUs.",
+            show_default="1",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     target_size: Annotated[
         str | None,
         typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; within 3 %.", rich_help_panel=QUALITY),
@@ -170,9 +175,13 @@ def encode(
     any_name: common.AnyName = False,
 ) -> None:
     """Encode a video into a .dfc file, or several into --output-dir."""
-    jobs = batch.plan(source, output, output_dir, keep_tree, ".dfc", yes, json, resume, any_name)
-    if resume and any(job.output == "-" for job in jobs):
-        raise UsageError("--resume needs an output file: name one with -o")
+    jobs: list[batch.Job] = []
+    if manifest:
+        encode_manifest.check(manifest, source or [], output, output_dir, yes)
+    else:
+        jobs = _plan(source or [], output, output_dir, keep_tree, yes, json, resume, any_name)
+        if processes is not None:
+            raise UsageError("--jobs needs --manifest: name the list of videos with it")
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.choose.target import Target
     from dfccodec.codec.settings import make_settings
@@ -183,92 +192,40 @@ def encode(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, deadzone=deadzone, target=target,
         frame_selection=frame_selection, effort=effort, refine=refine,
     )  # fmt: skip
-    _check_finished(jobs, settings.describe())
-    span = Span.parse(start, end, duration)
-    loaded = batch.cache_last(partial(_load, device=device, dtype=dtype), key=str)
-    tracks = preset not in presets.WITHOUT_TRACKS
+    tracks, span = preset not in presets.WITHOUT_TRACKS, Span.parse(start, end, duration)
     selection = SourceOptions(tracks and not no_audio, tracks and not no_subtitles, span, size, video, crop, fps)
+    options = EncodeOptions(settings, selection, model, device, dtype)
+    if manifest:
+        task = encode_manifest.ManifestTask(Path(manifest), Path(output_dir), keep_tree, options, yes, quiet)
+        encode_manifest.run(task, processes or 1, json)
+        return
+    check_finished(jobs, settings.describe())
+    load = cache(options.load)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         # In a batch, --resume also means to skip finished outputs, so it is allowed with settings that cannot resume.
         resumes = resume and (settings.resumable or not job.many)
-        _encode(job, settings, lambda: loaded(model), selection, resumes, quiet, tell)
+
+        def writing(loaded: LoadedModel) -> AbstractContextManager[BinaryIO]:
+            return partial_output.writing(job.output, settings, loaded, resumes, quiet)
+
+        tell(encode_file(job.source, writing, options, load, quiet))
 
     batch.run(jobs, one, json, quiet)
 
 
-def _check_finished(jobs: Sequence[batch.Job], settings: str) -> None:
-    """Check that the files that --resume skips were made with these settings.
+def _plan(
+    sources: Sequence[str], output: str, folder: str, keep_tree: bool, yes: bool, json: bool, resume: bool,
+    any_name: bool,
+) -> list[batch.Job]:  # fmt: skip
+    """The inputs and outputs of the command line.
 
     Raises:
-        UsageError: one was not.
+        UsageError, OutputExistsError: they are invalid.
     """
-    from dfccodec.container.reader import StreamReader
-
-    for job in jobs:
-        if not job.done:
-            continue
-        with common.reading(job.output) as stream:
-            made = dict(StreamReader(stream).preamble.tool).get("settings", settings)
-        if made != settings:
-            raise UsageError(
-                f"--resume would keep {job.output}, which was encoded with {made}, beside files with {settings}: give "
-                "the same options, another --output-dir, or -y to encode all again"
-            )
-
-
-def _load(spec: str, device: str, dtype: str) -> LoadedModel:
-    from dfccodec.codec import api
-
-    return api.load_model(spec, device, dtype)
-
-
-def _encode(
-    job: batch.Job,
-    settings: Settings,
-    load: Callable[[], LoadedModel],
-    selection: SourceOptions,
-    resume: bool,
-    quiet: bool,
-    tell: batch.Tell,
-) -> None:
-    """Encode one video; `resume` an interrupted run if there is one."""
-    from dfccodec.media.input.open_input import standard_input
-    from dfccodec.media.input.source import VideoSource
-
-    output, name = job.output, standard_input() if job.source == "-" else Path(job.source)
-    with VideoSource(name, **vars(selection)) as video, contextlib.ExitStack() as stack:
-        from dfccodec.codec import frame_source
-        from dfccodec.codec.encoder import encode_pictures
-
-        common.limit_torch_threads()
-        loaded = load()
-        tracks = frame_source.open_tracks(video, stack)
-        printed = len(video.notes)
-        common.notes(video.notes, quiet)
-        begun = perf_counter()
-        opened = partial_output.writing(output, settings, loaded, resume, quiet)
-        with opened as out, common.progress("encode", video.info.frames, quiet) as advance:
-            shape = frame_source.FrameShape(selection.size, selection.crop, selection.fps)
-            reopen = partial(frame_source.reopen_frames, name, span=selection.span, shape=shape, video=selection.video)
-            second_pass = reopen if frame_source.is_repeatable(name) else None
-            report = encode_pictures(video, video.info, out, loaded, settings, advance, second_pass, tracks)
-        common.notes(report.notes[printed:], quiet)
-    seconds = perf_counter() - begun
-    bpp = report.size * 8 / (report.frames * video.info.width * video.info.height)
-    common.print_stderr(
-        f"{common.count(report.frames, 'frame')}, {report.kept} kept in {common.count(report.clips, 'clip')}, "
-        f"{common.format_bytes(report.size)}, "
-        f"{bpp:.4f} bits/pixel, {report.frames / seconds:.1f} frames/s",
-        quiet,
-    )
-    if report.rd_cost_saved and settings.refine:  # only if --refine was given
-        common.print_stderr(f"latent refinement: RD cost reduced by {report.rd_cost_saved:.1%}", quiet)
-    if report.outcome:
-        common.print_stderr(str(report.outcome), quiet)
-    tell({
-        "frames": report.frames, "kept": report.kept, "clips": report.clips, "bytes": report.size,
-        "bits_per_pixel": bpp, "seconds": seconds, "settings": settings.describe(),
-        "refined": report.rd_cost_saved, "target": report.outcome and report.outcome.record(),
-        "notes": list(report.notes),
-    })  # fmt: skip
+    if not sources:
+        raise UsageError("no input. As in: dfc encode in.mp4 -o out.dfc")
+    jobs = batch.plan(sources, output, folder, keep_tree, ".dfc", yes, json, resume, any_name)
+    if resume and any(job.output == "-" for job in jobs):
+        raise UsageError("--resume needs an output file: name one with -o")
+    return jobs

@@ -87,6 +87,11 @@ def available_cpus() -> int:
     return cores
 
 
+def cpus_per_process(count: int) -> int:
+    """Threads for each of several processes: `OMP_NUM_THREADS` if it is set, else an equal share of the CPUs."""
+    return available_cpus() if os.environ.get("OMP_NUM_THREADS", "").isdigit() else max(1, available_cpus() // count)
+
+
 _inside = threading.Lock()
 _depth = 0
 _limit: Any = None

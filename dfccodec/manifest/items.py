@@ -1,0 +1,134 @@
+"""The list of files: one JSON object a line, with `input` and perhaps `output`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dfccodec.errors import InputError, UsageError
+
+_EXAMPLE = 'as {"input": "in.mp4", "output": "in.dfc"}'
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of the list.
+
+    Args:
+        line: its line, from 1.
+        source: its input as in the list.
+        path: the input as a path; a relative one in the list is relative to the list's folder.
+        output: the output, relative to the output folder, with `/`.
+    """
+
+    line: int
+    source: str
+    path: Path
+    output: str
+
+    @property
+    def key(self) -> str:
+        """A file name for this output."""
+        return hashlib.sha256(self.output.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def read_items(file: Path, suffix: str, keep_tree: bool = False) -> list[Item]:
+    """Read a list.
+
+    Args:
+        file: the list.
+        suffix: extension of outputs that the list does not name, as `.dfc`.
+        keep_tree: name such outputs by the path of their inputs below their common parent, not by their name alone.
+
+    Raises:
+        InputError: the list cannot be read.
+        UsageError: a line is invalid, or two lines have one output. The message has the number of the line.
+    """
+    found = [(line, _source(record, place), record, place) for line, place, record in _records(file)]
+    if not found:
+        raise UsageError(f"manifest {file} is empty: give one object a line, {_EXAMPLE}")
+    root = _shared_folder([source for _, source, record, _ in found if "output" not in record]) if keep_tree else ""
+    items: dict[str, Item] = {}
+    for line, source, record, place in found:
+        output = _named(record["output"], suffix, place) if "output" in record else _default(source, root, suffix)
+        item = Item(line, source, file.parent / source, output)
+        other = items.setdefault(output, item)
+        if other is not item:
+            fix = 'give one of them another "output"' + ("" if keep_tree else ", or --keep-tree")
+            raise UsageError(f"{place}: {source} would become {output}, as {other.source} of line {other.line}; {fix}")
+    return list(items.values())
+
+
+def _records(file: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Number, place for messages, and object of each line that is not empty."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, text in enumerate(lines, 1):
+                place = f"manifest {file} line {number}"
+                if text.strip():
+                    yield number, place, _object(text, place)
+    except OSError as error:
+        raise InputError(f"cannot open manifest {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"manifest {file} is not text in UTF-8: give one object a line, {_EXAMPLE}") from None
+
+
+def _object(text: str, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise UsageError(f"{place} is not JSON ({why}): write one object a line, {_EXAMPLE}") from None
+    if not isinstance(record, dict):
+        raise UsageError(f"{place} is no object but {text.strip()[:40]}: write {_EXAMPLE[3:]}")
+    for name in ("input", "output"):
+        close = get_close_matches(name, record, 1, 0.75)
+        if close and name not in record:
+            raise UsageError(f'{place} has "{close[0]}" and no "{name}": rename it')
+    return record
+
+
+def _source(record: dict[str, Any], place: str) -> str:
+    source = record.get("input")
+    if not isinstance(source, str) or not source:
+        what = f"an input that is no text, {source!r}" if "input" in record else 'no "input"'
+        raise UsageError(f"{place} has {what}: write {_EXAMPLE[3:]}")
+    if "://" in source or source == "-" or "\0" in source:
+        raise UsageError(f"{place}: input {source} is no file: fetch it first and name the file")
+    if os.path.basename(source) in ("", ".", ".."):
+        raise UsageError(f"{place}: input {source} is a folder: name its files, one a line")
+    return source
+
+
+def _named(output: object, suffix: str, place: str) -> str:
+    """An output of the list, checked."""
+    if not isinstance(output, str) or not output or "\0" in output:
+        raise UsageError(f"{place} has an output that is no text, {output!r}: write a name below the output folder")
+    path = PurePosixPath(output.replace(os.sep, "/"))
+    if path.is_absolute() or ".." in path.parts or os.path.splitdrive(output)[0]:
+        raise UsageError(f"{place}: output {output} is outside of the output folder: write a name below it")
+    if path.suffix != suffix:
+        better = path.with_suffix(suffix) if path.name else f"name{suffix}"
+        raise UsageError(f"{place}: output {output} is no {suffix} name: write {better}")
+    return str(path)
+
+
+def _default(source: str, root: str, suffix: str) -> str:
+    inside = os.path.relpath(source, root) if root else os.path.basename(source)
+    return str(PurePosixPath(inside.replace(os.sep, "/")).with_suffix(suffix))
+
+
+def _shared_folder(sources: list[str]) -> str:
+    folders = {os.path.dirname(source) or os.curdir for source in sources}
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:  # relative and absolute ones, or two drives
+        raise UsageError(
+            "--keep-tree needs inputs that share a folder: write all of them relative, or all absolute, or name outputs"
+        ) from None
