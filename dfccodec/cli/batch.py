@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -53,6 +53,7 @@ def plan(
     json_result: bool = False,
     resume: bool = False,
     any_name: bool = False,
+    inside: Mapping[str, str] | None = None,
 ) -> list[Job]:
     """Map inputs to outputs and check them before any work, so that no data is lost.
 
@@ -64,6 +65,7 @@ def plan(
         suffix: extension of the outputs in the folder, as `.dfc`.
         overwrite, json_result, any_name: see :func:`common.check_output`.
         resume: treat existing outputs in the folder as finished, unless `overwrite`.
+        inside: inputs that come from a folder, with their paths relative to it, which their outputs keep.
 
     Raises:
         UsageError: neither or both outputs are given, two inputs have the same output, or an output is an input.
@@ -72,7 +74,7 @@ def plan(
     for source in inputs:
         _check_name(source)
     found = (
-        _jobs_in_folder(inputs, output, folder, keep_tree, suffix)
+        _jobs_in_folder(inputs, output, folder, keep_tree, suffix, inside or {})
         if folder
         else [_single_job(inputs, output, keep_tree, suffix)]
     )
@@ -112,7 +114,9 @@ def _single_job(inputs: Sequence[str], output: str, keep_tree: bool, suffix: str
     return Job(inputs[0], output)
 
 
-def _jobs_in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: bool, suffix: str) -> list[Job]:
+def _jobs_in_folder(
+    inputs: Sequence[str], output: str, folder: str, keep_tree: bool, suffix: str, insides: Mapping[str, str]
+) -> list[Job]:
     if output:
         raise UsageError(f"-o {output} and --output-dir {folder} both say where to write: give one of them")
     check_folder(folder)
@@ -124,7 +128,7 @@ def _jobs_in_folder(inputs: Sequence[str], output: str, folder: str, keep_tree: 
     root = _shared_folder(inputs) if keep_tree else ""
     found: dict[str, str] = {}
     for source in inputs:
-        inside = Path(os.path.relpath(source, root)) if keep_tree else Path(Path(source).name)
+        inside = Path(os.path.relpath(source, root) if keep_tree else insides.get(source, Path(source).name))
         target = str(Path(folder) / inside.with_suffix(suffix))
         if target in found:
             if os.path.realpath(source) == os.path.realpath(found[target]):
@@ -153,13 +157,25 @@ def _shared_folder(inputs: Sequence[str]) -> str:
         raise UsageError("--keep-tree needs inputs that share a folder: run it once for each drive") from None
 
 
-def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = False, quiet: bool = False) -> None:
+def _one_by_one(work: Callable[[A], None], arguments: Iterable[A]) -> None:
+    for argument in arguments:
+        work(argument)
+
+
+def run(
+    jobs: Sequence[Job],
+    work: Callable[[Job, Tell], object],
+    json: bool = False,
+    quiet: bool = False,
+    each_of: Callable[[Callable[[int], None], Iterable[int]], None] = _one_by_one,
+) -> None:
     """Run all jobs; continue after a failed one.
 
     Args:
         jobs: from :func:`plan`.
         work: runs one job and reports its JSON record.
         json, quiet: options of the command line.
+        each_of: calls a function with each number, perhaps in several threads.
 
     Raises:
         DfcError: the error of a single job outside a batch.
@@ -168,35 +184,36 @@ def run(jobs: Sequence[Job], work: Callable[[Job, Tell], None], json: bool = Fal
     if not jobs[0].many:
         _run_single(jobs[0], work, json)
         return
-    records: list[dict[str, Any]] = []
-    failed: list[str] = []
+    records: list[dict[str, Any]] = [{"input": job.source, "output": job.output} for job in jobs]
     written: dict[tuple[int, int], str] = {}
-    worst = 0
-    for number, job in enumerate(jobs, 1):
+
+    def one(number: int) -> None:
+        job, place = jobs[number], f"[{number + 1}/{len(jobs)}]"
         if job.done:
-            common.print_stderr(f"[{number}/{len(jobs)}] {job.output} exists already: skipped", quiet)
-            records.append({"input": job.source, "output": job.output, "skipped": True, "passed_over": True})
-            continue
-        common.print_stderr(f"[{number}/{len(jobs)}] {job.source} → {job.output}", quiet)
-        records.append({"input": job.source, "output": job.output})
+            common.print_stderr(f"{place} {job.output} exists already: skipped", quiet)
+            records[number] |= {"skipped": True, "passed_over": True}
+            return
+        common.print_stderr(f"{place} {job.source} → {job.output}", quiet)
         try:
             _refuse_another_name(job.output, written)
             Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-            work(job, records[-1].update)
-            if place := _place(job.output):
-                written[place] = job.output
+            work(job, records[number].update)
+            if inode := _place(job.output):
+                written[inode] = job.output
         except Exception as error:  # including a bug: the next file may still work
-            records[-1] |= _report_error(job.source, error)
-            failed.append(job.source)
-            worst = max(worst, records[-1]["exit_code"])
-    names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+            records[number] |= _report_error(job.source, error)
+
+    each_of(one, range(len(jobs)))
+    failed = [record for record in records if "exit_code" in record]
+    names = ", ".join(record["input"] for record in failed[:3])
+    names += f" and {len(failed) - 3} more" if len(failed) > 3 else ""
     common.print_stderr(
         f"{len(jobs) - len(failed)} of {len(jobs)} done" + (f"; failed: {names}" if failed else ""), quiet
     )
     if json:
         common.result(records)
-    if worst:
-        raise typer.Exit(worst)
+    if failed:
+        raise typer.Exit(max(record["exit_code"] for record in failed))
 
 
 def each(inputs: Sequence[str], work: Callable[[str, Tell], None], json: bool = False, quiet: bool = False) -> None:
@@ -235,7 +252,7 @@ def _report_error(source: str, error: Exception) -> dict[str, Any]:
     return failure
 
 
-def _run_single(job: Job, work: Callable[[Job, Tell], None], json: bool) -> None:
+def _run_single(job: Job, work: Callable[[Job, Tell], object], json: bool) -> None:
     """Run a single job. With --json, a failure without a record becomes a record."""
     records: list[dict[str, Any]] = []
     try:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
-from dfccodec.cli import batch, common, encode_manifest, partial_output
-from dfccodec.cli.encode_file import EncodeOptions, SourceOptions, check_finished, encode_file
+from dfccodec.cli import batch, common, encode_manifest
+from dfccodec.cli.encode_batch import encode_batch
+from dfccodec.cli.encode_file import EncodeOptions, SourceOptions, check_finished
+from dfccodec.cli.folders import expand
 from dfccodec.codec import presets
 from dfccodec.errors import UsageError
-
-if TYPE_CHECKING:
-    from dfccodec.codec.loaded_model import LoadedModel
 
 MANY = "Many videos"
 QUALITY = "Rate and quality targets"
@@ -32,7 +29,8 @@ EPILOG = (
 
 def encode(
     source: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT…", help="Videos that PyAV reads; - is standard input.")
+        list[str] | None,
+        typer.Argument(metavar="INPUT…", help="Videos that PyAV reads, or folders of videos; - is standard input."),
     ] = None,
     output: batch.Output = "",
     output_dir: batch.OutputDir = "",
@@ -57,6 +55,10 @@ def encode(
             rich_help_panel=MANY,
         ),
     ] = "",
+    recursive: Annotated[
+        bool,
+        typer.Option("--recursive", help="Look into subfolders of input folders, too.", rich_help_panel=MANY),
+    ] = False,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -177,11 +179,9 @@ def encode(
     """Encode a video into a .dfc file, or several into --output-dir."""
     jobs: list[batch.Job] = []
     if manifest:
-        encode_manifest.check(manifest, source or [], output, output_dir, yes)
+        encode_manifest.check(manifest, source or [], output, output_dir, recursive)
     else:
-        jobs = _plan(source or [], output, output_dir, keep_tree, yes, json, resume, any_name)
-        if processes is not None:
-            raise UsageError("--jobs needs --manifest: name the list of videos with it")
+        jobs = _plan(source or [], recursive, output, output_dir, keep_tree, yes, json, resume, any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.choose.target import Target
     from dfccodec.codec.settings import make_settings
@@ -200,23 +200,12 @@ def encode(
         encode_manifest.run(task, processes or 1, json)
         return
     check_finished(jobs, settings.describe())
-    load = cache(options.load)
-
-    def one(job: batch.Job, tell: batch.Tell) -> None:
-        # In a batch, --resume also means to skip finished outputs, so it is allowed with settings that cannot resume.
-        resumes = resume and (settings.resumable or not job.many)
-
-        def writing(loaded: LoadedModel) -> AbstractContextManager[BinaryIO]:
-            return partial_output.writing(job.output, settings, loaded, resumes, quiet)
-
-        tell(encode_file(job.source, writing, options, load, quiet))
-
-    batch.run(jobs, one, json, quiet)
+    encode_batch(jobs, options, resume, json, quiet, processes or 1)
 
 
 def _plan(
-    sources: Sequence[str], output: str, folder: str, keep_tree: bool, yes: bool, json: bool, resume: bool,
-    any_name: bool,
+    sources: Sequence[str], recursive: bool, output: str, folder: str, keep_tree: bool, yes: bool, json: bool,
+    resume: bool, any_name: bool,
 ) -> list[batch.Job]:  # fmt: skip
     """The inputs and outputs of the command line.
 
@@ -225,7 +214,11 @@ def _plan(
     """
     if not sources:
         raise UsageError("no input. As in: dfc encode in.mp4 -o out.dfc")
-    jobs = batch.plan(sources, output, folder, keep_tree, ".dfc", yes, json, resume, any_name)
+    folders = [source for source in sources if source and Path(source).is_dir()]
+    if folders and not output and not folder:
+        raise UsageError(f"input {folders[0]} is a folder: give --output-dir FOLDER for its videos")
+    files, inside = expand(sources, recursive) if folder or recursive else (sources, {})
+    jobs = batch.plan(files, output, folder, keep_tree, ".dfc", yes, json, resume, any_name, inside)
     if resume and any(job.output == "-" for job in jobs):
         raise UsageError("--resume needs an output file: name one with -o")
     return jobs

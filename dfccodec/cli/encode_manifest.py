@@ -107,7 +107,7 @@ class _Encode:
         return figures | {"clips": len(found.clips), "settings": settings, "found": True}
 
 
-def check(manifest: str, sources: Sequence[str], output: str, folder: str, yes: bool) -> None:
+def check(manifest: str, sources: Sequence[str], output: str, folder: str, recursive: bool) -> None:
     """Check the options that name files.
 
     Raises:
@@ -115,6 +115,8 @@ def check(manifest: str, sources: Sequence[str], output: str, folder: str, yes: 
     """
     if sources:
         raise UsageError(f"--manifest {manifest} and input {sources[0]} are given: leave out one of them")
+    if recursive:
+        raise UsageError(f"--manifest {manifest} and --recursive are given: leave out one of them")
     if output or not folder:
         wrong = f"-o {output} names one output" if output else "no output folder"
         raise UsageError(f"--manifest {manifest} has many outputs, and {wrong}: give --output-dir FOLDER")

@@ -25,6 +25,9 @@ _SOUND = "mp3 m4a aac wav flac ogg opus"
 _MEDIA = frozenset(f".{ending}" for ending in f"{_MOVIES} {_PICTURES} {_SOUND}".split())
 """File name extensions that players and viewers open."""
 
+VIDEO_EXTENSIONS = frozenset(f".{ending}" for ending in f"{_MOVIES} gif apng".split())
+"""File name extensions of videos."""
+
 
 def extension_error(target: Path, coded: bool) -> str:
     """Error text for an output whose extension belongs to another kind of file; empty if the name is fine.

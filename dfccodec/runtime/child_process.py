@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pickle import PickleError
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dfccodec.errors import DfcError
 
+A = TypeVar("A")
 R = TypeVar("R")
 
 
@@ -79,6 +80,66 @@ def parent_lives() -> bool:
     """Whether the process that started this one is still there; True in a process that is no child."""
     parent = multiprocessing.parent_process()
     return parent is None or parent.is_alive()
+
+
+class ChildPool:
+    """Child processes for jobs. A process that ends costs the job it was running, and is replaced.
+
+    Args:
+        count, threads: number of processes, and of threads in each.
+    """
+
+    def __init__(self, count: int, threads: int) -> None:
+        self._count, self._threads = count, threads
+        self._idle: list[ChildProcess] = []
+        self._all: set[ChildProcess] = set()
+        self._lock, self._stopped = threading.Lock(), False
+
+    def each_of(self, function: Callable[[A], None], arguments: Iterable[A]) -> None:
+        """Call a function with each argument in threads, as many as there are processes; it may use :meth:`call`.
+
+        Raises:
+            Exception: the first error of the function; the processes are ended.
+        """
+        with ThreadPoolExecutor(self._count) as threads:
+            try:
+                for future in [threads.submit(function, argument) for argument in arguments]:
+                    future.result()
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                with self._lock:
+                    self._stopped = True
+                    for child in self._all:
+                        child.process.terminate()
+                raise
+            finally:
+                self._idle.clear()
+        for child in self._all:
+            child.close()
+
+    def call(self, function: Callable[..., R], *arguments: Any) -> R:
+        """Run a function in a process that is idle, or in a new one.
+
+        Raises:
+            ChildEndedError: the process ended.
+            Exception: the error of the function.
+        """
+        with self._lock:
+            if self._stopped:
+                raise ChildEndedError(-signal.SIGTERM)
+            child = self._idle.pop() if self._idle else ChildProcess(self._threads)
+            self._all.add(child)
+        try:
+            result = child.call(function, *arguments)
+        except ChildEndedError:
+            with self._lock:
+                self._all.discard(child)
+            raise
+        except Exception:
+            self._idle.append(child)
+            raise
+        self._idle.append(child)
+        return result
 
 
 def run_in_children(
