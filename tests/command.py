@@ -57,13 +57,19 @@ def run(
         streams = [Path(folder) / name for name in ("in", "out", "err")]
         for stream, data in zip(streams, (input, b"", b""), strict=True):
             stream.write_bytes(data)
-        process: BaseProcess = _context().Process(target=_run_in_child, args=(command, str(cwd or Path.cwd()), streams))
-        process.start()
+        process = start(command, cwd or Path.cwd(), streams)
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
             raise TimeoutError(f"dfc {' '.join(command)} did not end in {timeout} s")
         return CompletedProcess(command, process.exitcode, *(stream.read_bytes() for stream in streams[1:]))
+
+
+def start(arguments: list[str], cwd: Path, streams: list[Path]) -> BaseProcess:
+    """Start a command line, with files for standard input, output and error."""
+    process: BaseProcess = _context().Process(target=_run_in_child, args=(arguments, str(cwd), streams))
+    process.start()
+    return process
 
 
 def _run_in_child(arguments: list[str], cwd: str, streams: list[Path]) -> None:
