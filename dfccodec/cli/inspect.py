@@ -89,7 +89,7 @@ def _inspect_each(sources: list[str], json: bool) -> None:
         _refuse_damage(summary)
 
     if not json:
-        names = f"{'picture':>11} {'frames':>7} {'seconds':>9} {'kept':>6}  QP   {'size':>9}  bits/pixel"
+        names = f"{'picture':>11} {'frames':>7} {'seconds':>9} {'kept':>6}  QP   {'size':>9}  bits/pixel  model"
         sys.stdout.write(f"{'file':<{wide}} {names}\n")
     batch.each(sources, look, json, quiet=True)
 
@@ -100,8 +100,15 @@ def _line(summary: Summary, record: dict[str, Any]) -> str:
     size, kept = f"{record['width']}×{record['height']}", record["kept"] / max(record["frames"], 1)
     return (
         f"{size:>11} {record['frames']:>7} {record['seconds']:>9.3f} {kept:>6.1%}  {qp:<5}"
-        f"{common.format_bytes(summary.size):>9}  {record['bits_per_pixel']:.4f}"
+        f"{common.format_bytes(summary.size):>9}  {record['bits_per_pixel']:<10.4f}  {_model(summary)}"
     )
+
+
+def _model(summary: Summary) -> str:
+    """Name of the model, and the coding of its latents: what a set of files for training must have in common."""
+    codings = sorted({_coding(c.clip.coding) for c in summary.clips})
+    name = escape_for_terminal(summary.preamble.model.name[:40])
+    return f"{name}, {' and '.join(codings)}" if codings else name
 
 
 def _scan(source: str) -> Summary:

@@ -23,12 +23,13 @@ def test_inspect_prints_one_line_per_file(tmp_path: Path, capsys: pytest.Capture
     paths[2].write_bytes(paths[2].read_bytes()[:-300])
     assert main(["inspect", *map(str, paths[:2])]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["file", "picture", "frames", "seconds", "kept", "QP", "size", "bits/pixel"]
+    assert header.split() == ["file", "picture", "frames", "seconds", "kept", "QP", "size", "bits/pixel", "model"]
     assert [line.split("32×16")[1].split()[:4] for line in lines] == [
         ["8", "0.320", "25.0%", "8"],
         ["40", "1.600", "25.0%", "40"],
     ]
     assert len({line.index("×") for line in lines}) == 1
+    assert [line[header.index("model") :] for line in lines] == ["flat, range", "flat, range"]
     assert main(["inspect", *map(str, paths), str(tmp_path / "none.dfc"), "--json"]) == 4
     output = capsys.readouterr()
     records = json.loads(output.out)
