@@ -23,7 +23,7 @@ from dfccodec.version import __version__
 
 VERBS = (
     "encode", "decode", "inspect", "verify", "trim", "recover", "pack", "compare", "thumbnail", "generate",
-    "train", "models",
+    "train", "models", "doctor",
 )  # fmt: skip
 
 WITH_TORCH = ("encode", "decode", "compare", "thumbnail", "generate", "train", "models")
