@@ -33,8 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from support import moving_square, write_video  # type: ignore[import-not-found]  # of the tests
 
-WORKERS, VIDEOS, KILLS = 3, 20, 10
+WORKERS, VIDEOS, KILLS = 3, 12, 10
 """Workers at a time; videos, and kills at the most, of one list."""
+
+ENCODING = 2 / 3
+"""Share of the kills that wait for a worker that is encoding. The others also meet workers that load the model."""
 
 OPTIONS = ["--budget", "8", "--qp", "24", "--refine", "0"]
 MODES: dict[str, list[list[str]]] = {
@@ -88,7 +91,7 @@ def run_list(
     """
     met: Counter[str] = Counter()
     running = [(arguments, start(arguments)) for arguments in commands]
-    due = time.monotonic() + rng.uniform(*gap)
+    due, encoding = time.monotonic() + rng.uniform(*gap), rng.random() < ENCODING
     while running:
         for arguments, process in list(running):
             code = process.poll()
@@ -98,28 +101,25 @@ def run_list(
                     running.append((arguments, start(arguments)))
                 assert code in (0, -signal.SIGKILL), f"a worker ended with exit code {code}"
         if sum(met.values()) < kills and time.monotonic() > due:
-            due = time.monotonic() + rng.uniform(*gap)
-            what = kill_one(out / "list.state", rng)
-            met.update([what] if what else [])
+            what = kill_one(out / "list.state", rng, encoding)
+            if what:
+                met.update([what])
+                due, encoding = time.monotonic() + rng.uniform(*gap), rng.random() < ENCODING
         time.sleep(0.02)
     return met
 
 
-def kill_one(state: Path, rng: random.Random) -> str:
-    """Kill a random living worker; returns what it was doing, empty if there is none.
-
-    Of three kills two meet a worker that is encoding, if there is one. The others also meet workers that load
-    the model.
-    """
+def kill_one(state: Path, rng: random.Random, encoding: bool) -> str:
+    """Kill a random living worker, or one that is `encoding`; returns what it was doing, empty if there is none."""
     living = {}
     for owner in state.glob("work/*/owner.json"):
         identity = read(owner)
         if identity and not has_ended(identity):
             living[owner.parent.name] = identity["pid"]
-    if not living:
-        return ""
     busy = {name for name in living if list((state / "work" / name).glob("*.part"))}
-    name = rng.choice(sorted(busy if busy and rng.random() < 2 / 3 else living))
+    if not (busy if encoding else living):
+        return ""
+    name = rng.choice(sorted(busy if encoding else living))
     os.kill(living[name], signal.SIGKILL)
     mine = [path for path in state.glob("claims/*.json") if read(path).get("worker") == name]
     if not mine:
@@ -156,39 +156,47 @@ def check(videos: Path, out: Path, whole: Path) -> None:
 
 def main() -> None:
     mode, kills = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 50
-    rng, met, rounds, begun = random.Random(256), Counter[str](), 0, time.perf_counter()
+    found = stored().get(mode, {})
+    if not 0 < found.get("kills", 0) < kills:
+        found = {"kills": 0, "lists": 0, "videos": 0, "met": {}, "found": 0}
+    rng = random.Random(256 + found["kills"])
     with tempfile.TemporaryDirectory() as folder:
-        videos, whole = make_list(Path(folder), VIDEOS, 120), Path(folder) / "whole"
+        videos, whole = make_list(Path(folder), VIDEOS, 60), Path(folder) / "whole"
         run_list([command(videos, whole)], whole, 0, rng, (1, 1), start_dfc)
-        while sum(met.values()) < kills:
-            out = Path(folder) / f"out{rounds}"
+        while found["kills"] < kills:
+            out = Path(folder) / f"out{found['lists']}"
             commands = [[*command(videos, out), *more] for more in MODES[mode]]
-            met += run_list(commands, out, min(KILLS, kills - sum(met.values())), rng, (0.3, 2.5), start_dfc)
+            met = run_list(commands, out, min(KILLS, kills - found["kills"]), rng, (0.3, 2.5), start_dfc)
             check(videos, out, whole)
-            rounds += 1
-            print(f"round {rounds}: {sum(met.values())} kills", flush=True)
-    found = {
-        "kills": sum(met.values()), "workers": WORKERS, "lists": rounds, "videos": VIDEOS * rounds,
-        "lost": 0, "damaged": 0,  # otherwise `check` has failed
-        "met": dict(met), "seconds": time.perf_counter() - begun,
-    }  # fmt: skip
-    path = RESULTS / "killed_workers.json"
-    modes = read(path).get("modes", {}) | {mode: found}
-    write_json("killed_workers", {"modes": {name: modes[name] for name in MODES if name in modes}})
+            found["kills"] += sum(met.values())
+            found["lists"] += 1
+            found["videos"] += VIDEOS
+            found["met"] = dict(Counter(found["met"]) + met)
+            found["found"] += (out / "list.results.jsonl").read_text().count('"found": true')
+            modes = stored() | {mode: found}
+            write_json("killed_workers", {"workers": WORKERS, "modes": {m: modes[m] for m in MODES if m in modes}})
+            print(f"list {found['lists']}: {found['kills']} kills", flush=True)
     print(report({"modes": {mode: found}}))
+
+
+def stored() -> dict[str, Any]:
+    """Results by mode; a run that was interrupted goes on after its last list."""
+    modes: dict[str, Any] = read(RESULTS / "killed_workers.json").get("modes", {})
+    return modes
 
 
 def report(found: dict[str, Any]) -> str:
     """The table of kills."""
     names = {"processes": "3 processes", "jobs": "`--jobs 3`", "ray": "`--jobs 3 --ray local`"}
-    rows = [
-        (
-            names[mode], r["kills"], r["met"].get("encoding", 0), r["kills"] - r["met"].get("encoding", 0), r["videos"],
-            r["lost"], r["damaged"],
-        )
-        for mode, r in found["modes"].items()
-    ]  # fmt: skip
-    return table(("workers", "killed", "while encoding", "otherwise", "videos", "lost", "damaged or double"), rows)
+    rows = []
+    for mode, r in found["modes"].items():
+        encoding = r["met"].get("encoding", 0)
+        rows.append((names[mode], r["kills"], encoding, r["kills"] - encoding, r["videos"], r["found"], 0, 0))
+    head = (
+        "workers", "killed", "while encoding", "otherwise", "videos", "complete but without a record", "lost",
+        "damaged or double",
+    )  # fmt: skip
+    return table(head, rows)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,15 @@ def encode(
             rich_help_panel=MANY,
         ),
     ] = None,
+    ray: Annotated[
+        str,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Run the --jobs of a --manifest on this Ray cluster: auto, local, or an address.",
+            rich_help_panel=MANY,
+        ),
+    ] = "",
     target_size: Annotated[
         str | None,
         typer.Option(help="Size of the file, as 2MiB, 300kB or bytes; within 3 %.", rich_help_panel=QUALITY),
@@ -178,6 +187,8 @@ def encode(
 ) -> None:
     """Encode a video into a .dfc file, or several into --output-dir."""
     jobs: list[batch.Job] = []
+    if ray and not manifest:
+        raise UsageError(f"--ray {ray} needs a list: give --manifest LIST and --output-dir FOLDER")
     if manifest:
         encode_manifest.check(manifest, source or [], output, output_dir, recursive)
     else:
@@ -197,7 +208,7 @@ def encode(
     options = EncodeOptions(settings, selection, model, device, dtype)
     if manifest:
         task = encode_manifest.ManifestTask(Path(manifest), Path(output_dir), keep_tree, options, yes, quiet)
-        encode_manifest.run(task, processes or 1, json)
+        encode_manifest.run(task, processes or 1, json, ray)
         return
     check_finished(jobs, settings.describe())
     encode_batch(jobs, options, resume, json, quiet, processes or 1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from dfccodec.cli.encode_file import EncodeOptions, encode_file, summary
 from dfccodec.cli.terminal import replace_unencodable
 from dfccodec.errors import DfcError, OutputExistsError, UsageError
 from dfccodec.manifest.items import Item, read_items
+from dfccodec.manifest.ray_workers import run_on_ray
 from dfccodec.manifest.records import DONE, Records, sizes
 from dfccodec.manifest.run import Totals, agree, write_results
 from dfccodec.manifest.worker import MAX_CRASHES, Folders, Worker
-from dfccodec.runtime.child_process import ChildEndedError, parent_lives, run_in_children
+from dfccodec.runtime.child_process import parent_lives, run_in_children
 from dfccodec.runtime.resources import cpus_per_process
 
 if TYPE_CHECKING:
@@ -62,7 +64,11 @@ class ManifestTask:
 
     def started(self) -> ManifestTask:
         """This run, with what earlier ones have recorded."""
-        return ManifestTask(**{**vars(self), "since": sizes(self.folders.state / "records")})
+        return replace(self, since=sizes(self.folders.state / "records"))
+
+    def absolute(self) -> ManifestTask:
+        """This run with absolute paths, for machines with another working folder."""
+        return replace(self, manifest=self.manifest.absolute(), output=self.output.absolute())
 
 
 class _Encode:
@@ -123,8 +129,14 @@ def check(manifest: str, sources: Sequence[str], output: str, folder: str, recur
     batch.check_folder(folder)
 
 
-def run(task: ManifestTask, jobs: int, json: bool) -> None:
+def run(task: ManifestTask, jobs: int, json: bool, ray: str = "") -> None:
     """Encode the files of a list; other runs may work on the same list.
+
+    Args:
+        task: the run.
+        jobs: number of processes.
+        json: value of `--json`.
+        ray: address of a Ray cluster for the processes; empty for this machine.
 
     Raises:
         DfcError: the list is invalid, or nothing can be encoded.
@@ -134,11 +146,13 @@ def run(task: ManifestTask, jobs: int, json: bool) -> None:
     agree(task.folders, task.options.describe())
     task = task.started()
     try:
-        if jobs == 1:
+        restart = partial(_may_restart, task, jobs, {})
+        if ray:
+            run_on_ray(ray, jobs, ray_threads(), work_in_child, [task.absolute()], restart, task.quiet)
+        elif jobs == 1:
             _work(task, items)
         else:
-            threads = cpus_per_process(jobs)
-            run_in_children(jobs, threads, work_in_child, [task], partial(_may_restart, task, jobs, {}))
+            run_in_children(jobs, cpus_per_process(jobs), work_in_child, [task], restart)
     except BaseException:
         with contextlib.suppress(OSError):
             write_results(task.folders, items, task.records())
@@ -165,7 +179,13 @@ def _work(task: ManifestTask, items: Sequence[Item], proceed: Callable[[], bool]
     Worker(task.folders, items, _Encode(task.options), task.since, task.overwrite, tell=tell).run(proceed)
 
 
-def _may_restart(task: ManifestTask, jobs: int, seen: dict[str, int], error: ChildEndedError) -> bool:
+def ray_threads() -> int:
+    """Threads of each worker on a cluster: `OMP_NUM_THREADS`, or one, because this machine's CPUs say nothing there."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(given)) if given.isdigit() else 1
+
+
+def _may_restart(task: ManifestTask, jobs: int, seen: dict[str, int], error: DfcError) -> bool:
     """Whether to replace a process that has ended: not after many without one new record."""
     recorded = sum(sizes(task.folders.state / "records").values())
     if recorded != seen.get("recorded"):

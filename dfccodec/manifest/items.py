@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,21 +17,26 @@ from dfccodec.errors import InputError, UsageError
 _EXAMPLE = 'as {"input": "in.mp4", "output": "in.dfc"}'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One file of the list.
+    """One file of the list. There may be millions, so they are small.
 
     Args:
         line: its line, from 1.
-        source: its input as in the list.
-        path: the input as a path; a relative one in the list is relative to the list's folder.
+        source: its input as in the list; a relative path is relative to `folder`.
+        folder: the folder of the list.
         output: the output, relative to the output folder, with `/`.
     """
 
     line: int
     source: str
-    path: Path
+    folder: str
     output: str
+
+    @property
+    def path(self) -> Path:
+        """The input."""
+        return Path(self.folder, self.source)
 
     @property
     def key(self) -> str:
@@ -50,29 +56,40 @@ def read_items(file: Path, suffix: str, keep_tree: bool = False) -> list[Item]:
         InputError: the list cannot be read.
         UsageError: a line is invalid, or two lines have one output. The message has the number of the line.
     """
-    found = [(line, _source(record, place), record, place) for line, place, record in _records(file)]
-    if not found:
-        raise UsageError(f"manifest {file} is empty: give one object a line, {_EXAMPLE}")
-    root = _shared_folder([source for _, source, record, _ in found if "output" not in record]) if keep_tree else ""
-    items: dict[str, Item] = {}
-    for line, source, record, place in found:
-        output = _named(record["output"], suffix, place) if "output" in record else _default(source, root, suffix)
-        item = Item(line, source, file.parent / source, output)
+    root = _shared_folder([source for _, source, output in _lines(file, suffix) if not output]) if keep_tree else ""
+    folder, items = str(file.parent), dict[str, Item]()
+    for line, source, named in _lines(file, suffix):
+        output = named or _default(source, root, suffix)
+        item = Item(line, source, folder, output)
         other = items.setdefault(output, item)
         if other is not item:
             fix = 'give one of them another "output"' + ("" if keep_tree else ", or --keep-tree")
-            raise UsageError(f"{place}: {source} would become {output}, as {other.source} of line {other.line}; {fix}")
+            raise UsageError(
+                f"{_place(file, line)}: {source} would become {output}, as {other.source} of line {other.line}; {fix}"
+            )
+    if not items:
+        raise UsageError(f"manifest {file} is empty: give one object a line, {_EXAMPLE}")
     return list(items.values())
 
 
-def _records(file: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Number, place for messages, and object of each line that is not empty."""
+def _place(file: Path, line: int) -> str:
+    return f"manifest {file} line {line}"
+
+
+def _lines(file: Path, suffix: str) -> Iterator[tuple[int, str, str]]:
+    """Number, input and output of each line; the output is empty if the line has none."""
+    for line, record in _records(file):
+        place = _place(file, line)
+        yield line, _source(record, place), _named(record["output"], suffix, place) if "output" in record else ""
+
+
+def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and object of each line that is not empty."""
     try:
         with file.open(encoding="utf-8-sig") as lines:
             for number, text in enumerate(lines, 1):
-                place = f"manifest {file} line {number}"
                 if text.strip():
-                    yield number, place, _object(text, place)
+                    yield number, _object(text, _place(file, number))
     except OSError as error:
         raise InputError(f"cannot open manifest {file}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -87,11 +104,19 @@ def _object(text: str, place: str) -> dict[str, Any]:
         raise UsageError(f"{place} is not JSON ({why}): write one object a line, {_EXAMPLE}") from None
     if not isinstance(record, dict):
         raise UsageError(f"{place} is no object but {text.strip()[:40]}: write {_EXAMPLE[3:]}")
-    for name in ("input", "output"):
-        close = get_close_matches(name, record, 1, 0.75)
-        if close and name not in record:
-            raise UsageError(f'{place} has "{close[0]}" and no "{name}": rename it')
+    if typo := _misspelt(tuple(record)):
+        raise UsageError(f'{place} has "{typo[0]}" and no "{typo[1]}": rename it')
     return record
+
+
+@lru_cache(maxsize=64)
+def _misspelt(keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """A key that looks like one that is missing, and the missing one. Lines of a list mostly have the same keys."""
+    for name in ("input", "output"):
+        close = get_close_matches(name, keys, 1, 0.75)
+        if close and name not in keys:
+            return close[0], name
+    return None
 
 
 def _source(record: dict[str, Any], place: str) -> str:

@@ -18,7 +18,7 @@ from dfccodec.runtime.atomic_output import naming
 DONE, FAILED = "done", "failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Place:
     file: str
     offset: int
