@@ -210,7 +210,7 @@ def encode(
         task = encode_manifest.ManifestTask(Path(manifest), Path(output_dir), keep_tree, options, yes, quiet)
         encode_manifest.run(task, processes or 1, json, ray)
         return
-    check_finished(jobs, settings.describe())
+    check_finished(jobs, options)
     encode_batch(jobs, options, resume, json, quiet, processes or 1)
 
 

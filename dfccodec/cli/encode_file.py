@@ -17,6 +17,7 @@ from dfccodec.errors import UsageError
 if TYPE_CHECKING:
     from dfccodec.codec.loaded_model import LoadedModel
     from dfccodec.codec.settings import Settings
+    from dfccodec.container.reader import Preamble
     from dfccodec.media.time_range import Span
 
 
@@ -55,8 +56,24 @@ class EncodeOptions:
         return {"options": self.settings.describe(), "model": self.model, **selection}
 
 
-def check_finished(jobs: Sequence[batch.Job], settings: str) -> None:
-    """Check that the files that --resume skips were made with these settings.
+def other_options(preamble: Preamble, options: EncodeOptions) -> tuple[str, str] | None:
+    """Options with which a file was encoded, and those of `options`, where they differ; None if they do not.
+
+    The name of a model is compared only if dfc knows it: that of a file of weights may be another one inside.
+    """
+    from dfccodec.models.entries import find_entry
+
+    settings, model = options.settings.describe(), preamble.model.name
+    made = dict(preamble.tool).get("settings", settings)
+    if made != settings:
+        return made, settings
+    if find_entry(options.model) is not None and model != options.model:
+        return f"--model {model}", f"--model {options.model}"
+    return None
+
+
+def check_finished(jobs: Sequence[batch.Job], options: EncodeOptions) -> None:
+    """Check that the files that --resume skips were made with these options.
 
     Raises:
         UsageError: one was not.
@@ -67,11 +84,11 @@ def check_finished(jobs: Sequence[batch.Job], settings: str) -> None:
         if not job.done:
             continue
         with common.reading(job.output) as stream:
-            made = dict(StreamReader(stream).preamble.tool).get("settings", settings)
-        if made != settings:
+            differing = other_options(StreamReader(stream).preamble, options)
+        if differing:
             raise UsageError(
-                f"--resume would keep {job.output}, which was encoded with {made}, beside files with {settings}: give "
-                "the same options, another --output-dir, or -y to encode all again"
+                f"--resume would keep {job.output}, which was encoded with {differing[0]}, beside files with "
+                f"{differing[1]}: give the same options, another --output-dir, or -y to encode all again"
             )
 
 

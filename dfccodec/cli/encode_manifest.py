@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dfccodec.cli import batch, common
-from dfccodec.cli.encode_file import EncodeOptions, encode_file, summary
+from dfccodec.cli.encode_file import EncodeOptions, encode_file, other_options, summary
 from dfccodec.cli.terminal import replace_unencodable
 from dfccodec.errors import DfcError, OutputExistsError, UsageError
 from dfccodec.manifest.items import Item, read_items
@@ -104,13 +104,13 @@ class _Encode:
                 found = scan(stream)
         except DfcError as error:
             raise OutputExistsError(f"output {output} exists and is no whole .dfc file ({error}): {fix}") from None
-        made, settings = dict(found.preamble.tool).get("settings", ""), self._options.settings.describe()
-        if found.damage or made != settings:
-            what = "is damaged" if found.damage else f"was encoded with {made}, not with {settings}"
+        differing = other_options(found.preamble, self._options)
+        if found.damage or differing:
+            what = "was encoded with {}, not with {}".format(*differing) if differing else "is damaged"
             raise OutputExistsError(f"output {output} exists and {what}: {fix}")
         record = describe(found)
         figures = {name: record[name] for name in ("frames", "kept", "bytes", "bits_per_pixel")}
-        return figures | {"clips": len(found.clips), "settings": settings, "found": True}
+        return figures | {"clips": len(found.clips), "settings": self._options.settings.describe(), "found": True}
 
 
 def check(manifest: str, sources: Sequence[str], output: str, folder: str, recursive: bool) -> None:

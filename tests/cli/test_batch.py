@@ -223,4 +223,6 @@ def test_resume_refuses_finished_files_of_other_options(tmp_path: Path, capsys: 
     found = capsys.readouterr().err
     assert "flower_96x64.dfc, which was encoded with --budget 8 --qp 24" in found
     assert "-y to encode all again" in found
+    assert main([*options, "--qp", "24", "--model", "dfc-170m"]) == 2
+    assert "was encoded with --model mini, beside files with --model dfc-170m" in capsys.readouterr().err
     assert main([*options, "--qp", "40", "-y"]) == 0
