@@ -122,11 +122,12 @@ class ChildPool:
 
         Raises:
             ChildEndedError: the process ended.
+            KeyboardInterrupt: :meth:`each_of` has ended the processes.
             Exception: the error of the function.
         """
         with self._lock:
             if self._stopped:
-                raise ChildEndedError(-signal.SIGTERM)
+                raise KeyboardInterrupt
             child = self._idle.pop() if self._idle else ChildProcess(self._threads)
             self._all.add(child)
         try:
@@ -134,6 +135,8 @@ class ChildPool:
         except ChildEndedError:
             with self._lock:
                 self._all.discard(child)
+                if self._stopped:
+                    raise KeyboardInterrupt from None
             raise
         except Exception:
             self._idle.append(child)

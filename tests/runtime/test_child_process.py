@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
 from dfccodec.errors import DamagedError, DfcError
-from dfccodec.runtime.child_process import ChildEndedError, ChildProcess, parent_lives, run_in_children
+from dfccodec.runtime.child_process import ChildEndedError, ChildPool, ChildProcess, parent_lives, run_in_children
 from dfccodec.runtime.resources import cpus_per_process
 
 
@@ -52,6 +54,26 @@ def test_the_error_of_a_child_is_that_of_the_run() -> None:
 
 def _fail() -> None:
     raise DamagedError("broken", 5)
+
+
+def test_a_pool_is_stopped_by_an_interrupt() -> None:
+    pool, begun, seen = ChildPool(2, 1), threading.Event(), list[type]()
+
+    def work(number: int) -> None:
+        if number == 0:
+            begun.wait()
+            time.sleep(0.2)
+            raise KeyboardInterrupt
+        begun.set()
+        try:
+            pool.call(time.sleep, 60)
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.each_of(work, range(3))
+    assert set(seen) == {KeyboardInterrupt}  # and not the end of a process
 
 
 def test_processes_share_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
