@@ -22,8 +22,10 @@ from benchmarks.quality.blend import report as blend_report
 from benchmarks.quality.looks import report as looks_report
 from benchmarks.quality.vae_latents import report as vae_latents_report
 from benchmarks.report.rd_report import LABELS
+from benchmarks.robustness.killed_workers import report as killed_workers_report
 from benchmarks.speed.compare import report as compare_report
 from benchmarks.speed.cpu_contention import report
+from benchmarks.speed.many_videos import report as many_videos_report
 from benchmarks.speed.reading import report as reading_report
 from benchmarks.speed.training_data import report as training_data_report
 
@@ -32,7 +34,7 @@ PAGES = (
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("mini", "mini-dit", "mini-sharp", "encoding", "performance", "latents")
+        for name in ("mini", "mini-dit", "mini-sharp", "encoding", "performance", "latents", "many")
     ),
 )
 
@@ -254,6 +256,16 @@ def vae_latents() -> str:
     return vae_latents_report(result("vae_latents"))
 
 
+def killed_workers() -> str:
+    """Kills of workers on a list of videos."""
+    return killed_workers_report(result("killed_workers"))
+
+
+def many_videos() -> str:
+    """CPU time and bytes of a million videos."""
+    return many_videos_report(result("many_videos"))
+
+
 def speed() -> str:
     """Return the table of frames per second and peak memory of encode and decode."""
     found = result("speed")
@@ -344,6 +356,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
         reading,
         training_data,
         vae_latents,
+        killed_workers,
+        many_videos,
         memory,
         pipeline,
         seams,

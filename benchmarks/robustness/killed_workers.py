@@ -191,11 +191,8 @@ def report(found: dict[str, Any]) -> str:
     rows = []
     for mode, r in found["modes"].items():
         encoding = r["met"].get("encoding", 0)
-        rows.append((names[mode], r["kills"], encoding, r["kills"] - encoding, r["videos"], r["found"], 0, 0))
-    head = (
-        "workers", "killed", "while encoding", "otherwise", "videos", "complete but without a record", "lost",
-        "damaged or double",
-    )  # fmt: skip
+        rows.append((names[mode], r["kills"], encoding, r["kills"] - encoding, r["videos"], 0, 0))
+    head = ("workers", "killed", "while encoding", "otherwise", "videos", "lost", "damaged or double")
     return table(head, rows)
 
 

@@ -1,4 +1,4 @@
-"""docs/latents.md, metrics.md and install.md: every command and every block of Python on them works, in order."""
+"""docs/latents.md, metrics.md, many.md, install.md: every command and block of Python on them works, in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from test_pages import DOCS, run
 from dfccodec.codec.clip import refine
 
 
-@pytest.mark.parametrize("page", ["latents", "metrics", "install"])
+@pytest.mark.parametrize("page", ["latents", "metrics", "many", "install"])
 def test_every_block_of_a_page_works(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "more").mkdir()
     for name in ("flower.mp4", "more/flower.mp4"):
