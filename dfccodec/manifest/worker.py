@@ -30,6 +30,8 @@ MAX_CRASHES = 5
 _POLL = 0.5
 """Seconds between two looks while other workers have all that is left."""
 
+_DAY = 86400.0
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors of the output folder that all other files would meet too."""
 
@@ -147,6 +149,7 @@ class Worker:
             target = self._folders.output / item.output
             figures = None if self._overwrite else self._task.find(item, target)
             if figures is None:
+                self._work.mkdir(exist_ok=True)  # another worker has removed it if this one was idle for a day
                 staged = self._work / f"{item.key}.part"
                 figures = self._task.encode(item, staged)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -175,11 +178,12 @@ class Worker:
         self._tell(record, self.records.count())
 
     def _sweep(self) -> None:
-        """Remove the work of workers that have certainly ended."""
+        """Remove the work of workers that have certainly ended, or of other machines, not written to for a day."""
         with contextlib.suppress(OSError):
             for folder in self._work.parent.iterdir():
                 with contextlib.suppress(OSError, ValueError):
-                    if has_ended(json.loads((folder / "owner.json").read_text())):
+                    written = max(path.stat().st_mtime for path in folder.iterdir())
+                    if has_ended(json.loads((folder / "owner.json").read_text())) or time.time() - written > _DAY:
                         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -161,5 +163,11 @@ def test_work_of_ended_workers_is_removed(folders: Folders) -> None:
     worker = Worker(folders, items("a"), Copy())
     identity = json.loads((folders.state / "work" / worker.name / "owner.json").read_text())
     (left / "owner.json").write_text(json.dumps(identity | {"pid": 2**22 + 5}))
+    away = folders.state / "work" / "away"
+    for name, days in (("away", 0.9), ("gone", 1.1)):
+        path = folders.state / "work" / name / "owner.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(identity | {"machine": "other"}))
+        os.utime(path, (time.time() - days * 86400,) * 2)
     worker.run()
-    assert list((folders.state / "work").iterdir()) == ([] if identity["machine"] else [left])
+    assert set((folders.state / "work").iterdir()) == ({away} if identity["machine"] else {away, left})
