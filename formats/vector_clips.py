@@ -186,7 +186,7 @@ class Clip:
             kind = qps[t] | 128 * intra | 64 * (t in self.details)
             out.append(number("B", kind, "kind", note))
         named = [(motion, "motion"), (streams[0], "intra integers"), (streams[1], "residual integers")]
-        if tools:
+        if tools & 1:
             out.append(number("I", len(streams[1]), "residual_bytes"))
             fine = [(t, self.details[t][0], encode_range(self.details[t][1][None])) for t in order if t in self.details]
             for t, qp, data in fine:

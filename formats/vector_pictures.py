@@ -35,6 +35,7 @@ def pictures() -> Iterator[tuple[str, Picture]]:
     yield "tiles", tiles()
     yield "motion", motion()
     yield "blend", motion(blends=True)
+    yield "six-tap", motion(blends=True, six_tap=True)
 
 
 def fill() -> Picture:
@@ -80,7 +81,7 @@ def tiles() -> Picture:
     }  # fmt: skip
 
 
-def motion(blends: bool = False) -> Picture:
+def motion(blends: bool = False, six_tap: bool = False) -> Picture:
     """Four dropped frames of 13 × 18 pixels, so 2 × 3 blocks. Policy blend does not use their samples."""
     height, width, kept, frames = 13, 18, [1, 4], 6
     samples = made_up((frames, height, width, 3), 9)
@@ -94,7 +95,7 @@ def motion(blends: bool = False) -> Picture:
     out = []
     for number, t in enumerate(dropped):
         sides = [max((k for k in kept if k < t), default=-1), min((k for k in kept if k > t), default=-1)]
-        out += _moved(samples, t, sides, decisions[number].tolist(), blends)
+        out += _moved(samples, t, sides, decisions[number].tolist(), blends, six_tap)
     return {
         "section": "7.8.2",
         "note": "samples: frame, row, column, colour; decisions: dropped frame, row, column, field; "
@@ -104,7 +105,14 @@ def motion(blends: bool = False) -> Picture:
     }  # fmt: skip
 
 
-def _moved(samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]], blends: bool) -> list[int]:
+def between(z: Callable[[int], float], i: int) -> float:
+    """The filter of six taps."""
+    return sum(tap * z(i + k) for k, tap in zip(range(-2, 4), (1, -5, 20, 20, -5, 1), strict=True)) / 32
+
+
+def _moved(
+    samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]], blends: bool, six_tap: bool
+) -> list[int]:  # fmt: skip
     """One dropped frame, row, column, colour."""
     _, height, width, _ = samples.shape
 
@@ -118,9 +126,14 @@ def _moved(samples: np.ndarray, t: int, sides: list[int], decisions: list[list[l
         a, f = divmod(down, 2)
         b, g = divmod(right, 2)
 
+        def column(y: int, x: int) -> float:
+            return between(lambda i: s(i, x + b), y + a) if f else s(y + a, x + b)
+
         def v(y: int, x: int) -> float:
             return s(y + a, x + b) + (s(y + a + 1, x + b) - s(y + a, x + b)) * f / 2
 
+        if six_tap:
+            return lambda y, x: between(lambda i: column(y, i), x) if g else column(y, x)
         return lambda y, x: v(y, x) + (v(y, x + 1) - v(y, x)) * g / 2
 
     def blend(c: int, y: int, x: int) -> float:

@@ -101,6 +101,10 @@ def uncommon_predicted() -> Iterator[Good]:
     every = {1: (0, np.zeros(FINE, np.int16)), 4: (30, details(25)), 6: (31, details(27))}
     other = replace(far, importance=bytes([10, 255, 9, 8, 200, 7, 150, 6]), predicted=(4,), qps=(20, 40, 20))
     yield "predicted-details-zero", "details of every frame, all 0 in one", File(SMALL, [replace(other, details=every)])
+    yield "predicted-six-tap", "tools 2: the filter of six taps", File(SMALL, [replace(moved_far, tools=2)])
+    yield "predicted-six-tap-details", "tools 3: that filter and details", File(
+        SMALL, [replace(moved_far, details=some, tools=3)]
+    )  # fmt: skip
     yield "predicted-no-details", "tools 1, but no frame has details", File(SMALL, [replace(moved_far, tools=1)])
     yield "predicted-all-intra", "coding 3 without a predicted frame", File(SMALL, [intra])
 
@@ -117,7 +121,7 @@ def faulty_predicted() -> Iterator[Row]:
         clip = replace(good, latents=[Part(latents, "latents")], **more)  # type: ignore[arg-type]
         return join(File(head, [clip]).chunks()[0])
 
-    yield "predicted-tools", "unsupported", "7.10.1", "tools 2", one(b"\2" + sane[1:])
+    yield "predicted-tools", "unsupported", "7.10.1", "tools 4", one(b"\4" + sane[1:])
     yield "predicted-short", "damaged", "7.10.1", "no kind of the last frame", one(sane[:11])
     yield "predicted-qp-64", "damaged", "7.10.1", "QP 64 of a kept frame", one(sane[:10] + b"\x40" + sane[11:])
     first = bytes([sane[9] & 127])

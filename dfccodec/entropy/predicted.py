@@ -15,15 +15,15 @@ from itertools import accumulate, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.container.records import Clip, Header
+from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.rans import decode_range, encode_range
 from dfccodec.errors import DamagedError, UnsupportedError
 from dfccodec.limits import MAX_QP
 
 Bools = npt.NDArray[np.bool_]
 
-NO_TOOLS, DETAILS = 0, 1
-"""Values of the field `tools`; readers reject others, which later versions may use."""
+DETAILS, SIX_TAP = 1, 2
+"""Bits of the field `tools`; readers reject others, which later versions may use."""
 
 DETAIL_BLOCK, DETAIL_CHANNELS = 8, 192
 """Side in pixels of a block of details, and its number of integers."""
@@ -68,6 +68,7 @@ class PredictedParts:
         latents: coded integers of the intra frames.
         residuals: coded integers of the predicted frames.
         details: of each kept frame, in coding order; None for those without.
+        six_tap: filter of the motion compensation, of dropped frames too; see `codec.motion.obmc.Composer`.
     """
 
     types: FrameTypes
@@ -75,6 +76,7 @@ class PredictedParts:
     latents: bytes
     residuals: bytes
     details: list[Detail | None]
+    six_tap: bool
 
 
 def divide(clip: Clip) -> PredictedParts:
@@ -86,28 +88,36 @@ def divide(clip: Clip) -> PredictedParts:
     """
     data, kept = clip.latents, int(clip.kept.sum())
     head = struct.calcsize(_HEAD)
-    if data[:1] not in (b"", bytes([NO_TOOLS]), bytes([DETAILS])):  # first: later tools may have another layout
+    if data[:1] and data[0] & ~(DETAILS | SIX_TAP):  # first: later tools may have another layout
         raise UnsupportedError(f"latents: tools {data[0]} of coding 3 are not known to this reader: get a newer dfc")
     if len(data) < head + kept:
         raise DamagedError(f"latents: {len(data)} bytes, the head of coding 3 has {head + kept}")
     tools, motion, latents = struct.unpack_from(_HEAD, data)
     frames = np.frombuffer(data, np.uint8, kept, head)
-    detailed = (frames & _DETAILED) != 0 if tools == DETAILS else np.zeros(kept, bool)
-    types = FrameTypes(frames & ~np.uint8(_INTRA | (_DETAILED if tools == DETAILS else 0)), (frames & _INTRA) != 0)
+    has_details, six_tap = bool(tools & DETAILS), bool(tools & SIX_TAP)
+    detailed = (frames & _DETAILED) != 0 if has_details else np.zeros(kept, bool)
+    types = FrameTypes(frames & ~np.uint8(_INTRA | (_DETAILED if has_details else 0)), (frames & _INTRA) != 0)
     if (types.qp > MAX_QP).any():
         raise DamagedError(f"latents: QP {types.qp.max()} of a kept frame: must be 0 to {MAX_QP}")
     if not types.intra[0]:
         raise DamagedError("latents: the first frame in coding order is predicted")
     body = data[head + kept :]
-    if tools == DETAILS:
-        return _divide_detailed(types, detailed, body, motion, latents)
+    if has_details:
+        return _divide_detailed(types, detailed, body, motion, latents, six_tap)
     if motion + latents > len(body):
         raise DamagedError(f"latents: {len(data)} bytes, the streams need more than {motion + latents}")
     streams = body[:motion], body[motion : motion + latents], body[motion + latents :]
-    return PredictedParts(types, *streams, [None] * kept)
+    return PredictedParts(types, *streams, [None] * kept, six_tap)
 
 
-def _divide_detailed(types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int) -> PredictedParts:
+def has_six_tap(clip: Clip) -> bool:
+    """Whether the motion compensation of a clip uses the filter of six taps. Its latents were checked by `divide`."""
+    return clip.coding == Coding.PREDICTED and bool(clip.latents) and bool(clip.latents[0] & SIX_TAP)
+
+
+def _divide_detailed(
+    types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int, six_tap: bool
+) -> PredictedParts:
     """Divide the bytes after the kinds of a clip with details."""
     at, each = struct.calcsize(_RESIDUALS), struct.calcsize(_DETAIL)
     streams = at + int(detailed.sum()) * each
@@ -122,10 +132,12 @@ def _divide_detailed(types: FrameTypes, detailed: Bools, body: bytes, motion: in
     parts = [body[a:b] for a, b in pairwise(accumulate(sizes, initial=streams))]
     found = iter([Detail(qp, data) for (qp, _), data in zip(table, parts[3:], strict=True)])
     of_frames = [next(found) if some else None for some in detailed.tolist()]
-    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames)
+    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, six_tap)
 
 
-def join(types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = ()) -> bytes:
+def join(
+    types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = (), six_tap: bool = False
+) -> bytes:  # fmt: skip
     """Code the latents of a clip.
 
     Args:
@@ -133,13 +145,15 @@ def join(types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence
         motion: coded motion of the predicted frames.
         values: (K, tiles, rows, columns, C) int16, in coding order.
         details: of each kept frame, in coding order; empty if no frame has any.
+        six_tap: filter of the motion compensation.
     """
     if not len(values):
         return b""
     latents, residuals = (encode_range(values[which]) for which in (types.intra, ~types.intra))
     frames = (types.qp | np.where(types.intra, _INTRA, 0)).astype(np.uint8)
     found = [detail for detail in details if detail is not None]
-    head = struct.pack(_HEAD, DETAILS if found else NO_TOOLS, len(motion), len(latents))
+    tools = (DETAILS if found else 0) | (SIX_TAP if six_tap else 0)
+    head = struct.pack(_HEAD, tools, len(motion), len(latents))
     if not found:
         return head + frames.tobytes() + motion + latents + residuals
     frames |= np.where([detail is not None for detail in details], _DETAILED, 0).astype(np.uint8)

@@ -46,5 +46,5 @@ def choose(
 ) -> None: ...  # fmt: skip
 def compensate(
     height: int, width: int, rows: int, columns: int, estimate: Array, past: Array, future: Array, fraction: float,
-    blocks: Array, weights: Array, out: Array, rounded: bool,
+    blocks: Array, weights: Array, out: Array, rounded: bool, six_tap: bool,
 ) -> None: ...  # fmt: skip

@@ -356,7 +356,9 @@ static int parse_level(PyObject *object, Level *level, Py_buffer *views) {
         PyErr_SetString(PyExc_ValueError, "sizes of a level");
         return 0;
     }
-    return has_size(views, (size_t)level->height * level->width * 2, 2, "samples") &&
+    size_t plane = (size_t)level->height * level->width * 2;
+    level->plane = level->subpel == 2 && (size_t)views->len == 8 * plane ? plane : 0;
+    return has_size(views, level->plane ? 4 * plane : plane, 2, "samples") &&
            has_size(views + 1, 2 * (size_t)level->wide, 2, "weights");
 }
 
@@ -452,7 +454,8 @@ done:
 PyDoc_STRVAR(pyramid_doc,
              "pyramid(picture, other, fraction, height, width, edge, scales, coarse_scale, full, half, quarter)\n\n"
              "Levels of a picture (height, width, 3) float32 or uint8, blended with another one of the same type if there is\n"
-             "one: full and half (height, width, 2) and quarter (height, width), all int16.");
+             "one: full and half (height, width, 2) and quarter (height, width), all int16. A full level (4, height, width, 2) gets\n"
+             "the samples between pixels too.");
 
 static PyObject *pyramid(PyObject *self, PyObject *args) {
     enum { PICTURE, OTHER, SCALES, FULL, HALF, QUARTER, ALL };
@@ -469,9 +472,11 @@ static PyObject *pyramid(PyObject *self, PyObject *args) {
     }
     size_t samples = (size_t)in.height * in.width * 3, height = (in.height + 7) / 8 * 8, width = (in.width + 7) / 8 * 8;
     in.bytes = (size_t)views[PICTURE].len == samples;
+    size_t full = 2 * (height + 2 * in.edge) * (width + 2 * in.edge);
+    in.subpel = in.edge >= 4 && (size_t)views[FULL].len == 8 * full;
     if (!has_size(views + PICTURE, samples, in.bytes ? 1 : 4, "picture") || !has_size(views + SCALES, 2, 4, "scales") ||
         (views[OTHER].len && !has_size(views + OTHER, samples, in.bytes ? 1 : 4, "other")) ||
-        !has_size(views + FULL, 2 * (height + 2 * in.edge) * (width + 2 * in.edge), 2, "full") ||
+        !has_size(views + FULL, in.subpel ? 4 * full : full, 2, "full") ||
         (views[HALF].len && !has_size(views + HALF, 2 * (height / 2 + in.edge) * (width / 2 + in.edge), 2, "half")) ||
         (views[QUARTER].len && !has_size(views + QUARTER, height / 4 * (width / 4), 2, "quarter")))
         goto done;
@@ -543,8 +548,8 @@ done:
 }
 
 PyDoc_STRVAR(frame_doc,
-             "compensate(height, width, rows, columns, estimate, past, future, fraction, blocks, weights, out, rounded)\n\n"
-             "A dropped frame (height, width, 3) from pictures padded by 9 pixels; a reference that does not exist is empty. If\n"
+             "compensate(height, width, rows, columns, estimate, past, future, fraction, blocks, weights, out, rounded, six_tap)\n\n"
+             "A dropped frame (height, width, 3) from pictures padded by 13 pixels; a reference that does not exist is empty. If\n"
              "`estimate` is empty, it is the blend of the references at `fraction`. `out` is float32, or uint8 if `rounded`.");
 
 static PyObject *compensate(PyObject *self, PyObject *args) {
@@ -555,15 +560,15 @@ static PyObject *compensate(PyObject *self, PyObject *args) {
     int rounded;
     PyObject *out = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiy*y*y*fy*y*w*p", &in.height, &in.width, &in.rows, &in.columns, views + ESTIMATE, views + PAST,
-                          views + FUTURE, &in.fraction, views + BLOCKS, views + TABLE, views + OUT, &rounded))
+    if (!PyArg_ParseTuple(args, "iiiiy*y*y*fy*y*w*pp", &in.height, &in.width, &in.rows, &in.columns, views + ESTIMATE, views + PAST,
+                          views + FUTURE, &in.fraction, views + BLOCKS, views + TABLE, views + OUT, &rounded, &in.six_tap))
         return NULL;
     if (in.height < 1 || in.width < 1 || in.rows != (in.height + 7) / 8 || in.columns != (in.width + 7) / 8 ||
         !(views[ESTIMATE].len || views[PAST].len || views[FUTURE].len)) {
         PyErr_SetString(PyExc_ValueError, "sizes of a picture");
         goto done;
     }
-    size_t padded = (size_t)(in.height + 18) * (in.width + 18) * 3, blocks = (size_t)in.rows * in.columns;
+    size_t padded = (size_t)(in.height + 26) * (in.width + 26) * 3, blocks = (size_t)in.rows * in.columns;
     for (int i = ESTIMATE; i <= FUTURE; i++) {
         if (!views[i].len) continue;
         if (!has_size(views + i, padded, 4, "picture")) goto done;
@@ -605,6 +610,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 7)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 8)) Py_CLEAR(out);
     return out;
 }

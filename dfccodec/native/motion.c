@@ -13,7 +13,8 @@
 
 enum { WIDEST = 16 };
 
-/* Top left of a block's window in a level, displaced by the whole pixels of a vector; the half pixels go to `phase`. */
+/* Top left of a block's window in a level, displaced by the whole pixels of a vector; the half pixels go to `phase`, unless
+   the level has their samples. */
 static const int16_t *window_at(const Level *level, int cell, const int32_t *vector, int *phase) {
     int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide;
     int y = cell / level->columns * level->block + first, x = cell % level->columns * level->block + first;
@@ -23,7 +24,9 @@ static const int16_t *window_at(const Level *level, int cell, const int32_t *vec
         if (level->subpel == 2) *phase = (down & 1) * 2 + (right & 1), down >>= 1, right >>= 1;
         y += clip_int(down, -limit, limit - 1), x += clip_int(right, -limit, limit - 1);
     }
-    return level->samples + ((size_t)y * level->width + x) * 2;
+    size_t at = ((size_t)y * level->width + x) * 2;
+    if (level->plane) at += *phase * level->plane, *phase = 0;
+    return level->samples + at;
 }
 
 /* A sample, or the mean with those half a pixel to the right or below, rounded half up. */
@@ -395,7 +398,7 @@ void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors) {
 
 /* ---- Overlapped block motion compensation ------------------------------------------------------------------------ */
 
-enum { BLOCK = 8, MARGIN = BLOCK + 1, ROW = BLOCK * 3 };
+enum { BLOCK = 8, MARGIN = BLOCK + 5, ROW = BLOCK * 3, AROUND = 5 };
 
 /* A square of BLOCK pixels of a padded picture, linearly interpolated at a vector in half pixels. */
 VECTORIZED static void interpolate(const float *source, int stride, int down, int right, float *out) {
@@ -414,15 +417,36 @@ VECTORIZED static void interpolate(const float *source, int stride, int down, in
             memcpy(out + y * ROW, tall[y], ROW * sizeof *out);
 }
 
+INLINE float six_tap(const float *at, long step) {
+    return ((at[-2 * step] + at[3 * step]) - (at[-step] + at[2 * step]) * 5.0f + (at[0] + at[step]) * 20.0f) * 0.03125f;
+}
+
+/* The same with the filter of six taps. */
+VECTORIZED static void interpolate_six(const float *source, int stride, int down, int right, float *out) {
+    float tall[BLOCK][ROW + 3 * AROUND];
+    for (int y = 0; y < BLOCK; y++) {
+        const float *line = source + (long)y * stride - 6;
+        if (down)
+            for (int x = 0; x < ROW + 3 * AROUND; x++) tall[y][x] = six_tap(line + x, stride);
+        else
+            memcpy(tall[y], line, sizeof tall[y]);
+    }
+    for (int y = 0; y < BLOCK; y++)
+        if (right)
+            for (int x = 0; x < ROW; x++) out[y * ROW + x] = six_tap(tall[y] + 6 + x, 3);
+        else
+            memcpy(out + y * ROW, tall[y] + 6, ROW * sizeof *out);
+}
+
 static void from_reference(const Compensation *in, const float *source, int y, int x, const int16_t *vector, float *out) {
     if (!source) { /* as the twin: a missing reference is black */
         memset(out, 0, BLOCK * ROW * sizeof *out);
         return;
     }
-    y = clip_int(y + (vector[0] >> 1), -MARGIN, in->height) + MARGIN;
-    x = clip_int(x + (vector[1] >> 1), -MARGIN, in->width) + MARGIN;
+    y = clip_int(y + (vector[0] >> 1), 2 - MARGIN, in->height + 2) + MARGIN; /* farther out all samples are equal */
+    x = clip_int(x + (vector[1] >> 1), 2 - MARGIN, in->width + 2) + MARGIN;
     int stride = (in->width + 2 * MARGIN) * 3;
-    interpolate(source + (size_t)y * stride + 3 * x, stride, vector[0] & 1, vector[1] & 1, out);
+    (in->six_tap ? interpolate_six : interpolate)(source + (size_t)y * stride + 3 * x, stride, vector[0] & 1, vector[1] & 1, out);
 }
 
 static void predict_square(const Compensation *in, int y, int x, const int16_t *block, float *out) {
@@ -446,8 +470,12 @@ static void predict_square(const Compensation *in, int y, int x, const int16_t *
     }
 }
 
+/* The filter of six taps goes beyond 0 and 1. */
 static void round_row(const float *row, int count, uint8_t *bytes) {
-    for (int i = 0; i < count; i++) bytes[i] = (uint8_t)(row[i] * 255.0f + 0.5f);
+    for (int i = 0; i < count; i++) {
+        float scaled = row[i] * 255.0f + 0.5f;
+        bytes[i] = (uint8_t)(scaled < 0.0f ? 0.0f : scaled > 255.0f ? 255.0f : scaled);
+    }
 }
 
 /* A dropped frame (height, width, 3) from padded pictures and its blocks (rows, columns, 5). */

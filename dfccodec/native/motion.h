@@ -6,7 +6,8 @@
 #include "kernels.h"
 
 typedef struct {
-    const int16_t *samples; /* (height, width, 2) with edge padding */
+    const int16_t *samples; /* (height, width, 2) with edge padding; or (4, height, width, 2), by half pixel down and right */
+    size_t plane;           /* numbers of a picture in `samples` if there are four, else 0 */
     const int16_t *weights; /* (wide, 2): of a row of the window, each twice */
     int subpel, height, width, edge, block, wide, rows, columns; /* subpel: units of a vector in a pixel, 1 or 2 */
 } Level;
@@ -16,6 +17,7 @@ typedef struct {
     int bytes, height, width, edge;
     float fraction, scales[2], coarse_scale; /* of the blend; of the channels; of the channel at 1/4 resolution */
     int16_t *full, *half, *quarter;          /* as in pyramid.py, of complete blocks; half and quarter may be NULL */
+    int subpel;                              /* whether full gets the samples between pixels too */
 } Picture;
 
 typedef struct {
@@ -40,11 +42,11 @@ typedef struct {
 } Choice;
 
 typedef struct {
-    const float *estimate, *past, *future; /* (height + 18, width + 18, 3); past or future may be NULL */
+    const float *estimate, *past, *future; /* (height + 26, width + 26, 3); past or future may be NULL */
     float fraction;                        /* without estimate: position between past (0) and future (1) */
     const int16_t *blocks;                 /* (rows, columns, 5) */
     const float *weights;                  /* (4, 8, 8) */
-    int height, width, rows, columns;
+    int height, width, rows, columns, six_tap;
 } Compensation;
 
 typedef struct {

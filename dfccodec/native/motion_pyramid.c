@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STRIP = 4, CHANNELS = 2 };
+enum { STRIP = 4, CHANNELS = 2, SUM = 887, DIFFERENCE = 362 }; /* largest samples of the channels */
 
 /* Lines of a strip, each (channels, columns), and lines that are used for a moment. */
 typedef struct {
@@ -102,6 +102,28 @@ VECTORIZED static void quarter_line(const float *restrict a, const float *restri
     }
 }
 
+/* Samples between pixels (SPEC.md 7.8.2), limited to the range of the channels, so that differences times weights fit 16 bits. */
+INLINE int16_t six_tap(const int16_t *at, size_t step, int channel) {
+    int a = at[-2 * (long)step] + at[3 * step], b = at[-(long)step] + at[2 * step], c = at[0] + at[step];
+    int sample = (a - 5 * b + 20 * c + 16) >> 5, low = channel ? -DIFFERENCE : 0, high = channel ? DIFFERENCE : SUM;
+    return (int16_t)(sample < low ? low : sample > high ? high : sample);
+}
+
+/* The samples half a step after those of a picture of n numbers. At both ends they are equal to those. */
+VECTORIZED static void interpolate(const int16_t *restrict from, size_t n, size_t step, int16_t *restrict out) {
+    memcpy(out, from, 2 * step * sizeof *out);
+    for (size_t i = 2 * step; i + 3 * step < n; i += 2)
+        for (int c = 0; c < CHANNELS; c++) out[i + c] = six_tap(from + i + c, step, c);
+    memcpy(out + n - 3 * step, from + n - 3 * step, 3 * step * sizeof *out);
+}
+
+/* After the samples of a padded picture, store those half a pixel to the right, below, and both. */
+static void store_subpel(int16_t *full, size_t height, size_t width) {
+    size_t line = CHANNELS * width, plane = height * line;
+    for (size_t y = 0; y < height; y++) interpolate(full + y * line, line, CHANNELS, full + plane + y * line);
+    for (int right = 0; right < 2; right++) interpolate(full + right * plane, plane, line, full + (2 + right) * plane);
+}
+
 int build_pyramid(const Picture *in) {
     Strip strip = {.height = (in->height + 7) / 8 * 8, .width = (in->width + 7) / 8 * 8};
     size_t line = CHANNELS * (size_t)strip.width, rgb = 3 * (size_t)strip.width;
@@ -118,6 +140,7 @@ int build_pyramid(const Picture *in) {
                          in->quarter + (size_t)(y / STRIP) * (strip.width / 4));
     }
     pad_lines(in->full, strip.height, strip.width, in->edge);
+    if (in->subpel) store_subpel(in->full, (size_t)strip.height + 2 * in->edge, (size_t)strip.width + 2 * in->edge);
     if (in->half) pad_lines(in->half, strip.height / 2, strip.width / 2, in->edge / 2);
     free(work);
     return OK;

@@ -46,15 +46,15 @@ def test_tiles() -> None:
     assert np.abs(picture - v["picture"]).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["motion", "blend"])
+@pytest.mark.parametrize("name", ["motion", "blend", "six-tap"])
 def test_motion(name: str) -> None:
     v = vector(name)
     samples = np.array(v["samples"], np.float32).reshape(v["frames"], v["height"], v["width"], 3).clip(0, 256) / 256
     kept = np.isin(np.arange(v["frames"]), v["kept"])
     blocks = np.array(v["decisions"], np.int16).reshape(v["frames"] - len(v["kept"]), 2, 3, 5)
-    composer = Composer(MotionField(References.of(kept), blocks))
+    composer = Composer(MotionField(References.of(kept), blocks), six_tap=name == "six-tap")
     estimates = dict(enumerate(samples))
-    if name == "blend":
+    if name != "motion":
         estimates = {}
         blender = ReferenceBlender(kept, estimates.__setitem__)
         for frame in v["kept"]:

@@ -88,10 +88,10 @@ class ClipFrameBuffer:
 
 
 def round_samples(picture: Floats) -> npt.NDArray[np.uint8]:
-    """Samples of a picture in 0…1 as bytes, rounded half up."""
+    """Samples of a picture as bytes, rounded half up; those below 0 or above 1 are clamped."""
     scaled = picture * np.float32(255)
     scaled += np.float32(0.5)
-    return scaled.astype(np.uint8)
+    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
 
 def decode_order(kept: npt.NDArray[np.bool_]) -> list[int]:

@@ -9,6 +9,7 @@ from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Clip, Header
+from dfccodec.entropy.predicted import has_six_tap
 
 
 class MotionFill(Token):
@@ -20,7 +21,9 @@ class MotionFill(Token):
 
     def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> FramePostprocessor | None:
         """Motion compensation of the dropped frames."""
-        return Composer(payload.read(clip.fill_payload, clip.kept, header)) if clip.fill_payload else None
+        if not clip.fill_payload:
+            return None
+        return Composer(payload.read(clip.fill_payload, clip.kept, header), has_six_tap(clip))
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lose a reference frame lose their motion."""

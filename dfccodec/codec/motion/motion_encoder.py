@@ -56,6 +56,7 @@ class MotionSearch:
         threads: number of threads.
         effort: effort of the motion search.
         pyramids: those of reference frames by number, which other searches of the clip use too.
+        six_tap: filter of samples between pixels, see `obmc.Composer`.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class MotionSearch:
         threads: int = 1,
         effort: Effort = Effort.NORMAL,
         pyramids: dict[int, Pyramid] | None = None,
+        six_tap: bool = False,
     ) -> None:
+        self._six_tap = six_tap
         self._frames, self._references_of_dropped, self._lambda, self._effort = frames, references, rd_lambda, effort
         self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
         self._numbers = {frame: number for number, frame in enumerate(references.dropped.tolist())}
@@ -97,7 +100,7 @@ class MotionSearch:
     def _process(self, frame: int, picture: Picture | Blend) -> None:
         if frame in self._references:
             if frame not in self._kept:
-                self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, SUBPEL)
+                self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, SUBPEL, self._six_tap)
         elif frame in self._numbers:
             number = self._numbers[frame]
             self._targets[number] = Pyramid(self._frames[frame])

@@ -18,16 +18,24 @@ OVERLAP = BLOCK // 2
 NONE = np.zeros(0, np.float32)
 """Stands for a picture that does not exist in calls of a kernel."""
 WINDOW_SIZE = BLOCK + 2 * OVERLAP
-PADDING = BLOCK + 1
-"""Pixels of edge padding around a picture. Farther out every pixel equals its nearest edge pixel, so this is enough."""
+PADDING = BLOCK + 5
+"""Pixels of edge padding around a picture, 2 of them for the filter. Farther out every sample equals its nearest edge
+pixel, so this is enough."""
+TAPS = np.array([1, -5, 20, 20, -5, 1])
+"""Filter for samples between pixels, in 1 / 32: that of H.264 (ITU-T H.264, 8.4.2.2.1)."""
 
 
 class Composer:
-    """Reconstructs the dropped frames of a clip by motion compensation; frames arrive in decode order."""
+    """Reconstructs the dropped frames of a clip by motion compensation; frames arrive in decode order.
 
-    def __init__(self, decisions: MotionField) -> None:
+    Args:
+        decisions: modes and vectors.
+        six_tap: whether samples between pixels come from the filter of six taps; else they are linearly interpolated.
+    """
+
+    def __init__(self, decisions: MotionField, six_tap: bool = False) -> None:
         references = decisions.references
-        self._decisions = decisions
+        self._decisions, self._six_tap = decisions, six_tap
         self._number = {int(frame): number for number, frame in enumerate(references.dropped)}
         self._references = {*references.past.tolist(), *references.future.tolist()}
         self._kept: dict[int, Floats] = {}
@@ -44,7 +52,7 @@ class Composer:
         if not chosen[..., 0].any():
             return estimate
         past, future = (self._kept.get(int(side[number])) for side in (references.past, references.future))
-        return compensate_frame(estimate, past, future, chosen)
+        return compensate_frame(estimate, past, future, chosen, self._six_tap)
 
     def compose(self, frame: int, out: npt.NDArray[np.uint8]) -> None:
         """Reconstruct dropped frame `frame` of fill policy `blend` to `out`, (H, W, 3), rounded half up.
@@ -57,7 +65,7 @@ class Composer:
         past, future = int(references.past[number]), int(references.future[number])
         kernels.compensate(
             *out.shape[:2], *blocks.shape[:2], NONE, self._kept.get(past, NONE), self._kept.get(future, NONE),
-            blend_weight(frame, past, future), blocks, obmc_weights(), out, True,
+            blend_weight(frame, past, future), blocks, obmc_weights(), out, True, self._six_tap,
         )  # fmt: skip
 
 
@@ -76,9 +84,10 @@ def pad_edges(picture: Floats) -> Floats:
 
 
 def compensate_frame(
-    estimate: Floats, past: Floats | None, future: Floats | None, decisions: npt.NDArray[np.int16]
+    estimate: Floats, past: Floats | None, future: Floats | None, decisions: npt.NDArray[np.int16],
+    six_tap: bool = False,
 ) -> Floats:  # fmt: skip
-    """Reconstruct a dropped frame (H, W, 3) from its network prediction and its padded reference frames.
+    """Reconstruct a dropped frame (H, W, 3) from its network prediction and its padded references; see `Composer`.
 
     The picture is divided into squares of BLOCK pixels between the centres of four blocks. If the four blocks agree, as
     they mostly do, one prediction is enough. Blocks outside the picture repeat those at its edge, so the weights sum to
@@ -91,6 +100,7 @@ def compensate_frame(
         kernels.compensate(
             height, width, rows, columns, pad_edges(estimate), NONE if past is None else past,
             NONE if future is None else future, 0.0, np.ascontiguousarray(decisions), obmc_weights(), made, False,
+            six_tap,
         )  # fmt: skip
         return made
     padded = np.pad(decisions, ((1, 1), (1, 1), (0, 0)), mode="edge")
@@ -100,10 +110,10 @@ def compensate_frame(
     model, kept = pad_edges(estimate), (past, future)
     squares = np.empty((len(agreed), BLOCK, BLOCK, 3), np.float32)
     one, many = np.flatnonzero(agreed), np.flatnonzero(~agreed)
-    squares[one] = predict_blocks(model, kept, corners[one], four[0, one])
+    squares[one] = predict_blocks(model, kept, corners[one], four[0, one], six_tap)
     total = np.zeros((many.size, BLOCK, BLOCK, 3), np.float32)
     for weights, chosen in zip(obmc_weights(), four, strict=True):
-        total += predict_blocks(model, kept, corners[many], chosen[many]) * weights
+        total += predict_blocks(model, kept, corners[many], chosen[many], six_tap) * weights
     squares[many] = total
     whole = squares.reshape(rows + 1, columns + 1, BLOCK, BLOCK, 3).swapaxes(1, 2)
     whole = whole.reshape((rows + 1) * BLOCK, (columns + 1) * BLOCK, 3)
@@ -112,8 +122,9 @@ def compensate_frame(
 
 
 def predict_blocks(
-    estimate: Floats, kept: tuple[Floats | None, Floats | None], corners: Ints, decisions: npt.NDArray[np.int16]
-) -> Floats:
+    estimate: Floats, kept: tuple[Floats | None, Floats | None], corners: Ints, decisions: npt.NDArray[np.int16],
+    six_tap: bool = False,
+) -> Floats:  # fmt: skip
     """Predict squares of BLOCK pixels at `corners` (n, 2) by `decisions` (n, 5) from padded pictures."""
     out = np.zeros((len(corners), BLOCK, BLOCK, 3), np.float32)
     modes, vectors = decisions[:, 0].astype(np.uint8), decisions[:, 1:].astype(np.int32).reshape(-1, 2, 2)
@@ -123,28 +134,45 @@ def predict_blocks(
     for side, source in enumerate(kept):
         where = np.flatnonzero(used[:, side])
         if source is not None:
-            out[where] += interpolate(source, corners[where], vectors[where, side])
+            out[where] += interpolate(source, corners[where], vectors[where, side], six_tap)
     out[modes == BI] *= np.float32(0.5)
     return out
 
 
-def interpolate(source: Floats, corners: Ints, vectors: Ints) -> Floats:
-    """Squares of BLOCK pixels of a padded picture at `corners` (n, 2) + `vectors` (n, 2) / SUBPEL, linearly
-    interpolated."""
+def interpolate(source: Floats, corners: Ints, vectors: Ints, six_tap: bool = False) -> Floats:
+    """Squares of BLOCK pixels of a padded picture at `corners` (n, 2) + `vectors` (n, 2) / SUBPEL. Samples between
+    pixels are linearly interpolated, or come from the filter TAPS."""
     assert source.flags.c_contiguous  # otherwise the view below would be out of bounds
     height, width = source.shape[:2]
     whole, part = vectors // SUBPEL, vectors % SUBPEL
-    # Beyond the padding all pixels are equal, so the position can be clamped.
-    y, x = (np.clip(corners + whole, -PADDING, (height - 2 * PADDING, width - 2 * PADDING)) + PADDING).T
-    side = BLOCK + int(part.any())
+    before, more = (2, 5) if six_tap else (0, 1)
+    before, more = (before, more) if part.any() else (0, 0)
+    # Farther out all samples are equal, so the position can be clamped.
+    limit = height - 2 * PADDING + 2, width - 2 * PADDING + 2
+    y, x = (np.clip(corners + whole, 2 - PADDING, limit) + PADDING - before).T
+    side = BLOCK + more
     a, b, c = source.strides
     shape = (height - side + 1, width - side + 1, side, side * 3)
     out: Floats = as_strided(source, shape, (a, b, a, c), writeable=False)[y, x].reshape(len(y), side, side, 3)
-    if side > BLOCK:
-        weight = part.astype(np.float32) / np.float32(SUBPEL)
-        out = out[:, :-1] + (out[:, 1:] - out[:, :-1]) * weight[:, 0, None, None, None]
-        out = out[:, :, :-1] + (out[:, :, 1:] - out[:, :, :-1]) * weight[:, 1, None, None, None]
+    if more:
+        down, right = (part[:, axis, None, None, None] for axis in (0, 1))
+        out = _between(out, 1, before, down)
+        out = _between(out, 2, before, right)
     return out
+
+
+def _between(samples: Floats, axis: int, before: int, part: Ints) -> Floats:
+    """Samples half a pixel further along an axis where `part` is not 0, without those around that the filter needs."""
+
+    def at(place: int) -> Floats:
+        first = before + place
+        return samples[:, first : first + BLOCK] if axis == 1 else samples[:, :, first : first + BLOCK]
+
+    if not before:
+        return at(0) + (at(1) - at(0)) * (part.astype(np.float32) / np.float32(SUBPEL))
+    outer, inner, nearest = (at(-k) + at(k + 1) for k in (2, 1, 0))
+    filtered = ((outer - inner * np.float32(5)) + nearest * np.float32(20)) * np.float32(1 / 32)
+    return np.where(part != 0, filtered, at(0))
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from dfccodec.codec.motion.blocks import BLOCK
-from dfccodec.codec.motion.obmc import WINDOW_SIZE, window
+from dfccodec.codec.motion.obmc import TAPS, WINDOW_SIZE, window
 from dfccodec.native import kernels
 
 Floats = npt.NDArray[np.float32]
@@ -40,6 +40,9 @@ CHANNEL_SCALES = np.float32(UNIT / 3**0.5), np.float32(UNIT / 2**0.5)
 """Scales of two channels: sum, and red minus blue. Their squared differences approximate those of RGB in two thirds of
 the time. The sum alone would miss edges between colours of equal brightness."""
 
+MAX_SUM, MAX_DIFFERENCE = 887, 362
+"""Limits of samples between pixels, those of the channels: differences times weights fit 16 bits."""
+
 COARSE = 4
 """Downscaling factor of the full search."""
 MAX_OVERHANG = 64
@@ -48,10 +51,11 @@ MAX_OVERHANG = 64
 
 @dataclass(frozen=True)
 class PyramidLevel:
-    """A picture at one scale with edge padding. Samples between pixels are computed when they are needed.
+    """A picture at one scale with edge padding.
 
     Attributes:
-        samples: (height, width, channels) int16.
+        samples: (1, height, width, channels) int16, for linear interpolation when samples between pixels are needed; or
+            (4, …) with those by the filter of six taps: half a pixel to the right, below, and both.
         subpel: units of a vector in a pixel, 1 or SUBPEL.
         block, wide: sides of a block and of its window at this scale.
         edge: pixels of edge padding.
@@ -82,7 +86,7 @@ class PyramidLevel:
     @cached_property
     def for_kernel(self) -> tuple[Shorts, Shorts, int, int, int, int, int, int, int, int]:
         """The level as an argument of the kernels."""
-        height, width, _ = self.samples.shape
+        _, height, width, _ = self.samples.shape
         sizes = self.subpel, height, width, self.edge, self.block, self.wide, self.rows, self.columns
         return (self.samples, self.weights, *sizes)
 
@@ -96,6 +100,8 @@ class PyramidLevel:
         part = vectors - whole * self.subpel
         whole = np.maximum(np.minimum(whole, limit - 1), -limit)
         y, x = y + whole[:, 0], x + whole[:, 1]
+        if len(self.samples) > 1:
+            return self._at(y, x, part[:, 0] * 2 + part[:, 1])
         out = self._at(y, x)
         for down, right in ((0, 1), (1, 0), (1, 1)) if self.subpel > 1 else ():
             here = (part == (down, right)).all(axis=1)
@@ -105,13 +111,13 @@ class PyramidLevel:
                 out[here] = (own + others + (len(more) + 1) // 2) >> len(more).bit_length()
         return out
 
-    def _at(self, y: Ints, x: Ints) -> Shorts:
-        """Windows (n, wide · wide · channels) from the corners y, x (n,) in the padded picture."""
-        height, width, channels = self.samples.shape
-        a, b, c = self.samples.strides
-        shape = (height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
-        view = as_strided(self.samples, shape, (a, b, a, c), writeable=False)
-        out: Shorts = view[y, x].reshape(len(y), self.wide * self.wide * channels)
+    def _at(self, y: Ints, x: Ints, phase: Ints | int = 0) -> Shorts:
+        """Windows (n, wide · wide · channels) from the corners y, x (n,) in the padded pictures `phase`."""
+        phases, height, width, channels = self.samples.shape
+        first, a, b, c = self.samples.strides
+        shape = (phases, height - self.wide + 1, width - self.wide + 1, self.wide, self.wide * channels)
+        view = as_strided(self.samples, shape, (first, a, b, a, c), writeable=False)
+        out: Shorts = view[phase, y, x].reshape(len(y), self.wide * self.wide * channels)
         return out
 
 
@@ -157,15 +163,18 @@ class Pyramid:
         quarter: (height, width) int16, the sum channel at 1/4 resolution, in 1 / COARSE_UNIT.
     """
 
-    def __init__(self, frame: Picture, subpel: int = 1) -> None:
+    def __init__(self, frame: Picture, subpel: int = 1, six_tap: bool = False) -> None:
         """`frame` is (H, W, 3), float32 in 0…1 or uint8. `subpel` is the number of units of a vector in a pixel at full
-        resolution: SUBPEL for a reference picture, 1 for a target, which needs less padding."""
+        resolution: SUBPEL for a reference picture, 1 for a target, which needs less padding. `six_tap` is the filter of
+        samples between pixels."""
         edge = WINDOW_SIZE if subpel == 1 else MAX_OVERHANG + WINDOW_SIZE
         if kernels is not None:
-            self.full, self.half, self.quarter = _levels_in_kernel(kernels, frame, subpel, edge)
+            self.full, self.half, self.quarter = _levels_in_kernel(
+                kernels, frame, subpel, edge, phases=4 if six_tap else 1
+            )
         else:
             planes = _planes(unit_samples(frame))
-            self.full = _level(planes, 1, subpel, edge)
+            self.full = _level(planes, 1, subpel, edge, six_tap)
             self.half = _level(_downscale(planes, 2), 2, 1, edge)
             coarse = _downscale(planes[:1], COARSE)[0] * np.float32(COARSE_UNIT / UNIT)
             self.quarter = np.rint(coarse).astype(np.int16)
@@ -192,12 +201,12 @@ def unit_samples(picture: Picture) -> Floats:
 
 def _levels_in_kernel(
     kernels: ModuleType, frame: Picture, subpel: int, edge: int, other: Picture | None = None, fraction: float = 0.0,
-    smaller: bool = True,
+    smaller: bool = True, phases: int = 1,
 ) -> tuple[PyramidLevel, PyramidLevel, Shorts]:  # fmt: skip
     rows, columns = (-(-side // BLOCK) for side in frame.shape[:2])
     height, width, half = rows * BLOCK, columns * BLOCK, edge // 2
-    full = np.empty((height + 2 * edge, width + 2 * edge, 2), np.int16)
-    second = np.empty((height // 2 + 2 * half, width // 2 + 2 * half, 2) if smaller else 0, np.int16)
+    full = np.empty((phases, height + 2 * edge, width + 2 * edge, 2), np.int16)
+    second = np.empty((1, height // 2 + 2 * half, width // 2 + 2 * half, 2) if smaller else 0, np.int16)
     quarter = np.empty((height // COARSE, width // COARSE) if smaller else 0, np.int16)
     kernels.pyramid(
         np.ascontiguousarray(frame), np.zeros(0, np.uint8) if other is None else np.ascontiguousarray(other), fraction,
@@ -219,14 +228,32 @@ def _planes(frame: Floats) -> Floats:
     return np.stack([np.pad(plane, pad, mode="edge") for plane in planes])
 
 
-def _level(planes: Floats, scale: int, subpel: int, edge: int) -> PyramidLevel:
+def _level(planes: Floats, scale: int, subpel: int, edge: int, six_tap: bool = False) -> PyramidLevel:
     """Level of planes (channels, height, width) at 1 / scale; `edge` is in pixels at full resolution."""
     edge //= scale
     block = BLOCK // scale
     padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
     samples = np.ascontiguousarray(np.moveaxis(np.rint(padded).astype(np.int16), 0, -1))
     rows, columns = planes.shape[1] // block, planes.shape[2] // block
-    return PyramidLevel(samples, subpel, block, WINDOW_SIZE // scale, edge, rows, columns)
+    every = with_subpel(samples) if six_tap else samples[None]
+    return PyramidLevel(every, subpel, block, WINDOW_SIZE // scale, edge, rows, columns)
+
+
+def with_subpel(samples: Shorts) -> Shorts:
+    """A padded picture (height, width, 2) with its samples half a pixel to the right, below, and both: (4, …)."""
+    right = _between(samples, 1)
+    return np.stack([samples, right, _between(samples, 0), _between(right, 0)])
+
+
+def _between(samples: Shorts, axis: int) -> Shorts:
+    """Samples half a pixel further along an axis; at the ends, where all are equal, the samples themselves."""
+    out, count = samples.copy(), samples.shape[axis]
+    parts = [samples.take(range(k, count - 5 + k), axis).astype(np.int32) for k in range(6)]
+    filtered = (sum(int(tap) * part for tap, part in zip(TAPS, parts, strict=True)) + 16) >> 5
+    low, high = np.array([0, -MAX_DIFFERENCE]), np.array([MAX_SUM, MAX_DIFFERENCE])
+    at = (slice(2, count - 3), slice(None)) if axis == 0 else (slice(None), slice(2, count - 3))
+    out[at] = np.clip(filtered, low, high)
+    return out
 
 
 def _downscale(planes: Floats, scale: int) -> Floats:

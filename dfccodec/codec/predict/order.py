@@ -139,7 +139,7 @@ def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int)
     at = np.searchsorted(predicted.references.dropped, after.dropped)
     motion = payload.write(MotionField(after, np.ascontiguousarray(predicted.blocks[at])))
     details = [parts.details[position] for position in place.tolist()]
-    latents = join(types, motion, values[np.argsort(np.argsort(new))], details)
+    latents = join(types, motion, values[np.argsort(np.argsort(new))], details, parts.six_tap)
     fill = _dropped_motion(clip, header, predicted, part, first)
     return dataclasses.replace(part, latents=latents, fill_payload=fill)
 

@@ -27,9 +27,10 @@ Floats = npt.NDArray[np.float32]
 
 
 class ReferencePictures:
-    """Decoded pictures of kept frames, padded as the motion compensation needs them."""
+    """Decoded pictures of kept frames, padded as the motion compensation needs them, and its filter."""
 
-    def __init__(self) -> None:
+    def __init__(self, six_tap: bool) -> None:
+        self._six_tap = six_tap
         self._padded: dict[int, Floats] = {}
 
     def add(self, frame: int, picture: Floats) -> Floats:
@@ -45,7 +46,9 @@ class ReferencePictures:
         """The prediction (H, W, 3) of a frame from its references (−1: none) by its decisions (rows, columns, 5)."""
         a, b = self._padded.get(past), self._padded.get(future)
         estimate = self.estimate(frame, past, future)()
-        return compensate_frame(estimate, a, b, np.ascontiguousarray(blocks)) if blocks[..., 0].any() else estimate
+        if not blocks[..., 0].any():
+            return estimate
+        return compensate_frame(estimate, a, b, np.ascontiguousarray(blocks), self._six_tap)
 
     def estimate(self, frame: int, past: int, future: int) -> Blend:
         """The blend of the references, the prediction where nothing moves."""
@@ -131,7 +134,7 @@ def decode_kept(
     """
     order, parts, field = clip.coding_order, divide(clip), read_motion(clip, header)
     types = parts.types
-    rank, pictures = np.argsort(np.argsort(order)), ReferencePictures()
+    rank, pictures = np.argsort(np.argsort(order)), ReferencePictures(parts.six_tap)
     needed = _last_uses(order.tolist(), field.references)
     at = {frame: number for number, frame in enumerate(field.references.dropped.tolist())}
     for position, frame in enumerate(order.tolist()):

@@ -19,7 +19,7 @@ from dfccodec.codec.predict.pictures import add_residual, transform_residual
 from dfccodec.container.records import Clip, Coding, Header, Ratio
 from dfccodec.edit.trim import trim
 from dfccodec.edit.verify import verify
-from dfccodec.entropy.predicted import divide
+from dfccodec.entropy.predicted import divide, has_six_tap
 from dfccodec.errors import UsageError
 
 HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25), patch=16, clip_frames=32, channels=96)
@@ -128,6 +128,14 @@ def test_every_smaller_budget_is_a_prefix(mini: LoadedModel) -> None:
         assert psnr(frames, decode_frames(trimmed, mini)) > 15
         sizes.append(len(after.latents))
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_samples_between_pixels_are_filtered_before_and_after_a_trim(mini: LoadedModel) -> None:
+    data, out = encode_bytes(panning(8), mini, budget="50%", qp=28), io.BytesIO()
+    trim(io.BytesIO(data), out, Budget.of("25%"))
+    assert has_six_tap(clip_of(data))
+    assert has_six_tap(clip_of(out.getvalue()))
+    assert not has_six_tap(clip_of(encode_bytes(panning(8), mini, budget="50%", coding="inter")))
 
 
 def test_trimmed_motion_is_chained(mini: LoadedModel) -> None:
