@@ -6,7 +6,7 @@ PRESETS: dict[str, dict[str, str]] = {
     "fast": {"frame_selection": "importance", "coding": "inter", "effort": "fast", "refine": "0"},
     "balanced": {"frame_selection": "importance", "effort": "normal"},
     "best": {"frame_selection": "importance", "effort": "normal", "refine": "4"},
-    "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "4"},
+    "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "8"},
     "latents": {"coding": "zstd", "fill": "token", "refine": "0"},
 }
 """Name -> option -> value, as on the command line. Options on the command line take precedence over a preset.
