@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clips import table, write_json
-from benchmarks.speed.speed import footage
+from benchmarks.speed.speed import CLIP, footage
 from dfccodec.runtime.resources import available_cpus
 
 TASKS = {
@@ -75,13 +75,16 @@ def measure(checkout: Path, job: dict[str, Any]) -> tuple[float, float]:
     return seconds, memory
 
 
-def rows(checkouts: list[Path], sizes: list[tuple[int, int]], rounds: int, folder: Path) -> Iterator[dict[str, Any]]:
+def rows(
+    checkouts: list[Path], sizes: list[tuple[int, int]], rounds: int, folder: Path, tasks: list[str], clip: str
+) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Yield one record per size and task."""
     for width, height in sizes:
         frames = folder / f"{width}.npy"
         large = height >= 1080
-        np.save(frames, footage(width, height, VIDEO_FRAMES))
-        for task, options in TASKS.items():
+        np.save(frames, footage(width, height, VIDEO_FRAMES, clip))
+        for task in tasks:
+            options = TASKS[task]
             found: list[list[tuple[float, float]]] = [[], []]
             for _ in range(1 if large else rounds):
                 for number, checkout in enumerate(checkouts):
@@ -116,6 +119,10 @@ def main() -> None:
     parser.add_argument("after", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["256x256", "512x288", "1280x720", "1920x1080"])
+    parser.add_argument(
+        "--tasks", nargs="+", default=list(TASKS), help="only these; decode, verify and trim need encode"
+    )
+    parser.add_argument("--clip", default=CLIP, help="name of the eval clip")
     parser.add_argument("--keep", action="store_true", help="do not write benchmarks/results/compare.json")
     options = parser.parse_args()
     checkouts = [options.before.resolve(), options.after.resolve()]
@@ -125,7 +132,7 @@ def main() -> None:
     ]
     sizes = [(int(size.split("x")[0]), int(size.split("x")[1])) for size in options.sizes]
     with tempfile.TemporaryDirectory() as folder:
-        found = list(rows(checkouts, sizes, options.rounds, Path(folder)))
+        found = list(rows(checkouts, sizes, options.rounds, Path(folder), options.tasks, options.clip))
     record = {"checkouts": heads, "cpus": available_cpus(), "processor": processor(), "rows": found}
     if not options.keep:
         write_json("compare", record)

@@ -97,13 +97,12 @@ def ready(model: str, dtype: str) -> Timed:
     return Timed(codec, ModelId(model, bytes(32), codec.config_json), device, pick_dtype(dtype, device))
 
 
-def footage(width: int, height: int, count: int = FRAMES) -> np.ndarray:
+def footage(width: int, height: int, count: int = FRAMES, clip: str = CLIP) -> np.ndarray:
     """Return the beginning of a real clip, scaled to cover the size and cropped, (count, height, width, 3) uint8."""
-    path = EVAL / CLIP
-    frames = np.stack(read_scaled(path, min(width, height), max_frames=count))
+    frames = np.stack(read_scaled(EVAL / clip, min(width, height), max_frames=count))
     y, x = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
     if min(y, x) < 0:
-        raise SystemExit(f"{CLIP} does not cover {width}×{height}")
+        raise SystemExit(f"{clip} does not cover {width}×{height}")
     return np.ascontiguousarray(frames[:, y : y + height, x : x + width])
 
 
