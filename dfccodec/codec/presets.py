@@ -6,13 +6,13 @@ PRESETS: dict[str, dict[str, str]] = {
     "fast": {"frame_selection": "importance", "coding": "inter", "effort": "fast", "refine": "0"},
     "balanced": {"frame_selection": "importance", "effort": "normal"},
     "best": {"frame_selection": "importance", "effort": "normal", "refine": "4"},
-    "archive": {"frame_selection": "greedy", "effort": "normal", "refine": "8"},
+    "archive": {"frame_selection": "importance", "effort": "normal", "refine": "8"},
     "latents": {"coding": "zstd", "fill": "token", "refine": "0"},
 }
 """Name -> option -> value, as on the command line. Options on the command line take precedence over a preset.
 
-No preset uses `dp`: on four eval clips at 4 and 8 of 32 kept frames its files were within 2 % of the size of those by
-importance, as often larger as smaller, and it takes about a second per clip.
+No preset selects frames by `dp` or `greedy`: with predicted kept frames their files are not smaller than those by
+importance, and `greedy` takes ten times the time (`benchmarks/quality/ablation.py`).
 """
 
 WITHOUT_TRACKS = ("latents",)

@@ -34,7 +34,7 @@ def test_explicit_options_override_the_preset() -> None:
     assert make_settings(preset="archive", fill="token", frame_selection="dp", refine=0) == make_settings(
         fill="token", frame_selection="dp", refine=0
     )
-    assert make_settings(preset="archive").frame_selection == "greedy"
+    assert make_settings(preset="archive").refine == 8
     assert make_settings(preset="balanced") == make_settings()
 
 
