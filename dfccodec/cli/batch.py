@@ -167,7 +167,7 @@ def run(
     work: Callable[[Job, Tell], object],
     json: bool = False,
     quiet: bool = False,
-    each_of: Callable[[Callable[[int], None], Iterable[int]], None] = _one_by_one,
+    run_each: Callable[[Callable[[int], None], Iterable[int]], None] = _one_by_one,
 ) -> None:
     """Run all jobs; continue after a failed one.
 
@@ -175,7 +175,7 @@ def run(
         jobs: from :func:`plan`.
         work: runs one job and reports its JSON record.
         json, quiet: options of the command line.
-        each_of: calls a function with each number, perhaps in several threads.
+        run_each: calls a function with each number, perhaps in several threads.
 
     Raises:
         DfcError: the error of a single job outside a batch.
@@ -203,7 +203,7 @@ def run(
         except Exception as error:  # including a bug: the next file may still work
             records[number] |= _report_error(job.source, error)
 
-    each_of(one, range(len(jobs)))
+    run_each(one, range(len(jobs)))
     failed = [record for record in records if "exit_code" in record]
     names = ", ".join(record["input"] for record in failed[:3])
     names += f" and {len(failed) - 3} more" if len(failed) > 3 else ""

@@ -29,7 +29,9 @@ def encode_batch(
     processes = min(processes, sum(not job.done for job in jobs))
     if processes > 1:
         pool = ChildPool(processes, cpus_per_process(processes))
-        batch.run(jobs, lambda job, tell: _in_child(pool, job, options, resume, quiet, tell), json, quiet, pool.each_of)
+        batch.run(
+            jobs, lambda job, tell: _in_child(pool, job, options, resume, quiet, tell), json, quiet, pool.run_each
+        )
         return
     load = cache(options.load)
     batch.run(jobs, lambda job, tell: tell(_encode(job, options, load, resume, quiet)), json, quiet)

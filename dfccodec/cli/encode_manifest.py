@@ -19,7 +19,7 @@ from dfccodec.errors import DfcError, OutputExistsError, UsageError
 from dfccodec.manifest.items import Item, read_items
 from dfccodec.manifest.ray_workers import run_on_ray
 from dfccodec.manifest.records import DONE, Records, sizes
-from dfccodec.manifest.run import Totals, agree, write_results
+from dfccodec.manifest.run import Totals, check_same_options, write_results
 from dfccodec.manifest.worker import MAX_CRASHES, Folders, Worker
 from dfccodec.runtime.child_process import parent_lives, run_in_children
 from dfccodec.runtime.resources import cpus_per_process
@@ -143,7 +143,7 @@ def run(task: ManifestTask, jobs: int, json: bool, ray: str = "") -> None:
         typer.Exit: with the highest exit code of the files that failed.
     """
     items = task.items()
-    agree(task.folders, task.options.describe())
+    check_same_options(task.folders, task.options.describe())
     task = task.started()
     try:
         restart = partial(_may_restart, task, jobs, {})

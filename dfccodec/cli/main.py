@@ -9,7 +9,6 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ import typer
 from dfccodec.cli.names import advice, command_advice, protect_file_names, with_current_names
 from dfccodec.cli.terminal import replace_unencodable
 from dfccodec.errors import OUT_OF_MEMORY, DfcError
+from dfccodec.runtime.signals import raise_interrupt
 from dfccodec.runtime.working_folder import DELETED, exists, import_torch
 from dfccodec.terminal_text import escape_for_terminal
 from dfccodec.version import __version__
@@ -78,10 +78,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-def _raise_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # so that a temporary file is removed on SIGTERM as on Ctrl-C
 
 
 # Newer typer carries its own copy of click, older typer imports click: the class both show is reached from theirs.
@@ -215,7 +211,7 @@ def run() -> None:
     _open_missing()
     replace_unencodable()
     limit_openmp_spin()
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     code = main()
     # CPython remembers a KeyboardInterrupt that passed through exec(), which dataclasses use. `python -m` then ends by
     # SIGINT instead of the exit code, although the exception was handled. Another exec() clears that.

@@ -65,7 +65,7 @@ class Claims:
         self._stop = threading.Event()
 
     @contextlib.contextmanager
-    def beating(self) -> Iterator[None]:
+    def heartbeat(self) -> Iterator[None]:
         """Touch the current claim from a thread, inside the block."""
         thread = threading.Thread(target=self._beat, name="dfc-heartbeat", daemon=True)
         thread.start()

@@ -16,7 +16,7 @@ from dfccodec.manifest.worker import Folders
 from dfccodec.runtime.atomic_output import no_folder, replacing
 
 
-def agree(folders: Folders, options: Mapping[str, str]) -> None:
+def check_same_options(folders: Folders, options: Mapping[str, str]) -> None:
     """Record the options of the first run of a list, and check those of later ones.
 
     Raises:

@@ -106,7 +106,7 @@ class Worker:
         """
         left = list(self._items)
         try:
-            with self._claims.beating():
+            with self._claims.heartbeat():
                 while left := [item for item in left if not self.records.is_final(item.output)]:
                     if not proceed():
                         return

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pickle import PickleError
-from types import FrameType
 from typing import Any, TypeVar
 
 from dfccodec.errors import DfcError
+from dfccodec.runtime.signals import raise_interrupt
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -95,7 +95,7 @@ class ChildPool:
         self._all: set[ChildProcess] = set()
         self._lock, self._stopped = threading.Lock(), False
 
-    def each_of(self, function: Callable[[A], None], arguments: Iterable[A]) -> None:
+    def run_each(self, function: Callable[[A], None], arguments: Iterable[A]) -> None:
         """Call a function with each argument in threads, as many as there are processes; it may use :meth:`call`.
 
         Raises:
@@ -122,7 +122,7 @@ class ChildPool:
 
         Raises:
             ChildEndedError: the process ended.
-            KeyboardInterrupt: :meth:`each_of` has ended the processes.
+            KeyboardInterrupt: :meth:`run_each` has ended the processes.
             Exception: the error of the function.
         """
         with self._lock:
@@ -199,7 +199,7 @@ def _serve(connection: Connection, threads: int) -> None:
     """Main function of a child process."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is imported
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its children
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             function, arguments = connection.recv()
@@ -212,7 +212,3 @@ def _serve(connection: Connection, threads: int) -> None:
             except (TypeError, AttributeError, ValueError, PickleError) as error:  # it cannot be pickled
                 connection.send((False, DfcError(str(error if answer[0] else answer[1]))))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _raise_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Defer SIGINT and SIGTERM while a critical section runs."""
+"""SIGINT and SIGTERM: deferred in critical sections, and as an end like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -31,3 +32,8 @@ def defer_signals() -> Iterator[None]:
             signal.signal(number, handler)
     if arrived:
         raise KeyboardInterrupt
+
+
+def raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """Handler of SIGTERM that ends a process as Ctrl-C does, so that temporary files are removed."""
+    raise KeyboardInterrupt

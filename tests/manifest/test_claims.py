@@ -68,7 +68,7 @@ def test_a_claim_of_another_machine_is_stale_if_nobody_touches_it(tmp_path: Path
 
 def test_a_living_owner_touches_its_claim(tmp_path: Path) -> None:
     claims = Claims(tmp_path, "a", stale_after=0.3)
-    with claims.beating():
+    with claims.heartbeat():
         claim = claims.take("key")
         assert claim is not None
         before = claim.path.stat().st_mtime_ns

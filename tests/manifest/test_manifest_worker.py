@@ -16,7 +16,7 @@ from dfccodec.manifest import worker as working
 from dfccodec.manifest.claims import Claims
 from dfccodec.manifest.items import Item
 from dfccodec.manifest.records import Records, sizes
-from dfccodec.manifest.run import agree, write_results
+from dfccodec.manifest.run import check_same_options, write_results
 from dfccodec.manifest.worker import Folders, Worker
 
 
@@ -150,10 +150,10 @@ def test_a_half_written_record_is_none(folders: Folders) -> None:
 
 
 def test_runs_of_a_list_share_their_options(folders: Folders) -> None:
-    agree(folders, {"options": "--qp 24", "model": "mini"})
-    agree(folders, {"options": "--qp 24", "model": "mini"})
+    check_same_options(folders, {"options": "--qp 24", "model": "mini"})
+    check_same_options(folders, {"options": "--qp 24", "model": "mini"})
     with pytest.raises(DfcError, match="with options '--qp 24', not '--qp 40': give the same options"):
-        agree(folders, {"options": "--qp 40", "model": "mini"})
+        check_same_options(folders, {"options": "--qp 40", "model": "mini"})
 
 
 def test_work_of_ended_workers_is_removed(folders: Folders) -> None:

@@ -72,7 +72,7 @@ def test_a_pool_is_stopped_by_an_interrupt() -> None:
             raise
 
     with pytest.raises(KeyboardInterrupt):
-        pool.each_of(work, range(3))
+        pool.run_each(work, range(3))
     assert set(seen) == {KeyboardInterrupt}  # and not the end of a process
 
 

@@ -1,7 +1,7 @@
 """Clips coded at the same time: each by one thread, several clips of a video in parallel.
 
-Clips do not depend on one another, and most stages of a clip do not fill two cores: with two clips at once, two cores
-encode 1.3 times (1280×720) to 1.6 times (512×288) as many frames per second as with one.
+Clips do not depend on one another, and most stages of a clip do not fill two cores. What several clips at once gain is
+measured by `benchmarks/speed/parallel_clips.py`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,10 @@ class Composer:
             self._kept[frame] = pad_edges(picture)
 
     def reconstruct(self, frame: int, estimate: Floats) -> Floats:
-        """Reconstruct dropped frame `frame` from its network prediction `estimate`, (H, W, 3) in 0…1."""
+        """Reconstruct dropped frame `frame` from its network prediction `estimate`, (H, W, 3) in 0…1.
+
+        The filter of six taps may exceed 0…1; see `clip.frame_buffer.round_samples`.
+        """
         number, references = self._number[frame], self._decisions.references
         chosen = self._decisions.blocks[number]
         if not chosen[..., 0].any():
@@ -156,12 +159,12 @@ def interpolate(source: Floats, corners: Ints, vectors: Ints, six_tap: bool = Fa
     out: Floats = as_strided(source, shape, (a, b, a, c), writeable=False)[y, x].reshape(len(y), side, side, 3)
     if more:
         down, right = (part[:, axis, None, None, None] for axis in (0, 1))
-        out = _between(out, 1, before, down)
-        out = _between(out, 2, before, right)
+        out = _half_pel(out, 1, before, down)
+        out = _half_pel(out, 2, before, right)
     return out
 
 
-def _between(samples: Floats, axis: int, before: int, part: Ints) -> Floats:
+def _half_pel(samples: Floats, axis: int, before: int, part: Ints) -> Floats:
     """Samples half a pixel further along an axis where `part` is not 0, without those around that the filter needs."""
 
     def at(place: int) -> Floats:

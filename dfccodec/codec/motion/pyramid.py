@@ -241,11 +241,11 @@ def _level(planes: Floats, scale: int, subpel: int, edge: int, six_tap: bool = F
 
 def with_subpel(samples: Shorts) -> Shorts:
     """A padded picture (height, width, 2) with its samples half a pixel to the right, below, and both: (4, …)."""
-    right = _between(samples, 1)
-    return np.stack([samples, right, _between(samples, 0), _between(right, 0)])
+    right = _half_pel(samples, 1)
+    return np.stack([samples, right, _half_pel(samples, 0), _half_pel(right, 0)])
 
 
-def _between(samples: Shorts, axis: int) -> Shorts:
+def _half_pel(samples: Shorts, axis: int) -> Shorts:
     """Samples half a pixel further along an axis; at the ends, where all are equal, the samples themselves."""
     out, count = samples.copy(), samples.shape[axis]
     parts = [samples.take(range(k, count - 5 + k), axis).astype(np.int32) for k in range(6)]

@@ -68,9 +68,6 @@ INTER_ERROR = 1.23
 INTER_OFFSET = -2
 """QP in inter coding minus that of a predicted clip with the same λ."""
 
-SIX_TAPS = True
-"""Whether the motion compensation of clips uses the filter of six taps."""
-
 MIN_INTRA_QP = 14
 """Minimum QP of the latents of intra frames. The pictures of the network hardly get better below it; details do."""
 
@@ -191,7 +188,7 @@ class PredictedEncoder:
         self._check = check
         self._frames, self._header, self._loaded, self._steps = frames, header, loaded, steps
         self._effort, self._refining, self._deadzone = effort, refining, deadzone
-        self._references = ReferencePictures(SIX_TAPS)
+        self._references = ReferencePictures(six_tap=True)
         self._before = np.zeros((*header.grid[1:], CHANNELS), np.int16)
         self.pyramids: dict[int, Pyramid] = {}
         self.refined = np.zeros(2)
@@ -246,7 +243,7 @@ class PredictedEncoder:
         values = np.stack([frame.values for frame in coded])[:, None] if coded else empty
         return PredictedClip(
             order_importance(importance, order), values[np.argsort(order)],
-            join(types, moving, values, [frame.detail for frame in coded], SIX_TAPS), pictures,
+            join(types, moving, values, [frame.detail for frame in coded], six_tap=True), pictures,
             [frame.error for frame in coded], undetailed, qp,
         )  # fmt: skip
 
@@ -273,7 +270,13 @@ class PredictedEncoder:
         frame, past, future = (int(part[0]) for part in (alone.dropped, alone.past, alone.future))
         rd_lambda = lambda_for_qp(qp)
         with MotionSearch(
-            self._frames, alone, MOTION_LAMBDA * rd_lambda, available_cpus(), self._effort, self.pyramids, SIX_TAPS
+            self._frames,
+            alone,
+            MOTION_LAMBDA * rd_lambda,
+            available_cpus(),
+            self._effort,
+            self.pyramids,
+            six_tap=True,
         ) as search:
             estimate = self._references.estimate(frame, past, future)
             for side, picture in ((past, estimate.past), (future, estimate.future)):

@@ -21,22 +21,23 @@ bit saves several times as much squared error."""
 CELL_LAMBDA = 3.5
 """The same for the decision to code no residual in a cell."""
 
-RDO_PASSES = 1
-"""Times that integers may move towards 0; with two passes files are as large."""
-
 
 def quantize_residual(
     scaled: Doubles, rd_lambda: float, sizes: Doubles, before: Shorts | None = None
 ) -> Shorts:  # fmt: skip
     """Quantize residuals (rows, columns, C), in quantizer steps, by D + λR with the prices of the entropy coder.
 
-    Integers are rounded to the nearest, then each may move one towards 0, then each cell may become 0.
+    Integers are rounded to the nearest, then each may move one towards 0, then each cell may become 0. To let integers
+    move twice gains nothing.
 
     Args:
         scaled: the residuals.
         rd_lambda: λ, squared error per bit.
         sizes: (C,) quantizer steps.
         before: integers of the frame coded before in the same stream, (rows, columns, C); None if there is none.
+
+    Returns:
+        integers (rows, columns, C).
     """
     coded = is_coded(scaled, 1)
     return quantize_cells(scaled[coded], coded, rd_lambda, sizes, before)
@@ -46,20 +47,15 @@ def quantize_cells(
     scaled: Doubles, where: npt.NDArray[np.bool_], rd_lambda: float, sizes: Doubles,
     before: Shorts | None = None,
 ) -> Shorts:  # fmt: skip
-    """As :func:`quantize_residual`, given the residuals (n, C) of the cells `where` (rows, columns); others are 0."""
+    """As :func:`quantize_residual`, given the residuals (n, C) of only the n cells `where` (rows, columns); the others
+    are 0."""
     now, weight, values = _rounded(scaled), sizes**2, np.zeros((*where.shape, scaled.shape[-1]), np.int16)
-
-    def below() -> Shorts:
-        """Integers of which the next smaller or larger one is the next towards 0."""
-        return np.where(values > 0, values - 1, values).astype(np.int16)
-
-    for _ in range(RDO_PASSES):
-        values[where] = now
-        slope = _slopes(before, values, below())[where]
-        near = now - np.sign(now)
-        change = ((scaled - near) ** 2 - (scaled - now) ** 2) * weight
-        saved = np.where(now > 0, slope, -slope)
-        now = np.where((now != 0) & (change < COEFF_LAMBDA * rd_lambda * saved), near, now).astype(np.int16)
+    values[where] = now
+    slope = _slopes(before, values, np.where(values > 0, values - 1, values).astype(np.int16))[where]
+    near = now - np.sign(now)
+    change = ((scaled - near) ** 2 - (scaled - now) ** 2) * weight
+    saved = np.where(now > 0, slope, -slope)
+    now = np.where((now != 0) & (change < COEFF_LAMBDA * rd_lambda * saved), near, now).astype(np.int16)
     values[where] = now
     own, none = (_prices(before, values, lower)[where] for lower in (values, np.zeros_like(values)))
     change = (scaled**2 - (scaled - now) ** 2) * weight
