@@ -26,6 +26,7 @@ from benchmarks.robustness.killed_workers import report as killed_workers_report
 from benchmarks.speed.compare import report as compare_report
 from benchmarks.speed.cpu_contention import report
 from benchmarks.speed.many_videos import report as many_videos_report
+from benchmarks.speed.parallel_clips import report as parallel_report
 from benchmarks.speed.reading import report as reading_report
 from benchmarks.speed.training_data import report as training_data_report
 
@@ -210,6 +211,12 @@ def compare() -> str:
     return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n" + compare_report(found)
 
 
+def parallel_clips() -> str:
+    """Speed of several clips at the same time."""
+    found = result("parallel_clips")
+    return f"{found['processor']}, {found['cpus']} CPUs.\n\n" + parallel_report(found)
+
+
 def generate() -> str:
     """Fréchet distances of generated clips, baselines and real ones."""
     found = result("generate")
@@ -350,6 +357,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         rate_control,
         speed,
         compare,
+        parallel_clips,
         generate,
         segments,
         looks,
