@@ -49,18 +49,20 @@ def test_the_claim_of_an_ended_process_is_taken_over_at_once(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key.json"]
 
 
-def test_a_claim_of_another_machine_is_stale_if_nobody_touches_it(tmp_path: Path) -> None:
+def test_a_claim_of_another_machine_is_stale_if_nobody_touches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("dfccodec.manifest.claims.time.monotonic", lambda: now[0])
     path = tmp_path / "key.json"
     path.write_text(json.dumps({"owner": {"machine": "other", "pid": 1, "started": "1"}, "crashes": 2}))
-    claims = Claims(tmp_path, "a", stale_after=0.2)
-    os.utime(path, (0, 0))  # its clock does not matter
-    for _ in range(3):
+    claims = Claims(tmp_path, "a", stale_after=60)
+    for touched in range(3):
+        os.utime(path, (touched, touched))  # its clock does not matter
         assert claims.take("key") is None
-        time.sleep(0.1)
-        os.utime(path)
-    time.sleep(0.05)
-    assert claims.take("key") is None
-    time.sleep(0.3)
+        now[0] += 59
+        assert claims.take("key") is None
+    now[0] += 2
     claim = claims.take("key")
     assert claim is not None
     assert claim.crashes == 3
@@ -72,7 +74,9 @@ def test_a_living_owner_touches_its_claim(tmp_path: Path) -> None:
         claim = claims.take("key")
         assert claim is not None
         before = claim.path.stat().st_mtime_ns
-        time.sleep(0.2)
+        until = time.monotonic() + 60
+        while claim.path.stat().st_mtime_ns == before and time.monotonic() < until:
+            time.sleep(0.02)
         assert claim.path.stat().st_mtime_ns > before
 
 
