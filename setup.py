@@ -14,7 +14,7 @@ which nobody asks for, compilers use vector instructions for conversions; the nu
 
 SOURCES = (
     "module rans latents latent_vectors latent_compensation latent_motion latent_filters "
-    "motion motion_payload motion_pyramid"
+    "motion motion_decision motion_payload motion_pyramid"
 )
 
 kernels = Extension(

@@ -496,7 +496,7 @@ done:
 
 PyDoc_STRVAR(choose_doc,
              "choose(now, past, future, cells, estimate, searched, order, mode_contexts, known, contexts, sizes, bits,\n"
-             "       rd_lambda, modes, vectors)\n\n"
+             "       rd_lambda, refinements, pair_refinements, modes, vectors)\n\n"
              "Modes (n,) and vectors (n, 2, 2) of the blocks of one frame with the least cost; references may be None.");
 
 static PyObject *choose(PyObject *self, PyObject *args) {
@@ -507,9 +507,9 @@ static PyObject *choose(PyObject *self, PyObject *args) {
     Choice in = {0};
     long long rd_lambda;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOOy*y*y*y*y*y*y*y*y*Lw*w*", objects, objects + 1, objects + 2, views + CELLS, views + ESTIMATE,
+    if (!PyArg_ParseTuple(args, "OOOy*y*y*y*y*y*y*y*y*Liiw*w*", objects, objects + 1, objects + 2, views + CELLS, views + ESTIMATE,
                           views + SEARCHED, views + ORDER, views + MODE_CONTEXTS, views + KNOWN, views + CONTEXTS, views + SIZES,
-                          views + BITS, &rd_lambda, views + MODES, views + VECTORS))
+                          views + BITS, &rd_lambda, &in.refinements, &in.pair_refinements, views + MODES, views + VECTORS))
         return NULL;
     for (int i = 0; i < 3; i++)
         if (objects[i] != Py_None &&
@@ -610,6 +610,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 8)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 9)) Py_CLEAR(out);
     return out;
 }

@@ -72,7 +72,7 @@ VECTORIZED static int64_t window_error(const int16_t *a, size_t a_stride, const 
 }
 
 /* Weighted squared error of a block at a vector. A result of `limit` or more is only a lower bound. */
-static int64_t block_error(const Level *now, const Level *then, int cell, const int32_t *vector, int64_t limit) {
+int64_t block_error(const Level *now, const Level *then, int cell, const int32_t *vector, int64_t limit) {
     int none, phase;
     const int16_t *target = window_at(now, cell, NULL, &none), *source = window_at(then, cell, vector, &phase);
     return window_error(target, 2 * (size_t)now->width, source, 2 * (size_t)then->width, phase, then->wide, then->weights, limit);
@@ -328,72 +328,6 @@ int search_motion(const Search *in, int32_t *vectors) {
     }
     free(mask), free(cells), free(alone), free(field.prediction), free(field.offered), free(field.error), free(field.cost);
     return status;
-}
-
-/* ---- Mode decision ------------------------------------------------------------------------------------------------- */
-
-enum { BIT = 4096 };
-
-/* λR of some bits, which are in 1 / BIT. */
-static int64_t rate_cost(const Choice *in, int64_t bits) { return in->rd_lambda * bits / BIT; }
-
-static int64_t difference_bits(const Choice *in, int context, int32_t difference) {
-    int32_t size = abs(difference), symbol = difference < -ESCAPE ? -ESCAPE : difference > ESCAPE ? ESCAPE : difference;
-    int64_t bits = in->bits[context * SYMBOLS + ESCAPE + symbol];
-    if (size >= ESCAPE) {
-        int octave = 0;
-        for (int32_t more = size - ESCAPE + 1; more > 1; more >>= 1) octave++;
-        bits += (int64_t)(4 + octave) * BIT;
-    }
-    return bits;
-}
-
-/* The best vector of one block into one reference: cost without the mode; sets the vector and its bits. */
-static int64_t best_vector(const Choice *in, size_t i, int side, int16_t *vector, int64_t *bits) {
-    const Level *source = side ? in->future : in->past;
-    const int32_t *table = in->bits + in->contexts[2 * i + side] * SYMBOLS + ESCAPE;
-    int64_t best = INT64_MAX;
-    int16_t tried[CHOICES][2];
-    for (int c = 0; c < CHOICES; c++) {
-        int again = 0;
-        memcpy(tried[c], c < NEWMV ? in->known + ((c * in->blocks + i) * 2 + side) * 2 : in->searched + (2 * i + side) * 2, 4);
-        for (int other = 0; other < c; other++) again |= !memcmp(tried[other], tried[c], 4);
-        if (again) continue;
-        int64_t rate = table[c];
-        if (c == NEWMV)
-            for (int axis = 0; axis < 2; axis++)
-                rate += difference_bits(in, in->sizes[2 * i + side] + axis, tried[c][axis] - tried[0][axis]);
-        int64_t cost = rate_cost(in, rate);
-        if (cost >= best) continue;
-        int32_t at[2] = {tried[c][0], tried[c][1]};
-        cost += block_error(in->now, source, in->cells[i], at, best - cost);
-        if (cost < best) best = cost, *bits = rate, memcpy(vector, tried[c], 4);
-    }
-    return best;
-}
-
-/* Modes (n,) and vectors (n, 2, 2) of the blocks of one frame with the least D + λR. */
-void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors) {
-    for (size_t i = 0; i < in->blocks; i++) {
-        int64_t cost[4] = {in->estimate[i], INT64_MAX, INT64_MAX, INT64_MAX}, bits[2] = {0, 0}, mode_bits[4];
-        int16_t *own = vectors + 4 * i;
-        for (int rank = 0; rank < 4; rank++)
-            mode_bits[in->order[4 * i + rank]] = in->bits[in->mode_contexts[i] * SYMBOLS + ESCAPE + rank];
-        for (int side = 0; side < 2; side++) {
-            memcpy(own + 2 * side, in->known + (2 * i + side) * 2, 4);
-            if (side ? in->future : in->past) cost[1 + side] = best_vector(in, i, side, own + 2 * side, bits + side);
-        }
-        for (int mode = 0; mode < 3; mode++)
-            if (cost[mode] != INT64_MAX) cost[mode] += rate_cost(in, mode_bits[mode]);
-        if (in->past && in->future) {
-            int32_t at[4] = {own[0], own[1], own[2], own[3]}, cell = in->cells[i];
-            block_errors(in->now, in->past, at, in->future, at + 2, &cell, 1, cost + 3);
-            cost[3] += rate_cost(in, mode_bits[3] + bits[0] + bits[1]);
-        }
-        modes[i] = 0;
-        for (int mode = 1; mode < 4; mode++)
-            if (cost[mode] < cost[modes[i]]) modes[i] = (uint8_t)mode;
-    }
 }
 
 /* ---- Overlapped block motion compensation ------------------------------------------------------------------------ */

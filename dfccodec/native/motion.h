@@ -39,6 +39,7 @@ typedef struct {
     const int16_t *searched, *known;  /* (n, side, 2), (5, n, side, 2) */
     const uint8_t *order, *mode_contexts, *contexts, *sizes; /* (n, 4), (n,), (n, side), (n, side) */
     int64_t rd_lambda;                /* squared error in the unit of block errors per bit */
+    int refinements, pair_refinements; /* maximum rounds in which a vector, or both of a pair, move */
 } Choice;
 
 typedef struct {
@@ -57,6 +58,7 @@ typedef struct {
 } MotionField;
 
 int code_motion(Coder *coder, const MotionField *in);
+int64_t block_error(const Level *now, const Level *then, int cell, const int32_t *vector, int64_t limit);
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
                   const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out);
 int build_pyramid(const Picture *in);

@@ -21,6 +21,7 @@ from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
 from dfccodec.codec.motion import obmc, payload, pyramid, search
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
 from dfccodec.container.records import Clip, Coding, Fill
 from dfccodec.entropy import bit_costs, mv_coding, rans, zstd_coding
 from dfccodec.entropy.inter import coding, motion_compensation, motion_estimation
@@ -192,6 +193,24 @@ def test_motion_search(
         np.testing.assert_array_equal(search.estimate_motion(now, then, weight, known, effort, mask), found)
         other = pyramid.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
         np.testing.assert_array_equal(other, errors)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), SEEDS, st.floats(0, 40), st.booleans())
+def test_mode_decision(height: int, width: int, seed: int, qp: float, six_tap: bool) -> None:
+    rng = np.random.default_rng(seed)
+    large = rng.integers(0, 256, (24, 24, 3), np.uint8).repeat(5, axis=0).repeat(5, axis=1)
+    places = rng.integers(0, 25, (7, 2)).cumsum(axis=0) // 3
+    frames = np.stack([large[y : y + height, x : x + width] for y, x in places])
+    estimates = np.where(KEPT[:, None, None, None], frames, 128) / np.float32(255)
+    found = []
+    for context in (contextlib.nullcontext(), twins()):
+        decide = MotionSearch(frames, References.of(KEPT), lambda_for_qp(0) * 2 ** (qp / 4), six_tap=six_tap)
+        with context, decide as running:
+            for number, picture in enumerate(estimates):
+                running.add_frame(number, picture)
+            found.append(running.decisions().blocks)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def motion_field(rows: int, columns: int, seed: int) -> MotionField:

@@ -18,6 +18,7 @@ from dfccodec.codec.motion.pyramid import ERROR_UNIT, PyramidLevel, block_errors
 from dfccodec.codec.motion.tables import initial_counts
 from dfccodec.entropy.bit_table import BIT, symbol_bits
 from dfccodec.entropy.context_tables import ESCAPE
+from dfccodec.entropy.mv_coding import first_match
 from dfccodec.entropy.rans import FrequencyModel
 from dfccodec.native import kernels
 
@@ -25,9 +26,20 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
+Index = npt.NDArray[np.intp]
+
+_NEVER = np.iinfo(np.int64).max
 
 COARSE_LAMBDA_SCALE = 0.7
 """Factor on λ in scan phases from which later ones are predicted: accuracy there pays twice."""
+
+REFINEMENTS = 12
+"""Maximum rounds in which a vector moves by one unit. The motion estimation only guesses bits; here they are known."""
+
+PAIR_REFINEMENTS = 6
+"""Maximum rounds in which both vectors of a block with two references move."""
+
+CROSS = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)], np.int16)
 
 
 class _StatisticsCoder:
@@ -109,7 +121,7 @@ class _Frame:
         if kernels is not None:
             return self._choose_in_kernel(kernels)
         count = np.arange(len(self.cells))
-        costs = np.full((MODES, len(count)), np.iinfo(np.int64).max, np.int64)
+        costs = np.full((MODES, len(count)), _NEVER, np.int64)
         rank_bits = self.bits[self.step.mode_context[self.part], ESCAPE : ESCAPE + MODES]
         mode_bits = np.empty_like(rank_bits)
         np.put_along_axis(mode_bits, self.step.modes[self.part].astype(np.intp), rank_bits, axis=1)
@@ -118,37 +130,95 @@ class _Frame:
         rates = np.zeros((2, len(count)), np.int64)
         for side, source in enumerate(self.sources):
             if source is not None:
-                known, rate = self._candidates(side)
-                cost = self._costs(source, known, rate)
-                best = cost.argmin(axis=0)
-                costs[PAST + side] = cost[best, count] + self._rate(mode_bits[:, PAST + side])
-                vectors[:, side], rates[side] = known[best, count], rate[best, count]
-        past, future = self.sources
-        if past is not None and future is not None:
-            mvs = vectors.astype(np.int32)
-            error = block_errors(self.target, past, self.cells, mvs[:, 0], future, mvs[:, 1])
-            costs[BI] = error + self._rate(mode_bits[:, BI] + rates.sum(axis=0))
-        return costs.argmin(axis=0).astype(np.uint8), vectors
+                cost = self._best_vectors(side, source, vectors, rates)
+                costs[PAST + side] = cost + self._rate(mode_bits[:, PAST + side])
+        if None not in self.sources:
+            pairs, costs[BI] = self._best_pairs(vectors, rates, mode_bits[:, BI], costs[:BI].min(axis=0))
+        modes = costs.argmin(axis=0).astype(np.uint8)
+        return modes, np.where((modes == BI)[:, None, None], pairs, vectors) if None not in self.sources else vectors
 
     def _rate(self, bits: npt.NDArray[Any]) -> Longs:
         out: Longs = self.rd_lambda * bits.astype(np.int64) // BIT
         return out
 
-    def _candidates(self, side: int) -> tuple[Shorts, Longs]:
-        """Candidate vectors (6, n, 2): median, neighbours, searched; and their cost (6, n) in 1 / BIT."""
-        known, own = self.step.known.select(self.part, side), self.searched[:, side]
-        return np.concatenate([known.vectors, own[None]]), known.bits(own, self.bits)
+    def _best_vectors(self, side: int, source: PyramidLevel, vectors: Shorts, rates: Longs) -> Longs:
+        """Set the best `vectors` (n, 2, 2) of a side, and their `rates` (2, n); their cost (n,) without the mode.
 
-    def _costs(self, source: PyramidLevel, vectors: Shorts, rates: Longs) -> Longs:
-        """Costs (k, n) of vectors (k, n, 2); equal vectors are evaluated once."""
-        found = np.full(vectors.shape[:2], np.iinfo(np.int64).max, np.int64)
-        for number, own in enumerate(vectors):
-            again = (vectors[:number] == own).all(axis=-1).any(axis=0)
-            new = np.flatnonzero(~again)
-            if new.size:
-                errors = block_errors(self.target, source, self.cells[new], own[new].astype(np.int32))
-                found[number, new] = errors + self._rate(rates[number, new])
-        return found
+        The best candidate, moved as long as that helps. Candidates: median, neighbours, the vector found by motion
+        estimation.
+        """
+        known, cost = self.step.known.vectors[:, self.part, side], np.full(len(self.cells), _NEVER, np.int64)
+
+        def offer(where: Index, offered: Shorts) -> None:
+            bits = self._bits(side, where, offered)
+            now = block_errors(self.target, source, self.cells[where], offered.astype(np.int32)) + self._rate(bits)
+            better = now < cost[where]
+            at = where[better]
+            cost[at], rates[side, at], vectors[at, side] = now[better], bits[better], offered[better]
+
+        every = np.arange(len(cost))
+        for number, own in enumerate([*known, self.searched[:, side]]):
+            again = (known[:number] == own).all(axis=-1).any(axis=0)  # equal vectors are evaluated once
+            offer(every[~again], own[~again])
+        moving = every
+        for _ in range(REFINEMENTS):
+            centre = vectors[moving, side]
+            for move in CROSS:
+                offer(moving, centre + move)
+            moving = moving[(vectors[moving, side] != centre).any(axis=1)]
+            if not moving.size:
+                break
+        return cost
+
+    def _best_pairs(
+        self, vectors: Shorts, rates: Longs, mode_bits: Ints, least: Longs
+    ) -> tuple[Shorts, Longs]:  # fmt: skip
+        """Vectors (n, 2, 2) and cost (n,) of blocks with two references: the best vectors of both sides, moved in turn
+        as long as that helps, because the best pair need not be that of the best vectors.
+
+        Args:
+            vectors, rates: best vectors (n, 2, 2), and their bits (2, n).
+            mode_bits: (n,) bits of the mode.
+            least: (n,) cost of the best other mode. If the first pair costs much more, it is not moved.
+        """
+        pairs, rates = vectors.copy(), rates.copy()
+        past, future = self.sources
+
+        def measure(where: Index, pair: Shorts, bits: Longs) -> Longs:
+            assert past is not None
+            mvs = pair.astype(np.int32)
+            error = block_errors(self.target, past, self.cells[where], mvs[:, 0], future, mvs[:, 1])
+            out: Longs = error + self._rate(mode_bits[where] + bits.sum(axis=0))
+            return out
+
+        def offer(side: int, where: Index, offered: Shorts) -> None:
+            pair, bits = pairs[where], rates[:, where]
+            pair[:, side], bits[side] = offered, self._bits(side, where, offered)
+            now = measure(where, pair, bits)
+            better = now < cost[where]
+            at = where[better]
+            cost[at], rates[:, at], pairs[at] = now[better], bits[:, better], pair[better]
+
+        every = np.arange(len(pairs))
+        cost = measure(every, pairs, rates)
+        moving = np.flatnonzero(cost < least + least // 4)
+        for turn in range(PAIR_REFINEMENTS if moving.size else 0):
+            before = pairs[moving]
+            for side in (0, 1):
+                centre = pairs[moving, side]
+                known = self.step.known.vectors[:, self.part, side][:, moving]
+                for offered in [*(centre + move for move in CROSS), *(() if turn else known)]:
+                    offer(side, moving, offered)
+            moving = moving[(pairs[moving] != before).any(axis=(1, 2))]
+            if not moving.size:
+                break
+        return pairs, cost
+
+    def _bits(self, side: int, where: Index, vectors: Shorts) -> Longs:
+        """Bits (n,), in 1 / BIT, of `vectors` (n, 2) of the blocks `where` (n,)."""
+        known = self.step.known.select(self.part, side).select(where)
+        out: Longs = known.bits(vectors, self.bits)[first_match(known.vectors, vectors), np.arange(len(where))]
+        return out
 
     def _choose_in_kernel(self, kernels: ModuleType) -> tuple[Bytes, Shorts]:
         known, part, count = self.step.known, self.part, len(self.cells)
@@ -157,6 +227,7 @@ class _Frame:
         kernels.choose(
             self.target.for_kernel, past, future, self.cells.astype(np.int32), self.estimate, self.searched,
             self.step.modes[part], self.step.mode_context[part], np.ascontiguousarray(known.vectors[:, part]),
-            known.context[part], known.mvd_context[part], self.bits, self.rd_lambda, modes, vectors,
+            known.context[part], known.mvd_context[part], self.bits, self.rd_lambda, REFINEMENTS, PAIR_REFINEMENTS,
+            modes, vectors,
         )  # fmt: skip
         return modes, vectors
