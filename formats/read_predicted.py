@@ -13,10 +13,10 @@ from read_motion import Sides
 def divide(data: bytes, kept: list[int], importance: list[int], need: Callable[..., None]) -> dict[str, Any]:
     """QP and kind of each kept frame, references of the predicted ones, and the streams."""
     order = sorted(kept, key=lambda t: -importance[t])
-    need(data[:1] in (b"", b"\0", b"\1", b"\2", b"\3"), "latents: unknown tools", "unsupported")
+    need(data[:1] < b"\x08", "latents: unknown tools", "unsupported")
     need(len(data) >= 9 + len(order), "latents: too short for coding 3")
     tools, motion, intra = struct.unpack_from("<BII", data)
-    tools &= 1  # the other bit is about pictures
+    tools &= 1  # the other two bits are about pictures
     kinds, body = data[9 : 9 + len(order)], data[9 + len(order) :]
     detailed = [i for i in range(len(order)) if tools and kinds[i] & 64]
     kinds = bytes(kind & 191 if tools else kind for kind in kinds)

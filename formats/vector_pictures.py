@@ -7,7 +7,7 @@ whole numbers of 256ths, some of them below 0 and above 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -24,6 +24,16 @@ def made_up(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return integers(shape, seed, 301).astype(int) + 130
 
 
+Taps = Sequence[tuple[int, ...]]
+WHOLE, HALF, QUARTER = (0, 0, 0, 64, 0, 0, 0, 0), (-1, 4, -11, 40, 40, -11, 4, -1), (-1, 4, -10, 58, 17, -5, 1, 0)
+TAPS = {
+    "six-tap": [WHOLE, (0, 2, -10, 40, 40, -10, 2, 0)],
+    "eight-tap": [WHOLE, HALF],
+    "quarter": [WHOLE, QUARTER, HALF, QUARTER[::-1]],
+}
+"""Filters of SPEC.md 7.8.2 by the fraction of a vector, in 1 / 64."""
+
+
 def to_byte(sample: float) -> int:
     """SPEC.md 6.6."""
     return math.floor(min(max(sample, 0.0), 1.0) * 255 + 0.5)
@@ -35,7 +45,8 @@ def pictures() -> Iterator[tuple[str, Picture]]:
     yield "tiles", tiles()
     yield "motion", motion()
     yield "blend", motion(blends=True)
-    yield "six-tap", motion(blends=True, six_tap=True)
+    for name, taps in TAPS.items():
+        yield name, motion(blends=True, taps=taps)
 
 
 def fill() -> Picture:
@@ -81,7 +92,7 @@ def tiles() -> Picture:
     }  # fmt: skip
 
 
-def motion(blends: bool = False, six_tap: bool = False) -> Picture:
+def motion(blends: bool = False, taps: Taps = ()) -> Picture:
     """Four dropped frames of 13 × 18 pixels, so 2 × 3 blocks. Policy blend does not use their samples."""
     height, width, kept, frames = 13, 18, [1, 4], 6
     samples = made_up((frames, height, width, 3), 9)
@@ -95,7 +106,7 @@ def motion(blends: bool = False, six_tap: bool = False) -> Picture:
     out = []
     for number, t in enumerate(dropped):
         sides = [max((k for k in kept if k < t), default=-1), min((k for k in kept if k > t), default=-1)]
-        out += _moved(samples, t, sides, decisions[number].tolist(), blends, six_tap)
+        out += _moved(samples, t, sides, decisions[number].tolist(), blends, taps)
     return {
         "section": "7.8.2",
         "note": "samples: frame, row, column, colour; decisions: dropped frame, row, column, field; "
@@ -105,35 +116,35 @@ def motion(blends: bool = False, six_tap: bool = False) -> Picture:
     }  # fmt: skip
 
 
-def between(z: Callable[[int], float], i: int) -> float:
-    """The filter of six taps."""
-    return sum(tap * z(i + k) for k, tap in zip(range(-2, 4), (1, -5, 20, 20, -5, 1), strict=True)) / 32
+def between(z: Callable[[int], float], i: int, taps: tuple[int, ...]) -> float:
+    """A filter of eight taps."""
+    return sum(tap * z(i + k) for k, tap in zip(range(-3, 5), taps, strict=True)) / 64
 
 
 def _moved(
-    samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]], blends: bool, six_tap: bool
+    samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]], blends: bool, taps: Taps
 ) -> list[int]:  # fmt: skip
     """One dropped frame, row, column, colour."""
     _, height, width, _ = samples.shape
 
     def source(frame: int, c: int, down: int, right: int) -> Callable[[int, int], float]:
-        """P(y, x) of a picture and a vector in half pixels."""
+        """P(y, x) of a picture and a vector."""
 
         def s(y: int, x: int) -> float:
             value = int(samples[frame, min(max(y, 0), height - 1), min(max(x, 0), width - 1), c]) / 256
             return min(max(value, 0.0), 1.0)
 
-        a, f = divmod(down, 2)
-        b, g = divmod(right, 2)
+        a, f = divmod(down, len(taps) or 2)
+        b, g = divmod(right, len(taps) or 2)
 
         def column(y: int, x: int) -> float:
-            return between(lambda i: s(i, x + b), y + a) if f else s(y + a, x + b)
+            return between(lambda i: s(i, x + b), y + a, taps[f]) if f else s(y + a, x + b)
 
         def v(y: int, x: int) -> float:
             return s(y + a, x + b) + (s(y + a + 1, x + b) - s(y + a, x + b)) * f / 2
 
-        if six_tap:
-            return lambda y, x: between(lambda i: column(y, i), x) if g else column(y, x)
+        if taps:
+            return lambda y, x: between(lambda i: column(y, i), x, taps[g]) if g else column(y, x)
         return lambda y, x: v(y, x) + (v(y, x + 1) - v(y, x)) * g / 2
 
     def blend(c: int, y: int, x: int) -> float:

@@ -102,6 +102,11 @@ def uncommon_predicted() -> Iterator[Good]:
     other = replace(far, importance=bytes([10, 255, 9, 8, 200, 7, 150, 6]), predicted=(4,), qps=(20, 40, 20))
     yield "predicted-details-zero", "details of every frame, all 0 in one", File(SMALL, [replace(other, details=every)])
     yield "predicted-six-tap", "tools 2: the filter of six taps", File(SMALL, [replace(moved_far, tools=2)])
+    yield "predicted-eight-tap", "tools 4: the filter of eight taps", File(SMALL, [replace(moved_far, tools=4)])
+    yield "predicted-quarter", "tools 6: vectors in quarter pixels", File(SMALL, [replace(moved_far, tools=6)])
+    yield "predicted-quarter-details", "tools 7: those and details", File(
+        SMALL, [replace(moved_far, details=some, tools=7)]
+    )  # fmt: skip
     yield "predicted-six-tap-details", "tools 3: that filter and details", File(
         SMALL, [replace(moved_far, details=some, tools=3)]
     )  # fmt: skip
@@ -121,7 +126,7 @@ def faulty_predicted() -> Iterator[Row]:
         clip = replace(good, latents=[Part(latents, "latents")], **more)  # type: ignore[arg-type]
         return join(File(head, [clip]).chunks()[0])
 
-    yield "predicted-tools", "unsupported", "7.10.1", "tools 4", one(b"\4" + sane[1:])
+    yield "predicted-tools", "unsupported", "7.10.1", "tools 8", one(b"\x08" + sane[1:])
     yield "predicted-short", "damaged", "7.10.1", "no kind of the last frame", one(sane[:11])
     yield "predicted-qp-64", "damaged", "7.10.1", "QP 64 of a kept frame", one(sane[:10] + b"\x40" + sane[11:])
     first = bytes([sane[9] & 127])

@@ -30,6 +30,20 @@ class Coding(IntEnum):
     PREDICTED = 3
 
 
+class MotionFilter(IntEnum):
+    """Filter of samples between pixels, and precision of vectors (SPEC.md 7.8.2)."""
+
+    LINEAR = 0
+    SIX_TAP = 1
+    EIGHT_TAP = 2
+    QUARTER = 3
+
+    @property
+    def subpel(self) -> int:
+        """Units of a vector in a pixel."""
+        return 4 if self is MotionFilter.QUARTER else 2
+
+
 @dataclass(frozen=True)
 class Ratio:
     """An exact rational number. 0/1 means unknown."""

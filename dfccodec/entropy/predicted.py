@@ -15,15 +15,16 @@ from itertools import accumulate, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.container.records import Clip, Coding, Header
+from dfccodec.container.records import Clip, Coding, Header, MotionFilter
 from dfccodec.entropy.rans import decode_range, encode_range
 from dfccodec.errors import DamagedError, UnsupportedError
 from dfccodec.limits import MAX_QP
 
 Bools = npt.NDArray[np.bool_]
 
-DETAILS, SIX_TAP = 1, 2
-"""Bits of the field `tools`; readers reject others, which later versions may use."""
+DETAILS, FILTER, FILTER_SHIFT = 1, 6, 1
+"""Bits of the field `tools`: details, and two bits of the filter of the motion compensation. Readers reject others,
+which later versions may use."""
 
 DETAIL_BLOCK, DETAIL_CHANNELS = 8, 192
 """Side in pixels of a block of details, and its number of integers."""
@@ -68,7 +69,7 @@ class PredictedParts:
         latents: coded integers of the intra frames.
         residuals: coded integers of the predicted frames.
         details: of each kept frame, in coding order; None for those without.
-        six_tap: filter of the motion compensation, of dropped frames too; see `codec.motion.obmc.Composer`.
+        motion_filter: of the motion compensation, of dropped frames too.
     """
 
     types: FrameTypes
@@ -76,7 +77,7 @@ class PredictedParts:
     latents: bytes
     residuals: bytes
     details: list[Detail | None]
-    six_tap: bool
+    motion_filter: MotionFilter
 
 
 def divide(clip: Clip) -> PredictedParts:
@@ -88,13 +89,13 @@ def divide(clip: Clip) -> PredictedParts:
     """
     data, kept = clip.latents, int(clip.kept.sum())
     head = struct.calcsize(_HEAD)
-    if data[:1] and data[0] & ~(DETAILS | SIX_TAP):  # first: later tools may have another layout
+    if data[:1] and data[0] & ~(DETAILS | FILTER):  # first: later tools may have another layout
         raise UnsupportedError(f"latents: tools {data[0]} of coding 3 are not known to this reader: get a newer dfc")
     if len(data) < head + kept:
         raise DamagedError(f"latents: {len(data)} bytes, the head of coding 3 has {head + kept}")
     tools, motion, latents = struct.unpack_from(_HEAD, data)
     frames = np.frombuffer(data, np.uint8, kept, head)
-    has_details, six_tap = bool(tools & DETAILS), bool(tools & SIX_TAP)
+    has_details, motion_filter = bool(tools & DETAILS), MotionFilter((tools & FILTER) >> FILTER_SHIFT)
     detailed = (frames & _DETAILED) != 0 if has_details else np.zeros(kept, bool)
     types = FrameTypes(frames & ~np.uint8(_INTRA | (_DETAILED if has_details else 0)), (frames & _INTRA) != 0)
     if (types.qp > MAX_QP).any():
@@ -103,20 +104,21 @@ def divide(clip: Clip) -> PredictedParts:
         raise DamagedError("latents: the first frame in coding order is predicted")
     body = data[head + kept :]
     if has_details:
-        return _divide_detailed(types, detailed, body, motion, latents, six_tap)
+        return _divide_detailed(types, detailed, body, motion, latents, motion_filter)
     if motion + latents > len(body):
         raise DamagedError(f"latents: {len(data)} bytes, the streams need more than {motion + latents}")
     streams = body[:motion], body[motion : motion + latents], body[motion + latents :]
-    return PredictedParts(types, *streams, [None] * kept, six_tap)
+    return PredictedParts(types, *streams, [None] * kept, motion_filter)
 
 
-def has_six_tap(clip: Clip) -> bool:
-    """Whether the motion compensation of a clip uses the filter of six taps. Its latents were checked by `divide`."""
-    return clip.coding == Coding.PREDICTED and bool(clip.latents) and bool(clip.latents[0] & SIX_TAP)
+def motion_filter(clip: Clip) -> MotionFilter:
+    """Filter of the motion compensation of a clip. Its latents were checked by `divide`."""
+    predicted = clip.coding == Coding.PREDICTED and clip.latents
+    return MotionFilter((clip.latents[0] & FILTER) >> FILTER_SHIFT) if predicted else MotionFilter.LINEAR
 
 
 def _divide_detailed(
-    types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int, six_tap: bool
+    types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int, motion_filter: MotionFilter
 ) -> PredictedParts:
     """Divide the bytes after the kinds of a clip with details."""
     at, each = struct.calcsize(_RESIDUALS), struct.calcsize(_DETAIL)
@@ -132,11 +134,12 @@ def _divide_detailed(
     parts = [body[a:b] for a, b in pairwise(accumulate(sizes, initial=streams))]
     found = iter([Detail(qp, data) for (qp, _), data in zip(table, parts[3:], strict=True)])
     of_frames = [next(found) if some else None for some in detailed.tolist()]
-    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, six_tap)
+    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, motion_filter)
 
 
 def join(
-    types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = (), six_tap: bool = False
+    types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = (),
+    motion_filter: MotionFilter = MotionFilter.LINEAR,
 ) -> bytes:  # fmt: skip
     """Code the latents of a clip.
 
@@ -145,14 +148,14 @@ def join(
         motion: coded motion of the predicted frames.
         values: (K, tiles, rows, columns, C) int16, in coding order.
         details: of each kept frame, in coding order; empty if no frame has any.
-        six_tap: filter of the motion compensation.
+        motion_filter: of the motion compensation.
     """
     if not len(values):
         return b""
     latents, residuals = (encode_range(values[which]) for which in (types.intra, ~types.intra))
     frames = (types.qp | np.where(types.intra, _INTRA, 0)).astype(np.uint8)
     found = [detail for detail in details if detail is not None]
-    tools = (DETAILS if found else 0) | (SIX_TAP if six_tap else 0)
+    tools = (DETAILS if found else 0) | motion_filter << FILTER_SHIFT
     head = struct.pack(_HEAD, tools, len(motion), len(latents))
     if not found:
         return head + frames.tobytes() + motion + latents + residuals

@@ -349,7 +349,7 @@ static int parse_level(PyObject *object, Level *level, Py_buffer *views) {
                           &level->block, &level->wide, &level->rows, &level->columns))
         return 0;
     level->samples = views[0].buf, level->weights = views[1].buf;
-    if ((level->subpel != 1 && level->subpel != 2) || level->wide < 1 || level->wide > 16 || level->block < 1 ||
+    if ((level->subpel != 1 && level->subpel != 2 && level->subpel != 4) || level->wide < 1 || level->wide > 16 || level->block < 1 ||
         level->block > level->wide || level->edge < level->wide || level->rows < 1 || level->columns < 1 ||
         level->height != level->rows * level->block + 2 * level->edge ||
         level->width != level->columns * level->block + 2 * level->edge) {
@@ -357,7 +357,7 @@ static int parse_level(PyObject *object, Level *level, Py_buffer *views) {
         return 0;
     }
     size_t plane = (size_t)level->height * level->width * 2;
-    level->plane = level->subpel == 2 && (size_t)views->len == 8 * plane ? plane : 0;
+    level->plane = level->subpel == 4 || (level->subpel == 2 && (size_t)views->len == 8 * plane) ? plane : 0;
     return has_size(views, level->plane ? 4 * plane : plane, 2, "samples") &&
            has_size(views + 1, 2 * (size_t)level->wide, 2, "weights");
 }
@@ -548,27 +548,27 @@ done:
 }
 
 PyDoc_STRVAR(frame_doc,
-             "compensate(height, width, rows, columns, estimate, past, future, fraction, blocks, weights, out, rounded, six_tap)\n\n"
+             "compensate(height, width, rows, columns, estimate, past, future, fraction, blocks, weights, out, rounded, taps)\n\n"
              "A dropped frame (height, width, 3) from pictures padded by 13 pixels; a reference that does not exist is empty. If\n"
              "`estimate` is empty, it is the blend of the references at `fraction`. `out` is float32, or uint8 if `rounded`.");
 
 static PyObject *compensate(PyObject *self, PyObject *args) {
-    enum { ESTIMATE, PAST, FUTURE, BLOCKS, TABLE, OUT, ALL };
+    enum { ESTIMATE, PAST, FUTURE, BLOCKS, TABLE, OUT, FILTER, ALL };
     Py_buffer views[ALL] = {{0}};
     Compensation in = {0};
     const float **pictures[] = {&in.estimate, &in.past, &in.future};
     int rounded;
     PyObject *out = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiy*y*y*fy*y*w*pp", &in.height, &in.width, &in.rows, &in.columns, views + ESTIMATE, views + PAST,
-                          views + FUTURE, &in.fraction, views + BLOCKS, views + TABLE, views + OUT, &rounded, &in.six_tap))
+    if (!PyArg_ParseTuple(args, "iiiiy*y*y*fy*y*w*py*", &in.height, &in.width, &in.rows, &in.columns, views + ESTIMATE, views + PAST,
+                          views + FUTURE, &in.fraction, views + BLOCKS, views + TABLE, views + OUT, &rounded, views + FILTER))
         return NULL;
     if (in.height < 1 || in.width < 1 || in.rows != (in.height + 7) / 8 || in.columns != (in.width + 7) / 8 ||
         !(views[ESTIMATE].len || views[PAST].len || views[FUTURE].len)) {
         PyErr_SetString(PyExc_ValueError, "sizes of a picture");
         goto done;
     }
-    size_t padded = (size_t)(in.height + 26) * (in.width + 26) * 3, blocks = (size_t)in.rows * in.columns;
+    size_t padded = (size_t)(in.height + 30) * (in.width + 30) * 3, blocks = (size_t)in.rows * in.columns;
     for (int i = ESTIMATE; i <= FUTURE; i++) {
         if (!views[i].len) continue;
         if (!has_size(views + i, padded, 4, "picture")) goto done;
@@ -577,6 +577,11 @@ static PyObject *compensate(PyObject *self, PyObject *args) {
     if (!has_size(views + BLOCKS, blocks * 5, 2, "blocks") || !has_size(views + TABLE, 4 * 64, 4, "weights") ||
         !has_size(views + OUT, (size_t)in.height * in.width * 3, rounded ? 1 : 4, "out"))
         goto done;
+    in.taps = views[FILTER].len ? views[FILTER].buf : NULL, in.phases = in.taps ? (int)(views[FILTER].len / 32) : 2;
+    if ((in.phases != 2 && in.phases != 4) || (in.taps && !has_size(views + FILTER, 8 * (size_t)in.phases, 4, "taps"))) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "sizes of a filter");
+        goto done;
+    }
     in.blocks = views[BLOCKS].buf, in.weights = views[TABLE].buf;
     Py_BEGIN_ALLOW_THREADS
     compensate_frame(&in, rounded ? NULL : views[OUT].buf, rounded ? views[OUT].buf : NULL);
@@ -610,6 +615,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 9)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 10)) Py_CLEAR(out);
     return out;
 }

@@ -13,97 +13,125 @@
 
 enum { WIDEST = 16 };
 
-/* Top left of a block's window in a level, displaced by the whole pixels of a vector; the half pixels go to `phase`, unless
-   the level has their samples. */
-static const int16_t *window_at(const Level *level, int cell, const int32_t *vector, int *phase) {
-    int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide;
-    int y = cell / level->columns * level->block + first, x = cell % level->columns * level->block + first;
-    *phase = 0;
-    if (vector) {
-        int down = vector[0], right = vector[1];
-        if (level->subpel == 2) *phase = (down & 1) * 2 + (right & 1), down >>= 1, right >>= 1;
-        y += clip_int(down, -limit, limit - 1), x += clip_int(right, -limit, limit - 1);
-    }
-    size_t at = ((size_t)y * level->width + x) * 2;
-    if (level->plane) at += *phase * level->plane, *phase = 0;
-    return level->samples + at;
+/* The samples of a window: at `one`, or the mean of `one` and `two`, or interpolated linearly. */
+typedef struct {
+    const int16_t *one, *two;
+    size_t stride;
+    int phase;
+} Window;
+
+enum { WHOLE, HALF_RIGHT, HALF_DOWN, HALF_BOTH, MEAN };
+
+/* Samples of a level at half pixels (0 to 2) from a position. */
+static const int16_t *half_at(const Level *level, size_t at, int down, int right) {
+    return level->samples + ((down & 1) * 2 + (right & 1)) * level->plane + at + ((size_t)(down >> 1) * level->width + (right >> 1)) * 2;
 }
 
-/* A sample, or the mean with those half a pixel to the right or below, rounded half up. */
-INLINE int sample_at(const int16_t *at, size_t stride, int phase) {
-    if (phase == 1) return (at[0] + at[2] + 1) >> 1;
-    if (phase == 2) return (at[0] + at[stride] + 1) >> 1;
-    if (phase == 3) return (at[0] + at[2] + at[stride] + at[stride + 2] + 2) >> 2;
-    return at[0];
+/* Quarter pixels are means of two samples at half pixels: the nearest two, on a diagonal those with one whole coordinate. */
+static void quarter_at(const Level *level, size_t at, int down, int right, Window *out) {
+    if (down & right & 1) {
+        out->one = half_at(level, at, down == 3 ? 2 : 0, 1), out->two = half_at(level, at, 1, right == 3 ? 2 : 0);
+    } else {
+        out->one = half_at(level, at, down >> 1, right >> 1), out->two = half_at(level, at, (down + 1) >> 1, (right + 1) >> 1);
+    }
+    out->phase = (down | right) & 1 ? MEAN : WHOLE;
+}
+
+/* The window of a block in a level, displaced by a vector. */
+static Window window_at(const Level *level, int cell, const int32_t *vector) {
+    int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide;
+    int y = cell / level->columns * level->block + first, x = cell % level->columns * level->block + first;
+    int bits = level->subpel / 2, down = 0, right = 0;
+    if (vector) {
+        y += clip_int(vector[0] >> bits, -limit, limit - 1), x += clip_int(vector[1] >> bits, -limit, limit - 1);
+        down = vector[0] & (level->subpel - 1), right = vector[1] & (level->subpel - 1);
+    }
+    size_t at = ((size_t)y * level->width + x) * 2;
+    Window out = {.stride = 2 * (size_t)level->width};
+    if (level->subpel == 4)
+        quarter_at(level, at, down, right, &out);
+    else if (level->plane)
+        out.one = out.two = half_at(level, at, down, right);
+    else
+        out.one = out.two = level->samples + at, out.phase = down * 2 + right;
+    return out;
+}
+
+INLINE int sample_at(const int16_t *one, const int16_t *two, size_t stride, int phase) {
+    if (phase == HALF_RIGHT) return (one[0] + one[2] + 1) >> 1;
+    if (phase == HALF_DOWN) return (one[0] + one[stride] + 1) >> 1;
+    if (phase == HALF_BOTH) return (one[0] + one[2] + one[stride] + one[stride + 2] + 2) >> 2;
+    if (phase == MEAN) return (one[0] + two[0] + 1) >> 1;
+    return one[0];
 }
 
 /* Weighted squared error of two lines of n samples: differences times weights fit 16 bits. */
-INLINE int32_t line_error(const int16_t *a, const int16_t *b, size_t stride, int phase, int n, const int16_t *weights) {
+INLINE int32_t line_error(const int16_t *a, const int16_t *one, const int16_t *two, size_t stride, int phase, int n, const int16_t *weights) {
     int32_t sum = 0;
     for (int x = 0; x < n; x++) {
-        int16_t d = (int16_t)(a[x] - sample_at(b + x, stride, phase)), e = (int16_t)(d * weights[x]);
+        int16_t d = (int16_t)(a[x] - sample_at(one + x, two + x, stride, phase)), e = (int16_t)(d * weights[x]);
         sum += (int32_t)d * e;
     }
     return sum;
 }
 
 /* A window's lines come from the middle outwards, where the weights are largest, until the error reaches the limit. */
-INLINE int64_t lines_error(const int16_t *a, size_t a_stride, const int16_t *b, size_t b_stride, int phase, int wide,
-                           const int16_t *weights, int64_t limit) {
+INLINE int64_t lines_error(const int16_t *a, size_t a_stride, const Window *b, int phase, int wide, const int16_t *weights, int64_t limit) {
     int64_t total = 0;
     for (int y = wide / 2; y < wide && total < limit; y++) {
-        size_t low = (size_t)y, high = (size_t)(wide - 1 - y);
-        total += (int64_t)line_error(a + low * a_stride, b + low * b_stride, b_stride, phase, 2 * wide, weights) * weights[2 * low];
+        size_t low = (size_t)y, high = (size_t)(wide - 1 - y), from = low * b->stride, to = high * b->stride;
+        total += (int64_t)line_error(a + low * a_stride, b->one + from, b->two + from, b->stride, phase, 2 * wide, weights) * weights[2 * low];
         if (low != high)
-            total += (int64_t)line_error(a + high * a_stride, b + high * b_stride, b_stride, phase, 2 * wide, weights) * weights[2 * high];
+            total += (int64_t)line_error(a + high * a_stride, b->one + to, b->two + to, b->stride, phase, 2 * wide, weights) * weights[2 * high];
     }
     return total;
 }
 
 /* Weighted squared error of a window from another one. A result of `limit` or more is only a lower bound. */
-VECTORIZED static int64_t window_error(const int16_t *a, size_t a_stride, const int16_t *b, size_t b_stride, int phase, int wide,
-                                       const int16_t *weights, int64_t limit) {
-    if (wide == 16 && phase == 0) return lines_error(a, a_stride, b, b_stride, 0, 16, weights, limit);
-    if (wide == 16 && phase == 1) return lines_error(a, a_stride, b, b_stride, 1, 16, weights, limit);
-    if (wide == 16 && phase == 2) return lines_error(a, a_stride, b, b_stride, 2, 16, weights, limit);
-    if (wide == 16 && phase == 3) return lines_error(a, a_stride, b, b_stride, 3, 16, weights, limit);
-    if (wide == 8 && phase == 0) return lines_error(a, a_stride, b, b_stride, 0, 8, weights, limit);
-    return lines_error(a, a_stride, b, b_stride, phase, wide, weights, limit);
+VECTORIZED static int64_t window_error(const int16_t *a, size_t a_stride, const Window *b, int wide, const int16_t *weights, int64_t limit) {
+    if (wide == 16 && b->phase == WHOLE) return lines_error(a, a_stride, b, WHOLE, 16, weights, limit);
+    if (wide == 16 && b->phase == HALF_RIGHT) return lines_error(a, a_stride, b, HALF_RIGHT, 16, weights, limit);
+    if (wide == 16 && b->phase == HALF_DOWN) return lines_error(a, a_stride, b, HALF_DOWN, 16, weights, limit);
+    if (wide == 16 && b->phase == HALF_BOTH) return lines_error(a, a_stride, b, HALF_BOTH, 16, weights, limit);
+    if (wide == 16 && b->phase == MEAN) return lines_error(a, a_stride, b, MEAN, 16, weights, limit);
+    if (wide == 8 && b->phase == WHOLE) return lines_error(a, a_stride, b, WHOLE, 8, weights, limit);
+    return lines_error(a, a_stride, b, b->phase, wide, weights, limit);
 }
 
 /* Weighted squared error of a block at a vector. A result of `limit` or more is only a lower bound. */
 int64_t block_error(const Level *now, const Level *then, int cell, const int32_t *vector, int64_t limit) {
-    int none, phase;
-    const int16_t *target = window_at(now, cell, NULL, &none), *source = window_at(then, cell, vector, &phase);
-    return window_error(target, 2 * (size_t)now->width, source, 2 * (size_t)then->width, phase, then->wide, then->weights, limit);
+    Window target = window_at(now, cell, NULL), source = window_at(then, cell, vector);
+    return window_error(target.one, target.stride, &source, then->wide, then->weights, limit);
 }
 
-INLINE void add_samples(const int16_t *from, size_t stride, int phase, int wide, int16_t *restrict sums) {
+INLINE void add_samples(const Window *from, int phase, int wide, int16_t *restrict sums) {
     for (int y = 0; y < wide; y++)
-        for (int x = 0; x < 2 * wide; x++) sums[y * 2 * wide + x] = (int16_t)(sums[y * 2 * wide + x] + sample_at(from + y * stride + x, stride, phase));
+        for (int x = 0; x < 2 * wide; x++) {
+            size_t at = y * from->stride + x;
+            sums[y * 2 * wide + x] = (int16_t)(sums[y * 2 * wide + x] + sample_at(from->one + at, from->two + at, from->stride, phase));
+        }
 }
 
 /* Add the samples of a window, (wide, wide, 2). */
-VECTORIZED static void add_window(const int16_t *from, size_t stride, int phase, int wide, int16_t *sums) {
-    if (wide == 16 && phase == 0) add_samples(from, stride, 0, 16, sums);
-    else if (wide == 16 && phase == 1) add_samples(from, stride, 1, 16, sums);
-    else if (wide == 16 && phase == 2) add_samples(from, stride, 2, 16, sums);
-    else if (wide == 16) add_samples(from, stride, 3, 16, sums);
-    else add_samples(from, stride, phase, wide, sums);
+VECTORIZED static void add_window(const Window *from, int wide, int16_t *sums) {
+    if (wide == 16 && from->phase == WHOLE) add_samples(from, WHOLE, 16, sums);
+    else if (wide == 16 && from->phase == HALF_RIGHT) add_samples(from, HALF_RIGHT, 16, sums);
+    else if (wide == 16 && from->phase == HALF_DOWN) add_samples(from, HALF_DOWN, 16, sums);
+    else if (wide == 16 && from->phase == HALF_BOTH) add_samples(from, HALF_BOTH, 16, sums);
+    else if (wide == 16) add_samples(from, MEAN, 16, sums);
+    else add_samples(from, from->phase, wide, sums);
 }
 
 /* Weighted squared error of a block from the mean of two references. */
 static int64_t mean_error(const Level *now, const Level *past, const int32_t *past_vector, const Level *future,
                           const int32_t *future_vector, int cell) {
-    int16_t mean[2 * WIDEST * WIDEST] = {0};
-    int wide = past->wide, phase;
-    const int16_t *from = window_at(past, cell, past_vector, &phase);
-    add_window(from, 2 * (size_t)past->width, phase, wide, mean);
-    from = window_at(future, cell, future_vector, &phase);
-    add_window(from, 2 * (size_t)future->width, phase, wide, mean);
-    for (int i = 0; i < 2 * wide * wide; i++) mean[i] = (int16_t)(mean[i] >> 1);
-    from = window_at(now, cell, NULL, &phase);
-    return window_error(from, 2 * (size_t)now->width, mean, 2 * (size_t)wide, 0, wide, past->weights, INT64_MAX);
+    int16_t sums[2 * WIDEST * WIDEST] = {0};
+    int wide = past->wide;
+    Window target = window_at(now, cell, NULL), one = window_at(past, cell, past_vector), other = window_at(future, cell, future_vector);
+    add_window(&one, wide, sums), add_window(&other, wide, sums);
+    for (int i = 0; i < 2 * wide * wide; i++) sums[i] = (int16_t)(sums[i] >> 1);
+    Window mean = {.one = sums, .two = sums, .stride = 2 * (size_t)wide};
+    return window_error(target.one, target.stride, &mean, wide, past->weights, INT64_MAX);
 }
 
 /* Errors of n blocks at vectors; with a second reference, of the mean of both. */
@@ -284,6 +312,7 @@ static void spread_vectors(Field *field) {
 }
 
 static void refine_field(Field *field, const Search *in, const int32_t *alone) {
+    int subpel = in->then_full.subpel;
     size_t all = (size_t)in->rows * in->columns;
     field->now = &in->now_half, field->then = &in->then_half, field->rate = in->half_rate;
     for (size_t i = 0; i < 2 * all; i++) field->vectors[i] *= 2;
@@ -292,22 +321,23 @@ static void refine_field(Field *field, const Search *in, const int32_t *alone) {
     offer(field, NULL, 1);
     if (in->known) {
         for (size_t i = 0; i < field->n; i++)
-            for (int axis = 0; axis < 2; axis++) field->offered[2 * i + axis] = (in->known[2 * field->cells[i] + axis] + 2) >> 2;
+            for (int axis = 0; axis < 2; axis++) field->offered[2 * i + axis] = (in->known[2 * field->cells[i] + axis] + subpel) >> (subpel == 4 ? 3 : 2);
         try_offered(field);
     }
     search_around(field, in->thorough, 1);
     spread_vectors(field);
     field->now = &in->now_full, field->then = &in->then_full, field->rate = in->rate;
-    for (size_t i = 0; i < 2 * all; i++) field->vectors[i] *= 4;
+    for (size_t i = 0; i < 2 * all; i++) field->vectors[i] *= 2 * subpel;
     start_field(field);
     if (in->known) offer(field, in->known, 1);
     offer(field, NULL, 1);
     if (in->thorough) spread_vectors(field);
-    search_around(field, 1, 2);
+    search_around(field, 1, subpel);
+    if (subpel == 4) search_around(field, in->thorough, 2);
     search_around(field, in->thorough, 1);
 }
 
-/* Motion vectors (rows, columns, 2) of the blocks in `in->mask`, in half pixels. */
+/* Motion vectors (rows, columns, 2) of the blocks in `in->mask`, in units of `in->then_full.subpel`. */
 int search_motion(const Search *in, int32_t *vectors) {
     size_t all = (size_t)in->rows * in->columns, n = 0;
     uint8_t *mask = calloc(all, 1);
@@ -332,7 +362,7 @@ int search_motion(const Search *in, int32_t *vectors) {
 
 /* ---- Overlapped block motion compensation ------------------------------------------------------------------------ */
 
-enum { BLOCK = 8, MARGIN = BLOCK + 5, ROW = BLOCK * 3, AROUND = 5 };
+enum { BLOCK = 8, MARGIN = BLOCK + 7, ROW = BLOCK * 3, LENGTH = 8, BEFORE = 3, WIDE_ROW = ROW + 3 * (LENGTH - 1) };
 
 /* A square of BLOCK pixels of a padded picture, linearly interpolated at a vector in half pixels. */
 VECTORIZED static void interpolate(const float *source, int stride, int down, int right, float *out) {
@@ -351,25 +381,27 @@ VECTORIZED static void interpolate(const float *source, int stride, int down, in
             memcpy(out + y * ROW, tall[y], ROW * sizeof *out);
 }
 
-INLINE float six_tap(const float *at, long step) {
-    return ((at[-2 * step] + at[3 * step]) - (at[-step] + at[2 * step]) * 5.0f + (at[0] + at[step]) * 20.0f) * 0.03125f;
+INLINE float filtered(const float *at, long step, const float *taps) {
+    float sum = at[-BEFORE * step] * taps[0];
+    for (int i = 1; i < LENGTH; i++) sum += at[(i - BEFORE) * step] * taps[i];
+    return sum;
 }
 
-/* The same with the filter of six taps. */
-VECTORIZED static void interpolate_six(const float *source, int stride, int down, int right, float *out) {
-    float tall[BLOCK][ROW + 3 * AROUND];
+/* The same with a filter of eight taps; NULL for no movement. */
+VECTORIZED static void interpolate_filtered(const float *source, int stride, const float *down, const float *right, float *out) {
+    float tall[BLOCK][WIDE_ROW];
     for (int y = 0; y < BLOCK; y++) {
-        const float *line = source + (long)y * stride - 6;
+        const float *line = source + (long)y * stride - 3 * BEFORE;
         if (down)
-            for (int x = 0; x < ROW + 3 * AROUND; x++) tall[y][x] = six_tap(line + x, stride);
+            for (int x = 0; x < WIDE_ROW; x++) tall[y][x] = filtered(line + x, stride, down);
         else
             memcpy(tall[y], line, sizeof tall[y]);
     }
     for (int y = 0; y < BLOCK; y++)
         if (right)
-            for (int x = 0; x < ROW; x++) out[y * ROW + x] = six_tap(tall[y] + 6 + x, 3);
+            for (int x = 0; x < ROW; x++) out[y * ROW + x] = filtered(tall[y] + 3 * BEFORE + x, 3, right);
         else
-            memcpy(out + y * ROW, tall[y] + 6, ROW * sizeof *out);
+            memcpy(out + y * ROW, tall[y] + 3 * BEFORE, ROW * sizeof *out);
 }
 
 static void from_reference(const Compensation *in, const float *source, int y, int x, const int16_t *vector, float *out) {
@@ -377,10 +409,15 @@ static void from_reference(const Compensation *in, const float *source, int y, i
         memset(out, 0, BLOCK * ROW * sizeof *out);
         return;
     }
-    y = clip_int(y + (vector[0] >> 1), 2 - MARGIN, in->height + 2) + MARGIN; /* farther out all samples are equal */
-    x = clip_int(x + (vector[1] >> 1), 2 - MARGIN, in->width + 2) + MARGIN;
+    int bits = in->phases / 2, down = vector[0] & (in->phases - 1), right = vector[1] & (in->phases - 1);
+    y = clip_int(y + (vector[0] >> bits), BEFORE - MARGIN, in->height + BEFORE) + MARGIN; /* farther out all samples are equal */
+    x = clip_int(x + (vector[1] >> bits), BEFORE - MARGIN, in->width + BEFORE) + MARGIN;
     int stride = (in->width + 2 * MARGIN) * 3;
-    (in->six_tap ? interpolate_six : interpolate)(source + (size_t)y * stride + 3 * x, stride, vector[0] & 1, vector[1] & 1, out);
+    source += (size_t)y * stride + 3 * x;
+    if (in->taps && (down || right))
+        interpolate_filtered(source, stride, down ? in->taps + LENGTH * down : NULL, right ? in->taps + LENGTH * right : NULL, out);
+    else
+        interpolate(source, stride, down, right, out);
 }
 
 static void predict_square(const Compensation *in, int y, int x, const int16_t *block, float *out) {
@@ -404,7 +441,7 @@ static void predict_square(const Compensation *in, int y, int x, const int16_t *
     }
 }
 
-/* The filter of six taps goes beyond 0 and 1. */
+/* Filters go beyond 0 and 1. */
 static void round_row(const float *row, int count, uint8_t *bytes) {
     for (int i = 0; i < count; i++) {
         float scaled = row[i] * 255.0f + 0.5f;

@@ -6,10 +6,10 @@
 #include "kernels.h"
 
 typedef struct {
-    const int16_t *samples; /* (height, width, 2) with edge padding; or (4, height, width, 2), by half pixel down and right */
+    const int16_t *samples; /* (height, width, 2) with edge padding; or (4, height, width, 2), by half pixels down and right */
     size_t plane;           /* numbers of a picture in `samples` if there are four, else 0 */
     const int16_t *weights; /* (wide, 2): of a row of the window, each twice */
-    int subpel, height, width, edge, block, wide, rows, columns; /* subpel: units of a vector in a pixel, 1 or 2 */
+    int subpel, height, width, edge, block, wide, rows, columns; /* subpel: units of a vector in a pixel, 1, 2 or 4 */
 } Level;
 
 typedef struct {
@@ -43,11 +43,12 @@ typedef struct {
 } Choice;
 
 typedef struct {
-    const float *estimate, *past, *future; /* (height + 26, width + 26, 3); past or future may be NULL */
+    const float *estimate, *past, *future; /* (height + 30, width + 30, 3); past or future may be NULL */
     float fraction;                        /* without estimate: position between past (0) and future (1) */
     const int16_t *blocks;                 /* (rows, columns, 5) */
     const float *weights;                  /* (4, 8, 8) */
-    int height, width, rows, columns, six_tap;
+    const float *taps;                     /* (phases, 8); without any, linear interpolation with two phases */
+    int height, width, rows, columns, phases;
 } Compensation;
 
 typedef struct {

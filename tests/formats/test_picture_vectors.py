@@ -14,7 +14,7 @@ from dfccodec.codec.clip.tiles import join
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.obmc import Composer
-from dfccodec.container.records import Fill, Header, Ratio
+from dfccodec.container.records import Fill, Header, MotionFilter, Ratio
 
 PICTURES = VECTORS / "pictures"
 
@@ -46,13 +46,20 @@ def test_tiles() -> None:
     assert np.abs(picture - v["picture"]).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["motion", "blend", "six-tap"])
+FILTERS = {
+    "six-tap": MotionFilter.SIX_TAP,
+    "eight-tap": MotionFilter.EIGHT_TAP,
+    "quarter": MotionFilter.QUARTER,
+}
+
+
+@pytest.mark.parametrize("name", ["motion", "blend", *FILTERS])
 def test_motion(name: str) -> None:
     v = vector(name)
     samples = np.array(v["samples"], np.float32).reshape(v["frames"], v["height"], v["width"], 3).clip(0, 256) / 256
     kept = np.isin(np.arange(v["frames"]), v["kept"])
     blocks = np.array(v["decisions"], np.int16).reshape(v["frames"] - len(v["kept"]), 2, 3, 5)
-    composer = Composer(MotionField(References.of(kept), blocks), six_tap=name == "six-tap")
+    composer = Composer(MotionField(References.of(kept), blocks), FILTERS.get(name, MotionFilter.LINEAR))
     estimates = dict(enumerate(samples))
     if name != "motion":
         estimates = {}

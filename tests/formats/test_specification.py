@@ -13,7 +13,8 @@ from vectors import ALL, FORMATS, ROOT, SPEC, read_vector
 from dfccodec import limits
 from dfccodec.codec import fill
 from dfccodec.codec.clip.quantizer import dequantize
-from dfccodec.container.records import Fill
+from dfccodec.codec.motion.obmc import TAPS
+from dfccodec.container.records import Fill, MotionFilter
 
 
 def test_the_hexdumps_of_the_specification_are_the_files() -> None:
@@ -104,6 +105,20 @@ def fill_by_the_specification(z: np.ndarray, kept: list[int], frames: int, numbe
             i, j = before[-1], after[0]
             out[t] = z[i] + (z[j].astype(float) - z[i]) * ((t - kept[i]) / (kept[j] - kept[i]))
     return out
+
+
+def test_filters_are_those_of_the_specification() -> None:
+    rows = re.findall(r"^\| (\d) \| (\d) \| (\d) \| ([−\d, ]+) \|$", SPEC, flags=re.M)
+    found = {
+        (int(name), int(fraction)): [int(tap) for tap in taps.replace("−", "-").split(",")]
+        for name, _, fraction, taps in rows
+    }
+    assert found == {
+        (filter_, fraction): (64 * taps[fraction]).tolist()
+        for filter_, taps in TAPS.items()
+        for fraction in range(1, len(taps))
+    }
+    assert {int(name): int(units) for name, units, *_ in rows} == {f: MotionFilter(f).subpel for f in TAPS}
 
 
 @settings(max_examples=60, deadline=None)

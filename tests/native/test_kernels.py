@@ -22,16 +22,16 @@ from dfccodec.codec.motion import obmc, payload, pyramid, search
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
-from dfccodec.container.records import Clip, Coding, Fill
+from dfccodec.container.records import Clip, Coding, Fill, MotionFilter
 from dfccodec.entropy import bit_costs, mv_coding, rans, zstd_coding
 from dfccodec.entropy.inter import coding, motion_compensation, motion_estimation
-from dfccodec.entropy.predicted import SIX_TAP
 from dfccodec.errors import DamagedError
 
 pytestmark = pytest.mark.skipif(native.kernels is None, reason="the extension is not built: there is no C compiler")
 
 KEPT = np.array([0, 1, 0, 0, 0, 1, 0], bool)
 SEEDS = st.integers(0, 2**32 - 1)
+FILTERS = st.sampled_from(MotionFilter)
 SHAPES = st.tuples(
     st.integers(1, 4), st.integers(1, 2), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 2, 7, 40, 96, 130])
 )
@@ -169,18 +169,18 @@ def test_motion_of_latents(shape: tuple[int, ...], seed: int) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 70), st.integers(1, 70), SEEDS, st.sampled_from(search.Effort), st.booleans(), st.booleans())
+@given(st.integers(1, 70), st.integers(1, 70), SEEDS, st.sampled_from(search.Effort), st.booleans(), FILTERS)
 def test_motion_search(
-    height: int, width: int, seed: int, effort: search.Effort, more: bool, six_tap: bool
+    height: int, width: int, seed: int, effort: search.Effort, more: bool, motion_filter: MotionFilter
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     large = rng.random((24, 24, 3), np.float32).repeat(5, axis=0).repeat(5, axis=1)
     large = np.rint(large) if more else large  # the filter overshoots at the edges of black and white
     y, x = rng.integers(0, 40, 2)
     pictures = [np.ascontiguousarray(large[i : i + height, j : j + width]) for i, j in ((y, x), (y + 5, x + 2))]
-    now, then = pyramid.Pyramid(pictures[0]), pyramid.Pyramid(pictures[1], 2, six_tap)
+    now, then = pyramid.Pyramid(pictures[0]), pyramid.Pyramid(pictures[1], motion_filter)
     with twins():
-        np.testing.assert_array_equal(pyramid.Pyramid(pictures[1], 2, six_tap).full.samples, then.full.samples)
+        np.testing.assert_array_equal(pyramid.Pyramid(pictures[1], motion_filter).full.samples, then.full.samples)
     grid = now.rows, now.columns
     known = rng.integers(-300, 300, (*grid, 2)).astype(np.int32) if more else None
     mask = rng.random(grid) < 0.7 if more else None
@@ -196,8 +196,8 @@ def test_motion_search(
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 60), SEEDS, st.floats(0, 40), st.booleans())
-def test_mode_decision(height: int, width: int, seed: int, qp: float, six_tap: bool) -> None:
+@given(st.integers(1, 60), st.integers(1, 60), SEEDS, st.floats(0, 40), FILTERS)
+def test_mode_decision(height: int, width: int, seed: int, qp: float, motion_filter: MotionFilter) -> None:
     rng = np.random.default_rng(seed)
     large = rng.integers(0, 256, (24, 24, 3), np.uint8).repeat(5, axis=0).repeat(5, axis=1)
     places = rng.integers(0, 25, (7, 2)).cumsum(axis=0) // 3
@@ -205,7 +205,9 @@ def test_mode_decision(height: int, width: int, seed: int, qp: float, six_tap: b
     estimates = np.where(KEPT[:, None, None, None], frames, 128) / np.float32(255)
     found = []
     for context in (contextlib.nullcontext(), twins()):
-        decide = MotionSearch(frames, References.of(KEPT), lambda_for_qp(0) * 2 ** (qp / 4), six_tap=six_tap)
+        decide = MotionSearch(
+            frames, References.of(KEPT), lambda_for_qp(0) * 2 ** (qp / 4), motion_filter=motion_filter
+        )
         with context, decide as running:
             for number, picture in enumerate(estimates):
                 running.add_frame(number, picture)
@@ -232,29 +234,29 @@ def motion_field(rows: int, columns: int, seed: int) -> MotionField:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 50), st.integers(1, 50), SEEDS, st.booleans())
-def test_compensation_and_payload(height: int, width: int, seed: int, six_tap: bool) -> None:
+@given(st.integers(1, 50), st.integers(1, 50), SEEDS, FILTERS)
+def test_compensation_and_payload(height: int, width: int, seed: int, motion_filter: MotionFilter) -> None:
     rng = np.random.default_rng(seed)
     field = motion_field(-(-height // 8), -(-width // 8), seed)
     header = dataclasses.replace(HEADER, height=height, width=width)
     estimate, past, future = rng.random((3, height, width, 3), np.float32)
     sides = obmc.pad_edges(past), None if seed % 4 == 0 else obmc.pad_edges(future)
-    found, data = obmc.compensate_frame(estimate, *sides, field.blocks[2], six_tap), payload.write(field)
+    found, data = obmc.compensate_frame(estimate, *sides, field.blocks[2], motion_filter), payload.write(field)
     with twins():
-        np.testing.assert_array_equal(obmc.compensate_frame(estimate, *sides, field.blocks[2], six_tap), found)
+        np.testing.assert_array_equal(obmc.compensate_frame(estimate, *sides, field.blocks[2], motion_filter), found)
         assert payload.write(field) == data
         np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
     np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
 
 
 @settings(max_examples=30, deadline=None)
-@example(1, 1, 214235446, False)  # all modes but one are those of the estimate
-@given(st.integers(1, 50), st.integers(1, 50), SEEDS, st.booleans())
-def test_composed_frames(height: int, width: int, seed: int, six_tap: bool) -> None:
+@example(1, 1, 214235446, MotionFilter.LINEAR)  # all modes but one are those of the estimate
+@given(st.integers(1, 50), st.integers(1, 50), SEEDS, FILTERS)
+def test_composed_frames(height: int, width: int, seed: int, motion_filter: MotionFilter) -> None:
     """Frames of fill policy `blend`, composed in one pass, equal those of the blender and the compensation."""
     rng = np.random.default_rng(seed)
     field = motion_field(-(-height // 8), -(-width // 8), seed)
-    coding, latents = (Coding.PREDICTED, bytes([SIX_TAP])) if six_tap else (Coding.INTER, b"")
+    coding, latents = (Coding.PREDICTED, bytes([motion_filter << 1])) if motion_filter else (Coding.INTER, b"")
     clip = Clip(
         0, KEPT, np.zeros(7, np.uint8), 24, 0, (1,), latents, 1, Fill.BLEND, payload.write(field), coding=coding
     )
@@ -271,7 +273,7 @@ def test_composed_frames(height: int, width: int, seed: int, six_tap: bool) -> N
                 add(number, picture)
         found.append(buffer.frames)
     np.testing.assert_array_equal(found[0], found[1])
-    composer = obmc.Composer(field, six_tap)
+    composer = obmc.Composer(field, motion_filter)
     for number, picture in pictures.items():
         composer.add_reference(number, picture)
     estimate = pictures[1] + (pictures[5] - pictures[1]) * np.float32(0.25)

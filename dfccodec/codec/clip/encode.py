@@ -36,7 +36,7 @@ from dfccodec.codec.predict.pictures import transform
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy.latent_coding import encode_latents, resolve_clip_coding
-from dfccodec.entropy.predicted import has_six_tap
+from dfccodec.entropy.predicted import motion_filter
 from dfccodec.errors import DfcError
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
@@ -328,7 +328,7 @@ class ClipCoder:
         references, rd_lambda = References.of(clip.kept), lambda_for_qp(motion_qp(clip))
         held = np.empty(frames.shape, np.float32) if hold else None
         with MotionSearch(
-            frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids, has_six_tap(clip)
+            frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids, motion_filter(clip)
         ) as search:
 
             def add(number: int, picture: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Clip, Header
-from dfccodec.entropy.predicted import has_six_tap
+from dfccodec.entropy.predicted import motion_filter
 
 
 class MotionFill(Token):
@@ -23,7 +23,7 @@ class MotionFill(Token):
         """Motion compensation of the dropped frames."""
         if not clip.fill_payload:
             return None
-        return Composer(payload.read(clip.fill_payload, clip.kept, header), has_six_tap(clip))
+        return Composer(payload.read(clip.fill_payload, clip.kept, header), motion_filter(clip))
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lose a reference frame lose their motion."""

@@ -10,9 +10,6 @@ import numpy.typing as npt
 BLOCK = 8
 """Side of a block in pixels, independent of the model's patch."""
 
-SUBPEL = 2
-"""Vector units per pixel: half-pel. Quarter-pel costs 9 % more bits and gains nothing."""
-
 MODES = 4
 MODEL, PAST, FUTURE, BI = range(MODES)
 """Prediction modes of a block: network prediction, past reference, future reference, mean of both references."""

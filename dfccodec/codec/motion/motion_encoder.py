@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.codec.motion.blend import Blend
-from dfccodec.codec.motion.blocks import BLOCK, SUBPEL, MotionField, References
+from dfccodec.codec.motion.blocks import BLOCK, MotionField, References
 from dfccodec.codec.motion.mode_decision import DecisionInput, choose
 from dfccodec.codec.motion.pyramid import ERROR_UNIT, Picture, Pyramid, block_errors, undisplaced_level
 from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, estimate_motion
+from dfccodec.container.records import MotionFilter
 from dfccodec.native import kernels
 from dfccodec.runtime.batched_executor import BatchedExecutor
 from dfccodec.runtime.resources import single_threaded_blas
@@ -56,7 +57,7 @@ class MotionSearch:
         threads: number of threads.
         effort: effort of the motion search.
         pyramids: those of reference frames by number, which other searches of the clip use too.
-        six_tap: filter of samples between pixels, see `obmc.Composer`.
+        motion_filter: filter of samples between pixels.
     """
 
     def __init__(
@@ -67,9 +68,9 @@ class MotionSearch:
         threads: int = 1,
         effort: Effort = Effort.NORMAL,
         pyramids: dict[int, Pyramid] | None = None,
-        six_tap: bool = False,
+        motion_filter: MotionFilter = MotionFilter.LINEAR,
     ) -> None:
-        self._six_tap = six_tap
+        self._filter = motion_filter
         self._frames, self._references_of_dropped, self._lambda, self._effort = frames, references, rd_lambda, effort
         self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
         self._numbers = {frame: number for number, frame in enumerate(references.dropped.tolist())}
@@ -100,7 +101,7 @@ class MotionSearch:
     def _process(self, frame: int, picture: Picture | Blend) -> None:
         if frame in self._references:
             if frame not in self._kept:
-                self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, SUBPEL, self._six_tap)
+                self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, self._filter)
         elif frame in self._numbers:
             number = self._numbers[frame]
             self._targets[number] = Pyramid(self._frames[frame])

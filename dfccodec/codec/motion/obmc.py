@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from dfccodec.codec.motion.blocks import BI, BLOCK, MODEL, SUBPEL, MotionField, uses
+from dfccodec.codec.motion.blocks import BI, BLOCK, MODEL, MotionField, uses
+from dfccodec.container.records import MotionFilter
 from dfccodec.native import kernels
 
 Floats = npt.NDArray[np.float32]
@@ -18,11 +19,22 @@ OVERLAP = BLOCK // 2
 NONE = np.zeros(0, np.float32)
 """Stands for a picture that does not exist in calls of a kernel."""
 WINDOW_SIZE = BLOCK + 2 * OVERLAP
-PADDING = BLOCK + 5
-"""Pixels of edge padding around a picture, 2 of them for the filter. Farther out every sample equals its nearest edge
+PADDING = BLOCK + 7
+"""Pixels of edge padding around a picture, 3 of them for the filter. Farther out every sample equals its nearest edge
 pixel, so this is enough."""
-TAPS = np.array([1, -5, 20, 20, -5, 1])
-"""Filter for samples between pixels, in 1 / 32: that of H.264 (ITU-T H.264, 8.4.2.2.1)."""
+
+_WHOLE = (0, 0, 0, 64, 0, 0, 0, 0)
+_HALF_SIX = (0, 2, -10, 40, 40, -10, 2, 0)
+_HALF, _QUARTER = (-1, 4, -11, 40, 40, -11, 4, -1), (-1, 4, -10, 58, 17, -5, 1, 0)
+TAPS = {
+    MotionFilter.SIX_TAP: np.array([_WHOLE, _HALF_SIX], np.float32) / np.float32(64),
+    MotionFilter.EIGHT_TAP: np.array([_WHOLE, _HALF], np.float32) / np.float32(64),
+    MotionFilter.QUARTER: np.array([_WHOLE, _QUARTER, _HALF, _QUARTER[::-1]], np.float32) / np.float32(64),
+}
+"""Filters (phases, 8) for samples between pixels, of the pixels −3 to 4: that of H.264 (ITU-T H.264, 8.4.2.2.1), and
+those of HEVC (ITU-T H.265, 8.5.3.3.3.1)."""
+NO_TAPS = np.zeros(0, np.float32)
+"""Stands for linear interpolation in calls of a kernel."""
 
 
 class Composer:
@@ -30,12 +42,12 @@ class Composer:
 
     Args:
         decisions: modes and vectors.
-        six_tap: whether samples between pixels come from the filter of six taps; else they are linearly interpolated.
+        motion_filter: of samples between pixels.
     """
 
-    def __init__(self, decisions: MotionField, six_tap: bool = False) -> None:
+    def __init__(self, decisions: MotionField, motion_filter: MotionFilter = MotionFilter.LINEAR) -> None:
         references = decisions.references
-        self._decisions, self._six_tap = decisions, six_tap
+        self._decisions, self._filter = decisions, motion_filter
         self._number = {int(frame): number for number, frame in enumerate(references.dropped)}
         self._references = {*references.past.tolist(), *references.future.tolist()}
         self._kept: dict[int, Floats] = {}
@@ -48,14 +60,14 @@ class Composer:
     def reconstruct(self, frame: int, estimate: Floats) -> Floats:
         """Reconstruct dropped frame `frame` from its network prediction `estimate`, (H, W, 3) in 0…1.
 
-        The filter of six taps may exceed 0…1; see `clip.frame_buffer.round_samples`.
+        Filters may exceed 0…1; see `clip.frame_buffer.round_samples`.
         """
         number, references = self._number[frame], self._decisions.references
         chosen = self._decisions.blocks[number]
         if not chosen[..., 0].any():
             return estimate
         past, future = (self._kept.get(int(side[number])) for side in (references.past, references.future))
-        return compensate_frame(estimate, past, future, chosen, self._six_tap)
+        return compensate_frame(estimate, past, future, chosen, self._filter)
 
     def compose(self, frame: int, out: npt.NDArray[np.uint8]) -> None:
         """Reconstruct dropped frame `frame` of fill policy `blend` to `out`, (H, W, 3), rounded half up.
@@ -68,7 +80,7 @@ class Composer:
         past, future = int(references.past[number]), int(references.future[number])
         kernels.compensate(
             *out.shape[:2], *blocks.shape[:2], NONE, self._kept.get(past, NONE), self._kept.get(future, NONE),
-            blend_weight(frame, past, future), blocks, obmc_weights(), out, True, self._six_tap,
+            blend_weight(frame, past, future), blocks, obmc_weights(), out, True, TAPS.get(self._filter, NO_TAPS),
         )  # fmt: skip
 
 
@@ -88,7 +100,7 @@ def pad_edges(picture: Floats) -> Floats:
 
 def compensate_frame(
     estimate: Floats, past: Floats | None, future: Floats | None, decisions: npt.NDArray[np.int16],
-    six_tap: bool = False,
+    motion_filter: MotionFilter = MotionFilter.LINEAR,
 ) -> Floats:  # fmt: skip
     """Reconstruct a dropped frame (H, W, 3) from its network prediction and its padded references; see `Composer`.
 
@@ -103,7 +115,7 @@ def compensate_frame(
         kernels.compensate(
             height, width, rows, columns, pad_edges(estimate), NONE if past is None else past,
             NONE if future is None else future, 0.0, np.ascontiguousarray(decisions), obmc_weights(), made, False,
-            six_tap,
+            TAPS.get(motion_filter, NO_TAPS),
         )  # fmt: skip
         return made
     padded = np.pad(decisions, ((1, 1), (1, 1), (0, 0)), mode="edge")
@@ -113,10 +125,10 @@ def compensate_frame(
     model, kept = pad_edges(estimate), (past, future)
     squares = np.empty((len(agreed), BLOCK, BLOCK, 3), np.float32)
     one, many = np.flatnonzero(agreed), np.flatnonzero(~agreed)
-    squares[one] = predict_blocks(model, kept, corners[one], four[0, one], six_tap)
+    squares[one] = predict_blocks(model, kept, corners[one], four[0, one], motion_filter)
     total = np.zeros((many.size, BLOCK, BLOCK, 3), np.float32)
     for weights, chosen in zip(obmc_weights(), four, strict=True):
-        total += predict_blocks(model, kept, corners[many], chosen[many], six_tap) * weights
+        total += predict_blocks(model, kept, corners[many], chosen[many], motion_filter) * weights
     squares[many] = total
     whole = squares.reshape(rows + 1, columns + 1, BLOCK, BLOCK, 3).swapaxes(1, 2)
     whole = whole.reshape((rows + 1) * BLOCK, (columns + 1) * BLOCK, 3)
@@ -126,7 +138,7 @@ def compensate_frame(
 
 def predict_blocks(
     estimate: Floats, kept: tuple[Floats | None, Floats | None], corners: Ints, decisions: npt.NDArray[np.int16],
-    six_tap: bool = False,
+    motion_filter: MotionFilter = MotionFilter.LINEAR,
 ) -> Floats:  # fmt: skip
     """Predict squares of BLOCK pixels at `corners` (n, 2) by `decisions` (n, 5) from padded pictures."""
     out = np.zeros((len(corners), BLOCK, BLOCK, 3), np.float32)
@@ -137,45 +149,47 @@ def predict_blocks(
     for side, source in enumerate(kept):
         where = np.flatnonzero(used[:, side])
         if source is not None:
-            out[where] += interpolate(source, corners[where], vectors[where, side], six_tap)
+            out[where] += interpolate(source, corners[where], vectors[where, side], motion_filter)
     out[modes == BI] *= np.float32(0.5)
     return out
 
 
-def interpolate(source: Floats, corners: Ints, vectors: Ints, six_tap: bool = False) -> Floats:
-    """Squares of BLOCK pixels of a padded picture at `corners` (n, 2) + `vectors` (n, 2) / SUBPEL. Samples between
-    pixels are linearly interpolated, or come from the filter TAPS."""
+def interpolate(
+    source: Floats, corners: Ints, vectors: Ints, motion_filter: MotionFilter = MotionFilter.LINEAR
+) -> Floats:  # fmt: skip
+    """Squares of BLOCK pixels of a padded picture at `corners` (n, 2) + `vectors` (n, 2), which are in units of
+    1 / `motion_filter.subpel` pixel. Samples between pixels come from the filter."""
     assert source.flags.c_contiguous  # otherwise the view below would be out of bounds
     height, width = source.shape[:2]
-    whole, part = vectors // SUBPEL, vectors % SUBPEL
-    before, more = (2, 5) if six_tap else (0, 1)
+    whole, part = np.divmod(vectors, motion_filter.subpel)
+    before, more = (0, 1) if motion_filter == MotionFilter.LINEAR else (3, 7)
     before, more = (before, more) if part.any() else (0, 0)
     # Farther out all samples are equal, so the position can be clamped.
-    limit = height - 2 * PADDING + 2, width - 2 * PADDING + 2
-    y, x = (np.clip(corners + whole, 2 - PADDING, limit) + PADDING - before).T
+    limit = height - 2 * PADDING + 3, width - 2 * PADDING + 3
+    y, x = (np.clip(corners + whole, 3 - PADDING, limit) + PADDING - before).T
     side = BLOCK + more
     a, b, c = source.strides
     shape = (height - side + 1, width - side + 1, side, side * 3)
     out: Floats = as_strided(source, shape, (a, b, a, c), writeable=False)[y, x].reshape(len(y), side, side, 3)
-    if more:
-        down, right = (part[:, axis, None, None, None] for axis in (0, 1))
-        out = _half_pel(out, 1, before, down)
-        out = _half_pel(out, 2, before, right)
+    for axis in (0, 1) if more else ():
+        out = _between(out, axis + 1, part[:, axis], motion_filter)
     return out
 
 
-def _half_pel(samples: Floats, axis: int, before: int, part: Ints) -> Floats:
-    """Samples half a pixel further along an axis where `part` is not 0, without those around that the filter needs."""
+def _between(samples: Floats, axis: int, part: Ints, motion_filter: MotionFilter) -> Floats:
+    """Samples `part` (n,) of a pixel further along an axis, without those around that the filter needs."""
 
     def at(place: int) -> Floats:
-        first = before + place
-        return samples[:, first : first + BLOCK] if axis == 1 else samples[:, :, first : first + BLOCK]
+        return samples[:, place : place + BLOCK] if axis == 1 else samples[:, :, place : place + BLOCK]
 
-    if not before:
-        return at(0) + (at(1) - at(0)) * (part.astype(np.float32) / np.float32(SUBPEL))
-    outer, inner, nearest = (at(-k) + at(k + 1) for k in (2, 1, 0))
-    filtered = ((outer - inner * np.float32(5)) + nearest * np.float32(20)) * np.float32(1 / 32)
-    return np.where(part != 0, filtered, at(0))
+    weights = part[:, None, None, None]
+    if motion_filter == MotionFilter.LINEAR:
+        return at(0) + (at(1) - at(0)) * (weights.astype(np.float32) / np.float32(motion_filter.subpel))
+    taps = TAPS[motion_filter][part][..., None, None, None]
+    filtered = at(0) * taps[:, 0]
+    for place in range(1, 8):
+        filtered = filtered + at(place) * taps[:, place]
+    return np.where(weights != 0, filtered, at(3))
 
 
 @lru_cache(maxsize=1)

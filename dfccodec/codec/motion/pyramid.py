@@ -14,7 +14,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from dfccodec.codec.motion.blocks import BLOCK
-from dfccodec.codec.motion.obmc import TAPS, WINDOW_SIZE, window
+from dfccodec.codec.motion.obmc import WINDOW_SIZE, window
+from dfccodec.container.records import MotionFilter
 from dfccodec.native import kernels
 
 Floats = npt.NDArray[np.float32]
@@ -43,6 +44,9 @@ the time. The sum alone would miss edges between colours of equal brightness."""
 MAX_SUM, MAX_DIFFERENCE = 887, 362
 """Limits of samples between pixels, those of the channels: differences times weights fit 16 bits."""
 
+HALF_TAPS = 1, -5, 20, 20, -5, 1
+"""Filter of samples half a pixel further, in 1 / 32: near enough to every filter but the linear one."""
+
 COARSE = 4
 """Downscaling factor of the full search."""
 MAX_OVERHANG = 64
@@ -55,8 +59,8 @@ class PyramidLevel:
 
     Attributes:
         samples: (1, height, width, channels) int16, for linear interpolation when samples between pixels are needed; or
-            (4, …) with those by the filter of six taps: half a pixel to the right, below, and both.
-        subpel: units of a vector in a pixel, 1 or SUBPEL.
+            (4, …) with those half a pixel to the right, below, and both. Quarter pixels are means of two of these.
+        subpel: units of a vector in a pixel: 1, 2 or 4.
         block, wide: sides of a block and of its window at this scale.
         edge: pixels of edge padding.
         rows, columns: numbers of block rows and columns.
@@ -100,8 +104,11 @@ class PyramidLevel:
         part = vectors - whole * self.subpel
         whole = np.maximum(np.minimum(whole, limit - 1), -limit)
         y, x = y + whole[:, 0], x + whole[:, 1]
+        if self.subpel > 2:
+            one, two = (self._half(y, x, point) for point in quarter_points(part))
+            return (one + two + 1) >> 1
         if len(self.samples) > 1:
-            return self._at(y, x, part[:, 0] * 2 + part[:, 1])
+            return self._half(y, x, part)
         out = self._at(y, x)
         for down, right in ((0, 1), (1, 0), (1, 1)) if self.subpel > 1 else ():
             here = (part == (down, right)).all(axis=1)
@@ -111,6 +118,12 @@ class PyramidLevel:
                 out[here] = (own + others + (len(more) + 1) // 2) >> len(more).bit_length()
         return out
 
+    def _half(self, y: Ints, x: Ints, point: Ints) -> Shorts:
+        """Windows half pixels (n, 2), each 0 to 2, away from the corners."""
+        whole = point >> 1
+        part = point - 2 * whole
+        return self._at(y + whole[:, 0], x + whole[:, 1], part[:, 0] * 2 + part[:, 1])
+
     def _at(self, y: Ints, x: Ints, phase: Ints | int = 0) -> Shorts:
         """Windows (n, wide · wide · channels) from the corners y, x (n,) in the padded pictures `phase`."""
         phases, height, width, channels = self.samples.shape
@@ -119,6 +132,17 @@ class PyramidLevel:
         view = as_strided(self.samples, shape, (first, a, b, a, c), writeable=False)
         out: Shorts = view[phase, y, x].reshape(len(y), self.wide * self.wide * channels)
         return out
+
+
+def quarter_points(part: Ints) -> tuple[Ints, Ints]:
+    """The two points in half pixels (n, 2), each 0 to 2, the mean of which are the samples at quarter pixels `part`
+    (n, 2), each 0 to 3. They are those of H.264: the nearest two, on a diagonal those with one whole coordinate."""
+    one, two = part >> 1, (part + 1) >> 1
+    diagonal = (part & 1).sum(axis=1) == 2
+    outward = np.where(part[diagonal] == 3, 2, 0)
+    one[diagonal, 0], one[diagonal, 1] = outward[:, 0], 1
+    two[diagonal, 0], two[diagonal, 1] = 1, outward[:, 1]
+    return one, two
 
 
 def block_errors(
@@ -163,18 +187,16 @@ class Pyramid:
         quarter: (height, width) int16, the sum channel at 1/4 resolution, in 1 / COARSE_UNIT.
     """
 
-    def __init__(self, frame: Picture, subpel: int = 1, six_tap: bool = False) -> None:
-        """`frame` is (H, W, 3), float32 in 0…1 or uint8. `subpel` is the number of units of a vector in a pixel at full
-        resolution: SUBPEL for a reference picture, 1 for a target, which needs less padding. `six_tap` is the filter of
-        samples between pixels."""
-        edge = WINDOW_SIZE if subpel == 1 else MAX_OVERHANG + WINDOW_SIZE
+    def __init__(self, frame: Picture, motion_filter: MotionFilter | None = None) -> None:
+        """`frame` is (H, W, 3), float32 in 0…1 or uint8. `motion_filter` is that of a reference picture; a
+        target has none and needs less padding."""
+        edge = WINDOW_SIZE if motion_filter is None else MAX_OVERHANG + WINDOW_SIZE
+        subpel, phases = 1 if motion_filter is None else motion_filter.subpel, 4 if motion_filter else 1
         if kernels is not None:
-            self.full, self.half, self.quarter = _levels_in_kernel(
-                kernels, frame, subpel, edge, phases=4 if six_tap else 1
-            )
+            self.full, self.half, self.quarter = _levels_in_kernel(kernels, frame, subpel, edge, phases=phases)
         else:
             planes = _planes(unit_samples(frame))
-            self.full = _level(planes, 1, subpel, edge, six_tap)
+            self.full = _level(planes, 1, subpel, edge, phases)
             self.half = _level(_downscale(planes, 2), 2, 1, edge)
             coarse = _downscale(planes[:1], COARSE)[0] * np.float32(COARSE_UNIT / UNIT)
             self.quarter = np.rint(coarse).astype(np.int16)
@@ -228,18 +250,18 @@ def _planes(frame: Floats) -> Floats:
     return np.stack([np.pad(plane, pad, mode="edge") for plane in planes])
 
 
-def _level(planes: Floats, scale: int, subpel: int, edge: int, six_tap: bool = False) -> PyramidLevel:
+def _level(planes: Floats, scale: int, subpel: int, edge: int, phases: int = 1) -> PyramidLevel:
     """Level of planes (channels, height, width) at 1 / scale; `edge` is in pixels at full resolution."""
     edge //= scale
     block = BLOCK // scale
     padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge)), mode="edge")
     samples = np.ascontiguousarray(np.moveaxis(np.rint(padded).astype(np.int16), 0, -1))
     rows, columns = planes.shape[1] // block, planes.shape[2] // block
-    every = with_subpel(samples) if six_tap else samples[None]
+    every = with_half_pixels(samples) if phases > 1 else samples[None]
     return PyramidLevel(every, subpel, block, WINDOW_SIZE // scale, edge, rows, columns)
 
 
-def with_subpel(samples: Shorts) -> Shorts:
+def with_half_pixels(samples: Shorts) -> Shorts:
     """A padded picture (height, width, 2) with its samples half a pixel to the right, below, and both: (4, …)."""
     right = _half_pel(samples, 1)
     return np.stack([samples, right, _half_pel(samples, 0), _half_pel(right, 0)])
@@ -249,7 +271,7 @@ def _half_pel(samples: Shorts, axis: int) -> Shorts:
     """Samples half a pixel further along an axis; at the ends, where all are equal, the samples themselves."""
     out, count = samples.copy(), samples.shape[axis]
     parts = [samples.take(range(k, count - 5 + k), axis).astype(np.int32) for k in range(6)]
-    filtered = (sum(int(tap) * part for tap, part in zip(TAPS, parts, strict=True)) + 16) >> 5
+    filtered = (sum(int(tap) * part for tap, part in zip(HALF_TAPS, parts, strict=True)) + 16) >> 5
     low, high = np.array([0, -MAX_DIFFERENCE]), np.array([MAX_SUM, MAX_DIFFERENCE])
     at = (slice(2, count - 3), slice(None)) if axis == 0 else (slice(None), slice(2, count - 3))
     out[at] = np.clip(filtered, low, high)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from dfccodec.codec.motion.blocks import BLOCK, SUBPEL
+from dfccodec.codec.motion.blocks import BLOCK
 from dfccodec.codec.motion.obmc import WINDOW_SIZE
 from dfccodec.codec.motion.pyramid import COARSE, COARSE_UNIT, ERROR_UNIT, Pyramid, PyramidLevel, block_errors
 from dfccodec.errors import UsageError
@@ -129,16 +129,16 @@ def estimate_motion(
 
     Args:
         now: the target picture.
-        then: the reference picture, with SUBPEL phases.
+        then: the reference picture, with samples between pixels.
         rd_lambda: λ, squared error per bit.
         predictors: vectors (rows, columns, 2) to try first.
         effort: effort of the search.
         mask: (rows, columns) blocks to search, all by default; the others get zero vectors.
 
     Returns:
-        vectors (rows, columns, 2) int32 in units of 1 / SUBPEL pixel.
+        vectors (rows, columns, 2) int32 in units of 1 / `then.full.subpel` pixel.
     """
-    shape = now.rows, now.columns, 2
+    shape, subpel = (now.rows, now.columns, 2), then.full.subpel
     known = None if predictors is None else predictors.reshape(-1, 2)
     rates, half_rates = mvd_rates(rd_lambda), mvd_rates(rd_lambda / 4)
     coarse, least = _coarse_rates(rd_lambda, RANGES[effort]), math.ceil(MIN_SAVING_BITS * rd_lambda * ERROR_UNIT)
@@ -166,17 +166,20 @@ def estimate_motion(
     field.offer(alone[cells] * 2)
     field.offer(still[cells])
     if known is not None:
-        field.offer((known[cells] + SUBPEL) // (2 * SUBPEL))
+        field.offer((known[cells] + subpel) // (2 * subpel))
     field.around(SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN)
     field.spread()
-    field = _Field(now.full, then.full, rates, field.vectors * 2 * SUBPEL, cells)
+    field = _Field(now.full, then.full, rates, field.vectors * 2 * subpel, cells)
     if known is not None:
         field.offer(known[cells])
     field.offer(still[cells])
     if effort > Effort.FAST:
         field.spread()
-    field.around(SQUARE_PATTERN * SUBPEL)
-    field.around(SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN)
+    near = SQUARE_PATTERN if effort > Effort.FAST else CROSS_PATTERN
+    field.around(SQUARE_PATTERN * subpel)
+    if subpel > 2:
+        field.around(near * 2)
+    field.around(near)
     return field.vectors.reshape(shape)
 
 

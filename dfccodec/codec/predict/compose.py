@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blocks import BLOCK, FUTURE, MODEL, MODES, PAST, SUBPEL, MotionField, References
+from dfccodec.codec.motion.blocks import BLOCK, FUTURE, MODEL, MODES, PAST, MotionField, References
 
 RADIUS = 2
 """Blocks around a block whose chained motion is taken into account."""
@@ -37,7 +37,7 @@ class _Decisions:
     vectors: Ints
 
 
-def compose(dropped: MotionField, predicted: MotionField, after: References) -> MotionField:
+def compose(dropped: MotionField, predicted: MotionField, after: References, subpel: int) -> MotionField:
     """The motion of the dropped frames of a clip after some of its predicted frames were dropped.
 
     Frames that keep their reference frames keep their motion.
@@ -46,9 +46,10 @@ def compose(dropped: MotionField, predicted: MotionField, after: References) -> 
         dropped: motion of the dropped frames before.
         predicted: motion of the predicted kept frames before.
         after: the dropped frames now, and the nearest kept frames now; frame numbers as before.
+        subpel: units of a vector in a pixel.
     """
     rows, columns = dropped.blocks.shape[1:3] if len(dropped.blocks) else predicted.blocks.shape[1:3]
-    chain = _Chain([dropped, predicted], after)
+    chain = _Chain([dropped, predicted], after, subpel)
     kept = {*after.past.tolist(), *after.future.tolist()}
     out = np.zeros((len(after.dropped), rows, columns, 5), np.int16)
     chained: list[int] = []
@@ -129,7 +130,8 @@ def _sort_first_axis(numbers: Shorts) -> None:
 class _Chain:
     """Chains the motion of frames until it leads to frames that are kept."""
 
-    def __init__(self, fields: list[MotionField], after: References) -> None:
+    def __init__(self, fields: list[MotionField], after: References, subpel: int) -> None:
+        self._block = subpel * BLOCK
         self._own: dict[int, tuple[Shorts, int, int]] = {}
         for field in fields:
             references = field.references
@@ -164,7 +166,7 @@ class _Chain:
                 _offer(out, used, np.full(modes.shape, mode, np.uint8), vectors)
             elif self.moves(reference) and reference in self._ends:  # not beyond the ends of a part of the clip
                 there = self.resolve(reference, kept)
-                at = _pointed_to(vectors[..., side, :], modes.shape)
+                at = self._pointed_to(vectors[..., side, :], modes.shape)
                 _offer(out, used, there.modes[at], vectors[..., side, None, :] + there.vectors[at])
                 # A blend has no vectors: what it blended moves evenly.
                 _offer(out, modes == MODEL, there.modes, self._scaled(there.vectors, reference, frame))
@@ -182,6 +184,12 @@ class _Chain:
                 out[..., side, :] = np.rint(vectors[..., side, :] * ((frame - here) / (reference - there)))
         return out
 
+    def _pointed_to(self, vectors: Ints, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Row and column of the block that each block (rows, columns) points to with its vector (rows, columns, 2)."""
+        moved = np.floor_divide(vectors + self._block // 2, self._block)
+        row, column = np.mgrid[: shape[0], : shape[1]]
+        return np.clip(row + moved[..., 0], 0, shape[0] - 1), np.clip(column + moved[..., 1], 0, shape[1] - 1)
+
 
 def _offer(out: _Decisions, where: npt.NDArray[np.bool_], modes: npt.NDArray[np.uint8], vectors: Ints) -> None:
     """Use modes and vectors in the blocks `where`, on sides that have no vector yet."""
@@ -189,10 +197,3 @@ def _offer(out: _Decisions, where: npt.NDArray[np.bool_], modes: npt.NDArray[np.
         new = where & ((modes & mode) != 0) & ((out.modes & mode) == 0)
         out.modes[new] |= mode
         out.vectors[new, side] = vectors[new, side]
-
-
-def _pointed_to(vectors: Ints, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Row and column of the block that each block (rows, columns) points to with its vector (rows, columns, 2)."""
-    moved = np.floor_divide(vectors + SUBPEL * BLOCK // 2, SUBPEL * BLOCK)
-    row, column = np.mgrid[: shape[0], : shape[1]]
-    return np.clip(row + moved[..., 0], 0, shape[0] - 1), np.clip(column + moved[..., 1], 0, shape[1] - 1)

@@ -35,7 +35,7 @@ from dfccodec.codec.predict.residual_quantizer import (
     quantize_residual,
     saved_error,
 )
-from dfccodec.container.records import Clip, Coding, Header
+from dfccodec.container.records import Clip, Coding, Header, MotionFilter
 from dfccodec.entropy.inter.motion_compensation import CHANNELS
 from dfccodec.entropy.predicted import DETAIL_CHANNELS, Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
@@ -55,6 +55,9 @@ INTRA_OFFSET = -3
 
 MOTION_LAMBDA = 0.4
 """Factor on the λ of the motion search for predicted frames: a better prediction saves bits of the residual too."""
+
+QUARTER_MAX_QP = 26
+"""Maximum QP of a clip with vectors in quarter pixels. Above it they cost more bits than they save error."""
 
 DROPPED_OFFSET = 1
 """QP of the motion of dropped frames minus that of the clip."""
@@ -188,7 +191,6 @@ class PredictedEncoder:
         self._check = check
         self._frames, self._header, self._loaded, self._steps = frames, header, loaded, steps
         self._effort, self._refining, self._deadzone = effort, refining, deadzone
-        self._references = ReferencePictures(six_tap=True)
         self._before = np.zeros((*header.grid[1:], CHANNELS), np.int16)
         self.pyramids: dict[int, Pyramid] = {}
         self.refined = np.zeros(2)
@@ -201,6 +203,8 @@ class PredictedEncoder:
             importance: (T,).
             qp: quantizer index of the clip.
         """
+        self._filter = MotionFilter.QUARTER if qp <= QUARTER_MAX_QP else MotionFilter.EIGHT_TAP
+        self._references = ReferencePictures(self._filter)
         order = bisecting_order(kept)
         every = references(order, np.arange(len(order)) == 0)
         at = {frame: number for number, frame in enumerate(every.dropped.tolist())}
@@ -243,7 +247,7 @@ class PredictedEncoder:
         values = np.stack([frame.values for frame in coded])[:, None] if coded else empty
         return PredictedClip(
             order_importance(importance, order), values[np.argsort(order)],
-            join(types, moving, values, [frame.detail for frame in coded], six_tap=True), pictures,
+            join(types, moving, values, [frame.detail for frame in coded], self._filter), pictures,
             [frame.error for frame in coded], undetailed, qp,
         )  # fmt: skip
 
@@ -276,7 +280,7 @@ class PredictedEncoder:
             available_cpus(),
             self._effort,
             self.pyramids,
-            six_tap=True,
+            self._filter,
         ) as search:
             estimate = self._references.estimate(frame, past, future)
             for side, picture in ((past, estimate.past), (future, estimate.future)):

@@ -139,7 +139,7 @@ def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int)
     at = np.searchsorted(predicted.references.dropped, after.dropped)
     motion = payload.write(MotionField(after, np.ascontiguousarray(predicted.blocks[at])))
     details = [parts.details[position] for position in place.tolist()]
-    latents = join(types, motion, values[np.argsort(np.argsort(new))], details, parts.six_tap)
+    latents = join(types, motion, values[np.argsort(np.argsort(new))], details, parts.motion_filter)
     fill = _dropped_motion(clip, header, predicted, part, first)
     return dataclasses.replace(part, latents=latents, fill_payload=fill)
 
@@ -158,5 +158,6 @@ def _dropped_motion(clip: Clip, header: Header, predicted: MotionField, part: Cl
         return b""
     past, future = (np.where(side < 0, -1, side + first) for side in (after.past, after.future))
     dropped = payload.read(clip.fill_payload, clip.kept, header)
-    moved = compose(dropped, predicted, References(after.dropped + first, past, future))
+    ends = References(after.dropped + first, past, future)
+    moved = compose(dropped, predicted, ends, divide(clip).motion_filter.subpel)
     return payload.write(MotionField(after, moved.blocks))

@@ -16,7 +16,7 @@ from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.obmc import PADDING, blend_weight, compensate_frame, pad_edges
 from dfccodec.codec.predict.detail import inverse
 from dfccodec.codec.predict.order import read_motion
-from dfccodec.container.records import Clip, Header
+from dfccodec.container.records import Clip, Header, MotionFilter
 from dfccodec.entropy.inter.motion_compensation import BASIS_SCALE, CHANNELS, PATCH, basis
 from dfccodec.entropy.predicted import decode_detail, divide
 
@@ -29,8 +29,8 @@ Floats = npt.NDArray[np.float32]
 class ReferencePictures:
     """Decoded pictures of kept frames, padded as the motion compensation needs them, and its filter."""
 
-    def __init__(self, six_tap: bool) -> None:
-        self._six_tap = six_tap
+    def __init__(self, motion_filter: MotionFilter) -> None:
+        self._filter = motion_filter
         self._padded: dict[int, Floats] = {}
 
     def add(self, frame: int, picture: Floats) -> Floats:
@@ -48,7 +48,7 @@ class ReferencePictures:
         estimate = self.estimate(frame, past, future)()
         if not blocks[..., 0].any():
             return estimate
-        return compensate_frame(estimate, a, b, np.ascontiguousarray(blocks), self._six_tap)
+        return compensate_frame(estimate, a, b, np.ascontiguousarray(blocks), self._filter)
 
     def estimate(self, frame: int, past: int, future: int) -> Blend:
         """The blend of the references, the prediction where nothing moves."""
@@ -134,7 +134,7 @@ def decode_kept(
     """
     order, parts, field = clip.coding_order, divide(clip), read_motion(clip, header)
     types = parts.types
-    rank, pictures = np.argsort(np.argsort(order)), ReferencePictures(parts.six_tap)
+    rank, pictures = np.argsort(np.argsort(order)), ReferencePictures(parts.motion_filter)
     needed = _last_uses(order.tolist(), field.references)
     at = {frame: number for number, frame in enumerate(field.references.dropped.tolist())}
     for position, frame in enumerate(order.tolist()):

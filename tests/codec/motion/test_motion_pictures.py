@@ -10,6 +10,7 @@ from motion_clips import KEPT, REFERENCES, compensate_clip, draw_blocks, texture
 
 from dfccodec.codec.motion.blocks import BLOCK, PAST, MotionField, References
 from dfccodec.codec.motion.obmc import compensate_frame, interpolate, obmc_weights, pad_edges, window
+from dfccodec.container.records import MotionFilter
 
 
 def test_windows_add_up_to_one() -> None:
@@ -70,12 +71,27 @@ def test_compensation_agrees_with_the_specification(draw: st.DataObject) -> None
     np.testing.assert_array_equal(compensated[KEPT], frames[KEPT])
 
 
-def test_vectors_outside_the_picture_use_the_nearest_pixel() -> None:
+@pytest.mark.parametrize("motion_filter", list(MotionFilter))
+def test_vectors_outside_the_picture_use_the_nearest_pixel(motion_filter: MotionFilter) -> None:
     picture = texture(16, 16)
     vectors = np.array([[-32768, -32768], [32767, 32767]], np.int32)
-    corner = interpolate(pad_edges(picture), np.zeros((2, 2), np.int32), vectors)
-    np.testing.assert_array_equal(corner[0], np.broadcast_to(picture[0, 0], (BLOCK, BLOCK, 3)))
-    np.testing.assert_array_equal(corner[1], np.broadcast_to(picture[-1, -1], (BLOCK, BLOCK, 3)))
+    corner = interpolate(pad_edges(picture), np.zeros((2, 2), np.int32), vectors, motion_filter)
+    np.testing.assert_allclose(corner[0], np.broadcast_to(picture[0, 0], (BLOCK, BLOCK, 3)), atol=1e-6)
+    np.testing.assert_allclose(corner[1], np.broadcast_to(picture[-1, -1], (BLOCK, BLOCK, 3)), atol=1e-6)
+
+
+def test_filters_find_a_quarter_of_a_wave() -> None:
+    """A slow wave, moved by fractions of a pixel: longer filters come nearer."""
+    y = np.arange(40)[:, None, None]
+    wave = np.broadcast_to(0.5 + 0.4 * np.sin(y * 0.9), (40, 40, 3)).astype(np.float32)
+    errors = {}
+    for motion_filter in MotionFilter:
+        vectors = np.array([[1, 0]], np.int32)
+        found = interpolate(pad_edges(wave), np.array([[16, 16]], np.int32), vectors, motion_filter)[0, :, 0, 0]
+        expected = 0.5 + 0.4 * np.sin((np.arange(16, 24) + 1 / motion_filter.subpel) * 0.9)
+        errors[motion_filter.name] = float(np.abs(found - expected).max())
+    assert errors["EIGHT_TAP"] < errors["SIX_TAP"] < errors["LINEAR"] / 5
+    assert errors["QUARTER"] < errors["LINEAR"] / 5
 
 
 def test_padding_is_independent_of_the_memory_layout() -> None:

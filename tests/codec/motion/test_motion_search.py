@@ -7,24 +7,28 @@ import pytest
 from motion_clips import compensate_clip, header_for, sliding_texture, texture
 
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import SUBPEL, MotionField, References
+from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.motion.search import estimate_motion
+from dfccodec.container.records import MotionFilter
 
 
+@pytest.mark.parametrize("motion_filter", list(MotionFilter))
 @pytest.mark.parametrize("effort", list(Effort))
 @pytest.mark.parametrize("move", [(0, 0), (5, -9), (-31, 32)])
-def test_motion_estimation_finds_a_translation(move: tuple[int, int], effort: Effort) -> None:
+def test_motion_estimation_finds_a_translation(
+    move: tuple[int, int], effort: Effort, motion_filter: MotionFilter
+) -> None:
     canvas = texture(260, 280)
     y, x = 70, 80
     current, reference = (
         canvas[y : y + 128, x : x + 128],
         canvas[y - move[0] : y - move[0] + 128, x - move[1] : x - move[1] + 128],
     )
-    vectors = estimate_motion(Pyramid(current), Pyramid(reference, SUBPEL), lambda_for_qp(0), effort=effort)
+    vectors = estimate_motion(Pyramid(current), Pyramid(reference, motion_filter), lambda_for_qp(0), effort=effort)
     inner = vectors[6:-6, 6:-6]
-    assert (inner == np.array(move) * SUBPEL).mean() > 0.9
+    assert (inner == np.array(move) * motion_filter.subpel).mean() > 0.9
 
 
 @pytest.mark.parametrize("effort", list(Effort))

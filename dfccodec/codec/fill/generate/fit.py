@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dfccodec.codec.motion.blocks import BLOCK, SUBPEL
+from dfccodec.codec.motion.blocks import BLOCK
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.motion.search import Effort, estimate_motion
+from dfccodec.container.records import MotionFilter
 from dfccodec.models.regen import CELL, TIME_UNIT, warp_picture, wave_basis
 
 Floats = npt.NDArray[np.float32]
@@ -84,7 +85,7 @@ def _descend(
 
 def trajectories(frames: Frames, kept: int, numbers: list[int]) -> Floats:
     """Block motion of frames into the kept frame, as median over each cell: (len(numbers), gh, gw, 2) in pixels."""
-    reference = Pyramid(frames[kept], SUBPEL)
+    reference = Pyramid(frames[kept], MotionFilter.LINEAR)
     blocks = [-(-side // BLOCK) for side in frames.shape[1:3]]
     everywhere = np.ones(blocks, np.bool_)
     found = {}
@@ -93,7 +94,7 @@ def trajectories(frames: Frames, kept: int, numbers: list[int]) -> Floats:
         for number in side:
             target, distance = Pyramid(frames[number]), abs(number - kept)
             mvs = estimate_motion(target, reference, SEARCH_LAMBDA, predictors, Effort.NORMAL, everywhere)
-            found[number] = _cell_medians((mvs / np.float32(SUBPEL)).astype(np.float32))
+            found[number] = _cell_medians((mvs / np.float32(MotionFilter.LINEAR.subpel)).astype(np.float32))
             predictors = np.rint(mvs * ((distance + 1) / distance)).astype(np.int32)
     return np.stack([found[number] for number in numbers])
 
