@@ -141,6 +141,8 @@ class ClipCoder:
         budget, qp = budget or settings.budget, settings.qp if qp is None else qp
         padded = tiles.pad([p.rgb for p in batch], self.header)
         frames = padded[:, : self.header.height, : self.header.width]
+        if isinstance(batch, list):  # its pictures become views, so that no frame is in memory twice
+            batch[:] = [dataclasses.replace(p, rgb=frame) for p, frame in zip(batch, frames, strict=True)]
         latents, importance = self._analyse(padded, budget, qp)
         if self._steps is None:
             self._steps = estimate_base_steps(latents)
@@ -223,6 +225,7 @@ class ClipCoder:
             return Coded(clip, done.values)
         pyramids = encoder.pyramids
         del encoder  # it holds all pictures, of which the motion search needs few at a time
+        malloc_trim()
         known = ((frame, done.pictures.pop(frame)) for frame in np.flatnonzero(kept).tolist())
         return self._with_motion(clip, done.values, frames, False, known, pyramids)
 

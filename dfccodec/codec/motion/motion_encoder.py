@@ -120,8 +120,11 @@ class MotionSearch:
         kept = {frame: self._kept[frame] for frame in sorted(self._references)}
         worth = estimate > MIN_SAVING_BITS * rd_lambda * ERROR_UNIT
         searched = _search(targets, kept, references, worth, rd_lambda, pool, self._effort)
+        whole = [target.full for target in targets]
+        del targets
+        self._targets.clear()  # smaller levels are for the search only
         inputs = DecisionInput(
-            lambda number: targets[number].full, {frame: kept[frame].full for frame in kept}, estimate,
+            lambda number: whole[number], {frame: kept[frame].full for frame in kept}, estimate,
             searched.reshape(*estimate.shape, 2, 2),
         )  # fmt: skip
         return choose(inputs, references, self._rows, self._columns, rd_lambda, pool)
