@@ -21,7 +21,7 @@ CHUNK_OVERHEAD = 12
 FOOT_BYTES = CHUNK_OVERHEAD + 8
 
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-_CANDIDATE = re.compile(b"|".join(KNOWN))
+CANDIDATE = re.compile(b"|".join(KNOWN))
 _READ_BYTES = 1 << 20  # bytes per read, so that a false length allocates no more than the file holds
 
 
@@ -236,7 +236,7 @@ def _resync(source: LookaheadReader, budget: int) -> int:
     """Skip to the next valid chunk of a known type, or to the end. Returns the remaining checksum budget in bytes."""
     source.skip(1)
     while budget > 0:
-        place = source.search(_CANDIDATE, _READ_BYTES)
+        place = source.search(CANDIDATE, _READ_BYTES)
         if place < 0:
             there = source.ensure(_READ_BYTES)
             if not there:

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.container.chunks import CHUNK_OVERHEAD, KNOWN, Chunk, Damage, name
+from dfccodec.container.chunks import CANDIDATE, CHUNK_OVERHEAD, KNOWN, Chunk, Damage, name
 from dfccodec.limits import MAX_CHUNK
 
 Words = npt.NDArray[np.uint32]
@@ -57,6 +57,48 @@ def repair_chunk(damage: Damage) -> tuple[Chunk, str] | None:
     place, error = found[0][0] - 4, found[0][1]
     fixed = payload[:place] + bytes([payload[place] ^ error]) + payload[place + 1 :]
     return Chunk(kind, fixed, damage.offset), f"byte {damage.offset + 8 + place}"
+
+
+def split_chunks(damage: Damage) -> list[Chunk]:
+    """The chunks in the bytes of a chunk whose length is too large, and by chance ends where a later chunk begins.
+
+    Args:
+        damage: the bytes that the chunk declares.
+
+    Returns:
+        the chunks, which fill the bytes: the damaged one with its right length and valid ones; empty if there are none.
+    """
+    data, kind = damage.data, damage.data[:4]
+    if kind not in KNOWN:
+        return []
+    done, checksum = 8, zlib.crc32(kind)
+    for candidate in CANDIDATE.finditer(data, CHUNK_OVERHEAD):
+        end = candidate.start() - 4
+        if end < done:
+            continue
+        done, checksum = end, zlib.crc32(data[done:end], checksum)
+        if checksum == struct.unpack_from("<I", data, end)[0]:
+            rest = _valid_chunks(data, end + 4, damage.offset)
+            if rest:
+                return [Chunk(kind, data[8:end], damage.offset), *rest]
+    return []
+
+
+def _valid_chunks(data: bytes, place: int, offset: int) -> list[Chunk]:
+    """The valid chunks from a place on, if they fill the bytes; else none."""
+    out = []
+    while place < len(data):
+        if len(data) - place < CHUNK_OVERHEAD:
+            return []
+        kind, length = struct.unpack_from("<4sI", data, place)
+        end = place + 8 + length
+        if kind not in KNOWN or end + 4 > len(data):
+            return []
+        if zlib.crc32(data[place + 8 : end], zlib.crc32(kind)) != struct.unpack_from("<I", data, end)[0]:
+            return []
+        out.append(Chunk(kind, data[place + 8 : end], offset + place))
+        place = end + 4
+    return out
 
 
 def _single_byte_errors(syndrome: int, count: int) -> list[tuple[int, int]]:

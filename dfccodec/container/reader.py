@@ -13,7 +13,7 @@ import numpy as np
 
 from dfccodec.container import chunks, pack
 from dfccodec.container.chunks import Chunk, Damage, LookaheadReader
-from dfccodec.container.crc_repair import repair_chunk
+from dfccodec.container.crc_repair import repair_chunk, split_chunks
 from dfccodec.container.records import Clip, Header, Index, ModelId, Packet, StreamInfo
 from dfccodec.errors import DamagedError, NotDfcError, UnsupportedError
 
@@ -113,6 +113,13 @@ class StreamReader:
             elif found := repair_chunk(item) if item.data else None:
                 yield dataclasses.replace(item, repaired=found[1])
                 yield found[0]
+                continue
+            elif split := split_chunks(item) if item.data else []:
+                first, *rest = split
+                what = f"length of chunk {chunks.name(first.type)}"
+                yield dataclasses.replace(item, size=first.size, data=item.data[: first.size], repaired=what)
+                yield first
+                yield from self._count_and_repair(iter(rest))
                 continue
             yield item
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfccodec.container.chunks import KNOWN, Chunk, Damage, pack_chunk
-from dfccodec.container.crc_repair import MAX_BIT_REPAIR, MAX_BYTE_REPAIR, repair_chunk
+from dfccodec.container.crc_repair import MAX_BIT_REPAIR, MAX_BYTE_REPAIR, repair_chunk, split_chunks
 
 
 def repaired(data: bytes, offset: int = 100) -> Chunk | None:
@@ -33,6 +33,21 @@ def test_any_single_byte_error_is_repaired(kind: bytes, payload: bytes, data: st
         assert found[1] == f"byte {1000 + place}"
     else:
         assert found[1].split()[0] == ("type" if place < 4 else "length" if place < 8 else "checksum")
+
+
+@given(st.lists(st.tuples(st.sampled_from(KNOWN), st.binary(max_size=60)), min_size=2, max_size=4), st.data())
+def test_a_length_that_ends_with_a_later_chunk_is_repaired(
+    chunks: list[tuple[bytes, bytes]], data: st.DataObject
+) -> None:
+    good = b"".join(pack_chunk(*chunk) for chunk in chunks)
+    bad = good[:4] + (len(good) - 12).to_bytes(4, "little") + good[8:]
+    found = split_chunks(Damage(50, len(bad), "", data=bad))
+    assert [(chunk.type, chunk.payload) for chunk in found] == chunks
+    assert [chunk.offset for chunk in found][:2] == [50, 50 + 12 + len(chunks[0][1])]
+    place = data.draw(st.integers(8, len(bad) - 1))
+    worse = bytearray(bad)
+    worse[place] ^= data.draw(st.integers(1, 255))
+    assert split_chunks(Damage(50, len(worse), "", data=bytes(worse))) == []
 
 
 @given(st.binary(max_size=200))
