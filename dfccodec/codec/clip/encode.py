@@ -29,7 +29,6 @@ from dfccodec.codec.predict.encoder import (
     PredictedEncoder,
     frame_importance,
     inter_qp,
-    motion_qp,
     rd_lambda,
 )
 from dfccodec.codec.predict.pictures import transform
@@ -328,7 +327,7 @@ class ClipCoder:
                 decoded ones.
             pyramids: those of kept frames, as far as they are known.
         """
-        references, rd_lambda = References.of(clip.kept), lambda_for_qp(motion_qp(clip))
+        references, rd_lambda = References.of(clip.kept), lambda_for_qp(clip.qp)
         held = np.empty(frames.shape, np.float32) if hold else None
         with MotionSearch(
             frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids, motion_filter(clip)
