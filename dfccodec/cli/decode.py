@@ -131,7 +131,8 @@ def decode(
         str,
         typer.Option(
             "--look",
-            help="faithful, sharp (adds detail that the file does not hold), or a number from 0 to 1 between them.",
+            help="faithful, sharp (adds detail that the file does not hold), a number from 0 to 1 between them, or "
+            "file (what its writer suggests).",
             rich_help_panel=common.MODEL,
         ),
     ] = "faithful",
@@ -146,7 +147,7 @@ def decode(
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.fill import parse as parse_fill
-    from dfccodec.codec.look_strength import parse_look
+    from dfccodec.codec.look_strength import OF_FILE, parse_look, suggested_look
     from dfccodec.media.cfr import parse_rate
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
@@ -164,14 +165,16 @@ def decode(
         raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
     options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
 
-    has_look = parse_look(look) > 0
-    load_filter = lru_cache(maxsize=1)(partial(_load_look, look, device, dtype))
+    fixed = None if look == OF_FILE else parse_look(look)
+    load_filter = lru_cache(maxsize=1)(partial(_load_look, device=device, dtype=dtype))
 
     def start_decoder(stream: BinaryIO) -> Decoder:
         from dfccodec.codec.decoder import Decoder
 
-        shown = load_filter() if has_look else None
-        return Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at, look=shown)
+        decoder = Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at)
+        strength = suggested_look(decoder.preamble.tool) if fixed is None else fixed
+        decoder.look = load_filter(strength) if strength else None
+        return decoder
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
         _decode(job.source, job.output, start_decoder, repeat_at, size, options, quiet, tell)
@@ -186,7 +189,7 @@ def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> Load
     return model_for(preamble, spec, device, dtype)
 
 
-def _load_look(look: str, device: str, dtype: str) -> PictureLook | None:
+def _load_look(look: float, device: str, dtype: str) -> PictureLook | None:
     from dfccodec.codec.look import load_look
 
     common.limit_torch_threads()

@@ -177,10 +177,18 @@ def encode(
         int | None,
         typer.Option(
             help="Iterations of latent refinement: more take longer and give smaller files.",
-            show_default="2; 0 with models other than mini",
+            show_default="1; 0 with models other than mini",
             rich_help_panel=common.ADVANCED,
         ),
     ] = None,
+    look: Annotated[
+        str,
+        typer.Option(
+            "--look",
+            help="Look to suggest to readers: faithful, sharp or 0 to 1; see dfc decode --look file.",
+            rich_help_panel=common.ADVANCED,
+        ),
+    ] = "faithful",
     seed: common.Seed = 256,
     keep_tree: batch.KeepTree = False,
     any_name: common.AnyName = False,
@@ -201,7 +209,7 @@ def encode(
     target = Target.of(target_size, bitrate, min_psnr, rd_lambda, strict)
     settings = make_settings(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, deadzone=deadzone, target=target,
-        frame_selection=frame_selection, effort=effort, refine=refine,
+        frame_selection=frame_selection, effort=effort, refine=refine, look=look,
     )  # fmt: skip
     tracks, span = preset not in presets.WITHOUT_TRACKS, Span.parse(start, end, duration)
     selection = SourceOptions(tracks and not no_audio, tracks and not no_subtitles, span, size, video, crop, fps)

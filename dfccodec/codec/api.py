@@ -26,7 +26,8 @@ from dfccodec.codec.frame_source import (
 )
 from dfccodec.codec.latent_space import is_external
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.look import PictureLook, load_look
+from dfccodec.codec.look import PictureLook, look_of
+from dfccodec.codec.look_strength import FAITHFUL, OF_FILE, parse_look
 from dfccodec.codec.presets import WITHOUT_TRACKS
 from dfccodec.codec.resume import open_output
 from dfccodec.codec.settings import make_settings
@@ -123,6 +124,7 @@ def encode(
     frame_selection: str | None = None,
     effort: str | None = None,
     refine: int | str | None = None,
+    look: str | float = FAITHFUL,
     preset: str | None = None,
     target_size: str | int | None = None,
     bitrate: str | float | None = None,
@@ -165,8 +167,9 @@ def encode(
         frame_selection: how the kept frames are chosen: `importance` (the model's, the default), `dp` (by what gaps
             between them cost), `greedy` (`dp`, then by really coding moves; a dozen times slower).
         effort: effort of the motion search: `fast` or `normal` (the default).
-        refine: steps of latent refinement (`codec.refine`), by default 2 with `mini` and 0 with other models; more than
-            8 hardly help.
+        refine: iterations of latent refinement (`codec.clip.refine`), by default 1 with `mini` and 0 with other
+            models; more than 8 hardly help.
+        look: the look that the file suggests to its readers, see :func:`decode`. It changes nothing else.
         preset: `fast`, `balanced`, `best`, `archive` or `latents`: sets of options (`codec.presets`); other arguments
             take precedence.
         target_size: size of the file in bytes, or as `2MiB`, `300kB`; met within 3 %.
@@ -200,7 +203,7 @@ def encode(
     target = Target.of(target_size, bitrate, min_psnr, rd_lambda, strict)
     settings = make_settings(
         preset=preset, budget=budget, qp=qp, fill=fill, seed=seed, coding=coding, deadzone=deadzone, target=target,
-        frame_selection=frame_selection, effort=effort, refine=refine,
+        frame_selection=frame_selection, effort=effort, refine=refine, look=look,
     )  # fmt: skip
     model = check_model_argument(model) or "mini"
     loaded = model if isinstance(model, LoadedModel) else load_model(model, device, dtype)
@@ -269,8 +272,8 @@ def decode(
             `motion` for files with motion. Frames made by `generate` then need no generator.
         frame_rate: pictures per second instead of the frames of the file, for fill policy `generate` only: it makes
             pictures between frames.
-        look: `faithful`, which is None too, `sharp`, a number from 0 to 1 between them, or the result of
-            :func:`dfccodec.codec.look.load_look`.
+        look: `faithful`, which is None too, `sharp`, a number from 0 to 1 between them, `file` for what the writer of
+            the file suggests, or the result of :func:`dfccodec.codec.look.load_look`.
 
     Returns:
         a :class:`Decoder`: iterate over it once; `preamble.header` has sizes and rates.
@@ -286,17 +289,24 @@ def decode(
     policy = parse_fill(fill) if fill is not None else None
     rate = parse_frame_rate(frame_rate) if frame_rate is not None else None
     given = check_model_argument(model)
-    shown = look if look is None or isinstance(look, PictureLook) else load_look(look, device=device, dtype=dtype)
+    named = look is not None and not isinstance(look, PictureLook)
+    if named and look != OF_FILE:
+        parse_look(look)  # type: ignore[arg-type]
+
+    def with_look(decoder: Decoder) -> Decoder:
+        tool = decoder.preamble.tool
+        decoder.look = look_of(look, tool, device=device, dtype=dtype) if named else look  # type: ignore[arg-type,assignment]
+        return decoder
 
     def chosen(preamble: Preamble) -> LoadedModel:
         return model_for(preamble, given, device, dtype)
 
     stream = open_source(source)
     if not isinstance(source, str | Path):
-        return Decoder(stream, chosen, conceal, False, tracks, span, policy, rate, shown)
+        return with_look(Decoder(stream, chosen, conceal, False, tracks, span, policy, rate))
     try:
         with with_source_name(source):
-            return Decoder(stream, chosen, conceal, True, tracks, span, policy, rate, shown)
+            return with_look(Decoder(stream, chosen, conceal, True, tracks, span, policy, rate))
     except BaseException:
         stream.close()
         raise

@@ -50,7 +50,8 @@ class Decoder:
         fill_policy: replaces the fill policy of the file, see `fill.replace`; None for that of the file.
         frame_rate: pictures per second, for fill policy `generate`: it makes pictures between frames. None for the
             frames of the file.
-        look: filter of the pictures, see `codec.look`; None for the pictures as they are. Frames that conceal damage
+        look: filter of the pictures, see `codec.look`; None for the pictures as they are; may be set until the
+            iteration begins. Frames that conceal damage
             before the first intact clip have none.
 
     Attributes:
@@ -85,7 +86,7 @@ class Decoder:
         frame_rate: Fraction | None = None,
         look: PictureLook | None = None,
     ) -> None:
-        self._look = look
+        self.look = look
         self._stream, self._start = stream, stream.tell() if seekable(stream) else None
         self._owned = stream if close else None
         self._reader = StreamReader(stream, repair=conceal)
@@ -282,8 +283,8 @@ class Decoder:
         malloc_trim()
         try:
             pictures = self._decode(fill.replace(clip, self._fill))
-            if self._look:
-                pictures = [dataclasses.replace(each, rgb=self._look(each.rgb, clip.qp)) for each in pictures]
+            if self.look:
+                pictures = [dataclasses.replace(each, rgb=self.look(each.rgb, clip.qp)) for each in pictures]
         except (DamagedError, UnsupportedError) as error:
             if isinstance(error, UnsupportedError) and not self._conceal:
                 raise

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from dfccodec.codec import resume
+from dfccodec.codec import look_strength, resume
 from dfccodec.codec.choose.target import Outcome
 from dfccodec.codec.clip.encode import ClipCoder
 from dfccodec.codec.clip.parallel import code_clips
@@ -234,7 +234,8 @@ def _tool(info: SourceInfo, settings: Settings) -> list[tuple[str, str]]:
     size = [("source_bytes", str(info.size))] if info.size else []
     if all(info.source_size):
         size.append((SOURCE_SIZE, f"{info.source_size[0]}x{info.source_size[1]}"))
-    return [("encoder", f"dfc {__version__}"), ("settings", settings.describe()), *size]
+    look = [(look_strength.KEY, look_strength.look_name(settings.look))] if settings.look else []
+    return [("encoder", f"dfc {__version__}"), ("settings", settings.describe()), *size, *look]
 
 
 def _tags(info: SourceInfo) -> list[tuple[str, str]]:

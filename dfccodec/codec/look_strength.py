@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from dfccodec.errors import UsageError
 
-FAITHFUL, SHARP = "faithful", "sharp"
+FAITHFUL, SHARP, OF_FILE = "faithful", "sharp", "file"
+
+KEY = "look"
+"""Key in `tool` of the look that a writer suggests (SPEC.md 5.5)."""
 
 
 def parse_look(look: str | float) -> float:
@@ -25,3 +29,20 @@ def parse_look(look: str | float) -> float:
     if not 0 <= strength <= 1:
         raise UsageError(f"look {look!r} is not known: give {FAITHFUL}, {SHARP}, or a number from 0 to 1 between them")
     return strength
+
+
+def look_name(strength: float) -> str:
+    """Name of a look of this strength, which :func:`parse_look` understands."""
+    return {0.0: FAITHFUL, 1.0: SHARP}.get(strength, f"{strength:g}")
+
+
+def suggested_look(tool: Iterable[tuple[str, str]]) -> float:
+    """Strength of the look that the writer of a file suggests; 0 without a suggestion, or with one that is not known.
+
+    Args:
+        tool: pairs of the file.
+    """
+    try:
+        return parse_look(dict(tool).get(KEY, FAITHFUL))
+    except UsageError:
+        return 0.0

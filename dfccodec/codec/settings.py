@@ -9,6 +9,7 @@ from dfccodec.codec.choose import frame_selection as selection
 from dfccodec.codec.choose.budgets import Budget, check_seed, is_number, is_whole
 from dfccodec.codec.choose.target import Target
 from dfccodec.codec.clip.quantizer import DEFAULT_DEADZONE
+from dfccodec.codec.look_strength import FAITHFUL, look_name, parse_look
 from dfccodec.codec.motion.search import Effort
 from dfccodec.codec.presets import DEFAULTS, PRESETS
 from dfccodec.container.records import Coding, Fill
@@ -45,6 +46,7 @@ class Settings:
         effort: effort of the motion search.
         refine: iterations of latent refinement, 0 for none. None is `codec.clip.refine.DEFAULT_ITERATIONS` for models
             that state their synthesis gain, such as `mini`, and 0 for others, where refinement takes minutes per clip.
+        look: strength of the look that the file suggests to its readers, 0 (none) to 1. It changes nothing else.
     """
 
     budget: Budget = DEFAULT_BUDGET
@@ -58,6 +60,7 @@ class Settings:
     frame_selection: str = "importance"
     effort: Effort = Effort.NORMAL
     refine: int | None = None
+    look: float = 0.0
 
     def __post_init__(self) -> None:
         if not is_whole(self.qp) or not 0 <= self.qp <= MAX_QP:
@@ -96,8 +99,9 @@ class Settings:
         refine = "" if self.refine is None else f" --refine {self.refine}"
         budget = "" if self.target and self.target_sets_budget else f"--budget {self.budget} "
         rate = self.target or f"--qp {self.qp}"
+        look = f" --look {look_name(self.look)}" if self.look else ""
         select = "" if self.frame_selection == "importance" else f" --select {self.frame_selection}"
-        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{effort}{refine}{seed}"
+        return f"{budget}{rate} --fill {self.fill.name.lower()}{coding}{snap}{select}{effort}{refine}{seed}{look}"
 
 
 def make_settings(
@@ -113,6 +117,7 @@ def make_settings(
     frame_selection: str | None = None,
     effort: str | None = None,
     refine: int | str | None = None,
+    look: str | float = FAITHFUL,
 ) -> Settings:
     """Make settings from options. None means not given: the preset or the default decides.
 
@@ -139,6 +144,7 @@ def make_settings(
         frame_selection=selection.parse(str(options["frame_selection"])),
         effort=Effort.parse(str(options["effort"])),
         refine=_iterations(options["refine"]) if "refine" in options else None,
+        look=parse_look(look),
     )
 
 

@@ -14,7 +14,8 @@ from support import decode_frames, encode_bytes, moving_square
 import dfccodec as dfc
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.look import PictureLook, load_look
-from dfccodec.codec.look_strength import parse_look
+from dfccodec.codec.look_strength import parse_look, suggested_look
+from dfccodec.codec.settings import make_settings
 from dfccodec.errors import UsageError
 from dfccodec.models.look import Look, LookConfig
 
@@ -80,3 +81,37 @@ def test_the_command_line(data: bytes, tmp_path: Path) -> None:
     assert result.returncode == 2
     assert b"look 'vivid' is not known" in result.stderr
     assert not (tmp_path / "b.y4m").exists()
+
+
+def test_a_file_suggests_a_look_and_the_reader_decides(data: bytes, tmp_path: Path) -> None:
+    suggesting = encode_bytes(moving_square(5), mini(), budget="40%", qp=34, look="sharp")
+    with dfc.open(suggesting) as file:
+        assert ("look", "sharp") in file.summary.preamble.tool
+    assert np.array_equal(show(suggesting, None), show(data, None))
+    assert np.array_equal(show(suggesting, "file"), show(data, "sharp"))
+    assert np.array_equal(show(data, "file"), show(data, None))  # no suggestion
+    (tmp_path / "a.dfc").write_bytes(suggesting)
+    for look in ("file", "sharp", "faithful"):
+        result = run("decode", tmp_path / "a.dfc", "-o", tmp_path / f"{look}.y4m", "--look", look)
+        assert result.returncode == 0, result.stderr
+    assert (tmp_path / "file.y4m").read_bytes() == (tmp_path / "sharp.y4m").read_bytes()
+    assert (tmp_path / "file.y4m").read_bytes() != (tmp_path / "faithful.y4m").read_bytes()
+
+
+def test_suggestions_that_are_not_known_are_none() -> None:
+    assert [suggested_look([("look", text)]) for text in ("vivid", "2", "nan", "", "0.25", "sharp")] == [
+        0,
+        0,
+        0,
+        0,
+        0.25,
+        1,
+    ]
+    assert suggested_look([("encoder", "dfc")]) == 0
+
+
+@pytest.mark.parametrize(("look", "words"), [("sharp", " --look sharp"), (0.25, " --look 0.25"), ("faithful", "")])
+def test_the_settings_of_a_file_name_its_look(look: str | float, words: str) -> None:
+    described = make_settings(look=look).describe()
+    assert described.endswith(words)
+    assert ("--look" in described) == bool(words)
