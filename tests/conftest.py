@@ -16,12 +16,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import settings
 from support import flat_model
 
 from dfccodec.codec.api import load_model
 from dfccodec.codec.loaded_model import LoadedModel
 
 torch.set_num_threads(1)
+
+# No test of a property is about its time: hypothesis' deadline of 200 ms fails where a machine stalls.
+settings.register_profile("dfc", deadline=None)
+settings.load_profile("dfc")
 
 
 @pytest.fixture(scope="session")
