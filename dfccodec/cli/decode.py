@@ -147,7 +147,7 @@ def decode(
     jobs = batch.plan(source, output, output_dir, keep_tree, suffix, yes, json, any_name=any_name)
     # Modules that load torch, which takes seconds, are imported after the options are checked.
     from dfccodec.codec.fill import parse as parse_fill
-    from dfccodec.codec.look_strength import OF_FILE, parse_look, suggested_look
+    from dfccodec.codec.look_strength import strength_of
     from dfccodec.media.cfr import parse_rate
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
@@ -165,14 +165,14 @@ def decode(
         raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
     options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
 
-    fixed = None if look == OF_FILE else parse_look(look)
+    strength_of(look)  # an unknown one is an error before any file is opened
     load_filter = lru_cache(maxsize=1)(partial(_load_look, device=device, dtype=dtype))
 
     def start_decoder(stream: BinaryIO) -> Decoder:
         from dfccodec.codec.decoder import Decoder
 
         decoder = Decoder(stream, load, conceal, span=span, fill_policy=policy, frame_rate=make_at)
-        strength = suggested_look(decoder.preamble.tool) if fixed is None else fixed
+        strength = strength_of(look, decoder.preamble.tool)
         decoder.look = load_filter(strength) if strength else None
         return decoder
 

@@ -26,8 +26,8 @@ from dfccodec.codec.frame_source import (
 )
 from dfccodec.codec.latent_space import is_external
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.look import PictureLook, look_of
-from dfccodec.codec.look_strength import FAITHFUL, OF_FILE, parse_look
+from dfccodec.codec.look import PictureLook, load_look
+from dfccodec.codec.look_strength import FAITHFUL, strength_of
 from dfccodec.codec.presets import WITHOUT_TRACKS
 from dfccodec.codec.resume import open_output
 from dfccodec.codec.settings import make_settings
@@ -289,13 +289,14 @@ def decode(
     policy = parse_fill(fill) if fill is not None else None
     rate = parse_frame_rate(frame_rate) if frame_rate is not None else None
     given = check_model_argument(model)
-    named = look is not None and not isinstance(look, PictureLook)
-    if named and look != OF_FILE:
-        parse_look(look)  # type: ignore[arg-type]
+    if look is not None and not isinstance(look, PictureLook):
+        strength_of(look)  # an unknown one is an error before the file is opened
 
     def with_look(decoder: Decoder) -> Decoder:
-        tool = decoder.preamble.tool
-        decoder.look = look_of(look, tool, device=device, dtype=dtype) if named else look  # type: ignore[arg-type,assignment]
+        if look is None or isinstance(look, PictureLook):
+            decoder.look = look
+        else:
+            decoder.look = load_look(strength_of(look, decoder.preamble.tool), device=device, dtype=dtype)
         return decoder
 
     def chosen(preamble: Preamble) -> LoadedModel:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dfccodec.codec.look_strength import OF_FILE, parse_look, suggested_look
+from dfccodec.codec.look_strength import parse_look
 from dfccodec.models import registry
 from dfccodec.models.look import UNSHUFFLE, Look
 from dfccodec.runtime.device import pick_device, pick_dtype
@@ -54,13 +53,6 @@ class PictureLook:
         shown = (picture + self._strength * residual).clamp(0, 1)
         out: np.ndarray = (shown[0] * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
         return out
-
-
-def look_of(
-    look: str | float, tool: Iterable[tuple[str, str]], device: str = "auto", dtype: str = "auto"
-) -> PictureLook | None:
-    """As :func:`load_look`; `file` is the look that the writer of a file suggests in its `tool` pairs."""
-    return load_look(suggested_look(tool) if look == OF_FILE else look, device=device, dtype=dtype)
 
 
 def load_look(

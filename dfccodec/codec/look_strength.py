@@ -31,6 +31,24 @@ def parse_look(look: str | float) -> float:
     return strength
 
 
+def strength_of(look: str | float, tool: Iterable[tuple[str, str]] = ()) -> float:
+    """Strength of the look that a reader asked for: as :func:`parse_look`, or `file` for what the writer suggests.
+
+    Args:
+        look: the look.
+        tool: pairs of the file.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if look == OF_FILE:
+        return suggested_look(tool)
+    try:
+        return parse_look(look)
+    except UsageError as error:
+        raise UsageError(f"{error}, or {OF_FILE} for what the file suggests") from None
+
+
 def look_name(strength: float) -> str:
     """Name of a look of this strength, which :func:`parse_look` understands."""
     return {0.0: FAITHFUL, 1.0: SHARP}.get(strength, f"{strength:g}")

@@ -77,10 +77,9 @@ def split_chunks(damage: Damage) -> list[Chunk]:
         if end < done:
             continue
         done, checksum = end, zlib.crc32(data[done:end], checksum)
-        if checksum == struct.unpack_from("<I", data, end)[0]:
+        if checksum == struct.unpack_from("<I", data, end)[0]:  # by chance, once in 2^32; so the first one decides
             rest = _valid_chunks(data, end + 4, damage.offset)
-            if rest:
-                return [Chunk(kind, data[8:end], damage.offset), *rest]
+            return [Chunk(kind, data[8:end], damage.offset), *rest] if rest else []
     return []
 
 

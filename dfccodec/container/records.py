@@ -31,7 +31,8 @@ class Coding(IntEnum):
 
 
 class MotionFilter(IntEnum):
-    """Filter of samples between pixels, and precision of vectors (SPEC.md 7.8.2)."""
+    """Filter of samples between pixels, and precision of vectors: half pixels; with the last one, which has eight
+    taps too, quarter pixels (SPEC.md 7.8.2)."""
 
     LINEAR = 0
     SIX_TAP = 1

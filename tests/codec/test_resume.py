@@ -97,7 +97,7 @@ def test_an_encode_can_be_interrupted_repeatedly(tmp_path: Path, flat: LoadedMod
     assert encode_resumed(target, flat) == complete
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_resume_from_truncated_or_corrupt_partial_output(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

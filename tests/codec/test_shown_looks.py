@@ -14,7 +14,7 @@ from support import decode_frames, encode_bytes, moving_square
 import dfccodec as dfc
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.look import PictureLook, load_look
-from dfccodec.codec.look_strength import parse_look, suggested_look
+from dfccodec.codec.look_strength import parse_look, strength_of, suggested_look
 from dfccodec.codec.settings import make_settings
 from dfccodec.errors import UsageError
 from dfccodec.models.look import Look, LookConfig
@@ -51,6 +51,8 @@ def test_a_strength_between_is_a_part_of_the_change(data: bytes) -> None:
 def test_unknown_looks_are_refused(look: str | float) -> None:
     with pytest.raises(UsageError, match="give faithful, sharp, or a number from 0 to 1"):
         parse_look(look)
+    with pytest.raises(UsageError, match="between them, or file for what the file suggests"):
+        strength_of(look)
 
 
 def test_bands_of_rows_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:

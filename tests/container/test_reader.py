@@ -77,7 +77,7 @@ def test_all_undamaged_clips_are_read(bad: set[int], draw: st.DataObject) -> Non
     assert any(isinstance(i, IndexAt) for i in items)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(0, len(FILE) - 1), st.binary(max_size=12)), min_size=1, max_size=4), st.booleans()
 )

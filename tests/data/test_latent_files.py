@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dfccodec.data.files import MAX_CAPTION, DfcLocation, read_caption, read_shard
@@ -41,7 +41,6 @@ def test_members_are_grouped_by_key(path: Path) -> None:
     assert path.read_bytes()[first.offset : first.offset + 5] == b"12345"
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6 * 1024), st.integers(0, 255)), max_size=20), st.integers(0, len(TAR)))
 def test_any_bytes_are_a_shard_or_refused(path: Path, changes: list[tuple[int, int]], length: int) -> None:
     data = bytearray(TAR[:length])

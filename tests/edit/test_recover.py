@@ -7,7 +7,7 @@ import io
 from fractions import Fraction
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import flat_model, moving_square, write_av
 
@@ -87,7 +87,6 @@ def test_truncated_files_keep_all_complete_clips() -> None:
         assert not found.ended or found.lost == []
 
 
-@settings(deadline=None)
 @example(offset=12, error=48 ^ (48 + 12 + MODEL_SIZE))  # the first chunk seems to end where the second one does
 @given(offset=st.integers(0, len(INTACT) - 1), error=st.integers(1, 255))
 def test_any_single_byte_error_is_repaired(offset: int, error: int) -> None:
@@ -100,7 +99,6 @@ def test_any_single_byte_error_is_repaired(offset: int, error: int) -> None:
     assert min(f.offset for f in found.faults) <= offset
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_any_damage_gives_a_valid_file_or_a_one_line_error(data: st.DataObject) -> None:
     damaged = bytearray(INTACT)

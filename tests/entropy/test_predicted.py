@@ -49,7 +49,7 @@ def draw_detail(rng: np.random.Generator) -> Detail:
     return Detail(int(rng.integers(64)), encode_detail(values))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(coded())
 def test_integers_come_back_in_order_of_frames(case: tuple[Clip, np.ndarray]) -> None:
     clip, values = case
@@ -60,7 +60,7 @@ def test_integers_come_back_in_order_of_frames(case: tuple[Clip, np.ndarray]) ->
     assert len(types.qp) == len(values)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1 << 16), st.lists(st.booleans(), min_size=1, max_size=5))
 def test_details_come_back_with_their_frame(seed: int, detailed: list[bool]) -> None:
     rng, count = np.random.default_rng(seed), len(detailed)
@@ -77,7 +77,7 @@ def test_details_come_back_with_their_frame(seed: int, detailed: list[bool]) -> 
     assert clip.latents[0] == any(detailed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(coded(), st.integers(0, 1 << 16), st.integers(1, 255), st.booleans())
 def test_damaged_bytes_raise_an_error_of_this_package_or_decode(
     case: tuple[Clip, np.ndarray], place: int, mask: int, cut: bool

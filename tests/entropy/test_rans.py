@@ -43,7 +43,7 @@ def laplace(shape: tuple[int, ...], scale: float = 1.5, seed: int = 0) -> np.nda
     return values
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES)
 def test_all_integers_round_trip(values: np.ndarray) -> None:
     data = encode_range(values)
@@ -53,7 +53,7 @@ def test_all_integers_round_trip(values: np.ndarray) -> None:
     assert encode_range(values) == data
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(VALUES.filter(lambda v: v.size > 0))
 def test_plain_python_coder_agrees(values: np.ndarray) -> None:
     data = encode_range(values)
@@ -102,7 +102,7 @@ class PlainCoder:
         return out
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_constriction_uses_exactly_the_given_frequencies(draw: st.DataObject) -> None:
     """For random frequencies that add up to 2^24, the words equal those of the coder in plain Python."""
@@ -207,7 +207,7 @@ def test_declared_sizes_over_the_limits_are_rejected() -> None:
     check_declared_size(b"\1\1\1\1", 1, (1, 65536, 1), 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_changed_byte_is_detected_or_changes_integers(draw: st.DataObject) -> None:
     """A changed bypass-coded bit changes one integer only; the checksum of the chunk detects it."""
@@ -237,7 +237,7 @@ def test_most_changes_are_detected() -> None:
     assert found >= 45
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.binary(max_size=120), st.sampled_from([(1, 1, 1, 1), (2, 1, 4, 5), (3, 2, 8, 8)]), st.sampled_from([1, 9, 96])
 )

@@ -29,7 +29,7 @@ def coded(raw: bytes) -> bytes:
     return zstandard.ZstdCompressor(write_checksum=False).compress(raw)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES, st.sampled_from([1, 19]))
 def test_all_integers_round_trip(values: np.ndarray, level: int) -> None:
     data, planes = encode_zstd(values, level)
@@ -41,7 +41,7 @@ def test_all_integers_round_trip(values: np.ndarray, level: int) -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(VALUES.filter(lambda v: v.size > 0), st.data())
 def test_all_filters_decode_as_specified(values: np.ndarray, draw: st.DataObject) -> None:
     """An encoder chooses filters freely. This test computes each prediction as SPEC.md 7.2 does."""
@@ -152,7 +152,7 @@ def test_expansion_figure_of_the_security_section() -> None:
     assert check_declared_size(frame, 1, (1, 1, (blocks << 17) - 1), 1, 1) == blocks << 17
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_change_gives_integers_or_a_dfc_error(draw: st.DataObject) -> None:
     values = np.arange(48, dtype=np.int16).reshape(2, 1, 2, 3, 4) * 7

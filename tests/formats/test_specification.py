@@ -121,7 +121,7 @@ def test_filters_are_those_of_the_specification() -> None:
     assert {int(name): int(units) for name, units, *_ in rows} == {f: MotionFilter(f).subpel for f in TAPS}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 64), st.data(), st.sampled_from([Fill.HOLD, Fill.LERP]))
 def test_fill_policies_are_those_of_the_specification(frames: int, data: st.DataObject, number: Fill) -> None:
     kept = sorted(data.draw(st.sets(st.integers(0, frames - 1), min_size=1)))

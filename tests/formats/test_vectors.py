@@ -259,7 +259,7 @@ def chunk_places(data: bytes) -> list[tuple[int, int]]:
     return out
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(MUTABLE), st.data())
 def test_readers_agree_on_changed_fields(data: bytes, draw: st.DataObject) -> None:
     """One byte of a field is another, checksum right: both readers accept or both refuse."""
@@ -273,7 +273,7 @@ def test_readers_agree_on_changed_fields(data: bytes, draw: st.DataObject) -> No
     assert found[0] == found[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(MUTABLE), st.integers(0, 1 << 20), st.integers(1, 255))
 def test_no_reader_accepts_a_flipped_byte(data: bytes, place: int, mask: int) -> None:
     changed = bytearray(data)

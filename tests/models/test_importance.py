@@ -42,7 +42,7 @@ def total(cost: np.ndarray, kept: np.ndarray) -> float:
     return float(sum(cost[a, b] for a, b in pairwise(path)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 8), st.integers(0, 2**32), st.data())
 def test_optimal_selection_is_the_best_of_all_selections(frames: int, seed: int, data: st.DataObject) -> None:
     cost = gap_costs(np.random.default_rng(seed).normal(size=(frames, 3)).cumsum(axis=0))
@@ -62,7 +62,7 @@ def test_optimal_selection_is_the_best_of_all_selections(frames: int, seed: int,
             assert total(cost, chosen) <= total(cost, mask) + 1e-9
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 32), st.integers(0, 2**32), st.data())
 def test_the_removal_order_contains_the_optimal_selection(frames: int, seed: int, data: st.DataObject) -> None:
     cost = gap_costs(np.random.default_rng(seed).normal(size=(frames, 3)).cumsum(axis=0))

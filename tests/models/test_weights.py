@@ -225,7 +225,7 @@ def test_hostile_model_name(tmp_path: Path) -> None:
             read_weights(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_gives_a_model_error_or_tensors(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "model.safetensors"
@@ -241,7 +241,7 @@ def test_any_damage_gives_a_model_error_or_tensors(tmp_path: Path, data: st.Data
         assert "\n" not in str(error)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1), value=st.integers(0, 255), keep=st.floats(0.01, 1))
 def test_any_damage_to_a_pickle_gives_a_model_error_or_tensors(
     tmp_path: Path, place: float, value: int, keep: float

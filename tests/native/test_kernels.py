@@ -71,7 +71,7 @@ def vectors(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return out.astype(np.int16)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SHAPES, SEEDS)
 def test_range_coding(shape: tuple[int, ...], seed: int) -> None:
     values = latents(shape, seed)
@@ -81,7 +81,7 @@ def test_range_coding(shape: tuple[int, ...], seed: int) -> None:
     assert rans.decode_range(data, shape[0], shape[1:4], shape[4]).tobytes() == values.tobytes()  # type: ignore[arg-type]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHAPES.map(lambda shape: (*shape[:4], 96)), SEEDS)
 def test_inter_coding(shape: tuple[int, ...], seed: int) -> None:
     values, mvs = latents(shape, seed), vectors(shape, seed)
@@ -118,7 +118,7 @@ def test_nearly_certain_symbols() -> None:
     assert rans.decode_range(data, 6, (1, 40, 40), 40).tobytes() == values.tobytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHAPES.map(lambda shape: (*shape[:4], 96)), SEEDS, st.booleans())
 def test_costs(shape: tuple[int, ...], seed: int, inter: bool) -> None:
     values, mvs = latents(shape, seed), vectors(shape, seed) if inter else None
@@ -131,7 +131,7 @@ def test_costs(shape: tuple[int, ...], seed: int, inter: bool) -> None:
         np.testing.assert_array_equal(bit_costs.bit_slopes(values, lower, mvs), slopes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(min_size=1, max_size=400), st.integers(1, 3), st.booleans())
 def test_damaged_latents_give_the_same_error(data: bytes, kept: int, inter: bool) -> None:
     grid, channels = (1, 2, 2), 96
@@ -146,7 +146,7 @@ def test_damaged_latents_give_the_same_error(data: bytes, kept: int, inter: bool
     assert found[0] == found[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hnp.arrays(np.int16, st.tuples(st.just(5), st.integers(0, 9), st.just(2))), st.booleans())
 def test_candidates(five: np.ndarray, adjacent: bool) -> None:
     found = mv_coding.MVCandidates.from_neighbours(five[:4], five[4], adjacent, 100)
@@ -156,7 +156,7 @@ def test_candidates(five: np.ndarray, adjacent: bool) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(other, name))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHAPES.map(lambda shape: (*shape[:4], 96)), SEEDS)
 def test_motion_of_latents(shape: tuple[int, ...], seed: int) -> None:
     values, mvs, grid = latents(shape, seed), vectors((2, *shape[1:]), seed)[1], shape[1:4]
@@ -168,7 +168,7 @@ def test_motion_of_latents(shape: tuple[int, ...], seed: int) -> None:
         np.testing.assert_array_equal(motion_estimation.estimate_motion(values), found)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 70), st.integers(1, 70), SEEDS, st.sampled_from(search.Effort), st.booleans(), FILTERS)
 def test_motion_search(
     height: int, width: int, seed: int, effort: search.Effort, more: bool, motion_filter: MotionFilter
@@ -195,7 +195,7 @@ def test_motion_search(
         np.testing.assert_array_equal(other, errors)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 60), st.integers(1, 60), SEEDS, st.floats(0, 40), FILTERS)
 def test_mode_decision(height: int, width: int, seed: int, qp: float, motion_filter: MotionFilter) -> None:
     rng = np.random.default_rng(seed)
@@ -233,7 +233,7 @@ def motion_field(rows: int, columns: int, seed: int) -> MotionField:
     return MotionField(references, blocks)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 50), st.integers(1, 50), SEEDS, FILTERS)
 def test_compensation_and_payload(height: int, width: int, seed: int, motion_filter: MotionFilter) -> None:
     rng = np.random.default_rng(seed)
@@ -249,7 +249,7 @@ def test_compensation_and_payload(height: int, width: int, seed: int, motion_fil
     np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @example(1, 1, 214235446, MotionFilter.LINEAR)  # all modes but one are those of the estimate
 @given(st.integers(1, 50), st.integers(1, 50), SEEDS, FILTERS)
 def test_composed_frames(height: int, width: int, seed: int, motion_filter: MotionFilter) -> None:

@@ -117,7 +117,7 @@ class ClipCoder:
         """Encode one clip.
 
         Args:
-            batch: its frames.
+            batch: its frames. Those of a list are replaced by equal ones that share the memory of this encode.
             first_frame: number of its first frame in the video.
             budget, qp: override the settings.
 

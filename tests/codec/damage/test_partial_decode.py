@@ -79,7 +79,7 @@ def test_damaged_motion_leaves_every_kept_frame_intact(pattern: bytes) -> None:
         assert (pictures[number].rgb == pictures[source].rgb).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_frames_decoded_before_overwritten_bytes_are_correct(data: st.DataObject) -> None:
     """rANS words are read from the last to the first: frames decoded before the overwritten bytes are correct."""
@@ -197,7 +197,7 @@ def test_a_clip_with_a_false_first_frame_is_not_used() -> None:
     assert decoder.lost_frames == [(32, 32)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_partial_clips_of_any_bytes_are_within_limits(data: st.DataObject) -> None:
     at = CLIPS[2]

@@ -38,7 +38,7 @@ def test_references_of_dropped_frames() -> None:
     assert References.of(np.zeros(2, bool)).past.tolist() == [-1, -1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(coded_clips())
 def test_payload_roundtrip_clears_unused_vectors(case: tuple[np.ndarray, np.ndarray, Header]) -> None:
     kept, blocks, header = case
@@ -56,7 +56,7 @@ def test_smooth_motion_fields_are_small() -> None:
     assert len(payload.write(MotionField(REFERENCES, blocks))) < 260
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_neighbours_of_a_block_are_in_an_earlier_scan_phase(rows: int, columns: int) -> None:
     coded = np.zeros(rows * columns, bool)
@@ -117,7 +117,7 @@ def test_initial_counts() -> None:
     assert initial_counts().min() == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=64))
 def test_any_bytes_decode_or_are_reported_as_damaged(data: bytes) -> None:
     clip = Clip(0, KEPT, np.zeros(7, np.uint8), 24, 0, (1,), b"", fill=Fill.MOTION, fill_payload=data)

@@ -57,7 +57,7 @@ def reference_compensation(frames: np.ndarray, references: References, number: i
     return np.asarray(weighted_sum / weights)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.data())
 def test_compensation_agrees_with_the_specification(draw: st.DataObject) -> None:
     frames = np.random.default_rng(draw.draw(st.integers(0, 99))).random((7, 13, 18, 3), np.float32)

@@ -52,7 +52,7 @@ def panned(kept: int, rows: int, columns: int, down: int, right: int, seed: int 
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(clips())
 def test_all_integers_and_vectors_round_trip(clip: tuple[np.ndarray, np.ndarray]) -> None:
     values, vectors = clip
@@ -85,7 +85,7 @@ def test_no_frame_and_one_frame() -> None:
     assert encode_inter(values) == encode_range(values), "without vectors, the words equal those of the range coding"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=400), st.integers(1, 4), st.integers(0, 2000), st.integers(1, 255))
 def test_hostile_words_are_rejected_or_decoded(noise: bytes, kept: int, place: int, mask: int) -> None:
     good = bytearray(encode_inter(panned(kept, 2, 3, 3, 5)))

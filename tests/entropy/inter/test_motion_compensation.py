@@ -56,7 +56,7 @@ def test_the_default_coding_depends_on_the_transform_of_the_model() -> None:
         assert default_coding(other) == Coding.RANGE, "its PCA transform is not that of the format"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 4), st.integers(1, 4), st.sampled_from([0.5, 30, 9000]), st.integers(0, 99),
     st.tuples(st.integers(-400, 400) | st.sampled_from([-32768, 32767]), st.integers(-400, 400)),

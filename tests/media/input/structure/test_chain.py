@@ -132,7 +132,7 @@ def test_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("kind", "start"), SCANNERS)
 @example(data=b"OggS\0\0\0\0\0\1mdat" + bytes(64), step=86)  # a box up to the end of the file, after a break
 @given(data=hostile, step=st.integers(1, 300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_hostile_bytes(kind: type[ChainScanner], start: bytes, data: bytes, step: int) -> None:
     """No scanner raises or repeats itself, and pieces do not matter."""
     data = start + data

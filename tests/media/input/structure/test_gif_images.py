@@ -132,7 +132,7 @@ def test_pixels_of_encoder(code_size: int, clears: bool) -> None:
     code_size=st.integers(2, 11),
     expected=st.integers(1, 10**6),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pixels_of_any_data(data: bytes, byte: bytes, repeats: int, code_size: int, expected: int) -> None:
     data = byte * repeats + data
     found = count_pixels(data, code_size, expected)
@@ -239,7 +239,7 @@ def test_file_that_ends_after_all_pixels(end: bytes) -> None:
     holes=st.lists(st.tuples(st.integers(0, 30_000), st.binary(max_size=300), st.integers(0, 600)), max_size=3),
     steps=st.lists(st.integers(1, 3000), min_size=1, max_size=5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_damage_in_any_pieces(holes: list[tuple[int, bytes, int]], steps: list[int]) -> None:
     data = HEADER + b"".join(IMAGES[:4]) + b";"
     for place, hole, size in holes:
