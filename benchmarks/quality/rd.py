@@ -197,7 +197,7 @@ def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded
         frames = np.ascontiguousarray(frames)
         clip = f"{name} {hashlib.sha256(frames.tobytes()).hexdigest()[:12]}"
         names.append(clip)
-        ruler = _once(partial(Yardstick, frames, args.metrics, network))
+        ruler = once(partial(Yardstick, frames, args.metrics, network))
         for codec, (rows, cache) in opened.items():
             points = rows.setdefault(clip, {})
             before = json.dumps(points)
@@ -211,7 +211,7 @@ def measure(args: argparse.Namespace, anchors: Cache, own: Cache, loaded: Loaded
     return names
 
 
-def _once(make: Ruler) -> Ruler:
+def once(make: Ruler) -> Ruler:
     """Return a function that creates the yardstick at its first call: a completely cached clip needs none."""
     made: list[Yardstick] = []
 
