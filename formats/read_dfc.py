@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from read_direct import direct_sha256
 from read_generate import read_generate
 from read_inter import InterDecoder
-from read_motion import read_motion, sides_of_dropped
+from read_motion import digest, read_decisions, read_motion, sides_of_dropped
 from read_predicted import divide
 from read_range import LatentDecoder, RansDecoder
 
@@ -153,14 +154,19 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
         integers = np.concatenate(read)[np.argsort(where)]
         need((head["patch"], head["channels"]) == (16, 96), "latents: coding 3 of another grid")
         need(bool(parts["sides"]) or not parts["motion"], "latents: motion of no predicted frame")
-        clip["kept_motion_sha256"] = read_motion(parts["motion"], parts["sides"], head, need)
+        known = read_decisions(parts["motion"], parts["sides"], head, need)
+        clip["kept_motion_sha256"] = digest(known)
+        if parts["direct"]:
+            order, blocks = [kept[i] for i in parts["order"]], (-(-head["height"] // 8), -(-head["width"] // 8))
+            dropped = sides_of_dropped(frames, kept)
+            clip["direct_sha256"] = direct_sha256(known, order, parts["sides"], dropped, blocks)
         clip["qps"], clip["predicted"], clip["detail_qps"] = qps, sorted(parts["sides"]), parts["detail_qps"]
         tiles, rows, columns = head["grid"]
         fine = head | {"grid": (tiles, 2 * rows, 2 * columns), "channels": 192}
-        digest = sha256()
+        details = sha256()
         for stream in parts["details"]:
-            digest.update(read_integers(stream, 1, fine, 1, 1).astype("<i2").tobytes())
-        clip["details_sha256"] = digest.hexdigest()
+            details.update(read_integers(stream, 1, fine, 1, 1).astype("<i2").tobytes())
+        clip["details_sha256"] = details.hexdigest()
     else:
         integers = read_integers(data, len(kept), head, planes, coding)
     clip["coding"] = ("zstd", "range", "inter", "predicted")[coding]

@@ -138,15 +138,25 @@ def sides_of_dropped(frames: int, kept: list[int]) -> Sides:
 
 def read_motion(data: bytes, sides: Sides, head: dict[str, Any], need: Callable[..., None]) -> str:
     """SHA-256 over all decisions; of no byte if there is no payload."""
+    return digest(read_decisions(data, sides, head, need))
+
+
+def read_decisions(data: bytes, sides: Sides, head: dict[str, Any], need: Callable[..., None]) -> dict[Place, Block]:
+    """All decisions; none if there is no payload."""
     rows, columns = -(-head["height"] // 8), -(-head["width"] // 8)
     need(not data or any(side != (None, None) for side in sides.values()), "fill payload: no kept or no dropped frame")
     claim = 2 * len(sides) * rows * columns if data else 0
     need(claim <= 32768 * len(data), f"fill payload: {claim} bytes claimed from {len(data)}", "limit")
     need(len(data) % 4 == 0 and (not data or any(data[-4:])), "fill payload: words")
     known = MotionDecoder(RansDecoder(data), sides, rows, columns).blocks if data else {}
-    numbers: list[int] = []
-    for (t, _, _), (mode, vectors) in sorted(known.items()):
+    for (t, _, _), (mode, _) in known.items():
         past, future = (side is not None for side in sides[t])
         need((past or not mode & 1) and (future or not mode & 2), f"fill payload: mode {mode} in frame {t}")
+    return known
+
+
+def digest(known: dict[Place, Block]) -> str:
+    numbers: list[int] = []
+    for _, (mode, vectors) in sorted(known.items()):
         numbers += [mode, *(n * (mode >> side & 1) for side in (0, 1) for n in vectors[side])]
     return sha256(struct.pack(f"<{len(numbers)}h", *numbers)).hexdigest()

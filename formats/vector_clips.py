@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from read_motion import Sides, sides_of_dropped
+from read_direct import direct_sha256
+from read_motion import Block, Place, Sides, sides_of_dropped
 from vector_parts import Chunk, Head, Part, number
 from write_inter import encode_inter
 from write_motion import Overrides, clear_unused_vectors, encode_motion
@@ -243,6 +244,18 @@ class Clip:
         fields += [Part(payload, "fill payload")] if payload else []
         return Chunk(b"CLIP", [*fields, *latents])
 
+    def direct_sha256(self) -> str:
+        """SHA-256 over the direct vectors of all predicted and dropped frames (SPEC.md 7.10.4)."""
+        assert self.kept_motion is not None
+        rows, columns = self.kept_motion.shape[1:3]
+        known: dict[Place, Block] = {}
+        for t, blocks in zip(sorted(self.sides()), clear_unused_vectors(self.kept_motion).tolist(), strict=True):
+            for y, x in itertools.product(range(rows), range(columns)):
+                mode, *v = blocks[y][x]
+                known[t, y, x] = mode, [(v[0], v[1]), (v[2], v[3])]
+        dropped = sides_of_dropped(self.frames, list(self.kept))
+        return direct_sha256(known, self.order(), self.sides(), dropped, (rows, columns))
+
     def expected(self, offset: int, size: int, steps: list[float]) -> dict[str, object]:
         assert self.values is not None
         flat = self.values.ravel().tolist()
@@ -257,6 +270,8 @@ class Clip:
             every = [] if self.kept_motion is None else clear_unused_vectors(self.kept_motion).ravel().tolist()
             digest = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
             moved = {"kept_motion_sha256": digest, "qps": list(qps), "predicted": sorted(self.predicted)}
+            if (self.tools or 0) & 8:
+                moved["direct_sha256"] = self.direct_sha256()
             moved["detail_qps"] = [self.details[t][0] if t in self.details else None for t in self.kept]
             fine = [v for t in self.order() if t in self.details for v in self.details[t][1].ravel().tolist()]
             moved["details_sha256"] = hashlib.sha256(struct.pack(f"<{len(fine)}h", *fine)).hexdigest()

@@ -47,6 +47,7 @@ def pictures() -> Iterator[tuple[str, Picture]]:
     yield "blend", motion(blends=True)
     for name, taps in TAPS.items():
         yield name, motion(blends=True, taps=taps)
+    yield "direct", motion(blends=True, taps=TAPS["quarter"], direct=True)
 
 
 def fill() -> Picture:
@@ -92,8 +93,11 @@ def tiles() -> Picture:
     }  # fmt: skip
 
 
-def motion(blends: bool = False, taps: Taps = ()) -> Picture:
-    """Four dropped frames of 13 × 18 pixels, so 2 × 3 blocks. Policy blend does not use their samples."""
+def motion(blends: bool = False, taps: Taps = (), direct: bool = False) -> Picture:
+    """Four dropped frames of 13 × 18 pixels, so 2 × 3 blocks. Policy blend does not use their samples.
+
+    If `direct`, the vectors of blocks of mode 0 are their direct vectors.
+    """
     height, width, kept, frames = 13, 18, [1, 4], 6
     samples = made_up((frames, height, width, 3), 9)
     dropped = [t for t in range(frames) if t not in kept]
@@ -106,7 +110,7 @@ def motion(blends: bool = False, taps: Taps = ()) -> Picture:
     out = []
     for number, t in enumerate(dropped):
         sides = [max((k for k in kept if k < t), default=-1), min((k for k in kept if k > t), default=-1)]
-        out += _moved(samples, t, sides, decisions[number].tolist(), blends, taps)
+        out += _moved(samples, t, sides, decisions[number].tolist(), blends, taps, direct)
     return {
         "section": "7.8.2",
         "note": "samples: frame, row, column, colour; decisions: dropped frame, row, column, field; "
@@ -122,7 +126,8 @@ def between(z: Callable[[int], float], i: int, taps: tuple[int, ...]) -> float:
 
 
 def _moved(
-    samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]], blends: bool, taps: Taps
+    samples: np.ndarray, t: int, sides: list[int], decisions: list[list[list[int]]], blends: bool, taps: Taps,
+    direct: bool,
 ) -> list[int]:  # fmt: skip
     """One dropped frame, row, column, colour."""
     _, height, width, _ = samples.shape
@@ -147,16 +152,18 @@ def _moved(
             return lambda y, x: between(lambda i: column(y, i), x, taps[g]) if g else column(y, x)
         return lambda y, x: v(y, x) + (v(y, x + 1) - v(y, x)) * g / 2
 
-    def blend(c: int, y: int, x: int) -> float:
+    def blend(c: int, y: int, x: int, numbers: list[int]) -> float:
         """Linear interpolation in time of the reference frames."""
         there = [side for side in sides if side >= 0]
-        a, b = (source(side, c, 0, 0)(y, x) for side in (there[0], there[-1]))
+        moved = direct and len(there) == 2
+        vectors = [numbers[:2], numbers[2:]] if moved else [[0, 0]] * 2
+        a, b = (source(side, c, *v)(y, x) for side, v in zip((there[0], there[-1]), vectors, strict=True))
         return a if len(there) == 1 else a + (b - a) * (t - there[0]) / (there[1] - there[0])
 
     def predicted(decision: list[int], c: int, y: int, x: int) -> float:
         mode, *numbers = decision
         if mode == 0 and blends:
-            return blend(c, y, x)
+            return blend(c, y, x, numbers)
         if mode == 0:
             return source(t, c, 0, 0)(y, x)
         used = [source(sides[i], c, *numbers[2 * i : 2 * i + 2])(y, x) for i in (0, 1) if mode >> i & 1]

@@ -110,6 +110,16 @@ def uncommon_predicted() -> Iterator[Good]:
     yield "predicted-six-tap-details", "tools 3: that filter and details", File(
         SMALL, [replace(moved_far, details=some, tools=3)]
     )  # fmt: skip
+    yield "predicted-direct", "tools 8: direct motion, of predicted and of dropped frames", File(
+        SMALL, [replace(moved_far, tools=8, motion=decisions(((0, 2), (3, 0, 0), (0, 2), (0, 3), (0,)), 3, 5))]
+    )  # fmt: skip
+    yield "predicted-direct-layers", "tools 14: direct motion in quarter pixels; complete vectors of every kind", File(
+        SMALL, [replace(layered, kept_motion=rough, tools=14)]
+    )  # fmt: skip
+    gaps = replace(layered, frames=16, kept=tuple(range(1, 16, 2)), importance=bytes(
+        b for value in layered.importance or b"" for b in (0, value)
+    ), predicted=tuple(2 * t + 1 for t in layered.predicted), kept_motion=rough, tools=8)  # fmt: skip
+    yield "predicted-direct-dropped", "direct vectors of dropped frames without a payload", File(SMALL, [gaps])
     yield "predicted-no-details", "tools 1, but no frame has details", File(SMALL, [replace(moved_far, tools=1)])
     yield "predicted-all-intra", "coding 3 without a predicted frame", File(SMALL, [intra])
 
@@ -126,7 +136,7 @@ def faulty_predicted() -> Iterator[Row]:
         clip = replace(good, latents=[Part(latents, "latents")], **more)  # type: ignore[arg-type]
         return join(File(head, [clip]).chunks()[0])
 
-    yield "predicted-tools", "unsupported", "7.10.1", "tools 8", one(b"\x08" + sane[1:])
+    yield "predicted-tools", "unsupported", "7.10.1", "tools 16", one(b"\x10" + sane[1:])
     yield "predicted-short", "damaged", "7.10.1", "no kind of the last frame", one(sane[:11])
     yield "predicted-qp-64", "damaged", "7.10.1", "QP 64 of a kept frame", one(sane[:10] + b"\x40" + sane[11:])
     first = bytes([sane[9] & 127])

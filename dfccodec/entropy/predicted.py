@@ -22,9 +22,9 @@ from dfccodec.limits import MAX_QP
 
 Bools = npt.NDArray[np.bool_]
 
-DETAILS, FILTER, FILTER_SHIFT = 1, 6, 1
-"""Bits of the field `tools`: details, and two bits of the filter of the motion compensation. Readers reject others,
-which later versions may use."""
+DETAILS, FILTER, FILTER_SHIFT, DIRECT = 1, 6, 1, 8
+"""Bits of the field `tools`: details, two bits of the filter of the motion compensation, direct motion. Readers reject
+others, which later versions may use."""
 
 DETAIL_BLOCK, DETAIL_CHANNELS = 8, 192
 """Side in pixels of a block of details, and its number of integers."""
@@ -70,6 +70,7 @@ class PredictedParts:
         residuals: coded integers of the predicted frames.
         details: of each kept frame, in coding order; None for those without.
         motion_filter: of the motion compensation, of dropped frames too.
+        direct: whether blocks of mode 0 have direct motion, in dropped frames too.
     """
 
     types: FrameTypes
@@ -78,6 +79,7 @@ class PredictedParts:
     residuals: bytes
     details: list[Detail | None]
     motion_filter: MotionFilter
+    direct: bool
 
 
 def divide(clip: Clip) -> PredictedParts:
@@ -89,13 +91,14 @@ def divide(clip: Clip) -> PredictedParts:
     """
     data, kept = clip.latents, int(clip.kept.sum())
     head = struct.calcsize(_HEAD)
-    if data[:1] and data[0] & ~(DETAILS | FILTER):  # first: later tools may have another layout
+    if data[:1] and data[0] & ~(DETAILS | FILTER | DIRECT):  # first: later tools may have another layout
         raise UnsupportedError(f"latents: tools {data[0]} of coding 3 are not known to this reader: get a newer dfc")
     if len(data) < head + kept:
         raise DamagedError(f"latents: {len(data)} bytes, the head of coding 3 has {head + kept}")
     tools, motion, latents = struct.unpack_from(_HEAD, data)
     frames = np.frombuffer(data, np.uint8, kept, head)
     has_details, motion_filter = bool(tools & DETAILS), MotionFilter((tools & FILTER) >> FILTER_SHIFT)
+    direct = bool(tools & DIRECT)
     detailed = (frames & _DETAILED) != 0 if has_details else np.zeros(kept, bool)
     types = FrameTypes(frames & ~np.uint8(_INTRA | (_DETAILED if has_details else 0)), (frames & _INTRA) != 0)
     if (types.qp > MAX_QP).any():
@@ -104,11 +107,11 @@ def divide(clip: Clip) -> PredictedParts:
         raise DamagedError("latents: the first frame in coding order is predicted")
     body = data[head + kept :]
     if has_details:
-        return _divide_detailed(types, detailed, body, motion, latents, motion_filter)
+        return _divide_detailed(types, detailed, body, motion, latents, motion_filter, direct)
     if motion + latents > len(body):
         raise DamagedError(f"latents: {len(data)} bytes, the streams need more than {motion + latents}")
     streams = body[:motion], body[motion : motion + latents], body[motion + latents :]
-    return PredictedParts(types, *streams, [None] * kept, motion_filter)
+    return PredictedParts(types, *streams, [None] * kept, motion_filter, direct)
 
 
 def motion_filter(clip: Clip) -> MotionFilter:
@@ -117,9 +120,15 @@ def motion_filter(clip: Clip) -> MotionFilter:
     return MotionFilter((clip.latents[0] & FILTER) >> FILTER_SHIFT) if predicted else MotionFilter.LINEAR
 
 
+def has_direct_motion(clip: Clip) -> bool:
+    """Whether blocks of mode 0 of a clip have direct motion. Its latents were checked by `divide`."""
+    return clip.coding == Coding.PREDICTED and bool(clip.latents[:1]) and bool(clip.latents[0] & DIRECT)
+
+
 def _divide_detailed(
-    types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int, motion_filter: MotionFilter
-) -> PredictedParts:
+    types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int, motion_filter: MotionFilter,
+    direct: bool,
+) -> PredictedParts:  # fmt: skip
     """Divide the bytes after the kinds of a clip with details."""
     at, each = struct.calcsize(_RESIDUALS), struct.calcsize(_DETAIL)
     streams = at + int(detailed.sum()) * each
@@ -134,12 +143,12 @@ def _divide_detailed(
     parts = [body[a:b] for a, b in pairwise(accumulate(sizes, initial=streams))]
     found = iter([Detail(qp, data) for (qp, _), data in zip(table, parts[3:], strict=True)])
     of_frames = [next(found) if some else None for some in detailed.tolist()]
-    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, motion_filter)
+    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, motion_filter, direct)
 
 
 def join(
     types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = (),
-    motion_filter: MotionFilter = MotionFilter.LINEAR,
+    motion_filter: MotionFilter = MotionFilter.LINEAR, direct: bool = False,
 ) -> bytes:  # fmt: skip
     """Code the latents of a clip.
 
@@ -149,13 +158,14 @@ def join(
         values: (K, tiles, rows, columns, C) int16, in coding order.
         details: of each kept frame, in coding order; empty if no frame has any.
         motion_filter: of the motion compensation.
+        direct: whether blocks of mode 0 have direct motion.
     """
     if not len(values):
         return b""
     latents, residuals = (encode_range(values[which]) for which in (types.intra, ~types.intra))
     frames = (types.qp | np.where(types.intra, _INTRA, 0)).astype(np.uint8)
     found = [detail for detail in details if detail is not None]
-    tools = (DETAILS if found else 0) | motion_filter << FILTER_SHIFT
+    tools = (DETAILS if found else 0) | motion_filter << FILTER_SHIFT | (DIRECT if direct else 0)
     head = struct.pack(_HEAD, tools, len(motion), len(latents))
     if not found:
         return head + frames.tobytes() + motion + latents + residuals

@@ -615,6 +615,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 10)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 11)) Py_CLEAR(out);
     return out;
 }

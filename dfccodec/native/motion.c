@@ -425,10 +425,11 @@ static void predict_square(const Compensation *in, int y, int x, const int16_t *
     int mode = block[0];
     if (!mode) {
         const float *first = in->estimate ? in->estimate : in->past ? in->past : in->future;
-        from_reference(in, first, y, x, still, out);
-        if (!in->estimate && in->past && in->future) {
+        int both = !in->estimate && in->past && in->future;
+        from_reference(in, first, y, x, both ? block + 1 : still, out); /* with direct vectors */
+        if (both) {
             float other[BLOCK * ROW];
-            from_reference(in, in->future, y, x, still, other);
+            from_reference(in, in->future, y, x, block + 3, other);
             for (int i = 0; i < BLOCK * ROW; i++) out[i] = out[i] + (other[i] - out[i]) * in->fraction;
         }
     }

@@ -105,7 +105,7 @@ def test_of_equally_important_frames_the_earlier_is_coded_first() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda data: b"\x08" + data[1:], UnsupportedError, "tools 8"),
+        (lambda data: b"\x10" + data[1:], UnsupportedError, "tools 16"),
         (lambda data: b"\3" + data[1:], DamagedError, "their sizes sum to"),
         (lambda data: b"\1" + data[1:], DamagedError, "their sizes sum to"),
         (lambda data: b"\1" + data[1:10] + b"\x40" + data[11:13], DamagedError, "the head of the details has 9"),

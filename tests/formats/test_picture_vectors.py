@@ -13,7 +13,7 @@ from dfccodec.codec import fill
 from dfccodec.codec.clip.tiles import join
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import MotionField, References
-from dfccodec.codec.motion.obmc import Composer
+from dfccodec.codec.motion.obmc import Composer, blend_weight, compensate_frame, pad_edges
 from dfccodec.container.records import Fill, Header, MotionFilter, Ratio
 
 PICTURES = VECTORS / "pictures"
@@ -51,6 +51,27 @@ FILTERS = {
     "eight-tap": MotionFilter.EIGHT_TAP,
     "quarter": MotionFilter.QUARTER,
 }
+
+
+def test_direct_motion(without_kernels: bool) -> None:
+    v = vector("direct")
+    samples = np.array(v["samples"], np.float32).reshape(v["frames"], v["height"], v["width"], 3).clip(0, 256) / 256
+    references = References.of(np.isin(np.arange(v["frames"]), v["kept"]))
+    blocks = np.array(v["decisions"], np.int16).reshape(-1, 2, 3, 5)
+    made = []
+    for number, (frame, *ends) in enumerate(zip(references.dropped, references.past, references.future, strict=True)):
+        sides = [pad_edges(samples[end]) if end >= 0 else None for end in ends]
+        made.append(
+            compensate_frame(samples[0], *sides, blocks[number], MotionFilter.QUARTER, blend_weight(frame, *ends))
+        )
+    assert np.abs(to_bytes(np.stack(made)).ravel() - v["pictures"]).max() <= 1
+
+
+@pytest.fixture(params=[False, True], ids=["kernels", "twins"])
+def without_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    if request.param:
+        monkeypatch.setattr("dfccodec.codec.motion.obmc.kernels", None)
+    return bool(request.param)
 
 
 @pytest.mark.parametrize("name", ["motion", "blend", *FILTERS])

@@ -28,6 +28,9 @@ from dfccodec.codec import fill
 from dfccodec.codec.clip.quantizer import dequantize
 from dfccodec.codec.fill.generate import payload as motion_latents
 from dfccodec.codec.motion import payload
+from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.codec.motion.direct import DirectMotion
+from dfccodec.codec.predict.order import direct_motion
 from dfccodec.codec.predict.order import read_motion as read_kept_motion
 from dfccodec.container.chunks import KNOWN, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, Preamble, StreamReader
@@ -165,13 +168,28 @@ def predicted_fields(clip: Clip, preamble: Preamble) -> dict[str, Any]:
     found = [detail for detail in parts.details if detail is not None]
     details = b"".join(decode_detail(detail, preamble.header).astype("<i2").tobytes() for detail in found)
     detail_qps = [None if detail is None else detail.qp for detail in parts.details]
+    direct = direct_motion(clip, preamble.header)
+    moved = {} if direct is None else {"direct_sha256": direct_sha256(direct, clip, field)}
     return {
+        **moved,
         "kept_motion_sha256": hashlib.sha256(raw).hexdigest(),
         "detail_qps": [detail_qps[place] for place in np.argsort(clip.coding_order)],
         "details_sha256": hashlib.sha256(details).hexdigest(),
         "qps": parts.types.qp[np.argsort(clip.coding_order)].tolist(),
         "predicted": field.references.dropped.tolist(),
     }
+
+
+def direct_sha256(direct: DirectMotion, clip: Clip, predicted: MotionField) -> str:
+    ends, out = {}, hashlib.sha256()
+    for references in (predicted.references, References.of(clip.kept)):
+        sides = zip(references.past.tolist(), references.future.tolist(), strict=True)
+        ends |= dict(zip(references.dropped.tolist(), sides, strict=True))
+    for frame in sorted(ends):
+        found = direct.vectors(frame, *ends[frame])
+        shape = (*predicted.blocks.shape[1:3], 2, 2)
+        out.update((np.zeros(shape, "<i2") if found is None else found.astype("<i2")).tobytes())
+    return out.hexdigest()
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -284,16 +302,18 @@ def test_no_reader_accepts_a_flipped_byte(data: bytes, place: int, mask: int) ->
 
 def test_the_independent_reader_stands_alone() -> None:
     allowed = {"read_dfc.py": {"numpy", "zstandard", "read_range"}, "read_range.py": set()}
-    allowed["read_dfc.py"] |= {"read_motion", "read_inter", "read_generate", "read_predicted"}
+    allowed["read_direct.py"] = {"read_motion"}
+    allowed["read_dfc.py"] |= {"read_direct", "read_motion", "read_inter", "read_generate", "read_predicted"}
     allowed["read_predicted.py"] = {"read_motion"}
     allowed["read_generate.py"] = {"numpy", "read_range"}
     allowed["read_motion.py"] = {"read_range"}
     allowed["read_inter.py"] = {"numpy", "read_range", "read_motion"}
     sizes = {
         "read_predicted.py": 50,
-        "read_dfc.py": 255,
+        "read_direct.py": 75,
+        "read_dfc.py": 260,
         "read_range.py": 170,
-        "read_motion.py": 160,
+        "read_motion.py": 170,
         "read_inter.py": 110,
         "read_generate.py": 40,
     }

@@ -249,6 +249,22 @@ def test_compensation_and_payload(height: int, width: int, seed: int, motion_fil
     np.testing.assert_array_equal(payload.read(data, KEPT, header).blocks, field.blocks)
 
 
+@settings(max_examples=40)
+@given(st.integers(1, 50), st.integers(1, 50), SEEDS, FILTERS)
+def test_compensation_with_direct_motion(height: int, width: int, seed: int, motion_filter: MotionFilter) -> None:
+    rng = np.random.default_rng(seed)
+    rows, columns = -(-height // 8), -(-width // 8)
+    blocks = rng.integers(-40, 40, (rows, columns, 5)).astype(np.int16)
+    blocks[..., 0] = rng.integers(0, 4, (rows, columns)) * rng.integers(0, 2, (rows, columns))
+    past, future = rng.random((2, height, width, 3), np.float32)
+    sides = [obmc.pad_edges(past), obmc.pad_edges(future)]
+    if seed % 4 == 0:
+        sides[seed % 8 // 4], blocks[..., 0] = None, 0  # without a second reference nothing moves
+    found = obmc.compensate_frame(past, *sides, blocks, motion_filter, 0.375)
+    with twins():
+        np.testing.assert_array_equal(obmc.compensate_frame(past, *sides, blocks, motion_filter, 0.375), found)
+
+
 @settings(max_examples=30)
 @example(1, 1, 214235446, MotionFilter.LINEAR)  # all modes but one are those of the estimate
 @given(st.integers(1, 50), st.integers(1, 50), SEEDS, FILTERS)

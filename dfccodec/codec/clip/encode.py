@@ -21,6 +21,7 @@ from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender, clamp
 from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.predict.encoder import (
@@ -222,11 +223,11 @@ class ClipCoder:
             )
         if kept.all():
             return Coded(clip, done.values)
-        pyramids = encoder.pyramids
+        pyramids, direct = encoder.pyramids, encoder.direct
         del encoder  # it holds all pictures, of which the motion search needs few at a time
         malloc_trim()
         known = ((frame, done.pictures.pop(frame)) for frame in np.flatnonzero(kept).tolist())
-        return self._with_motion(clip, done.values, frames, False, known, pyramids)
+        return self._with_motion(clip, done.values, frames, False, known, pyramids, direct)
 
     def _check(self) -> None:
         """End this encode if it was cancelled."""
@@ -319,6 +320,7 @@ class ClipCoder:
     def _with_motion(
         self, clip: Clip, values: np.ndarray, frames: np.ndarray, hold: bool,
         pictures: Iterable[tuple[int, np.ndarray]] | None = None, pyramids: dict[int, Pyramid] | None = None,
+        direct: DirectMotion | None = None,
     ) -> Coded:  # fmt: skip
         """Add the motion of the dropped frames.
 
@@ -326,6 +328,7 @@ class ClipCoder:
             pictures: number and picture (H, W, 3) of each kept frame, the references of the search; None for the
                 decoded ones.
             pyramids: those of kept frames, as far as they are known.
+            direct: direct motion of the kept frames, if the clip has any.
         """
         references, rd_lambda = References.of(clip.kept), lambda_for_qp(clip.qp)
         held = np.empty(frames.shape, np.float32) if hold else None
@@ -343,7 +346,7 @@ class ClipCoder:
             if pictures is None:
                 run_decoder_network(clip, values, self.header, self.steps, self.loaded, add)
             else:
-                blend = ReferenceBlender(clip.kept, search.add_frame, search.add_estimate)
+                blend = ReferenceBlender(clip.kept, search.add_frame, search.add_estimate, direct, motion_filter(clip))
                 for number, picture in pictures:
                     self._check()
                     blend(number, picture)

@@ -8,6 +8,7 @@ from dfccodec.codec.fill.latent_fills import Token
 from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.obmc import Composer
+from dfccodec.codec.predict.order import direct_motion
 from dfccodec.container.records import Clip, Header
 from dfccodec.entropy.predicted import motion_filter
 
@@ -21,9 +22,10 @@ class MotionFill(Token):
 
     def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> FramePostprocessor | None:
         """Motion compensation of the dropped frames."""
-        if not clip.fill_payload:
+        direct = direct_motion(clip, header)
+        if not clip.fill_payload and direct is None:
             return None
-        return Composer(payload.read(clip.fill_payload, clip.kept, header), motion_filter(clip))
+        return Composer(payload.read(clip.fill_payload, clip.kept, header), motion_filter(clip), direct)
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lose a reference frame lose their motion."""

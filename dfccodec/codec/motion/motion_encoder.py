@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blend import Blend
+from dfccodec.codec.motion.blend import Blend, DirectBlend
 from dfccodec.codec.motion.blocks import BLOCK, MotionField, References
 from dfccodec.codec.motion.mode_decision import DecisionInput, choose
 from dfccodec.codec.motion.pyramid import ERROR_UNIT, Picture, Pyramid, block_errors, undisplaced_level
@@ -94,14 +94,14 @@ class MotionSearch:
         """Add the network output, or the source, for a frame of the clip: (H, W, 3), float32 in 0…1 or uint8."""
         self._jobs.add(partial(self._process, frame, picture))
 
-    def add_estimate(self, frame: int, blend: Blend) -> None:
+    def add_estimate(self, frame: int, blend: Blend | DirectBlend) -> None:
         """Add a frame whose picture, as in :meth:`add_frame`, is a blend."""
         self._jobs.add(partial(self._process, frame, blend))
 
-    def _process(self, frame: int, picture: Picture | Blend) -> None:
+    def _process(self, frame: int, picture: Picture | Blend | DirectBlend) -> None:
         if frame in self._references:
             if frame not in self._kept:
-                self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, self._filter)
+                self._kept[frame] = Pyramid(picture() if callable(picture) else picture, self._filter)
         elif frame in self._numbers:
             number = self._numbers[frame]
             self._targets[number] = Pyramid(self._frames[frame])
@@ -130,10 +130,10 @@ class MotionSearch:
         return choose(inputs, references, self._rows, self._columns, rd_lambda, pool)
 
 
-def _ssd(target: Pyramid, estimate: Picture | Blend) -> Longs:
+def _ssd(target: Pyramid, estimate: Picture | Blend | DirectBlend) -> Longs:
     """Squared error (rows · columns,) of the estimate by block, in 1 / ERROR_UNIT."""
     if not isinstance(estimate, Blend):
-        level = undisplaced_level(estimate)
+        level = undisplaced_level(estimate() if callable(estimate) else estimate)
     elif estimate.past is estimate.future:
         level = undisplaced_level(estimate.past)
     else:

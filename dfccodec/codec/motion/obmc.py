@@ -9,6 +9,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from dfccodec.codec.motion.blocks import BI, BLOCK, MODEL, MotionField, uses
+from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.container.records import MotionFilter
 from dfccodec.native import kernels
 
@@ -43,11 +44,15 @@ class Composer:
     Args:
         decisions: modes and vectors.
         motion_filter: of samples between pixels.
+        direct: direct motion of the clip, if it has any. Then blocks of mode 0 are blends of the references.
     """
 
-    def __init__(self, decisions: MotionField, motion_filter: MotionFilter = MotionFilter.LINEAR) -> None:
+    def __init__(
+        self, decisions: MotionField, motion_filter: MotionFilter = MotionFilter.LINEAR,
+        direct: DirectMotion | None = None,
+    ) -> None:  # fmt: skip
         references = decisions.references
-        self._decisions, self._filter = decisions, motion_filter
+        self._decisions, self._filter, self._direct = decisions, motion_filter, direct
         self._number = {int(frame): number for number, frame in enumerate(references.dropped)}
         self._references = {*references.past.tolist(), *references.future.tolist()}
         self._kept: dict[int, Floats] = {}
@@ -62,12 +67,12 @@ class Composer:
 
         Filters may exceed 0…1; see `clip.frame_buffer.round_samples`.
         """
-        number, references = self._number[frame], self._decisions.references
-        chosen = self._decisions.blocks[number]
-        if not chosen[..., 0].any():
+        past, future, chosen = self._sides_and_blocks(frame)
+        if not chosen.any():
             return estimate
-        past, future = (self._kept.get(int(side[number])) for side in (references.past, references.future))
-        return compensate_frame(estimate, past, future, chosen, self._filter)
+        fraction = None if self._direct is None else blend_weight(frame, past, future)
+        sides = self._kept.get(past), self._kept.get(future)
+        return compensate_frame(estimate, *sides, chosen, self._filter, fraction)
 
     def compose(self, frame: int, out: npt.NDArray[np.uint8]) -> None:
         """Reconstruct dropped frame `frame` of fill policy `blend` to `out`, (H, W, 3), rounded half up.
@@ -75,13 +80,18 @@ class Composer:
         The same as `reconstruct` of the picture of a `ReferenceBlender`, but in one pass. It needs the kernels.
         """
         assert kernels is not None
-        number, references = self._number[frame], self._decisions.references
-        blocks = np.ascontiguousarray(self._decisions.blocks[number])
-        past, future = int(references.past[number]), int(references.future[number])
+        past, future, blocks = self._sides_and_blocks(frame)
         kernels.compensate(
             *out.shape[:2], *blocks.shape[:2], NONE, self._kept.get(past, NONE), self._kept.get(future, NONE),
             blend_weight(frame, past, future), blocks, obmc_weights(), out, True, TAPS.get(self._filter, NO_TAPS),
         )  # fmt: skip
+
+    def _sides_and_blocks(self, frame: int) -> tuple[int, int, npt.NDArray[np.int16]]:
+        """References of a dropped frame, and its decisions (rows, columns, 5) with direct vectors."""
+        number, references = self._number[frame], self._decisions.references
+        past, future = int(references.past[number]), int(references.future[number])
+        blocks = np.ascontiguousarray(self._decisions.blocks[number])
+        return past, future, blocks if self._direct is None else self._direct.fill(frame, past, future, blocks)
 
 
 def blend_weight(frame: int, past: int, future: int) -> float:
@@ -100,9 +110,12 @@ def pad_edges(picture: Floats) -> Floats:
 
 def compensate_frame(
     estimate: Floats, past: Floats | None, future: Floats | None, decisions: npt.NDArray[np.int16],
-    motion_filter: MotionFilter = MotionFilter.LINEAR,
+    motion_filter: MotionFilter = MotionFilter.LINEAR, fraction: float | None = None,
 ) -> Floats:  # fmt: skip
     """Reconstruct a dropped frame (H, W, 3) from its network prediction and its padded references; see `Composer`.
+
+    If `fraction` is given, blocks of mode 0 are blends of the references, at their direct vectors, at that position
+    between past and future. `estimate` then only tells the size.
 
     The picture is divided into squares of BLOCK pixels between the centres of four blocks. If the four blocks agree, as
     they mostly do, one prediction is enough. Blocks outside the picture repeat those at its edge, so the weights sum to
@@ -113,16 +126,16 @@ def compensate_frame(
     if kernels is not None:
         made = np.empty((height, width, 3), np.float32)
         kernels.compensate(
-            height, width, rows, columns, pad_edges(estimate), NONE if past is None else past,
-            NONE if future is None else future, 0.0, np.ascontiguousarray(decisions), obmc_weights(), made, False,
-            TAPS.get(motion_filter, NO_TAPS),
+            height, width, rows, columns, NONE if fraction is not None else pad_edges(estimate),
+            NONE if past is None else past, NONE if future is None else future, fraction or 0.0,
+            np.ascontiguousarray(decisions), obmc_weights(), made, False, TAPS.get(motion_filter, NO_TAPS),
         )  # fmt: skip
         return made
     padded = np.pad(decisions, ((1, 1), (1, 1), (0, 0)), mode="edge")
     four = np.stack([padded[i : i + rows + 1, j : j + columns + 1] for i in (0, 1) for j in (0, 1)]).reshape(4, -1, 5)
     agreed = (four[1:] == four[0]).all(axis=(0, 2))
     corners = np.stack(np.divmod(np.arange(len(agreed)), columns + 1), axis=1).astype(np.int32) * BLOCK - OVERLAP
-    model, kept = pad_edges(estimate), (past, future)
+    model, kept = pad_edges(estimate) if fraction is None else fraction, (past, future)
     squares = np.empty((len(agreed), BLOCK, BLOCK, 3), np.float32)
     one, many = np.flatnonzero(agreed), np.flatnonzero(~agreed)
     squares[one] = predict_blocks(model, kept, corners[one], four[0, one], motion_filter)
@@ -137,14 +150,25 @@ def compensate_frame(
 
 
 def predict_blocks(
-    estimate: Floats, kept: tuple[Floats | None, Floats | None], corners: Ints, decisions: npt.NDArray[np.int16],
-    motion_filter: MotionFilter = MotionFilter.LINEAR,
+    estimate: Floats | float, kept: tuple[Floats | None, Floats | None], corners: Ints,
+    decisions: npt.NDArray[np.int16], motion_filter: MotionFilter = MotionFilter.LINEAR,
 ) -> Floats:  # fmt: skip
-    """Predict squares of BLOCK pixels at `corners` (n, 2) by `decisions` (n, 5) from padded pictures."""
+    """Predict squares of BLOCK pixels at `corners` (n, 2) by `decisions` (n, 5) from padded pictures.
+
+    Instead of an estimate there may be the position between past and future of a blend of these pictures.
+    """
     out = np.zeros((len(corners), BLOCK, BLOCK, 3), np.float32)
     modes, vectors = decisions[:, 0].astype(np.uint8), decisions[:, 1:].astype(np.int32).reshape(-1, 2, 2)
     where = np.flatnonzero(modes == MODEL)
-    out[where] = interpolate(estimate, corners[where], np.zeros((where.size, 2), np.int32))
+    still = np.zeros((where.size, 2), np.int32)
+    known = [source for source in kept if source is not None]
+    if not isinstance(estimate, float):
+        out[where] = interpolate(estimate, corners[where], still)
+    elif len(known) == 1:
+        out[where] = interpolate(known[0], corners[where], still)
+    else:
+        a, b = (interpolate(known[side], corners[where], vectors[where, side], motion_filter) for side in (0, 1))
+        out[where] = a + (b - a) * np.float32(estimate)
     used = uses(modes)
     for side, source in enumerate(kept):
         where = np.flatnonzero(used[:, side])

@@ -177,6 +177,7 @@ class PredictedEncoder:
 
     Attributes:
         pyramids: of the decoded pictures that served as references, by frame.
+        direct: direct motion of the clip.
         refined: D + λR of intra frames before and after refinement, summed, as far as it was measured.
     """
 
@@ -200,7 +201,8 @@ class PredictedEncoder:
             qp: quantizer index of the clip.
         """
         self._filter = MotionFilter.QUARTER if qp <= QUARTER_MAX_QP else MotionFilter.EIGHT_TAP
-        self._references = ReferencePictures(self._filter)
+        self._references = ReferencePictures(self._filter, True)
+        self.direct = self._references.direct
         order = bisecting_order(kept)
         every = references(order, np.arange(len(order)) == 0)
         at = {frame: number for number, frame in enumerate(every.dropped.tolist())}
@@ -224,7 +226,8 @@ class PredictedEncoder:
                     tried = now, self._detailed(frame, intra, level)
                     now = min(tried, key=lambda made: made.error + price * made.bits)
             coded.append(now)
-            pictures[frame] = self._references.add(frame, now.picture)
+            past, future = (int(side[at[frame]]) if position else -1 for side in (every.past, every.future))
+            pictures[frame] = self._references.add(frame, now.picture, past, future, now.blocks)
         return self._clip(order, coded, pictures, importance, qp, first.error if first else 0.0)
 
     def _clip(
@@ -243,7 +246,7 @@ class PredictedEncoder:
         values = np.stack([frame.values for frame in coded])[:, None] if coded else empty
         return PredictedClip(
             order_importance(importance, order), values[np.argsort(order)],
-            join(types, moving, values, [frame.detail for frame in coded], self._filter), pictures,
+            join(types, moving, values, [frame.detail for frame in coded], self._filter, True), pictures,
             [frame.error for frame in coded], undetailed, qp,
         )  # fmt: skip
 
@@ -278,11 +281,10 @@ class PredictedEncoder:
             self.pyramids,
             self._filter,
         ) as search:
-            estimate = self._references.estimate(frame, past, future)
-            for side, picture in ((past, estimate.past), (future, estimate.future)):
+            for side in (past, future):
                 if side >= 0:
-                    search.add_frame(side, picture)
-            search.add_estimate(frame, estimate)
+                    search.add_frame(side, self._references[side])
+            search.add_estimate(frame, self._references.estimate(frame, past, future))
             found = search.decisions()
         blocks = found.blocks[0]
         prediction = self._references.predict(frame, past, future, blocks)

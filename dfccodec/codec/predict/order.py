@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.codec.predict.compose import compose
 from dfccodec.container.records import Clip, Coding, Header
-from dfccodec.entropy.predicted import FrameTypes, decode_detail, divide, join
+from dfccodec.entropy.predicted import FrameTypes, decode_detail, divide, has_direct_motion, join
 from dfccodec.errors import DamagedError
 
 Bools = npt.NDArray[np.bool_]
@@ -47,6 +48,23 @@ def read_motion(clip: Clip, header: Header) -> MotionField:
         raise DamagedError(f"latents: {len(parts.motion)} bytes of motion, but no frame is predicted")
     found = references(clip.coding_order, parts.types.intra)
     return payload.read_field(parts.motion, found, header, "motion of kept frames")
+
+
+def direct_motion(clip: Clip, header: Header) -> DirectMotion | None:
+    """The direct motion of a clip; None if it has none.
+
+    Raises:
+        DamagedError: the latents or the motion are invalid.
+    """
+    if not has_direct_motion(clip):
+        return None
+    field, out = read_motion(clip, header), DirectMotion()
+    ends = zip(field.references.past.tolist(), field.references.future.tolist(), field.blocks, strict=True)
+    moved = dict(zip(field.references.dropped.tolist(), ends, strict=True))
+    for frame in clip.coding_order.tolist():
+        if frame in moved:
+            out.add(frame, *moved[frame])
+    return out
 
 
 def check_pictures(clip: Clip, header: Header) -> None:
@@ -139,7 +157,7 @@ def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int)
     at = np.searchsorted(predicted.references.dropped, after.dropped)
     motion = payload.write(MotionField(after, np.ascontiguousarray(predicted.blocks[at])))
     details = [parts.details[position] for position in place.tolist()]
-    latents = join(types, motion, values[np.argsort(np.argsort(new))], details, parts.motion_filter)
+    latents = join(types, motion, values[np.argsort(np.argsort(new))], details, parts.motion_filter, parts.direct)
     fill = _dropped_motion(clip, header, predicted, part, first)
     return dataclasses.replace(part, latents=latents, fill_payload=fill)
 

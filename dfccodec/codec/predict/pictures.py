@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from dfccodec.codec.clip.quantizer import dequantize, step_sizes
 from dfccodec.codec.clip.tiles import padded_size
-from dfccodec.codec.motion.blend import Blend, clamp
+from dfccodec.codec.motion.blend import Blend, DirectBlend, clamp
 from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.codec.motion.obmc import PADDING, blend_weight, compensate_frame, pad_edges
 from dfccodec.codec.predict.detail import inverse
 from dfccodec.codec.predict.order import read_motion
@@ -27,14 +28,26 @@ Floats = npt.NDArray[np.float32]
 
 
 class ReferencePictures:
-    """Decoded pictures of kept frames, padded as the motion compensation needs them, and its filter."""
+    """Decoded pictures of kept frames, padded as the motion compensation needs them, its filter and direct motion.
 
-    def __init__(self, motion_filter: MotionFilter) -> None:
+    Attributes:
+        direct: direct motion of the frames so far; None for clips without.
+    """
+
+    def __init__(self, motion_filter: MotionFilter, direct: bool) -> None:
         self._filter = motion_filter
+        self.direct = DirectMotion() if direct else None
         self._padded: dict[int, Floats] = {}
 
-    def add(self, frame: int, picture: Floats) -> Floats:
-        """Add the picture (H, W, 3), in 0…1, of a frame. Returns it as a view of the padded one."""
+    def add(
+        self, frame: int, picture: Floats, past: int = -1, future: int = -1, blocks: npt.NDArray[np.int16] | None = None
+    ) -> Floats:  # fmt: skip
+        """Add the picture (H, W, 3), in 0…1, of a frame. Returns it as a view of the padded one.
+
+        A predicted frame comes with its references and its decisions (rows, columns, 5).
+        """
+        if self.direct is not None and blocks is not None:
+            self.direct.add(frame, past, future, blocks)
         padded = self._padded[frame] = pad_edges(picture)
         return padded[PADDING:-PADDING, PADDING:-PADDING]
 
@@ -44,17 +57,27 @@ class ReferencePictures:
 
     def predict(self, frame: int, past: int, future: int, blocks: npt.NDArray[np.int16]) -> Floats:
         """The prediction (H, W, 3) of a frame from its references (−1: none) by its decisions (rows, columns, 5)."""
+        if self.direct is not None:
+            blocks = self.direct.fill(frame, past, future, blocks)
         a, b = self._padded.get(past), self._padded.get(future)
-        estimate = self.estimate(frame, past, future)()
-        if not blocks[..., 0].any():
-            return estimate
-        return compensate_frame(estimate, a, b, np.ascontiguousarray(blocks), self._filter)
+        if not blocks.any():
+            return self.estimate(frame, past, future)()
+        view = self[past if past >= 0 else future]
+        blocks = np.ascontiguousarray(blocks)
+        return compensate_frame(view, a, b, blocks, self._filter, blend_weight(frame, past, future))
 
-    def estimate(self, frame: int, past: int, future: int) -> Blend:
-        """The blend of the references, the prediction where nothing moves."""
-        inside = slice(PADDING, -PADDING)
-        a, b = (self._padded[side if side >= 0 else max(past, future)][inside, inside] for side in (past, future))
-        return Blend(a, b if past >= 0 and future >= 0 else a, blend_weight(frame, past, future))
+    def estimate(self, frame: int, past: int, future: int) -> Blend | DirectBlend:
+        """The blend of the references, the prediction where nothing moves, or moves as between the references."""
+        weight = blend_weight(frame, past, future)
+        vectors = None if self.direct is None else self.direct.vectors(frame, past, future)
+        if vectors is not None:
+            return DirectBlend(self._padded[past], self._padded[future], weight, vectors, self._filter)
+        a, b = (self[side if side >= 0 else max(past, future)] for side in (past, future))
+        return Blend(a, b if past >= 0 and future >= 0 else a, weight)
+
+    def __getitem__(self, frame: int) -> Floats:
+        """The picture (H, W, 3) of a frame."""
+        return self._padded[frame][PADDING:-PADDING, PADDING:-PADDING]
 
 
 def add_residual(prediction: Floats, values: npt.NDArray[np.int16], sizes: npt.NDArray[np.float64]) -> Floats:
@@ -134,23 +157,23 @@ def decode_kept(
     """
     order, parts, field = clip.coding_order, divide(clip), read_motion(clip, header)
     types = parts.types
-    rank, pictures = np.argsort(np.argsort(order)), ReferencePictures(parts.motion_filter)
+    rank, pictures = np.argsort(np.argsort(order)), ReferencePictures(parts.motion_filter, parts.direct)
     needed = _last_uses(order.tolist(), field.references)
     at = {frame: number for number, frame in enumerate(field.references.dropped.tolist())}
     for position, frame in enumerate(order.tolist()):
         now, qp = values[rank[position], 0], int(types.qp[position])
+        moved: tuple[int, int, npt.NDArray[np.int16]] | None = None
         if types.intra[position]:
             picture = decode_intra(now, qp, header, steps, loaded)
         else:
             number = at[frame]
-            past, future = int(field.references.past[number]), int(field.references.future[number])
-            prediction = pictures.predict(frame, past, future, field.blocks[number])
-            picture = add_residual(prediction, now, step_sizes(steps, qp))
+            moved = int(field.references.past[number]), int(field.references.future[number]), field.blocks[number]
+            picture = add_residual(pictures.predict(frame, *moved), now, step_sizes(steps, qp))
         detail = parts.details[position]
         if detail is not None:
             picture = add_details(picture, decode_detail(detail, header), detail_step(steps, detail.qp))
         on_frame(frame, picture)
-        pictures.add(frame, picture)
+        pictures.add(frame, picture, *moved or ())
         pictures.keep({other for other, last in needed.items() if last > position})
 
 

@@ -14,12 +14,13 @@ from vectors import read_vector
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.predict.order import read_motion
+from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.predict.order import direct_motion, read_motion
 from dfccodec.codec.predict.pictures import add_residual, transform_residual
 from dfccodec.container.records import Clip, Coding, Header, MotionFilter, Ratio
 from dfccodec.edit.trim import trim
 from dfccodec.edit.verify import verify
-from dfccodec.entropy.predicted import divide, motion_filter
+from dfccodec.entropy.predicted import divide, has_direct_motion, motion_filter
 from dfccodec.errors import UsageError
 
 HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25), patch=16, clip_frames=32, channels=96)
@@ -137,6 +138,28 @@ def test_samples_between_pixels_are_filtered_before_and_after_a_trim(mini: Loade
         assert motion_filter(clip_of(data)) == motion_filter(clip_of(out.getvalue())) == expected
     other = encode_bytes(panning(8), mini, budget="50%", coding="inter")
     assert motion_filter(clip_of(other)) == MotionFilter.LINEAR
+
+
+def test_dropped_frames_move_with_the_frames_around_them(mini: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without their payload they look nearly as good; with and without kernels they are the same."""
+    frames = panning(12)
+    data = encode_bytes(frames, mini, budget="33%", qp=24)
+    clip = clip_of(data)
+    assert has_direct_motion(clip)
+    header = dataclasses.replace(HEADER, width=100, height=60)
+    direct, references = direct_motion(clip, header), References.of(clip.kept)
+    assert direct is not None
+    inner = np.flatnonzero((references.past >= 0) & (references.future >= 0))
+    frame, past, future = (int(side[inner[0]]) for side in (references.dropped, references.past, references.future))
+    found = direct.vectors(frame, past, future)
+    assert found is not None
+    step = 2 * 4 * (frame - past)  # quarter pixels
+    assert np.median(found[..., 0, 1]) == pytest.approx(step, abs=1)
+    fused = decode_frames(data, mini)
+    for module in ("obmc", "payload"):
+        monkeypatch.setattr(f"dfccodec.codec.motion.{module}.kernels", None)
+    monkeypatch.setattr("dfccodec.codec.clip.frame_buffer.kernels", None)
+    assert np.abs(decode_frames(data, mini).astype(int) - fused).max() <= 1
 
 
 def test_trimmed_motion_is_chained(mini: LoadedModel) -> None:
