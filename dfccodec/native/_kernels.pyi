@@ -31,8 +31,9 @@ def undo_filters(
     planes: int, kept: int, tiles: int, rows: int, columns: int, channels: int, raw: bytes, values: Array
 ) -> bool: ...
 def errors(
-    now: Level, past: Level, past_vectors: Array, future: Level | None, future_vectors: Array, cells: Array, out: Array
-) -> None: ...
+    now: Level, past: Level, past_vectors: Array, future: Level | None, future_vectors: Array, weight: int,
+    cells: Array, out: Array,
+) -> None: ...  # fmt: skip
 def search(
     now_full: Level, then_full: Level, now_half: Level, then_half: Level, target: Array, target_stride: int,
     places: Array, stride: int, span: int, coarse_rate: Array, rate: Array, half_rate: Array, least_error: int,

@@ -369,17 +369,19 @@ static int same_grid(const Level *a, const Level *b) {
 }
 
 PyDoc_STRVAR(errors_doc,
-             "errors(now, past, past_vectors, future, future_vectors, cells, out)\n\n"
-             "Weighted squared errors (n,) int64 of blocks; `future` may be None, empty vectors stand for zero vectors.");
+             "errors(now, past, past_vectors, future, future_vectors, weight, cells, out)\n\n"
+             "Weighted squared errors (n,) int64 of blocks; `future` may be None, empty vectors stand for zero vectors. `weight` is\n"
+             "that of `future` in the mean of both, in 1 / 32.");
 
 static PyObject *errors(PyObject *self, PyObject *args) {
     enum { PAST_VECTORS, FUTURE_VECTORS, CELLS, OUT, LEVELS, ALL = LEVELS + 6 };
     Py_buffer views[ALL] = {{0}};
     PyObject *objects[3], *out = NULL;
     Level levels[3];
+    int weight;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOy*Oy*y*w*", objects, objects + 1, views + PAST_VECTORS, objects + 2, views + FUTURE_VECTORS,
-                          views + CELLS, views + OUT))
+    if (!PyArg_ParseTuple(args, "OOy*Oy*iy*w*", objects, objects + 1, views + PAST_VECTORS, objects + 2, views + FUTURE_VECTORS,
+                          &weight, views + CELLS, views + OUT))
         return NULL;
     int two = objects[2] != Py_None;
     size_t n = (size_t)views[CELLS].len / 4;
@@ -389,6 +391,10 @@ static PyObject *errors(PyObject *self, PyObject *args) {
         (views[PAST_VECTORS].len && !has_size(views + PAST_VECTORS, 2 * n, 4, "past_vectors")) ||
         (two && !has_size(views + FUTURE_VECTORS, 2 * n, 4, "future_vectors")))
         goto done;
+    if (weight < 0 || weight > 32) {
+        PyErr_SetString(PyExc_ValueError, "weight of a reference");
+        goto done;
+    }
     const int32_t *cells = views[CELLS].buf;
     for (size_t i = 0; i < n; i++)
         if (cells[i] < 0 || cells[i] >= levels->rows * levels->columns) {
@@ -397,7 +403,7 @@ static PyObject *errors(PyObject *self, PyObject *args) {
         }
     Py_BEGIN_ALLOW_THREADS
     block_errors(levels, levels + 1, views[PAST_VECTORS].len ? views[PAST_VECTORS].buf : NULL, two ? levels + 2 : NULL,
-                 views[FUTURE_VECTORS].buf, cells, n, views[OUT].buf);
+                 views[FUTURE_VECTORS].buf, weight, cells, n, views[OUT].buf);
     Py_END_ALLOW_THREADS
     out = Py_NewRef(Py_None);
 done:
@@ -615,6 +621,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 11)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 12)) Py_CLEAR(out);
     return out;
 }

@@ -122,24 +122,36 @@ VECTORIZED static void add_window(const Window *from, int wide, int16_t *sums) {
     else add_samples(from, from->phase, wide, sums);
 }
 
-/* Weighted squared error of a block from the mean of two references. */
+/* sums = (sums · (32 − weight) + other · weight) / 32 */
+VECTORIZED static void weigh(int16_t *sums, const int16_t *other, int weight, int n) {
+    for (int i = 0; i < n; i++) sums[i] = (int16_t)((sums[i] * (32 - weight) + other[i] * weight) >> 5);
+}
+
+/* Weighted squared error of a block from the mean of two references, the second with a weight in 1 / 32. */
 static int64_t mean_error(const Level *now, const Level *past, const int32_t *past_vector, const Level *future,
-                          const int32_t *future_vector, int cell) {
-    int16_t sums[2 * WIDEST * WIDEST] = {0};
+                          const int32_t *future_vector, int weight, int cell) {
+    int16_t sums[2 * WIDEST * WIDEST] = {0}, second[2 * WIDEST * WIDEST];
     int wide = past->wide;
     Window target = window_at(now, cell, NULL), one = window_at(past, cell, past_vector), other = window_at(future, cell, future_vector);
-    add_window(&one, wide, sums), add_window(&other, wide, sums);
-    for (int i = 0; i < 2 * wide * wide; i++) sums[i] = (int16_t)(sums[i] >> 1);
+    add_window(&one, wide, sums);
+    if (weight == 16) {
+        add_window(&other, wide, sums);
+        for (int i = 0; i < 2 * wide * wide; i++) sums[i] = (int16_t)(sums[i] >> 1);
+    } else {
+        memset(second, 0, sizeof second);
+        add_window(&other, wide, second);
+        weigh(sums, second, weight, 2 * wide * wide);
+    }
     Window mean = {.one = sums, .two = sums, .stride = 2 * (size_t)wide};
     return window_error(target.one, target.stride, &mean, wide, past->weights, INT64_MAX);
 }
 
-/* Errors of n blocks at vectors; with a second reference, of the mean of both. */
+/* Errors of n blocks at vectors; with a second reference, of the mean of both, in which it has a weight in 1 / 32. */
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
-                  const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out) {
+                  const int32_t *future_vectors, int weight, const int32_t *cells, size_t n, int64_t *out) {
     for (size_t i = 0; i < n; i++) {
         const int32_t *vector = past_vectors ? past_vectors + 2 * i : NULL;
-        out[i] = future ? mean_error(now, past, vector, future, future_vectors + 2 * i, cells[i])
+        out[i] = future ? mean_error(now, past, vector, future, future_vectors + 2 * i, weight, cells[i])
                         : block_error(now, past, cells[i], vector, INT64_MAX);
     }
 }

@@ -61,7 +61,7 @@ typedef struct {
 int code_motion(Coder *coder, const MotionField *in);
 int64_t block_error(const Level *now, const Level *then, int cell, const int32_t *vector, int64_t limit);
 void block_errors(const Level *now, const Level *past, const int32_t *past_vectors, const Level *future,
-                  const int32_t *future_vectors, const int32_t *cells, size_t n, int64_t *out);
+                  const int32_t *future_vectors, int weight, const int32_t *cells, size_t n, int64_t *out);
 int build_pyramid(const Picture *in);
 void choose_modes(const Choice *in, uint8_t *modes, int16_t *vectors);
 int search_motion(const Search *in, int32_t *vectors);

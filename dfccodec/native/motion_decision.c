@@ -85,7 +85,7 @@ typedef struct {
 static void measure_pair(const Choice *in, size_t i, Pair *pair) {
     int32_t cell = in->cells[i], past[2], future[2];
     for (int axis = 0; axis < 2; axis++) past[axis] = pair->side[0].vector[axis], future[axis] = pair->side[1].vector[axis];
-    block_errors(in->now, in->past, past, in->future, future, &cell, 1, &pair->cost);
+    block_errors(in->now, in->past, past, in->future, future, 16, &cell, 1, &pair->cost);
     pair->cost += rate_cost(in, pair->mode_bits + pair->side[0].bits + pair->side[1].bits);
 }
 

@@ -188,10 +188,11 @@ def test_motion_search(
     found = search.estimate_motion(now, then, weight, known, effort, mask)
     cells = np.arange(grid[0] * grid[1])
     reverse = found[::-1].reshape(-1, 2)
-    errors = pyramid.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
+    pair = cells, found.reshape(-1, 2), then.full, reverse
+    errors = [pyramid.block_errors(now.full, then.full, *pair, weight) for weight in (16, 0, 5, 32)]
     with twins():
         np.testing.assert_array_equal(search.estimate_motion(now, then, weight, known, effort, mask), found)
-        other = pyramid.block_errors(now.full, then.full, cells, found.reshape(-1, 2), then.full, reverse)
+        other = [pyramid.block_errors(now.full, then.full, *pair, weight) for weight in (16, 0, 5, 32)]
         np.testing.assert_array_equal(other, errors)
 
 

@@ -333,7 +333,7 @@ class ClipCoder:
         references, rd_lambda = References.of(clip.kept), lambda_for_qp(clip.qp)
         held = np.empty(frames.shape, np.float32) if hold else None
         with MotionSearch(
-            frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids, motion_filter(clip)
+            frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids, motion_filter(clip), direct
         ) as search:
 
             def add(number: int, picture: np.ndarray) -> None:
@@ -346,7 +346,7 @@ class ClipCoder:
             if pictures is None:
                 run_decoder_network(clip, values, self.header, self.steps, self.loaded, add)
             else:
-                blend = ReferenceBlender(clip.kept, search.add_frame, search.add_estimate, direct, motion_filter(clip))
+                blend = ReferenceBlender(clip.kept, search.add_frame, search.add_estimate)
                 for number, picture in pictures:
                     self._check()
                     blend(number, picture)

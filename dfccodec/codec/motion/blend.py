@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blocks import FIELDS, References
-from dfccodec.codec.motion.direct import DirectMotion
-from dfccodec.codec.motion.obmc import PADDING, blend_weight, compensate_frame, pad_edges
+from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.obmc import blend_weight
 from dfccodec.codec.motion.pyramid import Picture, unit_samples
-from dfccodec.container.records import MotionFilter
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,25 +36,6 @@ class Blend:
         return out
 
 
-@dataclass(frozen=True)
-class DirectBlend:
-    """The blend of two padded pictures (`obmc.pad_edges`) at direct vectors (rows, columns, 2, 2)."""
-
-    past: Floats
-    future: Floats
-    fraction: float
-    vectors: npt.NDArray[np.int32]
-    motion_filter: MotionFilter
-
-    def __call__(self) -> Floats:
-        """Compute the picture (H, W, 3)."""
-        rows, columns = self.vectors.shape[:2]
-        blocks = np.zeros((rows, columns, FIELDS), np.int16)
-        blocks[..., 1:] = self.vectors.reshape(rows, columns, 4)
-        view = self.past[PADDING:-PADDING, PADDING:-PADDING]
-        return compensate_frame(view, self.past, self.future, blocks, self.motion_filter, self.fraction)
-
-
 class ReferenceBlender:
     """Passes kept frames on and adds each dropped frame as the linear interpolation in time of its reference frames.
 
@@ -64,24 +43,18 @@ class ReferenceBlender:
         kept: (T,) bool, with at least one kept frame.
         on_frame: receives number and picture of each frame in decode order.
         on_blend: receives number and blend of each dropped frame, to be computed at any time, instead of `on_frame`.
-        direct: direct motion of the clip, if it has any; `on_blend` then gets blends with it.
-        motion_filter: of samples between pixels, for direct motion.
     """
 
     def __init__(
         self,
         kept: npt.NDArray[np.bool_],
         on_frame: Callable[[int, Any], None],
-        on_blend: Callable[[int, Blend | DirectBlend], None] | None = None,
-        direct: DirectMotion | None = None,
-        motion_filter: MotionFilter = MotionFilter.LINEAR,
+        on_blend: Callable[[int, Blend], None] | None = None,
     ) -> None:
-        self._direct, self._filter = direct, motion_filter
         self._references, self._emit = References.of(kept), on_frame
         self._emit_blend = on_blend or (lambda number, make: on_frame(number, make()))
         self._missing = set(np.flatnonzero(kept).tolist())
         self._pictures: dict[int, Picture] = {}
-        self._padded: dict[int, Floats] = {}
 
     def __call__(self, frame: int, picture: Picture) -> None:
         """Take a frame (H, W, 3) of the network, not clamped, or uint8; it is emitted clamped. Dropped frames are
@@ -94,21 +67,14 @@ class ReferenceBlender:
         self._missing.remove(frame)
         self._pictures[frame] = picture if picture.dtype == np.uint8 else clamp(unit_samples(picture))
         self._emit(frame, self._pictures[frame])
-        if self._direct is not None:
-            padded = self._padded[frame] = pad_edges(unit_samples(self._pictures[frame]))
-            self._pictures[frame] = padded[PADDING:-PADDING, PADDING:-PADDING]
         if not self._missing:
             found = self._references
             for number, past, future in zip(found.dropped.tolist(), found.past, found.future, strict=True):
                 self._emit_blend(number, self._blend(number, int(past), int(future)))
 
-    def _blend(self, frame: int, past: int, future: int) -> Blend | DirectBlend:
+    def _blend(self, frame: int, past: int, future: int) -> Blend:
         a, b = (self._pictures[side if side >= 0 else max(past, future)] for side in (past, future))
-        weight = blend_weight(frame, past, future)
-        vectors = None if self._direct is None else self._direct.vectors(frame, past, future)
-        if vectors is not None:
-            return DirectBlend(self._padded[past], self._padded[future], weight, vectors, self._filter)
-        return Blend(a, b, weight)
+        return Blend(a, b, blend_weight(frame, past, future))
 
 
 def clamp(picture: Floats) -> Floats:

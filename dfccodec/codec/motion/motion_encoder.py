@@ -11,10 +11,12 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.codec.motion.blend import Blend, DirectBlend
+from dfccodec.codec.motion.blend import Blend
 from dfccodec.codec.motion.blocks import BLOCK, MotionField, References
+from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.codec.motion.mode_decision import DecisionInput, choose
-from dfccodec.codec.motion.pyramid import ERROR_UNIT, Picture, Pyramid, block_errors, undisplaced_level
+from dfccodec.codec.motion.obmc import blend_weight
+from dfccodec.codec.motion.pyramid import ERROR_UNIT, MEAN_UNIT, Picture, Pyramid, block_errors, undisplaced_level
 from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, estimate_motion
 from dfccodec.container.records import MotionFilter
 from dfccodec.native import kernels
@@ -23,6 +25,7 @@ from dfccodec.runtime.resources import single_threaded_blas
 
 __all__ = ["Effort", "MotionSearch", "lambda_for_qp"]
 
+Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.int16]
 
@@ -58,6 +61,7 @@ class MotionSearch:
         effort: effort of the motion search.
         pyramids: those of reference frames by number, which other searches of the clip use too.
         motion_filter: filter of samples between pixels.
+        direct: direct motion, if the clip has any.
     """
 
     def __init__(
@@ -69,8 +73,9 @@ class MotionSearch:
         effort: Effort = Effort.NORMAL,
         pyramids: dict[int, Pyramid] | None = None,
         motion_filter: MotionFilter = MotionFilter.LINEAR,
+        direct: DirectMotion | None = None,
     ) -> None:
-        self._filter = motion_filter
+        self._filter, self._direct = motion_filter, direct
         self._frames, self._references_of_dropped, self._lambda, self._effort = frames, references, rd_lambda, effort
         self._rows, self._columns = (-(-side // BLOCK) for side in frames.shape[1:3])
         self._numbers = {frame: number for number, frame in enumerate(references.dropped.tolist())}
@@ -94,18 +99,43 @@ class MotionSearch:
         """Add the network output, or the source, for a frame of the clip: (H, W, 3), float32 in 0…1 or uint8."""
         self._jobs.add(partial(self._process, frame, picture))
 
-    def add_estimate(self, frame: int, blend: Blend | DirectBlend) -> None:
+    def add_estimate(self, frame: int, blend: Blend) -> None:
         """Add a frame whose picture, as in :meth:`add_frame`, is a blend."""
         self._jobs.add(partial(self._process, frame, blend))
 
-    def _process(self, frame: int, picture: Picture | Blend | DirectBlend) -> None:
+    def _process(self, frame: int, picture: Picture | Blend) -> None:
         if frame in self._references:
             if frame not in self._kept:
-                self._kept[frame] = Pyramid(picture() if callable(picture) else picture, self._filter)
+                self._kept[frame] = Pyramid(picture() if isinstance(picture, Blend) else picture, self._filter)
         elif frame in self._numbers:
             number = self._numbers[frame]
             self._targets[number] = Pyramid(self._frames[frame])
-            self._estimate[number] = _ssd(self._targets[number], picture)
+            if self._vectors(number) is None:
+                self._estimate[number] = _ssd(self._targets[number], picture)
+
+    def _vectors(self, number: int) -> Ints | None:
+        """Direct vectors (rows, columns, 2, 2) of a dropped frame; None if it has none."""
+        sides = self._references_of_dropped
+        if self._direct is None:
+            return None
+        return self._direct.vectors(*(int(side[number]) for side in (sides.dropped, sides.past, sides.future)))
+
+    def _add_direct_estimate(self, number: int) -> None:
+        """The error of blocks of mode 0 of a frame with direct motion."""
+        vectors, sides = self._vectors(number), self._references_of_dropped
+        if vectors is None:
+            return
+        past, future = (self._kept[int(side[number])].full for side in (sides.past, sides.future))
+        cells, each = np.arange(self._rows * self._columns), vectors.reshape(-1, 2, 2)
+        self._estimate[number] = block_errors(
+            self._targets[number].full, past, cells, each[:, 0], future, each[:, 1], self._weight(number)
+        )
+
+    def _weight(self, number: int) -> int:
+        """Weight of the future reference in a blend, in 1 / MEAN_UNIT."""
+        sides = self._references_of_dropped
+        ends = (int(side[number]) for side in (sides.dropped, sides.past, sides.future))
+        return round(MEAN_UNIT * blend_weight(*ends))
 
     def decisions(self) -> MotionField:
         """The motion field, once all frames have been added."""
@@ -116,6 +146,8 @@ class MotionSearch:
             self._lambda,
             self._estimate,
         )
+        if self._direct is not None:
+            list(pool.map(self._add_direct_estimate, range(len(estimate))))
         targets = [self._targets[number] for number in range(len(estimate))]
         kept = {frame: self._kept[frame] for frame in sorted(self._references)}
         worth = estimate > MIN_SAVING_BITS * rd_lambda * ERROR_UNIT
@@ -130,10 +162,10 @@ class MotionSearch:
         return choose(inputs, references, self._rows, self._columns, rd_lambda, pool)
 
 
-def _ssd(target: Pyramid, estimate: Picture | Blend | DirectBlend) -> Longs:
+def _ssd(target: Pyramid, estimate: Picture | Blend) -> Longs:
     """Squared error (rows · columns,) of the estimate by block, in 1 / ERROR_UNIT."""
     if not isinstance(estimate, Blend):
-        level = undisplaced_level(estimate() if callable(estimate) else estimate)
+        level = undisplaced_level(estimate)
     elif estimate.past is estimate.future:
         level = undisplaced_level(estimate.past)
     else:

@@ -31,6 +31,9 @@ UNIT = 512
 WEIGHT_UNIT = 32
 """Integer value of a weight of 1.0 of a window along one axis. Weight times difference fits 16 bits."""
 
+MEAN_UNIT = 32
+"""Integer value of a weight of 1.0 of a reference in the mean of two."""
+
 ERROR_UNIT = UNIT**2 * WEIGHT_UNIT**2
 """Integer value of a squared error of 1.0."""
 
@@ -147,7 +150,7 @@ def quarter_points(part: Ints) -> tuple[Ints, Ints]:
 
 def block_errors(
     now: PyramidLevel, past: PyramidLevel, cells: Index, vectors: Ints | None = None,
-    future: PyramidLevel | None = None, future_vectors: Ints | None = None,
+    future: PyramidLevel | None = None, future_vectors: Ints | None = None, weight: int = MEAN_UNIT // 2,
 ) -> Longs:  # fmt: skip
     """Weighted squared errors (n,) of blocks, in 1 / ERROR_UNIT.
 
@@ -156,7 +159,8 @@ def block_errors(
         past: a reference picture.
         cells: (n,) raster numbers of the blocks.
         vectors: (n, 2) vectors into `past`; None for zero vectors.
-        future, future_vectors: a second reference picture and vectors into it; the prediction is the mean of both.
+        future, future_vectors: a second reference picture and vectors into it; the prediction is a mean of both.
+        weight: of the second reference in the mean, in 1 / MEAN_UNIT.
     """
     if kernels is not None:
         out = np.empty(len(cells), np.int64)
@@ -165,12 +169,20 @@ def block_errors(
             for mvs in (vectors, future_vectors)
         )
         kernels.errors(
-            now.for_kernel, past.for_kernel, one, future and future.for_kernel, other, cells.astype(np.int32), out
+            now.for_kernel,
+            past.for_kernel,
+            one,
+            future and future.for_kernel,
+            other,
+            weight,
+            cells.astype(np.int32),
+            out,
         )
         return out
     prediction = past.windows(cells, vectors)
     if future is not None:
-        prediction = (prediction + future.windows(cells, future_vectors)) >> 1
+        first, second = (part.astype(np.int32) for part in (prediction, future.windows(cells, future_vectors)))
+        prediction = (first * (MEAN_UNIT - weight) + second * weight) // MEAN_UNIT
     difference = np.subtract(now.windows(cells), prediction).astype(np.float64)  # exact: sums are below 2^53
     difference *= difference
     side = past.weights[:, 0].astype(np.float64)

@@ -280,6 +280,7 @@ class PredictedEncoder:
             self._effort,
             self.pyramids,
             self._filter,
+            self.direct,
         ) as search:
             for side in (past, future):
                 if side >= 0:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dfccodec.codec.clip.quantizer import dequantize, step_sizes
 from dfccodec.codec.clip.tiles import padded_size
-from dfccodec.codec.motion.blend import Blend, DirectBlend, clamp
+from dfccodec.codec.motion.blend import Blend, clamp
 from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.codec.motion.obmc import PADDING, blend_weight, compensate_frame, pad_edges
@@ -66,14 +66,10 @@ class ReferencePictures:
         blocks = np.ascontiguousarray(blocks)
         return compensate_frame(view, a, b, blocks, self._filter, blend_weight(frame, past, future))
 
-    def estimate(self, frame: int, past: int, future: int) -> Blend | DirectBlend:
-        """The blend of the references, the prediction where nothing moves, or moves as between the references."""
-        weight = blend_weight(frame, past, future)
-        vectors = None if self.direct is None else self.direct.vectors(frame, past, future)
-        if vectors is not None:
-            return DirectBlend(self._padded[past], self._padded[future], weight, vectors, self._filter)
+    def estimate(self, frame: int, past: int, future: int) -> Blend:
+        """The blend of the references, the prediction where nothing moves."""
         a, b = (self[side if side >= 0 else max(past, future)] for side in (past, future))
-        return Blend(a, b if past >= 0 and future >= 0 else a, weight)
+        return Blend(a, b if past >= 0 and future >= 0 else a, blend_weight(frame, past, future))
 
     def __getitem__(self, frame: int) -> Floats:
         """The picture (H, W, 3) of a frame."""
