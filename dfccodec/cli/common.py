@@ -19,7 +19,9 @@ from dfccodec.errors import NotDfcError, OutputExistsError, UsageError
 from dfccodec.terminal_text import escape_for_terminal
 
 if TYPE_CHECKING:
+    from dfccodec.codec.loaded_model import LoadedModel
     from dfccodec.container.chunks import Damage
+    from dfccodec.container.reader import Preamble
 
 RANGE, TRACKS, MODEL, ADVANCED = "Range and size", "Audio and subtitles", "Model and machine", "Advanced"
 """Panels that `dfc encode --help` and `dfc decode --help` have in common."""
@@ -205,6 +207,14 @@ def limit_torch_threads() -> None:
     from dfccodec.runtime.resources import available_cpus
 
     torch.set_num_threads(1 if is_forked() else available_cpus())
+
+
+def load_model_of(preamble: Preamble, spec: str | None, device: str, dtype: str) -> LoadedModel:
+    """Load the model of a file; `spec` says where it is, None that its name does."""
+    from dfccodec.codec.api import model_for
+
+    limit_torch_threads()
+    return model_for(preamble, spec, device, dtype)
 
 
 def file_size(name: str) -> int:

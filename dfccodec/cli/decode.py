@@ -18,9 +18,7 @@ from dfccodec.errors import DamagedError, UsageError
 
 if TYPE_CHECKING:
     from dfccodec.codec.decoder import Decoder
-    from dfccodec.codec.loaded_model import LoadedModel
     from dfccodec.codec.look import PictureLook
-    from dfccodec.container.reader import Preamble
     from dfccodec.media.output.conversion import OutputConversion
     from dfccodec.media.output.sink import VideoSink
 
@@ -160,7 +158,9 @@ def decode(
         raise UsageError(f"--cfr {cfr} and --rate {rate} both set the frame rate: give only one of them")
     span, repeat_at, make_at = Span.parse(start, end, duration), *(parse_rate(r) if r else None for r in (cfr, rate))
     policy = parse_fill(fill) if fill else None
-    load = batch.cache_last(partial(_load, spec=model or None, device=device, dtype=dtype), key=attrgetter("model"))
+    load = batch.cache_last(
+        partial(common.load_model_of, spec=model or None, device=device, dtype=dtype), attrgetter("model")
+    )
     if kind == "image2" and output == "-":
         raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
     options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
@@ -180,13 +180,6 @@ def decode(
         _decode(job.source, job.output, start_decoder, repeat_at, size, options, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
-
-
-def _load(preamble: Preamble, spec: str | None, device: str, dtype: str) -> LoadedModel:
-    from dfccodec.codec.api import model_for
-
-    common.limit_torch_threads()
-    return model_for(preamble, spec, device, dtype)
 
 
 def _load_look(look: float, device: str, dtype: str) -> PictureLook | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import partial
+from operator import attrgetter
 from typing import Annotated
 
 import typer
@@ -27,6 +29,22 @@ def trim(
         str | None,
         typer.Option(help="Code the latents again, without loss, as zstd, range or inter; see encode --coding."),
     ] = None,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="Search the motion of clips that lose kept frames anew, in their decoded frames: nearly as good as an "
+            "encode with that budget, but as slow as half of one, and it needs the model.",
+        ),
+    ] = False,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="Location of the file's model, if its name does not say.", rich_help_panel=common.MODEL
+        ),
+    ] = "",
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
     seed: common.Seed = 256,
     json: common.Json = False,
     yes: common.Force = False,
@@ -34,15 +52,23 @@ def trim(
     any_name: common.AnyName = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Make a smaller .dfc file: fewer kept frames or a range of frames; or change the coding. Needs no model."""
+    """Make a smaller .dfc file: fewer kept frames or a range of frames; or change the coding. Needs no model, except
+    with --search."""
     if not budget and not frames and coding is None:
         raise UsageError("nothing to trim: give --budget, --frames or --coding")
+    if search and not budget and not frames:
+        raise UsageError("--search only works on clips that lose kept frames: give --budget or --frames too")
     start, end = _range(frames)
     jobs = batch.plan(source, output, output_dir, keep_tree, ".dfc", yes, json, any_name=any_name)
     from dfccodec.codec.choose.budgets import Budget
+    from dfccodec.codec.clip.motion_again import MotionAgain
     from dfccodec.edit.trim import trim as cut
     from dfccodec.entropy.latent_coding import parse_coding
 
+    load = batch.cache_last(
+        partial(common.load_model_of, spec=model or None, device=device, dtype=dtype), attrgetter("model")
+    )
+    again = (lambda preamble: MotionAgain(preamble, load(preamble))) if search else None
     rule, code = Budget.parse(budget) if budget else None, None if coding is None else parse_coding(coding)
 
     def one(job: batch.Job, tell: batch.Tell) -> None:
@@ -52,7 +78,7 @@ def trim(
             common.writing(job.output) as out,
             common.progress("trim", 0, quiet) as advance,
         ):
-            total, kept = cut(stream, out, rule, start, end, seed, advance, notes.append, code)
+            total, kept = cut(stream, out, rule, start, end, seed, advance, notes.append, code, again)
         for note in notes:
             common.print_stderr(f"dfc: note: {note}", quiet)
         piped = "-" in (job.source, job.output)

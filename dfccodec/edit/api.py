@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from dfccodec.codec.choose.budgets import Budget
+from dfccodec.codec.clip.motion_again import MotionAgain
 from dfccodec.container.streams import Readable, open_output, open_source, with_source_name
 from dfccodec.edit import recover as recovering
 from dfccodec.edit import trim as trimming
 from dfccodec.edit import verify as verifying
 from dfccodec.entropy.latent_coding import parse_coding
 from dfccodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from dfccodec.codec.loaded_model import LoadedModel
 
 
 def verify(source: Readable, progress: Callable[[int], None] | None = None) -> verifying.Verdict:
@@ -53,10 +58,13 @@ def trim(
     progress: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     coding: str | None = None,
+    search: LoadedModel | None = None,
 ) -> tuple[int, int]:
     """Cut a file to a smaller budget, to frames [start, end), or both; or change its coding.
 
-    `coding` is `zstd`, `range` or `inter`. See :func:`dfccodec.edit.trim.trim`.
+    `coding` is `zstd`, `range` or `inter`. If `search` is the model of the file, the motion of clips that lose kept
+    frames is searched anew in their decoded frames: nearly as good as an encode with the new budget, and as slow as
+    decoding and half an encode. See :func:`dfccodec.edit.trim.trim`.
 
     A path `out` is written to a temporary file, which is renamed when complete; it may be the input itself.
 
@@ -72,7 +80,8 @@ def trim(
             raise UsageError(f"{name} {frame!r} is not a frame number: give a whole number from 0")
     _check_apart(source, out)
     with _reading(source) as stream, open_output(out) as to:
-        return trimming.trim(stream, to, chosen, start, end, seed, progress, on_note, code)
+        again = None if search is None else partial(MotionAgain, loaded=search)
+        return trimming.trim(stream, to, chosen, start, end, seed, progress, on_note, code, again)
 
 
 @contextlib.contextmanager

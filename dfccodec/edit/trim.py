@@ -14,7 +14,7 @@ from dfccodec.codec.choose.budgets import Budget, check_seed, top_k
 from dfccodec.codec.predict.order import keeps_references
 from dfccodec.codec.predict.order import trim as predicted_trim
 from dfccodec.container.chunks import FOOT, Chunk, Damage
-from dfccodec.container.reader import ClipAt, Packets, StreamReader
+from dfccodec.container.reader import ClipAt, Packets, Preamble, StreamReader
 from dfccodec.container.records import VERSION, Clip, Coding, Header, StreamInfo
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
@@ -23,6 +23,8 @@ from dfccodec.errors import DamagedError, UsageError
 from dfccodec.limits import MAX_PAIRS
 from dfccodec.media.packet_trim import trim_packet
 from dfccodec.version import __version__
+
+Search = Callable[[Preamble], Callable[[Clip, np.ndarray, Clip, int], Clip]]
 
 
 def trim(
@@ -35,12 +37,14 @@ def trim(
     progress: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     coding: Coding | None = None,
+    search: Search | None = None,
 ) -> tuple[int, int]:
     """Trim a file to a smaller budget, to frames [start, end), or both; or code its latents differently.
 
     Kept frames are dropped, never added; their integers stay unchanged, and so does their coding unless `coding` is
     given. A dropped frame keeps its motion if both of its reference frames stay; otherwise it becomes the network
-    prediction. In the predicted coding, vectors are chained instead. Frames are renumbered from 0; timestamps stay.
+    prediction. In the predicted coding, vectors are chained instead. With `search`, motion is searched anew. Frames are
+    renumbered from 0; timestamps stay.
     If a range contains no kept frame of a clip, the nearest kept frame of that clip is included, so that every clip
     can be decoded. If its kept frames are predicted from one another and some of them lie outside, the whole clip is
     included, as other codecs include everything from the last keyframe on. Audio and subtitle packets that play in
@@ -55,6 +59,8 @@ def trim(
         progress: called with the number of frames read.
         on_note: called with a sentence about each clip that is included as a whole.
         coding: coding of latents to write, `ZSTD`, `RANGE` or `INTER`; None keeps that of each clip.
+        search: gets the preamble of the file; its result gets each clip before, its integers, the clip after, which has
+            fewer kept frames, and the number of its first frame in the former, and returns the latter with new motion.
 
     Returns:
         frames and kept frames of the new file.
@@ -72,7 +78,9 @@ def trim(
     span = _range_text(start, end)
     # The size of the source is meaningless for a part of it.
     tool = [pair for pair in old.tool if not (span and pair[0] == "source_bytes")]
-    tool = [*tool[: MAX_PAIRS - 1], ("trim", f"dfc {__version__}" + _options_text(budget, coding) + span)]
+    options = _options_text(budget, coding, search is not None)
+    tool = [*tool[: MAX_PAIRS - 1], ("trim", f"dfc {__version__}" + options + span)]
+    moved = search(old) if search else None
     writer = Writer(out, dataclasses.replace(old.header, version=VERSION), old.model, old.steps, tool, old.tags)
     tracks = _Tracks(writer, old.header, start, end)
     frames = kept = 0
@@ -94,6 +102,7 @@ def trim(
         if progress:
             progress(item.clip.first_frame + item.clip.frames)
         clip, values = item.clip, decode_latents(item.clip, old.header)
+        before = clip, values
         checker.accept(item)
         piece = _clip_range(clip, values, start, end)
         first = max(start - clip.first_frame, 0)
@@ -111,6 +120,8 @@ def trim(
             clip = _recoded(clip, part, values, old.header, first)
         elif not np.array_equal(part.kept, clip.kept):
             clip = _recoded(clip, part, values, old.header, first)
+            if moved is not None:
+                clip = moved(*before, clip, first)
         else:
             clip = part
         clip = dataclasses.replace(clip, first_frame=frames)
@@ -206,8 +217,8 @@ def _with_coding(clip: Clip, coding: Coding) -> Clip:
     return dataclasses.replace(clip, coding=coding)
 
 
-def _options_text(budget: Budget | None, coding: Coding | None) -> str:
-    text = f" --budget {budget}" if budget else ""
+def _options_text(budget: Budget | None, coding: Coding | None, search: bool) -> str:
+    text = (f" --budget {budget}" if budget else "") + " --search" * search
     return text + (f" --coding {coding.name.lower()}" if coding is not None else "")
 
 

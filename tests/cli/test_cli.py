@@ -75,6 +75,14 @@ def test_motion_fill_end_to_end(tmp_path: Path) -> None:
         assert run("decode", path, "-o", tmp_path / "back.y4m", "-y").returncode == 0
 
 
+def test_trim_searches_motion_anew(tmp_path: Path) -> None:
+    file, trimmed = tmp_path / "flower.dfc", tmp_path / "small.dfc"
+    assert run("encode", FLOWER, "-o", file, "--budget", "4", "--refine", "0").returncode == 0
+    assert run("trim", file, "-o", trimmed, "--budget", "1", "--search").returncode == 0
+    assert run("verify", trimmed).returncode == 0
+    assert "--search" in dict(json.loads(run("inspect", trimmed, "--json").stdout)["tool"])["trim"]
+
+
 def test_a_met_target_is_reported_in_text_and_json(tmp_path: Path) -> None:
     out = tmp_path / "a.dfc"
     result = run("encode", FLOWER, "-o", out, "--target-size", "8kB", "--fill", "token", "--refine", "0", "--json")
@@ -202,6 +210,7 @@ def test_inspect_escapes_terminal_sequences(tmp_path: Path, flat: object) -> Non
         (["inspect", FLOWER], 3, "not a .dfc file"),
         (["trim", "none.dfc", "-o", "x.dfc"], 2, "--budget"),
         (["trim", "none.dfc", "-o", "x.dfc", "--frames", "9:3"], 2, "9:3"),
+        (["trim", "none.dfc", "-o", "x.dfc", "--coding", "zstd", "--search"], 2, "--budget or --frames"),
         (["generate", "-o", "x.dfc", "--generator", "dfc-dit-504m"], 5, "dfc models pull dfc-dit-504m"),
     ],
 )

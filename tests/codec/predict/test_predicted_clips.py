@@ -162,6 +162,36 @@ def test_dropped_frames_move_with_the_frames_around_them(mini: LoadedModel, monk
     assert np.abs(decode_frames(data, mini).astype(int) - fused).max() <= 1
 
 
+@pytest.mark.parametrize("coding", ["predicted", "inter"])
+def test_motion_searched_anew_is_nearly_that_of_an_encode(mini: LoadedModel, coding: str) -> None:
+    frames, trimmed = panning(16, step=5), []
+    data = encode_bytes(frames, mini, budget="50%", qp=26, coding=coding)
+    for search in (None, mini):
+        out = io.BytesIO()
+        dfc.trim(data, out, "12%", search=search)
+        assert verify(io.BytesIO(out.getvalue()))
+        trimmed.append(out.getvalue())
+    encoded = encode_bytes(frames, mini, budget="12%", qp=26, coding=coding)
+    chained, searched, best = (psnr(frames, decode_frames(each, mini)) for each in (*trimmed, encoded))
+    assert searched > chained + 1
+    assert searched > best - 2.5
+    before, after = (clip_of(each) for each in trimmed)
+    assert np.array_equal(before.kept, after.kept)
+    assert before.latents == after.latents
+
+
+def test_only_clips_that_lose_kept_frames_are_searched(mini: LoadedModel) -> None:
+    data, plain, searched = encode_bytes(panning(8), mini, budget="50%", fill="token"), io.BytesIO(), io.BytesIO()
+    dfc.trim(data, plain, 0.25)
+    dfc.trim(data, searched, 0.25, search=mini)
+    with dfc.open(plain.getvalue()) as a, dfc.open(searched.getvalue()) as b:
+        assert a[0].read().fill_payload == b[0].read().fill_payload  # no fill policy with motion
+    same = io.BytesIO()
+    data = encode_bytes(panning(8), mini, budget="50%")
+    dfc.trim(data, same, 0.75, search=mini)
+    assert clip_of(same.getvalue()).fill_payload == clip_of(data).fill_payload
+
+
 def test_trimmed_motion_is_chained(mini: LoadedModel) -> None:
     """In inter coding, frames that lose a reference frame lose their motion."""
     frames, quality = panning(12), []
