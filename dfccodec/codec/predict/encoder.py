@@ -78,6 +78,9 @@ INTER_OFFSET = -2
 MIN_INTRA_QP = 14
 """Minimum QP of the latents of intra frames. The pictures of the network hardly get better below it; details do."""
 
+MAX_DETAIL_QP, MAX_PREDICTED_DETAIL_QP = 29, 25
+"""Maximum QP of intra and of predicted frames for which details are tried. Above it, no frame of 11 clips had any."""
+
 MIN_DETAIL_BITS = 4
 """Bits that the details of a block cost at least. Blocks in which rounding saves less error have none."""
 
@@ -303,6 +306,8 @@ class PredictedEncoder:
 
     def _detailed(self, frame: int, coded: _Frame, qp: int) -> _Frame:
         """The frame with details at `qp`, if that lowers D + λR."""
+        if qp > (MAX_DETAIL_QP if coded.blocks is None else MAX_PREDICTED_DETAIL_QP):
+            return coded
         step = detail_step(self._steps, qp)
         residual = np.zeros((*tiles.padded_size(self._header), 3), np.float32)
         height, width = coded.picture.shape[:2]
