@@ -120,6 +120,10 @@ def uncommon_predicted() -> Iterator[Good]:
         b for value in layered.importance or b"" for b in (0, value)
     ), predicted=tuple(2 * t + 1 for t in layered.predicted), kept_motion=rough, tools=8)  # fmt: skip
     yield "predicted-direct-dropped", "direct vectors of dropped frames without a payload", File(SMALL, [gaps])
+    wide = predicted((0, 2, 9), 10, bytes([255, 0, 150, 0, 0, 0, 0, 0, 0, 200]), 9, tools=14)
+    fast = valid_modes(wide, ((1,), (1, 0)))
+    fast[..., 1:] = np.where(fast[..., 1:] & 1, 32767, -32768)
+    yield "predicted-direct-clamped", "complete vectors beyond 16 bits", File(SMALL, [replace(wide, kept_motion=fast)])
     yield "predicted-no-details", "tools 1, but no frame has details", File(SMALL, [replace(moved_far, tools=1)])
     yield "predicted-all-intra", "coding 3 without a predicted frame", File(SMALL, [intra])
 

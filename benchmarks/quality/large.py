@@ -29,7 +29,7 @@ from dfccodec.codec.api import load_model
 from dfccodec.metrics.lpips import load_lpips
 from dfccodec.runtime.resources import available_cpus
 
-GRID = {8: (16, 22, 28, 34, 40), 4: (28, 34, 40)}
+GRID = {16: (16, 24, 32, 40), 8: (16, 22, 28, 34, 40), 4: (28, 34, 40)}
 """QPs for each number of kept frames."""
 
 CODECS = ("x264", "x265", "dfc")

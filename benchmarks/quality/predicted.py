@@ -23,7 +23,7 @@ from dfccodec.codec.api import load_model
 from dfccodec.codec.clip import encode as clip_encoder
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.predict import encoder
+from dfccodec.codec.predict import encoder, residual_quantizer
 from dfccodec.metrics.bdrate import bd_rate
 
 QPS = (20, 26, 32, 38)
@@ -37,6 +37,7 @@ TOOLS: Mapping[str, dict[str, Any]] = {
     "no choice of inter coding": {"INTER_ERROR": float("inf")},
 }
 BUDGETS = (6, 4, 2, 1)
+MODULES = encoder, clip_encoder, residual_quantizer
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -61,7 +62,7 @@ def curve(frames: np.ndarray, loaded: LoadedModel, **options: Any) -> list[tuple
 def set_constants(values: Mapping[str, Any]) -> None:
     """Set constants of the encoder in the modules that use them."""
     for name, value in values.items():
-        for module in (encoder, clip_encoder):
+        for module in MODULES:
             if hasattr(module, name):
                 setattr(module, name, value)
 
@@ -75,7 +76,8 @@ def main() -> None:
     assert anchors is not None
     points = {key.split()[0]: [(r["bytes"], r["psnr"]) for r in rows.values()] for key, rows in anchors["rows"].items()}
     loaded, exact = load_model("mini"), load_model("mini", dtype="float32")
-    usual = {name: getattr(encoder, name) for changes in TOOLS.values() for name in changes}
+    names = {name for changes in TOOLS.values() for name in changes}
+    usual = {name: getattr(module, name) for module in MODULES for name in names if hasattr(module, name)}
     rates: dict[str, dict[str, float]] = {}
     for tool, changes in [*TOOLS.items(), ("--coding inter", {})]:
         set_constants(usual | changes)

@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.clips import RESULTS, is_todays, table, weights_id
 from benchmarks.quality.blend import report as blend_report
+from benchmarks.quality.large import table_of as large_table
 from benchmarks.quality.looks import report as looks_report
 from benchmarks.quality.vae_latents import report as vae_latents_report
 from benchmarks.report.rd_report import LABELS
@@ -147,6 +148,33 @@ def bd_rates() -> str:
         (LABELS[name], *(f"{values[m]['mean_over_clips']:+.0f} %" for m in metrics)) for name, values in found.items()
     ]
     return table(("bits at equal quality, x264 medium = 0", *metrics.values()), rows)
+
+
+def large() -> str:
+    """BD-rate against x264 medium at larger pictures."""
+    return large_table(result("large"))
+
+
+def trim() -> str:
+    """Clips trimmed to fewer kept frames, compared with encodes."""
+    rows = [
+        (
+            kept, f"{plain / 1000:.1f} kB", f"{a:.2f} dB", f"{again / 1000:.1f} kB", f"{b:.2f} dB",
+            f"{fresh / 1000:.1f} kB", f"{c:.2f} dB", f"{worst:.2f} dB",
+        )
+        for kept, (plain, a, again, b, fresh, c, worst) in result("predicted")["trim"].items()
+    ]  # fmt: skip
+    head = (
+        "kept of 32",
+        "trimmed",
+        "PSNR",
+        "with `--search`",
+        "PSNR",
+        "encoded anew",
+        "PSNR",
+        "most that a search loses",
+    )
+    return table(head, rows)
 
 
 def motion() -> str:
@@ -352,6 +380,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
         motion,
         blend,
         bd_rates,
+        large,
+        trim,
         mtc,
         ablation,
         rate_control,
