@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import dfccodec as dfc
-from benchmarks.clips import EVAL, RESULTS, dfc32_clips, mse, table, write_json
+from benchmarks.clips import EVAL, RESULTS, dfc32_clips, mse, read_json, table, write_json
 from benchmarks.quality.rd import Cache
 from dfccodec.codec.api import load_model
 from dfccodec.codec.clip import encode as clip_encoder
@@ -70,8 +70,15 @@ def set_constants(values: Mapping[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="only every so many clips")
+    parser.add_argument("--only-trim", action="store_true", help="measure trims anew; the rest of the result stays")
     args = parser.parse_args()
     clips = list(dfc32_clips(EVAL))[:: args.every]
+    if args.only_trim:
+        stored = read_json("predicted")
+        stored["trim"] = trimmed(clips, load_model("mini"))
+        write_json("predicted", stored)
+        print(trim_table(stored["trim"]))
+        return
     anchors = Cache(RESULTS / "rd_anchors.json").get("x264")
     assert anchors is not None
     points = {key.split()[0]: [(r["bytes"], r["psnr"]) for r in rows.values()] for key, rows in anchors["rows"].items()}
@@ -90,13 +97,14 @@ def main() -> None:
     budgets, drift = trimmed(clips, loaded), drifted(clips, loaded, exact)
     write_json("predicted", {"qps": QPS, "bd_rate": rates, "trim": budgets, "drift": drift})
     print(table(["tool", "BD-rate over x264, %"], [[t, f"{np.mean([*r.values()]):+.1f}"] for t, r in rates.items()]))
-    print(
-        table(
-            ["kept", "trimmed: bytes", "PSNR", "with --search: bytes", "PSNR", "encoded: bytes", "PSNR", "worst loss"],
-            [[k, *row] for k, row in budgets.items()],
-        )
-    )
+    print(trim_table(budgets))
     print(drift)
+
+
+def trim_table(budgets: dict[str, list[float]]) -> str:
+    """Return the result of `trimmed` as a table."""
+    head = ["kept", "trimmed: bytes", "PSNR", "with --search: bytes", "PSNR", "encoded: bytes", "PSNR", "worst loss"]
+    return table(head, [[k, *row] for k, row in budgets.items()])
 
 
 def trimmed(clips: list[tuple[str, np.ndarray]], loaded: LoadedModel) -> dict[str, list[float]]:

@@ -218,8 +218,9 @@ class ClipCoder:
             return Coded(clip, done.values)
         latents = self._inter_latents(frames[kept], done)
         if latents is not None:
+            # Importance of predicted frames: a trim then leaves frames all over the clip.
             return self._code(
-                batch, first_frame, frames, latents, importance, kept, inter_qp(qp), refining, False, Coding.INTER
+                batch, first_frame, frames, latents, done.importance, kept, inter_qp(qp), refining, False, Coding.INTER
             )
         if kept.all():
             return Coded(clip, done.values)
