@@ -75,7 +75,7 @@ def table_of(record: dict[str, Any]) -> str:
     """Return the BD-rates over x264 in percent, a row per clip: dfc, then x265 in RGB-PSNR."""
     curves = record["bd_rate_over_x264"]
     metrics = list(curves["dfc"])
-    labels = [METRICS[m].label.split(",")[0] for m in metrics]
+    labels = [METRICS[m].label.split(",")[0].split(" (")[0] for m in metrics]
 
     def number(value: Any) -> str:
         return f"{value:+.1f}" if isinstance(value, float | int) else "–"
