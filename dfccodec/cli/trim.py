@@ -34,7 +34,7 @@ def trim(
         typer.Option(
             "--search",
             help="Search the motion of clips that lose kept frames anew, in their decoded frames: nearly as good as an "
-            "encode with that budget, but as slow as half of one, and it needs the model.",
+            "encode with that budget, but hardly faster than one, and it needs the model.",
         ),
     ] = False,
     model: Annotated[

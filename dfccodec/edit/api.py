@@ -63,8 +63,8 @@ def trim(
     """Cut a file to a smaller budget, to frames [start, end), or both; or change its coding.
 
     `coding` is `zstd`, `range` or `inter`. If `search` is the model of the file, the motion of clips that lose kept
-    frames is searched anew in their decoded frames: nearly as good as an encode with the new budget, and as slow as
-    decoding and half an encode. See :func:`dfccodec.edit.trim.trim`.
+    frames is searched anew in their decoded frames: nearly as good as an encode with the new budget, and hardly
+    faster. See :func:`dfccodec.edit.trim.trim`.
 
     A path `out` is written to a temporary file, which is renamed when complete; it may be the input itself.
 
