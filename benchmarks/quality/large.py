@@ -1,6 +1,6 @@
 """Rate–distortion at 960×540, 1280×720 and near them: dfc over QP and kept frames, compared with x264 and x265.
 
-    python -m benchmarks.quality.large                       missing measurements, then the table (about 40 minutes)
+    python -m benchmarks.quality.large                       missing measurements, then the table (about 25 minutes)
     python -m benchmarks.quality.large --clips bunny,leap    some clips only; does not change the repository's result
     python -m benchmarks.quality.large --encode fill=hold    with other arguments of dfc.encode than the defaults
 

@@ -52,6 +52,10 @@ Model = Annotated[
     str,
     typer.Option("--model", help="mini, dfc-170m, a path, or hf://owner/repo@revision/file.", rich_help_panel=MODEL),
 ]
+ModelOfFile = Annotated[
+    str,
+    typer.Option("--model", help="Location of the file's model, if its name does not say.", rich_help_panel=MODEL),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.", rich_help_panel=MODEL)]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.", rich_help_panel=MODEL)]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.", rich_help_panel=ADVANCED)]

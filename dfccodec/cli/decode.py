@@ -108,12 +108,7 @@ def decode(
     ] = "",
     no_audio: common.NoAudio = False,
     no_subtitles: common.NoSubtitles = False,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", help="Location of the file's model, if its name does not say.", rich_help_panel=common.MODEL
-        ),
-    ] = "",
+    model: common.ModelOfFile = "",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     fill: Annotated[

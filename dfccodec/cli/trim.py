@@ -37,12 +37,7 @@ def trim(
             "encode with that budget, but hardly faster than one, and it needs the model.",
         ),
     ] = False,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", help="Location of the file's model, if its name does not say.", rich_help_panel=common.MODEL
-        ),
-    ] = "",
+    model: common.ModelOfFile = "",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     seed: common.Seed = 256,

@@ -51,8 +51,7 @@ class Decoder:
         frame_rate: pictures per second, for fill policy `generate`: it makes pictures between frames. None for the
             frames of the file.
         look: filter of the pictures, see `codec.look`; None for the pictures as they are; may be set until the
-            iteration begins. Frames that conceal damage
-            before the first intact clip have none.
+            iteration begins. Frames that conceal damage before the first intact clip have none.
 
     Attributes:
         preamble: header, model, steps, tags. Rate and time base in the header are those of the pictures.

@@ -25,6 +25,7 @@ from dfccodec.media.packet_trim import trim_packet
 from dfccodec.version import __version__
 
 Search = Callable[[Preamble], Callable[[Clip, np.ndarray, Clip, int], Clip]]
+"""Makes, for a file, what searches the motion of its clips anew, such as `MotionAgain`; see :func:`trim`."""
 
 
 def trim(
