@@ -10,7 +10,7 @@ best one that contains, or is contained in, the previous one. Frames between two
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ import numpy as np
 
 _RATIO_EXPONENT = 0.35  # maps cost ratios of 1:1000 and 1000:1 to 0.08 and 0.92, which 8 bits can resolve
 
-_GRAM_COLUMNS = 1 << 16
+GRAM_COLUMNS = 1 << 14
 """Values of each frame that are processed at once, to limit memory."""
 
 
@@ -32,12 +32,20 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
         (T + 2, T + 2) float64. Entry (i, j), i < j, is for kept frames i − 1 and j − 1. Index 0 means "no kept frame
         before", T + 1 means "no kept frame after"; then the other kept frame is held. Impossible entries are infinite.
     """
-    t = len(latents)
-    gram = np.zeros((t, t))
-    for start in range(0, latents.shape[1], _GRAM_COLUMNS):  # a complete float64 copy would need too much memory
-        part = latents[:, start : start + _GRAM_COLUMNS].astype(np.float64)
+    return _gap_costs(_gram(latents))
+
+
+def _gram(latents: np.ndarray) -> np.ndarray:
+    """Inner products of all rows, (T, T) float64."""
+    gram = np.zeros((len(latents), len(latents)))
+    for start in range(0, latents.shape[1], GRAM_COLUMNS):  # a complete float64 copy would need too much memory
+        part = latents[:, start : start + GRAM_COLUMNS].astype(np.float64)
         gram += part @ part.T
-    square = np.diag(gram)
+    return gram
+
+
+def _gap_costs(gram: np.ndarray) -> np.ndarray:
+    t, square = len(gram), np.diag(gram)
     entry, inside, past, future, weight = _gaps(t)
     before, after = 1 - weight, weight
     mix = before**2 * square[past] + after**2 * square[future] + 2 * after * before * gram[past, future]
@@ -159,24 +167,27 @@ def removal_costs(cost: np.ndarray, order: Sequence[int]) -> np.ndarray:
     return drop_cost
 
 
-def clip_importance(latents: np.ndarray, step: float, keep: int | None = None) -> np.ndarray:
+def clip_importance(parts: Iterable[np.ndarray], step: float, keep: int | None = None) -> np.ndarray:
     """Return the importance of each frame of a clip. Above 0.5, the frame is worth its bits.
 
     The importance compares the squared error of dropping a frame with λ times its bits. λ = ln 2 / 6 · step² is the
     slope of the high-rate rate–distortion curve at this quantizer step. Bits are estimated from the latents.
 
     Args:
-        latents: (T, D) float, one row per frame, in units where squared error equals squared error of pixels.
+        parts: arrays (T, D) float, each with a row per frame: the latents of a part of all pictures, in units where
+            squared error equals squared error of pixels. One part is in memory at a time.
         step: quantizer step.
         keep: number of frames to be kept, for which the selection is optimal. If None, a quarter of the clip.
 
     Returns:
         (T,) float32 in 0…1. Values differ after rounding to 8 bits and are in the order of the drop costs.
     """
-    bits = np.array([np.log2(1 + 2 * np.abs(row) / step).sum(dtype=np.float64) for row in latents])
+    gram, bits = np.zeros((1, 1)), np.zeros(1)
+    for latents in parts:
+        bits = bits + [np.log2(1 + 2 * np.abs(row) / step).sum(dtype=np.float64) for row in latents]
+        gram = gram + _gram(latents)
     bit_cost = math.log(2) / 6 * step**2 * np.maximum(bits, 1.0)
-    cost = gap_costs(latents)
-    t = len(latents)
+    cost, t = _gap_costs(gram), len(gram)
     order = removal_order(cost, min(t, keep or max(1, int(t / 4 + 0.5))))
     drop_cost = removal_costs(cost, order)
     with np.errstate(divide="ignore"):

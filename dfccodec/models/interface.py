@@ -40,7 +40,7 @@ DistortionFn: TypeAlias = "Callable[[int, Tensor], Tensor]"
 
 def to_float01(pixels: Tensor) -> Tensor:
     """Return pixels as floats in [0, 1]. uint8 pixels, which save memory, are divided by 255; floats are unchanged."""
-    return pixels if pixels.is_floating_point() else pixels.float() / 255
+    return pixels if pixels.is_floating_point() else pixels.float().div_(255)
 
 
 def emit_in_decode_order(video: Tensor, kept: Tensor, on_frame: FrameCallback) -> None:

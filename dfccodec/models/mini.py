@@ -24,7 +24,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dfccodec.models.config import JsonConfig
-from dfccodec.models.importance import clip_importance
+from dfccodec.models.importance import GRAM_COLUMNS, clip_importance
 from dfccodec.models.interface import DistortionFn, Encoded, FrameCallback, to_float01
 from dfccodec.models.mini_layers import (
     CHANNELS,
@@ -49,7 +49,7 @@ from dfccodec.models.mini_slots import Slots
 _CHUNK_FRAMES = 8
 """Number of frames that a block of the trunk processes at once."""
 
-_BATCH_PIXELS = 1 << 19
+_BATCH_PIXELS = 1 << 18
 """Pixels of the frames that are encoded at once. In batches, convolutions of small pictures are faster: at 256×256 the
 network takes a fifth less time. Those of large pictures are slower."""
 
@@ -102,7 +102,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
         """Frames (B, 3, H, W) in [0, 1] and `qp_features` (B, 4) -> correction (B, 96, H/16, W/16)."""
-        h = self.stem(unshuffle_pixels((x - 0.5) * 2, 8))
+        h = self.stem(unshuffle_pixels((x - 0.5).mul_(2), 8))
         h = self.down(channels_last(F.pixel_unshuffle(self.stage8(h, q), 2)))
         out: Tensor = self.head(F.relu(self.stage16(h, q)))
         return out
@@ -261,16 +261,25 @@ class Mini(nn.Module):
         step = BASE_STEP * 2.0 ** (qp / 8)
         latents, scores = [], []
         for clip in rearrange(video, "b t h w c -> b t c h w"):
-            z = torch.empty(len(clip), clip.shape[2] // PATCH, clip.shape[3] // PATCH, CHANNELS, device=clip.device)
-            for frame, pixels in enumerate(clip):
-                z[frame] = self.linear.project(pixels[None])[0]
-            score = clip_importance(z.flatten(1).cpu().numpy(), step, keep)
+            score = clip_importance(self._project_parts(clip), step, keep)
             best = torch.from_numpy(np.argsort(-score, kind="stable")[:keep])
+            # Empty: latents that nobody asks for take no memory.
+            z = torch.empty(len(clip), clip.shape[2] // PATCH, clip.shape[3] // PATCH, CHANNELS, device=clip.device)
             for frames in torch.split(best, max(1, _BATCH_PIXELS // clip[0, 0].numel())):
+                for frame in frames:
+                    z[frame] = self.linear.project(clip[frame][None])[0]
                 z[frames] += self._correction(to_float01(clip[frames]), index).permute(0, 2, 3, 1)
             latents.append(z.flatten(1, 2))
             scores.append(torch.from_numpy(score))
-        return Encoded(torch.stack(latents), torch.stack(scores).to(video.device))
+        # A copy of a clip's latents takes as much memory as its frames.
+        every = latents[0][None] if len(latents) == 1 else torch.stack(latents)
+        return Encoded(every, torch.stack(scores).to(video.device))
+
+    def _project_parts(self, clip: Tensor) -> Iterator[np.ndarray]:
+        """Yield PCA latents (T, D) of one horizontal part of all frames of a clip (T, 3, H, W) after the other."""
+        rows = max(1, GRAM_COLUMNS * PATCH // (CHANNELS * clip.shape[3])) * PATCH
+        for part in torch.split(clip, rows, dim=2):
+            yield np.stack([self.linear.project(pixels[None])[0].flatten().cpu().numpy() for pixels in part])
 
     def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:
         """See `interface.LatentModel.decode`."""

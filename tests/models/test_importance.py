@@ -79,7 +79,7 @@ def test_the_removal_order_contains_the_optimal_selection(frames: int, seed: int
 def test_frames_on_both_sides_of_a_scene_cut_are_kept() -> None:
     scene = np.zeros((12, 6))
     scene[6:] = 10
-    kept = np.argsort(-clip_importance(scene, 0.1))[:2]
+    kept = np.argsort(-clip_importance([scene], 0.1))[:2]
     assert sorted(kept)[0] < 6 <= sorted(kept)[1]
 
 
@@ -87,7 +87,7 @@ def test_frames_on_both_sides_of_a_scene_cut_are_kept() -> None:
 @given(st.integers(1, 64), st.integers(0, 2**32), st.sampled_from([0.0, 1e-6, 1.0, 1e4]))
 def test_importance_is_a_probability_with_distinct_bytes(frames: int, seed: int, spread: float) -> None:
     latents = np.random.default_rng(seed).normal(size=(frames, 7)) * spread
-    p = clip_importance(latents, 0.16)
+    p = clip_importance([latents], 0.16)
     assert p.dtype == np.float32
     assert ((p >= 0) & (p <= 1)).all()
     assert len(set(np.rint(p * 255))) == frames
@@ -95,6 +95,12 @@ def test_importance_is_a_probability_with_distinct_bytes(frames: int, seed: int,
 
 def test_coarser_steps_give_lower_importance() -> None:
     latents = np.random.default_rng(0).normal(size=(32, 50)).cumsum(axis=0) * 0.05
-    above = [(clip_importance(latents, step) > 0.5).sum() for step in (0.02, 0.3, 3.0)]
+    above = [(clip_importance([latents], step) > 0.5).sum() for step in (0.02, 0.3, 3.0)]
     assert above[0] > above[2]
     assert above == sorted(above, reverse=True)
+
+
+def test_importance_is_the_same_in_parts() -> None:
+    latents = np.random.default_rng(1).normal(size=(16, 60)).cumsum(axis=0) * 0.05
+    whole = clip_importance([latents], 0.1, 4)
+    assert np.array_equal(clip_importance(iter(np.split(latents, 3, axis=1)), 0.1, 4), whole)

@@ -296,7 +296,7 @@ class ClipCoder:
         keep = budget.count(len(frames), header.clip_frames) if known else None
         coded = [self.loaded.encode(tile, qp, keep) for tile in split]
         _, rows, columns = header.grid
-        latents = np.stack([latents for latents, _ in coded], axis=1)
+        latents = coded[0][0][:, None] if len(coded) == 1 else np.stack([latents for latents, _ in coded], axis=1)
         latents = latents.reshape(len(frames), len(split), rows, columns, header.channels)
         importance = np.mean([score for _, score in coded], axis=0)
         return latents, np.rint(np.clip(importance, 0, 1) * 255).astype(np.uint8)

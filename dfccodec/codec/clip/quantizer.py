@@ -49,14 +49,18 @@ def quantize(
     Returns:
         (K, …, C) int16.
     """
-    scaled = latents.astype(np.float64) / step_sizes(steps, qp)
-    out: np.ndarray = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
-    for k in range(1, len(out) if deadzone else 0):
+    out: np.ndarray = np.empty(latents.shape, np.int16)
+    sizes = step_sizes(steps, qp)
+    for k, frame in enumerate(latents):  # one at a time: numbers in float64 take much memory
+        scaled = frame / sizes
+        out[k] = np.clip(np.rint(scaled), -32768, 32767)
+        if not k or not deadzone:
+            continue
         prediction = out[k - 1]
         if vectors is not None:
             flat = prediction.reshape(-1, out.shape[-1])
             prediction = motion_compensate(flat, vectors[k], out.shape[1:4]).reshape(prediction.shape)
-        np.copyto(out[k], prediction, where=np.abs(scaled[k] - prediction) < 0.5 + deadzone)
+        np.copyto(out[k], prediction, where=np.abs(scaled - prediction) < 0.5 + deadzone)
     return out
 
 

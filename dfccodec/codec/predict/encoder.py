@@ -36,11 +36,11 @@ from dfccodec.codec.predict.residual_quantizer import (
     saved_error,
 )
 from dfccodec.container.records import Header, MotionFilter
-from dfccodec.entropy.inter.motion_compensation import CHANNELS
+from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH
 from dfccodec.entropy.predicted import DETAIL_CHANNELS, Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
 from dfccodec.limits import MAX_QP
-from dfccodec.models.importance import clip_importance
+from dfccodec.models.importance import GRAM_COLUMNS, clip_importance
 from dfccodec.runtime.resources import available_cpus
 
 Floats = npt.NDArray[np.float32]
@@ -124,8 +124,13 @@ def frame_importance(frames: npt.NDArray[np.uint8], step: float, keep: int | Non
         step: quantizer step.
         keep: number of frames to be kept; None if it is not known.
     """
-    latents = [transform(picture.astype(np.float32) / 255 - np.float32(0.5)).ravel() for picture in frames]
-    score = clip_importance(np.stack(latents), step, keep)
+    rows = max(1, GRAM_COLUMNS * PATCH // (CHANNELS * frames.shape[2])) * PATCH
+    parts = (frames[:, start : start + rows] for start in range(0, frames.shape[1], rows))
+    latents = (
+        np.stack([transform(picture.astype(np.float32) / 255 - np.float32(0.5)).ravel() for picture in part])
+        for part in parts
+    )
+    score = clip_importance(latents, step, keep)
     out: npt.NDArray[np.uint8] = np.rint(np.clip(score, 0, 1) * 255).astype(np.uint8)
     return out
 
