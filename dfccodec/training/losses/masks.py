@@ -47,3 +47,22 @@ def draw_mask(rng: np.random.Generator, frames: int, all_kept: float, costs: np.
         return mask
     mask[rng.permutation(frames)[:count]] = True
     return mask
+
+
+def draw_loss_mask(rng: np.random.Generator, kept: np.ndarray, kept_count: int, dropped_count: int) -> np.ndarray:
+    """Draw the frames (frames,) bool on which a loss is computed: `kept_count` of the kept ones and `dropped_count` of
+    the dropped ones, or as many as there are; if all frames are kept, the sum of both."""
+    mask = np.zeros(len(kept), bool)
+    for frames, count in ((np.flatnonzero(kept), kept_count), (np.flatnonzero(~kept), dropped_count)):
+        mask[rng.permutation(frames)[: kept_count + dropped_count if kept.all() else count]] = True
+    return mask
+
+
+def draw_adjacent(rng: np.random.Generator, kept: np.ndarray, kept_count: int, dropped_count: int) -> np.ndarray:
+    """As :func:`draw_loss_mask`, with as many frames in all, which follow one another; one is a kept frame."""
+    count = min(kept_count + dropped_count, len(kept))
+    inside = int(rng.choice(np.flatnonzero(kept)))
+    first = min(max(0, inside - int(rng.integers(count))), len(kept) - count)
+    mask = np.zeros(len(kept), bool)
+    mask[first : first + count] = True
+    return mask

@@ -168,7 +168,7 @@ def test_perceptual_term_trains_decoder_and_is_not_in_checkpoints(
         def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
             return self.weight * (a - b).abs().mean(dim=(1, 2, 3))
 
-    monkeypatch.setattr("dfccodec.training.tasks.mini.load_lpips", Judge)
+    monkeypatch.setattr("dfccodec.training.losses.mini_loss.load_lpips", Judge)
     path, scenes, grads, rows = tmp_path / "with.toml", list(load_scenes(video_folder)), [], []
     for weight in (0.0, 0.5):
         path.write_text(RECIPE.replace("[options.config]", f"[options]\nperceptual = {weight}\n[options.config]"))
@@ -189,6 +189,22 @@ def test_perceptual_term_trains_decoder_and_is_not_in_checkpoints(
     gains = [sum(value for key, value in judged.items() if key.startswith(start)) / 3 for start in ("gain", "lpips")]
     assert judged["score"] == pytest.approx(gains[0] + SCORE_SCALE * 0.5 * gains[1], abs=2e-3)
     assert gains[1] != 0
+    assert any(not torch.allclose(a, b) for a, b in zip(*grads, strict=True))
+
+
+def test_consistency_term_reaches_the_trunk(video_folder: Path, tmp_path: Path) -> None:
+    path, scenes, grads = tmp_path / "with.toml", list(load_scenes(video_folder)), []
+    for weight in (0.0, 0.5):
+        path.write_text(RECIPE.replace("[options.config]", f"[options]\nconsistency = {weight}\n[options.config]"))
+        torch.manual_seed(1)
+        recipe = load_recipe(str(path))
+        task = make_task(recipe, scenes, CPU, torch.float32)
+        stage = recipe.stages[1]
+        batch = {**task.batch(stage, np.random.default_rng(1)), "kept": np.arange(6) % 3 == 0}
+        batch["loss_mask"] = np.ones(6, bool)
+        loss = task.loss_module(**batch)
+        loss.backward()
+        grads.append([p.grad for p in task.model.decoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
     assert any(not torch.allclose(a, b) for a, b in zip(*grads, strict=True))
 
 
