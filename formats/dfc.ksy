@@ -22,6 +22,7 @@ enums:
     3: motion
     4: blend
     5: generate
+    6: direct
   coding:
     0: zstd
     1: range
@@ -292,7 +293,7 @@ types:
         repeat-expr: 'timing == 1 ? num_frames : 1'
       - id: fill_payload
         size: len_fill_payload
-        doc: in fill policies motion and blend a rANS stream of 32-bit words, or empty; in generate four bytes and such a stream, or empty; empty in other policies
+        doc: in fill policies motion and blend a rANS stream of 32-bit words, or empty; in direct a byte and such a stream, if a frame is kept; in generate four bytes and such a stream, or empty; empty in other policies
       - id: latents
         size: len_latents
         doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; in coding 3 tools u1, motion_bytes u4, intra_bytes u4, one u1 for each kept frame, then three such streams; empty if no frame is kept

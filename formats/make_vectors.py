@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from vector_clips import Clip, integers
 from vector_damaged import damaged
+from vector_direct import uncommon_direct, valid_direct
 from vector_edges import uncommon_edges
 from vector_faults import faults
 from vector_files import File, Packets, Stream
@@ -91,6 +92,7 @@ def valid() -> Iterator[Good]:
     yield from valid_inter()
     yield from valid_predicted()
     yield from valid_motion()
+    yield from valid_direct()
     yield from valid_generate()
     yield from valid_traced()
 
@@ -158,6 +160,7 @@ def uncommon() -> Iterator[Good]:
     yield from uncommon_inter()
     yield from uncommon_predicted()
     yield from uncommon_motion()
+    yield from uncommon_direct()
     yield from uncommon_generate()
     yield from uncommon_limits()
     yield from uncommon_edges()

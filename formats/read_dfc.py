@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
-from read_direct import direct_sha256
+from read_direct import direct_sha256, motion_of_cells
 from read_generate import read_generate
 from read_inter import InterDecoder
 from read_motion import digest, read_decisions, read_motion, sides_of_dropped
@@ -24,9 +24,10 @@ KNOWN = ("HEAD", "MODL", "STEP", "tool", "tags", "CLIP", "strm", "pkts", "indx",
 HEAD = "version:B needs:B flags:H width:H height:H patch:B clip_frames:B channels:H tile:H overlap:H rate:2I "
 HEAD += "time_base:2I pixel_aspect:2I rotation:B range:B primaries:B transfer:B matrix:B bits:B reserved:H"
 CLIP = "first_frame:I frames:B qp:B fill:B coding:B pts:q timing:B planes:B reserved:H payload:I size:I"
-FILLS = ("token", "hold", "lerp", "motion", "blend", "generate")
+FILLS = ("token", "hold", "lerp", "motion", "blend", "generate", "direct")
 STRM = "id:H kind:B reserved:B time_base:2I sample_rate:I channels:H disposition:H"
 Record = dict[str, Any]
+Vectors = list[list[tuple[int, int]]]
 
 
 class Refused(Exception):
@@ -95,7 +96,10 @@ def read_head(c: Cursor) -> Record:
     return h
 
 
-def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int) -> np.ndarray:  # SPEC.md 7
+def read_integers(
+    data: bytes, kept: int, head: Record, planes: int, coding: int, vectors: Vectors | None = None
+) -> np.ndarray:
+    """Integers (SPEC.md 7); in coding 2 `vectors`, a list, gets those of each kept frame."""
     channels, plain, cells = head["channels"], b"", int(np.prod(head["grid"]))
     raw = kept * channels * (2 * cells if coding else 1 + planes * cells)
     need(raw == 0 or data != b"", "latents: no byte for a kept frame")
@@ -103,10 +107,12 @@ def read_integers(data: bytes, kept: int, head: Record, planes: int, coding: int
     if coding:
         need(planes == 1 and not len(data) % 4 and (any(data[-4:]) if kept else not data), "latents: planes or words")
         need(coding == 1 or (head["patch"], channels) == (16, 96), "latents: a coding of another grid")
-        words = (
-            (LatentDecoder, InterDecoder)[coding - 1](RansDecoder(data), kept, head["grid"], channels).v if kept else []
-        )
-        return np.array(words, np.int16).reshape(kept, *head["grid"], channels)
+        if not kept:
+            return np.zeros((0, *head["grid"], channels), np.int16)
+        decoder = (LatentDecoder, InterDecoder)[coding - 1](RansDecoder(data), kept, head["grid"], channels)
+        if vectors is not None and isinstance(decoder, InterDecoder):
+            vectors += decoder.vectors
+        return np.array(decoder.v, np.int16).reshape(kept, *head["grid"], channels)
     if kept:
         frame = zstandard.get_frame_parameters(data)
         need(data[:4] == b"\x28\xb5\x2f\xfd" and frame.content_size == raw and not frame.dict_id, "zstd: header")
@@ -136,14 +142,18 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(bitmap >> frames == 0 and clip["end"] < 1 << 63, "CLIP: kept bits or timestamps beyond the end")
     need(first == before["first_frame"] + before["frames"] and pts >= before["timestamps"][-1], "CLIP: frames or time")
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
-    need(fill < 6 and coding < 4, "fill policy or coding is unknown", "unsupported")
+    need(fill < 7 and coding < 4, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
     filled = c.take(payload)
     motion: Record = {}
-    if fill in (3, 4):
-        motion = {"motion_sha256": read_motion(filled, sides_of_dropped(frames, kept), head, need)}
+    dropped, tools = sides_of_dropped(frames, kept), filled[0] if fill == 6 and filled else 0
+    need(tools & ~14 == 0, "fill payload: unknown tools", "unsupported")
+    need(fill != 6 or bool(filled) == bool(kept), "fill payload: no tools, or no kept frame")
+    need(not tools & 8 or (coding == 2 and not head["tile"]), "fill payload: direct motion without vectors")
+    if fill in (3, 4, 6):
+        motion = {"motion_sha256": read_motion(filled[fill == 6 :], dropped, head, need)}
     motion |= read_generate(filled, len(kept), head, need) if fill == 5 else {}
-    data, qps = c.take(size), [qp] * len(kept)
+    data, qps, blocks = c.take(size), [qp] * len(kept), (-(-head["height"] // 8), -(-head["width"] // 8))
     need(coding < 3 or (fill == 4 and not head["tile"]), "CLIP: coding 3 needs fill policy 4 and no tiles")
     if coding == 3 and kept:
         parts = divide(data, kept, clip["importance"], need)
@@ -157,8 +167,7 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
         known = read_decisions(parts["motion"], parts["sides"], head, need)
         clip["kept_motion_sha256"] = digest(known)
         if parts["direct"]:
-            order, blocks = [kept[i] for i in parts["order"]], (-(-head["height"] // 8), -(-head["width"] // 8))
-            dropped = sides_of_dropped(frames, kept)
+            order = [kept[i] for i in parts["order"]]
             clip["direct_sha256"] = direct_sha256(known, order, parts["sides"], dropped, blocks)
         clip["qps"], clip["predicted"], clip["detail_qps"] = qps, sorted(parts["sides"]), parts["detail_qps"]
         tiles, rows, columns = head["grid"]
@@ -168,7 +177,11 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
             details.update(read_integers(stream, 1, fine, 1, 1).astype("<i2").tobytes())
         clip["details_sha256"] = details.hexdigest()
     else:
-        integers = read_integers(data, len(kept), head, planes, coding)
+        vectors: Vectors = []
+        integers = read_integers(data, len(kept), head, planes, coding, vectors)
+        if tools & 8:
+            moved = motion_of_cells(vectors, kept, head["grid"][2], 4 if tools & 6 == 6 else 2, blocks)
+            clip["direct_sha256"] = direct_sha256(moved[0], kept, moved[1], dropped, blocks, coding)
     clip["coding"] = ("zstd", "range", "inter", "predicted")[coding]
     step = [np.array(steps) * (float(Decimal(2) ** (Decimal(q % 8) / 8)) * 2.0 ** (q // 8)) for q in qps]  # SPEC.md 6.2
     scaled = integers.astype(np.float64) * np.reshape(step, (-1, 1, 1, 1, head["channels"]))

@@ -1,4 +1,4 @@
-"""Direct motion (SPEC.md 7.10.4), one block at a time, for `read_dfc.py`."""
+"""Direct motion (SPEC.md 7.8.4, 7.10.4), one block at a time, for `read_dfc.py`."""
 
 import struct
 from hashlib import sha256
@@ -10,17 +10,33 @@ Vectors = dict[tuple[int, int, int, int], tuple[int, int]]  # frame, side (0 pas
 NONE: Block = 0, [(0, 0), (0, 0)]
 
 
+def motion_of_cells(
+    vectors: list[list[tuple[int, int]]], kept: list[int], columns: int, units: int, grid: tuple[int, int]
+) -> tuple[dict[Place, Block], Sides]:
+    """Kept frames in coding 2 as predicted frames: their decisions and references. `columns` are those of cells."""
+    known: dict[Place, Block] = {}
+    sides: Sides = {}
+    for k, t in enumerate(kept[1:], start=1):
+        sides[t] = kept[k - 1], None
+        for y, x in product(range(grid[0]), range(grid[1])):
+            down, right = ((v * units + 2) // 4 for v in vectors[k][y // 2 * columns + x // 2])
+            known[t, y, x] = 1, [(down, right), (0, 0)]
+    return known, sides
+
+
 def direct_sha256(
-    known: dict[Place, Block], order: list[int], sides: Sides, dropped: Sides, grid: tuple[int, int]
+    known: dict[Place, Block], order: list[int], sides: Sides, dropped: Sides, grid: tuple[int, int], coding: int = 3
 ) -> str:
-    """SHA-256 over the direct vectors of all predicted and dropped frames; `known` are decisions of the former."""
+    """SHA-256 over the direct vectors of all dropped frames, in coding 3 of predicted ones too. `known`: decisions of
+    the latter."""
     blocks = list(product(range(grid[0]), range(grid[1])))
     whole: dict[int, Vectors] = {}
     numbers: dict[int, list[int]] = {}
     for t in [t for t in order if t in sides] + list(dropped):
         ends = (sides | dropped)[t]
         found = {(*ends, y, x): direct(t, ends, sides, whole, y, x) for y, x in blocks}
-        numbers[t] = [n for pair in found.values() for vector in pair for n in vector]
+        if coding == 3 or t in dropped:
+            numbers[t] = [n for pair in found.values() for vector in pair for n in vector]
         if t in sides:
             whole[t] = complete(t, ends, known, list(found.values()), blocks)
     flat = [n for t in sorted(numbers) for n in numbers[t]]

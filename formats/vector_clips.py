@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from read_direct import direct_sha256
+from read_direct import direct_sha256, motion_of_cells
 from read_motion import Block, Place, Sides, sides_of_dropped
 from vector_parts import Chunk, Head, Part, number
 from write_inter import encode_inter
@@ -19,7 +19,7 @@ from write_range import encode_range
 
 Ints = npt.NDArray[np.int16]
 NONE, PREVIOUS, LEFT, UP = range(4)
-FILLS = ("token", "hold", "lerp", "motion", "blend", "generate")
+FILLS = ("token", "hold", "lerp", "motion", "blend", "generate", "direct")
 CODINGS = ("zstd", "range", "inter", "predicted")
 
 
@@ -96,7 +96,7 @@ class Clip:
         coding: 0 zstd, 1 range, 2 inter, 3 predicted.
         vectors: (K, cells, 2) in coding 2; all 0 by default.
         vector_overrides: residuals of vectors to be replaced: (kept frame, cell, syntax element) -> residual.
-        motion: decisions (D, rows, columns, 5) of fill policies 3 and 4; no payload if None.
+        motion: decisions (D, rows, columns, 5) of fill policies 3, 4 and 6; none are coded if None.
         motion_overrides: residuals of `motion` to be replaced: ((frame, row, column), syntax element) -> residual.
         waves: motion latents (K, rows, columns, 4 · waves) of fill policy 5; no payload if None.
         wave_step: their step.
@@ -105,7 +105,7 @@ class Clip:
         predicted: the predicted frames of coding 3.
         kept_motion: their decisions (frames, rows, columns, 5); no payload if None.
         details: QP and integers (1, 2 · rows, 2 · columns, 192) of the details of kept frames in coding 3, by frame.
-        tools: the field of coding 3; None for 1 with details and 0 without.
+        tools: the field of coding 3, None for 1 with details and 0 without; or the field of fill policy 6, None for 0.
     """
 
     frames: int = 1
@@ -196,8 +196,9 @@ class Clip:
         return [*out, *(Part(data, name) for data, name in named if data)]
 
     def motion_payload(self) -> bytes:
-        """The fill payload of `motion` (SPEC.md 7.8.1)."""
-        return b"" if self.motion is None else self.dropped_payload()
+        """The fill payload of `motion` (SPEC.md 7.8.1, 7.8.4)."""
+        tools = bytes([self.tools or 0]) if self.fill == 6 and self.kept else b""
+        return tools + (b"" if self.motion is None else self.dropped_payload())
 
     def dropped_payload(self) -> bytes:
         assert self.motion is not None
@@ -256,7 +257,15 @@ class Clip:
         dropped = sides_of_dropped(self.frames, list(self.kept))
         return direct_sha256(known, self.order(), self.sides(), dropped, (rows, columns))
 
-    def expected(self, offset: int, size: int, steps: list[float]) -> dict[str, object]:
+    def direct_of_cells(self, head: Head) -> str:
+        """As :meth:`direct_sha256`, for fill policy 6 (SPEC.md 7.8.4)."""
+        blocks, kept = (-(-head.height // 8), -(-head.width // 8)), list(self.kept)
+        assert self.vectors is not None
+        vectors = [[(v[0], v[1]) for v in frame] for frame in self.vectors.tolist()]
+        known, sides = motion_of_cells(vectors, kept, head.grid[2], 4 if (self.tools or 0) & 6 == 6 else 2, blocks)
+        return direct_sha256(known, kept, sides, sides_of_dropped(self.frames, kept), blocks, self.coding)
+
+    def expected(self, offset: int, size: int, steps: list[float], head: Head) -> dict[str, object]:
         assert self.values is not None
         flat = self.values.ravel().tolist()
         qps = self.qps or (self.qp,) * len(self.kept)
@@ -275,9 +284,11 @@ class Clip:
             moved["detail_qps"] = [self.details[t][0] if t in self.details else None for t in self.kept]
             fine = [v for t in self.order() if t in self.details for v in self.details[t][1].ravel().tolist()]
             moved["details_sha256"] = hashlib.sha256(struct.pack(f"<{len(fine)}h", *fine)).hexdigest()
-        if FILLS[self.fill] in ("motion", "blend"):
+        if FILLS[self.fill] in ("motion", "blend", "direct"):
             every = [] if self.motion is None else clear_unused_vectors(self.motion).ravel().tolist()
             moved["motion_sha256"] = hashlib.sha256(struct.pack(f"<{len(every)}h", *every)).hexdigest()
+        if self.fill == 6 and (self.tools or 0) & 8:
+            moved["direct_sha256"] = self.direct_of_cells(head)
         if FILLS[self.fill] == "generate":
             every = [] if self.waves is None else self.waves.ravel().tolist()
             moved = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from vector_direct import faulty_direct
 from vector_edges import faulty_edges
 from vector_edits import (
     Row,
@@ -211,6 +212,7 @@ def faults() -> Iterator[Fault]:
         faulty_inter,
         faulty_predicted,
         faulty_motion,
+        faulty_direct,
         faulty_generate,
         faulty_limits,
         faulty_edges,

@@ -122,7 +122,7 @@ class File:
             "model": {"name": self.name, "fingerprint": bytes(range(32)).hex(), "config": self.config},
             "steps": steps, "tool": [list(p) for p in self.tool], "tags": [list(p) for p in self.tags],
             "streams": streams, "packets": packets, "unknown": unknown,
-            "clips": [clip.expected(offset, size, steps) for clip, offset, size in entries],
+            "clips": [clip.expected(offset, size, steps, self.head) for clip, offset, size in entries],
             "totals": {
                 "clips": len(entries), "frames": sum(c.frames for c, _, _ in entries),
                 "kept": sum(len(c.kept) for c, _, _ in entries), "latent_hash": digest, "bytes": size,

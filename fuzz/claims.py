@@ -61,7 +61,7 @@ def work_of(clip: Clip, header: Header) -> tuple[float, float]:
         blocks = (kept + dropped) * -(-header.width // 8) * -(-header.height // 8)
         ms += 20 * (kept + dropped) + blocks * 0.1
         mib += blocks * 800 / 2**20
-    if clip.fill in (Fill.MOTION, Fill.BLEND) and clip.fill_payload:
+    if clip.fill in (Fill.MOTION, Fill.BLEND, Fill.DIRECT) and clip.fill_payload:
         blocks = dropped * -(-header.width // 8) * -(-header.height // 8)
         ms += 30 * dropped + blocks * 0.02
         mib += blocks * 400 / 2**20

@@ -154,7 +154,7 @@ def motion(data: bytes) -> str:
     header = pack.unpack_header(data[: mutate.HEAD_BYTES])
     found = pack.unpack_clip(data[mutate.HEAD_BYTES :], header)
     check_affordable(found, header)
-    if found.fill not in (Fill.MOTION, Fill.BLEND, Fill.GENERATE):
+    if found.fill not in (Fill.MOTION, Fill.BLEND, Fill.GENERATE, Fill.DIRECT):
         raise TooExpensive("no motion")
     policy = fill.policy(found.fill)
     policy.check(found, header)

@@ -19,6 +19,7 @@ class Fill(IntEnum):
     MOTION = 3
     BLEND = 4
     GENERATE = 5
+    DIRECT = 6
 
 
 class Coding(IntEnum):

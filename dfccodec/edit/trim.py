@@ -11,14 +11,16 @@ import numpy as np
 
 from dfccodec.codec import fill
 from dfccodec.codec.choose.budgets import Budget, check_seed, top_k
+from dfccodec.codec.fill.direct import remaining_mvs
 from dfccodec.codec.predict.order import keeps_references
 from dfccodec.codec.predict.order import trim as predicted_trim
 from dfccodec.container.chunks import FOOT, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, Preamble, StreamReader
-from dfccodec.container.records import VERSION, Clip, Coding, Header, StreamInfo
+from dfccodec.container.records import VERSION, Clip, Coding, Fill, Header, StreamInfo
 from dfccodec.container.sequence_check import SequenceChecker
 from dfccodec.container.writer import Writer
 from dfccodec.entropy.latent_coding import check_recoding, decode_latents, encode_latents
+from dfccodec.entropy.motion_tools import check_direct_payload, direct_payload, has_direct_motion, motion_filter
 from dfccodec.errors import DamagedError, UsageError
 from dfccodec.limits import MAX_PAIRS
 from dfccodec.media.packet_trim import trim_packet
@@ -117,8 +119,7 @@ def trim(
         rng = np.random.default_rng([seed, clip.first_frame])
         part, values = _apply_budget(*piece, budget, old.header.clip_frames, rng)
         if coding is not None and clip.coding != coding:
-            clip, part = (_with_coding(each, coding) for each in (clip, part))
-            clip = _recoded(clip, part, values, old.header, first)
+            clip = _recoded(clip, _with_coding(part, coding), values, old.header, first)
         elif not np.array_equal(part.kept, clip.kept):
             clip = _recoded(clip, part, values, old.header, first)
             if moved is not None:
@@ -195,11 +196,17 @@ class _Tracks:
 
 def _recoded(clip: Clip, part: Clip, values: np.ndarray, header: Header, first: int) -> Clip:
     """A part of a clip that begins at its frame `first`, with latents and fill payload of the frames that remain."""
-    if clip.coding == Coding.PREDICTED:
+    if part.coding == Coding.PREDICTED:
         return predicted_trim(clip, header, part, values, first)
+    if clip.fill == Fill.DIRECT:
+        check_direct_payload(clip, header)
     same = np.array_equal(part.kept, clip.kept)
-    payload = clip.fill_payload if same else fill.policy(clip.fill).trim(clip, header, part.kept, first)
-    data, planes = encode_latents(values, clip.coding)
+    payload, mvs = clip.fill_payload if same else fill.policy(clip.fill).trim(clip, header, part.kept, first), None
+    if has_direct_motion(clip) and part.coding == Coding.INTER:
+        mvs = remaining_mvs(clip, header, part.kept, first, values)
+    elif has_direct_motion(clip) and payload:
+        payload = direct_payload(motion_filter(clip), direct=False) + payload[1:]
+    data, planes = encode_latents(values, part.coding, mvs)
     return dataclasses.replace(part, latents=data, planes=planes, fill_payload=payload)
 
 

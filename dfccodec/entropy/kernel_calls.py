@@ -29,12 +29,15 @@ def encode(values: Shorts, mvs: Shorts | None, counts: npt.NDArray[np.int64]) ->
     return done if isinstance(done, bytes) else None
 
 
-def decode(data: bytes, shape: tuple[int, ...], inter: bool, counts: npt.NDArray[np.int64]) -> Shorts | None:
-    """Decode latents of shape (K, tiles, rows, columns, C)."""
+def decode(
+    data: bytes, shape: tuple[int, ...], inter: bool, counts: npt.NDArray[np.int64], mvs: Shorts = _NONE
+) -> Shorts | None:
+    """Decode latents of shape (K, tiles, rows, columns, C). The vectors of the inter coding are written to `mvs`
+    (K, cells, 2), which is zero before, unless it is empty."""
     if kernels is None or shape[-1] > _MAX_CHANNELS:
         return None
     values = np.zeros(shape, np.int16)
-    return values if _run(_DECODE, values, counts, data=data, mvs=_NONE if inter else None) else None
+    return values if _run(_DECODE, values, counts, data=data, mvs=mvs if inter else None) else None
 
 
 def prices(

@@ -15,16 +15,17 @@ from itertools import accumulate, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.container.records import Clip, Coding, Header, MotionFilter
+from dfccodec.container.records import Clip, Header, MotionFilter
+from dfccodec.entropy.motion_tools import DIRECT, FILTER, FILTER_SHIFT
 from dfccodec.entropy.rans import decode_range, encode_range
 from dfccodec.errors import DamagedError, UnsupportedError
 from dfccodec.limits import MAX_QP
 
 Bools = npt.NDArray[np.bool_]
 
-DETAILS, FILTER, FILTER_SHIFT, DIRECT = 1, 6, 1, 8
-"""Bits of the field `tools`: details, two bits of the filter of the motion compensation, direct motion. Readers reject
-others, which later versions may use."""
+DETAILS = 1
+"""Bit of the field `tools`: details. Readers reject bits other than this and those of `motion_tools`, which later
+versions may use."""
 
 DETAIL_BLOCK, DETAIL_CHANNELS = 8, 192
 """Side in pixels of a block of details, and its number of integers."""
@@ -112,17 +113,6 @@ def divide(clip: Clip) -> PredictedParts:
         raise DamagedError(f"latents: {len(data)} bytes, the streams need more than {motion + latents}")
     streams = body[:motion], body[motion : motion + latents], body[motion + latents :]
     return PredictedParts(types, *streams, [None] * kept, motion_filter, direct)
-
-
-def motion_filter(clip: Clip) -> MotionFilter:
-    """Filter of the motion compensation of a clip. Its latents were checked by `divide`."""
-    predicted = clip.coding == Coding.PREDICTED and clip.latents
-    return MotionFilter((clip.latents[0] & FILTER) >> FILTER_SHIFT) if predicted else MotionFilter.LINEAR
-
-
-def has_direct_motion(clip: Clip) -> bool:
-    """Whether blocks of mode 0 of a clip have direct motion. Its latents were checked by `divide`."""
-    return clip.coding == Coding.PREDICTED and bool(clip.latents[:1]) and bool(clip.latents[0] & DIRECT)
 
 
 def _divide_detailed(

@@ -57,6 +57,7 @@ typedef struct {
     size_t cells;           /* of all tiles */
     int16_t *values;        /* (kept, cells, channels) in raster order; written only to decode */
     const int16_t *mvs;     /* (kept, cells, 2); NULL to decode or without inter coding */
+    int16_t *decoded;       /* likewise, for the vectors that are decoded; NULL if nobody wants them */
     const int16_t *lower;   /* as values, of PRICE */
     float *prices;          /* (2, kept, cells, channels), or (kept, cells, channels) if `slope`: the differences */
     int slope;

@@ -556,6 +556,7 @@ static int predict(Work *work, int k) {
         work->field.wanted = in->mvs ? in->mvs + 2 * (k * in->cells + first) : NULL;
         status = code_vectors(work->coder, &work->field);
     }
+    if (in->decoded) memcpy(in->decoded + 2 * k * in->cells, work->vectors, 2 * in->cells * sizeof *in->decoded);
     for (size_t first = 0; in->inter && first < in->cells && !status; first += cells) {
         set_reference(&work->reference, frame + first * LATENTS);
         for (size_t i = 0; i < cells; i++) {

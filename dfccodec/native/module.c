@@ -62,7 +62,8 @@ static PyObject *finish_coder(const Coder *coder) {
 
 PyDoc_STRVAR(latents_doc,
              "latents(mode, kept, tiles, rows, columns, channels, inter, values, data, mvs, lower, prices, logs, counts, weights, basis)\n\n"
-             "Code the latents of a clip. mode 0 decodes `data` into `values` and returns whether it is valid; 1 returns the\n"
+             "Code the latents of a clip. mode 0 decodes `data` into `values`, and vectors\n"
+             "into `mvs` unless that is empty, and returns whether it is valid; 1 returns the\n"
              "coded bytes; 2 writes the costs of `lower` and `lower` + 1 to `prices`, 3 their difference, and returns True.");
 
 static PyObject *latents(PyObject *self, PyObject *args) {
@@ -71,13 +72,14 @@ static PyObject *latents(PyObject *self, PyObject *args) {
     Latents in = {0};
     int tiles;
     Coder coder = {0};
-    PyObject *out = NULL, *values;
+    PyObject *out = NULL, *values, *mvs;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiiipOy*y*y*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
-                          &in.inter, &values, views + DATA, views + MVS, views + LOWER, views + PRICES, views + LOGS,
+    if (!PyArg_ParseTuple(args, "iiiiiipOy*Oy*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
+                          &in.inter, &values, views + DATA, &mvs, views + LOWER, views + PRICES, views + LOGS,
                           views + COUNTS, views + TABLE, views + BASIS))
         return NULL;
     if (PyObject_GetBuffer(values, views + VALUES, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
+    if (PyObject_GetBuffer(mvs, views + MVS, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
     in.slope = in.mode == SLOPE, in.mode = in.slope ? PRICE : in.mode;
     if (in.kept < 1 || tiles < 1 || in.rows < 1 || in.columns < 1 || in.channels < 1 || in.channels > MAX_CHANNELS ||
         in.mode < DECODE || in.mode > PRICE || (in.inter && in.channels != LATENTS)) {
@@ -89,7 +91,7 @@ static PyObject *latents(PyObject *self, PyObject *args) {
     if (!has_size(views + VALUES, numbers, sizeof *in.values, "values") || !has_size(views + LOGS, 4096, sizeof *in.logs, "logs") ||
         !has_size(views + TABLE, 2 * 2 * 2 * 2 * WEIGHTS, sizeof *in.weights, "weights") ||
         !has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis") ||
-        (in.mode != DECODE && in.inter && !has_size(views + MVS, in.kept * in.cells * 2, sizeof *in.mvs, "mvs")) ||
+        ((in.mode != DECODE || views[MVS].len) && in.inter && !has_size(views + MVS, in.kept * in.cells * 2, sizeof *in.mvs, "mvs")) ||
         (in.mode == PRICE && !has_size(views + LOWER, numbers, sizeof *in.lower, "lower")) ||
         (in.mode == PRICE && !has_size(views + PRICES, (in.slope ? 1 : 2) * numbers, sizeof *in.prices, "prices")))
         goto done;
@@ -101,6 +103,7 @@ static PyObject *latents(PyObject *self, PyObject *args) {
     in.values = views[VALUES].buf, in.lower = views[LOWER].buf, in.prices = views[PRICES].buf, in.logs = views[LOGS].buf;
     in.weights = views[TABLE].buf, in.basis = views[BASIS].buf;
     in.mvs = in.mode != DECODE && in.inter ? views[MVS].buf : NULL;
+    in.decoded = in.mode == DECODE && in.inter && views[MVS].len ? views[MVS].buf : NULL;
     int status;
     Py_BEGIN_ALLOW_THREADS
     status = code_latents(&coder, &in);
@@ -621,6 +624,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 12)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 13)) Py_CLEAR(out);
     return out;
 }

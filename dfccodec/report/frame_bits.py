@@ -20,6 +20,7 @@ from dfccodec.entropy.context_tables import ESCAPE
 from dfccodec.entropy.inter.coding import InterPredictor
 from dfccodec.entropy.inter.coding import initial_counts as inter_counts
 from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.motion_tools import decisions
 from dfccodec.entropy.mv_coding import NEWMV
 from dfccodec.entropy.predicted import divide
 from dfccodec.entropy.rans import FrequencyModel, RansDecoder, check_declared_size
@@ -66,8 +67,9 @@ def clip_bits(clip: Clip, header: Header) -> ClipBits:
         latents[kept] = _stream_bits(clip.latents, len(kept), header, clip.coding == Coding.INTER)
     else:
         latents[kept] = _share(8 * len(clip.latents), _magnitudes(decode_latents(clip, header)))
-    if clip.fill in (Fill.MOTION, Fill.BLEND):
-        _add_motion(motion, payload.read(clip.fill_payload, clip.kept, header), 8 * len(clip.fill_payload))
+    if clip.fill in (Fill.MOTION, Fill.BLEND, Fill.DIRECT):
+        _add_motion(motion, payload.read(decisions(clip), clip.kept, header), 8 * len(decisions(clip)))
+        motion[kept] += 8 * (len(clip.fill_payload) - len(decisions(clip))) / max(len(kept), 1)  # a byte for all frames
     elif kept.size:  # motion latents of kept frames, all of one size before coding
         motion[kept] += 8 * len(clip.fill_payload) / len(kept)
     return ClipBits(latents, motion, clip.coding == Coding.ZSTD)

@@ -26,17 +26,18 @@ from vectors import ALL, FAULTY, FORMATS, GOOD, SPEC, VECTORS, read_vector
 
 from dfccodec.codec import fill
 from dfccodec.codec.clip.quantizer import dequantize
+from dfccodec.codec.fill.direct import direct_motion
 from dfccodec.codec.fill.generate import payload as motion_latents
 from dfccodec.codec.motion import payload
-from dfccodec.codec.motion.blocks import MotionField, References
+from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.direct import DirectMotion
-from dfccodec.codec.predict.order import direct_motion
 from dfccodec.codec.predict.order import read_motion as read_kept_motion
 from dfccodec.container.chunks import KNOWN, Chunk, Damage
 from dfccodec.container.reader import ClipAt, Packets, Preamble, StreamReader
 from dfccodec.container.records import Clip, Coding, Fill, Ratio, StreamInfo
 from dfccodec.edit.verify import verify
 from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.motion_tools import decisions
 from dfccodec.entropy.predicted import decode_detail, divide
 from dfccodec.errors import DamagedError, DfcError, LimitError, NotDfcError, UnsupportedError
 
@@ -119,10 +120,13 @@ def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
     latents, predicted = dequantized(clip, values, reader.preamble), predicted_fields(clip, reader.preamble)
     each = clip.durations if len(clip.durations) == clip.frames else clip.durations * clip.frames
     moved: dict[str, object] = {}
-    if clip.fill in (Fill.MOTION, Fill.BLEND):
-        decisions = payload.read(clip.fill_payload, clip.kept, reader.preamble.header).blocks
-        raw = decisions.astype("<i2").tobytes() if clip.fill_payload else b""
+    if clip.fill in (Fill.MOTION, Fill.BLEND, Fill.DIRECT):
+        blocks = payload.read(decisions(clip), clip.kept, reader.preamble.header).blocks
+        raw = blocks.astype("<i2").tobytes() if decisions(clip) else b""
         moved["motion_sha256"] = hashlib.sha256(raw).hexdigest()
+        direct = direct_motion(clip, reader.preamble.header)
+        if clip.fill == Fill.DIRECT and direct is not None:
+            moved["direct_sha256"] = direct_sha256(direct, clip, [References.of(clip.kept)], blocks.shape[1:3])
     if clip.fill == Fill.GENERATE:
         moved = {"waves": 1, "motion_step": 0, "motion_sha256": hashlib.sha256(b"").hexdigest()}
         if (found := motion_latents.read(clip.fill_payload, int(clip.kept.sum()), reader.preamble.header)) is not None:
@@ -169,7 +173,8 @@ def predicted_fields(clip: Clip, preamble: Preamble) -> dict[str, Any]:
     details = b"".join(decode_detail(detail, preamble.header).astype("<i2").tobytes() for detail in found)
     detail_qps = [None if detail is None else detail.qp for detail in parts.details]
     direct = direct_motion(clip, preamble.header)
-    moved = {} if direct is None else {"direct_sha256": direct_sha256(direct, clip, field)}
+    both, grid = [field.references, References.of(clip.kept)], field.blocks.shape[1:3]
+    moved = {} if direct is None else {"direct_sha256": direct_sha256(direct, clip, both, grid)}
     return {
         **moved,
         "kept_motion_sha256": hashlib.sha256(raw).hexdigest(),
@@ -180,15 +185,14 @@ def predicted_fields(clip: Clip, preamble: Preamble) -> dict[str, Any]:
     }
 
 
-def direct_sha256(direct: DirectMotion, clip: Clip, predicted: MotionField) -> str:
+def direct_sha256(direct: DirectMotion, clip: Clip, moving: list[References], grid: tuple[int, ...]) -> str:
     ends, out = {}, hashlib.sha256()
-    for references in (predicted.references, References.of(clip.kept)):
+    for references in moving:
         sides = zip(references.past.tolist(), references.future.tolist(), strict=True)
         ends |= dict(zip(references.dropped.tolist(), sides, strict=True))
     for frame in sorted(ends):
         found = direct.vectors(frame, *ends[frame])
-        shape = (*predicted.blocks.shape[1:3], 2, 2)
-        out.update((np.zeros(shape, "<i2") if found is None else found.astype("<i2")).tobytes())
+        out.update((np.zeros((*grid, 2, 2), "<i2") if found is None else found.astype("<i2")).tobytes())
     return out.hexdigest()
 
 
@@ -310,8 +314,8 @@ def test_the_independent_reader_stands_alone() -> None:
     allowed["read_inter.py"] = {"numpy", "read_range", "read_motion"}
     sizes = {
         "read_predicted.py": 50,
-        "read_direct.py": 75,
-        "read_dfc.py": 260,
+        "read_direct.py": 90,
+        "read_dfc.py": 270,
         "read_range.py": 170,
         "read_motion.py": 170,
         "read_inter.py": 110,

@@ -89,7 +89,9 @@ def test_inter_coding(shape: tuple[int, ...], seed: int) -> None:
     with twins():
         assert coding.encode_inter(values, mvs) == data
         assert coding.decode_inter(data, shape[0], shape[1:4], 96).tobytes() == values.tobytes()  # type: ignore[arg-type]
+        assert coding.decode_mvs(data, shape[0], shape[1:4], 96).tobytes() == mvs.tobytes()  # type: ignore[arg-type]
     assert coding.decode_inter(data, shape[0], shape[1:4], 96).tobytes() == values.tobytes()  # type: ignore[arg-type]
+    assert coding.decode_mvs(data, shape[0], shape[1:4], 96).tobytes() == mvs.tobytes()  # type: ignore[arg-type]
 
 
 def test_several_bands() -> None:

@@ -16,6 +16,7 @@ from dfccodec.codec.clip.distortion import sse
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
 from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter, step_sizes
 from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
+from dfccodec.codec.fill.direct import motion_of_cells
 from dfccodec.codec.fill.generate.encoder import check_model, choose_kept, motion_payload
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion import payload
@@ -36,7 +37,7 @@ from dfccodec.codec.predict.pictures import transform
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy.latent_coding import encode_latents, resolve_clip_coding
-from dfccodec.entropy.predicted import motion_filter
+from dfccodec.entropy.motion_tools import direct_payload, encoder_filter, motion_filter, with_decisions
 from dfccodec.errors import DfcError
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
@@ -196,11 +197,16 @@ class ClipCoder:
             return Coded(clip, now.values)
         if self.settings.fill == Fill.GENERATE:
             return Coded(dataclasses.replace(clip, fill_payload=motion_payload(frames, kept)), now.values)
+        direct = None
+        if now.vectors is not None and self.settings.fill == Fill.BLEND and not self.header.tile:
+            moved = encoder_filter(qp)
+            clip = dataclasses.replace(clip, fill=Fill.DIRECT, fill_payload=direct_payload(moved, direct=True))
+            direct = motion_of_cells(now.vectors, kept, self.header, moved)
         if not open_loop:
-            return self._with_motion(clip, now.values, frames, hold)
+            return self._with_motion(clip, now.values, frames, hold, direct=direct)
         numbers = np.flatnonzero(kept).tolist()
         known = ((n, pictures.pop(n).astype(np.float32) if refining else frames[n]) for n in numbers)
-        return self._with_motion(clip, now.values, frames, False, known)
+        return self._with_motion(clip, now.values, frames, False, known, direct=direct)
 
     def _code_predicted(
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, importance: np.ndarray, kept: np.ndarray,
@@ -352,7 +358,7 @@ class ClipCoder:
                     self._check()
                     blend(number, picture)
             found = payload.write(search.decisions())
-        return Coded(dataclasses.replace(clip, fill_payload=found), values, held)
+        return Coded(with_decisions(clip, found), values, held)
 
 
 def _record(

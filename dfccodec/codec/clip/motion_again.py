@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dfccodec.codec import fill
 from dfccodec.codec.clip.decode import check_memory, reconstruct_clip
+from dfccodec.codec.fill.direct import direct_motion
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
-from dfccodec.codec.predict.order import direct_motion
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip
-from dfccodec.entropy.predicted import motion_filter
+from dfccodec.entropy.motion_tools import motion_filter, with_decisions
 from dfccodec.runtime.resources import available_cpus, available_memory
 
 if TYPE_CHECKING:
@@ -64,4 +63,4 @@ class MotionAgain:
             for number in np.flatnonzero(after.kept).tolist():
                 blend(number, frames[number])
             found = payload.write(search.decisions())
-        return dataclasses.replace(after, fill_payload=found)
+        return with_decisions(after, found)

@@ -9,9 +9,10 @@ import numpy as np
 
 from dfccodec.codec.fill.generate.policy import GenerateFill, WarpFill
 from dfccodec.codec.fill.latent_fills import Hold, Lerp, Token
-from dfccodec.codec.fill.motion import BlendFill, MotionFill
+from dfccodec.codec.fill.motion import BlendFill, DirectFill, MotionFill
 from dfccodec.codec.fill.postprocess import BatchPostprocessor, FramePostprocessor
 from dfccodec.container.records import Clip, Coding, Fill, Header
+from dfccodec.entropy.motion_tools import MOVED
 from dfccodec.errors import UnsupportedError, UsageError
 
 
@@ -67,7 +68,9 @@ POLICIES: dict[int, FillPolicy] = {
     Fill.MOTION: MotionFill(),
     Fill.BLEND: BlendFill(),
     Fill.GENERATE: GenerateFill(),
+    Fill.DIRECT: DirectFill(),
     WARP: WarpFill(),
+    MOVED: MotionFill(),
 }
 
 
@@ -91,7 +94,7 @@ def replace(clip: Clip, wanted: Fill | None) -> Clip:
     Raises:
         UsageError: the clip does not have them, or its kept frames are predicted and need fill policy `blend`.
     """
-    if wanted is None or wanted == clip.fill:
+    if wanted is None or wanted == clip.fill or (wanted == Fill.BLEND and clip.fill == Fill.DIRECT):
         return clip
     if clip.coding == Coding.PREDICTED:
         raise UsageError(
@@ -99,7 +102,7 @@ def replace(clip: Clip, wanted: Fill | None) -> Clip:
             "leave it out, or encode with --coding inter"
         )
     number: int = wanted
-    moves = clip.fill in (Fill.MOTION, Fill.BLEND)
+    moves = clip.fill in (Fill.MOTION, Fill.BLEND, Fill.DIRECT)
     if wanted == Fill.GENERATE or (wanted == Fill.MOTION and not (moves or clip.fill == Fill.GENERATE)):
         own = Fill(clip.fill).name.lower() if clip.fill in list(Fill) else str(clip.fill)
         raise UsageError(
@@ -108,18 +111,19 @@ def replace(clip: Clip, wanted: Fill | None) -> Clip:
         )
     if wanted == Fill.MOTION and clip.fill == Fill.GENERATE:
         number = WARP
-    stays = number == WARP or (moves and wanted in (Fill.MOTION, Fill.BLEND))
+    if wanted == Fill.MOTION and clip.fill == Fill.DIRECT:
+        number = MOVED
+    stays = number in (WARP, MOVED) or (moves and wanted in (Fill.MOTION, Fill.BLEND))
     return dataclasses.replace(clip, fill=number, fill_payload=clip.fill_payload if stays else b"")
 
 
 def parse(name: str) -> Fill:
-    """Parse the `--fill` option.
+    """Parse the `--fill` option. `direct` is no option: it is what `blend` becomes in the inter coding.
 
     Raises:
         UsageError: the name is unknown.
     """
-    try:
-        return Fill[name.upper()]
-    except KeyError:
-        names = ", ".join(f.name.lower() for f in Fill)
-        raise UsageError(f"fill policy {name!r} is unknown; give one of: {names}") from None
+    names = {f.name.lower(): f for f in Fill if f != Fill.DIRECT}
+    if name.lower() not in names:
+        raise UsageError(f"fill policy {name!r} is unknown; give one of: {', '.join(names)}")
+    return names[name.lower()]

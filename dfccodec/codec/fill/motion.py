@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from dfccodec.codec.fill.direct import direct_motion
 from dfccodec.codec.fill.latent_fills import Token
 from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.obmc import Composer
-from dfccodec.codec.predict.order import direct_motion
 from dfccodec.container.records import Clip, Header
-from dfccodec.entropy.predicted import motion_filter
+from dfccodec.entropy.motion_tools import check_direct_payload, decisions, motion_filter
 
 
 class MotionFill(Token):
@@ -18,18 +18,18 @@ class MotionFill(Token):
 
     def check(self, clip: Clip, header: Header) -> None:
         """Decode all modes and vectors."""
-        payload.read(clip.fill_payload, clip.kept, header)
+        payload.read(decisions(clip), clip.kept, header)
 
     def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> FramePostprocessor | None:
         """Motion compensation of the dropped frames."""
         direct = direct_motion(clip, header)
-        if not clip.fill_payload and direct is None:
+        if not decisions(clip) and direct is None:
             return None
-        return Composer(payload.read(clip.fill_payload, clip.kept, header), motion_filter(clip), direct)
+        return Composer(payload.read(decisions(clip), clip.kept, header), motion_filter(clip), direct)
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lose a reference frame lose their motion."""
-        return payload.trim(clip.fill_payload, header, clip.kept, kept, first)
+        return payload.trim(decisions(clip), header, clip.kept, kept, first)
 
 
 class BlendFill(MotionFill):
@@ -37,3 +37,21 @@ class BlendFill(MotionFill):
     network output, so that the network decodes kept frames only."""
 
     blends = True
+
+
+class DirectFill(BlendFill):
+    """As `BlendFill`, with the filter and the direct motion that its payload names."""
+
+    def check(self, clip: Clip, header: Header) -> None:
+        """Check the tools, and decode all modes and vectors."""
+        check_direct_payload(clip, header)
+        super().check(clip, header)
+
+    def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> FramePostprocessor | None:
+        """Motion compensation of the dropped frames."""
+        check_direct_payload(clip, header)
+        return super().postprocessor(clip, header, latents)
+
+    def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
+        """As `MotionFill`; the tools stay."""
+        return clip.fill_payload[:1] + super().trim(clip, header, kept, first) if kept.any() else b""

@@ -35,8 +35,9 @@ from dfccodec.codec.predict.residual_quantizer import (
     quantize_residual,
     saved_error,
 )
-from dfccodec.container.records import Header, MotionFilter
+from dfccodec.container.records import Header
 from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH
+from dfccodec.entropy.motion_tools import encoder_filter
 from dfccodec.entropy.predicted import DETAIL_CHANNELS, Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
 from dfccodec.limits import MAX_QP
@@ -55,9 +56,6 @@ INTRA_OFFSET = -3
 
 MOTION_LAMBDA = 0.4
 """Factor on the λ of the motion search for predicted frames: a better prediction saves bits of the residual too."""
-
-QUARTER_MAX_QP = 26
-"""Maximum QP of a clip with vectors in quarter pixels. Above it they cost more bits than they save error."""
 
 DIRECT_MOTION = True
 """Whether clips have direct motion. Nearly all gain; those that do not move lose 0.1 %."""
@@ -211,7 +209,7 @@ class PredictedEncoder:
             importance: (T,).
             qp: quantizer index of the clip.
         """
-        self._filter = MotionFilter.QUARTER if qp <= QUARTER_MAX_QP else MotionFilter.EIGHT_TAP
+        self._filter = encoder_filter(qp)
         self._references = ReferencePictures(self._filter, DIRECT_MOTION)
         self.direct = self._references.direct
         order = bisecting_order(kept)

@@ -12,7 +12,8 @@ from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.codec.predict.compose import compose
 from dfccodec.container.records import Clip, Coding, Header
-from dfccodec.entropy.predicted import FrameTypes, decode_detail, divide, has_direct_motion, join
+from dfccodec.entropy.motion_tools import has_direct_motion
+from dfccodec.entropy.predicted import FrameTypes, decode_detail, divide, join
 from dfccodec.errors import DamagedError
 
 Bools = npt.NDArray[np.bool_]
@@ -51,7 +52,7 @@ def read_motion(clip: Clip, header: Header) -> MotionField:
 
 
 def direct_motion(clip: Clip, header: Header) -> DirectMotion | None:
-    """The direct motion of a clip; None if it has none.
+    """The direct motion of a clip in the predicted coding; None if it has none.
 
     Raises:
         DamagedError: the latents or the motion are invalid.

@@ -30,11 +30,15 @@ class InterPredictor:
         grid: (tiles, rows, columns).
         coder: encodes or decodes vectors.
         mvs: (K, cells, 2) vectors to encode, raster order; None to decode.
+
+    Attributes:
+        known: vectors (cells, 2) of each kept frame so far.
     """
 
     def __init__(self, grid: Grid, coder: Coder, mvs: Shorts | None) -> None:
         self.grid, self.coder, self.mvs = grid, coder, mvs
         self.vectors = np.zeros((int(np.prod(grid)), 2), np.int16)
+        self.known = [self.vectors.copy()]
 
     def predict(self, k: int, previous: Shorts) -> Shorts:
         """Code the vectors of kept frame k and predict it; see `Predictor.predict`.
@@ -46,6 +50,7 @@ class InterPredictor:
         for first in range(0, len(previous), cells):
             part = slice(first, first + cells)
             self._code(self.vectors[part], None if self.mvs is None else self.mvs[k, part])
+        self.known.append(self.vectors.copy())
         return motion_compensate(previous, self.vectors, self.grid)
 
     def _code(self, vectors: Shorts, mvs: Shorts | None) -> None:
@@ -83,9 +88,29 @@ def decode_inter(data: bytes, kept: int, grid: Grid, channels: int) -> np.ndarra
     if not kept:
         return np.zeros((0, *grid, channels), np.int16)
     found = kernel_calls.decode(data, (kept, *grid, channels), True, initial_counts())
-    if found is not None:
-        return found
+    return _decode(data, kept, grid, channels)[0] if found is None else found
+
+
+def decode_mvs(data: bytes, kept: int, grid: Grid, channels: int) -> Shorts:
+    """Decode the motion vectors in the output of :func:`encode_inter`, which takes as long as all of it.
+
+    Returns:
+        (K, cells, 2) int16, down and right in quarter pixels; 0 for the first kept frame.
+
+    Raises:
+        DamagedError, LimitError: as :func:`decode_inter`.
+    """
+    check_declared_size(data, kept, grid, channels)
+    out = np.zeros((kept, int(np.prod(grid)), 2), np.int16)
+    if kept and kernel_calls.decode(data, (kept, *grid, channels), True, initial_counts(), out) is None:
+        return _decode(data, kept, grid, channels)[1]
+    return out
+
+
+def _decode(data: bytes, kept: int, grid: Grid, channels: int) -> tuple[np.ndarray, Shorts]:
+    """Integers and vectors, without kernels."""
     reader = RansDecoder(data, initial_counts(), "latents")
-    values = code_latents((kept, *grid, channels), reader, predictor=InterPredictor(grid, reader, None))
+    predictor = InterPredictor(grid, reader, None)
+    values = code_latents((kept, *grid, channels), reader, predictor=predictor)
     reader.finish()
-    return values
+    return values, np.stack(predictor.known)

@@ -1,6 +1,6 @@
 """Flow-guided consistency: decoded pictures should change only as their motion says.
 
-After the loss of MTC-VAE (arXiv 2602.01340, eq. 10–12). The flow comes from the codec's own motion search in the source,
+After the loss of MTC-VAE (arXiv 2602.01340, eq. 10–12). The flow comes from the motion search of the codec,
 and a pixel counts as far as the source itself agrees with its flow (Lai et al. 2018, "Learning blind video temporal
 consistency"), so occlusions and wrong vectors count little.
 """

@@ -22,6 +22,7 @@ from dfccodec.container.records import Fill
 from dfccodec.errors import ModelError, UnsupportedError, UsageError
 from dfccodec.models import registry
 
+NAMES = {"blend": "direct"}  # what blend becomes in the inter coding
 FRAMES = sliding_texture(20, 64, 80, (0, 1))
 
 
@@ -73,7 +74,8 @@ def test_policies_of_kept_frames_only_work_for_every_file(
 
 def test_vectors_are_used_by_motion_and_blend(files: dict[str, bytes], mini: LoadedModel) -> None:
     for own, other in (("motion", "blend"), ("blend", "motion")):
-        assert psnr(decoded(files[own], mini, other), FRAMES) > psnr(decoded(files[own], mini, "hold"), FRAMES) + 3
+        more = 3 if own == "motion" else 2  # blocks of mode 0 then lose their direct motion
+        assert psnr(decoded(files[own], mini, other), FRAMES) > psnr(decoded(files[own], mini, "hold"), FRAMES) + more
         np.testing.assert_array_equal(decoded(files[own], mini, own), decoded(files[own], mini))
 
 
@@ -98,7 +100,9 @@ def test_the_nearer_kept_frame_is_warped(mini: LoadedModel, files: dict[str, byt
 
 @pytest.mark.parametrize(("own", "name"), [("token", "motion"), ("token", "generate"), ("blend", "generate")])
 def test_motion_that_is_not_in_the_file(own: str, name: str, files: dict[str, bytes], mini: LoadedModel) -> None:
-    with pytest.raises(UsageError, match=f"--fill {name} needs motion .*is {own}.*give token, hold, lerp or blend"):
+    with pytest.raises(
+        UsageError, match=f"--fill {name} needs motion .*is {NAMES.get(own, own)}.*give token, hold, lerp or blend"
+    ):
         decoded(files[own], mini, name)
     with pytest.raises(UsageError, match="fill policy 'magic' is unknown"):
         dfc.decode(files[own], model=mini, fill="magic")

@@ -35,7 +35,7 @@ def encode(frames: np.ndarray, model: LoadedModel, **options: object) -> bytes:
 def test_the_network_decodes_kept_frames_only(mini: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(moving_square(9, 64, 96), mini, budget="10", coding="inter")
     with dfc.open(data) as file:
-        assert file[0].record.fill == Fill.BLEND
+        assert file[0].record.fill == Fill.DIRECT
         kept = set(file[0].kept_indices.tolist())
     decoded: list[int] = []
     original = type(mini.model)._decode_pictures

@@ -20,7 +20,8 @@ from dfccodec.codec.predict.pictures import add_residual, transform_residual
 from dfccodec.container.records import Clip, Coding, Header, MotionFilter, Ratio
 from dfccodec.edit.trim import trim
 from dfccodec.edit.verify import verify
-from dfccodec.entropy.predicted import divide, has_direct_motion, motion_filter
+from dfccodec.entropy.motion_tools import has_direct_motion, motion_filter
+from dfccodec.entropy.predicted import divide
 from dfccodec.errors import UsageError
 
 HEADER = Header(44, 28, Ratio(25, 1), Ratio(1, 25), patch=16, clip_frames=32, channels=96)
@@ -132,11 +133,12 @@ def test_every_smaller_budget_is_a_prefix(mini: LoadedModel) -> None:
 
 
 def test_samples_between_pixels_are_filtered_before_and_after_a_trim(mini: LoadedModel) -> None:
-    for qp, expected in ((20, MotionFilter.QUARTER), (28, MotionFilter.EIGHT_TAP)):
-        data, out = encode_bytes(panning(8), mini, budget="50%", qp=qp), io.BytesIO()
-        trim(io.BytesIO(data), out, Budget.of("25%"))
-        assert motion_filter(clip_of(data)) == motion_filter(clip_of(out.getvalue())) == expected
-    other = encode_bytes(panning(8), mini, budget="50%", coding="inter")
+    for coding in ("predicted", "inter"):
+        for qp, expected in ((20, MotionFilter.QUARTER), (28, MotionFilter.EIGHT_TAP)):
+            data, out = encode_bytes(panning(8), mini, budget="50%", qp=qp, coding=coding), io.BytesIO()
+            trim(io.BytesIO(data), out, Budget.of("25%"))
+            assert motion_filter(clip_of(data)) == motion_filter(clip_of(out.getvalue())) == expected
+    other = encode_bytes(panning(8), mini, budget="50%", coding="range")
     assert motion_filter(clip_of(other)) == MotionFilter.LINEAR
 
 
