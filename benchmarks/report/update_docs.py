@@ -2,405 +2,71 @@
 
     python -m benchmarks.report.update_docs
 
-A page has markers `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function below. A missing result is an error,
-because pages state only measured figures. If a result was measured with other weights than the package's, or with an
-earlier default coding, a note below the table says so until its script is run again.
+A page has markers `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a function of `quality_tables` or
+`speed_tables`. A missing result is an error, because pages state only measured figures. If a result was measured with
+other weights than the package's, or with an earlier default coding, a note below the table says so until its script is
+run again.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from benchmarks.clips import RESULTS, is_todays, table, weights_id
-from benchmarks.quality.blend import report as blend_report
-from benchmarks.quality.large import table_of as large_table
-from benchmarks.quality.looks import report as looks_report
-from benchmarks.quality.vae_latents import report as vae_latents_report
-from benchmarks.report.rd_report import LABELS
-from benchmarks.robustness.killed_workers import report as killed_workers_report
-from benchmarks.speed.compare import report as compare_report
-from benchmarks.speed.cpu_contention import report
-from benchmarks.speed.many_videos import report as many_videos_report
-from benchmarks.speed.parallel_clips import report as parallel_report
-from benchmarks.speed.reading import report as reading_report
-from benchmarks.speed.training_data import report as training_data_report
+from benchmarks.report import quality_tables as quality
+from benchmarks.report import speed_tables as speed
+from benchmarks.report.results import forget, notes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("mini", "mini-dit", "mini-sharp", "encoding", "performance", "latents", "many")
+        for name in ("mini", "mini-dit", "mini-sharp", "encoding", "performance", "latents", "many", "training")
     ),
 )
 
 
-_earlier: set[str] = set()
-"""Weights, other than the package's, of results read for the current table."""
-
-
-_codings: set[str] = set()
-"""Earlier default codings of results that were read for the current table."""
-
-
-def result(name: str) -> Any:
-    """Return the JSON result of a script."""
-    found = json.loads((RESULTS / f"{name}.json").read_text())
-    _earlier.update({found["weights"]} - {weights_id()})
-    if not is_todays(name, found):
-        _codings.add(found.get("coding", "range"))
-    return found
-
-
 def block(name: str) -> str:
     """Return the figures of a marker, with notes about weights and coding."""
-    _earlier.clear()
-    _codings.clear()
-    figures = BLOCKS[name]()
-    if _codings:
-        names = " and ".join(f"`--coding {name}`" for name in sorted(_codings))
-        figures += f"\n\nMeasured with {names}, an earlier default."
-    if _earlier:
-        return f"{figures}\n\nMeasured with earlier weights ({', '.join(sorted(_earlier))})."
-    return figures
-
-
-def budgets() -> str:
-    """DFC-32 by number of kept frames."""
-    rows = {(row["code"], row["kept"]): row for row in result("dfc32")["budgets"]}
-    lines = []
-    for kept in (32, 16, 8, 6, 4, 2, 1):
-        ours, lerp, hold = (rows[code, kept] for code in ("mini", "PCA-96, lerp", "PCA-96, hold"))
-        lines.append((
-            kept, f"{ours['mse']:.5f}", f"{ours['psnr']:.2f} dB", f"{ours['bpp']:.3f}",
-            f"{lerp['mse']:.5f}", f"{lerp['psnr']:.2f} dB", f"{lerp['bpp']:.3f}", f"{hold['psnr']:.2f} dB",
-        ))  # fmt: skip
-    head = ("kept of 32", "`mini` MSE", "PSNR", "bits/pixel", "PCA-96, lerp MSE", "PSNR", "bits/pixel", "hold PSNR")
-    return table(head, lines)
-
-
-def bernoulli() -> str:
-    """The table of the publication, for `mini`."""
-    rows = [
-        (
-            r["budget"], r["motion"], f"{r['kept']:.1f} ± {r['kept_std']:.1f}", f"{r['rate']:.1%}",
-            f"{r['compression']:.0f}", f"{r['mse']:.5f}",
-        )
-        for r in result("dfc32")["bernoulli"]
-    ]  # fmt: skip
-    return table(("budget", "motion", "kept frames", "keep rate", "times smaller", "MSE"), rows)
-
-
-def floor() -> str:
-    """Gain over the PCA baseline at equal bits with the same coder."""
-    found = {
-        (coding, refined): result(path.stem)["rows"]
-        for path in RESULTS.glob("floor_*.json")
-        for coding, _, refined in [path.stem.removeprefix("floor_").partition("_refine")]
-    }
-    qps = sorted({r["qp"] for rows in found.values() for r in rows if "over_linear_db" in r})
-    lines = []
-    for (coding, refined), rows in sorted(found.items()):
-        mean = np.mean([list(r["all_kept_gains"].values()) for r in rows if "all_kept_gains" in r])
-        gains = {(r["kept"], r["qp"]): f"{r['over_linear_db']:+.2f}" for r in rows if "over_linear_db" in r}
-        for kept in sorted({kept for kept, _ in gains}, reverse=True):
-            cells = [gains.get((kept, qp), "") for qp in qps]
-            name = f"{coding}, `--refine {refined}`" if refined else coding
-            lines.append((name, kept, *cells, f"{mean:+.2f}" if kept == 32 else ""))
-    return table(("coder", "kept of 32", *(f"QP {qp}" for qp in qps), "mean, 0.2…0.6 bits/pixel"), lines)
-
-
-def selection() -> str:
-    """Selections of kept frames."""
-    rows = [
-        (r["fill"], r["kept"], r["choice"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bytes'] / 1000:.1f}")
-        for r in result("selection")["rows"]
-    ]
-    return table(("`--fill`", "kept of 32", "choice", "MSE", "PSNR", "kB a clip"), rows)
-
-
-def coding() -> str:
-    """Bytes of the latents with each coder, and speeds of the latent codings."""
-    found = result("latent_coding")
-    kept, qps = ("6", "8", "32"), ("16", "24", "32")
-    rows = [
-        (name, *(f"{by[k][q] / 1000:.1f}" if q in by.get(k, ()) else "" for k in kept for q in qps))
-        for name, by in found["bytes"].items()
-    ]
-    speeds = found["integers_per_second"]
-    coders = next(iter(speeds.values()))
-    lines = [(name, *(f"{by[name] / 1e6:.1f}" for by in speeds.values())) for name in coders]
-    sizes = table(("kB a clip", *(f"{k} kept, QP {q}" for k in kept for q in qps)), rows)
-    return sizes + "\n\n" + table(("million integers/s, one thread", *speeds), lines)
-
-
-def bd_rates() -> str:
-    """BD-rate against x264 medium, mean over clips."""
-    found = result("rd")["bd_rate_vs_x264"]
-    metrics = {"psnr": "RGB-PSNR", "ms_ssim": "MS-SSIM", "vmaf": "VMAF", "lpips": "LPIPS"}
-    rows = [
-        (LABELS[name], *(f"{values[m]['mean_over_clips']:+.0f} %" for m in metrics)) for name, values in found.items()
-    ]
-    return table(("bits at equal quality, x264 medium = 0", *metrics.values()), rows)
-
-
-def large() -> str:
-    """BD-rate against x264 medium at larger pictures."""
-    return large_table(result("large"))
-
-
-def trim() -> str:
-    """Clips trimmed to fewer kept frames, compared with encodes."""
-    rows = [
-        (
-            kept, f"{plain / 1000:.1f} kB", f"{a:.2f} dB", f"{again / 1000:.1f} kB", f"{b:.2f} dB",
-            f"{fresh / 1000:.1f} kB", f"{c:.2f} dB", f"{worst:.2f} dB",
-        )
-        for kept, (plain, a, again, b, fresh, c, worst) in result("predicted")["trim"].items()
-    ]  # fmt: skip
-    head = (
-        "kept of 32",
-        "trimmed",
-        "PSNR",
-        "with `--search`",
-        "PSNR",
-        "encoded anew",
-        "PSNR",
-        "most that a search loses",
-    )
-    return table(head, rows)
-
-
-def motion() -> str:
-    """Fill policy `motion` compared with `token`."""
-    rows = [
-        (
-            r["kept"], r["qp"], r["fill"], f"{r['mse']:.5f}", f"{r['psnr']:.2f} dB", f"{r['bpp']:.4f}",
-            f"{r['latents']:.4f}", f"{r['motion']:.4f}",
-        )
-        for r in result("motion")["rows"]
-    ]  # fmt: skip
-    return table(("kept of 32", "QP", "`--fill`", "MSE", "PSNR", "bits/pixel", "of it latents", "motion"), rows)
-
-
-def blend() -> str:
-    """Fill policy blend compared with motion."""
-    return blend_report(result("blend"))
-
-
-def mtc() -> str:
-    """Content-adaptive budgets compared with fixed budgets."""
-    found = result("mtc")["rates"]
-    names = ("fixed 4", "fixed 8", "fixed 16", *(n for n in found if n.startswith("rule w") and "to" not in n))
-    rows = [
-        (n, f"{found[n]['kept']:.2f}", f"{found[n]['vcpr']:.0f}", f"{found[n]['psnr']:.2f} dB",
-         f"{found[n]['gain']:+.2f} dB", f"{found[n]['gain_by_bytes']:+.2f} dB", f"{found[n]['ssim']:.4f}",
-         f"{found[n]['lpips']:.4f}")
-        for n in (*names, "rule w = 1.5, 2 to 16", "H.264 size", "random")
-    ]  # fmt: skip
-    gains = ("over one rate at equal frames kept", "at equal bytes")
-    return table(("rates of the segments", "mean kept of 32", "VCPR", "PSNR", *gains, "SSIM", "LPIPS"), rows)
-
-
-def ablation() -> str:
-    """Ablation of the encoder."""
-    found = result("ablation")
-    rows = [
-        (f"`{r['change']}`" if r["change"].startswith("-") else r["change"],
-         "" if r["bd_rate"] is None else f"{r['bd_rate']:+.1f} %", r["clips"], f"{r['seconds']:.1f}")
-        for r in found["rows"]
-    ]  # fmt: skip
-    what = f"{found['kept']} of 32 kept, {len(found['clips'])} eval clips"
-    head = (what, "bits at equal PSNR", "clips whose curves overlap", "CPU seconds per clip")
-    return table(head, rows)
-
-
-def rate_control() -> str:
-    """Accuracy of rate control over clips."""
-    clips = result("rate_control")["clips"].values()
-    rows = []
-    for target, unit, scale in (("size", "%", 100), ("bitrate", "%", 100), ("psnr", "dB", 1)):
-        off = [scale * clip[target]["off"] for clip in clips if target in clip]
-        if off:
-            rows.append((target, len(off), *(f"{x:+.2f} {unit}" for x in (min(off), float(np.mean(off)), max(off)))))
-    return table(("target", "clips", "least", "mean", "most"), rows)
-
-
-def compare() -> str:
-    """Speed of two checkouts."""
-    found = result("compare")
-    before, now = found["checkouts"]
-    return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n" + compare_report(found)
-
-
-def parallel_clips() -> str:
-    """Speed of several clips at the same time."""
-    found = result("parallel_clips")
-    return f"{found['processor']}, {found['cpus']} CPUs.\n\n" + parallel_report(found)
-
-
-def generate() -> str:
-    """Fréchet distances of generated clips, baselines and real ones."""
-    found = result("generate")
-    rows = [[name, *(round(value, 1) for value in row.values())] for name, row in found["frechet"].items()]
-    near = found["nearest"]
-    return (
-        f"{found['count']} clips of 8 kept frames of 256×256 for each row, {found['steps']} steps ({found['method']}), "
-        f"against {found['reference']} real clips:\n\n"
-        + table(["Fréchet distance", "appearance", "motion"], rows)
-        + "\n\nMedian squared error per sample to the nearest training clip: "
-        + f"generated {near['generated']:.3f}, held-out clips {near['held out']:.3f}."
-    )
-
-
-def segments() -> str:
-    """What the place of the segment embedding is worth."""
-    rows = [
-        [
-            place, f"{row['frames']:.1%}", f"{row['segments']:.1%}", f"{row['psnr']:.2f} dB", f"{row['ssim']:.4f}",
-            f"{row['lpips']:.4f}",
-        ]
-        for place, row in result("segments")["places"].items()
-    ]  # fmt: skip
-    return table(["embedding", "frames classified correctly", "segments found", "PSNR", "SSIM", "LPIPS"], rows)
-
-
-def looks() -> str:
-    """Looks beside the decoded pictures."""
-    return looks_report(result("looks"))
-
-
-def reading() -> str:
-    """Windows of latents that training can read per second."""
-    return reading_report(result("reading"))
-
-
-def training_data() -> str:
-    """Bytes and clips per second of training data in several files."""
-    return training_data_report(result("training_data"))
-
-
-def vae_latents() -> str:
-    """Latents of another VAE: bytes and errors."""
-    return vae_latents_report(result("vae_latents"))
-
-
-def killed_workers() -> str:
-    """Kills of workers on a list of videos."""
-    return killed_workers_report(result("killed_workers"))
-
-
-def many_videos() -> str:
-    """CPU time and bytes of a million videos."""
-    return many_videos_report(result("many_videos"))
-
-
-def speed() -> str:
-    """Return the table of frames per second and peak memory of encode and decode."""
-    found = result("speed")
-    rows = []
-    for row in found["rows"]:
-        cells = [row["model"], row["dtype"], row["size"]]
-        for stage in ("encode", "decode"):
-            times = row.get(f"{stage}_times_published")
-            cells += [
-                f"{row[f'{stage}_file_fps']:.1f}",
-                f"{row[f'{stage}_network_fps']:.1f}",
-                f"{times:.0f}×" if times else "",
-            ]
-            cells.append(f"{row[f'{stage}_peak_mb']} MB")
-        rows.append(cells)
-    head = ["model", "precision", "size"]
-    for stage in ("encode", "decode"):
-        head += [f"{stage}, frames/s", "in the network", "over dfc-170m", "peak"]
-    return f"{found['processor']}, {found['threads']} threads, 8 of 32 kept.\n\n{table(head, rows)}"
-
-
-def memory() -> str:
-    """Peak memory by length and by picture size."""
-    rows = []
-    for name in ("memory", "memory_large"):
-        found = result(name)
-        for row in found["rows"]:
-            seconds, cells = f"{row['seconds']} s", [f"{row[f'{stage}_mb']:.0f} MB" for stage in ("encode", "decode")]
-            rows.append((row["size"].replace("x", "×"), seconds, row["frames"], f"`{found['options']}`", *cells))
-    return table(("size", "video", "frames", "options", "encode, peak", "decode, peak"), rows)
-
-
-def pipeline() -> str:
-    """Return the table of the share of time that each stage of an encode and a decode takes."""
-    found = result("pipeline")
-    stages = ("read", "waits", "network", "motion", "entropy", "write")
-    rows = [
-        (r["run"], f"{r['fps']:.2f}", *(f"{r['shares'][s]:.1%}" if s in r["shares"] else "" for s in stages))
-        for r in found["rows"]
-    ]
-    head = ("run", "frames/s", *stages)
-    return f"{found['size']}, {found['frames']} frames, {found['threads']} thread(s).\n\n{table(head, rows)}"
-
-
-def seams() -> str:
-    """PSNR at clip boundaries."""
-    found = result("seams")
-    ends, between = (np.array([row[key] for row in found["rows"].values()]) for key in ("ends", "between"))
-    cells = (f"{ends.mean():.2f} dB", f"{between.mean():.2f} dB", f"{(ends - between).min():+.2f} dB")
-    head = ("kept of 32", "first and last two frames of clips", "others", "worst video of all")
-    return table(head, [(found["budget"], *cells)])
-
-
-def tiles() -> str:
-    """Error in the overlap of tiles."""
-    found = result("tiles")
-    names = ("seams", "elsewhere", "whole_seams", "whole_elsewhere")
-    mean = {name: float(np.mean([row[name] for row in found["rows"].values()])) for name in names}
-    ratios = mean["seams"] / mean["elsewhere"], mean["whole_seams"] / mean["whole_elsewhere"]
-    cells = (f"{mean['seams']:.5f}", f"{mean['elsewhere']:.5f}", f"{ratios[0]:.3f}", f"{ratios[1]:.3f}")
-    return table(("MSE along seams", "elsewhere", "ratio", "ratio in one piece, same pixels"), [cells])
-
-
-def busy() -> str:
-    """Seconds of complete processes while another program runs."""
-    return report(result("busy")["rows"])
+    forget()
+    return BLOCKS[name]() + notes()
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f
     for f in (
-        budgets,
-        bernoulli,
-        floor,
-        selection,
-        coding,
-        motion,
-        blend,
-        bd_rates,
-        large,
-        trim,
-        mtc,
-        ablation,
-        rate_control,
-        speed,
-        compare,
-        parallel_clips,
-        generate,
-        segments,
-        looks,
-        reading,
-        training_data,
-        vae_latents,
-        killed_workers,
-        many_videos,
-        memory,
-        pipeline,
-        seams,
-        tiles,
-        busy,
+        quality.budgets,
+        quality.bernoulli,
+        quality.floor,
+        quality.selection,
+        quality.coding,
+        quality.bd_rates,
+        quality.large,
+        quality.trim,
+        quality.motion,
+        quality.blend,
+        quality.mtc,
+        quality.ablation,
+        quality.rate_control,
+        quality.generate,
+        quality.segments,
+        quality.looks,
+        quality.vae_latents,
+        quality.seams,
+        quality.tiles,
+        quality.flow_loss,
+        speed.compare,
+        speed.parallel_clips,
+        speed.reading,
+        speed.training_data,
+        speed.killed_workers,
+        speed.many_videos,
+        speed.speed,
+        speed.memory,
+        speed.pipeline,
+        speed.busy,
     )
 }
 

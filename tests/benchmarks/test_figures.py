@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import clips
+from benchmarks.report import results
 from benchmarks.report import update_docs as pages
 
 
@@ -23,7 +24,7 @@ def test_pages_agree_with_the_results(page: Path) -> None:
 
 def test_figures_of_other_weights_have_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(clips, "RESULTS", tmp_path)
-    monkeypatch.setattr(pages, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
     row = {"fill": "token", "kept": 6, "choice": "even", "mse": 0.01, "psnr": 20.0, "bytes": 1000}
     clips.write_json("selection", {"rows": [row]})
     assert clips.read_json("selection")["rows"] == [row]
