@@ -59,7 +59,7 @@ class MiniLoss(LossModule):
         self.dropped_weight, self.autocast, self.perceptual = dropped_weight, autocast, perceptual
         # Of each optional term: LPIPS of textured areas, error of smooth areas, inconsistency.
         self.weights = [perceptual, perceptual] * (perceptual > 0) + [consistency] * (consistency > 0)
-        self.consistency = consistency > 0
+        self.consistency = consistency
         # A list hides the module from state_dict(): third-party weights do not belong in checkpoints.
         self.lpips = [load_lpips()] if perceptual else []
         self.register_buffer("mean", torch.zeros(2 + len(self.weights), 64))

@@ -17,6 +17,7 @@ from dfccodec.models.mini import Mini, MiniConfig
 from dfccodec.models.mini_layers import PATCH
 from dfccodec.models.mini_slots import Slots
 from dfccodec.training.data.dataset import ClipSampler, Scene, held_out_clips
+from dfccodec.training.losses.flow_consistency import flow_inconsistency
 from dfccodec.training.losses.masks import draw_adjacent, draw_loss_mask, draw_mask, uniform_mask
 from dfccodec.training.losses.mini_loss import MiniLoss, quantizer_step
 from dfccodec.training.losses.quantization import quantize_with_prediction
@@ -33,6 +34,9 @@ DEFAULT_WEIGHTS = {"dropped_weight": 0.3, "perceptual": 0.0, "consistency": 0.0}
 SCORE_SCALE = 2.0
 """Factor on the weight of a loss term to get its weight in the score. The loss compares the term with D + λR, of which
 D, the only part in the score, is about half."""
+
+STEADY_FRAMES = 8
+"""Frames in the middle of each clip on which the score measures consistency."""
 
 REFINE_ITERATIONS = (2, 3)
 """Numbers of refinement iterations in training: the default and one more."""
@@ -72,7 +76,7 @@ class MiniTask:
         self.device, self.autocast, self.max_frames = device, autocast, Mini.max_frames
         self.clips = ClipSampler(train, device)
         self.held_out = held_out_clips(held_out, 32, 256, PATCH, EVAL_CLIPS)
-        self._pca_points: dict[int, list[tuple[float, float, float]]] = {}
+        self._pca_points: dict[int, list[tuple[float, float, float, float]]] = {}
 
     def batch(self, stage: Stage, rng: np.random.Generator) -> dict[str, Any]:
         """Draw the arguments of `MiniLoss.forward` for one step."""
@@ -107,7 +111,8 @@ class MiniTask:
         The PCA baseline keeps uniformly spaced frames and interpolates between them. The model keeps the frames that
         importance selects, as in files. With `pooled_mse`, PSNR is computed from the mean squared error of all clips,
         which is dominated by fast clips; otherwise it is the mean over the clips. The stage `frames` uses the middle
-        frame of every clip. A perceptual term adds the gain in LPIPS, in dB, with twice its weight.
+        frame of every clip. A perceptual term adds the gain in LPIPS, in dB, with twice its weight, and consistency its
+        own.
         """
         clips = [clip[len(clip) // 2 :][:1] for clip in self.held_out] if stage.frames == 1 else self.held_out
         figures: dict[str, Any] = {}
@@ -115,28 +120,33 @@ class MiniTask:
         for budget in (1,) if stage.frames == 1 else (32, 8):
             if not self._pca_points.get(budget):
                 self._pca_points[budget] = [self._rd_point(clips, budget, qp, linear=True) for qp in PCA_QPS]
-            bits, psnr, near = (np.array(v)[::-1] for v in zip(*self._pca_points[budget], strict=True))
+            bits, psnr, near, steady = (np.array(v)[::-1] for v in zip(*self._pca_points[budget], strict=True))
             for qp in EVAL_QPS:
-                bpp, quality, nearness = self._rd_point(clips, budget, qp)
-                gain, nearer = (
-                    now - float(np.interp(math.log(bpp), np.log(bits), then))
-                    for now, then in ((quality, psnr), (nearness, near))
+                bpp, *now = self._rd_point(clips, budget, qp)
+                quality = now[0]
+                gain, nearer, steadier = (
+                    own - float(np.interp(math.log(bpp), np.log(bits), then))
+                    for own, then in zip(now, (psnr, near, steady), strict=True)
                 )
-                gains.append(gain + SCORE_SCALE * self.loss_module.perceptual * nearer)
+                more = self.loss_module.perceptual * nearer + self.loss_module.consistency * steadier
+                gains.append(gain + SCORE_SCALE * more)
                 figures[f"gain_{budget}_qp{qp}"] = round(gain, 3)
                 figures[f"psnr_{budget}_qp{qp}"] = round(quality, 3)
                 if self.loss_module.lpips:
                     figures[f"lpips_gain_{budget}_qp{qp}"] = round(nearer, 3)
+                if self.loss_module.consistency:
+                    figures[f"consistency_gain_{budget}_qp{qp}"] = round(steadier, 3)
         return {"score": round(float(np.mean(gains)), 4), **figures}
 
     def _rd_point(
         self, clips: Sequence[Tensor], budget: int, qp: int, linear: bool = False
-    ) -> tuple[float, float, float]:
-        """Encode clips (T, 3, S, S) uint8 with `budget` of 32 frames at a QP; return bits per pixel, PSNR, LPIPS in dB.
+    ) -> tuple[float, float, float, float]:
+        """Encode clips (T, 3, S, S) uint8 with `budget` of 32 frames at a QP; return bits per pixel, and PSNR, LPIPS and
+        inconsistency in dB.
 
-        LPIPS is measured on every fourth frame; it is 0 dB without a perceptual term.
+        LPIPS is measured on every fourth frame, inconsistency on the middle frames; each is 0 dB without its term.
         """
-        sizes, errors, nearness = [], [], []
+        sizes, errors, nearness, steadiness = [], [], [], []
         for clip in clips:
             count = max(1, round(budget * len(clip) / 32)) if budget < 32 else len(clip)
             if linear or count == len(clip):
@@ -151,10 +161,14 @@ class MiniTask:
             nearness += [
                 _to_decibels(network.to(self.device)(made[::4], true[::4]).mean()) for network in self.loss_module.lpips
             ]
+            if self.loss_module.consistency:
+                middle = slice(max(0, len(true) // 2 - STEADY_FRAMES // 2), len(true) // 2 + STEADY_FRAMES // 2)
+                numbers = torch.arange(len(true))[middle]
+                steadiness.append(_to_decibels(flow_inconsistency(made[middle][None], true[middle][None], numbers)))
         quality = (
             _to_decibels(np.mean(errors)) if self.pooled_mse else float(np.mean([_to_decibels(e) for e in errors]))
         )
-        return float(np.mean(sizes)), quality, float(np.mean(nearness or [0.0]))
+        return float(np.mean(sizes)), quality, float(np.mean(nearness or [0.0])), float(np.mean(steadiness or [0.0]))
 
     def _encode_and_decode(self, clip: Tensor, kept: np.ndarray, qp: int, linear: bool) -> tuple[Tensor, Tensor]:
         """Encode and decode a clip; return quantized latents (K, 96, h, w) and decoded frames (T, 3, S, S)."""

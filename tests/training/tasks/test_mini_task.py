@@ -206,6 +206,13 @@ def test_consistency_term_reaches_the_trunk(video_folder: Path, tmp_path: Path) 
         loss.backward()
         grads.append([p.grad for p in task.model.decoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
     assert any(not torch.allclose(a, b) for a, b in zip(*grads, strict=True))
+    row = task.evaluate(stage)  # the score counts it, too
+    psnr, steady = (
+        [value for key, value in row.items() if key.startswith(start)] for start in ("gain", "consistency_gain")
+    )
+    assert len(psnr) == len(steady) == 6
+    assert row["score"] == pytest.approx(np.mean(psnr) + SCORE_SCALE * 0.5 * np.mean(steady), abs=2e-3)
+    assert any(steady)
 
 
 def test_pooled_mse_uses_error_of_all_clips(recipe: str, video_folder: Path, tmp_path: Path) -> None:
