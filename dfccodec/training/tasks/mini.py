@@ -141,8 +141,8 @@ class MiniTask:
     def _rd_point(
         self, clips: Sequence[Tensor], budget: int, qp: int, linear: bool = False
     ) -> tuple[float, float, float, float]:
-        """Encode clips (T, 3, S, S) uint8 with `budget` of 32 frames at a QP; return bits per pixel, and PSNR, LPIPS and
-        inconsistency in dB.
+        """Encode clips (T, 3, S, S) uint8 with `budget` of 32 frames at a QP; return bits per pixel, and in dB PSNR,
+        LPIPS and inconsistency.
 
         LPIPS is measured on every fourth frame, inconsistency on the middle frames; each is 0 dB without its term.
         """
