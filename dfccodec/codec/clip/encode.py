@@ -23,7 +23,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender, clamp
 from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.direct import DirectMotion
-from dfccodec.codec.motion.motion_encoder import MotionSearch, lambda_for_qp
+from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.predict.encoder import (
     INTER_ERROR,
@@ -35,7 +35,7 @@ from dfccodec.codec.predict.encoder import (
 )
 from dfccodec.codec.predict.pictures import transform
 from dfccodec.codec.settings import Settings
-from dfccodec.container.records import Clip, Coding, Fill, Header
+from dfccodec.container.records import Clip, Coding, Fill, Header, MotionFilter
 from dfccodec.entropy.latent_coding import encode_latents, resolve_clip_coding
 from dfccodec.entropy.motion_tools import direct_payload, encoder_filter, motion_filter, with_decisions
 from dfccodec.errors import DfcError
@@ -199,7 +199,7 @@ class ClipCoder:
             return Coded(dataclasses.replace(clip, fill_payload=motion_payload(frames, kept)), now.values)
         direct = None
         if now.vectors is not None and self.settings.fill == Fill.BLEND and not self.header.tile:
-            moved = encoder_filter(qp)
+            moved = encoder_filter(qp) if self.settings.effort == Effort.NORMAL else MotionFilter.EIGHT_TAP
             clip = dataclasses.replace(clip, fill=Fill.DIRECT, fill_payload=direct_payload(moved, direct=True))
             direct = motion_of_cells(now.vectors, kept, self.header, moved)
         if not open_loop:
