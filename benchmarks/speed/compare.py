@@ -6,7 +6,8 @@ Each measurement is a process of its own that imports `dfccodec` from one checko
 A process works once for warm-up and once timed; at 1080p, encodes and decodes only once. Times are wall clock, medians
 over rounds, with all available cores. The video is the first 64 frames of an eval clip, two clips of the format: this
 checkout may code them at the same time, as it does in any video of more than a second. Peak memory is that of the
-process. About half an hour for all sizes; nothing else should run.
+process. About half an hour for all sizes; nothing else should run. Rows of sizes and tasks that were not measured stay
+in benchmarks/results/compare.json.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clips import table, write_json
+from benchmarks.clips import read_json, table, write_json
 from benchmarks.speed.speed import CLIP, footage
 from dfccodec.runtime.resources import available_cpus
 
@@ -101,6 +102,13 @@ def rows(
             yield row
 
 
+def with_others(found: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows found, in place of those of the same size and task, with the others of an earlier run."""
+    new = {(row["size"], row["task"]): row for row in found}
+    old = {(row["size"], row["task"]): row for row in before}
+    return [*(new.pop(key, row) for key, row in old.items()), *new.values()]
+
+
 def report(record: dict[str, Any]) -> str:
     """The table of docs/performance.md."""
     lines = [
@@ -133,6 +141,8 @@ def main() -> None:
     sizes = [(int(size.split("x")[0]), int(size.split("x")[1])) for size in options.sizes]
     with tempfile.TemporaryDirectory() as folder:
         found = list(rows(checkouts, sizes, options.rounds, Path(folder), options.tasks, options.clip))
+    if not options.keep:
+        found = with_others(found, read_json("compare").get("rows", []))
     record = {"checkouts": heads, "cpus": available_cpus(), "processor": processor(), "rows": found}
     if not options.keep:
         write_json("compare", record)
