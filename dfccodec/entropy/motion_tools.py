@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from dfccodec.container.records import Clip, Coding, Fill, Header, MotionFilter
+from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH
 from dfccodec.errors import DamagedError, UnsupportedError
 
 FILTER, FILTER_SHIFT, DIRECT = 6, 1, 8
@@ -76,4 +77,9 @@ def check_direct_payload(clip: Clip, header: Header) -> None:
     if has_direct_motion(clip) and (clip.coding != Coding.INTER or header.tile):
         raise DamagedError(
             f"fill payload: direct motion needs coding 2 and no tiles, the clip has {clip.coding} and {header.tile}"
+        )
+    if has_direct_motion(clip) and (header.patch, header.channels) != (PATCH, CHANNELS):
+        raise DamagedError(
+            f"fill payload: direct motion needs patches of {PATCH} pixels and {CHANNELS} channels, the header declares "
+            f"{header.patch} and {header.channels}"
         )

@@ -158,7 +158,9 @@ def test_the_coding_option_selects_the_latent_coding(coded: Path, tmp_path: Path
         options = ["--budget", "8", "--coding", coding, "--refine", "0"]
         assert run("encode", FLOWER, "-o", paths[-1], *options).returncode == 0
     records = [json.loads(run("inspect", path, "--json").stdout) for path in paths]
-    assert [{clip["coding"] for clip in record["clips"]} for record in records] == [{"predicted"}, {"range"}, {"zstd"}]
+    found = [{clip["coding"] for clip in record["clips"]} for record in records]
+    assert found[1:] == [{"range"}, {"zstd"}]
+    assert "predicted" in found[0] <= {"predicted", "inter"}  # some clips are smaller in the latter
     assert records[1]["bytes_by_part"]["latents"] < 0.95 * records[2]["bytes_by_part"]["latents"]
     assert b"coding zstd" in run("inspect", tmp_path / "z.dfc").stdout
     assert "--coding zstd" in dict(records[2]["tool"])["settings"]

@@ -58,6 +58,8 @@ def test_unknown_tools_need_a_newer_reader(tools: int) -> None:
         (clip(b"\x0c", kept=()), HEADER, "1 bytes with 0 kept frames"),
         (clip(b"\x0c", coding=Coding.RANGE), HEADER, "needs coding 2 and no tiles, the clip has 1 and 0"),
         (clip(b"\x0c"), dataclasses.replace(HEADER, tile=32, overlap=16), "the clip has 2 and 32"),
+        (clip(b"\x0c"), dataclasses.replace(HEADER, channels=32), "declares 16 and 32"),  # found by fuzzing
+        (clip(b"\x0c"), dataclasses.replace(HEADER, patch=8), "declares 8 and 96"),
     ],
 )
 def test_tools_without_sense_are_damage(found: Clip, header: Header, says: str) -> None:
