@@ -32,6 +32,7 @@ QP = 28
 BUDGETS = ("8", "all")
 NAMES = ("shipped", "trained on", "with the loss")
 COLUMNS = ("psnr", "lpips", "flicker", "change")
+LABELS = {"trained on": "trained without it", "with the loss": "trained with it"}
 
 
 def decode(frames: np.ndarray, budget: str, loaded: LoadedModel) -> np.ndarray:
@@ -87,12 +88,14 @@ def report(record: dict[str, Any]) -> str:
         name, budget = key.split("@")
         lines.append(
             [
-                "all" if budget == "all" else f"{budget} of 32", name, f"{row['psnr']:.2f}", f"{row['lpips']:.4f}",
-                f"{row['flicker']:.4f}", f"{row['change']:.2f}",
+                "all" if budget == "all" else f"{budget} of 32", LABELS.get(name, name), f"{row['psnr']:.2f}",
+                f"{row['lpips']:.4f}", f"{row['flicker']:.4f}", f"{row['change']:.2f}",
             ]
         )  # fmt: skip
     lines.sort(key=lambda line: line[0])
-    return table(["kept", "weights", "PSNR", "LPIPS", "flicker", "change along the motion, of 255"], lines)
+    source = next(iter(record["rows"].values()))["change_of_source"]
+    head = ["kept", "weights", "PSNR", "LPIPS", "flicker", "change along the motion, of 255"]
+    return f"{table(head, lines)}\n\nThe source itself changes by {source:.2f}."
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 
 _RATIO_EXPONENT = 0.35  # maps cost ratios of 1:1000 and 1000:1 to 0.08 and 0.92, which 8 bits can resolve
 
-GRAM_COLUMNS = 1 << 14
+_GRAM_COLUMNS = 1 << 14
 """Values of each frame that are processed at once, to limit memory."""
 
 
@@ -38,13 +38,14 @@ def gap_costs(latents: np.ndarray) -> np.ndarray:
 def _gram(latents: np.ndarray) -> np.ndarray:
     """Inner products of all rows, (T, T) float64."""
     gram = np.zeros((len(latents), len(latents)))
-    for start in range(0, latents.shape[1], GRAM_COLUMNS):  # a complete float64 copy would need too much memory
-        part = latents[:, start : start + GRAM_COLUMNS].astype(np.float64)
+    for start in range(0, latents.shape[1], _GRAM_COLUMNS):  # a complete float64 copy would need too much memory
+        part = latents[:, start : start + _GRAM_COLUMNS].astype(np.float64)
         gram += part @ part.T
     return gram
 
 
 def _gap_costs(gram: np.ndarray) -> np.ndarray:
+    """As :func:`gap_costs`, from the inner products (T, T) of the rows."""
     t, square = len(gram), np.diag(gram)
     entry, inside, past, future, weight = _gaps(t)
     before, after = 1 - weight, weight
@@ -165,6 +166,11 @@ def removal_costs(cost: np.ndarray, order: Sequence[int]) -> np.ndarray:
         drop_cost[frame] = reached
         del kept[k]
     return drop_cost
+
+
+def part_height(width: int, patch: int, channels: int) -> int:
+    """Height in pixels, a multiple of `patch`, of the parts of pictures of that width for :func:`clip_importance`."""
+    return max(1, _GRAM_COLUMNS * patch // (channels * width)) * patch
 
 
 def clip_importance(parts: Iterable[np.ndarray], step: float, keep: int | None = None) -> np.ndarray:

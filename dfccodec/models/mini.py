@@ -24,7 +24,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dfccodec.models.config import JsonConfig
-from dfccodec.models.importance import GRAM_COLUMNS, clip_importance
+from dfccodec.models.importance import clip_importance, part_height
 from dfccodec.models.interface import DistortionFn, Encoded, FrameCallback, to_float01
 from dfccodec.models.mini_layers import (
     CHANNELS,
@@ -277,8 +277,7 @@ class Mini(nn.Module):
 
     def _project_parts(self, clip: Tensor) -> Iterator[np.ndarray]:
         """Yield PCA latents (T, D) of one horizontal part of all frames of a clip (T, 3, H, W) after the other."""
-        rows = max(1, GRAM_COLUMNS * PATCH // (CHANNELS * clip.shape[3])) * PATCH
-        for part in torch.split(clip, rows, dim=2):
+        for part in torch.split(clip, part_height(clip.shape[3], PATCH, CHANNELS), dim=2):
             yield np.stack([self.linear.project(pixels[None])[0].flatten().cpu().numpy() for pixels in part])
 
     def decode(self, latents: Tensor, kept: Tensor, height: int, width: int, qp: int) -> Tensor:

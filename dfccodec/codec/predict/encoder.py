@@ -41,7 +41,7 @@ from dfccodec.entropy.motion_tools import encoder_filter
 from dfccodec.entropy.predicted import DETAIL_CHANNELS, Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
 from dfccodec.limits import MAX_QP
-from dfccodec.models.importance import GRAM_COLUMNS, clip_importance
+from dfccodec.models.importance import clip_importance, part_height
 from dfccodec.runtime.resources import available_cpus
 
 Floats = npt.NDArray[np.float32]
@@ -122,7 +122,7 @@ def frame_importance(frames: npt.NDArray[np.uint8], step: float, keep: int | Non
         step: quantizer step.
         keep: number of frames to be kept; None if it is not known.
     """
-    rows = max(1, GRAM_COLUMNS * PATCH // (CHANNELS * frames.shape[2])) * PATCH
+    rows = part_height(frames.shape[2], PATCH, CHANNELS)
     parts = (frames[:, start : start + rows] for start in range(0, frames.shape[1], rows))
     latents = (
         np.stack([transform(picture.astype(np.float32) / 255 - np.float32(0.5)).ravel() for picture in part])

@@ -14,7 +14,7 @@ from dfccodec.codec import fill
 from dfccodec.codec.fill.direct import direct_motion, motion_of_cells, remaining_mvs
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.container.reader import ClipAt, StreamReader
-from dfccodec.container.records import Clip, Fill, Header, MotionFilter
+from dfccodec.container.records import Clip, Fill, Header, MotionFilter, Ratio
 from dfccodec.entropy.inter.coding import decode_mvs
 from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.entropy.motion_tools import decisions, has_direct_motion, motion_filter
@@ -70,7 +70,7 @@ def test_dropped_frames_of_a_pan_need_few_decisions(mini: LoadedModel) -> None:
     assert psnr(after, FRAMES) < psnr(before, FRAMES)
 
 
-def test_clips_without_dropped_frames_or_with_tiles_have_policy_blend(mini: LoadedModel) -> None:
+def test_only_clips_in_inter_coding_with_dropped_frames_have_policy_direct(mini: LoadedModel) -> None:
     assert read_clip(encoded(mini, "all"))[0].fill == Fill.BLEND
     assert read_clip(encoded(mini, coding="range"))[0].fill == Fill.BLEND
     assert read_clip(encoded(mini, fill="token"))[0].fill == Fill.TOKEN
@@ -106,8 +106,8 @@ def test_vectors_of_pairs_that_stay_are_kept(mini: LoadedModel) -> None:
     assert (found[2] != mvs[3]).any()
 
 
-def test_units_of_half_and_quarter_pixels(mini: LoadedModel) -> None:
-    header = Header(32, 16, *(read_clip(encoded(mini))[1].rate,) * 2)
+def test_units_of_half_and_quarter_pixels() -> None:
+    header = Header(32, 16, Ratio(25, 1), Ratio(1, 25))
     mvs = np.zeros((2, 2, 2), np.int16)
     mvs[1] = [[5, -5], [-6, 2]]
     kept = np.array([True, False, True])
