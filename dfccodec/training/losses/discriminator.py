@@ -26,11 +26,12 @@ class Discriminator(nn.Module):
     """Scores patches 8 pixels apart: picture (N, 3, H, W) and decoded picture (N, 3, H, W) to (N, 1, H/8, W/8).
 
     Args:
-        side: H and W of the stored pictures.
+        side: H and W of the crops that the losses see, and of the stored pictures.
     """
 
     def __init__(self, side: int) -> None:
         super().__init__()
+        self.side = side
         layers: list[nn.Module] = []
         before = 6
         for width in WIDTHS:
@@ -50,12 +51,16 @@ class Discriminator(nn.Module):
         """Compute the losses of decoder and discriminator; each has gradients for its own parameters only.
 
         Args:
-            decoded, truth, base: (N, 3, side, side) in [0, 1]: picture with the look, source, decoded picture.
-            rng: chooses the stored pictures.
+            decoded, truth, base: (N, 3, H, W) in [0, 1], at least side × side: what was made, source, and what it was
+                made from. One crop at a random position of all counts.
+            rng: chooses the crop and the stored pictures.
 
         Returns:
             decoder loss (N,), discriminator loss (scalar).
         """
+        y, x = (int(rng.integers(length - self.side + 1)) for length in truth.shape[2:])
+        at = (..., slice(y, y + self.side), slice(x, x + self.side))
+        decoded, truth, base = decoded[at], truth[at], base[at]
         self.requires_grad_(False)
         with torch.no_grad():
             real_scores = self(truth, base)

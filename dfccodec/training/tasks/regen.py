@@ -1,4 +1,5 @@
-"""Training task of `mini-regen`: Charbonnier error of the warped picture, then absolute error and LPIPS of the result.
+"""Training task of `mini-regen`: Charbonnier error of the warped picture, then absolute error and LPIPS of the result,
+and late a patch discriminator.
 
 The codec and the motion latents of the clips are fixed. Flow matching predicts the picture (x-prediction); most steps
 start from pure noise, because one step is the default of the decoder.
@@ -17,13 +18,17 @@ from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.models.regen import CELL, PATCH, TIME_UNIT, Reference, Regen, RegenConfig
 from dfccodec.training.data.motion_clips import MotionClip
+from dfccodec.training.losses.discriminator import Discriminator
 from dfccodec.training.recipe import Stage
 from dfccodec.training.tasks.sharp import random_view
 from dfccodec.training.trainer import LossModule, uniform_noise_like
 
-DEFAULT_OPTIONS = {"warped": 0.5, "absolute": 1.0, "perceptual": 1.0, "noise_share": 0.75}
-"""Defaults: weights of the Charbonnier error of the warped picture, of the mean absolute error and of LPIPS; share of
-steps from pure noise."""
+DEFAULT_OPTIONS = {"warped": 0.5, "absolute": 1.0, "perceptual": 1.0, "adversarial": 0.0, "noise_share": 0.75}
+"""Defaults: weights of the Charbonnier error of the warped picture, of the mean absolute error, of LPIPS and of the
+adversarial loss; share of steps from pure noise."""
+
+DISCRIMINATOR_SIDE = 96
+"""Side in pixels of the crops that the discriminator gets."""
 
 EVAL_CLIPS, EVAL_FRAMES = 8, 4
 CHARBONNIER = 1e-3
@@ -35,6 +40,7 @@ class RegenLoss(LossModule):
     def __init__(self, model: Regen, options: Mapping[str, float], autocast: torch.dtype) -> None:
         super().__init__()
         self.model, self.options, self.autocast = model, options, autocast
+        self.discriminator = Discriminator(DISCRIMINATOR_SIDE) if options["adversarial"] else None
         self.lpips: list[Lpips] = [load_lpips()] if options["perceptual"] else []  # a list keeps it out of checkpoints
 
     def forward(self, references: list[Reference], truth: Tensor, seed: int) -> Tensor:
@@ -52,9 +58,14 @@ class RegenLoss(LossModule):
         error = self.options["absolute"] * (made - truth).abs().mean()
         if self.lpips:
             error = error + self.options["perceptual"] * self._perceptual(*random_view(rng, made, truth)).mean()
+        extra = truth.new_zeros(())
+        if self.discriminator is not None:
+            with self.precision(truth.device):
+                fooled, extra = self.discriminator.losses(made, truth, warped.picture.detach(), rng)
+            error = error + self.options["adversarial"] * fooled.mean()
         loss = loss + error
         self.cost = 10 * loss.detach().log10()
-        return loss
+        return loss + extra
 
     def precision(self, device: torch.device) -> torch.autocast:
         """Context in which the networks run in the precision of the run."""

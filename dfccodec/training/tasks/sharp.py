@@ -87,21 +87,12 @@ class SharpLoss(LossModule):
         each = each + self.options["flicker"] * flicker
         extra = wanted.new_zeros(())
         if self.discriminator is not None:
-            fooled, extra = self._adversarial_losses(rough, wanted, given, rng)
+            with self.precision(wanted.device):
+                fooled, extra = self.discriminator.losses(rough, wanted, given, rng)
             each = each + self.options["adversarial"] * fooled
         loss = (each / usual).mean()
         self.cost = 10 * loss.detach().log10()
         return loss + extra
-
-    def _adversarial_losses(
-        self, made: Tensor, truth: Tensor, given: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Compute `Discriminator.losses` at one random position of every picture."""
-        assert self.discriminator is not None
-        y, x = (int(rng.integers(side - DISCRIMINATOR_SIDE + 1)) for side in truth.shape[2:])
-        at = (..., slice(y, y + DISCRIMINATOR_SIDE), slice(x, x + DISCRIMINATOR_SIDE))
-        with self.precision(truth.device):
-            return self.discriminator.losses(made[at], truth[at], given[at], rng)
 
     def show(self, decoded: Tensor, qp: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) with the look, not clamped."""

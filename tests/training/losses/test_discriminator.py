@@ -63,6 +63,17 @@ def test_stored_pictures_are_replayed() -> None:
     assert min(float((past[:, 3:6] - picture).abs().amax(dim=(1, 2, 3)).min()) for picture in latest) < 1e-3
 
 
+def test_larger_pictures_are_cropped_alike() -> None:
+    judge, seen = Discriminator(16), []
+    judge.layers.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    places = torch.arange(3 * 32 * 32).reshape(1, 3, 32, 32) / (3 * 32 * 32)
+    for seed in range(4):
+        judge.losses(places, places, places, np.random.default_rng(seed))
+    assert all(batch.shape[1:] == (6, 16, 16) for batch in seen)
+    assert all(torch.equal(batch[:1, :3], batch[:1, 3:]) for batch in seen)
+    assert len({float(batch[0, 0, 0, 0]) for batch in seen}) > 1
+
+
 @pytest.mark.parametrize("size", [32, 48])
 def test_scores_are_eight_pixels_apart(size: int) -> None:
     picture = torch.zeros(1, 3, size, size)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dfccodec.codec.api import load_model
 from dfccodec.errors import DfcError, InputError
@@ -64,3 +65,22 @@ def test_the_loss_falls(motion: Path, tmp_path: Path) -> None:
     model, info = registry.load_regen(str(tmp_path / "run/model.safetensors"))
     assert info.family == "mini-regen"
     assert model.config.waves == 4
+
+
+def test_discriminator_is_trained_but_not_exported(
+    motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        load_lpips(net="vgg")
+    except DfcError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr("dfccodec.training.tasks.regen.DISCRIMINATOR_SIDE", 32)
+    small = tmp_path / "small.toml"
+    text = load_recipe("regen").text.replace("crop = 128", "crop = 64").replace("perceptual = 1.0", "perceptual = 0")
+    small.write_text(text.replace("adversarial = 0.0", "adversarial = 0.1"))
+    request = TrainRequest(str(small), motion, tmp_path / "run", steps=2, threads=1, device="cpu", dtype="float32")
+    assert train(request)
+    system = torch.load(tmp_path / "run/last.pt", weights_only=True)["system"]
+    assert int(system["discriminator.count"]) == 12  # two steps of six frames
+    names = registry.load_regen(str(tmp_path / "run/model.safetensors"))[0].state_dict()
+    assert not any(name.startswith("discriminator") for name in names)
