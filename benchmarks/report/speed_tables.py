@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.clips import table
 from benchmarks.report.results import result
 from benchmarks.robustness.killed_workers import report as killed_workers_report
 from benchmarks.speed.compare import report as compare_report
 from benchmarks.speed.cpu_contention import report
+from benchmarks.speed.entropy import report as entropy_report
 from benchmarks.speed.many_videos import report as many_videos_report
 from benchmarks.speed.parallel_clips import report as parallel_report
 from benchmarks.speed.reading import report as reading_report
@@ -16,8 +19,19 @@ from benchmarks.speed.training_data import report as training_data_report
 def compare() -> str:
     """Speed of two checkouts."""
     found = result("compare")
+    return _checkouts(found) + compare_report(found)
+
+
+def entropy() -> str:
+    """Speed of the entropy coding of two checkouts."""
+    found = result("entropy")
+    return _checkouts(found) + entropy_report(found)
+
+
+def _checkouts(found: dict[str, Any]) -> str:
+    """The line above a table of two checkouts."""
     before, now = found["checkouts"]
-    return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n" + compare_report(found)
+    return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n"
 
 
 def parallel_clips() -> str:

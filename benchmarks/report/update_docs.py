@@ -58,6 +58,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         quality.tiles,
         quality.flow_loss,
         speed.compare,
+        speed.entropy,
         speed.parallel_clips,
         speed.reading,
         speed.training_data,

@@ -134,19 +134,21 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="do not write benchmarks/results/compare.json")
     options = parser.parse_args()
     checkouts = [options.before.resolve(), options.after.resolve()]
-    heads = [
-        subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=c, capture_output=True, text=True).stdout.strip()
-        for c in checkouts
-    ]
     sizes = [(int(size.split("x")[0]), int(size.split("x")[1])) for size in options.sizes]
     with tempfile.TemporaryDirectory() as folder:
         found = list(rows(checkouts, sizes, options.rounds, Path(folder), options.tasks, options.clip))
     if not options.keep:
         found = with_others(found, read_json("compare").get("rows", []))
-    record = {"checkouts": heads, "cpus": available_cpus(), "processor": processor(), "rows": found}
+    record = {"checkouts": heads(checkouts), "cpus": available_cpus(), "processor": processor(), "rows": found}
     if not options.keep:
         write_json("compare", record)
     print(report(record))
+
+
+def heads(checkouts: list[Path]) -> list[str]:
+    """Their commits."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return [subprocess.run(command, cwd=c, capture_output=True, text=True).stdout.strip() for c in checkouts]
 
 
 def processor() -> str:

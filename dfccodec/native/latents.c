@@ -29,7 +29,7 @@ typedef struct {
     int64_t means[MAX_CHANNELS], totals[MAX_CHANNELS]; /* of the frame: means that the contexts use; sums of magnitudes */
     int group_count, starts[MAX_CHANNELS / 32 + 9];
     /* This and the previous kept frame in coding order: integers and their predictions, 0 for the first kept frame. */
-    int16_t *values, *before, *prediction, *prediction_before;
+    int16_t *values, *before, *prediction, *prediction_before, *spare;
     /* Sums of magnitudes of each cell and group, of integers (kind 0) and of prediction errors (kind 1), likewise:
        (kind, groups, cells) of each band. Of the previous frame, kind 0 is that of the prediction for this one. */
     int32_t *sums, *sums_before;
@@ -550,14 +550,15 @@ static int predict(Work *work, int k) {
     const int16_t *frame = in->values + (k - 1) * size;
     int16_t found[LATENTS];
     int status = OK;
+    if (!in->inter) return OK;
     memcpy(work->prediction, work->before, size * sizeof *work->before);
-    for (size_t first = 0; in->inter && first < in->cells && !status; first += cells) {
+    for (size_t first = 0; first < in->cells && !status; first += cells) {
         work->field.vectors = work->vectors + 2 * first;
         work->field.wanted = in->mvs ? in->mvs + 2 * (k * in->cells + first) : NULL;
         status = code_vectors(work->coder, &work->field);
     }
     if (in->decoded) memcpy(in->decoded + 2 * k * in->cells, work->vectors, 2 * in->cells * sizeof *in->decoded);
-    for (size_t first = 0; in->inter && first < in->cells && !status; first += cells) {
+    for (size_t first = 0; first < in->cells && !status; first += cells) {
         set_reference(&work->reference, frame + first * LATENTS);
         for (size_t i = 0; i < cells; i++) {
             const int16_t *vector = work->vectors + 2 * (first + i);
@@ -575,11 +576,24 @@ static void swap(void *a, void *b) {
     memcpy(a, &y, sizeof y), memcpy(b, &x, sizeof x);
 }
 
+/* Make the frame that was coded the one before. Without motion, its integers are the prediction of the next. */
+static void next_frame(Work *work) {
+    swap(&work->sums, &work->sums_before);
+    if (work->in->inter)
+        swap(&work->values, &work->before), swap(&work->prediction, &work->prediction_before);
+    else {
+        int16_t *free = work->spare;
+        work->spare = work->prediction_before = work->before;
+        work->before = work->prediction = work->values;
+        work->values = free;
+    }
+}
+
 static int code_frames(Work *work) {
     const Latents *in = work->in;
     int status = code_means(work);
     for (int k = 0; k < in->kept && !status; k++) {
-        swap(&work->values, &work->before), swap(&work->prediction, &work->prediction_before), swap(&work->sums, &work->sums_before);
+        if (k) next_frame(work);
         memset(work->totals, 0, in->channels * sizeof *work->totals);
         if (k) status = predict(work, k);
         for (size_t b = 0; b < work->band_count && !status; b++) status = code_band(work, work->bands + b, k);
@@ -607,8 +621,9 @@ static int prepare(Work *work) {
     return OK;
 }
 
-/* Memory of the work arrays, one after another in one block; without a block, count only. */
-static size_t divide_memory(Work *work, char *block) {
+/* Memory of the work arrays, one after another in one block; without a block, count only. The first `zeros` bytes must be 0:
+   they are the frames before the first one, and its vectors. */
+static size_t divide_memory(Work *work, char *block, size_t *zeros) {
     const Latents *in = work->in;
     size_t numbers = in->cells * in->channels, sums = 2 * in->cells * work->group_count, part = work->largest * MAX_GROUP, used = 0;
     size_t halves = work->largest * 8, cells = work->largest;
@@ -616,27 +631,30 @@ static size_t divide_memory(Work *work, char *block) {
         void *pointer;
         size_t bytes;
     } arrays[] = {
-        {&work->values, 2 * numbers}, {&work->before, 2 * numbers}, {&work->prediction, 2 * numbers},
-        {&work->prediction_before, 2 * numbers}, {&work->sums, 4 * sums}, {&work->sums_before, 4 * sums},
+        {&work->before, 2 * numbers}, {&work->prediction, in->inter ? 2 * numbers : 0},
+        {&work->prediction_before, in->inter ? 2 * numbers : 0}, {&work->vectors, in->inter ? 4 * in->cells : 0},
+        {&work->values, 2 * numbers}, {&work->spare, in->inter ? 0 : 2 * numbers}, {&work->sums, 4 * sums}, {&work->sums_before, 4 * sums},
         {work->far_sum, 4 * cells}, {work->far_sum + 1, 4 * cells}, {work->around, 4 * (halves + 8)}, {work->around + 1, 4 * (halves + 8)},
         {&work->guesses, 2 * halves}, {&work->lower, in->mode == PRICE ? 2 * cells * in->channels : 0}, {&work->residuals, 4 * part},
         {&work->contexts, part}, {&work->shifts, part}, {&work->symbols, part}, {&work->upper, in->mode == PRICE ? part : 0},
-        {&work->vectors, in->inter ? 4 * in->cells : 0},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         char *at = block + used;
         if (block) memcpy(arrays[i].pointer, &at, sizeof at);
         used += (arrays[i].bytes + 63) / 64 * 64;
+        if (i == 3) *zeros = used;
     }
+    if (!in->inter) work->prediction = work->prediction_before = work->before;
     return used;
 }
 
 int code_latents(Coder *coder, const Latents *in) {
     Work work = {.coder = coder, .in = in};
     int status = prepare(&work);
-    char *block = status ? NULL : calloc(divide_memory(&work, NULL), 1);
+    size_t zeros;
+    char *block = status ? NULL : malloc(divide_memory(&work, NULL, &zeros));
     if (!block) status = NO_MEMORY;
-    if (!status) divide_memory(&work, block);
+    if (!status) divide_memory(&work, block, &zeros), memset(block, 0, zeros);
     if (!status && in->inter) status = start_vectors(&work.field, in->rows, in->columns);
     if (!status && in->inter) status = start_reference(&work.reference, in->rows, in->columns, in->basis);
     if (!status) status = reserve_symbols(coder, in->kept * in->cells * in->channels);

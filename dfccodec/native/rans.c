@@ -11,6 +11,10 @@
 enum { PRECISION = 24, MIN_FREQUENCY = 256, INCREMENT = 32, INITIAL_STATE = 1 << 24 };
 enum { PARTS = 4, MAX_BITS = 16, COUNTABLE = 1 << 28 };
 
+/* Symbols coded at once, the least frequency of theirs (15/16: of less frequent ones, too many estimates are wrong), and
+   bits after the point of an estimate. */
+enum { BLOCK = 6, MIN_BLOCK_FREQUENCY = 15 << (PRECISION - 4), FRACTION = PRECISION - 1 };
+
 static const uint32_t RAW = UINT32_MAX; /* table of a run of bypass-coded values */
 
 #ifdef __SIZEOF_INT128__
@@ -357,13 +361,68 @@ static int write_word(Output *out, uint32_t word) {
     return OK;
 }
 
+/* BLOCK symbols ESCAPE of one context at once. One by one, each would wait for the quotient of the state before it. Here
+   all quotients are estimated from one state, as state j is about state · rho^j + drift j with rho = 2^24 / frequency.
+   The estimates decide on no bytes: unless all are exact, the symbols are coded one by one. */
+typedef struct {
+    uint64_t below, factors[BLOCK]; /* a state below it stays below the limit; 0: no blocks */
+    uint64_t drifts[BLOCK], start, complement;
+    int64_t last; /* the largest remainder */
+} Block;
+
+static void set_block(Block *out, uint32_t start, uint32_t frequency) {
+    *out = (Block){.start = start, .complement = (1u << PRECISION) - frequency, .last = (int64_t)frequency - 1};
+#ifdef __SIZEOF_INT128__
+    const double all = 1 << PRECISION, f = frequency, rho = all / f;
+    double power = 1, drift = 0;
+    if (frequency < MIN_BLOCK_FREQUENCY) return;
+    for (int j = 0; j < BLOCK; j++) {
+        out->factors[j] = (uint64_t)(power / f * ((UINT64_C(1) << 63) * (double)(1 << PRECISION))); /* below 2^64 */
+        out->drifts[j] = (uint64_t)(int64_t)(drift / f * (1 << FRACTION));
+        power *= rho, drift = drift * rho + start - (all - f) / 2; /* a quotient loses 1/2 on average */
+    }
+    out->below = (uint64_t)((f - BLOCK - 1) * (double)(UINT64_C(1) << (64 - PRECISION)) / power);
+#endif
+}
+
+static inline int add_block(uint64_t *state, const Block *by) {
+#ifdef __SIZEOF_INT128__
+    uint64_t quotients[BLOCK], sums[BLOCK]; /* of what is added to the state */
+    int64_t wrong = 0;
+    for (int j = 0; j < BLOCK; j++) {
+        quotients[j] = ((uint64_t)((Wide)*state * by->factors[j] >> 64) + by->drifts[j]) >> FRACTION;
+        sums[j] = quotients[j] * by->complement + by->start;
+    }
+    for (int j = 1; j < BLOCK; j += 2) sums[j] += sums[j - 1]; /* in pairs: the next block waits for the last sum */
+    for (int j = 2; j < BLOCK; j++) sums[j] += sums[j - 1 - j % 2];
+    for (int j = 0; j < BLOCK; j++) {
+        int64_t rest = (int64_t)(*state + sums[j] - (quotients[j] << PRECISION) - by->start);
+        wrong |= rest | (by->last - rest);
+    }
+    if (wrong < 0) return 0;
+    *state += sums[BLOCK - 1];
+    return 1;
+#else
+    (void)state, (void)by;
+    return 0;
+#endif
+}
+
 static int flush_run(const uint32_t *sums, const uint8_t *run, size_t n, uint64_t *to, Output *out) {
+    static const uint8_t plain[BLOCK] = {ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE};
     Divisor divisors[SYMBOLS];
+    Block block;
     uint64_t state = *to;
     for (int s = 0; s < SYMBOLS; s++) divisors[s].factor = 0;
-    for (size_t i = n; i--;) {
-        Divisor *by = divisors + run[i];
-        if (!by->factor) set_divisor(by, sums[run[i]], sums[run[i] + 1] - sums[run[i]]);
+    set_block(&block, sums[ESCAPE], sums[ESCAPE + 1] - sums[ESCAPE]);
+    for (size_t i = n; i > 0;) {
+        if (state < block.below && i >= BLOCK && !memcmp(run + i - BLOCK, plain, BLOCK) && add_block(&state, &block)) {
+            i -= BLOCK;
+            continue;
+        }
+        int symbol = run[--i];
+        Divisor *by = divisors + symbol;
+        if (!by->factor) set_divisor(by, sums[symbol], sums[symbol + 1] - sums[symbol]);
         if (state >= by->limit) {
             if (write_word(out, (uint32_t)state)) return NO_MEMORY;
             state >>= 32;
