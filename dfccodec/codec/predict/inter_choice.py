@@ -65,19 +65,22 @@ def inter_latents(
     values, rate = coded(latents)
     if least + rate >= most:
         return None
-    return latents if REFINED_ERROR * _decoded_error(values, frames, qp, loaded, steps) + rate < most else None
+    return latents if REFINED_ERROR * _decoded_error(values, frames, qp, header, loaded, steps) + rate < most else None
 
 
-def _decoded_error(values: np.ndarray, frames: Pictures, qp: int, loaded: LoadedModel, steps: np.ndarray) -> float:
+def _decoded_error(
+    values: np.ndarray, frames: Pictures, qp: int, header: Header, loaded: LoadedModel, steps: np.ndarray
+) -> float:
     """Squared error of frames (K, H, W, 3), in 0…1, decoded from integers (K, tiles, rows, columns, C)."""
     kept = np.ones(len(values), np.bool_)
     errors = []
 
     def add(number: int, picture: Floats) -> None:
-        difference = (np.clip(picture, 0, 1) - frames[number].astype(np.float32) / 255).ravel()
+        shown = np.clip(picture[: frames.shape[1], : frames.shape[2]], 0, 1)
+        difference = (shown - frames[number].astype(np.float32) / 255).ravel()
         errors.append(float(difference @ difference))
 
     slots = dequantize(values, steps, qp).reshape(len(values), -1, values.shape[-1])
-    height, width = frames.shape[1:3]
+    height, width = tiles.padded_size(header)
     loaded.decode_frames(slots, kept, height, width, qp, add, kept)
     return sum(errors)
