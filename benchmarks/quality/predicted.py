@@ -20,9 +20,10 @@ import dfccodec as dfc
 from benchmarks.clips import EVAL, RESULTS, dfc32_clips, mse, read_json, table, write_json
 from benchmarks.quality.rd import Cache
 from dfccodec.codec.api import load_model
+from dfccodec.codec.clip import encode as clip_encoder
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.loaded_model import LoadedModel
-from dfccodec.codec.predict import encoder, inter_choice, residual_quantizer
+from dfccodec.codec.predict import encoder, residual_quantizer
 from dfccodec.metrics.bdrate import bd_rate
 
 QPS = (20, 26, 32, 38)
@@ -33,10 +34,10 @@ TOOLS: Mapping[str, dict[str, Any]] = {
     "no intra frame but the first": {"INTRA_TRIAL_SHARE": math.inf},
     "vectors as dear as of dropped frames": {"MOTION_LAMBDA": 1.0},
     "no direct motion": {"DIRECT_MOTION": False},
-    "no choice of inter coding": {"MIN_INTER_ERROR": math.inf},
+    "no choice of inter coding": {"INTER_ERROR": float("inf")},
 }
 BUDGETS = (6, 4, 2, 1)
-MODULES = encoder, inter_choice, residual_quantizer
+MODULES = encoder, clip_encoder, residual_quantizer
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

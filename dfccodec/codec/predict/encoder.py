@@ -63,9 +63,12 @@ DIRECT_MOTION = True
 INTRA_LAMBDA = 0.5
 """Factor on λ in the decision between a predicted and an intra frame."""
 
-CLIP_LAMBDA = 2.5
+CLIP_LAMBDA = 3.5
 """λ of the decision between predicted and inter coding, in units of ln 2 / 6 · step². At usual rates a bit saves
 several times as much squared error as at high ones."""
+
+INTER_ERROR = 1.23
+"""Estimated squared error of a kept frame in inter coding, relative to that of the first predicted frame."""
 
 INTER_OFFSET = -2
 """QP in inter coding minus that of a predicted clip with the same λ."""
