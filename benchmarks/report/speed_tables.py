@@ -31,7 +31,8 @@ def entropy() -> str:
 def _checkouts(found: dict[str, Any]) -> str:
     """The line above a table of two checkouts."""
     before, now = found["checkouts"]
-    return f"{found['processor']}, {found['cpus']} CPUs; {before} and {now}.\n\n"
+    cpus = f", {found['cpus']} CPUs" if "cpus" in found else ""  # none where CPU time is measured
+    return f"{found['processor']}{cpus}; {before} and {now}.\n\n"
 
 
 def parallel_clips() -> str:

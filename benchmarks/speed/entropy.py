@@ -30,7 +30,6 @@ from benchmarks.speed.speed import footage
 from dfccodec.codec.api import encode, load_model
 from dfccodec.edit.random_access import open_file
 from dfccodec.entropy.inter.motion_estimation import estimate_motion
-from dfccodec.runtime.resources import available_cpus
 
 KEPT, QP = 8, 24
 
@@ -120,7 +119,7 @@ def main() -> None:
     checkouts = [options.before.resolve(), options.after.resolve()]
     sizes = [(int(size.split("x")[0]), int(size.split("x")[1])) for size in options.sizes]
     found = list(rows(checkouts, sizes, options.rounds))
-    record = {"checkouts": heads(checkouts), "cpus": available_cpus(), "processor": processor(), "rows": found}
+    record = {"checkouts": heads(checkouts), "processor": processor(), "rows": found}
     write_json("entropy", record)
     print(report(record))
 

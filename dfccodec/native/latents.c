@@ -582,10 +582,10 @@ static void next_frame(Work *work) {
     if (work->in->inter)
         swap(&work->values, &work->before), swap(&work->prediction, &work->prediction_before);
     else {
-        int16_t *free = work->spare;
+        int16_t *unused = work->spare;
         work->spare = work->prediction_before = work->before;
         work->before = work->prediction = work->values;
-        work->values = free;
+        work->values = unused;
     }
 }
 

@@ -15,6 +15,9 @@ enum { PARTS = 4, MAX_BITS = 16, COUNTABLE = 1 << 28 };
    bits after the point of an estimate. */
 enum { BLOCK = 6, MIN_BLOCK_FREQUENCY = 15 << (PRECISION - 4), FRACTION = PRECISION - 1 };
 
+/* Most symbols are ESCAPE, which stands for 0. */
+static const uint8_t PLAIN[8] = {ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE};
+
 static const uint32_t RAW = UINT32_MAX; /* table of a run of bypass-coded values */
 
 #ifdef __SIZEOF_INT128__
@@ -51,13 +54,12 @@ void symbol_frequencies(const Coder *coder, int context, uint32_t *frequencies) 
     for (int i = 0; i < SYMBOLS; i++) frequencies[i] = sums[i + 1] - sums[i];
 }
 
-/* Count a run of symbols. Most are ESCAPE, which stands for 0: eight of them are seen at a glance. */
+/* Count a run of symbols. Eight ESCAPEs are seen at a glance. */
 static void count_run(const uint8_t *run, size_t n, int64_t *counts) {
-    static const uint8_t plain[8] = {ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE};
     uint32_t found[SYMBOLS] = {0};
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        if (!memcmp(run + i, plain, 8))
+        if (!memcmp(run + i, PLAIN, 8))
             found[ESCAPE] += 8;
         else
             for (int j = 0; j < 8; j++) found[run[i + j]]++;
@@ -409,14 +411,13 @@ static inline int add_block(uint64_t *state, const Block *by) {
 }
 
 static int flush_run(const uint32_t *sums, const uint8_t *run, size_t n, uint64_t *to, Output *out) {
-    static const uint8_t plain[BLOCK] = {ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE, ESCAPE};
     Divisor divisors[SYMBOLS];
     Block block;
     uint64_t state = *to;
     for (int s = 0; s < SYMBOLS; s++) divisors[s].factor = 0;
     set_block(&block, sums[ESCAPE], sums[ESCAPE + 1] - sums[ESCAPE]);
     for (size_t i = n; i > 0;) {
-        if (state < block.below && i >= BLOCK && !memcmp(run + i - BLOCK, plain, BLOCK) && add_block(&state, &block)) {
+        if (state < block.below && i >= BLOCK && !memcmp(run + i - BLOCK, PLAIN, BLOCK) && add_block(&state, &block)) {
             i -= BLOCK;
             continue;
         }

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 WIDTHS = (32, 64, 128)
+DISCRIMINATOR_SIDE = 96
+"""Side in pixels of the crops that it gets."""
+
 STORED_PICTURES = 48
 """Number of pictures of earlier steps that are stored."""
 

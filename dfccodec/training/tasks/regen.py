@@ -18,7 +18,7 @@ from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.models.regen import CELL, PATCH, TIME_UNIT, Reference, Regen, RegenConfig
 from dfccodec.training.data.motion_clips import MotionClip
-from dfccodec.training.losses.discriminator import Discriminator
+from dfccodec.training.losses.discriminator import DISCRIMINATOR_SIDE, Discriminator
 from dfccodec.training.recipe import Stage
 from dfccodec.training.tasks.sharp import random_view
 from dfccodec.training.trainer import LossModule, uniform_noise_like
@@ -26,9 +26,6 @@ from dfccodec.training.trainer import LossModule, uniform_noise_like
 DEFAULT_OPTIONS = {"warped": 0.5, "absolute": 1.0, "perceptual": 1.0, "adversarial": 0.0, "noise_share": 0.75}
 """Defaults: weights of the Charbonnier error of the warped picture, of the mean absolute error, of LPIPS and of the
 adversarial loss; share of steps from pure noise."""
-
-DISCRIMINATOR_SIDE = 96
-"""Side in pixels of the crops that the discriminator gets."""
 
 EVAL_CLIPS, EVAL_FRAMES = 8, 4
 CHARBONNIER = 1e-3

@@ -22,7 +22,7 @@ from dfccodec.errors import InputError
 from dfccodec.metrics.lpips import Lpips, load_lpips
 from dfccodec.models.look import Look, LookConfig
 from dfccodec.training.data.decoded import DecodedClip
-from dfccodec.training.losses.discriminator import Discriminator
+from dfccodec.training.losses.discriminator import DISCRIMINATOR_SIDE, Discriminator
 from dfccodec.training.losses.texture_mask import detail_share
 from dfccodec.training.recipe import Stage
 from dfccodec.training.trainer import LossModule, uniform_noise_like
@@ -34,9 +34,6 @@ MARGIN = 16
 
 MAX_MAGNIFICATION = 2.0
 """Maximum magnification of pictures for LPIPS."""
-
-DISCRIMINATOR_SIDE = 96
-"""Side in pixels of the crops that the discriminator gets."""
 
 DEFAULT_OPTIONS = {
     "absolute": 1.5, "smooth": 2.0, "alex": 1.0, "vgg": 0.0, "flicker": 1.0, "adversarial": 0.0, "noise": 0.02,
