@@ -13,14 +13,14 @@ FLAGS = "/O2" if sys.platform == "win32" else "-O3 -std=c11 -ffp-contract=off -f
 which nobody asks for, compilers use vector instructions for conversions; the numbers are the same."""
 
 SOURCES = (
-    "module rans latents latent_vectors latent_compensation latent_motion latent_filters "
-    "motion motion_decision motion_payload motion_pyramid"
+    "module rans mixing mixing_latents mixing_motion latents latent_vectors latent_compensation latent_motion "
+    "latent_filters motion motion_decision motion_payload motion_pyramid"
 )
 
 kernels = Extension(
     "dfccodec.native._kernels",
     sources=[f"dfccodec/native/{name}.c" for name in SOURCES.split()],
-    depends=[f"dfccodec/native/{name}.h" for name in ("kernels", "motion")],
+    depends=[f"dfccodec/native/{name}.h" for name in ("kernels", "mixing", "motion")],
     extra_compile_args=[*FLAGS.split(), *os.environ.get("DFC_CFLAGS", "").split()],
     extra_link_args=os.environ.get("DFC_CFLAGS", "").split(),
     py_limited_api=True,

@@ -31,6 +31,9 @@ MAX_EXPANSION = 32768
 of 128 KiB blocks and no rANS stream exceeds it, so a larger declared size is false and is rejected without decoding. A
 file of 1 KiB can declare 32 MiB of latents at most."""
 
+MAX_CELLS_PER_BYTE = 4096
+"""Maximum cells of a stream of context mixing per byte. Each has at least one decision, of at least 0.0028 bits."""
+
 MAX_TEXT = 65535
 """Maximum bytes of a text field: its length is a 16-bit field."""
 

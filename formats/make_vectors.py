@@ -23,6 +23,7 @@ from vector_files import File, Packets, Stream
 from vector_generate import uncommon_generate, valid_generate
 from vector_inter import uncommon_inter, valid_inter
 from vector_limits import uncommon_limits
+from vector_mixing import uncommon_mixing, valid_mixing
 from vector_motion import uncommon_motion, valid_motion
 from vector_parts import Chunk, Head, Part, dissect
 from vector_pictures import pictures
@@ -91,6 +92,7 @@ def valid() -> Iterator[Good]:
     yield from valid_range()
     yield from valid_inter()
     yield from valid_predicted()
+    yield from valid_mixing()
     yield from valid_motion()
     yield from valid_direct()
     yield from valid_generate()
@@ -159,6 +161,7 @@ def uncommon() -> Iterator[Good]:
     yield from uncommon_range()
     yield from uncommon_inter()
     yield from uncommon_predicted()
+    yield from uncommon_mixing()
     yield from uncommon_motion()
     yield from uncommon_direct()
     yield from uncommon_generate()

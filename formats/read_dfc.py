@@ -16,7 +16,8 @@ import zstandard
 from read_direct import direct_sha256, motion_of_cells
 from read_generate import read_generate
 from read_inter import InterDecoder
-from read_motion import digest, read_decisions, read_motion, sides_of_dropped
+from read_mixing import read_mixed_integers, read_mixed_motion
+from read_motion import Block, Place, Sides, digest, read_decisions, sides_of_dropped
 from read_predicted import divide
 from read_range import LatentDecoder, RansDecoder
 
@@ -144,27 +145,40 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     need(len(kept) * int(np.prod(head["grid"])) * head["channels"] <= 1 << 28, "too many integers in a clip", "limit")
     need(fill < 7 and coding < 4, "fill policy or coding is unknown", "unsupported")
     need(c.tell() + payload + size == len(c.getbuffer()), "CLIP: sizes")  # before the work of decoding
-    filled = c.take(payload)
+    filled, data = c.take(payload), c.take(size)
     motion: Record = {}
     dropped, tools = sides_of_dropped(frames, kept), filled[0] if fill == 6 and filled else 0
-    need(tools & ~14 == 0, "fill payload: unknown tools", "unsupported")
+    need(tools & ~30 == 0, "fill payload: unknown tools", "unsupported")
     need(fill != 6 or bool(filled) == bool(kept), "fill payload: no tools, or no kept frame")
     need(not tools & 8 or (coding == 2 and not head["tile"]), "fill payload: direct motion without vectors")
+    mixed = bool((tools or (data[0] if coding == 3 and kept and data else 0)) & 16)
     if fill in (3, 4, 6):
-        motion = {"motion_sha256": read_motion(filled[fill == 6 :], dropped, head, need)}
+        moving = filled[fill == 6 :]
+        known = read_mixed(moving, dropped, head, 3) if mixed else read_decisions(moving, dropped, head, need)
+        motion = {"motion_sha256": digest(known)}
     motion |= read_generate(filled, len(kept), head, need) if fill == 5 else {}
-    data, qps, blocks = c.take(size), [qp] * len(kept), (-(-head["height"] // 8), -(-head["width"] // 8))
+    qps, blocks = [qp] * len(kept), (-(-head["height"] // 8), -(-head["width"] // 8))
     need(coding < 3 or (fill == 4 and not head["tile"]), "CLIP: coding 3 needs fill policy 4 and no tiles")
     if coding == 3 and kept:
+        need((head["patch"], head["channels"]) == (16, 96), "latents: coding 3 of another grid")
         parts = divide(data, kept, clip["importance"], need)
         qps, intra, streams = parts["qps"], parts["intra"], parts["streams"]
         counts = len(intra), len(kept) - len(intra)
-        read = [read_integers(s, n, head, planes, 1 if n else 3) for s, n in zip(streams, counts, strict=True)]
+        rows, columns = head["grid"][1:]
+        if mixed:
+            need(planes == 1, "latents: planes")
+            found = [
+                read_mixed_integers(s, n, rows, columns, i, need)
+                for i, s, n in zip((0, 1), streams, counts, strict=True)
+            ]
+            read = [integers.reshape(-1, *head["grid"], 96) for integers in found]
+        else:
+            read = [read_integers(s, n, head, planes, 1 if n else 3) for s, n in zip(streams, counts, strict=True)]
         where = [parts["order"][i] for i in intra] + [o for i, o in enumerate(parts["order"]) if i not in intra]
         integers = np.concatenate(read)[np.argsort(where)]
-        need((head["patch"], head["channels"]) == (16, 96), "latents: coding 3 of another grid")
         need(bool(parts["sides"]) or not parts["motion"], "latents: motion of no predicted frame")
-        known = read_decisions(parts["motion"], parts["sides"], head, need)
+        moving, sides = parts["motion"], parts["sides"]
+        known = read_mixed(moving, sides, head, 2) if mixed else read_decisions(moving, sides, head, need)
         clip["kept_motion_sha256"] = digest(known)
         if parts["direct"]:
             order = [kept[i] for i in parts["order"]]
@@ -188,6 +202,10 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
     raw, latents = integers.astype("<i2").tobytes(), scaled.astype("<f4").tobytes()
     hashes = {"integers_sha256": sha256(raw).hexdigest(), "latents_sha256": sha256(latents).hexdigest()}
     return {**clip, **hashes, **motion, "kept": kept, "fill": FILLS[fill]}, raw
+
+
+def read_mixed(data: bytes, sides: Sides, head: Record, content: int) -> dict[Place, Block]:
+    return read_mixed_motion(data, sides, -(-head["height"] // 8), -(-head["width"] // 8), content, need)
 
 
 def is_object(text: str) -> bool:

@@ -136,11 +136,6 @@ def sides_of_dropped(frames: int, kept: list[int]) -> Sides:
     }  # fmt: skip
 
 
-def read_motion(data: bytes, sides: Sides, head: dict[str, Any], need: Callable[..., None]) -> str:
-    """SHA-256 over all decisions; of no byte if there is no payload."""
-    return digest(read_decisions(data, sides, head, need))
-
-
 def read_decisions(data: bytes, sides: Sides, head: dict[str, Any], need: Callable[..., None]) -> dict[Place, Block]:
     """All decisions; none if there is no payload."""
     rows, columns = -(-head["height"] // 8), -(-head["width"] // 8)
@@ -156,6 +151,7 @@ def read_decisions(data: bytes, sides: Sides, head: dict[str, Any], need: Callab
 
 
 def digest(known: dict[Place, Block]) -> str:
+    """SHA-256 over all decisions; of no byte if there is none."""
     numbers: list[int] = []
     for _, (mode, vectors) in sorted(known.items()):
         numbers += [mode, *(n * (mode >> side & 1) for side in (0, 1) for n in vectors[side])]

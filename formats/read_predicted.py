@@ -13,10 +13,10 @@ from read_motion import Sides
 def divide(data: bytes, kept: list[int], importance: list[int], need: Callable[..., None]) -> dict[str, Any]:
     """QP and kind of each kept frame, references of the predicted ones, and the streams."""
     order = sorted(kept, key=lambda t: -importance[t])
-    need(data[:1] < b"\x10", "latents: unknown tools", "unsupported")
+    need(data[:1] < b"\x20", "latents: unknown tools", "unsupported")
     need(len(data) >= 9 + len(order), "latents: too short for coding 3")
     tools, motion, intra = struct.unpack_from("<BII", data)
-    direct, tools = bool(tools & 8), tools & 1  # two other bits are about pictures
+    direct, mixed, tools = bool(tools & 8), bool(tools & 16), tools & 1  # two other bits are about pictures
     kinds, body = data[9 : 9 + len(order)], data[9 + len(order) :]
     detailed = [i for i in range(len(order)) if tools and kinds[i] & 64]
     kinds = bytes(kind & 191 if tools else kind for kind in kinds)
@@ -41,6 +41,6 @@ def divide(data: bytes, kept: list[int], importance: list[int], need: Callable[.
     return {
         "qps": [kinds[order.index(t)] & 127 for t in kept], "sides": sides,
         "intra": [i for i, t in enumerate(order) if t not in sides], "order": [kept.index(t) for t in order],
-        "direct": direct, "motion": streams[0], "streams": streams[1:3], "details": streams[3:],
+        "direct": direct, "mixed": mixed, "motion": streams[0], "streams": streams[1:3], "details": streams[3:],
         "detail_qps": [{order[i]: qp for i, (qp, _) in zip(detailed, rows, strict=True)}.get(t) for t in kept],
     }  # fmt: skip

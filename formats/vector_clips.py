@@ -14,6 +14,7 @@ from read_direct import direct_sha256, motion_of_cells
 from read_motion import Block, Place, Sides, sides_of_dropped
 from vector_parts import Chunk, Head, Part, number
 from write_inter import encode_inter
+from write_mixing import mixed_integers, mixed_motion
 from write_motion import Overrides, clear_unused_vectors, encode_motion
 from write_range import encode_range
 
@@ -106,6 +107,7 @@ class Clip:
         kept_motion: their decisions (frames, rows, columns, 5); no payload if None.
         details: QP and integers (1, 2 · rows, 2 · columns, 192) of the details of kept frames in coding 3, by frame.
         tools: the field of coding 3, None for 1 with details and 0 without; or the field of fill policy 6, None for 0.
+        level: of context mixing; None for the nearest.
     """
 
     frames: int = 1
@@ -134,6 +136,7 @@ class Clip:
     details: dict[int, tuple[int, Ints]] = field(default_factory=dict)
     tools: int | None = None
     kept_motion: Ints | None = None
+    level: int | None = None
 
     def finish(self, head: Head, first_frame: int, pts: int, seed: int) -> None:
         """Set the fields that follow from the place in the file."""
@@ -175,9 +178,12 @@ class Clip:
         order, streams = self.order(), []
         for chosen in (False, True):
             rows = [self.kept.index(t) for t in order if (t in self.predicted) == chosen]
-            streams.append(encode_range(self.values[rows]) if rows else b"")
+            if self.mixed and rows:
+                streams.append(mixed_integers(self.values[rows][:, 0], int(chosen), self.level))
+            else:
+                streams.append(encode_range(self.values[rows]) if rows else b"")
         qps = dict(zip(self.kept, self.qps or [self.qp] * len(self.kept), strict=True))
-        motion = b"" if self.kept_motion is None else encode_motion(self.kept_motion, self.sides(), {})
+        motion = b"" if self.kept_motion is None else self.coded_motion(self.kept_motion, self.sides(), 2)
         tools = int(bool(self.details)) if self.tools is None else self.tools
         out = [number("B", tools, "tools"), number("I", len(motion), "motion_bytes")]
         out += [number("I", len(streams[0]), "intra_bytes")]
@@ -202,7 +208,18 @@ class Clip:
 
     def dropped_payload(self) -> bytes:
         assert self.motion is not None
-        return encode_motion(self.motion, sides_of_dropped(self.frames, list(self.kept)), self.motion_overrides)
+        return self.coded_motion(self.motion, sides_of_dropped(self.frames, list(self.kept)), 3, self.motion_overrides)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the clip is coded by context mixing (SPEC.md 7.11)."""
+        return bool((self.tools or 0) & 16) and (self.coding == 3 or self.fill == 6)
+
+    def coded_motion(self, blocks: Ints, sides: Sides, content: int, overrides: Overrides | None = None) -> bytes:
+        """Decisions (D, rows, columns, 5), of content 2 or 3."""
+        if self.mixed:
+            return mixed_motion(blocks, sides, blocks.shape[1], blocks.shape[2], content)
+        return encode_motion(blocks, sides, overrides or {})
 
     def wave_payload(self) -> bytes:
         """The fill payload of `waves` (SPEC.md 7.9)."""

@@ -76,7 +76,7 @@ def faulty_direct() -> Iterator[Row]:
         return join(File(head, [replace(clip, payload=payload)]).chunks()[0])
 
     yield "direct-tools-1", "unsupported", "7.8.4", "bit 0 of tools", one(b"\x0d" + sane)
-    yield "direct-tools-16", "unsupported", "7.8.4", "bit 4 of tools", one(b"\x10" + sane)
+    yield "direct-tools-32", "unsupported", "7.8.4", "bit 5 of tools", one(b"\x20" + sane)
     yield "direct-no-tools", "damaged", "7.8.4", "no byte of fill payload", one(b"")
     none = Clip(frames=2, kept=(), coding=2, fill=6)
     yield "direct-nothing-kept", "damaged", "7.8.4", "tools and no kept frame", one(b"\x0c", none)

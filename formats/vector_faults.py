@@ -23,6 +23,7 @@ from vector_files import File
 from vector_generate import faulty_generate
 from vector_inter import faulty_inter
 from vector_limits import faulty_limits
+from vector_mixing import faulty_mixing
 from vector_motion import faulty_motion
 from vector_parts import SIGNATURE, Chunk, Head, Part, join
 from vector_predicted import faulty_predicted
@@ -211,6 +212,7 @@ def faults() -> Iterator[Fault]:
         faulty_range,
         faulty_inter,
         faulty_predicted,
+        faulty_mixing,
         faulty_motion,
         faulty_direct,
         faulty_generate,

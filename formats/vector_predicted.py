@@ -140,7 +140,7 @@ def faulty_predicted() -> Iterator[Row]:
         clip = replace(good, latents=[Part(latents, "latents")], **more)  # type: ignore[arg-type]
         return join(File(head, [clip]).chunks()[0])
 
-    yield "predicted-tools", "unsupported", "7.10.1", "tools 16", one(b"\x10" + sane[1:])
+    yield "predicted-tools", "unsupported", "7.10.1", "tools 32", one(b"\x20" + sane[1:])
     yield "predicted-short", "damaged", "7.10.1", "no kind of the last frame", one(sane[:11])
     yield "predicted-qp-64", "damaged", "7.10.1", "QP 64 of a kept frame", one(sane[:10] + b"\x40" + sane[11:])
     first = bytes([sane[9] & 127])

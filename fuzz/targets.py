@@ -48,6 +48,7 @@ from dfccodec.edit.recover import recover as recover_file
 from dfccodec.edit.trim import trim as trim_file
 from dfccodec.edit.verify import verify as verify_file
 from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.mixing.tables import Content
 from dfccodec.entropy.predicted import divide, join
 from dfccodec.errors import DfcError
 from dfccodec.media import chapters
@@ -177,7 +178,9 @@ def predicted(data: bytes) -> str:
     order.check_pictures(found, header)
     parts, place = divide(found), np.argsort(np.argsort(found.coding_order))
     types = parts.types
-    rewritten = join(types, motion_payload.write(field), values[place], parts.details)
+    content = Content.KEPT_MOTION if parts.mixed else None
+    moving = motion_payload.write(field, content)
+    rewritten = join(types, moving, values[place], parts.details, parts.motion_filter, parts.direct, parts.mixed)
     again = Clip(**{**found.__dict__, "latents": rewritten})
     assert (decode_latents(again, header) == values).all()
     assert (order.read_motion(again, header).blocks == field.blocks).all()

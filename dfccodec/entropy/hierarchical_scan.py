@@ -22,11 +22,13 @@ class Phase:
         cells: (n,) raster numbers of the blocks.
         neighbours: (4, n) raster numbers of their neighbours; None in the first phase.
         adjacent: whether neighbours share an edge with their block.
+        number: 0 to 6; phases without blocks are left out.
     """
 
     cells: Index
     neighbours: Index | None
     adjacent: bool
+    number: int
 
 
 @lru_cache(maxsize=4)
@@ -34,7 +36,7 @@ def phases(rows: int, columns: int) -> tuple[Phase, ...]:
     """Return all phases of a frame: the coarse grid, then alternately centres of its squares and of their edges."""
     y, x = np.mgrid[:rows, :columns]
     step = COARSEST_STEP
-    out = [Phase(np.flatnonzero((y % step == 0) & (x % step == 0)), None, False)]
+    out = [Phase(np.flatnonzero((y % step == 0) & (x % step == 0)), None, False, 0)]
     while step > 1:
         step //= 2
         on = (y % step == 0) & (x % step == 0)
@@ -44,7 +46,7 @@ def phases(rows: int, columns: int) -> tuple[Phase, ...]:
             (np.flatnonzero(on & (down != right)), [(-1, 0), (0, -1), (0, 1), (1, 0)]),
         ):
             neighbours = np.stack([_neighbours(cells, step * i, step * j, rows, columns) for i, j in moves])
-            out.append(Phase(cells, neighbours, step == 1 and 0 in moves[0]))
+            out.append(Phase(cells, neighbours, step == 1 and 0 in moves[0], len(out)))
     return tuple(phase for phase in out if phase.cells.size)
 
 

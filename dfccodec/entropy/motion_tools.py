@@ -10,15 +10,17 @@ import dataclasses
 
 from dfccodec.container.records import Clip, Coding, Fill, Header, MotionFilter
 from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH
+from dfccodec.entropy.mixing.tables import Content
 from dfccodec.errors import DamagedError, UnsupportedError
 
-FILTER, FILTER_SHIFT, DIRECT = 6, 1, 8
-"""Bits of a field `tools`: two of the filter, direct motion."""
+FILTER, FILTER_SHIFT, DIRECT, MIXED = 6, 1, 8, 16
+"""Bits of a field `tools`: two of the filter, direct motion, context mixing."""
 
 MOVED = 257
 """Number of `motion` for clips of policy `direct`. It is in no file, where a number is one byte."""
 
 _WITH_TOOLS = (Fill.DIRECT, MOVED)
+_MIXED = (Fill.BLEND, *_WITH_TOOLS)
 
 QUARTER_MAX_QP = 26
 """Maximum QP of a clip at which an encoder uses quarter pixels: their vectors cost more than they save above."""
@@ -37,6 +39,11 @@ def motion_filter(clip: Clip) -> MotionFilter:
 def has_direct_motion(clip: Clip) -> bool:
     """Whether blocks of mode 0 of a clip have direct motion. Its latents or its fill payload were checked."""
     return clip.fill != MOVED and bool(_tools(clip) & DIRECT)
+
+
+def dropped_content(clip: Clip) -> Content | None:
+    """The tables with which the motion of the dropped frames of a clip is coded; None for that of SPEC.md 7.8.1."""
+    return Content.DROPPED_MOTION if clip.fill in _MIXED and _tools(clip) & MIXED else None
 
 
 def _tools(clip: Clip) -> int:
@@ -58,7 +65,7 @@ def with_decisions(clip: Clip, coded: bytes) -> Clip:
 
 def direct_payload(motion_filter: MotionFilter, direct: bool) -> bytes:
     """The fill payload of a clip of policy `direct` without decisions: all blocks have mode 0."""
-    return bytes([motion_filter << FILTER_SHIFT | (DIRECT if direct else 0)])
+    return bytes([motion_filter << FILTER_SHIFT | (DIRECT if direct else 0) | MIXED])
 
 
 def check_direct_payload(clip: Clip, header: Header) -> None:
@@ -68,7 +75,7 @@ def check_direct_payload(clip: Clip, header: Header) -> None:
         UnsupportedError: it uses tools of a later version.
         DamagedError: there is no byte for them, or the clip cannot have direct motion.
     """
-    if clip.fill_payload[:1] and clip.fill_payload[0] & ~(FILTER | DIRECT):
+    if clip.fill_payload[:1] and clip.fill_payload[0] & ~(FILTER | DIRECT | MIXED):
         raise UnsupportedError(
             f"fill payload: tools {clip.fill_payload[0]} of policy 6 are not known to this reader: get a newer dfc"
         )

@@ -1,8 +1,8 @@
 """Predicted coding of latents (SPEC.md 7.10): how the latents of a clip are divided, and their integers.
 
 The integers of *intra* frames are latents, those of *predicted* frames are prediction residuals. Both are streams of
-the range coding. The motion of the predicted frames is a third stream, which only pictures need. So are the *details*
-of kept frames, one stream of the range coding each.
+context mixing or, in older files, of the range coding. The motion of the predicted frames is a third stream, which only
+pictures need. So are the *details* of kept frames, one stream of the range coding each.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.container.records import Clip, Header, MotionFilter
-from dfccodec.entropy.motion_tools import DIRECT, FILTER, FILTER_SHIFT
+from dfccodec.entropy.inter.motion_compensation import CHANNELS
+from dfccodec.entropy.mixing.latents import decode_mixed, encode_mixed
+from dfccodec.entropy.mixing.tables import Content
+from dfccodec.entropy.motion_tools import DIRECT, FILTER, FILTER_SHIFT, MIXED
 from dfccodec.entropy.rans import decode_range, encode_range
+from dfccodec.entropy.zstd_coding import Grid
 from dfccodec.errors import DamagedError, UnsupportedError
 from dfccodec.limits import MAX_QP
 
@@ -29,6 +33,8 @@ versions may use."""
 
 DETAIL_BLOCK, DETAIL_CHANNELS = 8, 192
 """Side in pixels of a block of details, and its number of integers."""
+
+LATENTS = Content.INTRA, Content.RESIDUAL
 
 _INTRA, _DETAILED, _QP = 0x80, 0x40, 0x3F
 _HEAD, _RESIDUALS, _DETAIL = "<BII", "<I", "<BI"
@@ -72,6 +78,7 @@ class PredictedParts:
         details: of each kept frame, in coding order; None for those without.
         motion_filter: of the motion compensation, of dropped frames too.
         direct: whether blocks of mode 0 have direct motion, in dropped frames too.
+        mixed: whether integers and motion, of dropped frames too, are coded by context mixing; details never are.
     """
 
     types: FrameTypes
@@ -81,6 +88,20 @@ class PredictedParts:
     details: list[Detail | None]
     motion_filter: MotionFilter
     direct: bool
+    mixed: bool
+
+    def decode(self, content: Content, grid: Grid) -> np.ndarray:
+        """Decode the integers (n, 1, rows, columns, 96) int16 of the intra or of the predicted frames, in coding order.
+
+        Raises:
+            DamagedError: the coded bytes are invalid.
+            LimitError: the declared sizes are over the limits.
+        """
+        intra = content == Content.INTRA
+        data, count = (self.latents if intra else self.residuals), int((self.types.intra == intra).sum())
+        if self.mixed:
+            return decode_mixed(data, count, grid, content)
+        return decode_range(data, count, grid, CHANNELS)
 
 
 def divide(clip: Clip) -> PredictedParts:
@@ -92,14 +113,14 @@ def divide(clip: Clip) -> PredictedParts:
     """
     data, kept = clip.latents, int(clip.kept.sum())
     head = struct.calcsize(_HEAD)
-    if data[:1] and data[0] & ~(DETAILS | FILTER | DIRECT):  # first: later tools may have another layout
+    if data[:1] and data[0] & ~(DETAILS | FILTER | DIRECT | MIXED):  # first: later tools may have another layout
         raise UnsupportedError(f"latents: tools {data[0]} of coding 3 are not known to this reader: get a newer dfc")
     if len(data) < head + kept:
         raise DamagedError(f"latents: {len(data)} bytes, the head of coding 3 has {head + kept}")
     tools, motion, latents = struct.unpack_from(_HEAD, data)
     frames = np.frombuffer(data, np.uint8, kept, head)
     has_details, motion_filter = bool(tools & DETAILS), MotionFilter((tools & FILTER) >> FILTER_SHIFT)
-    direct = bool(tools & DIRECT)
+    direct, mixed = bool(tools & DIRECT), bool(tools & MIXED)
     detailed = (frames & _DETAILED) != 0 if has_details else np.zeros(kept, bool)
     types = FrameTypes(frames & ~np.uint8(_INTRA | (_DETAILED if has_details else 0)), (frames & _INTRA) != 0)
     if (types.qp > MAX_QP).any():
@@ -108,16 +129,16 @@ def divide(clip: Clip) -> PredictedParts:
         raise DamagedError("latents: the first frame in coding order is predicted")
     body = data[head + kept :]
     if has_details:
-        return _divide_detailed(types, detailed, body, motion, latents, motion_filter, direct)
+        return _divide_detailed(types, detailed, body, motion, latents, motion_filter, direct, mixed)
     if motion + latents > len(body):
         raise DamagedError(f"latents: {len(data)} bytes, the streams need more than {motion + latents}")
     streams = body[:motion], body[motion : motion + latents], body[motion + latents :]
-    return PredictedParts(types, *streams, [None] * kept, motion_filter, direct)
+    return PredictedParts(types, *streams, [None] * kept, motion_filter, direct, mixed)
 
 
 def _divide_detailed(
     types: FrameTypes, detailed: Bools, body: bytes, motion: int, latents: int, motion_filter: MotionFilter,
-    direct: bool,
+    direct: bool, mixed: bool,
 ) -> PredictedParts:  # fmt: skip
     """Divide the bytes after the kinds of a clip with details."""
     at, each = struct.calcsize(_RESIDUALS), struct.calcsize(_DETAIL)
@@ -133,12 +154,13 @@ def _divide_detailed(
     parts = [body[a:b] for a, b in pairwise(accumulate(sizes, initial=streams))]
     found = iter([Detail(qp, data) for (qp, _), data in zip(table, parts[3:], strict=True)])
     of_frames = [next(found) if some else None for some in detailed.tolist()]
-    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, motion_filter, direct)
+    return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, motion_filter, direct, mixed)
 
 
 def join(
     types: FrameTypes, motion: bytes, values: np.ndarray, details: Sequence[Detail | None] = (),
     motion_filter: MotionFilter = MotionFilter.LINEAR, direct: bool = False,
+    mixed: bool = True,
 ) -> bytes:  # fmt: skip
     """Code the latents of a clip.
 
@@ -149,13 +171,19 @@ def join(
         details: of each kept frame, in coding order; empty if no frame has any.
         motion_filter: of the motion compensation.
         direct: whether blocks of mode 0 have direct motion.
+        mixed: whether the integers are coded by context mixing.
     """
     if not len(values):
         return b""
-    latents, residuals = (encode_range(values[which]) for which in (types.intra, ~types.intra))
+    both = values[types.intra], values[~types.intra]
+    if mixed:
+        latents, residuals = (encode_mixed(each, content) for each, content in zip(both, LATENTS, strict=True))
+    else:
+        latents, residuals = (encode_range(each) for each in both)
     frames = (types.qp | np.where(types.intra, _INTRA, 0)).astype(np.uint8)
     found = [detail for detail in details if detail is not None]
-    tools = (DETAILS if found else 0) | motion_filter << FILTER_SHIFT | (DIRECT if direct else 0)
+    tools = (DETAILS if found else 0) | motion_filter << FILTER_SHIFT
+    tools |= (DIRECT if direct else 0) | (MIXED if mixed else 0)
     head = struct.pack(_HEAD, tools, len(motion), len(latents))
     if not found:
         return head + frames.tobytes() + motion + latents + residuals
@@ -182,8 +210,7 @@ def decode_predicted(clip: Clip, header: Header) -> np.ndarray:
     if parts.residuals and intra.all():
         raise DamagedError(f"latents: {len(parts.residuals)} bytes of residuals, but no frame is predicted")
     # The limit on the integers of a clip is for both streams together: it is checked when a clip is unpacked.
-    latents = decode_range(parts.latents, int(intra.sum()), grid, channels)
-    residuals = decode_range(parts.residuals, int((~intra).sum()), grid, channels)
+    latents, residuals = (parts.decode(content, grid) for content in LATENTS)
     values = np.empty((len(order), *grid, channels), np.int16)
     place = np.argsort(np.argsort(order))
     values[place[intra]], values[place[~intra]] = latents, residuals

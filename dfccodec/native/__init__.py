@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-VERSION = 13
+VERSION = 14
 """Version of the interface; the extension of another version is not used."""
 
 

@@ -11,6 +11,14 @@ def latents(
     mode: int, kept: int, tiles: int, rows: int, columns: int, channels: int, inter: bool, values: Array, data: bytes,
     mvs: Array, lower: Array, prices: Array, logs: Array, counts: Array, weights: Array, basis: Array,
 ) -> Any: ...  # fmt: skip
+def mix_latents(
+    mode: int, kept: int, rows: int, columns: int, intra: bool, level: int, values: Array, data: bytes, profile: Array,
+    partners: Array, linear: Array, tables: tuple[Array, ...], left: Array,
+) -> Any: ...  # fmt: skip
+def mix_motion(
+    mode: int, rows: int, columns: int, dropped: Array, past: Array, future: Array, data: bytes, blocks: Array,
+    tables: tuple[Array, ...],
+) -> Any: ...  # fmt: skip
 def new_coder(decode: bool, counts: Array, data: bytes) -> Coder: ...
 def run_coder(coder: Coder, contexts: Array, residuals: Array) -> bool: ...
 def finish(coder: Coder) -> Any: ...

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mixing.h"
 #include "motion.h"
 
 enum { MAX_CONTEXTS = 256 };
@@ -111,6 +112,108 @@ static PyObject *latents(PyObject *self, PyObject *args) {
     out = status == OK && in.mode == ENCODE ? finish_coder(&coder) : status_to_object(status);
 done:
     free_coder(&coder);
+    release(views, ALL);
+    return out;
+}
+
+/* Buffers of tables, from `views` on; only mode TRAIN writes to them. */
+static int parse_tables(MixingTables *tables, Py_buffer *views, PyObject *const *objects, int mode, size_t contexts, size_t sets) {
+    for (int i = 0; i < 4; i++)
+        if (PyObject_GetBuffer(objects[i], views + i, i && mode == TRAIN ? PyBUF_WRITABLE : PyBUF_SIMPLE)) return 0;
+    if (!has_size(views, 2 * 4096, 2, "squash") || !has_size(views + 1, contexts, 2, "probabilities") ||
+        !has_size(views + 2, contexts, 1, "counts") || !has_size(views + 3, sets * MIXED, 4, "weights"))
+        return 0;
+    tables->squash = views[0].buf, tables->probabilities = views[1].buf, tables->counts = views[2].buf, tables->weights = views[3].buf;
+    return 1;
+}
+
+static PyObject *mixed_result(int status, int mode, uint8_t *words, size_t count) {
+    PyObject *out = status == OK && mode == ENCODE ? PyBytes_FromStringAndSize((const char *)words, (Py_ssize_t)(4 * count)) : status_to_object(status);
+    free(words);
+    return out;
+}
+
+PyDoc_STRVAR(mixing_doc,
+             "mix_latents(mode, kept, rows, columns, intra, level, values, data, profile, partners, linear, tables, left)\n\n"
+             "Code integers by context mixing. mode 0 decodes `data` into `values`, the words left after each frame into `left`,\n"
+             "and returns whether it is valid; 1 returns the coded bytes; 2 only learns. `tables` are squash, probabilities,\n"
+             "counts and weights; mode 2 changes the last three.");
+
+static PyObject *mix_latents(PyObject *self, PyObject *args) {
+    enum { VALUES, DATA, PROFILE, PARTNERS, LINEAR, LEFT_WORDS, TABLES, ALL = TABLES + 4 };
+    Py_buffer views[ALL] = {{0}};
+    Mixing in = {0};
+    PyObject *out = NULL, *values, *tables[4];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiiiiiOy*y*y*y*(OOOO)w*", &in.mode, &in.kept, &in.rows, &in.columns, &in.intra, &in.level, &values,
+                          views + DATA, views + PROFILE, views + PARTNERS, views + LINEAR, tables, tables + 1, tables + 2, tables + 3,
+                          views + LEFT_WORDS))
+        return NULL;
+    if (PyObject_GetBuffer(values, views + VALUES, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
+    if (in.kept < 1 || in.rows < 1 || in.columns < 1 || in.mode < DECODE || in.mode > TRAIN || in.level < 0 || in.level > 63) {
+        PyErr_SetString(PyExc_ValueError, "sizes of integers");
+        goto done;
+    }
+    in.cells = (size_t)in.rows * in.columns;
+    if (!has_size(views + VALUES, in.kept * in.cells * LATENTS, 2, "values") || !has_size(views + PROFILE, LATENTS, 2, "profile") ||
+        !has_size(views + PARTNERS, 2 * LATENTS, 1, "partners") || !has_size(views + LINEAR, LINEAR_ROWS * LINEAR_WEIGHTS, 2, "linear") ||
+        !has_size(views + LEFT_WORDS, (size_t)in.kept, 4, "left") ||
+        !parse_tables(&in.tables, views + TABLES, tables, in.mode, latent_contexts(), latent_sets()))
+        goto done;
+    in.values = views[VALUES].buf, in.words = views[DATA].buf, in.word_count = (size_t)views[DATA].len / 4;
+    in.profile = views[PROFILE].buf, in.partners = views[PARTNERS].buf, in.linear = views[LINEAR].buf, in.left = views[LEFT_WORDS].buf;
+    uint8_t *words = NULL;
+    size_t count = 0;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = code_mixed(&in, &words, &count);
+    Py_END_ALLOW_THREADS
+    out = mixed_result(status, in.mode, words, count);
+done:
+    release(views, ALL);
+    return out;
+}
+
+PyDoc_STRVAR(mix_motion_doc,
+             "mix_motion(mode, rows, columns, dropped, past, future, data, blocks, tables)\n\n"
+             "Code modes and vectors `blocks` (frames, rows * columns, 5) by context mixing; modes and tables as for mix_latents.");
+
+static PyObject *mix_motion(PyObject *self, PyObject *args) {
+    enum { DROPPED, PAST, FUTURE, DATA, BLOCKS, TABLES, ALL = TABLES + 4 };
+    Py_buffer views[ALL] = {{0}};
+    MixedMotion in = {0};
+    PyObject *out = NULL, *blocks, *tables[4];
+    (void)self;
+    if (!PyArg_ParseTuple(args, "iiiy*y*y*y*O(OOOO)", &in.mode, &in.rows, &in.columns, views + DROPPED, views + PAST, views + FUTURE,
+                          views + DATA, &blocks, tables, tables + 1, tables + 2, tables + 3))
+        return NULL;
+    if (PyObject_GetBuffer(blocks, views + BLOCKS, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
+    size_t frames = (size_t)views[DROPPED].len / 4;
+    if (!frames || frames > 64 || in.rows < 1 || in.columns < 1 || in.mode < DECODE || in.mode > TRAIN) {
+        PyErr_SetString(PyExc_ValueError, "sizes of motion");
+        goto done;
+    }
+    if (!has_size(views + DROPPED, frames, 4, "dropped") || !has_size(views + PAST, frames, 4, "past") ||
+        !has_size(views + FUTURE, frames, 4, "future") || !has_size(views + BLOCKS, frames * in.rows * in.columns * 5, 2, "blocks") ||
+        !parse_tables(&in.tables, views + TABLES, tables, in.mode, motion_contexts(), motion_sets()))
+        goto done;
+    in.frames = (int)frames, in.dropped = views[DROPPED].buf, in.past = views[PAST].buf, in.future = views[FUTURE].buf;
+    in.words = views[DATA].buf, in.word_count = (size_t)views[DATA].len / 4, in.blocks = views[BLOCKS].buf;
+    for (size_t i = 0; in.mode != DECODE && i < frames * in.rows * in.columns; i++) {
+        int side = in.blocks[5 * i], frame = (int)(i / ((size_t)in.rows * in.columns));
+        if (side < 0 || side > 3 || (side & 1 && in.past[frame] < 0) || (side & 2 && in.future[frame] < 0)) {
+            PyErr_SetString(PyExc_ValueError, "mode out of range");
+            goto done;
+        }
+    }
+    uint8_t *words = NULL;
+    size_t count = 0;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = code_mixed_motion(&in, &words, &count);
+    Py_END_ALLOW_THREADS
+    out = mixed_result(status, in.mode, words, count);
+done:
     release(views, ALL);
     return out;
 }
@@ -603,6 +706,8 @@ done:
 
 static PyMethodDef methods[] = {
     {"latents", latents, METH_VARARGS, latents_doc},
+    {"mix_latents", mix_latents, METH_VARARGS, mixing_doc},
+    {"mix_motion", mix_motion, METH_VARARGS, mix_motion_doc},
     {"new_coder", new_coder, METH_VARARGS, new_coder_doc},
     {"run_coder", run_coder, METH_VARARGS, run_coder_doc},
     {"finish", finish, METH_VARARGS, finish_doc},
@@ -624,6 +729,6 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "Hot loop
 PyMODINIT_FUNC PyInit__kernels(void);
 PyMODINIT_FUNC PyInit__kernels(void) {
     PyObject *out = PyModule_Create(&module);
-    if (out && PyModule_AddIntConstant(out, "VERSION", 13)) Py_CLEAR(out);
+    if (out && PyModule_AddIntConstant(out, "VERSION", 14)) Py_CLEAR(out);
     return out;
 }

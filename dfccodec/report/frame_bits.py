@@ -20,6 +20,8 @@ from dfccodec.entropy.context_tables import ESCAPE
 from dfccodec.entropy.inter.coding import InterPredictor
 from dfccodec.entropy.inter.coding import initial_counts as inter_counts
 from dfccodec.entropy.latent_coding import decode_latents
+from dfccodec.entropy.mixing.latents import decode_mixed
+from dfccodec.entropy.mixing.tables import Content
 from dfccodec.entropy.motion_tools import decisions
 from dfccodec.entropy.mv_coding import NEWMV
 from dfccodec.entropy.predicted import divide
@@ -59,8 +61,13 @@ def clip_bits(clip: Clip, header: Header) -> ClipBits:
     if clip.coding == Coding.PREDICTED and kept.size:
         parts, order = divide(clip), clip.coding_order
         intra = parts.types.intra
-        latents[order[intra]] = _stream_bits(parts.latents, int(intra.sum()), header, inter=False)
-        latents[order[~intra]] = _stream_bits(parts.residuals, int((~intra).sum()), header, inter=False)
+        for content, data, which in (Content.INTRA, parts.latents, intra), (Content.RESIDUAL, parts.residuals, ~intra):
+            if parts.mixed:
+                left = np.zeros(int(which.sum()), np.int32)
+                decode_mixed(data, len(left), header.grid, content, left)
+                latents[order[which]] = -32.0 * np.diff([len(data) // 4, *left]) if len(left) else 0
+            else:
+                latents[order[which]] = _stream_bits(data, int(which.sum()), header, inter=False)
         latents[order] += [8 * len(detail.data) if detail else 0 for detail in parts.details]
         _add_motion(motion, read_motion(clip, header), 8 * len(parts.motion))
     elif clip.coding in (Coding.RANGE, Coding.INTER):
@@ -68,7 +75,7 @@ def clip_bits(clip: Clip, header: Header) -> ClipBits:
     else:
         latents[kept] = _share(8 * len(clip.latents), _magnitudes(decode_latents(clip, header)))
     if clip.fill in (Fill.MOTION, Fill.BLEND, Fill.DIRECT):
-        _add_motion(motion, payload.read(decisions(clip), clip.kept, header), 8 * len(decisions(clip)))
+        _add_motion(motion, payload.read_clip(clip, header), 8 * len(decisions(clip)))
         motion[kept] += 8 * (len(clip.fill_payload) - len(decisions(clip))) / max(len(kept), 1)  # a byte for all frames
     elif kept.size:  # motion latents of kept frames, all of one size before coding
         motion[kept] += 8 * len(clip.fill_payload) / len(kept)

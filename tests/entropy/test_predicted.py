@@ -74,7 +74,7 @@ def test_details_come_back_with_their_frame(seed: int, detailed: list[bool]) -> 
     assert np.array_equal(parts.types.intra, intra)
     for detail in filter(None, parts.details):
         assert encode_detail(decode_detail(detail, HEADER)) == detail.data
-    assert clip.latents[0] == any(detailed)
+    assert clip.latents[0] == 16 + any(detailed)
 
 
 @settings(max_examples=150)
@@ -105,7 +105,7 @@ def test_of_equally_important_frames_the_earlier_is_coded_first() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda data: b"\x10" + data[1:], UnsupportedError, "tools 16"),
+        (lambda data: b"\x20" + data[1:], UnsupportedError, "tools 32"),
         (lambda data: b"\3" + data[1:], DamagedError, "their sizes sum to"),
         (lambda data: b"\1" + data[1:], DamagedError, "their sizes sum to"),
         (lambda data: b"\1" + data[1:10] + b"\x40" + data[11:13], DamagedError, "the head of the details has 9"),

@@ -121,7 +121,7 @@ def dfccodec_clip(at: ClipAt, reader: StreamReader) -> dict[str, Any]:
     each = clip.durations if len(clip.durations) == clip.frames else clip.durations * clip.frames
     moved: dict[str, object] = {}
     if clip.fill in (Fill.MOTION, Fill.BLEND, Fill.DIRECT):
-        blocks = payload.read(decisions(clip), clip.kept, reader.preamble.header).blocks
+        blocks = payload.read_clip(clip, reader.preamble.header).blocks
         raw = blocks.astype("<i2").tobytes() if decisions(clip) else b""
         moved["motion_sha256"] = hashlib.sha256(raw).hexdigest()
         direct = direct_motion(clip, reader.preamble.header)
@@ -308,6 +308,8 @@ def test_the_independent_reader_stands_alone() -> None:
     allowed = {"read_dfc.py": {"numpy", "zstandard", "read_range"}, "read_range.py": set()}
     allowed["read_direct.py"] = {"read_motion"}
     allowed["read_dfc.py"] |= {"read_direct", "read_motion", "read_inter", "read_generate", "read_predicted"}
+    allowed["read_dfc.py"] |= {"read_mixing"}
+    allowed["read_mixing.py"] = {"numpy", "zstandard", "read_range", "read_motion"}
     allowed["read_predicted.py"] = {"read_motion"}
     allowed["read_generate.py"] = {"numpy", "read_range"}
     allowed["read_motion.py"] = {"read_range"}
@@ -315,7 +317,8 @@ def test_the_independent_reader_stands_alone() -> None:
     sizes = {
         "read_predicted.py": 50,
         "read_direct.py": 90,
-        "read_dfc.py": 270,
+        "read_dfc.py": 290,
+        "read_mixing.py": 640,
         "read_range.py": 170,
         "read_motion.py": 170,
         "read_inter.py": 110,

@@ -37,7 +37,7 @@ from dfccodec.codec.predict.pictures import transform
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header, MotionFilter
 from dfccodec.entropy.latent_coding import encode_latents, resolve_clip_coding
-from dfccodec.entropy.motion_tools import direct_payload, encoder_filter, motion_filter, with_decisions
+from dfccodec.entropy.motion_tools import direct_payload, dropped_content, encoder_filter, motion_filter, with_decisions
 from dfccodec.errors import DfcError
 from dfccodec.media.picture import Picture
 from dfccodec.models.importance import gap_costs
@@ -357,7 +357,7 @@ class ClipCoder:
                 for number, picture in pictures:
                     self._check()
                     blend(number, picture)
-            found = payload.write(search.decisions())
+            found = payload.write(search.decisions(), dropped_content(clip))
         return Coded(with_decisions(clip, found), values, held)
 
 

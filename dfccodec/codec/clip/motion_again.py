@@ -15,7 +15,7 @@ from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip
-from dfccodec.entropy.motion_tools import motion_filter, with_decisions
+from dfccodec.entropy.motion_tools import dropped_content, motion_filter, with_decisions
 from dfccodec.runtime.resources import available_cpus, available_memory
 
 if TYPE_CHECKING:
@@ -62,5 +62,5 @@ class MotionAgain:
             blend = ReferenceBlender(after.kept, search.add_frame, search.add_estimate)
             for number in np.flatnonzero(after.kept).tolist():
                 blend(number, frames[number])
-            found = payload.write(search.decisions())
+            found = payload.write(search.decisions(), dropped_content(after))
         return with_decisions(after, found)

@@ -10,7 +10,7 @@ from dfccodec.codec.fill.postprocess import FramePostprocessor
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.obmc import Composer
 from dfccodec.container.records import Clip, Header
-from dfccodec.entropy.motion_tools import check_direct_payload, decisions, motion_filter
+from dfccodec.entropy.motion_tools import check_direct_payload, decisions, dropped_content, motion_filter
 
 
 class MotionFill(Token):
@@ -18,18 +18,18 @@ class MotionFill(Token):
 
     def check(self, clip: Clip, header: Header) -> None:
         """Decode all modes and vectors."""
-        payload.read(decisions(clip), clip.kept, header)
+        payload.read_clip(clip, header)
 
     def postprocessor(self, clip: Clip, header: Header, latents: np.ndarray | None = None) -> FramePostprocessor | None:
         """Motion compensation of the dropped frames."""
         direct = direct_motion(clip, header)
         if not decisions(clip) and direct is None:
             return None
-        return Composer(payload.read(decisions(clip), clip.kept, header), motion_filter(clip), direct)
+        return Composer(payload.read_clip(clip, header), motion_filter(clip), direct)
 
     def trim(self, clip: Clip, header: Header, kept: np.ndarray, first: int) -> bytes:
         """Frames that lose a reference frame lose their motion."""
-        return payload.trim(decisions(clip), header, clip.kept, kept, first)
+        return payload.trim(decisions(clip), header, clip.kept, kept, first, dropped_content(clip))
 
 
 class BlendFill(MotionFill):

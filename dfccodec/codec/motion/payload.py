@@ -9,13 +9,16 @@ from dfccodec.codec.motion import context_model
 from dfccodec.codec.motion.blocks import BLOCK, FIELDS, MODES, MotionField, References, uses
 from dfccodec.codec.motion.context_model import BlockContexts, Pass
 from dfccodec.codec.motion.tables import initial_counts
-from dfccodec.container.records import Header
+from dfccodec.container.records import Clip, Header
 from dfccodec.entropy.context_model import Coder
+from dfccodec.entropy.mixing.motion import decode_motion, encode_motion
+from dfccodec.entropy.mixing.tables import Content
+from dfccodec.entropy.motion_tools import decisions, dropped_content
 from dfccodec.entropy.rans import check_stream_size, new_decoder, new_encoder
 from dfccodec.errors import DamagedError
 from dfccodec.native import kernels
 
-__all__ = ["MotionField", "References", "code", "grid", "read", "trim", "write"]
+__all__ = ["MotionField", "References", "code", "grid", "read", "read_clip", "trim", "write"]
 
 Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
@@ -27,16 +30,23 @@ def grid(header: Header) -> tuple[int, int]:
     return -(-header.height // BLOCK), -(-header.width // BLOCK)
 
 
-def write(decisions: MotionField) -> bytes:
-    """Encode the motion field of a clip; no bytes if every block uses the network prediction."""
-    if not decisions.blocks[..., 0].any():
+def write(field: MotionField, content: Content | None = None) -> bytes:
+    """Encode the motion field of a clip; no bytes if every block uses the network prediction.
+
+    Args:
+        field: the motion field.
+        content: the tables of context mixing; None for the coding of section 7.8.1.
+    """
+    if not field.blocks[..., 0].any():
         return b""
-    count, rows, columns, _ = decisions.blocks.shape
-    coded = _run_kernel(True, decisions.references, rows, columns, b"", decisions.blocks)
+    if content is not None:
+        return encode_motion(field.references, field.blocks, content)
+    count, rows, columns, _ = field.blocks.shape
+    coded = _run_kernel(True, field.references, rows, columns, b"", field.blocks)
     if isinstance(coded, bytes):
         return coded
-    flat = decisions.blocks.reshape(count, rows * columns, FIELDS)
-    contexts, writer = BlockContexts(decisions.references, rows, columns), new_encoder(initial_counts())
+    flat = field.blocks.reshape(count, rows * columns, FIELDS)
+    contexts, writer = BlockContexts(field.references, rows, columns), new_encoder(initial_counts())
     for step in contexts.passes():
         blocks = flat[step.frames, step.cells]
         modes, vectors = blocks[:, 0].astype(np.uint8), blocks[:, 1:].reshape(-1, 2, 2)
@@ -45,13 +55,19 @@ def write(decisions: MotionField) -> bytes:
     return writer.finish()
 
 
-def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionField:
+def read_clip(clip: Clip, header: Header) -> MotionField:
+    """Decode the motion of the dropped frames of a clip whose fill policy has some; errors as for :func:`read`."""
+    return read(decisions(clip), clip.kept, header, dropped_content(clip))
+
+
+def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header, content: Content | None = None) -> MotionField:
     """Decode a payload of :func:`write`.
 
     Args:
         payload: the bytes; none mean the network prediction everywhere.
         kept: (T,) bool.
         header: header of the file.
+        content: as for :func:`write`.
 
     Raises:
         LimitError: more blocks than the bytes can hold; nothing was allocated.
@@ -61,11 +77,11 @@ def read(payload: bytes, kept: npt.NDArray[np.bool_], header: Header) -> MotionF
     count = len(references.dropped)
     if payload and count in (0, len(kept)):
         raise DamagedError(f"fill payload: {len(payload)} bytes, but {'no' if count else 'every'} frame is kept")
-    return read_field(payload, references, header)
+    return read_field(payload, references, header, content=content)
 
 
 def read_field(
-    payload: bytes, references: References, header: Header, what: str = "fill payload"
+    payload: bytes, references: References, header: Header, what: str = "fill payload", content: Content | None = None
 ) -> MotionField:  # fmt: skip
     """As :func:`read`, with the frames that move and their references given; `what` names the bytes in errors."""
     rows, columns = grid(header)
@@ -75,6 +91,10 @@ def read_field(
         return MotionField(references, np.broadcast_to(np.int16(0), (count, rows, columns, FIELDS)))
     check_stream_size(what, payload, count * rows * columns)
     blocks = np.zeros((count, rows, columns, FIELDS), np.int16)
+    if content is not None:
+        if not decode_motion(payload, references, blocks, content):
+            raise DamagedError(f"{what}: the coded motion is damaged")
+        return MotionField(references, blocks)
     if _run_kernel(False, references, rows, columns, payload, blocks):
         return MotionField(references, blocks)
     del blocks  # no kernels, or damaged bytes: then the code below finds the reason
@@ -134,7 +154,10 @@ def _check_modes(modes: Bytes, step: Pass, references: References, what: str) ->
         raise DamagedError(f"{what}: mode {modes[wrong[0]]} in frame {frame}: it has no such reference frame")
 
 
-def trim(payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_], first: int) -> bytes:
+def trim(
+    payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_], first: int,
+    content: Content | None = None,
+) -> bytes:  # fmt: skip
     """The payload of a clip after kept frames, or frames at its ends, were removed.
 
     A frame keeps its motion if it was dropped before and has the same reference frames. All others get the network
@@ -145,12 +168,13 @@ def trim(payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.ND
         header: header of the file.
         old, new: (T,) and (T',) bool, the kept frames before and after.
         first: number of the old frame that is now the first.
+        content: as for :func:`write`.
     """
     if not payload:  # network prediction everywhere
         return b""
-    decisions = read(payload, old, header)
-    before, after = decisions.references, References.of(new)
-    out = np.zeros((len(after.dropped), *decisions.blocks.shape[1:]), np.int16)
+    field = read(payload, old, header, content)
+    before, after = field.references, References.of(new)
+    out = np.zeros((len(after.dropped), *field.blocks.shape[1:]), np.int16)
     at = {int(frame): number for number, frame in enumerate(before.dropped)}
     for number, frame in enumerate((after.dropped + first).tolist()):
         was = at.get(frame)
@@ -161,5 +185,5 @@ def trim(payload: bytes, header: Header, old: npt.NDArray[np.bool_], new: npt.ND
             for now, then in ((after.past, before.past), (after.future, before.future))
         ]
         if all(same):
-            out[number] = decisions.blocks[was]
-    return write(MotionField(after, out))
+            out[number] = field.blocks[was]
+    return write(MotionField(after, out), content)

@@ -37,6 +37,7 @@ from dfccodec.codec.predict.residual_quantizer import (
 )
 from dfccodec.container.records import Header
 from dfccodec.entropy.inter.motion_compensation import CHANNELS, PATCH
+from dfccodec.entropy.mixing.tables import Content
 from dfccodec.entropy.motion_tools import encoder_filter
 from dfccodec.entropy.predicted import DETAIL_CHANNELS, Detail, FrameTypes, encode_detail, join
 from dfccodec.entropy.rans import encode_range
@@ -250,7 +251,7 @@ class PredictedEncoder:
         found = references(order, types.intra)
         motion = {frame: made.blocks for frame, made in zip(order.tolist(), coded, strict=True)}
         blocks = [now for frame in found.dropped.tolist() if (now := motion[frame]) is not None]
-        moving = payload.write(MotionField(found, np.stack(blocks))) if blocks else b""
+        moving = payload.write(MotionField(found, np.stack(blocks)), Content.KEPT_MOTION) if blocks else b""
         empty = np.zeros((0, *self._header.grid, CHANNELS), np.int16)
         values = np.stack([frame.values for frame in coded])[:, None] if coded else empty
         return PredictedClip(

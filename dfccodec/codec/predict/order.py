@@ -12,7 +12,8 @@ from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.direct import DirectMotion
 from dfccodec.codec.predict.compose import compose
 from dfccodec.container.records import Clip, Coding, Header
-from dfccodec.entropy.motion_tools import has_direct_motion
+from dfccodec.entropy.mixing.tables import Content
+from dfccodec.entropy.motion_tools import dropped_content, has_direct_motion
 from dfccodec.entropy.predicted import FrameTypes, decode_detail, divide, join
 from dfccodec.errors import DamagedError
 
@@ -48,7 +49,8 @@ def read_motion(clip: Clip, header: Header) -> MotionField:
     if parts.motion and parts.types.intra.all():
         raise DamagedError(f"latents: {len(parts.motion)} bytes of motion, but no frame is predicted")
     found = references(clip.coding_order, parts.types.intra)
-    return payload.read_field(parts.motion, found, header, "motion of kept frames")
+    content = Content.KEPT_MOTION if parts.mixed else None
+    return payload.read_field(parts.motion, found, header, "motion of kept frames", content)
 
 
 def direct_motion(clip: Clip, header: Header) -> DirectMotion | None:
@@ -156,9 +158,12 @@ def trim(clip: Clip, header: Header, part: Clip, values: np.ndarray, first: int)
     types = FrameTypes(parts.types.qp[place], parts.types.intra[place])
     predicted, after = read_motion(clip, header), references(new, types.intra)
     at = np.searchsorted(predicted.references.dropped, after.dropped)
-    motion = payload.write(MotionField(after, np.ascontiguousarray(predicted.blocks[at])))
+    content = Content.KEPT_MOTION if parts.mixed else None
+    motion = payload.write(MotionField(after, np.ascontiguousarray(predicted.blocks[at])), content)
     details = [parts.details[position] for position in place.tolist()]
-    latents = join(types, motion, values[np.argsort(np.argsort(new))], details, parts.motion_filter, parts.direct)
+    latents = join(
+        types, motion, values[np.argsort(np.argsort(new))], details, parts.motion_filter, parts.direct, parts.mixed
+    )
     fill = _dropped_motion(clip, header, predicted, part, first)
     return dataclasses.replace(part, latents=latents, fill_payload=fill)
 
@@ -176,7 +181,7 @@ def _dropped_motion(clip: Clip, header: Header, predicted: MotionField, part: Cl
     if not len(after.dropped):
         return b""
     past, future = (np.where(side < 0, -1, side + first) for side in (after.past, after.future))
-    dropped = payload.read(clip.fill_payload, clip.kept, header)
+    dropped = payload.read_clip(clip, header)
     ends = References(after.dropped + first, past, future)
     moved = compose(dropped, predicted, ends, divide(clip).motion_filter.subpel)
-    return payload.write(MotionField(after, moved.blocks))
+    return payload.write(MotionField(after, moved.blocks), dropped_content(clip))

@@ -1,0 +1,1 @@
+"""Context mixing of the integers of coding 3 (SPEC.md 7.11)."""
