@@ -1,4 +1,4 @@
-"""Write `traces/`: the decoding of three small vectors, symbol by symbol, and a worked fingerprint (SPEC.md 15.4).
+"""Write `traces/`: the decoding of four small vectors, symbol by symbol, and a worked fingerprint (SPEC.md 15.4).
 
 `python formats/make_traces.py`. It runs the independent reader with a rANS decoder that records what it does.
 """
@@ -12,13 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import read_dfc
+import read_mixing
 import read_motion
 from read_inter import InterDecoder
-from read_motion import MotionDecoder
+from read_mixing import SCALE, STRETCH, Facts, Keys, MixedIntegers, MixedMotion, MixingModel, MixingReader, median
+from read_motion import MotionDecoder, Place
 from read_range import LatentDecoder, RansDecoder
 
 HERE = Path(__file__).resolve().parent
 Lines = list[str]
+COUNTS = "States, q, left and f are hexadecimal. n5(16) is count n(16) of context 5."
+MIXING = """\
+States, q, left and f are hexadecimal.
+Each decision has two lines: what it is of, its sets A and B, x, y, p, the state before it, the decision, then
+its contexts c and inputs s, from 0 to 6. Contexts and sets are counted through all kinds of a content. Each
+stream begins with the tables of its content; no stream depends on another. Before a number are the keys of its
+length, then of its sign."""
+CONTENTS = ["intra integers", "residual integers", "motion of predicted frames", "motion of dropped frames"]
+SIDE = ("past", "future")
 
 
 class TracedRans(RansDecoder):
@@ -142,13 +153,127 @@ class TracedMotion(Traced, MotionDecoder):
     """The payload of motion."""
 
 
-def trace(name: str, title: str) -> str:
+class TracedMixing(MixingReader, TracedRans):
+    """Records the bypass bits; keeps the state before a decision, and its p."""
+
+    def __init__(self, data: bytes) -> None:
+        self.begin, self.seen = len(self.lines), (0, 0)
+        super().__init__(data)
+
+    def decision(self, p: int, wanted: int) -> int:
+        self.seen = self.x, p
+        return super().decision(p, wanted)
+
+    def decode(self, sums: range | list[int]) -> int:
+        return super().decode(sums) if isinstance(sums, range) else RansDecoder.decode(self, sums)
+
+
+class TracedModel(MixingModel):
+    """Records every decision of a stream. `place` is where it is, `what` what it is of."""
+
+    coder: TracedMixing
+    place = what = ""
+    r = 0
+
+    def __init__(self, coder: TracedMixing, content: int, *rest: Any) -> None:
+        coder.lines[coder.begin : coder.begin] = [""] * (coder.begin > 0) + [f"content {content}, {CONTENTS[content]}"]
+        super().__init__(coder, content, *rest)
+
+    def decide_node(self, kind: int, node: int, *rest: Any) -> int:
+        number = f"{'length' if node < 12 else 'top bit'}, node {node}"
+        kinds = [number, "sign", f"depth, node {node}"]
+        if self.content > 1:
+            kinds = [f"mode, node {node}", f"choice, node {node}", number, "sign"]
+        self.what = kinds[kind]
+        return super().decide_node(kind, node, *rest)
+
+    def decide(self, contexts: list[int], set_a: int, set_b: int, least: int, bit: int) -> int:
+        s = [STRETCH[self.p[c] >> 4] * SCALE[self.n[c]] >> 8 for c in contexts]
+        sums = (sum(w * t for w, t in zip(row, s, strict=True)) for row in (self.a[set_a], self.b[set_b]))
+        x, y = (min(max(total >> 16, -2047), 2047) for total in sums)
+        d = super().decide(contexts, set_a, set_b, least, bit)
+        state, p = self.coder.seen
+        self.coder.lines += [
+            f"  {self.place + ': ' + self.what:<43} A {set_a:<3}  B {set_b:<3}  x {x:<5}  y {y:<5}  p {p:<5}  "
+            f"state {state:016x}  decision {d}",
+            f"    c{''.join(f' {c:>6}' for c in contexts)}  s{''.join(f' {t:>5}' for t in s)}",
+        ]
+        return d
+
+    def code_number(self, kinds: tuple[int, int], keys: tuple[Keys, Keys], *rest: Any) -> int:
+        of_length, of_sign = (" ".join(map(str, part)) for part in keys)
+        at, before = len(self.coder.lines), self.place
+        if self.content > 1:
+            self.place += f" {('down', 'right')[keys[0][5] & 1]}"
+        r = super().code_number(kinds, keys, *rest)
+        self.coder.lines.insert(at, f"  {self.place}: r = {r}, keys {of_length}; {of_sign}")
+        self.place, self.r = before, r
+        return r
+
+
+class TracedMixedIntegers(TracedModel, MixedIntegers):
+    """Contents 0 and 1."""
+
+    cell = -1
+    q = 0
+
+    def code_depths(self, old: list[int], aim: Any) -> list[int]:
+        self.cell = -1
+        self.coder.lines.append(f"depths of frame {len(self.v)} of the stream")
+        return super().code_depths(old, aim)
+
+    def decide_node(self, kind: int, node: int, *rest: Any) -> int:
+        if kind == read_mixing.DEPTH:
+            self.cell += node == 0
+            self.place = f"cell {self.cell}"
+        return super().decide_node(kind, node, *rest)
+
+    def linear(self, *where: int) -> int:
+        self.q = super().linear(*where)
+        return self.q
+
+    def code_integer(self, c: int, g: int, i: int, *rest: int) -> int:
+        at, self.place, self.q = len(self.coder.lines), f"channel {c} cell {i}", 0
+        v = super().code_integer(c, g, i, *rest)
+        row = f"{self.place}: integer {v}, linear prediction {self.q} / 256, guess {v - self.r}"
+        self.coder.lines.insert(at, row)
+        return v
+
+
+class TracedMixedMotion(MixedMotion):
+    """Contents 2 and 3."""
+
+    model: TracedModel
+
+    def code_block(self, layer: int, phase: int, block: Place) -> None:
+        t, y, x = block
+        at, self.model.place = len(self.model.coder.lines), f"block {y},{x}"
+        super().code_block(layer, phase, block)
+        mode, vectors = self.blocks[block]
+        used = "".join(f", {SIDE[side]} {vectors[side]}" for side in (0, 1) if mode >> side & 1)
+        row = f"frame {t} block {y},{x}, layer {layer}, phase {phase}: mode {mode}{used}"
+        self.model.coder.lines.insert(at, row)
+
+    def code_vector(self, five: list[tuple[int, int]], facts: Facts, *rest: Any) -> tuple[int, tuple[int, int]]:
+        before, at = self.model.place, len(self.model.coder.lines)
+        self.model.place += f" {SIDE[facts.side]}"
+        choice, vector = super().code_vector(five, facts, *rest)
+        n = " ".join(map(str, five))
+        row = f"  {self.model.place}: choice {choice}, n1 … n5 {n}, median {median(five)}"
+        self.model.coder.lines.insert(at, row)
+        self.model.place = before
+        return choice, vector
+
+
+def trace(name: str, title: str, legend: str = COUNTS) -> str:
     """The trace of a vector."""
     lines: Lines = []
     TracedRans.lines = lines
     own = {read_dfc: ("RansDecoder", "LatentDecoder", "InterDecoder"), read_motion: ("RansDecoder", "MotionDecoder")}
+    own[read_mixing] = ("MixingReader", "MixingModel", "MixedIntegers", "MixedMotion")
     classes = {"RansDecoder": TracedRans, "LatentDecoder": TracedRange, "InterDecoder": TracedInter}
-    classes["MotionDecoder"] = TracedMotion
+    classes |= {"MotionDecoder": TracedMotion, "MixingReader": TracedMixing, "MixingModel": TracedModel}
+    classes |= {"MixedIntegers": TracedMixedIntegers, "MixedMotion": TracedMixedMotion}
     saved = [(module, part, getattr(module, part)) for module, parts in own.items() for part in parts]
     for module, part, _ in saved:
         setattr(module, part, classes[part])
@@ -160,7 +285,7 @@ def trace(name: str, title: str) -> str:
     clip = found["clips"][0]
     header = [
         f"Trace of formats/vectors/{name}.dfc: {title}.",
-        "Written by formats/make_traces.py. States, q, left and f are hexadecimal. n5(16) is count n(16) of context 5.",
+        f"Written by formats/make_traces.py. {legend}",
         f"Grid {tuple(found['header']['grid'])}, {found['header']['channels']} channels, "
         f"{clip['frames']} frames, kept {clip['kept']}.",
         "",
@@ -169,8 +294,8 @@ def trace(name: str, title: str) -> str:
 
 
 def moved(clip: dict[str, Any]) -> Lines:
-    """The hash of the decisions, if there are any."""
-    return [f"motion_sha256 {clip['motion_sha256']}"] if "motion_sha256" in clip else []
+    """The hashes of the decisions, if there are any."""
+    return [f"{key} {clip[key]}" for key in ("motion_sha256", "kept_motion_sha256") if key in clip]
 
 
 def fingerprint() -> str:
@@ -209,6 +334,7 @@ def traces() -> dict[str, str]:
         "range.txt": trace("valid/range-trace", "coding 1, range"),
         "inter.txt": trace("valid/inter-trace", "coding 2, inter"),
         "motion.txt": trace("valid/motion-trace", "the payload of fill policy motion"),
+        "mixing.txt": trace("valid/mixing-trace", "coding 3 with tools 16, context mixing", MIXING),
         "fingerprint.txt": fingerprint(),
     }
 

@@ -25,7 +25,7 @@ def test_there_is_no_other_trace() -> None:
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(make_traces.traces())
 
 
-@pytest.mark.parametrize("name", ["range", "inter", "motion"])
+@pytest.mark.parametrize("name", ["range", "inter", "motion", "mixing"])
 def test_a_trace_ends_with_the_hashes_of_its_vector(name: str) -> None:
     text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
     (clip,) = json.loads((VECTORS / f"valid/{name}-trace.json").read_text(encoding="utf-8"))["clips"]
@@ -43,6 +43,20 @@ def test_the_traces_show_what_the_specification_says() -> None:
     assert {"mode ranks", "vector choices", "vector differences"} == set(
         re.findall(r"pass \d+: \d+ of (.*)$", texts["motion"], flags=re.M)
     )
+
+
+def test_the_trace_of_context_mixing_shows_every_kind_of_decision() -> None:
+    text = (FOLDER / "mixing.txt").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^content (\d), ", text, flags=re.M)) == ["0", "1", "2", "3"]
+    decisions = re.findall(r"^  (\w.*): ([a-z ]+?)(?:, node \d+)? +A .* decision [01]$", text, flags=re.M)
+    assert {"depth", "length", "top bit", "sign", "mode", "choice"} == {what for _, what in decisions}
+    assert {"past down", "future right"} <= {" ".join(place.split()[2:]) for place, _ in decisions}
+    assert re.search(r"linear prediction -?[1-9]\d* / 256, guess [1-9]", text)
+    assert {"0", "1", "2", "3"} == set(re.findall(r": mode (\d)", text))
+    assert {"0", "2", "5"} <= set(re.findall(r": choice (\d)", text))
+    assert "bypass(2)" in text
+    assert len(text.splitlines()) < 600
+    assert max(map(len, text.splitlines())) <= 150
 
 
 def test_the_worked_fingerprint_is_that_of_dfccodec() -> None:

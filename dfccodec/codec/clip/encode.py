@@ -23,7 +23,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender, clamp
 from dfccodec.codec.motion.blocks import References
 from dfccodec.codec.motion.direct import DirectMotion
-from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
+from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, dropped_lambda, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
 from dfccodec.codec.predict.encoder import (
     INTER_ERROR,
@@ -337,7 +337,7 @@ class ClipCoder:
             pyramids: those of kept frames, as far as they are known.
             direct: direct motion of the kept frames, if the clip has any.
         """
-        references, rd_lambda = References.of(clip.kept), lambda_for_qp(clip.qp)
+        references, rd_lambda = References.of(clip.kept), dropped_lambda(clip)
         held = np.empty(frames.shape, np.float32) if hold else None
         with MotionSearch(
             frames, references, rd_lambda, available_cpus(), self.settings.effort, pyramids, motion_filter(clip), direct

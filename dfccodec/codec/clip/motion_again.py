@@ -12,7 +12,7 @@ from dfccodec.codec.fill.direct import direct_motion
 from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blend import ReferenceBlender
 from dfccodec.codec.motion.blocks import References
-from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
+from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, dropped_lambda
 from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip
 from dfccodec.entropy.motion_tools import dropped_content, motion_filter, with_decisions
@@ -56,7 +56,7 @@ class MotionAgain:
         decoded = reconstruct_clip(before, values, header, self._preamble.steps, self._loaded)
         frames = decoded[first : first + after.frames]
         with MotionSearch(
-            frames, References.of(after.kept), lambda_for_qp(after.qp), available_cpus(), Effort.NORMAL, None,
+            frames, References.of(after.kept), dropped_lambda(after), available_cpus(), Effort.NORMAL, None,
             motion_filter(after), direct_motion(after, header),
         ) as search:  # fmt: skip
             blend = ReferenceBlender(after.kept, search.add_frame, search.add_estimate)

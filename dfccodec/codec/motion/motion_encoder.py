@@ -18,12 +18,13 @@ from dfccodec.codec.motion.mode_decision import DecisionInput, choose
 from dfccodec.codec.motion.obmc import blend_weight
 from dfccodec.codec.motion.pyramid import ERROR_UNIT, MEAN_UNIT, Picture, Pyramid, block_errors, undisplaced_level
 from dfccodec.codec.motion.search import MIN_SAVING_BITS, Effort, estimate_motion
-from dfccodec.container.records import MotionFilter
+from dfccodec.container.records import Clip, MotionFilter
+from dfccodec.entropy.motion_tools import dropped_content
 from dfccodec.native import kernels
 from dfccodec.runtime.batched_executor import BatchedExecutor
 from dfccodec.runtime.resources import single_threaded_blas
 
-__all__ = ["Effort", "MotionSearch", "lambda_for_qp"]
+__all__ = ["Effort", "MotionSearch", "dropped_lambda", "lambda_for_qp"]
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -34,6 +35,9 @@ LAMBDA_SCALE = 4.0
 times as much (four training clips, QP 24 to 27, 6 of 32 kept: with 8 or 2 the same quality takes about 2 % more
 bits)."""
 
+MIXED_PRICE = 0.8
+"""Bits of motion in context mixing, relative to the prices of the search, which are those of the range coding."""
+
 STEP = 0.02
 """Quantizer step of `mini` at QP 0, in samples of 0…1. It relates QP to pixels for all models."""
 
@@ -41,6 +45,11 @@ MIN_THREADED_PIXELS = 1 << 17
 """Pixels of a picture below which a second thread makes the search without kernels slower: NumPy calls are so short
 that threads mostly wait for the interpreter. Clips of 256×256 took 0.87 s with one thread and 0.97 s with two; from
 512×288 on two are faster."""
+
+
+def dropped_lambda(clip: Clip) -> float:
+    """λ of the motion of the dropped frames of a clip."""
+    return lambda_for_qp(clip.qp) * (1 if dropped_content(clip) is None else MIXED_PRICE)
 
 
 def lambda_for_qp(qp: int) -> float:

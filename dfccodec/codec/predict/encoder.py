@@ -48,7 +48,7 @@ from dfccodec.runtime.resources import available_cpus
 Floats = npt.NDArray[np.float32]
 Shorts = npt.NDArray[np.int16]
 
-QP_OFFSETS = -4, -2, 0, 2
+QP_OFFSETS = -3, -1, 0, 1
 """QP of kept frames minus that of the clip: of the first, the second, the third and fourth, all others in coding order.
 Errors of early frames are inherited by those predicted from them. As a whole, a clip then looks as in inter coding."""
 
