@@ -188,7 +188,11 @@ def read_clip(c: Cursor, head: Record, steps: list[float], before: Record) -> tu
         fine = head | {"grid": (tiles, 2 * rows, 2 * columns), "channels": 192}
         details = sha256()
         for stream in parts["details"]:
-            details.update(read_integers(stream, 1, fine, 1, 1).astype("<i2").tobytes())
+            if mixed:
+                values = read_mixed_integers(stream, 1, 2 * rows, 2 * columns, 4, need)
+            else:
+                values = read_integers(stream, 1, fine, 1, 1)
+            details.update(values.astype("<i2").tobytes())
         clip["details_sha256"] = details.hexdigest()
     else:
         vectors: Vectors = []

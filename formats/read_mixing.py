@@ -21,12 +21,20 @@ from read_range import RansDecoder
 Keys = tuple[int, ...]
 K = [32, 36, 60, 98, 162, 267, 439, 720, 1179, 1921, 3108, 4971, 7812, 11955, 17625, 24743, 32768, 40793, 47911, 53581]
 K += [57724, 60565, 62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65504]
-EDGES = [0, 2, 6, 12, 20, 32, 48, 64]  # first channel of each group
+EDGES = [0, 2, 6, 12, 20, 32, 48, 64]  # first channel of each group, of 96
+DETAIL_EDGES = [0, 3, 9, 18, 36, 60, 90, 130]  # likewise, of 192
 GROUPS = [bisect_right(EDGES, c) - 1 for c in range(96)]
+DETAIL_GROUPS = [bisect_right(DETAIL_EDGES, c) - 1 for c in range(192)]
+DETAILS = 4  # content
 # Of each kind of decision: keys of the seven inputs, nodes, sets of A, sets of B.
 INTEGER_KINDS: list[tuple[Keys, int, int, int]] = [
     ((2400, 2304, 576, 768, 3072, 576, 672), 18, 198, 312),
     ((864, 48, 288, 1152, 1008, 96, 72), 1, 16, 3),
+    ((17, 81, 170, 81, 73, 81, 100), 8, 16, 9),
+]
+DETAIL_KINDS: list[tuple[Keys, int, int, int]] = [
+    ((4800, 4608, 576, 768, 6144, 576, 672), 18, 198, 312),
+    ((1728, 48, 576, 1152, 1008, 192, 72), 1, 16, 3),
     ((17, 81, 170, 81, 73, 81, 100), 8, 16, 9),
 ]
 MOTION_KINDS: list[tuple[Keys, int, int, int]] = [
@@ -96,7 +104,12 @@ def table_file() -> bytes:
 
 
 def kinds_of(content: int) -> list[tuple[Keys, int, int, int]]:
-    return INTEGER_KINDS if content < 2 else MOTION_KINDS
+    return INTEGER_KINDS if content < 2 else DETAIL_KINDS if content == DETAILS else MOTION_KINDS
+
+
+def groups_of(content: int) -> list[int]:
+    """The group of each channel."""
+    return DETAIL_GROUPS if content == DETAILS else GROUPS
 
 
 def read_tables(content: int) -> Tables:
@@ -110,9 +123,10 @@ def read_tables(content: int) -> Tables:
         at += count * np.dtype(layout).itemsize
         return found
 
-    for now in range(4):
-        integers, kinds = now < 2, kinds_of(now)
-        profile, partners = take("<u2", 96 * integers), take("u1", 96 * integers, 2)
+    for now in range(5):
+        integers, kinds = now not in (2, 3), kinds_of(now)
+        channels = len(groups_of(now)) * integers
+        profile, partners = take("<u2", channels), take("u1", channels, 2)
         linear = take("<i2", 40 * integers, 84)
         contexts = sum(sum(keys) * nodes for keys, nodes, _, _ in kinds)
         places = np.clip(64 * take("i1", contexts), -2047, 2047) + 2048
@@ -262,6 +276,8 @@ class MixedIntegers(MixingModel):
         self, coder: Coder, content: int, shape: tuple[int, int, int], level: int = 0, wanted: np.ndarray | None = None
     ) -> None:
         super().__init__(coder, content)
+        self.groups = groups_of(content)
+        channels = len(self.groups)
         frames, self.rows, self.columns = shape
         self.cells = cells_around(self.rows, self.columns)
         self.level = coder.bits(6, level)
@@ -272,8 +288,8 @@ class MixedIntegers(MixingModel):
         self.v: list[list[list[int]]] = []
         self.depths: list[int] = []
         for k in range(frames):
-            aim = None if wanted is None else wanted[k].reshape(-1, 96)
-            self.later, self.u = int(k > 0), self.v[-1] if k else [[0] * len(self.cells)] * 96
+            aim = None if wanted is None else wanted[k].reshape(-1, channels)
+            self.later, self.u = int(k > 0), self.v[-1] if k else [[0] * len(self.cells)] * channels
             self.depths = self.code_depths(self.depths, aim)
             self.code_frame(aim)
             self.update_means()
@@ -283,7 +299,7 @@ class MixedIntegers(MixingModel):
         depths: list[int] = []
         smallest = [0] * len(self.cells)
         if aim is not None:
-            smallest = [max((GROUPS[c] + 1 for c in np.flatnonzero(row)), default=0) for row in aim]
+            smallest = [max((self.groups[c] + 1 for c in np.flatnonzero(row)), default=0) for row in aim]
         for y, x in np.ndindex(self.rows, self.columns):
             i, w = y * self.columns + x, self.columns
             above = depths[i - w] if y else depths[i - 1] if x else 4
@@ -310,7 +326,7 @@ class MixedIntegers(MixingModel):
         self.near, self.far = [[0] * cells, [0] * cells], [[0] * cells, [0] * cells]  # of the size, of the change
         self.nearsum = self.farsum = 0
         self.v.append(self.now)
-        for c, g in enumerate(GROUPS):
+        for c, g in enumerate(self.groups):
             v, u, wanted = [0] * cells, self.u[c], [0] * cells if aim is None else aim[:, c].tolist()
             self.now.append(v)
             for i, depth in enumerate(self.depths):
@@ -401,7 +417,7 @@ class MixedIntegers(MixingModel):
         return wrapped(guess + self.code_number((MAGNITUDE, SIGN), (keys, sign_keys), sets, sign_sets, aim))
 
     def integers(self) -> np.ndarray:
-        found = np.array(self.v, np.int16).reshape(-1, 96, self.rows, self.columns)
+        found = np.array(self.v, np.int16).reshape(-1, len(self.groups), self.rows, self.columns)
         return np.ascontiguousarray(np.moveaxis(found, 1, -1))
 
 
@@ -608,10 +624,10 @@ def check_motion(data: bytes, sides: Sides, rows: int, columns: int, need: Need 
 def read_mixed_integers(
     data: bytes, frames: int, rows: int, columns: int, content: int, need: Need = refuse
 ) -> np.ndarray:
-    """Integers (frames, rows, columns, 96) of content 0 or 1. `need` is called as `refuse` is."""
+    """Integers (frames, rows, columns, channels) of content 0, 1 or 4. `need` is called as `refuse` is."""
     check_integers(data, frames, rows, columns, need)
     if not frames:
-        return np.zeros((0, rows, columns, 96), np.int16)
+        return np.zeros((0, rows, columns, len(groups_of(content))), np.int16)
     coder = MixingReader(data)
     model = MixedIntegers(coder, content, (frames, rows, columns))
     coder.check_end()

@@ -195,7 +195,11 @@ class Clip:
         named = [(motion, "motion"), (streams[0], "intra integers"), (streams[1], "residual integers")]
         if tools & 1:
             out.append(number("I", len(streams[1]), "residual_bytes"))
-            fine = [(t, self.details[t][0], encode_range(self.details[t][1][None])) for t in order if t in self.details]
+            fine = []
+            for t in (t for t in order if t in self.details):
+                qp, details = self.details[t]
+                data = mixed_integers(details, 4, self.level) if self.mixed else encode_range(details[None])
+                fine.append((t, qp, data))
             for t, qp, data in fine:
                 out += [number("B", qp, "detail_qp", f"frame {t}"), number("I", len(data), "detail_bytes")]
             named += [(data, f"details of frame {t}") for t, _, data in fine]

@@ -84,7 +84,7 @@ def uncommon_mixing() -> Iterator[Good]:
         SMALL, [replace(layered, kept_motion=layers)]
     )  # fmt: skip
     fine = replace(clip, details={4: (12, details(21)), 6: (63, details(23, 2001))}, tools=17)
-    yield "mixed-details", "tools 17: details are in coding 1", File(SMALL, [fine])
+    yield "mixed-details", "tools 17: details too", File(SMALL, [fine])
     line = Head(width=16, height=144, channels=96)
     for name, head in (("column", line), ("row", replace(line, width=144, height=16))):
         thin = predicted((1, 4, 6), 8, IMPORTANCE, tools=16, values=smooth(3, head.grid, 8, 21))

@@ -25,7 +25,7 @@ class MixingWriter(SymbolRecorder):
 
 
 def nearest_level(values: Ints, content: int) -> int:
-    """The level whose means are nearest to the magnitudes of the first frame (frames, rows, columns, 96)."""
+    """The level whose means are nearest to the magnitudes of the first frame (frames, rows, columns, channels)."""
     profile = np.array(read_tables(content).profile)
     mean = 256 * np.abs(values[0].astype(np.int64)).mean(axis=(0, 1)).sum()
     factors = np.array([(2 + (level & 1)) << (level >> 1) for level in range(34)])
@@ -38,7 +38,7 @@ def level_of(data: bytes) -> int:
 
 
 def mixed_integers(values: Ints, content: int, level: int | None = None, start: int = START) -> bytes:
-    """The stream of integers (frames, rows, columns, 96) of content 0 or 1; no byte without frames.
+    """The stream of integers (frames, rows, columns, channels) of content 0, 1 or 4; no byte without frames.
 
     Args:
         values: the integers.

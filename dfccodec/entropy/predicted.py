@@ -2,7 +2,7 @@
 
 The integers of *intra* frames are latents, those of *predicted* frames are prediction residuals. Both are streams of
 context mixing or, in older files, of the range coding. The motion of the predicted frames is a third stream, which only
-pictures need. So are the *details* of kept frames, one stream of the range coding each.
+pictures need. So are the *details* of kept frames, one stream each.
 """
 
 from __future__ import annotations
@@ -60,10 +60,12 @@ class Detail:
     Attributes:
         qp: their quantizer index.
         data: their integers, see :func:`encode_detail`.
+        mixed: whether they are coded by context mixing, as the whole clip is.
     """
 
     qp: int
     data: bytes
+    mixed: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class PredictedParts:
         details: of each kept frame, in coding order; None for those without.
         motion_filter: of the motion compensation, of dropped frames too.
         direct: whether blocks of mode 0 have direct motion, in dropped frames too.
-        mixed: whether integers and motion, of dropped frames too, are coded by context mixing; details never are.
+        mixed: whether integers, motion, of dropped frames too, and details are coded by context mixing.
     """
 
     types: FrameTypes
@@ -152,7 +154,7 @@ def _divide_detailed(
     if any(qp > MAX_QP for qp, _ in table):
         raise DamagedError(f"latents: QP {max(qp for qp, _ in table)} of details: must be 0 to {MAX_QP}")
     parts = [body[a:b] for a, b in pairwise(accumulate(sizes, initial=streams))]
-    found = iter([Detail(qp, data) for (qp, _), data in zip(table, parts[3:], strict=True)])
+    found = iter([Detail(qp, data, mixed) for (qp, _), data in zip(table, parts[3:], strict=True)])
     of_frames = [next(found) if some else None for some in detailed.tolist()]
     return PredictedParts(types, parts[0], parts[1], parts[2], of_frames, motion_filter, direct, mixed)
 
@@ -217,9 +219,9 @@ def decode_predicted(clip: Clip, header: Header) -> np.ndarray:
     return values
 
 
-def encode_detail(values: np.ndarray) -> bytes:
+def encode_detail(values: np.ndarray, mixed: bool = True) -> bytes:
     """Code the integers (rows, columns, 192) int16 of the details of a frame."""
-    return encode_range(values[None, None])
+    return encode_mixed(values[None, None], Content.DETAIL) if mixed else encode_range(values[None, None])
 
 
 def decode_detail(detail: Detail, header: Header) -> np.ndarray:
@@ -231,6 +233,10 @@ def decode_detail(detail: Detail, header: Header) -> np.ndarray:
     """
     _, rows, columns = header.grid
     scale = header.patch // DETAIL_BLOCK
-    values = decode_range(detail.data, 1, (1, scale * rows, scale * columns), DETAIL_CHANNELS)
+    grid = 1, scale * rows, scale * columns
+    if detail.mixed:
+        values = decode_mixed(detail.data, 1, grid, Content.DETAIL)
+    else:
+        values = decode_range(detail.data, 1, grid, DETAIL_CHANNELS)
     out: np.ndarray = values[0, 0]
     return out

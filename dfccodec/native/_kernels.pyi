@@ -12,8 +12,8 @@ def latents(
     mvs: Array, lower: Array, prices: Array, logs: Array, counts: Array, weights: Array, basis: Array,
 ) -> Any: ...  # fmt: skip
 def mix_latents(
-    mode: int, kept: int, rows: int, columns: int, intra: bool, level: int, values: Array, data: bytes, profile: Array,
-    partners: Array, linear: Array, tables: tuple[Array, ...], left: Array,
+    mode: int, kept: int, rows: int, columns: int, intra: bool, level: int, groups: Array, values: Array, data: bytes,
+    profile: Array, partners: Array, linear: Array, tables: tuple[Array, ...], left: Array,
 ) -> Any: ...  # fmt: skip
 def mix_motion(
     mode: int, rows: int, columns: int, dropped: Array, past: Array, future: Array, data: bytes, blocks: Array,

@@ -5,7 +5,7 @@
 
 #include "kernels.h"
 
-enum { MIXED = 7, TRAIN = PRICE, LEAST = 32 };
+enum { MIXED = 7, GROUPS = 8, MAX_MIXED = 192, TRAIN = PRICE, LEAST = 32 };
 enum { UNARY = 12, TOP_BITS = 6, NODES = UNARY + TOP_BITS }; /* decisions about the magnitude of a number */
 enum { LINEAR_CELLS = 5, LINEAR_CHANNELS = 16, LINEAR_WEIGHTS = LINEAR_CELLS * LINEAR_CHANNELS + 4, LINEAR_ROWS = 40 };
 
@@ -38,11 +38,12 @@ typedef struct {
 typedef struct {
     int mode, kept, rows, columns, intra, level;
     size_t cells;
-    int16_t *values;          /* (kept, cells, 96); written only to decode */
+    const int32_t *groups;    /* (9,) first channel of each group, then the number of channels */
+    int16_t *values;          /* (kept, cells, channels); written only to decode */
     const uint8_t *words;
     size_t word_count;
-    const uint16_t *profile;  /* (96,) */
-    const uint8_t *partners;  /* (96, 2) */
+    const uint16_t *profile;  /* (channels,) */
+    const uint8_t *partners;  /* (channels, 2) */
     const int16_t *linear;    /* (40, 84) */
     MixingTables tables;
     int32_t *left;            /* (kept,) to decode: words left after each frame */
@@ -69,7 +70,7 @@ int is_lost(const Mixer *m);
 int finish_mixer(const Mixer *m, uint8_t **words, size_t *count);
 void free_mixer(Mixer *m);
 
-size_t latent_contexts(void);
+size_t latent_contexts(int channels);
 size_t latent_sets(void);
 int code_mixed(const Mixing *in, uint8_t **words, size_t *count);
 size_t motion_contexts(void);

@@ -5,23 +5,27 @@
 
 #include "mixing.h"
 
-enum { GROUPS = 8, HALF_OCTAVES = 24, LEAST_DEPTH = 128, DEPTHS = GROUPS + 1, NO_DEPTH = DEPTHS };
+enum { HALF_OCTAVES = 24, LEAST_DEPTH = 128, DEPTHS = GROUPS + 1, NO_DEPTH = DEPTHS };
 enum { GUESSED = 1 << 0 | 1 << 1 | 1 << 4, MAX_LEVEL = 33, MAX_MEAN = (1 << 18) - 1, MAX_RATIO = 1 << 16, MAX_AROUND = 4096 };
 
-static const int BEGIN[GROUPS + 1] = {0, 2, 6, 12, 20, 32, 48, 64, LATENTS};
-
-/* The first context of each input, then of the signs, then of the depths: (contexts of an input) × nodes. */
-static const int COEFFICIENT[MIXED] = {LATENTS * 25, LATENTS * 24, 24 * 24, 24 * 8 * 4, LATENTS * 8 * 4, 24 * 24, 24 * 7 * 4};
-static const int SIGN[MIXED] = {LATENTS * 9, 48, LATENTS * 3, 24 * 48, 21 * 48, LATENTS, GROUPS * 9};
 static const int DEPTH[MIXED] = {17, 81, 170, 81, 73, 81, 100};
+
+/* Keys of each input, for the magnitude and for the sign of an integer. */
+static void set_keys(int channels, int *coefficient, int *sign) {
+    const int magnitudes[MIXED] = {channels * 25, channels * 24, 24 * 24, 24 * 8 * 4, channels * 8 * 4, 24 * 24, 24 * 7 * 4};
+    const int signs[MIXED] = {channels * 9, 48, channels * 3, 24 * 48, 21 * 48, channels, GROUPS * 9};
+    memcpy(coefficient, magnitudes, sizeof magnitudes), memcpy(sign, signs, sizeof signs);
+}
 
 /* Sets of weights: by node and group, then by scale; first those of coefficients, top bits, signs, depths. */
 enum { SET_A_TOP = GROUPS * UNARY * 2, SET_A_SIGN = SET_A_TOP + 6, SET_A_DEPTH = SET_A_SIGN + 2 * GROUPS, SETS_A = SET_A_DEPTH + 2 * GROUPS };
 enum { SET_B_TOP = 3 * 24 * 4, SET_B_SIGN = SET_B_TOP + 24, SET_B_DEPTH = SET_B_SIGN + 3, SETS_B = SET_B_DEPTH + DEPTHS };
 
-size_t latent_contexts(void) {
+size_t latent_contexts(int channels) {
+    int coefficient[MIXED], sign[MIXED];
     size_t out = 0;
-    for (int i = 0; i < MIXED; i++) out += (size_t)COEFFICIENT[i] * NODES + SIGN[i] + DEPTH[i] * GROUPS;
+    set_keys(channels, coefficient, sign);
+    for (int i = 0; i < MIXED; i++) out += (size_t)coefficient[i] * NODES + sign[i] + DEPTH[i] * GROUPS;
     return out;
 }
 
@@ -45,7 +49,7 @@ typedef struct {
     const Mixing *in;
     Mixer m;
     int coefficient[MIXED], sign[MIXED], depth[MIXED]; /* first context of each input */
-    int means[LATENTS];
+    int channels, means[MAX_MIXED];
     int near_sum, far_sum; /* of the means, likewise */
     Energy size, change;
     uint8_t *edges, *depths, *last_depths;
@@ -55,15 +59,15 @@ typedef struct {
 
 static void set_means(Frame *f, int k, int level) {
     const Mixing *in = f->in;
-    for (int c = 0; c < LATENTS; c++) {
+    for (int c = 0; c < f->channels; c++) {
         if (!k) {
             int64_t scale = (int64_t)(2 + (level & 1)) << (level >> 1);
             f->means[c] = clip_int(in->profile[c] * scale >> 8, 2, MAX_MEAN);
             continue;
         }
-        const int16_t *v = in->values + (k - 1) * in->cells * LATENTS + c;
+        const int16_t *v = in->values + (k - 1) * in->cells * f->channels + c;
         int64_t sum = 0;
-        for (size_t i = 0; i < in->cells; i++) sum += absolute(v[i * LATENTS]);
+        for (size_t i = 0; i < in->cells; i++) sum += absolute(v[i * f->channels]);
         int mean = clip_int(256 * sum / (int64_t)in->cells, 2, MAX_MEAN);
         f->means[c] = k == 1 ? mean : (5 * f->means[c] + 3 * mean) >> 3;
     }
@@ -75,9 +79,9 @@ static void code_depths(Frame *f, const int16_t *values, int later) {
     for (size_t i = 0; i < f->in->cells; i++) {
         int edges = f->edges[i], depth = 0;
         if (m->mode != DECODE) {
-            int c = LATENTS;
-            while (c && !values[i * LATENTS + c - 1]) c--;
-            while (depth < GROUPS && BEGIN[depth] < c) depth++;
+            int c = f->channels;
+            while (c && !values[i * f->channels + c - 1]) c--;
+            while (depth < GROUPS && f->in->groups[depth] < c) depth++;
         }
         const uint8_t *d = f->depths + i;
         int above = edges & ABOVE ? d[-columns] : edges & LEFT ? d[-1] : 4, left = edges & LEFT ? d[-1] : above;
@@ -100,13 +104,13 @@ typedef struct {
     int left, above, above_left, above_right;
 } Around;
 
-static inline Around around_of(const int16_t *v, int edges, int columns) {
+static inline Around around_of(const int16_t *v, int channels, int edges, int columns) {
     Around out = {0};
-    if (edges & LEFT) out.left = v[-LATENTS];
+    if (edges & LEFT) out.left = v[-channels];
     if (!(edges & ABOVE)) return out;
-    out.above = v[-columns * LATENTS];
-    if (edges & LEFT) out.above_left = v[-(columns + 1) * LATENTS];
-    if (edges & RIGHT) out.above_right = v[(1 - columns) * LATENTS];
+    out.above = v[-columns * channels];
+    if (edges & LEFT) out.above_left = v[-(columns + 1) * channels];
+    if (edges & RIGHT) out.above_right = v[(1 - columns) * channels];
     return out;
 }
 
@@ -114,9 +118,9 @@ static inline int weigh(Around a) {
     return 5 * (absolute(a.left) + absolute(a.above)) + 3 * (absolute(a.above_left) + absolute(a.above_right));
 }
 
-static inline int predict(const int16_t *weights, const int16_t *cell, int c, Around a, int edges, int columns) {
-    const int16_t *sides[LINEAR_CELLS] = {cell, edges & LEFT ? cell - LATENTS : cell, edges & ABOVE ? cell - columns * LATENTS : cell,
-                                          edges & RIGHT ? cell + LATENTS : cell, edges & BELOW ? cell + columns * LATENTS : cell};
+static inline int predict(const int16_t *weights, const int16_t *cell, int c, int channels, Around a, int edges, int columns) {
+    const int16_t *sides[LINEAR_CELLS] = {cell, edges & LEFT ? cell - channels : cell, edges & ABOVE ? cell - columns * channels : cell,
+                                          edges & RIGHT ? cell + channels : cell, edges & BELOW ? cell + columns * channels : cell};
     int sum = 0, known = least_of(c, LINEAR_CHANNELS);
     for (int s = 0; s < LINEAR_CELLS; s++)
         for (int j = 0; j < known; j++) sum += weights[s * LINEAR_CHANNELS + j] * sides[s][j];
@@ -130,16 +134,17 @@ static inline int predict(const int16_t *weights, const int16_t *cell, int c, Ar
 static void code_integer(Frame *f, int16_t *values, const int16_t *previous, int c, int group, size_t i) {
     const Mixing *in = f->in;
     Mixer *m = &f->m;
-    int16_t *v = values + i * LATENTS + c;
+    int channels = f->channels;
+    int16_t *v = values + i * channels + c;
     int edges = f->edges[i], columns = in->columns, later = previous != NULL, mean = f->means[c], past = 0, guess = 0, predicted = 0;
     int weight = (edges & LEFT ? 5 : 0) + (edges & ABOVE ? 5 : 0) + ((edges & (LEFT | ABOVE)) == (LEFT | ABOVE) ? 3 : 0) +
                  ((edges & (RIGHT | ABOVE)) == (RIGHT | ABOVE) ? 3 : 0);
-    Around near = around_of(v, edges, columns);
+    Around near = around_of(v, channels, edges, columns);
     int around = weigh(near), is_static = 0;
     const Energy *energy = &f->size;
     if (previous) {
-        const int16_t *p = previous + i * LATENTS + c;
-        Around old = around_of(p, edges, columns);
+        const int16_t *p = previous + i * channels + c;
+        Around old = around_of(p, channels, edges, columns);
         Around moved = {near.left - old.left, near.above - old.above, near.above_left - old.above_left, near.above_right - old.above_right};
         int changed = weigh(moved);
         int64_t size = 4 * (int64_t)f->size.near[i] + f->size.far[i] + 64 * (int64_t)around;
@@ -148,7 +153,7 @@ static void code_integer(Frame *f, int16_t *values, const int16_t *previous, int
         if (is_static) energy = &f->change, around = changed, near = moved, guess = past;
     }
     if (!is_static && c < LINEAR_ROWS) {
-        predicted = predict(in->linear + c * LINEAR_WEIGHTS, v - c, c, near, edges, columns);
+        predicted = predict(in->linear + c * LINEAR_WEIGHTS, v - c, c, channels, near, edges, columns);
         if (in->intra && c < 8 && GUESSED >> c & 1) guess = (predicted + 128) >> 8, predicted -= guess * 256;
     }
     int near_ratio = 256, far_ratio = 256, side_ratio = 256;
@@ -172,7 +177,7 @@ static void code_integer(Frame *f, int16_t *values, const int16_t *previous, int
     int pair[2];
     for (int j = 0; j < 2; j++) {
         int at = in->partners[2 * c + j], x = 0;
-        if (at < c) x = absolute(v[at - c] - (is_static ? previous[i * LATENTS + at] : 0));
+        if (at < c) x = absolute(v[at - c] - (is_static ? previous[i * channels + at] : 0));
         pair[j] = x < 4 ? x : x < 8 ? 3 : 4;
     }
     int keys[MIXED] = {c * 25 + pair[0] * 5 + pair[1],
@@ -211,9 +216,9 @@ static void code_integer(Frame *f, int16_t *values, const int16_t *previous, int
     if (m->mode == DECODE) *v = (int16_t)(guess + residual);
 }
 
-VECTORIZED static void add_energy(Energy *energy, const int16_t *values, const int16_t *previous, size_t cells) {
+VECTORIZED static void add_energy(Energy *energy, const int16_t *values, const int16_t *previous, size_t cells, size_t channels) {
     for (size_t i = 0; i < cells; i++) {
-        int x = 256 * absolute(values[i * LATENTS] - (previous ? previous[i * LATENTS] : 0));
+        int x = 256 * absolute(values[i * channels] - (previous ? previous[i * channels] : 0));
         energy->near[i] = (energy->near[i] * 7 >> 3) + x;
         energy->far[i] = (int32_t)((int64_t)energy->far[i] * 31 >> 5) + x;
     }
@@ -222,15 +227,15 @@ VECTORIZED static void add_energy(Energy *energy, const int16_t *values, const i
 static void code_frame(Frame *f, int k) {
     const Mixing *in = f->in;
     size_t cells = in->cells;
-    int16_t *values = in->values + k * cells * LATENTS;
-    const int16_t *previous = k ? values - cells * LATENTS : NULL;
+    int16_t *values = in->values + k * cells * f->channels;
+    const int16_t *previous = k ? values - cells * f->channels : NULL;
     code_depths(f, values, k > 0);
     memset(f->size.near, 0, 4 * cells * sizeof(int32_t));
     f->near_sum = f->far_sum = 0, f->active_count = cells;
     for (size_t i = 0; i < cells; i++) f->active[i] = (int32_t)i;
-    for (int c = 0, group = 0; c < LATENTS; c++) {
-        if (c == BEGIN[group + 1]) group++;
-        if (c == BEGIN[group]) {
+    for (int c = 0, group = 0; c < f->channels; c++) {
+        if (c == in->groups[group + 1]) group++;
+        if (c == in->groups[group]) {
             size_t n = 0;
             for (size_t j = 0; j < f->active_count; j++)
                 if (f->depths[f->active[j]] > group) f->active[n++] = f->active[j];
@@ -238,25 +243,26 @@ static void code_frame(Frame *f, int k) {
             if (!n) break; /* depths are nested: nothing follows */
         }
         for (size_t j = 0; j < f->active_count; j++) code_integer(f, values, previous, c, group, (size_t)f->active[j]);
-        add_energy(&f->size, values + c, NULL, cells);
-        if (previous) add_energy(&f->change, values + c, previous + c, cells);
+        add_energy(&f->size, values + c, NULL, cells, (size_t)f->channels);
+        if (previous) add_energy(&f->change, values + c, previous + c, cells, (size_t)f->channels);
         f->near_sum = (f->near_sum * 7 >> 3) + f->means[c], f->far_sum = (f->far_sum * 31 >> 5) + f->means[c];
     }
     memcpy(f->last_depths, f->depths, cells);
 }
 
 static void set_offsets(Frame *f) {
-    int at = 0;
-    for (int i = 0; i < MIXED; i++) f->coefficient[i] = at, at += COEFFICIENT[i] * NODES;
-    for (int i = 0; i < MIXED; i++) f->sign[i] = at, at += SIGN[i];
+    int at = 0, coefficient[MIXED], sign[MIXED];
+    set_keys(f->channels, coefficient, sign);
+    for (int i = 0; i < MIXED; i++) f->coefficient[i] = at, at += coefficient[i] * NODES;
+    for (int i = 0; i < MIXED; i++) f->sign[i] = at, at += sign[i];
     for (int i = 0; i < MIXED; i++) f->depth[i] = at, at += DEPTH[i] * GROUPS;
 }
 
 int code_mixed(const Mixing *in, uint8_t **words, size_t *count) {
     size_t cells = in->cells;
-    Frame f = {.in = in};
+    Frame f = {.in = in, .channels = in->groups[GROUPS]};
     Mixer *m = &f.m;
-    int status = start_mixer(m, in->mode, &in->tables, latent_contexts(), SETS_A, SETS_B, in->words, in->word_count);
+    int status = start_mixer(m, in->mode, &in->tables, latent_contexts(f.channels), SETS_A, SETS_B, in->words, in->word_count);
     int32_t *energies = malloc(4 * cells * sizeof *energies);
     f.size.near = energies;
     f.edges = malloc(3 * cells), f.active = malloc(cells * sizeof *f.active);

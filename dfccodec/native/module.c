@@ -134,19 +134,20 @@ static PyObject *mixed_result(int status, int mode, uint8_t *words, size_t count
 }
 
 PyDoc_STRVAR(mixing_doc,
-             "mix_latents(mode, kept, rows, columns, intra, level, values, data, profile, partners, linear, tables, left)\n\n"
+             "mix_latents(mode, kept, rows, columns, intra, level, groups, values, data, profile, partners, linear,\n"
+             "            tables, left)\n\n"
              "Code integers by context mixing. mode 0 decodes `data` into `values`, the words left after each frame into `left`,\n"
              "and returns whether it is valid; 1 returns the coded bytes; 2 only learns. `tables` are squash, probabilities,\n"
              "counts and weights; mode 2 changes the last three.");
 
 static PyObject *mix_latents(PyObject *self, PyObject *args) {
-    enum { VALUES, DATA, PROFILE, PARTNERS, LINEAR, LEFT_WORDS, TABLES, ALL = TABLES + 4 };
+    enum { GROUPS_, VALUES, DATA, PROFILE, PARTNERS, LINEAR, LEFT_WORDS, TABLES, ALL = TABLES + 4 };
     Py_buffer views[ALL] = {{0}};
     Mixing in = {0};
     PyObject *out = NULL, *values, *tables[4];
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiiiOy*y*y*y*(OOOO)w*", &in.mode, &in.kept, &in.rows, &in.columns, &in.intra, &in.level, &values,
-                          views + DATA, views + PROFILE, views + PARTNERS, views + LINEAR, tables, tables + 1, tables + 2, tables + 3,
+    if (!PyArg_ParseTuple(args, "iiiiiiy*Oy*y*y*y*(OOOO)w*", &in.mode, &in.kept, &in.rows, &in.columns, &in.intra, &in.level, views + GROUPS_,
+                          &values, views + DATA, views + PROFILE, views + PARTNERS, views + LINEAR, tables, tables + 1, tables + 2, tables + 3,
                           views + LEFT_WORDS))
         return NULL;
     if (PyObject_GetBuffer(values, views + VALUES, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
@@ -154,11 +155,18 @@ static PyObject *mix_latents(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "sizes of integers");
         goto done;
     }
-    in.cells = (size_t)in.rows * in.columns;
-    if (!has_size(views + VALUES, in.kept * in.cells * LATENTS, 2, "values") || !has_size(views + PROFILE, LATENTS, 2, "profile") ||
-        !has_size(views + PARTNERS, 2 * LATENTS, 1, "partners") || !has_size(views + LINEAR, LINEAR_ROWS * LINEAR_WEIGHTS, 2, "linear") ||
+    if (!has_size(views + GROUPS_, GROUPS + 1, 4, "groups")) goto done;
+    in.cells = (size_t)in.rows * in.columns, in.groups = views[GROUPS_].buf;
+    int channels = in.groups[GROUPS], ordered = !in.groups[0] && channels <= MAX_MIXED;
+    for (int i = 0; i < GROUPS; i++) ordered &= in.groups[i] < in.groups[i + 1];
+    if (!ordered) {
+        PyErr_SetString(PyExc_ValueError, "groups of channels");
+        goto done;
+    }
+    if (!has_size(views + VALUES, in.kept * in.cells * channels, 2, "values") || !has_size(views + PROFILE, channels, 2, "profile") ||
+        !has_size(views + PARTNERS, 2 * channels, 1, "partners") || !has_size(views + LINEAR, LINEAR_ROWS * LINEAR_WEIGHTS, 2, "linear") ||
         !has_size(views + LEFT_WORDS, (size_t)in.kept, 4, "left") ||
-        !parse_tables(&in.tables, views + TABLES, tables, in.mode, latent_contexts(), latent_sets()))
+        !parse_tables(&in.tables, views + TABLES, tables, in.mode, latent_contexts(channels), latent_sets()))
         goto done;
     in.values = views[VALUES].buf, in.words = views[DATA].buf, in.word_count = (size_t)views[DATA].len / 4;
     in.profile = views[PROFILE].buf, in.partners = views[PARTNERS].buf, in.linear = views[LINEAR].buf, in.left = views[LEFT_WORDS].buf;

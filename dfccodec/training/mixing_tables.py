@@ -26,8 +26,6 @@ from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.container.records import Clip, Coding, Fill, Header
 from dfccodec.entropy.mixing import latents, motion
 from dfccodec.entropy.mixing.tables import (
-    CHANNELS,
-    GROUPS,
     LINEAR_CELLS,
     LINEAR_CHANNELS,
     LINEAR_ROWS,
@@ -37,7 +35,7 @@ from dfccodec.entropy.mixing.tables import (
     dump_tables,
     keys_of,
 )
-from dfccodec.entropy.predicted import divide
+from dfccodec.entropy.predicted import decode_detail, divide
 from dfccodec.errors import InputError
 from dfccodec.media.input.read_frames import read_scaled
 from dfccodec.training.data.dataset import VIDEO_SUFFIXES
@@ -51,6 +49,9 @@ COUNTS = 0, 8, 30
 """Counts in the file: 0 for contexts seen less than three times, 8 for less than 19."""
 
 RIDGE = 3e-4
+MAX_CELLS = 1 << 20
+"""Cells from which partners are found."""
+
 SHORT = np.int16
 
 Shorts = npt.NDArray[np.int16]
@@ -58,7 +59,7 @@ Shorts = npt.NDArray[np.int16]
 
 @dataclass
 class Coded:
-    """Everything to learn from: integers (K, rows, columns, 96) of each stream, and motion fields."""
+    """Everything to learn from: integers (K, rows, columns, channels) of each stream, and motion fields."""
 
     latents: dict[Content, list[Shorts]]
     motion: dict[Content, list[MotionField]]
@@ -114,6 +115,8 @@ def _add(out: Coded, clip: Clip, header: Header) -> None:
         values = parts.decode(content, header.grid)[:, 0]
         if values[:1].any():
             out.latents[content].append(values)
+    for detail in filter(None, parts.details):
+        out.latents[Content.DETAIL].append(decode_detail(detail, header)[None])
     fields = {Content.KEPT_MOTION: read_motion(clip, header)}
     if clip.fill == Fill.BLEND:
         fields[Content.DROPPED_MOTION] = payload.read_clip(clip, header)
@@ -135,11 +138,10 @@ def _train(content: Content, coded: Coded) -> Tables:
         np.full(contexts, 32768, np.uint16), np.zeros(contexts, np.uint8), np.full((sets, 7), FIRST_WEIGHT, np.int32),
         np.zeros(0, np.uint16), np.zeros((0, 2), np.uint8), empty,
     )  # fmt: skip
-    if content in (Content.INTRA, Content.RESIDUAL):
+    if not content.is_motion:
         clips = coded.latents[content]
-        tables = replace(
-            tables, profile=profile(clips), partners=partners(coded.latents[Content.INTRA]), linear=linear(clips)
-        )
+        similar = clips if content == Content.DETAIL else coded.latents[Content.INTRA]
+        tables = replace(tables, profile=profile(clips), partners=partners(similar), linear=linear(clips))
         for values in clips:
             latents.learn(values, content, tables)
     else:
@@ -150,7 +152,7 @@ def _train(content: Content, coded: Coded) -> Tables:
 
 
 def profile(clips: Sequence[Shorts]) -> npt.NDArray[np.uint16]:
-    """Mean magnitude of each channel in first frames, (96,): the geometric mean over clips, 256 in the mean."""
+    """Mean magnitude of each channel in first frames, (channels,): the geometric mean over clips, 256 in the mean."""
     means = np.stack([np.abs(values[0].astype(np.int64)).mean(axis=(0, 1)) for values in clips if values[0].any()])
     logs = np.log(means / means.sum(axis=1, keepdims=True) + 2e-4)
     found = np.exp(logs.mean(axis=0))
@@ -160,10 +162,16 @@ def profile(clips: Sequence[Shorts]) -> npt.NDArray[np.uint16]:
 
 def partners(clips: Sequence[Shorts]) -> npt.NDArray[np.uint8]:
     """For each channel, the two earlier ones whose magnitudes correlate most with the part of its magnitude that the
-    mean of the 12 channels before does not explain, (96, 2)."""
-    sizes = np.log1p(np.minimum(np.abs(np.concatenate([v.reshape(-1, CHANNELS) for v in clips]).astype(np.float32)), 6))
-    out = np.full((CHANNELS, 2), CHANNELS, np.uint8)
-    for c in range(1, CHANNELS):
+    mean of the 12 channels before does not explain, (channels, 2).
+
+    Cells without integers do not count.
+    """
+    channels = clips[0].shape[-1]
+    rows = [values.reshape(-1, channels) for values in clips]
+    cells = np.concatenate([found[found.any(axis=1)] for found in rows])[:MAX_CELLS]
+    sizes = np.log1p(np.minimum(np.abs(cells.astype(np.float32)), 6))
+    out = np.full((channels, 2), channels, np.uint8)
+    for c in range(1, channels):
         known = np.stack([np.ones(len(sizes), np.float32), sizes[:, max(0, c - 12) : c].mean(axis=1)], axis=1)
         rest = sizes[:, c] - known @ np.linalg.lstsq(known, sizes[:, c], rcond=None)[0]
         earlier = sizes[:, :c] - sizes[:, :c].mean(axis=0)
@@ -194,7 +202,7 @@ def linear(clips: Sequence[Shorts]) -> Shorts:
 
 def _samples(frames: Sequence[npt.NDArray[np.float32]], c: int, known: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Known integers and wanted ones of channel c, of all cells of each frame."""
-    busy = slice(GROUPS[1], 32)
+    busy = slice(2, 32)
     for frame in frames:
         cells = [_moved(frame, *move) for move in ((0, 0), (0, -1), (-1, 0), (0, 1), (1, 0))]
         scale = 1 / (1 + sum(np.abs(cell[..., busy]).mean(axis=-1) for cell in cells) / 5)

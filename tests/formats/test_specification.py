@@ -65,7 +65,7 @@ LIMITS = {
     "channels": "MAX_CHANNELS",
     "integers of a frame, of a clip": "MAX_CLIP_VALUES",
     "`raw`, or 2 × integers in codings 1 to 3, or 2 × blocks of motion, over latent or fill bytes": "MAX_EXPANSION",
-    "cells of 96 integers in context mixing, over bytes of the stream": "MAX_CELLS_PER_BYTE",
+    "cells of integers in context mixing, over bytes of the stream": "MAX_CELLS_PER_BYTE",
     "zstd window, or `raw` if that is larger": "MAX_WINDOW",
     "text": "MAX_TEXT",
     "objects and lists inside one another in a configuration, the outermost counted": "MAX_JSON_DEPTH",

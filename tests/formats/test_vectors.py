@@ -318,7 +318,7 @@ def test_the_independent_reader_stands_alone() -> None:
         "read_predicted.py": 50,
         "read_direct.py": 90,
         "read_dfc.py": 290,
-        "read_mixing.py": 640,
+        "read_mixing.py": 660,
         "read_range.py": 170,
         "read_motion.py": 170,
         "read_inter.py": 110,

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_trained_tables_save_bytes_and_can_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     coded = mixing_tables.read_files(folder)
-    assert all(len(clips) == 2 for clips in (*coded.latents.values(), *coded.motion.values()) if clips)
+    assert len(coded.latents[Content.INTRA]) == len(coded.motion[Content.KEPT_MOTION]) == 2
     found = mixing_tables.train(coded)
     target = folder / "mixing.tables"
     target.write_bytes(dump_tables(found))

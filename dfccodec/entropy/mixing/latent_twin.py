@@ -17,15 +17,14 @@ _LEFT, _RIGHT, _ABOVE, _BELOW = 1, 2, 4, 8
 _NO_DEPTH = t.DEPTHS + 1
 _BESIDE = (1, 4, 8, 12, 20, 40, 80)
 
-_COEFFICIENT, _SIGN, _DEPTH = t.first_contexts(t.LATENT_KEYS)
 _SETS_A = sum(kind.sets_a for kind in t.LATENT_KEYS)
 _TOP_A, _TOP_B = 2 * t.DEPTHS * t.UNARY, 3 * 24 * 4
-_SIGN_A, _SIGN_B = t.COEFFICIENT.sets_a, t.COEFFICIENT.sets_b
-_DEPTH_A, _DEPTH_B = _SIGN_A + t.SIGN.sets_a, _SIGN_B + t.SIGN.sets_b
+_SIGN_A, _SIGN_B = t.LATENT_KEYS[0].sets_a, t.LATENT_KEYS[0].sets_b
+_DEPTH_A, _DEPTH_B = _SIGN_A + t.LATENT_KEYS[1].sets_a, _SIGN_B + t.LATENT_KEYS[1].sets_b
 
 
 def encode(frames: Shorts, content: Content, level: int, tables: Tables) -> bytes:
-    """Encode integers (K, rows, columns, 96)."""
+    """Encode integers (K, rows, columns, channels)."""
     coder = MixingEncoder(tables, _SETS_A)
     _Clip(frames, content, tables, coder).run(level)
     return coder.finish()
@@ -34,8 +33,8 @@ def encode(frames: Shorts, content: Content, level: int, tables: Tables) -> byte
 def decode(
     data: bytes, frames: Shorts, content: Content, tables: Tables, left: npt.NDArray[np.int32] | None = None
 ) -> bool:
-    """Decode into `frames` (K, rows, columns, 96), which is zero before; return whether the stream is valid. The number
-    of words left after each frame is written to `left`."""
+    """Decode into `frames` (K, rows, columns, channels), which is zero before; return whether the stream is valid. The
+    number of words left after each frame is written to `left`."""
     coder = MixingDecoder(data, tables, _SETS_A)
     clip = _Clip(frames, content, tables, coder)
     valid = clip.run(0) and coder.is_at_end()
@@ -73,12 +72,14 @@ class _Energy:
 class _Clip:
     def __init__(self, frames: Shorts, content: Content, tables: Tables, coder: Mixer) -> None:
         self.frames, self.intra, self.tables, self.coder = frames, content == Content.INTRA, tables, coder
+        self.groups = content.groups
+        self.coefficient, self.sign, self.depth = t.first_contexts(t.keys_of(content))
         self.writing = isinstance(coder, MixingEncoder)
         self.kept, self.rows, self.columns, _ = frames.shape
         self.cells = self.rows * self.columns
         self.linear: list[list[int]] = tables.linear.tolist()
         self.partners: list[list[int]] = tables.partners.tolist()
-        self.last_depths, self.means = [_NO_DEPTH] * self.cells, [0] * t.CHANNELS
+        self.last_depths, self.means = [_NO_DEPTH] * self.cells, [0] * self.groups[-1]
         self.previous: list[list[int]] | None = None
         self.edges = [
             _LEFT * (x > 0) | _RIGHT * (x + 1 < self.columns) | _ABOVE * (y > 0) | _BELOW * (y + 1 < self.rows)
@@ -119,7 +120,7 @@ class _Clip:
             self.depths[i] = self._code_depth(i)
         self.size, self.change = _Energy(self.cells), _Energy(self.cells)
         self.near_sum = self.far_sum = 0
-        for group, (first, end) in enumerate(zip(t.GROUPS, t.GROUPS[1:], strict=False)):
+        for group, (first, end) in enumerate(zip(self.groups, self.groups[1:], strict=False)):
             active = [i for i in range(self.cells) if self.depths[i] > group]
             if not active:
                 break
@@ -139,7 +140,7 @@ class _Clip:
         wanted = 0
         if self.writing:
             used = max((c + 1 for c, v in enumerate(self.values[i]) if v), default=0)
-            wanted = sum(first < used for first in t.GROUPS[:-1])
+            wanted = sum(first < used for first in self.groups[:-1])
         above = d[i - w] if e & _ABOVE else d[i - 1] if e & _LEFT else 4
         left = d[i - 1] if e & _LEFT else above
         above_left = d[i - w - 1] if e & _ABOVE and e & _LEFT else above
@@ -154,7 +155,7 @@ class _Clip:
         )  # fmt: skip
         found = 0
         while found < t.DEPTHS:
-            contexts = [o + key * t.DEPTHS + found for o, key in zip(_DEPTH, keys, strict=True)]
+            contexts = [o + key * t.DEPTHS + found for o, key in zip(self.depth, keys, strict=True)]
             set_a, set_b = _DEPTH_A + 2 * found + self.later, _DEPTH_B + left
             if not self.coder.decide(contexts, set_a, set_b, wanted > found, _LEAST_DEPTH):
                 break
@@ -236,7 +237,7 @@ class _Clip:
             (_bucket(((around_ratio + near_ratio) >> 1) * mean >> 8) * 8 + beside) * 4 + below,
             (c * 8 + beside) * 4 + below, linear * 24 + scale, (scale * 7 + state) * 4 + below,
         )  # fmt: skip
-        base = [o + key * t.NODES for o, key in zip(_COEFFICIENT, keys, strict=True)]
+        base = [o + key * t.NODES for o, key in zip(self.coefficient, keys, strict=True)]
         residual = _wrap(self.values[i][c] - guess) if self.writing else 0
         magnitude, length = abs(residual), 0
         wanted = magnitude.bit_length()
@@ -253,7 +254,7 @@ class _Clip:
         sign_keys = (
             c * 9 + signs, tilt, c * 3 + before, scale * 48 + tilt, min(c, 20) * 48 + tilt, c, group * 9 + signs,
         )  # fmt: skip
-        contexts = [o + key for o, key in zip(_SIGN, sign_keys, strict=True)]
+        contexts = [o + key for o, key in zip(self.sign, sign_keys, strict=True)]
         positive = coder.decide(contexts, _SIGN_A + 2 * group + later, _SIGN_B + before, residual > 0)
         found = 1
         if length > 1:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy.mixing import latent_twin as twin
-from dfccodec.entropy.mixing.tables import CHANNELS, MAX_LEVEL, Content, Tables, load_tables
+from dfccodec.entropy.mixing.tables import MAX_LEVEL, Content, Tables, load_tables
 from dfccodec.entropy.zstd_coding import Grid
 from dfccodec.errors import DamagedError, LimitError
 from dfccodec.limits import MAX_CELLS_PER_BYTE, MAX_CLIP_VALUES
@@ -22,7 +22,8 @@ _DECODE, _ENCODE, _TRAIN = range(3)
 
 
 def encode_mixed(values: np.ndarray, content: Content) -> bytes:
-    """Encode the integers (K, 1, rows, columns, 96) int16 of the intra or of the predicted frames of a clip."""
+    """Encode integers (K, 1, rows, columns, channels) int16: of the intra frames of a clip, of the predicted ones, or
+    the details of a frame."""
     if values.size == 0:
         return b""
     frames = np.ascontiguousarray(values[:, 0], np.int16)
@@ -46,14 +47,15 @@ def decode_mixed(data: bytes, kept: int, grid: Grid, content: Content, left: Int
         left: (K,) for the number of words that are left after each frame, or None.
 
     Returns:
-        (K, 1, rows, columns, 96) int16.
+        (K, 1, rows, columns, channels) int16.
 
     Raises:
         LimitError: the declared sizes are over the limits; nothing was allocated.
         DamagedError: the bytes are not a valid stream of that many integers.
     """
-    check_declared_size(data, kept, grid)
-    values = np.zeros((kept, *grid, CHANNELS), np.int16)
+    channels = content.groups[-1]
+    check_declared_size(data, kept, grid, channels)
+    values = np.zeros((kept, *grid, channels), np.int16)
     if not kept:
         return values
     tables, frames = load_tables()[content], values[:, 0]
@@ -67,7 +69,7 @@ def decode_mixed(data: bytes, kept: int, grid: Grid, content: Content, left: Int
 
 
 def learn(values: np.ndarray, content: Content, tables: Tables) -> None:
-    """Update probabilities, counts and weights of `tables` with the integers (K, rows, columns, 96) of a clip."""
+    """Update probabilities, counts and weights of `tables` with the integers (K, rows, columns, channels) of a clip."""
     if kernels is None:
         raise RuntimeError("tables are trained with the C kernels only")
     frames = np.ascontiguousarray(values, np.int16)
@@ -75,22 +77,22 @@ def learn(values: np.ndarray, content: Content, tables: Tables) -> None:
 
 
 def choose_level(frame: np.ndarray, profile: np.ndarray) -> int:
-    """Return the level, 0 to 33, at which the profile is nearest to the magnitudes of a frame (rows, columns, 96)."""
+    """Return the level, 0 to 33, at which the profile is nearest to the magnitudes of a frame."""
     roots = np.sqrt(np.abs(frame.astype(np.int64)).mean(axis=(0, 1)))
     mean = max(256 * float(roots.sum() / np.sqrt(profile / 256).sum()) ** 2, 1.0)
     levels = np.array([(2 + (i & 1)) << (i >> 1) for i in range(MAX_LEVEL + 1)])
     return int(np.abs(np.log(levels / mean)).argmin())
 
 
-def check_declared_size(data: bytes, kept: int, grid: Grid) -> None:
+def check_declared_size(data: bytes, kept: int, grid: Grid, channels: int) -> None:
     """Check the sizes before anything is allocated; arguments and errors as for :func:`decode_mixed`."""
     cells = kept * int(np.prod(grid, dtype=object))
-    if cells * CHANNELS > MAX_CLIP_VALUES:
-        raise LimitError(f"latents: {cells * CHANNELS} integers declared, over the limit of {MAX_CLIP_VALUES}")
+    if cells * channels > MAX_CLIP_VALUES:
+        raise LimitError(f"latents: {cells * channels} integers declared, over the limit of {MAX_CLIP_VALUES}")
     if not kept and data:
         raise DamagedError(f"latents: {len(data)} bytes for no kept frame")
     if kept and not data:
-        raise DamagedError(f"latents: 0 bytes for {cells * CHANNELS} integers")
+        raise DamagedError(f"latents: 0 bytes for {cells * channels} integers")
     if cells > MAX_CELLS_PER_BYTE * len(data):
         raise LimitError(f"latents: {cells} cells declared, more than {len(data)} bytes can code")
     if len(data) % 4:
@@ -104,7 +106,8 @@ def _run(
 ) -> bytes | bool:
     assert kernels is not None
     result: bytes | bool = kernels.mix_latents(
-        mode, *frames.shape[:3], content == Content.INTRA, level, frames, data, tables.profile, tables.partners,
+        mode, *frames.shape[:3], content == Content.INTRA, level, np.array(content.groups, np.int32), frames, data,
+        tables.profile, tables.partners,
         tables.linear, tables.learned, np.empty(len(frames), np.int32) if left is None else left,
     )  # fmt: skip
     return result

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-CHANNELS = 96
 INPUTS = 7
 """Contexts of a decision, each with a prediction that is mixed with the others."""
 
-GROUPS = (0, 2, 6, 12, 20, 32, 48, 64, CHANNELS)
-"""First channel of each group, and the end."""
+GROUPS = (0, 2, 6, 12, 20, 32, 48, 64, 96)
+DETAIL_GROUPS = (0, 3, 9, 18, 36, 60, 90, 130, 192)
+"""First channel of each group of latents or residuals, and of details, and the end."""
 
 DEPTHS = len(GROUPS) - 1
 UNARY, TOP_BITS = 12, 6
@@ -48,6 +48,17 @@ class Content(IntEnum):
     RESIDUAL = 1
     KEPT_MOTION = 2
     DROPPED_MOTION = 3
+    DETAIL = 4
+
+    @property
+    def is_motion(self) -> bool:
+        """Whether it is motion; the others are integers."""
+        return self in (Content.KEPT_MOTION, Content.DROPPED_MOTION)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """First channel of each group, and the number of channels; of integers only."""
+        return DETAIL_GROUPS if self == Content.DETAIL else GROUPS
 
 
 @dataclass(frozen=True)
@@ -71,10 +82,17 @@ class Keys:
         return self.nodes * sum(self.keys)
 
 
-COEFFICIENT = Keys((96 * 25, 96 * 24, 24 * 24, 24 * 8 * 4, 96 * 8 * 4, 24 * 24, 24 * 7 * 4), NODES, 192 + 6, 288 + 24)
-SIGN = Keys((96 * 9, 48, 96 * 3, 24 * 48, 21 * 48, 96, 8 * 9), 1, 16, 3)
-DEPTH = Keys((17, 81, 170, 81, 73, 81, 100), DEPTHS, 16, 9)
-LATENT_KEYS = COEFFICIENT, SIGN, DEPTH
+def _integer_keys(channels: int) -> tuple[Keys, Keys, Keys]:
+    """Of magnitudes, signs and depths."""
+    magnitudes = (channels * 25, channels * 24, 24 * 24, 24 * 8 * 4, channels * 8 * 4, 24 * 24, 24 * 7 * 4)
+    return (
+        Keys(magnitudes, NODES, 192 + 6, 288 + 24),
+        Keys((channels * 9, 48, channels * 3, 24 * 48, 21 * 48, channels, 8 * 9), 1, 16, 3),
+        Keys((17, 81, 170, 81, 73, 81, 100), DEPTHS, 16, 9),
+    )
+
+
+LATENT_KEYS, DETAIL_KEYS = (_integer_keys(groups[-1]) for groups in (GROUPS, DETAIL_GROUPS))
 
 MODE = Keys((125 * 5, 256 * 3, 125 * 25, 625, 64 * 25, 64 * 5, 125 * 12), 3, 45, 90)
 CHOICE = Keys((48 * 12, 15 * 24, 25 * 20, 8 * 25, 16 * 64, 10 * 40, 30 * 40), 6, 12, 108)
@@ -85,7 +103,9 @@ MOTION_KEYS = MODE, CHOICE, DIFFERENCE, DIFFERENCE_SIGN
 
 def keys_of(content: Content) -> tuple[Keys, ...]:
     """The kinds of decisions of a stream."""
-    return LATENT_KEYS if content in (Content.INTRA, Content.RESIDUAL) else MOTION_KEYS
+    if content.is_motion:
+        return MOTION_KEYS
+    return DETAIL_KEYS if content == Content.DETAIL else LATENT_KEYS
 
 
 def first_contexts(kinds: Sequence[Keys]) -> list[list[int]]:
@@ -103,8 +123,9 @@ class Tables:
         probabilities: (contexts,) uint16, of a 1, in 1/65536.
         counts: (contexts,) uint8, decisions that a probability is worth; 0 to 255.
         weights: (sets, 7) int32, in 1/65536: all sets of kind A, then those of kind B.
-        profile: (96,) uint16, mean magnitude of each channel, 256 in the mean; of latents only, as the next two.
-        partners: (96, 2) uint8, earlier channels that tell most about the magnitude of a channel; 96 for none.
+        profile: (channels,) uint16, mean magnitude of each channel, 256 in the mean; of integers only, as the next two.
+        partners: (channels, 2) uint8, earlier channels that tell most about the magnitude of a channel; if not smaller
+            than the channel, none.
         linear: (40, 84) int16, weights of the linear prediction of the first channels, in 1/256.
     """
 
@@ -128,10 +149,10 @@ def _layout(content: Content) -> list[tuple[str, str, tuple[int, ...]]]:
     """Name, type and shape of each part of the tables of a stream, in the order of the file."""
     kinds = keys_of(content)
     contexts, sets = sum(k.contexts for k in kinds), sum(k.sets_a + k.sets_b for k in kinds)
-    latents = kinds is LATENT_KEYS
+    channels = 0 if content.is_motion else content.groups[-1]
     return [
-        ("profile", "<u2", (CHANNELS if latents else 0,)), ("partners", "u1", (CHANNELS if latents else 0, 2)),
-        ("linear", "<i2", (LINEAR_ROWS if latents else 0, LINEAR_WEIGHTS)),
+        ("profile", "<u2", (channels,)), ("partners", "u1", (channels, 2)),
+        ("linear", "<i2", (LINEAR_ROWS if channels else 0, LINEAR_WEIGHTS)),
         ("probabilities", "i1", (contexts,)), ("counts", "u1", (contexts,)), ("weights", "<i2", (sets, INPUTS)),
     ]  # fmt: skip
 

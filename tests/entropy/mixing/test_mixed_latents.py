@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 from dfccodec import native
 from dfccodec.entropy.mixing import latent_twin, latents
 from dfccodec.entropy.mixing.latents import check_declared_size, choose_level, decode_mixed, encode_mixed
-from dfccodec.entropy.mixing.tables import CHANNELS, Content, load_tables
+from dfccodec.entropy.mixing.tables import Content, load_tables
 from dfccodec.entropy.rans import encode_range
 from dfccodec.errors import DamagedError, DfcError, LimitError
 from dfccodec.limits import MAX_CLIP_VALUES
 
-CONTENTS = st.sampled_from([Content.INTRA, Content.RESIDUAL])
+CONTENTS = st.sampled_from([Content.INTRA, Content.RESIDUAL, Content.DETAIL])
+CHANNELS = 96
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def integers(kept: int, rows: int, columns: int, seed: int) -> np.ndarray:
-    """Integers (K, 1, rows, columns, 96) from all zero to all of 16 bits; frames resemble one another or do not."""
+def integers(kept: int, rows: int, columns: int, seed: int, content: Content = Content.INTRA) -> np.ndarray:
+    """Integers (K, 1, rows, columns, channels), all 0 up to all of 16 bits; frames resemble one another or do not."""
     rng = np.random.default_rng(seed)
-    size = 10.0 ** rng.uniform(-1.5, 5) / (1 + np.arange(CHANNELS)) ** rng.uniform(0, 2)
-    shape = (kept, 1, rows, columns, CHANNELS)
+    channels = content.groups[-1]
+    size = 10.0 ** rng.uniform(-1.5, 5) / (1 + np.arange(channels)) ** rng.uniform(0, 2)
+    shape = (kept, 1, rows, columns, channels)
     both = rng.laplace(size=(1, *shape[1:])) + rng.laplace(size=shape) * rng.choice([0, 0.1, 1])
     values = np.clip(np.rint(both * size), -32768, 32767).astype(np.int16)
     values[rng.random(shape[:4]) < rng.choice([0, 0.5, 1.0])] = 0
@@ -33,7 +35,7 @@ def integers(kept: int, rows: int, columns: int, seed: int) -> np.ndarray:
 @settings(max_examples=60)
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), CONTENTS, SEEDS)
 def test_integers_come_back(kept: int, rows: int, columns: int, content: Content, seed: int) -> None:
-    values = integers(kept, rows, columns, seed)
+    values = integers(kept, rows, columns, seed, content)
     data = encode_mixed(values, content)
     assert len(data) % 4 == 0
     assert np.array_equal(decode_mixed(data, kept, (1, rows, columns), content), values)
@@ -43,7 +45,7 @@ def test_integers_come_back(kept: int, rows: int, columns: int, content: Content
 @settings(max_examples=25)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), CONTENTS, SEEDS)
 def test_the_twin_gives_the_same_bytes(kept: int, rows: int, columns: int, content: Content, seed: int) -> None:
-    values = integers(kept, rows, columns, seed)
+    values = integers(kept, rows, columns, seed, content)
     data, tables = encode_mixed(values, content), load_tables()[content]
     frames = np.ascontiguousarray(values[:, 0])
     assert latent_twin.encode(frames, content, choose_level(frames[0], tables.profile), tables) == data
@@ -58,7 +60,7 @@ def test_the_twin_gives_the_same_bytes(kept: int, rows: int, columns: int, conte
 @settings(max_examples=40)
 @given(CONTENTS, SEEDS, st.data())
 def test_damage_raises_an_error_or_gives_integers(content: Content, seed: int, data: st.DataObject) -> None:
-    coded = bytearray(encode_mixed(integers(2, 3, 3, seed), content))
+    coded = bytearray(encode_mixed(integers(2, 3, 3, seed, content), content))
     at = data.draw(st.integers(0, len(coded) - 1))
     coded[at] ^= data.draw(st.integers(1, 255))
     cut = data.draw(st.integers(0, len(coded)))
@@ -67,7 +69,7 @@ def test_damage_raises_an_error_or_gives_integers(content: Content, seed: int, d
             found = decode_mixed(broken, 2, (1, 3, 3), content)
         except DfcError:
             continue
-        assert found.shape == (2, 1, 3, 3, CHANNELS)
+        assert found.shape == (2, 1, 3, 3, content.groups[-1])
 
 
 def test_a_frame_too_few_or_too_many_is_damaged() -> None:
@@ -89,8 +91,8 @@ def test_sizes_are_checked_first() -> None:
         (bytes(1 << 20), 1, (1, 1, MAX_CLIP_VALUES // CHANNELS + 1), LimitError),
     ):
         with pytest.raises(error):
-            check_declared_size(data, kept, grid)
-    check_declared_size(b"\1\0\0\0", 1, (1, 1, 16384))
+            check_declared_size(data, kept, grid, CHANNELS)
+    check_declared_size(b"\1\0\0\0", 1, (1, 1, 16384), CHANNELS)
 
 
 def test_zeros_keep_the_limit_of_cells() -> None:

@@ -30,8 +30,9 @@ def test_the_numbers_of_the_specification() -> None:
     assert tuple(int(n) for n in re.findall(r"\d+", row)) == tables.KNOTS
     contexts = [sum(kind.contexts for kind in keys_of(content)) for content in Content]
     assert f"There are {contexts[0]:,} contexts".replace(",", " ") in SPEC
-    assert f"and {contexts[2]:,} for contents 2 and 3".replace(",", " ") in SPEC
-    for kind in (*tables.LATENT_KEYS, *tables.MOTION_KEYS):
+    assert f"{contexts[2]:,} for contents 2 and 3 each".replace(",", " ") in SPEC
+    assert f"{contexts[4]:,} for content 4".replace(",", " ") in SPEC
+    for kind in (*tables.LATENT_KEYS, *tables.DETAIL_KEYS, *tables.MOTION_KEYS):
         assert f"| {', '.join(map(str, kind.keys))} | {kind.nodes} |" in SPEC
 
 
@@ -54,8 +55,8 @@ def test_squash_and_stretch() -> None:
 
 
 def test_sums_fit_their_integers() -> None:
-    for content in (Content.INTRA, Content.RESIDUAL):
+    for content in (Content.INTRA, Content.RESIDUAL, Content.DETAIL):
         linear = np.abs(load_tables()[content].linear.astype(np.int64)).sum(axis=1).max()
         assert linear * 32768 < 2**31
-        assert (load_tables()[content].partners[1:, 0] < np.arange(1, 96)).all()
+        assert (load_tables()[content].partners[1:, 0] < np.arange(1, content.groups[-1])).all()
     assert max(int(np.abs(t.weights).max()) for t in load_tables()) <= tables.MAX_WEIGHT
