@@ -83,6 +83,9 @@ MAX_DETAIL_QP, MAX_PREDICTED_DETAIL_QP = 29, 25
 MIN_DETAIL_BITS = 4
 """Bits that the details of a block cost at least. Blocks in which rounding saves less error have none."""
 
+DETAIL_LAMBDA = 0.7
+"""λ of single integers of details, relative to residuals: their prices are those of a coder that has learned nothing."""
+
 INTRA_TRIAL_SHARE = 0.45
 """Share of the first frame's bits from which a predicted frame is tried as an intra frame as well."""
 
@@ -325,7 +328,7 @@ class PredictedEncoder:
         if not enough.any():
             return coded
         worth[worth] = enough
-        values = quantize_cells(scaled[enough], worth, rd_lambda, np.full(DETAIL_CHANNELS, step))
+        values = quantize_cells(scaled[enough], worth, DETAIL_LAMBDA * rd_lambda, np.full(DETAIL_CHANNELS, step))
         if not values.any():
             return coded
         detail = Detail(qp, encode_detail(values))
