@@ -84,7 +84,7 @@ MIN_DETAIL_BITS = 4
 """Bits that the details of a block cost at least. Blocks in which rounding saves less error have none."""
 
 DETAIL_LAMBDA = 0.7
-"""λ of single integers of details, relative to residuals: their prices are those of a coder that has learned nothing."""
+"""λ of single integers of details relative to that of residuals: the prices are of a coder that has learned nothing."""
 
 INTRA_TRIAL_SHARE = 0.45
 """Share of the first frame's bits from which a predicted frame is tried as an intra frame as well."""
