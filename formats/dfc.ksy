@@ -296,7 +296,7 @@ types:
         doc: in fill policies motion and blend a rANS stream of 32-bit words, or empty; in direct a byte and such a stream, if a frame is kept; in generate four bytes and such a stream, or empty; empty in other policies
       - id: latents
         size: len_latents
-        doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; in coding 3 tools u1, motion_bytes u4, intra_bytes u4, one u1 for each kept frame, then three such streams; empty if no frame is kept
+        doc: one zstd frame; in codings 1 and 2 a rANS stream of 32-bit words; in coding 3 tools u1, motion_bytes u4, intra_bytes u4, one u1 for each kept frame, then three such streams (with bit 4 of tools they and the details are coded by context mixing, SPEC.md 7.11); empty if no frame is kept
   indx:
     seq:
       - id: num_clips
