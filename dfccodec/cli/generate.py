@@ -81,7 +81,7 @@ def generate(
     fill: Annotated[str, typer.Option(help="Fill policy: token, hold or lerp.", show_default="token")] = "",
     temperature: Annotated[
         float | None,
-        typer.Option(min=0, max=2, help="Deviation of the noise; below 1, clips are smoother.", show_default="0.9"),
+        typer.Option(min=0, max=2, help="Deviation of the noise; below 1, clips are smoother.", show_default="0.95"),
     ] = None,
     qp: Annotated[int, typer.Option(min=0, max=63, help="Quantizer index of the stored latents.")] = 16,
     generator: Annotated[str, typer.Option(help="Model that generates the latents.")] = "mini-dit",

@@ -60,7 +60,7 @@ class Sampling:
     seed: int = 256
     qp: int = 16
     fill: Fill = Fill.TOKEN
-    temperature: float = 0.9
+    temperature: float = 0.95
 
     def describe(self) -> str:
         """The command-line options, for the tool chunk."""
