@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import read_dfc
-import read_mixing
+import read_mixed_integers
+import read_mixed_motion
 import read_motion
 from read_inter import InterDecoder
-from read_mixing import SCALE, STRETCH, Facts, Keys, MixedIntegers, MixedMotion, MixingModel, MixingReader, median
+from read_mixed_integers import MixedIntegers
+from read_mixed_motion import Facts, MixedMotion, median
+from read_mixing import SCALE, STRETCH, Keys, MixingModel, MixingReader
 from read_motion import MotionDecoder, Place
 from read_range import LatentDecoder, RansDecoder
 
@@ -223,7 +226,7 @@ class TracedMixedIntegers(TracedModel, MixedIntegers):
         return super().code_depths(old, aim)
 
     def decide_node(self, kind: int, node: int, *rest: Any) -> int:
-        if kind == read_mixing.DEPTH:
+        if kind == read_mixed_integers.DEPTH:
             self.cell += node == 0
             self.place = f"cell {self.cell}"
         return super().decide_node(kind, node, *rest)
@@ -270,7 +273,8 @@ def trace(name: str, title: str, legend: str = COUNTS) -> str:
     lines: Lines = []
     TracedRans.lines = lines
     own = {read_dfc: ("RansDecoder", "LatentDecoder", "InterDecoder"), read_motion: ("RansDecoder", "MotionDecoder")}
-    own[read_mixing] = ("MixingReader", "MixingModel", "MixedIntegers", "MixedMotion")
+    own[read_mixed_integers] = ("MixingReader", "MixedIntegers")
+    own[read_mixed_motion] = ("MixingReader", "MixingModel", "MixedMotion")
     classes = {"RansDecoder": TracedRans, "LatentDecoder": TracedRange, "InterDecoder": TracedInter}
     classes |= {"MotionDecoder": TracedMotion, "MixingReader": TracedMixing, "MixingModel": TracedModel}
     classes |= {"MixedIntegers": TracedMixedIntegers, "MixedMotion": TracedMixedMotion}

@@ -16,7 +16,8 @@ import zstandard
 from read_direct import direct_sha256, motion_of_cells
 from read_generate import read_generate
 from read_inter import InterDecoder
-from read_mixing import read_mixed_integers, read_mixed_motion
+from read_mixed_integers import read_mixed_integers
+from read_mixed_motion import read_mixed_motion
 from read_motion import Block, Place, Sides, digest, read_decisions, sides_of_dropped
 from read_predicted import divide
 from read_range import LatentDecoder, RansDecoder

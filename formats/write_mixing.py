@@ -1,10 +1,12 @@
-"""Encoder of context mixing (SPEC.md 7.11) for the conformance vectors: `read_mixing.py`, made to write."""
+"""Encoder of context mixing (SPEC.md 7.11) for the conformance vectors: the readers, made to write."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from read_mixing import MixedIntegers, MixedMotion, read_tables
+from read_mixed_integers import MixedIntegers
+from read_mixed_motion import MixedMotion
+from read_mixing import read_tables
 from read_motion import Block, Place, Sides
 from write_motion import clear_unused_vectors
 from write_range import START, SymbolRecorder

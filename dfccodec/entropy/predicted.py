@@ -35,6 +35,7 @@ DETAIL_BLOCK, DETAIL_CHANNELS = 8, 192
 """Side in pixels of a block of details, and its number of integers."""
 
 LATENTS = Content.INTRA, Content.RESIDUAL
+"""Both streams of integers, in the order of the layout."""
 
 _INTRA, _DETAILED, _QP = 0x80, 0x40, 0x3F
 _HEAD, _RESIDUALS, _DETAIL = "<BII", "<I", "<BI"
@@ -92,8 +93,13 @@ class PredictedParts:
     direct: bool
     mixed: bool
 
-    def decode(self, content: Content, grid: Grid) -> np.ndarray:
+    def decode(self, content: Content, grid: Grid, left: npt.NDArray[np.int32] | None = None) -> np.ndarray:
         """Decode the integers (n, 1, rows, columns, 96) int16 of the intra or of the predicted frames, in coding order.
+
+        Args:
+            content: INTRA or RESIDUAL.
+            grid: (1, rows, columns) of tokens.
+            left: (n,) for the words that are left after each frame, in context mixing only; or None.
 
         Raises:
             DamagedError: the coded bytes are invalid.
@@ -102,7 +108,7 @@ class PredictedParts:
         intra = content == Content.INTRA
         data, count = (self.latents if intra else self.residuals), int((self.types.intra == intra).sum())
         if self.mixed:
-            return decode_mixed(data, count, grid, content)
+            return decode_mixed(data, count, grid, content, left)
         return decode_range(data, count, grid, CHANNELS)
 
 
@@ -173,7 +179,7 @@ def join(
         details: of each kept frame, in coding order; empty if no frame has any.
         motion_filter: of the motion compensation.
         direct: whether blocks of mode 0 have direct motion.
-        mixed: whether the integers are coded by context mixing.
+        mixed: whether the integers are to be coded by context mixing, as `motion` and `details` are.
     """
     if not len(values):
         return b""
@@ -219,9 +225,9 @@ def decode_predicted(clip: Clip, header: Header) -> np.ndarray:
     return values
 
 
-def encode_detail(values: np.ndarray, mixed: bool = True) -> bytes:
-    """Code the integers (rows, columns, 192) int16 of the details of a frame."""
-    return encode_mixed(values[None, None], Content.DETAIL) if mixed else encode_range(values[None, None])
+def encode_detail(values: np.ndarray) -> bytes:
+    """Code the integers (rows, columns, 192) int16 of the details of a frame by context mixing."""
+    return encode_mixed(values[None, None], Content.DETAIL)
 
 
 def decode_detail(detail: Detail, header: Header) -> np.ndarray:

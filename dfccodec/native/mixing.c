@@ -72,6 +72,35 @@ uint32_t bypass(Mixer *m, int bits, uint32_t value) {
     return value;
 }
 
+static int decide_node(Mixer *m, const int *first, int node, int set_a, int set_b, int bit) {
+    int contexts[MIXED];
+    for (int i = 0; i < MIXED; i++) contexts[i] = first[i] + node;
+    return decide(m, contexts, set_a, set_b, LEAST, bit);
+}
+
+/* The length in bits, 0 to 16, of a number (section 7.11.1); `first` are the contexts of node 0. */
+int code_length(Mixer *m, const int *first, const NumberSets *sets, int wanted) {
+    int bits = bit_length((uint32_t)absolute(wanted)), length = 0;
+    while (length < 16) {
+        int node = least_of(length, UNARY - 1), set_b = sets->b + sets->b_step * least_of(length, sets->b_most);
+        if (!decide_node(m, first, node, sets->a + sets->a_step * node, set_b, bits > length)) break;
+        length++;
+    }
+    return length;
+}
+
+/* The number itself, if its length is not 0. */
+int code_sign_and_digits(Mixer *m, const int *first, const int *signs, const NumberSets *sets, int length, int wanted) {
+    int positive = decide(m, signs, sets->sign_a, sets->sign_b, LEAST, wanted > 0);
+    uint32_t magnitude = (uint32_t)absolute(wanted), found = 1;
+    if (length > 1) {
+        int node = least_of(length, 7) - 2, rest = length - 2;
+        found = 2 + (uint32_t)decide_node(m, first, UNARY + node, sets->top_a + node, sets->top_b, (int)(magnitude >> rest & 1));
+        found = found << rest | bypass(m, rest, magnitude & ((1u << rest) - 1));
+    }
+    return (int16_t)(positive ? (int)found : -(int)found);
+}
+
 /* Code the tape from its end. Returns words, to be freed. */
 static int write_tape(const Mixer *m, uint8_t **words, size_t *count) {
     uint8_t *out = malloc(2 * m->count + 16); /* a decision takes 11 bits at most, a bypass 15 */

@@ -63,9 +63,16 @@ static inline int sign_of(int x) { return (x > 0) - (x < 0); }
 static inline int absolute(int x) { return x < 0 ? -x : x; }
 static inline int least_of(int a, int b) { return a < b ? a : b; }
 
+/* Where a number finds its weights: a set of A is `a` + `a_step` × node, one of B `b` + `b_step` × min(length, `b_most`). */
+typedef struct {
+    int a, a_step, b, b_step, b_most, top_a, top_b, sign_a, sign_b;
+} NumberSets;
+
 int start_mixer(Mixer *m, int mode, const MixingTables *tables, size_t contexts, size_t sets_a, size_t sets_b, const uint8_t *words, size_t count);
 int decide(Mixer *m, const int *contexts, int set_a, int set_b, int least, int bit);
 uint32_t bypass(Mixer *m, int bits, uint32_t value);
+int code_length(Mixer *m, const int *first, const NumberSets *sets, int wanted);
+int code_sign_and_digits(Mixer *m, const int *first, const int *signs, const NumberSets *sets, int length, int wanted);
 int is_lost(const Mixer *m);
 int finish_mixer(const Mixer *m, uint8_t **words, size_t *count);
 void free_mixer(Mixer *m);

@@ -188,30 +188,17 @@ static void code_integer(Frame *f, int16_t *values, const int16_t *previous, int
                        linear * 24 + scale,
                        (scale * 7 + (!later ? 0 : is_static ? 6 : 1 + least_of(absolute(past), 4))) * 4 + below};
 #undef SCALE
-    int base[MIXED], contexts[MIXED], residual = m->mode == DECODE ? 0 : (int16_t)(*v - guess), length = 0;
-    uint32_t magnitude = (uint32_t)absolute(residual);
-    int wanted = bit_length(magnitude);
-    for (int j = 0; j < MIXED; j++) base[j] = f->coefficient[j] + keys[j] * NODES;
-    while (length < 16) {
-        int node = least_of(length, UNARY - 1);
-        for (int j = 0; j < MIXED; j++) contexts[j] = base[j] + node;
-        if (!decide(m, contexts, (group * UNARY + node) * 2 + later, (least_of(length, 2) * 24 + scale) * 4 + below, LEAST, wanted > length)) break;
-        length++;
-    }
+    int first[MIXED], contexts[MIXED], residual = m->mode == DECODE ? 0 : (int16_t)(*v - guess);
+    int old = sign_of(past) + 1;
+    NumberSets sets = {group * UNARY * 2 + later, 2, scale * 4 + below, 24 * 4, 2, SET_A_TOP, SET_B_TOP + scale,
+                       SET_A_SIGN + 2 * group + later, SET_B_SIGN + old};
+    for (int j = 0; j < MIXED; j++) first[j] = f->coefficient[j] + keys[j] * NODES;
+    int length = code_length(m, first, &sets, residual);
     if (length) {
-        int positive = predicted > 0, tilt = linear * 2 + positive, signs = (sign_of(near.left) + 1) * 3 + sign_of(near.above) + 1;
-        int old = sign_of(past) + 1;
+        int tilt = linear * 2 + (predicted > 0), signs = (sign_of(near.left) + 1) * 3 + sign_of(near.above) + 1;
         int sign_keys[MIXED] = {c * 9 + signs, tilt, c * 3 + old, scale * 48 + tilt, least_of(c, 20) * 48 + tilt, c, group * 9 + signs};
         for (int j = 0; j < MIXED; j++) contexts[j] = f->sign[j] + sign_keys[j];
-        positive = decide(m, contexts, SET_A_SIGN + 2 * group + later, SET_B_SIGN + old, LEAST, residual > 0);
-        uint32_t found = 1;
-        if (length > 1) {
-            int node = least_of(length, 7) - 2;
-            for (int j = 0; j < MIXED; j++) contexts[j] = base[j] + UNARY + node;
-            found = 2 + (uint32_t)decide(m, contexts, SET_A_TOP + node, SET_B_TOP + scale, LEAST, (int)(magnitude >> (length - 2) & 1));
-            found = found << (length - 2) | bypass(m, length - 2, magnitude & ((1u << (length - 2)) - 1));
-        }
-        residual = positive ? (int)found : -(int)found;
+        residual = code_sign_and_digits(m, first, contexts, &sets, length, residual);
     }
     if (m->mode == DECODE) *v = (int16_t)(guess + residual);
 }

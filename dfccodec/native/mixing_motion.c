@@ -113,7 +113,6 @@ static int code_mode(Work *w, const Block *b, int frame, int cell, int mode) {
 
 /* A number of a new vector, as its difference to the median. */
 static int code_difference(Work *w, const Block *b, int side, int axis, int mode, int fresh, int was, int other, int wanted) {
-    Mixer *m = &w->m;
     int median = b->medians[side].at[axis], low = median, high = median, range = b->ranges[side];
     for (int i = 0; i < 5; i++) {
         int value = b->known[side][i].at[axis];
@@ -127,24 +126,13 @@ static int code_difference(Work *w, const Block *b, int side, int axis, int mode
                        (mode * 3 + b->nearness) * 8 + range,
                        least_of(absolute(other), 15) * 2 + axis,
                        ((fresh * 5 + was) * 2 + axis) * 8 + range};
-    int difference = (int16_t)(wanted - median), length = 0;
-    uint32_t magnitude = (uint32_t)absolute(difference), found = 1;
-    int bits = bit_length(magnitude);
-    while (length < 16) {
-        int node = least_of(length, UNARY - 1);
-        if (!ask(w, 2, keys, node, A_LENGTH + 2 * node + axis, B_LENGTH + 8 * node + range, bits > length)) break;
-        length++;
-    }
-    if (!length) return median;
-    int tilt = sign_of(up - down) + 1, ahead = sign_of(other) + 1, side_of = sign_of(median) + 1;
-    int sign_keys[MIXED] = {ahead * 2 + axis, tilt, up * 8 + down, side_of, range, side * 2 + axis, tilt * 3 + ahead};
-    int positive = ask(w, 3, sign_keys, 0, A_SIGN, B_SIGN + up * 8 + down, difference > 0);
-    if (length > 1) {
-        int node = least_of(length, 7) - 2, rest = length - 2;
-        found = 2 + (uint32_t)ask(w, 2, keys, UNARY + node, A_TOP + node, B_TOP + range, (int)(magnitude >> rest & 1));
-        found = found << rest | bypass(m, rest, magnitude & ((1u << rest) - 1));
-    }
-    return (int16_t)(positive ? median + (int)found : median - (int)found);
+    int tilt = sign_of(up - down) + 1, ahead = sign_of(other) + 1;
+    int sign_keys[MIXED] = {ahead * 2 + axis, tilt, up * 8 + down, sign_of(median) + 1, range, side * 2 + axis, tilt * 3 + ahead};
+    NumberSets sets = {A_LENGTH + axis, 2, B_LENGTH + range, 8, UNARY - 1, A_TOP, B_TOP + range, A_SIGN, B_SIGN + up * 8 + down};
+    int first[MIXED], signs[MIXED], difference = (int16_t)(wanted - median);
+    for (int i = 0; i < MIXED; i++) first[i] = w->first[2][i] + keys[i] * NODES, signs[i] = w->first[3][i] + sign_keys[i];
+    int length = code_length(&w->m, first, &sets, difference);
+    return (int16_t)(median + (length ? code_sign_and_digits(&w->m, first, signs, &sets, length, difference) : 0));
 }
 
 static void code_vector(Work *w, const Block *b, int side, int mode, Vector *vector) {

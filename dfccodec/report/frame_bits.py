@@ -20,7 +20,6 @@ from dfccodec.entropy.context_tables import ESCAPE
 from dfccodec.entropy.inter.coding import InterPredictor
 from dfccodec.entropy.inter.coding import initial_counts as inter_counts
 from dfccodec.entropy.latent_coding import decode_latents
-from dfccodec.entropy.mixing.latents import decode_mixed
 from dfccodec.entropy.mixing.tables import Content
 from dfccodec.entropy.motion_tools import decisions
 from dfccodec.entropy.mv_coding import NEWMV
@@ -64,7 +63,7 @@ def clip_bits(clip: Clip, header: Header) -> ClipBits:
         for content, data, which in (Content.INTRA, parts.latents, intra), (Content.RESIDUAL, parts.residuals, ~intra):
             if parts.mixed:
                 left = np.zeros(int(which.sum()), np.int32)
-                decode_mixed(data, len(left), header.grid, content, left)
+                parts.decode(content, header.grid, left)
                 latents[order[which]] = -32.0 * np.diff([len(data) // 4, *left]) if len(left) else 0
             else:
                 latents[order[which]] = _stream_bits(data, int(which.sum()), header, inter=False)

@@ -52,8 +52,6 @@ RIDGE = 3e-4
 MAX_CELLS = 1 << 20
 """Cells from which partners are found."""
 
-SHORT = np.int16
-
 Shorts = npt.NDArray[np.int16]
 
 
@@ -133,7 +131,7 @@ def train(coded: Coded) -> tuple[Tables, ...]:
 def _train(content: Content, coded: Coded) -> Tables:
     kinds = keys_of(content)
     contexts, sets = sum(k.contexts for k in kinds), sum(k.sets_a + k.sets_b for k in kinds)
-    empty = np.zeros((0, LINEAR_WEIGHTS), SHORT)
+    empty = np.zeros((0, LINEAR_WEIGHTS), np.int16)
     tables = Tables(
         np.full(contexts, 32768, np.uint16), np.zeros(contexts, np.uint8), np.full((sets, 7), FIRST_WEIGHT, np.int32),
         np.zeros(0, np.uint16), np.zeros((0, 2), np.uint8), empty,
@@ -183,7 +181,7 @@ def partners(clips: Sequence[Shorts]) -> npt.NDArray[np.uint8]:
 
 def linear(clips: Sequence[Shorts]) -> Shorts:
     """Weights of the linear prediction, (40, 84), by least squares: busy cells weigh less."""
-    out = np.zeros((LINEAR_ROWS, LINEAR_WEIGHTS), SHORT)
+    out = np.zeros((LINEAR_ROWS, LINEAR_WEIGHTS), np.int16)
     frames = [frame.astype(np.float32) for values in clips for frame in values if frame.any()]
     for c in range(LINEAR_ROWS):
         known = min(c, LINEAR_CHANNELS)

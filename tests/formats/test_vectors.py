@@ -308,8 +308,10 @@ def test_the_independent_reader_stands_alone() -> None:
     allowed = {"read_dfc.py": {"numpy", "zstandard", "read_range"}, "read_range.py": set()}
     allowed["read_direct.py"] = {"read_motion"}
     allowed["read_dfc.py"] |= {"read_direct", "read_motion", "read_inter", "read_generate", "read_predicted"}
-    allowed["read_dfc.py"] |= {"read_mixing"}
-    allowed["read_mixing.py"] = {"numpy", "zstandard", "read_range", "read_motion"}
+    allowed["read_dfc.py"] |= {"read_mixed_integers", "read_mixed_motion"}
+    allowed["read_mixing.py"] = {"numpy", "zstandard", "read_range"}
+    allowed["read_mixed_integers.py"] = {"numpy", "read_mixing"}
+    allowed["read_mixed_motion.py"] = {"read_mixing", "read_motion"}
     allowed["read_predicted.py"] = {"read_motion"}
     allowed["read_generate.py"] = {"numpy", "read_range"}
     allowed["read_motion.py"] = {"read_range"}
@@ -318,7 +320,9 @@ def test_the_independent_reader_stands_alone() -> None:
         "read_predicted.py": 50,
         "read_direct.py": 90,
         "read_dfc.py": 290,
-        "read_mixing.py": 660,
+        "read_mixing.py": 260,
+        "read_mixed_integers.py": 220,
+        "read_mixed_motion.py": 250,
         "read_range.py": 170,
         "read_motion.py": 170,
         "read_inter.py": 110,

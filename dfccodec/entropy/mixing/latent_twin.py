@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.entropy.mixing import tables as t
-from dfccodec.entropy.mixing.mixer import Mixer, MixingDecoder, MixingEncoder
+from dfccodec.entropy.mixing.mixer import Mixer, MixingDecoder, MixingEncoder, NumberSets, wrap
 from dfccodec.entropy.mixing.tables import Content, Tables
 
 Shorts = npt.NDArray[np.int16]
@@ -48,10 +48,6 @@ def _bucket(x: int) -> int:
         return 0
     e = x.bit_length() - 1
     return min(2 * (e - 2) + (x >> (e - 1) & 1) + 1, 23)
-
-
-def _wrap(x: int) -> int:
-    return (x + 32768 & 65535) - 32768
 
 
 def _sign(x: int) -> int:
@@ -237,33 +233,22 @@ class _Clip:
             (_bucket(((around_ratio + near_ratio) >> 1) * mean >> 8) * 8 + beside) * 4 + below,
             (c * 8 + beside) * 4 + below, linear * 24 + scale, (scale * 7 + state) * 4 + below,
         )  # fmt: skip
-        base = [o + key * t.NODES for o, key in zip(self.coefficient, keys, strict=True)]
-        residual = _wrap(self.values[i][c] - guess) if self.writing else 0
-        magnitude, length = abs(residual), 0
-        wanted = magnitude.bit_length()
-        while length < 16:
-            node = min(length, t.UNARY - 1)
-            sets = (group * t.UNARY + node) * 2 + later, (min(length, 2) * 24 + scale) * 4 + below
-            if not coder.decide([b + node for b in base], *sets, wanted > length):
-                break
-            length += 1
+        first = [o + key * t.NODES for o, key in zip(self.coefficient, keys, strict=True)]
+        before = _sign(past) + 1
+        sets = NumberSets(
+            group * t.UNARY * 2 + later, 2, scale * 4 + below, 24 * 4, 2, _TOP_A, _TOP_B + scale,
+            _SIGN_A + 2 * group + later, _SIGN_B + before,
+        )  # fmt: skip
+        residual = wrap(self.values[i][c] - guess) if self.writing else 0
+        length = coder.length(first, sets, residual)
         if not length:
-            return _wrap(guess)
-        tilt, before = linear * 2 + (predicted > 0), _sign(past) + 1
-        signs = (_sign(near[0]) + 1) * 3 + _sign(near[1]) + 1
+            return wrap(guess)
+        tilt, signs = linear * 2 + (predicted > 0), (_sign(near[0]) + 1) * 3 + _sign(near[1]) + 1
         sign_keys = (
             c * 9 + signs, tilt, c * 3 + before, scale * 48 + tilt, min(c, 20) * 48 + tilt, c, group * 9 + signs,
         )  # fmt: skip
         contexts = [o + key for o, key in zip(self.sign, sign_keys, strict=True)]
-        positive = coder.decide(contexts, _SIGN_A + 2 * group + later, _SIGN_B + before, residual > 0)
-        found = 1
-        if length > 1:
-            node, rest = min(length, 7) - 2, length - 2
-            top = bool(magnitude >> rest & 1)
-            contexts = [b + t.UNARY + node for b in base]
-            found = 2 + coder.decide(contexts, _TOP_A + node, _TOP_B + scale, top)
-            found = found << rest | coder.bypass(rest, magnitude & ((1 << rest) - 1))
-        return _wrap(guess + found if positive else guess - found)
+        return wrap(guess + coder.sign_and_digits(first, contexts, sets, length, residual))
 
 
 def _weigh(around: list[int]) -> int:

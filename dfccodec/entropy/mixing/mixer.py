@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
 import numpy as np
 
-from dfccodec.entropy.mixing.tables import MAX_COUNT, MAX_WEIGHT, Tables, squash_and_stretch
+from dfccodec.entropy.mixing.tables import MAX_COUNT, MAX_WEIGHT, UNARY, Tables, squash_and_stretch
 
 LEAST = 32
 """Least probability of a decision, in 1/65536."""
@@ -17,7 +20,22 @@ _RATES = [655360 // (10 * n + 16) for n in range(256)]
 _SCALES = [0] + [256 if n >= 30 else 256 * (2 * n + 3) // 63 for n in range(1, 256)]
 
 
-class Mixer:
+@dataclass(frozen=True)
+class NumberSets:
+    """Where a number finds its weights: set `a` + `a_step` × node of A, `b` + `b_step` × min(length, `b_most`) of B."""
+
+    a: int
+    a_step: int
+    b: int
+    b_step: int
+    b_most: int
+    top_a: int
+    top_b: int
+    sign_a: int
+    sign_b: int
+
+
+class Mixer(ABC):
     """What learns: probabilities, counts and weights."""
 
     def __init__(self, tables: Tables, sets_a: int) -> None:
@@ -47,13 +65,33 @@ class Mixer:
                 n[c] += 1
         return bit
 
+    @abstractmethod
     def code(self, one: int, bit: bool) -> bool:
         """Code a decision that is 1 with probability `one` / 65536."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bypass(self, bits: int, value: int) -> int:
         """Code a number of equally likely bits."""
-        raise NotImplementedError
+
+    def length(self, first: list[int], sets: NumberSets, wanted: int) -> int:
+        """Code the length in bits, 0 to 16, of a number (SPEC.md 7.11.1); `first` are the contexts of node 0."""
+        bits, length = abs(wanted).bit_length(), 0
+        while length < 16:
+            node, set_b = min(length, UNARY - 1), sets.b + sets.b_step * min(length, sets.b_most)
+            if not self.decide([c + node for c in first], sets.a + sets.a_step * node, set_b, bits > length):
+                break
+            length += 1
+        return length
+
+    def sign_and_digits(self, first: list[int], signs: list[int], sets: NumberSets, length: int, wanted: int) -> int:
+        """Code a number whose length is not 0."""
+        positive, found = self.decide(signs, sets.sign_a, sets.sign_b, wanted > 0), 1
+        if length > 1:
+            node, rest, magnitude = min(length, 7) - 2, length - 2, abs(wanted)
+            contexts = [c + UNARY + node for c in first]
+            found = 2 + self.decide(contexts, sets.top_a + node, sets.top_b, bool(magnitude >> rest & 1))
+            found = found << rest | self.bypass(rest, magnitude & ((1 << rest) - 1))
+        return wrap(found if positive else -found)
 
     def words_left(self) -> int:
         """Words that a decoder has not read yet."""
@@ -125,3 +163,8 @@ class MixingDecoder(Mixer):
 
     def is_at_end(self) -> bool:
         return not self.words and self.state == _START
+
+
+def wrap(x: int) -> int:
+    """A number modulo 2^16, read as two's complement."""
+    return (x + 32768 & 65535) - 32768

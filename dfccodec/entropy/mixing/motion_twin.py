@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dfccodec.entropy.hierarchical_scan import phases
 from dfccodec.entropy.mixing import tables as t
-from dfccodec.entropy.mixing.mixer import Mixer, MixingDecoder, MixingEncoder
+from dfccodec.entropy.mixing.mixer import Mixer, MixingDecoder, MixingEncoder, NumberSets, wrap
 from dfccodec.entropy.mixing.tables import Keys, Tables
 
 Shorts = npt.NDArray[np.int16]
@@ -192,7 +192,7 @@ class _Clip:
         ):
             b.own[side] = _NEW
             down = self._code_difference(b, side, 0, mode, (fresh, was), 0, wanted[0])
-            ahead = _wrap(down - median[0])
+            ahead = wrap(down - median[0])
             return down, self._code_difference(b, side, 1, mode, (fresh, was), ahead, wanted[1])
         found = 0
         while found < distinct - 1:
@@ -216,26 +216,21 @@ class _Clip:
             (mode * 3 + b.nearness) * 8 + span, min(abs(other), 15) * 2 + axis,
             ((fresh * 5 + was) * 2 + axis) * 8 + span,
         )  # fmt: skip
-        difference = _wrap(wanted - median)
-        magnitude, length = abs(difference), 0
-        while length < 16:
-            node = min(length, t.UNARY - 1)
-            sets = _A_LENGTH + 2 * node + axis, _B_LENGTH + 8 * node + span
-            if not self._ask(t.DIFFERENCE, keys, node, *sets, magnitude.bit_length() > length):
-                break
-            length += 1
+        tilt, ahead = _sign(up - down) + 1, _sign(other) + 1
+        sign_keys = (
+            ahead * 2 + axis, tilt, up * 8 + down, _sign(median) + 1, span, side * 2 + axis, tilt * 3 + ahead,
+        )  # fmt: skip
+        sets = NumberSets(
+            _A_LENGTH + axis, 2, _B_LENGTH + span, 8, t.UNARY - 1, _A_TOP, _B_TOP + span,
+            _A_SIGN, _B_SIGN + up * 8 + down,
+        )  # fmt: skip
+        first = [o + key * t.NODES for o, key in zip(_FIRST[t.DIFFERENCE], keys, strict=True)]
+        signs = [o + key for o, key in zip(_FIRST[t.DIFFERENCE_SIGN], sign_keys, strict=True)]
+        difference = wrap(wanted - median)
+        length = self.coder.length(first, sets, difference)
         if not length:
             return median
-        tilt, ahead, place = _sign(up - down) + 1, _sign(other) + 1, _sign(median) + 1
-        sign_keys = ahead * 2 + axis, tilt, up * 8 + down, place, span, side * 2 + axis, tilt * 3 + ahead
-        positive = self._ask(t.DIFFERENCE_SIGN, sign_keys, 0, _A_SIGN, _B_SIGN + up * 8 + down, difference > 0)
-        found = 1
-        if length > 1:
-            node, rest = min(length, 7) - 2, length - 2
-            top = bool(magnitude >> rest & 1)
-            found = 2 + self._ask(t.DIFFERENCE, keys, t.UNARY + node, _A_TOP + node, _B_TOP + span, top)
-            found = found << rest | self.coder.bypass(rest, magnitude & ((1 << rest) - 1))
-        return _wrap(median + found if positive else median - found)
+        return wrap(median + self.coder.sign_and_digits(first, signs, sets, length, difference))
 
 
 def _turned(value: int, now: int, then: int) -> int:
@@ -246,10 +241,6 @@ def _reflect(at: int, move: int, size: int) -> int:
     if 0 <= at + move < size:
         return at + move
     return at - move if 0 <= at - move < size else at
-
-
-def _wrap(x: int) -> int:
-    return (x + 32768 & 65535) - 32768
 
 
 def _sign(x: int) -> int:
