@@ -20,7 +20,6 @@ MOVED = 257
 """Number of `motion` for clips of policy `direct`. It is in no file, where a number is one byte."""
 
 _WITH_TOOLS = (Fill.DIRECT, MOVED)
-_MIXED = (Fill.BLEND, *_WITH_TOOLS)
 
 QUARTER_MAX_QP = 26
 """Maximum QP of a clip at which an encoder uses quarter pixels: their vectors cost more than they save above."""
@@ -43,7 +42,7 @@ def has_direct_motion(clip: Clip) -> bool:
 
 def dropped_content(clip: Clip) -> Content | None:
     """The tables with which the motion of the dropped frames of a clip is coded; None for that of SPEC.md 7.8.1."""
-    return Content.DROPPED_MOTION if clip.fill in _MIXED and _tools(clip) & MIXED else None
+    return Content.DROPPED_MOTION if _tools(clip) & MIXED else None
 
 
 def _tools(clip: Clip) -> int:

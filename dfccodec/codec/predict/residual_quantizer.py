@@ -15,8 +15,8 @@ DEAD_ZONE = 0.1
 """Residuals are rounded down from 0.5 + DEAD_ZONE quantizer steps, before the decisions by D + λR."""
 
 COEFF_LAMBDA = 1.3
-"""λ of the decisions on single integers in units of ln 2 / 6 · step², the λ of the high-rate approximation. With less,
-files at equal PSNR are smaller still, but MS-SSIM and LPIPS fall (docs/log.md)."""
+"""λ of the decisions on single integers in units of ln 2 / 6 · step², the λ of the high-rate approximation
+(docs/log.md)."""
 
 CELL_LAMBDA = 1.6
 """The same for the decision to code no residual in a cell."""
