@@ -58,7 +58,10 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
     """
     where = pick_device(device)
     model, info = registry.load(spec, device=where)
-    identity = ModelId(info.name, info.fingerprint, model.config_json)
+    entry = entries.find_entry(spec)
+    inside = entry is not None and entry.address is None
+    # The configuration of a model inside the package is there too; in a file it would cost 109 bytes for nothing.
+    identity = ModelId(info.name, info.fingerprint, "{}" if inside else model.config_json)
     return LoadedModel(model, identity, where, pick_dtype(dtype, where))
 
 
