@@ -14,7 +14,7 @@ from dfccodec.codec.clip import tiles
 from dfccodec.codec.clip.decode import reconstruct_clip, run_decoder_network
 from dfccodec.codec.clip.distortion import sse
 from dfccodec.codec.clip.frame_buffer import ClipFrameBuffer
-from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize_inter, step_sizes
+from dfccodec.codec.clip.quantizer import estimate_base_steps, quantize, quantize_inter, step_sizes
 from dfccodec.codec.clip.refine import RefinementTarget, default_iterations, refine
 from dfccodec.codec.fill.direct import motion_of_cells
 from dfccodec.codec.fill.generate.encoder import check_model, choose_kept, motion_payload
@@ -33,10 +33,13 @@ from dfccodec.codec.predict.encoder import (
     inter_qp,
     rd_lambda,
 )
+from dfccodec.codec.predict.order import bisecting_order
 from dfccodec.codec.predict.pictures import transform
 from dfccodec.codec.settings import Settings
 from dfccodec.container.records import Clip, Coding, Fill, Header, MotionFilter
 from dfccodec.entropy.latent_coding import encode_latents, resolve_clip_coding
+from dfccodec.entropy.mixing.latents import encode_mixed
+from dfccodec.entropy.mixing.tables import Content
 from dfccodec.entropy.motion_tools import direct_payload, dropped_content, encoder_filter, motion_filter, with_decisions
 from dfccodec.errors import DfcError
 from dfccodec.media.picture import Picture
@@ -212,23 +215,24 @@ class ClipCoder:
         self, batch: Sequence[Picture], first_frame: int, frames: np.ndarray, importance: np.ndarray, kept: np.ndarray,
         qp: int, refining: int,
     ) -> Coded:  # fmt: skip
-        """As :meth:`_code`, with predicted kept frames; in inter coding if its estimated D + λR is smaller."""
+        """As :meth:`_code`, with predicted kept frames. If the estimated D + λR of inter coding is smaller, with intra
+        frames alone or in inter coding."""
         settings, header = self.settings, self.header
         encoder = PredictedEncoder(
             frames, header, self.loaded, self.steps, settings.effort, refining, settings.deadzone, self._check
         )
         done = encoder.encode(kept, importance, qp)
-        self._costs += encoder.refined
-        clip = _record(batch, first_frame, kept, done.importance, qp, done.latents, 1, settings.fill, self._coding)
-        if not kept.any():
-            return Coded(clip, done.values)
-        latents = self._inter_latents(frames[kept], done)
-        if latents is not None:
+        latents = self._inter_latents(frames[kept], done) if kept.any() else None
+        if latents is not None and self._saves_more_than_mixing(latents, qp):
             # Importance of predicted frames: a trim then leaves frames all over the clip.
             return self._code(
                 batch, first_frame, frames, latents, done.importance, kept, inter_qp(qp), refining, False, Coding.INTER
             )
-        if kept.all():
+        if latents is not None:
+            done = encoder.encode(kept, importance, qp, intra_only=True)
+        self._costs += encoder.refined
+        clip = _record(batch, first_frame, kept, done.importance, qp, done.latents, 1, settings.fill, self._coding)
+        if kept.all() or not kept.any():
             return Coded(clip, done.values)
         pyramids, direct = encoder.pyramids, encoder.direct
         del encoder  # it holds all pictures, of which the motion search needs few at a time
@@ -259,6 +263,14 @@ class ClipCoder:
         now = quantize_inter(latents, self.steps, inter_qp(done.qp), self.settings.deadzone, True)
         bits = 8 * len(encode_latents(now.values, Coding.INTER, now.vectors)[0])
         return INTER_ERROR * done.undetailed_error * len(latents) + rd_lambda(done.qp) * bits
+
+    def _saves_more_than_mixing(self, latents: np.ndarray, qp: int) -> bool:
+        """Whether inter coding saves more bits of latents (K, …, C) than the context mixing of intra frames."""
+        now = quantize_inter(latents, self.steps, inter_qp(qp), self.settings.deadzone, True)
+        alone = quantize(latents, self.steps, inter_qp(qp), self.settings.deadzone)
+        order = bisecting_order(np.ones(len(alone), bool))
+        inter = encode_latents(now.values, Coding.INTER, now.vectors)[0]
+        return len(inter) < len(encode_mixed(alone[order], Content.INTRA))
 
     def _rd_cost(self, coded: Coded, frames: np.ndarray, rd_lambda: float) -> float:
         """D + λR of a coded clip."""

@@ -201,18 +201,22 @@ class PredictedEncoder:
         self._check = check
         self._frames, self._header, self._loaded, self._steps = frames, header, loaded, steps
         self._effort, self._refining, self._deadzone = effort, refining, deadzone
-        self._before = np.zeros((*header.grid[1:], CHANNELS), np.int16)
         self.pyramids: dict[int, Pyramid] = {}
         self.refined = np.zeros(2)
 
-    def encode(self, kept: npt.NDArray[np.bool_], importance: npt.NDArray[np.uint8], qp: int) -> PredictedClip:
+    def encode(
+        self, kept: npt.NDArray[np.bool_], importance: npt.NDArray[np.uint8], qp: int, intra_only: bool = False
+    ) -> PredictedClip:  # fmt: skip
         """Encode the kept frames of a clip.
 
         Args:
             kept: (T,).
             importance: (T,).
             qp: quantizer index of the clip.
+            intra_only: predict no frame.
         """
+        self._before = np.zeros((*self._header.grid[1:], CHANNELS), np.int16)
+        self.pyramids, self.refined = {}, np.zeros(2)
         self._filter = encoder_filter(qp)
         self._references = ReferencePictures(self._filter, DIRECT_MOTION)
         self.direct = self._references.direct
@@ -224,10 +228,12 @@ class PredictedEncoder:
         first = None  # the first frame without details
         for position, frame in enumerate(order.tolist()):
             self._check()
-            level = shifted(qp, QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS) - 1)])
-            if first is None:
-                first = self._intra(frame, max(level, MIN_INTRA_QP))
-                now = self._detailed(frame, first, level)
+            offset = INTER_OFFSET if intra_only else QP_OFFSETS[min(position.bit_length(), len(QP_OFFSETS) - 1)]
+            level = shifted(qp, offset)
+            if first is None or intra_only:
+                plain = self._intra(frame, max(level, MIN_INTRA_QP))
+                now = self._detailed(frame, plain, level)
+                first = first or plain
             else:
                 number = slice(at[frame], at[frame] + 1)
                 side = References(*(s[number] for s in (every.dropped, every.past, every.future)))
