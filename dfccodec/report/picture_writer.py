@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.container.records import Header, Ratio
+from dfccodec.media.output.encoders import IMAGE_ENCODERS
 from dfccodec.media.output.format import container_for_path
 from dfccodec.media.output.palette_gif import PaletteGif
 from dfccodec.media.output.sink import VideoSink
@@ -47,7 +48,9 @@ class PictureWriter:
             if kind == "gif":
                 self._sink = PaletteGif(place, size, rate)
             else:
-                self._sink = VideoSink(place, _header(size, rate), kind)
+                # The temporary name has another suffix, which would choose the codec of a picture.
+                codec = IMAGE_ENCODERS[path.suffix.lower()] if kind == "image2" else None
+                self._sink = VideoSink(place, _header(size, rate), kind, codec)
             self._sink.__enter__()
         except BaseException as error:
             if not self._replacing.__exit__(type(error), error, error.__traceback__):
