@@ -1,11 +1,11 @@
 """Rate–distortion at 960×540, 1280×720 and near them: dfc over QP and kept frames, compared with x264 and x265.
 
-    python -m benchmarks.quality.large                       missing measurements, then the table (about 25 minutes)
+    python -m benchmarks.quality.large                       missing measurements, then the table (90 minutes)
     python -m benchmarks.quality.large --clips bunny,leap    some clips only; does not change the repository's result
     python -m benchmarks.quality.large --encode fill=hold    with other arguments of dfc.encode than the defaults
 
 The clips are those of `benchmarks/large_clips.py`, which says how to get them. Bits, metrics and BD-rates are those of
-`rd.py`. Measurements are cached in `runs/large.json` for one version of the package's code.
+`rd.py`. Measurements are cached in `runs/large_rows.json` for one version of the package's code.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def main() -> None:
     if args.encode and not args.out:
         parser.error("--encode needs --out: the result in the repository is of the defaults")
     torch.set_num_threads(available_cpus())
-    record = summary(*measure(args, Cache((args.out or ROOT / "runs") / "large.json")), args.metrics)
+    record = summary(*measure(args, Cache((args.out or ROOT / "runs") / "large_rows.json")), args.metrics)
     print(table_of(record))
     if not args.clips:
         write_json("large", record, folder=args.out)
