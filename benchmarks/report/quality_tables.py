@@ -88,7 +88,7 @@ def bd_rates() -> str:
     found = result("rd")["bd_rate_vs_x264"]
     metrics = {"psnr": "RGB-PSNR", "ms_ssim": "MS-SSIM", "vmaf": "VMAF", "lpips": "LPIPS"}
     rows = [
-        (LABELS[name], *(f"{values[m]['mean_over_clips']:+.0f} %" for m in metrics)) for name, values in found.items()
+        (LABELS[name], *(f"{values[m]['mean_over_clips']:+z.0f} %" for m in metrics)) for name, values in found.items()
     ]
     return table(("bits at equal quality, x264 medium = 0", *metrics.values()), rows)
 

@@ -139,7 +139,7 @@ def bd_table(names: list[str], bd: Mapping[str, Mapping[str, Any]], metrics: lis
 
     def cell(record: Mapping[str, Any]) -> str:
         mean, whole = record["mean_over_clips"], record["of_mean_curves"]
-        text = " / ".join("none" if v is None else f"{v:+.0f} %" for v in (mean, whole))
+        text = " / ".join("none" if v is None else f"{v:+z.0f} %" for v in (mean, whole))
         few = record["clips_with_overlap"] < record["of_clips"]
         return text + (f" ({record['clips_with_overlap']} of {record['of_clips']} clips)" if few else "")
 
