@@ -13,8 +13,11 @@ from vectors import read_vector
 
 import dfccodec as dfc
 from dfccodec.codec.choose.budgets import Budget
+from dfccodec.codec.clip import encode
 from dfccodec.codec.loaded_model import LoadedModel
 from dfccodec.codec.motion.blocks import References
+from dfccodec.codec.motion.motion_encoder import Effort
+from dfccodec.codec.predict.encoder import PredictedEncoder, inter_qp, rd_lambda
 from dfccodec.codec.predict.order import direct_motion, read_motion
 from dfccodec.codec.predict.pictures import add_residual, transform_residual
 from dfccodec.container.records import Clip, Coding, Header, MotionFilter, Ratio
@@ -275,3 +278,44 @@ def test_the_same_input_gives_the_same_bytes(mini: LoadedModel) -> None:
 def test_refinement_of_intra_frames_is_reported(mini: LoadedModel) -> None:
     report = dfc.encode(panning(4), io.BytesIO(), model=mini, budget="50%", qp=28, refine=2)
     assert 0 < report.rd_cost_saved < 1
+
+
+def unrelated(frames: int, height: int = 60, width: int = 100) -> np.ndarray:
+    """Pictures of which none predicts another: soft blobs in other places each time."""
+    rng, (y, x) = np.random.default_rng(5), np.mgrid[:height, :width]
+    out = np.full((frames, height, width, 3), 128.0)
+    for picture in out:
+        for _ in range(12):
+            size, middle = rng.uniform(4, 12), rng.uniform((0, 0), (height, width))
+            away = ((y - middle[0]) ** 2 + (x - middle[1]) ** 2) / size**2
+            picture += np.exp(-away)[..., None] * rng.uniform(-90, 90, 3)
+    made: np.ndarray = np.clip(out, 0, 255).astype(np.uint8)
+    return made
+
+
+def test_what_inter_coding_does_not_predict_is_intra_frames_alone(
+    mini: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encode, "INTER_ERROR", 0.0)  # the estimate always is for inter coding
+    monkeypatch.setattr(encode, "rd_lambda", lambda qp: 1e-9 * rd_lambda(qp))
+    clip, other = (clip_of(encode_bytes(frames, mini, budget="100%", qp=20)) for frames in (unrelated(8), panning(8)))
+    assert clip.coding == Coding.PREDICTED
+    assert divide(clip).types.intra.all()
+    assert set(divide(clip).types.qp.tolist()) == {inter_qp(20)}
+    assert other.coding == Coding.INTER
+
+
+def test_an_encoder_of_a_clip_can_start_again(mini: LoadedModel) -> None:
+    frames, kept = panning(6), np.ones(6, bool)
+    header = dataclasses.replace(HEADER, width=100, height=60)
+    importance, steps = np.arange(6, dtype=np.uint8), mini.model.steps
+    assert steps is not None
+
+    def encoder() -> PredictedEncoder:
+        return PredictedEncoder(frames, header, mini, steps, Effort.NORMAL, 0, 0.15)
+
+    used = encoder()
+    used.encode(kept, importance, 30)
+    again, fresh = used.encode(kept, importance, 24, intra_only=True), encoder().encode(kept, importance, 24, True)
+    assert again.latents == fresh.latents
+    assert set(used.pyramids) <= set(fresh.pictures)
