@@ -61,6 +61,8 @@ def compare(
     names = list(coded or [])
     _check_arguments(source, names, budgets)
     _check_outputs({"-o": output, "--csv": per_frame, "--html": html}, [source, *names], yes)
+    if qp is not None and not budgets:
+        raise UsageError("--qp is that of the encodes of --budgets: give --budgets, or leave out --qp")
     if (wipe or height) and not output:
         raise UsageError(f"{'--wipe' if wipe else '--height'} is about -o: name a picture or a video with -o")
     from dfccodec.codec import api
@@ -136,9 +138,9 @@ def _check_outputs(outputs: dict[str, str], sources: Sequence[str], yes: bool) -
     if html := outputs["--html"]:
         common.check_page(html)
     if output := outputs["-o"]:
-        from dfccodec.media.output.format import container_for_path
+        from dfccodec.report.picture_writer import is_picture
 
-        container_for_path(Path(output))
+        is_picture(Path(output))
 
 
 def _parse_budgets(text: str) -> list[str]:

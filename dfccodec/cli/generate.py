@@ -150,19 +150,24 @@ def _check_outputs(output: str, request: _Request, yes: bool, json: bool) -> Non
     if output:
         for name in _names(output, request.count):
             common.check_output(name, yes, source, json, any_name=True)
-            if name != "-" and Path(name).suffix != ".dfc":
+            if name != "-" and Path(name).suffix.lower() != ".dfc":
                 _check_video(name)
     if request.grid:
         if request.grid == "-":
             raise UsageError("--grid - is no file: name a picture or a video, as grid.png or grid.mp4")
+        if request.grid in (output and _names(output, request.count)):
+            raise UsageError(f"-o and --grid both name {request.grid}: name two files")
         common.check_output(request.grid, yes, source, json, any_name=True)
-        _check_video(request.grid)
+        from dfccodec.report.picture_writer import is_picture
+
+        is_picture(Path(request.grid))
 
 
 def _check_video(name: str) -> None:
     from dfccodec.media.output.format import container_for_path
 
-    container_for_path(Path(name))
+    if container_for_path(Path(name)) == "image2":
+        raise UsageError(f"a clip has many pictures: name a video instead of {name}, or a picture with --grid")
 
 
 def _names(output: str, count: int) -> list[str]:
@@ -243,7 +248,7 @@ def _read(source: str) -> bytes:
 
 def _save(coded: io.BytesIO, output: str, loaded: LoadedModel) -> None:
     """Write a clip as a .dfc file, or decode it into a video."""
-    if output == "-" or Path(output).suffix == ".dfc":
+    if output == "-" or Path(output).suffix.lower() == ".dfc":
         with common.writing(output) as out:
             out.write(coded.getvalue())
         return
@@ -254,7 +259,7 @@ def _save(coded: io.BytesIO, output: str, loaded: LoadedModel) -> None:
 
     kind = container_for_path(Path(output))
     decoder = Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)
-    with replacing_path(Path(output)) as path, VideoSink(path, decoder.preamble.header, kind) as sink:
+    with replacing_path(Path(output)) as path, VideoSink(path, decoder.preamble.header, kind, name=output) as sink:
         for picture in decoder:
             sink.write(picture.rgb, picture.pts, picture.duration)
 

@@ -21,11 +21,13 @@ def thumbnail(
 ) -> None:
     """Write one frame of a .dfc file as a small PNG, for file managers and galleries.
 
-    It is the most important kept frame of the clip at a tenth of the file. The output is a PNG whatever its name is.
+    It is the most important kept frame of the clip at a tenth of the file. The output is always a PNG.
     """
     if source == "-":
         raise UsageError("dfc thumbnail reads a part of a file, not standard input: name a file")
     common.check_output(output, yes, source, any_name=True)
+    if (suffix := Path(output).suffix.lower()) in (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm"):
+        raise UsageError(f"a thumbnail is a PNG, not a {suffix} file: name it .png")
     from dfccodec.media.output.png import encode_png
     from dfccodec.report.thumbnail import make_thumbnail
 

@@ -282,7 +282,7 @@ class Decoder:
         malloc_trim()
         try:
             pictures = self._decode(fill.replace(clip, self._fill))
-            if self.look:
+            if self.look and self._frame_rate is None:
                 pictures = [dataclasses.replace(each, rgb=self.look(each.rgb, clip.qp)) for each in pictures]
         except (DamagedError, UnsupportedError) as error:
             if isinstance(error, UnsupportedError) and not self._conceal:
@@ -298,7 +298,7 @@ class Decoder:
     def _decode(self, clip: Clip) -> list[Picture]:
         """The frames of a clip."""
         if self._frame_rate is not None:
-            return ContinuousClip(clip, self.preamble, self._loaded).frames()
+            return ContinuousClip(clip, self.preamble, self._loaded, self.look).frames()
         frames = decode_clip(clip, self.preamble, self._loaded)
         durations = clip.durations * (clip.frames if len(clip.durations) == 1 else 1)
         pictures = [Picture(*row) for row in zip(frames, clip.timestamps, durations, strict=True)]

@@ -78,6 +78,8 @@ def with_source_name(name: object) -> Iterator[None]:
     try:
         yield
     except NotDfcError as error:
+        if str(error).startswith(f"{name} "):  # an inner block has named it
+            raise
         raise NotDfcError(f"{name} is {error}") from None
 
 

@@ -117,7 +117,7 @@ def compare(
         each = [_Coded(video, size, tools) for video in coded]
         for one in each:
             stack.callback(one.meter.close)
-            one.matcher = Matcher(iter(one.video), first, limit, one.fit)
+            one.matcher = Matcher(iter(one.video), first, limit, one.fit, source.from_time)
         for number, frame in enumerate(frames):
             found = [one.matcher.find(frame.seconds) for one in each if one.matcher]
             for one, match in zip(each, found, strict=True):

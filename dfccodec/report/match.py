@@ -20,9 +20,10 @@ import numpy.typing as npt
 from dfccodec.report.videos import TimedFrame
 
 _PROBED = 8
-"""Number of frames by which a shift is decided."""
+"""Number of frames of each video by which a shift is decided."""
 
 Fit = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
+Later = Callable[[Fraction, int], list[TimedFrame]]
 
 
 @dataclass
@@ -50,18 +51,23 @@ class Matcher:
         first: the first frames of the source.
         tolerance: maximum difference of times in seconds.
         fit: scales a coded picture to the size of the source.
+        later: returns frames of the source from a time on, at most so many, before their turn. Without it, a video that
+            lacks all of `first` is taken for a shifted one.
 
     Attributes:
         found: counts so far.
     """
 
-    def __init__(self, coded: Iterable[TimedFrame], first: list[TimedFrame], tolerance: Fraction, fit: Fit) -> None:
+    def __init__(
+        self, coded: Iterable[TimedFrame], first: list[TimedFrame], tolerance: Fraction, fit: Fit,
+        later: Later | None = None,
+    ) -> None:  # fmt: skip
         frames = iter(coded)
         self._waiting = deque(islice(frames, _PROBED))
         self._rest, self._tolerance, self._fit = frames, tolerance, fit
         self.found = Matches()
         if first and self._waiting:
-            self.found.shift = self._choose_shift(first)
+            self.found.shift = self._choose_shift(first, later)
 
     def find(self, seconds: Fraction) -> TimedFrame | None:
         """Return the coded frame at the time of a source frame, in the size of the source; None if there is none."""
@@ -88,12 +94,14 @@ class Matcher:
             self._waiting.extend(islice(self._rest, 1))
         return self._waiting[0] if self._waiting else None
 
-    def _choose_shift(self, first: list[TimedFrame]) -> Fraction:
-        shift = self._waiting[0].seconds - first[0].seconds
+    def _choose_shift(self, first: list[TimedFrame], later: Later | None) -> Fraction:
+        begin = self._waiting[0].seconds
+        shift = begin - first[0].seconds
         if abs(shift) <= self._tolerance:
             return Fraction(0)
-        errors = [self._error(first, candidate) for candidate in (shift, Fraction(0))]
-        return shift if errors[0] <= errors[1] else Fraction(0)
+        lacking = later is not None and begin > first[-1].seconds + self._tolerance
+        there = later(begin - self._tolerance, _PROBED) if later is not None and lacking else first
+        return shift if self._error(first, shift) <= self._error(there, Fraction(0)) else Fraction(0)
 
     def _error(self, first: list[TimedFrame], shift: Fraction) -> float:
         """Mean squared error of the first frames if the timestamps are shifted; infinite if no times match."""

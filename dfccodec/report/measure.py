@@ -21,6 +21,8 @@ from dfccodec.report.videos import TimedFrame
 
 METRICS = ("psnr", "ms-ssim", "lpips", "vmaf")
 MIN_MS_SSIM_SIDE = WINDOW << (len(WEIGHTS) - 1)
+MIN_VMAF_SIDE = 24
+"""At 16 pixels libvmaf crashes."""
 MAX_VMAF_BYTES = 4 << 30
 """Maximum size of the raw frames that are written for VMAF by default."""
 _BATCH = 8
@@ -104,7 +106,9 @@ class Tools:
                 out.missing.append(f"LPIPS needs sides of at least {MIN_SIDE} pixels")
             else:
                 out._try(cls._with_lpips)
-        if "vmaf" in asked:
+        if "vmaf" in asked and min(size) < MIN_VMAF_SIDE:
+            out.missing.append(f"VMAF needs sides of at least {MIN_VMAF_SIDE} pixels")
+        elif "vmaf" in asked:
             raw = 6 * size[0] * size[1] * frames
             if not wanted and raw > MAX_VMAF_BYTES:
                 needed = f"{raw / 2**30:.0f} GiB"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfccodec.container.records import Header, Ratio
+from dfccodec.errors import UsageError
 from dfccodec.media.output.encoders import IMAGE_ENCODERS
 from dfccodec.media.output.format import container_for_path
 from dfccodec.media.output.palette_gif import PaletteGif
@@ -21,9 +22,12 @@ def is_picture(path: Path) -> bool:
     """Return whether the suffix is that of a picture.
 
     Raises:
-        UsageError: the suffix is unknown.
+        UsageError: the suffix is unknown, or the name is one of numbered pictures.
     """
-    return container_for_path(path) == "image2"
+    found = container_for_path(path) == "image2"
+    if found and "%" in path.name:
+        raise UsageError(f"{path} names numbered pictures, but there is only one: name it without %")
+    return found
 
 
 class PictureWriter:
@@ -39,7 +43,7 @@ class PictureWriter:
     """
 
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction) -> None:
-        kind = container_for_path(path)
+        kind = "image2" if is_picture(path) else container_for_path(path)
         rate = rate or Fraction(25)
         self._replacing, self._frames = replacing_path(path), 0
         self._sink: VideoSink | PaletteGif
@@ -50,7 +54,7 @@ class PictureWriter:
             else:
                 # The temporary name has another suffix, which would choose the codec of a picture.
                 codec = IMAGE_ENCODERS[path.suffix.lower()] if kind == "image2" else None
-                self._sink = VideoSink(place, _header(size, rate), kind, codec)
+                self._sink = VideoSink(place, _header(size, rate), kind, codec, name=str(path))
             self._sink.__enter__()
         except BaseException as error:
             if not self._replacing.__exit__(type(error), error, error.__traceback__):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -64,7 +65,7 @@ class ComparedVideo:
     def __init__(
         self, path: Path, model: str | LoadedModel | None = None, label: str = "", caption: str = ""
     ) -> None:  # fmt: skip
-        self.path = path
+        self.path, self._model = path, model
         self.name, self.bytes = label or path.name, path.stat().st_size if path.is_file() else 0
         self.caption = caption or self.name
         self.notes: list[str] = []
@@ -89,6 +90,11 @@ class ComparedVideo:
             rgb = np.ascontiguousarray(np.rot90(picture.rgb, -self._turns))
             kept = None if self._kept is None else number in self._kept
             yield TimedFrame(rgb, picture.pts * self._base, kept, number)
+
+    def from_time(self, seconds: Fraction, count: int) -> list[TimedFrame]:
+        """The first `count` frames at or after a time, read from the beginning by a reader of their own."""
+        with ComparedVideo(self.path, self._model) as again:
+            return list(islice((frame for frame in again if frame.seconds >= seconds), count))
 
     def _open_dfc(self, path: Path, model: str | LoadedModel | None) -> None:
         with path.open("rb") as stream:

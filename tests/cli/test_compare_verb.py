@@ -89,6 +89,8 @@ def test_another_size_is_scaled_to_the_source(folder: Path, tmp_path: Path) -> N
         (["in.mkv", "none.dfc"], 3, "none.dfc does not exist"),
         (["in.mkv", "a.dfc", "-o", "side.txt"], 2, "'.txt'"),
         (["in.mkv", "a.dfc", "-o", "-"], 2, "-o - is no file"),
+        (["in.mkv", "a.dfc", "-o", "a%d.png"], 2, "there is only one: name it without %"),
+        (["in.mkv", "a.dfc", "--qp", "30"], 2, "give --budgets, or leave out --qp"),
         (["in.mkv", "a.dfc", "-o", "a.dfc"], 6, "a.dfc exists"),
         (["in.mkv", "a.dfc", "-o", "x.mp4", "--csv", "x.mp4"], 2, "both name x.mp4"),
         (["in.mkv", "a.dfc", "--metrics", "ssim"], 2, "metric 'ssim' is unknown"),

@@ -175,3 +175,10 @@ def test_command_line(mini: LoadedModel, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["decode", str(file), "-o", str(output), "-y", "--rate", "60"]) == 2
     assert "encode with --fill generate" in capsys.readouterr().err
     assert main(["decode", str(file), "-o", str(output), "-y", "--rate", "fast"]) == 2
+
+
+def test_a_look_is_that_of_frames_between_frames_too(generated: bytes, mini: LoadedModel) -> None:
+    span = Span.parse("0", None, "#6")
+    plain, shown = (decoded(generated, mini, rate=50, look=look, span=span) for look in (None, 0.5))
+    assert shown.shape == plain.shape
+    assert all(not np.array_equal(a, b) and psnr(a, b) > 25 for a, b in zip(plain, shown, strict=True))

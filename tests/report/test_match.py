@@ -24,7 +24,11 @@ def video(numbers: Iterable[int], shift: Fraction = Fraction(0), kept: bool | No
 
 def match(source: list[TimedFrame], coded: list[TimedFrame]) -> tuple[Matcher, list[TimedFrame | None]]:
     first, frames = peek(iter(source))
-    matcher = Matcher(coded, first, HALF, lambda rgb: rgb)
+
+    def later(seconds: Fraction, count: int) -> list[TimedFrame]:
+        return [frame for frame in source if frame.seconds >= seconds][:count]
+
+    matcher = Matcher(coded, first, HALF, lambda rgb: rgb, later)
     return matcher, [matcher.find(frame.seconds) for frame in frames]
 
 
@@ -77,3 +81,16 @@ def test_an_empty_video(empty: str) -> None:
 def test_tolerance_is_half_a_frame_of_the_fastest() -> None:
     assert tolerance([Fraction(25), Fraction(50), Fraction(0)]) == Fraction(1, 100)
     assert tolerance([Fraction(0)]) == Fraction(1, 50)
+
+
+@pytest.mark.parametrize("begin", [7, 8, 9, 25])
+def test_a_video_that_lacks_all_probed_frames_is_not_shifted(begin: int) -> None:
+    matcher, found = match(video(range(40)), video(range(begin, 40)))
+    assert [f and f.rgb[0, 0, 0] for f in found] == [None] * begin + [7 * n % 251 for n in range(begin, 40)]
+    assert matcher.found.shift == 0
+
+
+def test_a_video_that_starts_after_all_probed_frames_can_be_shifted() -> None:
+    matcher, _ = match(video(range(40)), video(range(20), shift=Fraction(1)))
+    assert matcher.found.shift == 1
+    assert matcher.finish().matched == 20

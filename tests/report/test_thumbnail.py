@@ -76,3 +76,15 @@ def test_the_command_of_the_thumbnailer(tmp_path: Path) -> None:
         assert (container.streams.video[0].width, container.streams.video[0].height) == (48, 32)
     assert run("thumbnail", "-", "-o", tmp_path / "x.png").returncode == 2
     assert run("thumbnail", DATA / "flower_96x64.mp4", "-o", tmp_path / "x.png").returncode == 3
+
+
+def test_a_name_of_another_format_is_refused_and_a_video_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x20ftypisom")
+    for arguments, words in (
+        (("a.mp4", "-o", "a.jpg"), "a thumbnail is a PNG, not a .jpg file: name it .png"),
+        (("a.mp4", "-o", "a.png"), "error: a.mp4 is not a .dfc file"),
+    ):
+        result = run("thumbnail", *arguments, cwd=tmp_path)
+        assert result.returncode in (2, 3)
+        assert words in result.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Bytes = npt.NDArray[np.uint8]
 
+ShowLook = Callable[[Bytes, int], Bytes]
+
 BATCH = 8
 """Frames that are made at once."""
 
@@ -41,20 +43,21 @@ class ContinuousClip:
         clip: the clip, with the fill policy to be used.
         preamble: preamble of its file.
         loaded: the model of the file.
+        look: filter of every picture (H, W, 3) uint8 at a quantizer index, or None.
 
     Raises:
         UsageError: the fill policy has no pictures between frames.
         DamagedError, ModelError, UnsupportedError: as for `decode_clip`.
     """
 
-    def __init__(self, clip: Clip, preamble: Preamble, loaded: LoadedModel) -> None:
+    def __init__(self, clip: Clip, preamble: Preamble, loaded: LoadedModel, look: ShowLook | None = None) -> None:
         policy = fill.policy(clip.fill)
         if not isinstance(policy, GenerateFill):
             raise UsageError(
                 f"--rate needs fill policy generate, the file has {Fill(clip.fill).name.lower()}: give --cfr, which "
                 "repeats frames, or encode with --fill generate"
             )
-        self._clip, self._header = clip, preamble.header
+        self._clip, self._header, self._look = clip, preamble.header, look
         self._still: dict[int, Bytes] = {}
         self._composer: BatchPostprocessor | None = None
         if not clip.kept.any():  # left to the network, which makes no frame between frames
@@ -73,6 +76,12 @@ class ContinuousClip:
 
     def pictures(self, times: Times) -> list[Bytes]:
         """Pictures (H, W, 3) at `times` (P,), in frames from the first frame of the clip."""
+        made = self._faithful(times)
+        look = self._look
+        return made if look is None else [look(picture, self._clip.qp) for picture in made]
+
+    def _faithful(self, times: Times) -> list[Bytes]:
+        """As :meth:`pictures`, without the look."""
         if self._composer is None:
             return [self._still[int(time)] for time in times]
         made = [time for time in times if time not in self._still]

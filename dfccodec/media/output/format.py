@@ -66,11 +66,14 @@ def nominal_rate(rate: Ratio) -> Fraction:
     return found if Fraction(1, _MAX_RATE) <= found <= _MAX_RATE else Fraction(25)
 
 
-def muxer_options(container: str, tags: Sequence[tuple[str, str]]) -> dict[str, str]:
+def muxer_options(container: str, tags: Sequence[tuple[str, str]], suffix: str = "") -> dict[str, str]:
     """Return the options of ffmpeg's muxer.
 
-    In mp4, tags outside of the iTunes list need an option. In GIF, the number of plays is an option.
+    In mp4, tags outside of the iTunes list need an option. In GIF, the number of plays is an option. The packets of
+    `.m2ts` and `.mts`, by the suffix of the output's name, have a time before them.
     """
+    if container == "mpegts" and suffix.lower() in (".m2ts", ".mts"):
+        return {"mpegts_m2ts_mode": "1"}
     if container == "gif":
         return {"loop": loops.gif_loop_option(tags)}
     others = chapters.from_tags(track_titles.from_tags(tags)[1])[1]

@@ -69,6 +69,7 @@ class VideoSink:
         name: str = "",
     ) -> None:
         self._name, path = name, Path(str(target))
+        suffix = Path(name).suffix or path.suffix
         name = format or container_for_path(path)
         self._header = header
         self._is_gif = name == "gif"  # its time unit is 0.01 s
@@ -85,7 +86,7 @@ class VideoSink:
             output = self._file if isinstance(target, Path) else target
             self._pipe = OutputStream(output, shaped) if output is not None else None
             file: object = self._pipe or f"file:{target}"
-            self._container = av.open(file, "w", format=name, options=muxer_options(name, tags))
+            self._container = av.open(file, "w", format=name, options=muxer_options(name, tags, suffix))
             by_default = self._container.default_video_codec
             self._format = form = choose_picture_format(name, path.suffix, codec, pix_fmt, size, by_default)
             codec = form.codec
