@@ -13,7 +13,6 @@ from dfccodec.container.records import Header, Ratio
 from dfccodec.errors import UsageError
 from dfccodec.media.output.encoders import IMAGE_ENCODERS
 from dfccodec.media.output.format import container_for_path
-from dfccodec.media.output.palette_gif import PaletteGif
 from dfccodec.media.output.sink import VideoSink
 from dfccodec.runtime.atomic_output import replacing_path
 
@@ -46,15 +45,11 @@ class PictureWriter:
         kind = "image2" if is_picture(path) else container_for_path(path)
         rate = rate or Fraction(25)
         self._replacing, self._frames = replacing_path(path), 0
-        self._sink: VideoSink | PaletteGif
         place = self._replacing.__enter__()
         try:
-            if kind == "gif":
-                self._sink = PaletteGif(place, size, rate)
-            else:
-                # The temporary name has another suffix, which would choose the codec of a picture.
-                codec = IMAGE_ENCODERS[path.suffix.lower()] if kind == "image2" else None
-                self._sink = VideoSink(place, _header(size, rate), kind, codec, name=str(path))
+            # The temporary name has another suffix, which would choose the codec of a picture.
+            codec = IMAGE_ENCODERS[path.suffix.lower()] if kind == "image2" else None
+            self._sink = VideoSink(place, _header(size, rate), kind, codec, name=str(path))
             self._sink.__enter__()
         except BaseException as error:
             if not self._replacing.__exit__(type(error), error, error.__traceback__):
@@ -74,10 +69,7 @@ class PictureWriter:
 
     def write(self, picture: npt.NDArray[np.uint8]) -> None:
         """Write the next picture, (H, W, 3) uint8."""
-        if isinstance(self._sink, PaletteGif):
-            self._sink.write(picture)
-        else:
-            self._sink.write(picture, self._frames, 1)
+        self._sink.write(picture, self._frames, 1)
         self._frames += 1
 
 

@@ -8,6 +8,7 @@ import av
 from av.codec.codec import find_best_pix_fmt_of_list
 
 from dfccodec.errors import UsageError
+from dfccodec.media.output.palette import PIXELS
 
 VIDEO_ENCODERS = {
     "matroska": "libx264",
@@ -148,9 +149,8 @@ def choose_picture_format(
         raise UsageError(
             f"{found.name} does not support pixel format {pix_fmt}: give --pix-fmt one of {', '.join(names[:12])}"
         )
-    pixels = pix_fmt or _nearest_pixel_format(
-        names, "rgb24" if container == "image2" and found.name != "mjpeg" else "yuv420p"
-    )
+    wanted = "rgb24" if container == "image2" and found.name != "mjpeg" else "yuv420p"
+    pixels = pix_fmt or (PIXELS if found.name == "gif" else _nearest_pixel_format(names, wanted))
     width, height = size
     subsampled = any(part in pixels for part in ("420", "422", "nv12", "nv16", "nv21", "p010"))
     if found.name not in _EVEN_SIZE_ENCODERS or not subsampled or not (width % 2 or height % 2):

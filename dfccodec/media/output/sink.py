@@ -27,6 +27,7 @@ from dfccodec.media.output.encoders import ENCODER_OPTIONS, choose_picture_forma
 from dfccodec.media.output.format import container_for_path, muxer_options, nominal_rate, select_tags
 from dfccodec.media.output.mux import TrackMuxer
 from dfccodec.media.output.output_stream import OutputStream
+from dfccodec.media.output.palette import PIXELS, PaletteFilter
 from dfccodec.media.packet_trim import shift_earlier
 from dfccodec.runtime.fork_garbage import keep_garbage_in_forks
 
@@ -90,6 +91,7 @@ class VideoSink:
             by_default = self._container.default_video_codec
             self._format = form = choose_picture_format(name, path.suffix, codec, pix_fmt, size, by_default)
             codec = form.codec
+            self._palette = PaletteFilter((form.width, form.height)) if form.pixels == PIXELS else None
             if codec == "libsvtav1":
                 os.environ.setdefault("SVT_LOG", "1")  # errors only; by default it prints its settings
             stream = self._container.add_stream(codec, rate=rate, options=dict(ENCODER_OPTIONS.get(codec, {})))
@@ -243,6 +245,8 @@ class VideoSink:
 
     def _convert(self, frame: VideoFrame) -> VideoFrame:
         """Convert a frame to the encoder's pixel format."""
+        if self._palette is not None:
+            return self._palette(frame)
         if not self._format.is_yuv:
             return frame.reformat(format=self._format.pixels)
         matrix = self._matrix()

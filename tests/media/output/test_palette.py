@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from support import moving_square
 
-from dfccodec.media.output.palette_gif import PaletteGif
+from dfccodec.container.records import Header, Ratio
+from dfccodec.media.output.sink import VideoSink
 
 
-@pytest.mark.parametrize(("rate", "frames"), [(Fraction(25), 12), (Fraction(30000, 1001), 12), (Fraction(200), 6)])
+@pytest.mark.parametrize(("rate", "frames"), [(Fraction(25), 12), (Fraction(30000, 1001), 12), (Fraction(200), 7)])
 def test_frames_and_times(tmp_path: Path, rate: Fraction, frames: int) -> None:
     pictures = moving_square(12, 48, 64)
-    with PaletteGif(tmp_path / "a.gif", (64, 48), rate) as gif:
-        for picture in pictures:
-            gif.write(picture)
+    ticks = Ratio(rate.numerator, rate.denominator), Ratio(rate.denominator, rate.numerator)
+    with VideoSink(tmp_path / "a.gif", Header(64, 48, *ticks, clip_frames=32)) as gif:
+        for number, picture in enumerate(pictures):
+            gif.write(picture, number, 1)
     with av.open(str(tmp_path / "a.gif")) as container:
         back = list(container.decode(video=0))
     assert len(back) == frames
