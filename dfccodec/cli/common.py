@@ -136,7 +136,7 @@ def check_output(
     path = Path(output)
     if source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
         raise UsageError(f"output {output} is the input: name another output")
-    if path.is_dir():
+    if path.is_dir() or output.endswith(("/", os.sep)):
         raise UsageError(f"output {output} is a folder: name a file")
     if not any_name:
         check_kind(output, kind)

@@ -142,11 +142,14 @@ def decode(
     from dfccodec.codec.fill import parse as parse_fill
     from dfccodec.codec.look_strength import strength_of
     from dfccodec.media.cfr import parse_rate
+    from dfccodec.media.output.encoders import check_audio_encoder
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
 
     output = jobs[0].output
     kind = format or ("yuv4mpegpipe" if output == "-" else container_for_path(Path(output)))
+    if format and output != "-" and not any_name:
+        _check_format(output, format)
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     if cfr and rate:
@@ -156,6 +159,8 @@ def decode(
     load = batch.cache_last(
         partial(common.load_model_of, spec=model or None, device=device, dtype=dtype), attrgetter("model")
     )
+    if audio_codec:
+        check_audio_encoder(audio_codec)
     if kind == "image2" and output == "-":
         raise UsageError("images cannot be written to a pipe: name them, as %05d.png")
     options = OutputOptions(kind, codec or None, pix_fmt or None, audio_codec or None, not no_audio, not no_subtitles)
@@ -175,6 +180,22 @@ def decode(
         _decode(job.source, job.output, start_decoder, repeat_at, size, options, quiet, tell)
 
     batch.run(jobs, one, json, quiet)
+
+
+def _check_format(output: str, format: str) -> None:
+    """Check that the name of an output is not that of another container.
+
+    Raises:
+        UsageError: it is.
+    """
+    from dfccodec.media.output.format import container_for_path
+
+    try:
+        named = container_for_path(Path(output))
+    except UsageError:  # a name that says nothing fits
+        return
+    if named != format:
+        raise UsageError(f"{output} is the name of {named}, not of --format {format}: change one, or give -f")
 
 
 def _load_look(look: float, device: str, dtype: str) -> PictureLook | None:

@@ -148,8 +148,9 @@ def _system_error(error: OSError) -> str:
     """Message for a system error, with the file and a fix."""
     if error.errno == errno.ENOENT and not error.filename and not exists():
         return DELETED
-    text = f"{error.filename or 'system'}: {error.strerror or error}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    text = f"{error.filename or ('the output' if full else 'system')}: {error.strerror or error}"
+    if full:
         return f"cannot write {text}; free some space there, or name another output"
     return f"out of memory: {text}" if error.errno == errno.ENOMEM else text
 

@@ -209,6 +209,13 @@ def test_inspect_escapes_terminal_sequences(tmp_path: Path, flat: object) -> Non
         (["encode", FLOWER, "-o", "none/x.dfc"], 1, "none"),
         (["decode", FLOWER, "-o", "x.mp4"], 3, "not a .dfc file"),
         (["decode", "none.dfc", "-o", "x.mp4"], 3, "none.dfc"),
+        (["decode", "none.dfc", "-o", "x.mp4", "--audio-codec", "nope"], 2, "nope is not an audio encoder"),
+        (
+            ["decode", "none.dfc", "-o", "x.png", "--format", "mp4"],
+            2,
+            "x.png is the name of image2, not of --format mp4",
+        ),
+        (["encode", FLOWER, "-o", "x/"], 2, "output x/ is a folder"),
         (["inspect", FLOWER], 3, "not a .dfc file"),
         (["trim", "none.dfc", "-o", "x.dfc"], 2, "--budget"),
         (["trim", "none.dfc", "-o", "x.dfc", "--frames", "9:3"], 2, "9:3"),

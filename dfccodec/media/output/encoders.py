@@ -61,6 +61,20 @@ _MIN_BT709_LINES = 720
 """Minimum height for which players assume BT.709 if the matrix is unspecified; they assume BT.601 below."""
 
 
+def check_audio_encoder(codec: str) -> None:
+    """Check the name of an audio encoder.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    try:
+        found = av.codec.Codec(codec, "w")
+    except ValueError:
+        found = None
+    if found is None or found.type != "audio":
+        raise UsageError(f"{codec} is not an audio encoder: give --audio-codec the name of one, as aac or libopus")
+
+
 def find_encoder(codec: str) -> av.codec.Codec:
     """Return the encoder for a name. It may be the name of a codec: `h264` gives libx264.
 
