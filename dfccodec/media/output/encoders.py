@@ -153,6 +153,8 @@ def choose_picture_format(
     """
     by_name = IMAGE_ENCODERS.get(suffix.lower()) if container == "image2" else VIDEO_ENCODERS.get(container)
     found = find_encoder(codec or by_name or by_default)
+    if container == "image2" and by_name and found.canonical_name != find_encoder(by_name).canonical_name:
+        raise UsageError(f"{suffix} files are not coded by {found.name}: leave out --codec, or change the suffix")
     if found.name == "libx265" and _X265_UNSAFE_WIDTHS[0] < size[0] < _X265_UNSAFE_WIDTHS[1]:
         raise UsageError(
             f"{found.name} cannot code pictures {size[0]} pixels wide: it corrupts memory between "

@@ -25,6 +25,13 @@ from dfccodec.runtime.atomic_output import existing_images, replacing_images
 QUICK = ["--fill", "token", "--refine", "0", "--budget", "1"]
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a%d.jpg", "png"), ("a%d.png", "mjpeg"), ("a.png", "apng")])
+def test_a_codec_that_the_suffix_does_not_name_is_refused(name: str, codec: str, tmp_path: Path) -> None:
+    header = Header(16, 16, Ratio(25, 1), Ratio(1, 25), clip_frames=32)
+    with pytest.raises(UsageError, match="files are not coded by"):
+        VideoSink(tmp_path / name, header, codec=codec)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".ppm", ".tif", ".webp"])
 def test_a_series_of_pictures_comes_back(suffix: str, tmp_path: Path) -> None:
     coded = encode_source(write_video(tmp_path / "in.mp4", moving_square(3, 33, 47)))
