@@ -132,7 +132,7 @@ def generate(
         from dfccodec.report.grid import write_grid
 
         write_grid(clips, Path(grid), RATE)
-    _tell(reports, seed, json, quiet)
+    _tell(reports, seed, json, quiet, output != "" and _is_dfc(output))
 
 
 def _check_outputs(output: str, request: _Request, yes: bool, json: bool) -> None:
@@ -150,7 +150,7 @@ def _check_outputs(output: str, request: _Request, yes: bool, json: bool) -> Non
     if output:
         for name in _names(output, request.count):
             common.check_output(name, yes, source, json, any_name=True)
-            if name != "-" and Path(name).suffix.lower() != ".dfc":
+            if not _is_dfc(name):
                 _check_video(name)
     if request.grid:
         if request.grid == "-":
@@ -248,7 +248,7 @@ def _read(source: str) -> bytes:
 
 def _save(coded: io.BytesIO, output: str, loaded: LoadedModel) -> None:
     """Write a clip as a .dfc file, or decode it into a video."""
-    if output == "-" or Path(output).suffix.lower() == ".dfc":
+    if _is_dfc(output):
         with common.writing(output) as out:
             out.write(coded.getvalue())
         return
@@ -273,14 +273,19 @@ def _decode(coded: io.BytesIO, loaded: LoadedModel) -> np.ndarray:
     return np.stack([picture.rgb for picture in Decoder(io.BytesIO(coded.getvalue()), lambda _: loaded)])
 
 
-def _tell(reports: list[EncodeReport], seed: int, json: bool, quiet: bool) -> None:
+def _is_dfc(output: str) -> bool:
+    """Whether an output is a `.dfc` file, not a video."""
+    return output == "-" or Path(output).suffix.lower() == ".dfc"
+
+
+def _tell(reports: list[EncodeReport], seed: int, json: bool, quiet: bool, sized: bool) -> None:
+    """Print what was made; `sized` if the size of a `.dfc` file is that of an output."""
     rows = [
         {"frames": report.frames, "kept": report.kept, "bytes": report.size, "seed": seed + number}
         for number, report in enumerate(reports)
     ]
     for report in reports:
-        common.print_stderr(
-            f"{common.count(report.frames, 'frame')}, {report.kept} kept, {common.format_bytes(report.size)}", quiet
-        )
+        size = f", {common.format_bytes(report.size)}" if sized else ""
+        common.print_stderr(f"{common.count(report.frames, 'frame')}, {report.kept} kept{size}", quiet)
     if json:
         common.result(rows[0] if len(rows) == 1 else rows)
