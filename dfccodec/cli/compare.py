@@ -138,9 +138,9 @@ def _check_outputs(outputs: dict[str, str], sources: Sequence[str], yes: bool) -
     if html := outputs["--html"]:
         common.check_page(html)
     if output := outputs["-o"]:
-        from dfccodec.report.picture_writer import is_picture
+        from dfccodec.report.picture_writer import container_of
 
-        is_picture(Path(output))
+        container_of(Path(output))
 
 
 def _parse_budgets(text: str) -> list[str]:

@@ -146,10 +146,10 @@ def decode(
     from dfccodec.media.output.format import container_for_path
     from dfccodec.media.time_range import Span
 
+    if format and output not in ("", "-") and not any_name:
+        _check_format(output, format)
     output = jobs[0].output
     kind = format or ("yuv4mpegpipe" if output == "-" else container_for_path(Path(output)))
-    if format and output != "-" and not any_name:
-        _check_format(output, format)
     if output == "-" and kind in ("mp4", "mov"):
         raise UsageError(f"{kind} cannot be written to a pipe: use --format matroska or y4m, or name a file")
     if cfr and rate:
@@ -195,7 +195,7 @@ def _check_format(output: str, format: str) -> None:
     except UsageError:  # a name that says nothing fits
         return
     if named != format:
-        raise UsageError(f"{output} is the name of {named}, not of --format {format}: change one, or give -f")
+        raise UsageError(f"the suffix of {output} is not that of --format {format}: change one, or give -f")
 
 
 def _load_look(look: float, device: str, dtype: str) -> PictureLook | None:

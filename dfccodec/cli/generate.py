@@ -132,7 +132,7 @@ def generate(
         from dfccodec.report.grid import write_grid
 
         write_grid(clips, Path(grid), RATE)
-    _tell(reports, seed, json, quiet, output != "" and _is_dfc(output))
+    _tell(reports, seed, json, quiet, _is_dfc(output))
 
 
 def _check_outputs(output: str, request: _Request, yes: bool, json: bool) -> None:
@@ -155,12 +155,12 @@ def _check_outputs(output: str, request: _Request, yes: bool, json: bool) -> Non
     if request.grid:
         if request.grid == "-":
             raise UsageError("--grid - is no file: name a picture or a video, as grid.png or grid.mp4")
-        if request.grid in (output and _names(output, request.count)):
+        if request.grid in _names(output, request.count):
             raise UsageError(f"-o and --grid both name {request.grid}: name two files")
         common.check_output(request.grid, yes, source, json, any_name=True)
-        from dfccodec.report.picture_writer import is_picture
+        from dfccodec.report.picture_writer import container_of
 
-        is_picture(Path(request.grid))
+        container_of(Path(request.grid))
 
 
 def _check_video(name: str) -> None:

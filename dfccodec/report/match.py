@@ -51,8 +51,8 @@ class Matcher:
         first: the first frames of the source.
         tolerance: maximum difference of times in seconds.
         fit: scales a coded picture to the size of the source.
-        later: returns frames of the source from a time on, at most so many, before their turn. Without it, a video that
-            lacks all of `first` is taken for a shifted one.
+        later: returns frames of the source from a time on, at most so many, before their turn. They tell whether a
+            video that lacks all of `first` is shifted.
 
     Attributes:
         found: counts so far.
@@ -60,7 +60,7 @@ class Matcher:
 
     def __init__(
         self, coded: Iterable[TimedFrame], first: list[TimedFrame], tolerance: Fraction, fit: Fit,
-        later: Later | None = None,
+        later: Later,
     ) -> None:  # fmt: skip
         frames = iter(coded)
         self._waiting = deque(islice(frames, _PROBED))
@@ -94,13 +94,13 @@ class Matcher:
             self._waiting.extend(islice(self._rest, 1))
         return self._waiting[0] if self._waiting else None
 
-    def _choose_shift(self, first: list[TimedFrame], later: Later | None) -> Fraction:
+    def _choose_shift(self, first: list[TimedFrame], later: Later) -> Fraction:
         begin = self._waiting[0].seconds
         shift = begin - first[0].seconds
         if abs(shift) <= self._tolerance:
             return Fraction(0)
-        lacking = later is not None and begin > first[-1].seconds + self._tolerance
-        there = later(begin - self._tolerance, _PROBED) if later is not None and lacking else first
+        lacking = begin > first[-1].seconds + self._tolerance
+        there = later(begin - self._tolerance, _PROBED) if lacking else first
         return shift if self._error(first, shift) <= self._error(there, Fraction(0)) else Fraction(0)
 
     def _error(self, first: list[TimedFrame], shift: Fraction) -> float:

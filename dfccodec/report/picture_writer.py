@@ -17,16 +17,21 @@ from dfccodec.media.output.sink import VideoSink
 from dfccodec.runtime.atomic_output import replacing_path
 
 
-def is_picture(path: Path) -> bool:
-    """Return whether the suffix is that of a picture.
+def container_of(path: Path) -> str:
+    """Return ffmpeg's name of the container for a video, or `image2` for one picture.
 
     Raises:
         UsageError: the suffix is unknown, or the name is one of numbered pictures.
     """
-    found = container_for_path(path) == "image2"
-    if found and "%" in path.name:
+    found = container_for_path(path)
+    if found == "image2" and "%" in path.name:
         raise UsageError(f"{path} names numbered pictures, but there is only one: name it without %")
     return found
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether the suffix is that of a picture; raises as :func:`container_of`."""
+    return container_of(path) == "image2"
 
 
 class PictureWriter:
@@ -38,11 +43,11 @@ class PictureWriter:
         rate: frames per second of a video; 0 for 25.
 
     Raises:
-        UsageError: the suffix is unknown.
+        UsageError: as :func:`container_of`.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction) -> None:
-        kind = "image2" if is_picture(path) else container_for_path(path)
+        kind = container_of(path)
         rate = rate or Fraction(25)
         self._replacing, self._frames = replacing_path(path), 0
         place = self._replacing.__enter__()

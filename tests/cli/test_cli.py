@@ -213,7 +213,7 @@ def test_inspect_escapes_terminal_sequences(tmp_path: Path, flat: object) -> Non
         (
             ["decode", "none.dfc", "-o", "x.png", "--format", "mp4"],
             2,
-            "x.png is the name of image2, not of --format mp4",
+            "the suffix of x.png is not that of --format mp4",
         ),
         (["encode", FLOWER, "-o", "x/"], 2, "output x/ is a folder"),
         (["inspect", FLOWER], 3, "not a .dfc file"),

@@ -223,7 +223,7 @@ class ClipCoder:
         )
         done = encoder.encode(kept, importance, qp)
         latents = self._inter_latents(frames[kept], done) if kept.any() else None
-        if latents is not None and self._saves_more_than_mixing(latents, qp):
+        if latents is not None and self._inter_is_smaller(latents, qp):
             # Importance of predicted frames: a trim then leaves frames all over the clip.
             return self._code(
                 batch, first_frame, frames, latents, done.importance, kept, inter_qp(qp), refining, False, Coding.INTER
@@ -264,8 +264,8 @@ class ClipCoder:
         bits = 8 * len(encode_latents(now.values, Coding.INTER, now.vectors)[0])
         return INTER_ERROR * done.undetailed_error * len(latents) + rd_lambda(done.qp) * bits
 
-    def _saves_more_than_mixing(self, latents: np.ndarray, qp: int) -> bool:
-        """Whether inter coding saves more bits of latents (K, …, C) than the context mixing of intra frames."""
+    def _inter_is_smaller(self, latents: np.ndarray, qp: int) -> bool:
+        """Whether inter coding of latents (K, …, C) takes fewer bits than context mixing of them as intra frames."""
         now = quantize_inter(latents, self.steps, inter_qp(qp), self.settings.deadzone, True)
         alone = quantize(latents, self.steps, inter_qp(qp), self.settings.deadzone)
         order = bisecting_order(np.ones(len(alone), bool))

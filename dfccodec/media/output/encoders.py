@@ -67,11 +67,7 @@ def check_audio_encoder(codec: str) -> None:
     Raises:
         UsageError: there is none of that name.
     """
-    try:
-        found = av.codec.Codec(codec, "w")
-    except ValueError:
-        found = None
-    if found is None or found.type != "audio":
+    if _encoder(codec, "audio") is None:
         raise UsageError(f"{codec} is not an audio encoder: give --audio-codec the name of one, as aac or libopus")
 
 
@@ -82,13 +78,18 @@ def find_encoder(codec: str) -> av.codec.Codec:
         UsageError: it is not a video encoder.
     """
     codec = _ALIASES.get(codec.lower(), codec)
+    if (found := _encoder(codec, "video")) is None:
+        raise UsageError(f"{codec} is not a video encoder: give --codec the name of an encoder, as libx264 or ffv1")
+    return found
+
+
+def _encoder(codec: str, kind: str) -> av.codec.Codec | None:
+    """The encoder of a name, if there is one for `audio` or `video`."""
     try:
         found = av.codec.Codec(codec, "w")
     except ValueError:
-        found = None
-    if found is None or found.type != "video" or not found.is_encoder:
-        raise UsageError(f"{codec} is not a video encoder: give --codec the name of an encoder, as libx264 or ffv1")
-    return found
+        return None
+    return found if found.type == kind and found.is_encoder else None
 
 
 def output_matrix(codec: str, container: str, wanted: int, lines: int) -> int:
