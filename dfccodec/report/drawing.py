@@ -43,26 +43,28 @@ class Drawing:
         self._is_picture, self._middle, self._number = is_picture(path), source.frames // 2, -1
         self._writer: PictureWriter | None = None
         self._sides: SideBySide | None = None
-        self._picture: Pixels | None = None
+        self._rank: tuple[bool, float] = (False, -math.inf)
+        self._chosen: list[TimedFrame | None] = []
 
     def __enter__(self) -> Drawing:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._writer is None:
-            return
-        if error is not None:
+        if error is None and self._chosen:
+            self._draw(self._chosen)
+        if self._writer is not None:
             self._writer.__exit__(kind, error, at)
-            return
-        with self._writer:
-            if self._is_picture and self._picture is not None:
-                self._writer.write(self._picture)
 
     def add(self, row: Row) -> None:
-        """Draw the frames at the next time of the source."""
+        """Draw the frames at the next time of the source. Of a picture, they are those nearest to the middle that every
+        video has."""
         self._number += 1
-        if self._is_picture and self._picture is not None and self._number != self._middle:
-            return
+        if not self._is_picture:
+            self._draw(row)
+        elif (rank := (None not in row, -abs(self._number - self._middle))) > self._rank:
+            self._rank, self._chosen = rank, list(row)
+
+    def _draw(self, row: Row) -> None:
         scaled = [None if frame is None else self._scaled(frame.rgb) for frame in row]
         kept = [frame.kept if frame else None for frame in row]
         if self._wipe and scaled[0] is not None:
@@ -73,9 +75,7 @@ class Drawing:
             self._open(row[0])
         assert self._writer is not None
         assert self._sides is not None
-        self._picture = self._sides.draw(scaled, kept)
-        if not self._is_picture:
-            self._writer.write(self._picture)
+        self._writer.write(self._sides.draw(scaled, kept))
 
     def _open(self, frame: TimedFrame | None) -> None:
         assert frame is not None

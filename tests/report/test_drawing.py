@@ -48,6 +48,18 @@ def test_one_place_for_each_video(tmp_path: Path, name: str, count: int) -> None
     assert middle[150:].max() < 20
 
 
+@pytest.mark.parametrize(("there", "shown"), [(range(9), 4), (range(3), 2), (range(7, 9), 7), (range(0), 4)])
+def test_a_picture_is_the_frame_nearest_to_the_middle_that_all_have(tmp_path: Path, there: range, shown: int) -> None:
+    source, coded = (SimpleNamespace(caption=name, rate=Fraction(25), frames=9) for name in ("in", "a"))
+    with Drawing(tmp_path / "out.png", source, [coded]) as drawing:  # type: ignore[arg-type,list-item]
+        for number in range(9):
+            frame = TimedFrame(np.full((40, 60, 3), 20 * number, np.uint8), Fraction(number), None)
+            drawing.add([frame, frame if number in there else None])
+    with av.open(str(tmp_path / "out.png")) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert picture[30, 30, 0] == 20 * shown
+
+
 def test_the_divider_moves(tmp_path: Path) -> None:
     pictures = draw(tmp_path / "out.mkv", 48, wipe=True)
     assert pictures.shape[2] == 2 * 60 + 4
