@@ -73,6 +73,8 @@ class Target:
 class FlatModel:
     """A stand-in for the model of a file, without a network: each frame is the mean of its latents."""
 
+    file_model = None
+
     def __init__(self, header: Header) -> None:
         self.model = SimpleNamespace(channels=header.channels, patch=header.patch, max_frames=header.clip_frames)
 

@@ -213,12 +213,19 @@ def limit_torch_threads() -> None:
     torch.set_num_threads(1 if is_forked() else available_cpus())
 
 
-def load_model_of(preamble: Preamble, spec: str | None, device: str, dtype: str) -> LoadedModel:
+def load_model_of(preamble: Preamble, spec: str | None, device: str, dtype: str, quiet: bool = False) -> LoadedModel:
     """Load the model of a file; `spec` says where it is, None that its name does."""
     from dfccodec.codec.api import model_for
 
     limit_torch_threads()
-    return model_for(preamble, spec, device, dtype)
+    loaded = model_for(preamble, spec, device, dtype)
+    if (own := loaded.file_model) is not None:
+        print_stderr(
+            f"dfc: note: the file was made with model {own.name[:200]!a} ({own.fingerprint.hex()[:16]}…); "
+            f"{loaded.identity.name} is another decoder of its latent space",
+            quiet,
+        )
+    return loaded
 
 
 def file_size(name: str) -> int:

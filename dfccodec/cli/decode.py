@@ -157,7 +157,8 @@ def decode(
     span, repeat_at, make_at = Span.parse(start, end, duration), *(parse_rate(r) if r else None for r in (cfr, rate))
     policy = parse_fill(fill) if fill else None
     load = batch.cache_last(
-        partial(common.load_model_of, spec=model or None, device=device, dtype=dtype), attrgetter("model")
+        partial(common.load_model_of, spec=model or None, device=device, dtype=dtype, quiet=quiet),
+        attrgetter("model"),
     )
     if audio_codec:
         check_audio_encoder(audio_codec)

@@ -9,6 +9,7 @@ import typer
 
 from dfccodec.cli import batch, common
 from dfccodec.errors import DamagedError, UsageError
+from dfccodec.models.identity import latent_space, space_name
 from dfccodec.terminal_text import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def _refuse_damage(summary: Summary) -> None:
 def describe(summary: Summary) -> dict[str, Any]:
     """The JSON record; its schema is `dfccodec/cli/inspect.schema.json`."""
     p, h = summary.preamble, summary.preamble.header
+    space = latent_space(p.model)
     frames = sum(c.clip.frames for c in summary.clips)
     kept = sum(int(c.clip.kept.sum()) for c in summary.clips)
     return {
@@ -137,7 +139,10 @@ def describe(summary: Summary) -> dict[str, Any]:
         "pixel_aspect": [h.pixel_aspect.num, h.pixel_aspect.den],
         "rate": [h.rate.num, h.rate.den], "time_base": [h.time_base.num, h.time_base.den],
         "channels": h.channels, "patch": h.patch, "tile": h.tile, "overlap": h.overlap, "clip_frames": h.clip_frames,
-        "model": {"name": p.model.name, "fingerprint": p.model.fingerprint.hex(), "config": p.model.config},
+        "model": {
+            "name": p.model.name, "fingerprint": p.model.fingerprint.hex(),
+            "latent_space": None if space is None else space.hex(), "config": p.model.config,
+        },
         "frames": frames, "kept": kept, "seconds": _seconds(summary),
         "bits_per_pixel": _bpp(summary, frames), "ratio_to_raw": _to_raw(summary, frames),
         "ratio_to_source": _to_source(summary),
@@ -208,11 +213,13 @@ def _header_lines(source: str, summary: Summary) -> list[str]:
     parts = ", ".join(
         f"{name.replace('_', ' ')} {common.format_bytes(n)}" for name, n in summary.bytes_by_part().items() if n
     )
+    space = latent_space(p.model)
+    of_space = "" if space is None else f", latent space {space_name(space)}"
     rows = [
         ("file", f"{source}, {common.format_bytes(summary.size)}, version {h.version}"),
         ("picture", f"{h.width}×{h.height}{rotation}, {float(h.rate):.3f} frames/s"),
         ("length", f"{frames}, {record['seconds']:.3f} s, {common.count(len(summary.clips), 'clip')}"),
-        ("model", f"{p.model.name}, fingerprint {p.model.fingerprint.hex()[:16]}…"),
+        ("model", f"{p.model.name}, fingerprint {p.model.fingerprint.hex()[:16]}…{of_space}"),
         ("latents", f"{h.channels} channels at 1/{h.patch}{tiles}{coded}"),
         (
             "kept",

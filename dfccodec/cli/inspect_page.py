@@ -59,12 +59,10 @@ def write(source: str, target: str, loading: Loading | None, quiet: bool) -> Sum
 
 def _pictures(source: str, summary: Summary, loading: Loading, quiet: bool) -> PagePictures:
     """Decode the file and collect pictures of its frames."""
-    from dfccodec.codec import api
     from dfccodec.report.page_pictures import PagePictures
     from dfccodec.report.videos import ComparedVideo
 
-    common.limit_torch_threads()
-    model = api.model_for(summary.preamble, loading.model or None, loading.device, loading.dtype)
+    model = common.load_model_of(summary.preamble, loading.model or None, loading.device, loading.dtype, quiet)
     frames = sum(head.clip.frames for head in summary.clips)
     found = PagePictures(frames)
     with ComparedVideo(Path(source), model) as video, common.progress("decode", frames, quiet) as advance:

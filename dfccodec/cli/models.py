@@ -220,6 +220,7 @@ def _record(found: ModelInfo) -> dict[str, Any]:
         "kernels": "NumPy" if kernels is None else "C",
         **dataclasses.asdict(found),
         "fingerprint": found.fingerprint.hex(),
+        "latent_space": None if found.latent_space is None else found.latent_space.hex(),
         "path": str(found.path),
         "config": json.loads(found.config_json),
     }

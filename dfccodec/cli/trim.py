@@ -61,7 +61,8 @@ def trim(
     from dfccodec.entropy.latent_coding import parse_coding
 
     load = batch.cache_last(
-        partial(common.load_model_of, spec=model or None, device=device, dtype=dtype), attrgetter("model")
+        partial(common.load_model_of, spec=model or None, device=device, dtype=dtype, quiet=quiet),
+        attrgetter("model"),
     )
     again = (lambda preamble: MotionAgain(preamble, load(preamble))) if search else None
     rule, code = Budget.parse(budget) if budget else None, None if coding is None else parse_coding(coding)

@@ -40,6 +40,7 @@ from dfccodec.media.picture import PacketSink
 from dfccodec.media.scale import Size
 from dfccodec.media.time_range import Span
 from dfccodec.models import entries, hub, registry
+from dfccodec.models.identity import with_latent_space
 from dfccodec.runtime.atomic_output import extension_error
 from dfccodec.runtime.device import pick_device, pick_dtype
 from dfccodec.runtime.renamed import accept_old_names
@@ -58,11 +59,16 @@ def load_model(spec: str = "mini", device: str = "auto", dtype: str = "auto") ->
     """
     where = pick_device(device)
     model, info = registry.load(spec, device=where)
+    return LoadedModel(model, _identity(spec, info), where, pick_dtype(dtype, where))
+
+
+def _identity(spec: str, info: registry.ModelInfo) -> ModelId:
+    """What a file says about a model."""
     entry = entries.find_entry(spec)
     inside = entry is not None and entry.address is None
     # The configuration of a model inside the package is there too; in a file it would cost 109 bytes for nothing.
-    identity = ModelId(info.name, info.fingerprint, "{}" if inside else model.config_json)
-    return LoadedModel(model, identity, where, pick_dtype(dtype, where))
+    config = "{}" if inside else with_latent_space(info.config_json, info.latent_space)
+    return ModelId(info.name, info.fingerprint, config)
 
 
 def check_model_argument(model: str | Path | LoadedModel | None) -> str | LoadedModel | None:
@@ -81,7 +87,7 @@ def check_model_argument(model: str | Path | LoadedModel | None) -> str | Loaded
 def model_for(
     preamble: Preamble, spec: str | Path | LoadedModel | None, device: str = "auto", dtype: str = "auto"
 ) -> LoadedModel:
-    """Load the model that a file needs.
+    """Load the model that a file needs, or another one of its latent space.
 
     Args:
         preamble: of the file.
@@ -89,7 +95,7 @@ def model_for(
         device, dtype: see :func:`load_model`.
 
     Raises:
-        ModelError: the model is missing, or the file was made with another one.
+        ModelError: the model is missing, or has another latent space than the file.
     """
     wanted = preamble.model
     spec = check_model_argument(spec)
@@ -99,17 +105,14 @@ def model_for(
             "dfc does not contain: decode them with that network, as dfccodec.data.DiffusersVAE does (docs/latents.md)"
         )
     if isinstance(spec, LoadedModel):
-        registry.check_identity(wanted.name, wanted.fingerprint, spec.identity)
-        return spec
+        return spec.for_file(wanted)
     if spec is None and entries.find_entry(wanted.name) is None and not wanted.name.startswith(hub.SCHEME):
         # The name comes from an untrusted file: look it up, never open it as a path.
         raise ModelError(
             f"the file needs model {wanted.name[:200]!a} (fingerprint {wanted.fingerprint.hex()[:16]}…), "
             "which dfc does not know by name; give its location with --model FILE"
         )
-    found = registry.load(spec or wanted.name, device=(where := pick_device(device)))
-    registry.check_identity(wanted.name, wanted.fingerprint, found[1])
-    return LoadedModel(found[0], wanted, where, pick_dtype(dtype, where))
+    return load_model(spec or wanted.name, device, dtype).for_file(wanted)
 
 
 @accept_old_names(snap="deadzone", price="rd_lambda", rate="frame_rate", select="frame_selection")

@@ -25,8 +25,8 @@ from dfccodec.entropy.latent_coding import decode_latents, default_coding, encod
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.limits import MAX_PIXELS, MAX_SIDE
 from dfccodec.media.picture import SourceInfo
-from dfccodec.models import registry
 from dfccodec.models.flow_sampling import Conditions, Segment, place_segments, sample
+from dfccodec.models.identity import check_identity
 from dfccodec.models.latent_dit import KnownGaps, LatentDiT
 from dfccodec.version import __version__
 
@@ -211,7 +211,7 @@ def fill_gaps(kept: np.ndarray, count: int) -> np.ndarray:
 def _read_clips(source: BinaryIO, loaded: LoadedModel) -> tuple[StreamReader, list[Clip]]:
     reader = StreamReader(source)
     model = reader.preamble.model
-    registry.check_identity(model.name, model.fingerprint, loaded.identity)
+    check_identity(model, loaded.identity)
     clips = [item.clip for item in reader if isinstance(item, ClipAt)]
     if not clips:
         raise UsageError("the file has no clip: give one with at least one kept frame")

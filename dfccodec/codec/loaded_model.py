@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from dfccodec.container.records import ModelId
+from dfccodec.models.identity import check_identity
 from dfccodec.models.interface import LatentModel
 from dfccodec.runtime.forks import enable_forks
 from dfccodec.runtime.resources import keep_freed_memory, malloc_trim
@@ -24,16 +26,26 @@ class LoadedModel:
         identity: name, fingerprint and configuration, as stored in a file.
         device: device of the network.
         dtype: precision of convolutions and attention; latents and pixels are float32.
+        file_model: the model of the file that is decoded, if that is another one of the same latent space; else None.
     """
 
     model: LatentModel
     identity: ModelId
     device: torch.device
     dtype: torch.dtype = torch.float32
+    file_model: ModelId | None = None
 
     def __post_init__(self) -> None:
         enable_forks()
         keep_freed_memory()
+
+    def for_file(self, wanted: ModelId) -> LoadedModel:
+        """Return the model as the decoder of a file that names the model `wanted`.
+
+        Raises:
+            ModelError: it does not decode latents of that model.
+        """
+        return dataclasses.replace(self, file_model=None if check_identity(wanted, self.identity) else wanted)
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """Context in which convolutions and attention run in `dtype`."""

@@ -15,6 +15,7 @@ from dfccodec.container.records import Coding, Header, ModelId
 from dfccodec.container.scan import ClipHead, Summary, scan
 from dfccodec.data.files import DfcLocation, naming, open_location, read_caption
 from dfccodec.errors import DamagedError, InputError, ModelError, UsageError
+from dfccodec.models.identity import same_latents
 
 log = logging.getLogger("dfccodec.data")
 
@@ -157,11 +158,11 @@ def _check_model(record: FileRecord, first: FileRecord | None, wanted: str | byt
                 f"{record.location.label} has latents of model {record.model.name!r} ({own.hex()[:16]}…), wanted is "
                 f"{text[:16]}: leave the file out, or encode it again with that model"
             )
-    if first is not None and own != first.model.fingerprint:
+    if first is not None and not same_latents(record.model, first.model):
         raise ModelError(
             f"{record.location.label} has latents of model {record.model.name!r} ({own.hex()[:16]}…), "
             f"{first.location.label} of {first.model.name!r} ({first.model.fingerprint.hex()[:16]}…): latents of two "
-            "models do not mix; leave one of them out"
+            "latent spaces do not mix; leave one of them out"
         )
 
 

@@ -71,6 +71,7 @@ def trim(
     Raises:
         InputError: the file cannot be opened.
         UsageError: start or end is not a frame number.
+        ModelError: `search` is not the model of the file.
         DfcError: see there.
     """
     code = None if coding is None else parse_coding(coding)

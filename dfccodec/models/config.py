@@ -235,11 +235,13 @@ class Family:
             except the names listed in its class attribute `float32_tensors`.
         codec: adapter of the module to `interface.LatentModel`; "" if the module is a `LatentModel` itself; None if
             the network is not a codec.
+        latent_space: how the names of the tensors begin that make latents of pictures; see `models.identity`.
     """
 
     config: str
     module: str
     codec: str | None = None
+    latent_space: tuple[str, ...] = ()
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -248,9 +250,15 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             config="dfccodec.models.config:VAEConfig",
             module="dfccodec.models.vae:VideoVAE",
             codec="dfccodec.models.video_vae_adapter:VideoVAEAdapter",
+            latent_space=("encoder.",),
         ),
         "dfc-dit": Family(config="dfccodec.models.config:DiTConfig", module="dfccodec.models.dit:VideoDiT"),
-        "mini": Family(config="dfccodec.models.mini:MiniConfig", module="dfccodec.models.mini:Mini", codec=""),
+        "mini": Family(
+            config="dfccodec.models.mini:MiniConfig",
+            module="dfccodec.models.mini:Mini",
+            codec="",
+            latent_space=("encoder.", "linear."),
+        ),
         "mini-dit": Family(
             config="dfccodec.models.latent_dit:LatentDiTConfig", module="dfccodec.models.latent_dit:LatentDiT"
         ),

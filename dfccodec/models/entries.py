@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from dfccodec.models import hub
@@ -66,3 +67,11 @@ ENTRIES: tuple[Entry, ...] = (
 def find_entry(name: str) -> Entry | None:
     """Return the registry entry of a name, or None."""
     return next((entry for entry in ENTRIES if entry.name == name), None)
+
+
+def pull_command(spec: str) -> str:
+    """Return the command that gets a model."""
+    entry = find_entry(spec)
+    if entry is not None and entry.address is None:
+        return "pip install --force-reinstall dfccodec"
+    return f"dfc models pull {shlex.quote(spec)}"  # a spec can come from a .dfc file, so it is quoted

@@ -60,6 +60,14 @@ def parse_address(spec: str) -> HubAddress:
     return HubAddress(f"{owner}/{name}", file, revision)
 
 
+def is_address(name: str) -> bool:
+    """Whether a name, which can come from a file, is a valid address."""
+    try:
+        return name.startswith(SCHEME) and name.isascii() and parse_address(name).repo != ""
+    except UsageError:
+        return False
+
+
 def is_repo_name(repo: str) -> bool:
     """Whether a text has the form `owner/name` of a repository."""
     parts = repo.split("/")

@@ -13,7 +13,6 @@ file, so that listing models is fast.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 from dfccodec.errors import ModelError, UsageError
 from dfccodec.models import hub
 from dfccodec.models.config import FAMILIES, ModelConfig, config_from_json, import_object, parse_family
-from dfccodec.models.entries import ENTRIES, GENERATORS, Entry, find_entry
+from dfccodec.models.entries import ENTRIES, GENERATORS, Entry, find_entry, pull_command
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from dfccodec.container.records import ModelId
     from dfccodec.models.dit import VideoDiT
     from dfccodec.models.interface import LatentModel
     from dfccodec.models.latent_dit import LatentDiT
@@ -61,6 +59,7 @@ class ModelInfo:
     Args:
         name, family, config_json: as stored in a .dfc file.
         fingerprint: 32 bytes, see `weights.fingerprint`.
+        latent_space: 32 bytes, see `models.identity`; None if the model is no codec.
         parameters: number of parameters in all tensors.
         tensors: number of tensors.
         path: the file.
@@ -70,6 +69,7 @@ class ModelInfo:
     family: str
     config_json: str
     fingerprint: bytes
+    latent_space: bytes | None
     parameters: int
     tensors: int
     path: Path
@@ -105,13 +105,13 @@ def resolve(spec: str) -> ModelFile:
     if entry is not None:
         path = locate(entry)
         if path is None:
-            raise ModelError(f"model {spec!r} is not on this machine; get it with: {_pull_command(spec)}")
+            raise ModelError(f"model {spec!r} is not on this machine; get it with: {pull_command(spec)}")
         return ModelFile(spec, path, entry.config, entry.fingerprint)
     if spec.startswith(hub.SCHEME):
         address = hub.parse_address(spec)
         path = hub.cached_file(address)
         if path is None:
-            raise ModelError(f"model {spec!r} is not on this machine; get it with: {_pull_command(spec)}")
+            raise ModelError(f"model {spec!r} is not on this machine; get it with: {pull_command(spec)}")
         return ModelFile(spec, path)
     path = Path(spec)
     if path.suffix in hub.SUFFIXES:
@@ -149,7 +149,7 @@ def open_checked(file: ModelFile, config: ModelConfig | None = None) -> CheckedM
     if file.fingerprint not in (None, digest):
         raise ModelError(
             f"{what} is not the {file.name!r} this dfc knows (fingerprint {digest.hex()[:16]}…); "
-            f"get it again with: {_pull_command(file.name)}"
+            f"get it again with: {pull_command(file.name)}"
         )
     return checked
 
@@ -185,7 +185,10 @@ def check_network(tensors: dict[str, Tensor], config: ModelConfig, name: str, pa
         module: nn.Module = import_object(FAMILIES[family].module)(config)
     weights.check_tensors(tensors, weights.expected_shapes(module), what)
     numbers = sum(tensor.numel() for tensor in tensors.values())
-    info = ModelInfo(name, family, config.to_json(), weights.fingerprint(tensors), numbers, len(tensors), path)
+    parts = FAMILIES[family].latent_space
+    space = weights.fingerprint({key: t for key, t in tensors.items() if key.startswith(parts)}) if parts else None
+    digest = weights.fingerprint(tensors)
+    info = ModelInfo(name, family, config.to_json(), digest, space, numbers, len(tensors), path)
     return CheckedModel(info, tensors, module)
 
 
@@ -317,34 +320,6 @@ def address_of(spec: str, revision: str | None = None) -> hub.HubAddress:
     return hub.HubAddress(address.repo, address.file, revision or address.revision)
 
 
-def check_identity(file_name: str, file_fingerprint: bytes, model_info: ModelInfo | ModelId) -> None:
-    """Check that a .dfc file is decoded with the model that it was encoded with.
-
-    Args:
-        file_name: name of the model in the .dfc file, not trusted.
-        file_fingerprint: fingerprint of the model in the .dfc file, 32 bytes.
-        model_info: the loaded model.
-
-    Raises:
-        ModelError: the fingerprints differ. The message names the needed model and the command that downloads it.
-    """
-    if file_fingerprint == model_info.fingerprint:
-        return
-    name = ascii(file_name[:200])
-    needed = f"the file needs model {name} (fingerprint {file_fingerprint.hex()[:16]}…)"
-    loaded = f"{model_info.name!r} ({model_info.fingerprint.hex()[:16]}…) is loaded"
-    entry = find_entry(file_name)
-    if file_name == model_info.name:
-        fix = "the weights differ although the name is the same: give those of the encoder with --model FILE"
-    elif entry is not None and entry.address is None:
-        fix = f"use: --model {entry.name}"
-    elif entry is not None or _is_address(file_name):
-        fix = f"get it with: {_pull_command(file_name)} and use: --model {shlex.quote(file_name)}"
-    else:
-        fix = "get the weights from the author of the file and use: --model FILE"
-    raise ModelError(f"{needed}, but {loaded}; {fix}")
-
-
 def _choose_config(file: ModelFile, in_file: str | None, given: ModelConfig | None) -> ModelConfig | None:
     if in_file is None:
         return given or file.config
@@ -382,20 +357,6 @@ def _load_module(checked: CheckedModel, device: str | torch.device, dtype: torch
         raise UsageError(f"device {str(device)!r} cannot be used on this machine; use cpu") from error
     assign_tensors(checked.module, checked.tensors, target, dtype or torch.float32)
     return checked.module
-
-
-def _is_address(name: str) -> bool:
-    try:
-        return name.startswith(hub.SCHEME) and name.isascii() and hub.parse_address(name).repo != ""
-    except UsageError:
-        return False
-
-
-def _pull_command(spec: str) -> str:
-    entry = find_entry(spec)
-    if entry is not None and entry.address is None:
-        return "pip install --force-reinstall dfccodec"
-    return f"dfc models pull {shlex.quote(spec)}"  # a spec can come from a .dfc file, so it is quoted
 
 
 def _downloadable_names() -> str:

@@ -10,6 +10,7 @@ import pytest
 from support import DATA
 
 from dfccodec.cli.main import main
+from dfccodec.models import registry
 from dfccodec.models.weights import read_weights
 from dfccodec.training.data.shards import pack_footage
 from dfccodec.training.run import _shorten_evaluations, default_name
@@ -136,3 +137,32 @@ def test_an_interrupted_run_has_weights_and_says_how_to_continue(
     err = capsys.readouterr().err
     assert f"stopped; continue with --resume {folder / 'broken' / 'last.pt'}; weights so far in " in err
     assert stored_name(folder / "broken") == "broken"
+
+
+def test_a_frozen_encoder_makes_a_decoder_for_files_that_exist(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter((1.0, 2.0, 3.0, 4.0))
+    monkeypatch.setattr(MiniTask, "evaluate", lambda *_: {"score": next(scores)})
+    (folder / "decoder.toml").write_text(RECIPE + 'frozen = ["encoder", "linear"]\n')
+    assert main(arguments(folder, "first", "--steps", "1")) == 0
+    first, second = (folder / name / "model.safetensors" for name in ("first", "second_decoder"))
+    more = ("--recipe", str(folder / "decoder.toml"), "--start", str(first), "--steps", "8")
+    assert main(arguments(folder, "second_decoder", *more)) == 0
+    old, new = (registry.open_checked(registry.resolve(str(path))).info for path in (first, second))
+    assert old.fingerprint != new.fingerprint
+    assert old.latent_space == new.latent_space
+    assert new.latent_space is not None
+
+    video, coded, back = DATA / "flower_96x64.mp4", str(folder / "x.dfc"), str(folder / "x.mp4")
+    assert main(["encode", str(video), "-o", coded, "--model", str(first), "--preset", "latents"]) == 0
+    capsys.readouterr()
+    assert main(["decode", coded, "-o", back, "--model", str(second)]) == 0
+    note = "dfc: note: the file was made with model 'first' ("
+    err = capsys.readouterr().err
+    assert note in err
+    assert "second_decoder is another decoder of its latent space" in err
+    assert main(["decode", coded, "-o", back, "-y", "--model", "mini"]) == 5
+    assert "the file needs model 'first'" in capsys.readouterr().err
+    assert main(["inspect", coded]) == 0
+    assert f"latent space {new.latent_space.hex()[:16]}…" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from dfccodec.errors import ModelError, UsageError
 from dfccodec.models import entries, hub, registry
 from dfccodec.models.config import DiTConfig, VAEConfig
 from dfccodec.models.interface import LatentModel
-from dfccodec.models.registry import ModelInfo, check_identity, load, load_dit, open_checked, resolve
+from dfccodec.models.registry import load, load_dit, open_checked, resolve
 from dfccodec.models.weights import fingerprint, read_weights, save_safetensors
 
 
@@ -178,29 +178,6 @@ def test_a_known_fingerprint_is_checked(tiny: Path) -> None:
     open_checked(registry.ModelFile("dfc-170m", tiny, fingerprint=known))
     with pytest.raises(ModelError, match=r"is not the 'dfc-170m' this dfc knows .* dfc models pull dfc-170m"):
         open_checked(registry.ModelFile("dfc-170m", tiny, fingerprint=bytes(32)))
-
-
-@pytest.mark.parametrize(
-    ("needed", "fix"),
-    [
-        ("dfc-170m", "get it with: dfc models pull dfc-170m and use: --model dfc-170m"),
-        ("mini", "use: --model mini"),
-        ("hf://o/r/f.pt", "get it with: dfc models pull hf://o/r/f.pt and use: --model hf://o/r/f.pt"),
-        ("hf://o/r/a;rm -rf ~.pt", "get it with: dfc models pull 'hf://o/r/a;rm -rf ~.pt'"),
-        ("mine", "the weights differ although the name is the same"),
-        ("unheard-of", "get the weights from the author of the file"),
-        ("\x1b]0;owned\x07\n", "get the weights from the author of the file"),
-    ],
-)
-def test_identity(needed: str, fix: str) -> None:
-    info = ModelInfo("mine", "dfc-vae", "{}", b"\1" * 32, 1, 1, Path("mine.pt"))
-    check_identity("whatever", b"\1" * 32, info)
-    with pytest.raises(ModelError) as caught:
-        check_identity(needed, b"\2" * 32, info)
-    message = str(caught.value)
-    assert fix in message
-    assert "0202020202020202…" in message
-    assert message.isprintable()
 
 
 def test_listing_needs_no_torch() -> None:

@@ -18,6 +18,7 @@ from dfccodec.container.reader import Preamble
 from dfccodec.container.records import Clip, Coding, Header
 from dfccodec.entropy.latent_coding import decode_latents
 from dfccodec.errors import LimitError, UnsupportedError
+from dfccodec.models.identity import exact_decoder_needed
 from dfccodec.runtime.resources import available_cpus, available_memory
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def run_decoder_network(
     if blend and policy.blends and clip.kept.any():
         on_frame = ReferenceBlender(clip.kept, on_frame)
     if clip.coding == Coding.PREDICTED and clip.kept.any():
+        if loaded.file_model is not None:
+            raise exact_decoder_needed(loaded.file_model)
         decode_kept(clip, values, header, steps, loaded, on_frame)
         return
     latents = dequantize(values, steps, clip.qp)

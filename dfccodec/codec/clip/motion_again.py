@@ -28,10 +28,13 @@ class MotionAgain:
     Args:
         preamble: of the file.
         loaded: its model.
+
+    Raises:
+        ModelError: it is not the model of the file.
     """
 
     def __init__(self, preamble: Preamble, loaded: LoadedModel) -> None:
-        self._preamble, self._loaded = preamble, loaded
+        self._preamble, self._loaded = preamble, loaded.for_file(preamble.model)
 
     def __call__(self, before: Clip, values: np.ndarray, after: Clip, first: int) -> Clip:
         """Return `after` with new motion.
