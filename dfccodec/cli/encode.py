@@ -127,6 +127,14 @@ def encode(
     ] = None,
     no_audio: common.NoAudio = False,
     no_subtitles: common.NoSubtitles = False,
+    no_tags: Annotated[
+        bool,
+        typer.Option(
+            "--no-tags",
+            help="Leave tags out, such as the title, the date, and the place where a phone was. Chapters stay.",
+            rich_help_panel=common.TRACKS,
+        ),
+    ] = False,
     model: common.Model = "mini",
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
@@ -212,7 +220,8 @@ def encode(
         frame_selection=frame_selection, effort=effort, refine=refine, look=look,
     )  # fmt: skip
     tracks, span = preset not in presets.WITHOUT_TRACKS, Span.parse(start, end, duration)
-    selection = SourceOptions(tracks and not no_audio, tracks and not no_subtitles, span, size, video, crop, fps)
+    carried = tracks and not no_audio, tracks and not no_subtitles
+    selection = SourceOptions(*carried, span, size, video, crop, fps, not no_tags)
     options = EncodeOptions(settings, selection, model, device, dtype)
     if manifest:
         task = encode_manifest.ManifestTask(Path(manifest), Path(output_dir), keep_tree, options, yes, quiet)

@@ -32,6 +32,7 @@ class SourceOptions:
     video: int | None
     crop: str | None
     fps: str | None
+    tags: bool
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ def encode(
     strict: bool = False,
     audio: bool | None = None,
     subtitles: bool | None = None,
+    tags: bool = True,
     span: Span = Span(),
     size: Size | None = None,
     crop: Size | None = None,
@@ -184,6 +185,7 @@ def encode(
         rd_lambda: λ, the rate–distortion slope in squared error (sum over samples in 0…1) per bit, for each clip.
         strict: treat a missed target as an error and write nothing.
         audio, subtitles: copy the tracks of that kind without re-encoding; None does, except with the preset `latents`.
+        tags: whether tags are carried, such as title, date, and the place where a phone was; chapters always are.
         span: range of the source to encode, as `Span.parse("1:30", duration="10")`; not for arrays.
         size: scale the frames first: 480 (the short side), `640x360` or (640, 360); not for arrays.
         crop: then take the centre: `256x256`, or 256 for a square; not for arrays.
@@ -217,7 +219,7 @@ def encode(
         per_second = parse_frame_rate(frame_rate)
         carried = [preset not in WITHOUT_TRACKS if given is None else given for given in (audio, subtitles)]
         shape = FrameShape(size, crop, fps)
-        pictures, info = open_frames(source, per_second, stack, span, (carried[0], carried[1]), shape, video)
+        pictures, info = open_frames(source, per_second, stack, span, (carried[0], carried[1]), shape, video, tags)
         tracks = open_tracks(pictures, stack)
         if not hasattr(out, "write"):
             stream = stack.enter_context(open_output(Path(cast(str, out)), settings, loaded, resume))

@@ -82,6 +82,7 @@ def open_frames(
     carry: tuple[bool, bool],
     shape: FrameShape,
     video: int | None,
+    tags: bool = True,
 ) -> tuple[Iterable[Picture], SourceInfo]:
     """Open a source; a file is closed with the stack.
 
@@ -91,6 +92,7 @@ def open_frames(
         stack: closes the source.
         span, shape, video: range, conversion and video stream of a file.
         carry: whether audio and subtitles are carried.
+        tags: whether the tags of a file are.
 
     Raises:
         InputError: the source cannot be read.
@@ -100,7 +102,7 @@ def open_frames(
         from dfccodec.media.input.source import VideoSource
 
         place = Path(source) if isinstance(source, (str, Path)) else cast(BinaryIO, source)
-        opened = VideoSource(place, *carry, span, shape.size, video, shape.crop, shape.fps)
+        opened = VideoSource(place, *carry, span, shape.size, video, shape.crop, shape.fps, tags)
         stack.enter_context(opened)
         return opened, opened.info
     if not isinstance(source, Iterable):

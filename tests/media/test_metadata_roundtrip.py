@@ -9,9 +9,11 @@ from pathlib import Path
 
 import av
 import pytest
-from support import moving_square, write_av
+from support import flat_model, moving_square, write_av
 from track_roundtrip import decode_file, encode_file
 
+import dfccodec as dfc
+from dfccodec.cli.main import main
 from dfccodec.container.reader import Packets, StreamReader
 from dfccodec.container.records import Header, Packet, Ratio, StreamInfo
 from dfccodec.media.chapters import Chapter, from_tags, to_tags, trim_chapters
@@ -30,6 +32,23 @@ def test_chapters_and_tags_roundtrip(tmp_path: Path) -> None:
         times = [[(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in x.chapters()] for x in (a, b)]
         assert times[0] == times[1]
         assert [c["metadata"]["title"] for c in b.chapters()] == ["Part 1", "Part 2"]
+
+
+def test_tags_are_left_out_on_demand_and_chapters_stay(tmp_path: Path) -> None:
+    tags = {"title": "At home", "location": "+52.5200+013.4050/"}
+    source = write_av(tmp_path / "in.mp4", moving_square(30), ["aac"], tags=tags, chapters=2)
+    for name, options in (("api", None), ("cli", ["--no-tags"])):
+        out = tmp_path / f"{name}.dfc"
+        if options is None:
+            dfc.encode(source, out, model=flat_model(), tags=False)
+        else:
+            assert main(["encode", str(source), "-o", str(out), "--budget", "1", "--refine", "0", *options]) == 0
+        data = out.read_bytes()
+        found = dict(StreamReader(io.BytesIO(data)).preamble.tags)
+        assert found
+        assert all(key.startswith(("CHAPTER", "TRACK")) for key in found)
+        assert b"At home" not in data
+        assert b"+52.52" not in data
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -73,6 +74,7 @@ class VideoSource:
         crop: part of the scaled picture to take from its centre: `256x256`, or `256` for a square.
         fps: frames per second to convert to: frames are repeated or left out; None keeps the frames of the source.
         video: index of the video stream, from 0; None chooses the best one that is not a cover picture.
+        tags: whether `info` has the tags of the source, such as the title or the place; it has its chapters anyway.
 
     Attributes:
         info: metadata of the video.
@@ -93,6 +95,7 @@ class VideoSource:
         video: int | None = None,
         crop: Size | None = None,
         fps: FrameRate | None = None,
+        tags: bool = True,
     ) -> None:
         wanted, self._fps = None if size is None else parse_size(size), None if fps is None else parse_rate(fps)
         source = Path(source) if isinstance(source, str) else source
@@ -140,7 +143,8 @@ class VideoSource:
             *track_titles.to_tags({s.index: read_title(s) for s in carried}),
         ]
         extra_tags += loops.to_tags(self._read_head()) if self._container.format.name in ("gif", "apng") else []
-        self.info = read_info(self._container, self._stream, first, bytes_, (self._rate, self._time_base), extra_tags)
+        info = read_info(self._container, self._stream, first, bytes_, (self._rate, self._time_base), extra_tags)
+        self.info = info if tags else dataclasses.replace(info, tags=tuple(extra_tags))
         if self._pipe_tracks:
             self._pipe_tracks.set_range(self._start, span.has_end, self._timestamps.splices)
         if max(first.width, first.height) > MAX_SIDE or first.width * first.height > MAX_PIXELS:
