@@ -45,12 +45,38 @@ def bit_costs(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> F
 
 
 def bit_slopes(values: Shorts, lower: Shorts, vectors: Shorts | None = None) -> Floats:
-    """Return the cost of `lower + 1` minus that of `lower`, float32 of the shape of `values`; see :func:`bit_costs`."""
-    found = kernel_calls.slopes(values, lower, vectors, initial_counts()) if values.size else None
+    """Return the cost of `lower + 1` minus that of `lower`; see :func:`bit_costs`.
+
+    Args:
+        values, vectors: see there.
+        lower: (n, tiles, rows, columns, C) int16, of the last n frames of `values`.
+
+    Returns:
+        float32 of the shape of `lower`.
+    """
+    found = kernel_calls.slopes(values, lower, vectors, initial_counts()) if lower.size else None
     if found is not None:
         return found
-    costs = bit_costs(values, lower, vectors)
+    costs = bit_costs(values, np.concatenate([values[: len(values) - len(lower)], lower]), vectors)[:, -len(lower) :]
     out: Floats = costs[1] - costs[0]
+    return out
+
+
+def bit_savings(values: Shorts, count: int) -> Floats:
+    """Return by how much the costs of the integers of the last `count` frames of `values` exceed those of 0.
+
+    Args:
+        values: see :func:`bit_costs`.
+        count: number of frames, at least 1.
+
+    Returns:
+        (count, tiles, rows, columns, C) float32.
+    """
+    found = kernel_calls.savings(values, count, initial_counts()) if values.size else None
+    if found is not None:
+        return found
+    own, none = (bit_costs(values, lower)[0, -count:] for lower in (values, np.zeros_like(values)))
+    out: Floats = own - none
     return out
 
 

@@ -18,7 +18,7 @@ from dfccodec.native import kernels
 
 Shorts = npt.NDArray[np.int16]
 
-_DECODE, _ENCODE, _PRICE, _SLOPE = range(4)
+_DECODE, _ENCODE, _PRICE, _SLOPE, _SAVING = range(5)
 _MAX_CHANNELS = 4096
 _NONE = np.zeros(0, np.int16)
 
@@ -50,28 +50,35 @@ def prices(
 def slopes(
     values: Shorts, lower: Shorts, mvs: Shorts | None, counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32] | None:
-    """Return the difference of both costs, (K, tiles, rows, columns, C)."""
-    return _prices(_SLOPE, np.empty(values.shape, np.float32), values, lower, mvs, counts)
+    """Return the difference of both costs, of the last n frames of `values`, where `lower` (n, tiles, rows, columns, C)
+    has n; same shape."""
+    return _prices(_SLOPE, np.empty(lower.shape, np.float32), values, lower, mvs, counts)
+
+
+def savings(values: Shorts, count: int, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
+    """Return by how much the costs of the last `count` frames of `values` exceed those of 0."""
+    out = np.empty((count, *values.shape[1:]), np.float32)
+    return _prices(_SAVING, out, values, _NONE, None, counts)
 
 
 def _prices(
     mode: int, out: npt.NDArray[np.float32], values: Shorts, lower: Shorts, mvs: Shorts | None,
     counts: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32] | None:  # fmt: skip
-    own = np.ascontiguousarray(values, np.int16)
-    done = _run(mode, own, counts, mvs=mvs, lower=np.ascontiguousarray(lower, np.int16), prices=out)
+    own, first = np.ascontiguousarray(values, np.int16), len(values) - out.shape[-5]
+    done = _run(mode, own, counts, mvs=mvs, first=first, lower=np.ascontiguousarray(lower, np.int16), prices=out)
     return out if done else None
 
 
 def _run(
     mode: int, values: Shorts, counts: npt.NDArray[np.int64], data: bytes = b"", mvs: Shorts | None = None,
-    lower: Shorts = _NONE, prices: npt.NDArray[np.float32] | None = None,
+    first: int = 0, lower: Shorts = _NONE, prices: npt.NDArray[np.float32] | None = None,
 ) -> bytes | bool | None:  # fmt: skip
     if kernels is None or values.shape[-1] > _MAX_CHANNELS:
         return None
     given = _NONE if mvs is None else np.ascontiguousarray(mvs, np.int16)
     result: bytes | bool = kernels.latents(
-        mode, *values.shape, mvs is not None, values, data, given, lower,
+        mode, *values.shape, mvs is not None, values, data, given, first, lower,
         np.zeros(0, np.float32) if prices is None else prices, log2_table(), counts, _weights(), basis_bytes(),
     )  # fmt: skip
     return result

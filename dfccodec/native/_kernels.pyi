@@ -9,7 +9,7 @@ class Coder: ...
 
 def latents(
     mode: int, kept: int, tiles: int, rows: int, columns: int, channels: int, inter: bool, values: Array, data: bytes,
-    mvs: Array, lower: Array, prices: Array, logs: Array, counts: Array, weights: Array, basis: Array,
+    mvs: Array, first: int, lower: Array, prices: Array, logs: Array, counts: Array, weights: Array, basis: Array,
 ) -> Any: ...  # fmt: skip
 def mix_latents(
     mode: int, kept: int, rows: int, columns: int, intra: bool, level: int, groups: Array, values: Array, data: bytes,

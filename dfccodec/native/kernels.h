@@ -22,7 +22,7 @@
 #endif
 
 enum { OK = 0, DAMAGED = 1, NO_MEMORY = 2 };
-enum { DECODE, ENCODE, PRICE, SLOPE };
+enum { DECODE, ENCODE, PRICE, SLOPE, SAVING };
 enum { MAX_CHANNELS = 4096, WEIGHTS = 8, LATENTS = 96, PATCH = 16, PADDING = 20 };
 enum { SAMPLE_DIVISOR = 16, MAX_SAMPLE = (1 << 20) - 1, RESULT_SCALE = 896 * (896 / 16) * 256 };
 
@@ -58,9 +58,10 @@ typedef struct {
     int16_t *values;        /* (kept, cells, channels) in raster order; written only to decode */
     const int16_t *mvs;     /* (kept, cells, 2); NULL to decode or without inter coding */
     int16_t *decoded;       /* likewise, for the vectors that are decoded; NULL if nobody wants them */
-    const int16_t *lower;   /* as values, of PRICE */
-    float *prices;          /* (2, kept, cells, channels), or (kept, cells, channels) if `slope`: the differences */
-    int slope;
+    int first;              /* the first kept frame that is priced; n = kept − first */
+    const int16_t *lower;   /* (n, cells, channels), of PRICE */
+    float *prices;          /* (2, n, cells, channels), or (n, cells, channels) if `slope` or `saving`: the differences */
+    int slope, saving;      /* `saving`: of `values` and 0 instead of `lower` + 1 and `lower` */
     const float *logs;      /* (4096,) log2(1 + i / 4096) */
     const int32_t *weights; /* (first group?, inter?, phase, kind, 8) */
     const int8_t *basis;    /* (96, 768) */

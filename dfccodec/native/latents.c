@@ -369,25 +369,27 @@ static float cost_of(const float *table, int32_t residual, int shift) {
     return table[clamp_symbol(quotient)] + (float)(shift + (excess > 0 ? 4 + floor_log2((uint32_t)excess) : 0));
 }
 
-/* Symbols of `lower` and of `lower` + 1, if none is an escape. Returns whether one is. */
+/* Symbols of `lower` and of `lower` + 1, or of 0, if none is an escape. Returns whether one is. */
 VECTORIZED static int find_two_symbols(const int16_t *restrict lower, const int16_t *restrict prediction, const int16_t *guesses,
-                                       const uint8_t *restrict contexts, size_t n, uint8_t *restrict symbols, uint8_t *restrict upper) {
+                                       const uint8_t *restrict contexts, size_t n, int zero, uint8_t *restrict symbols, uint8_t *restrict upper) {
     int32_t escapes = 0;
     for (size_t i = 0; i < n; i++) {
         int32_t sign = prediction[i] < 0 ? -1 : 1, guess = guess_of(contexts[i], prediction[i], guesses ? guesses[i] : 0);
-        int32_t low = (lower[i] - guess) * sign + ESCAPE, high = low + sign;
+        int32_t low = (lower[i] - guess) * sign + ESCAPE, high = zero ? ESCAPE - guess * sign : low + sign;
         escapes |= (low < 1) | (low >= 2 * ESCAPE) | (high < 1) | (high >= 2 * ESCAPE);
         symbols[i] = (uint8_t)low, upper[i] = (uint8_t)high;
     }
     return escapes;
 }
 
-/* Costs of two adjacent integers at each place of a pass, or the difference of both. */
+/* Costs of two adjacent integers at each place of a pass, or the difference of both, or that of the integer and 0. */
 static void price_pass(Work *work, const Band *band, const Pass *pass, const int16_t *guesses, int large) {
     const Latents *in = work->in;
-    size_t total = in->kept * in->cells * in->channels, place = place_of(band, pass->first, pass->n, pass->begin), i = 0;
+    if (pass->k < in->first) return;
+    size_t total = (in->kept - in->first) * in->cells * in->channels, place = place_of(band, pass->first, pass->n, pass->begin), i = 0;
     size_t n = (pass->end - pass->begin) * pass->n;
-    const int16_t *prediction = work->prediction + band->first * in->channels + place, *lower = work->lower + place;
+    const int16_t *prediction = work->prediction + band->first * in->channels + place;
+    const int16_t *lower = in->saving ? work->values + band->first * in->channels + place : work->lower + place;
     float tables[4 * BUCKETS][SYMBOLS];
     uint8_t known[4 * BUCKETS] = {0};
     for (size_t j = 0; j < n; j++) {
@@ -398,23 +400,23 @@ static void price_pass(Work *work, const Band *band, const Pass *pass, const int
         for (int s = 0; s < SYMBOLS; s++) tables[context][s] = bits_of(in, frequencies[s]);
         known[context] = 1;
     }
-    int plain = !large && !find_two_symbols(lower, prediction, guesses, work->contexts, n, work->symbols, work->upper);
+    int plain = !large && !find_two_symbols(lower, prediction, guesses, work->contexts, n, in->saving, work->symbols, work->upper);
     for (size_t cell = pass->begin; cell < pass->end; cell++) {
-        float *out = in->prices + (pass->k * in->cells + band->first + band->order[cell]) * in->channels + pass->first;
+        float *out = in->prices + ((pass->k - in->first) * in->cells + band->first + band->order[cell]) * in->channels + pass->first;
         for (int c = 0; plain && c < pass->n; c++) {
             const float *table = tables[work->contexts[i + c]];
             float low = table[work->symbols[i + c]], high = table[work->upper[i + c]];
-            out[c] = in->slope ? high - low : low;
-            if (!in->slope) out[total + c] = high;
+            out[c] = in->slope ? high - low : in->saving ? low - high : low;
+            if (!in->slope && !in->saving) out[total + c] = high;
         }
         i += plain ? pass->n : 0;
         for (int c = 0; !plain && c < pass->n; c++, i++) {
             const float *table = tables[work->contexts[i]];
             int guess = guess_of(work->contexts[i], prediction[i], guesses ? guesses[i] : 0), sign = prediction[i] < 0 ? -1 : 1;
-            int32_t residual = (lower[i] - guess) * sign;
-            float low = cost_of(table, residual, work->shifts[i]), high = cost_of(table, residual + sign, work->shifts[i]);
-            out[c] = in->slope ? high - low : low;
-            if (!in->slope) out[total + c] = high;
+            int32_t residual = (lower[i] - guess) * sign, other = in->saving ? -guess * sign : residual + sign;
+            float low = cost_of(table, residual, work->shifts[i]), high = cost_of(table, other, work->shifts[i]);
+            out[c] = in->slope ? high - low : in->saving ? low - high : low;
+            if (!in->slope && !in->saving) out[total + c] = high;
         }
     }
 }
@@ -451,7 +453,7 @@ static int code_band(Work *work, const Band *band, int k) {
     Pass pass = {.k = k, .near = 1, .far = 1};
     int status = OK;
     if (in->mode != DECODE) gather(work, band, in->values + k * frame, work->values + base);
-    if (in->mode == PRICE) gather(work, band, in->lower + k * frame, work->lower);
+    if (in->mode == PRICE && !in->saving && k >= in->first) gather(work, band, in->lower + (k - in->first) * frame, work->lower);
     for (int kind = 0; kind < 2; kind++) memset(work->far_sum[kind], 0, cells * sizeof **work->far_sum);
     for (int g = 0; g < work->group_count && !status; g++) {
         size_t even = g < TWO_PHASE_GROUPS ? band->even : cells;

@@ -62,10 +62,12 @@ static PyObject *finish_coder(const Coder *coder) {
 }
 
 PyDoc_STRVAR(latents_doc,
-             "latents(mode, kept, tiles, rows, columns, channels, inter, values, data, mvs, lower, prices, logs, counts, weights, basis)\n\n"
+             "latents(mode, kept, tiles, rows, columns, channels, inter, values, data, mvs, first, lower, prices, logs, counts, weights, basis)\n\n"
              "Code the latents of a clip. mode 0 decodes `data` into `values`, and vectors\n"
              "into `mvs` unless that is empty, and returns whether it is valid; 1 returns the\n"
-             "coded bytes; 2 writes the costs of `lower` and `lower` + 1 to `prices`, 3 their difference, and returns True.");
+             "coded bytes. From kept frame `first` on, 2 writes the costs of `lower` and\n"
+             "`lower` + 1 to `prices`, 3 their difference, 4 by how much the costs of `values`\n"
+             "exceed those of 0, and returns True.");
 
 static PyObject *latents(PyObject *self, PyObject *args) {
     enum { VALUES, DATA, MVS, LOWER, PRICES, LOGS, COUNTS, TABLE, BASIS, ALL };
@@ -75,26 +77,26 @@ static PyObject *latents(PyObject *self, PyObject *args) {
     Coder coder = {0};
     PyObject *out = NULL, *values, *mvs;
     (void)self;
-    if (!PyArg_ParseTuple(args, "iiiiiipOy*Oy*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
-                          &in.inter, &values, views + DATA, &mvs, views + LOWER, views + PRICES, views + LOGS,
+    if (!PyArg_ParseTuple(args, "iiiiiipOy*Oiy*w*y*y*y*y*", &in.mode, &in.kept, &tiles, &in.rows, &in.columns, &in.channels,
+                          &in.inter, &values, views + DATA, &mvs, &in.first, views + LOWER, views + PRICES, views + LOGS,
                           views + COUNTS, views + TABLE, views + BASIS))
         return NULL;
     if (PyObject_GetBuffer(values, views + VALUES, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
     if (PyObject_GetBuffer(mvs, views + MVS, in.mode == DECODE ? PyBUF_WRITABLE : PyBUF_SIMPLE)) goto done;
-    in.slope = in.mode == SLOPE, in.mode = in.slope ? PRICE : in.mode;
+    in.slope = in.mode == SLOPE, in.saving = in.mode == SAVING, in.mode = in.slope || in.saving ? PRICE : in.mode;
     if (in.kept < 1 || tiles < 1 || in.rows < 1 || in.columns < 1 || in.channels < 1 || in.channels > MAX_CHANNELS ||
-        in.mode < DECODE || in.mode > PRICE || (in.inter && in.channels != LATENTS)) {
+        in.mode < DECODE || in.mode > PRICE || in.first < 0 || in.first >= in.kept || (in.inter && in.channels != LATENTS)) {
         PyErr_SetString(PyExc_ValueError, "sizes of latents");
         goto done;
     }
     in.cells = (size_t)tiles * in.rows * in.columns;
-    size_t numbers = in.kept * in.cells * in.channels;
+    size_t numbers = in.kept * in.cells * in.channels, priced = (in.kept - in.first) * in.cells * in.channels;
     if (!has_size(views + VALUES, numbers, sizeof *in.values, "values") || !has_size(views + LOGS, 4096, sizeof *in.logs, "logs") ||
         !has_size(views + TABLE, 2 * 2 * 2 * 2 * WEIGHTS, sizeof *in.weights, "weights") ||
         !has_size(views + BASIS, LATENTS * PATCH * PATCH * 3, 1, "basis") ||
         ((in.mode != DECODE || views[MVS].len) && in.inter && !has_size(views + MVS, in.kept * in.cells * 2, sizeof *in.mvs, "mvs")) ||
-        (in.mode == PRICE && !has_size(views + LOWER, numbers, sizeof *in.lower, "lower")) ||
-        (in.mode == PRICE && !has_size(views + PRICES, (in.slope ? 1 : 2) * numbers, sizeof *in.prices, "prices")))
+        (in.mode == PRICE && !in.saving && !has_size(views + LOWER, priced, sizeof *in.lower, "lower")) ||
+        (in.mode == PRICE && !has_size(views + PRICES, (in.slope || in.saving ? 1 : 2) * priced, sizeof *in.prices, "prices")))
         goto done;
     if (!start_coder(&coder, in.mode, views + COUNTS, views + DATA)) goto done;
     if (coder.contexts < VECTOR_CONTEXT + (in.inter ? 32 + 16 : 0)) {

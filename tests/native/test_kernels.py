@@ -130,7 +130,15 @@ def test_costs(shape: tuple[int, ...], seed: int, inter: bool) -> None:
     found = bit_costs.bit_costs(values, lower, mvs)
     slopes = bit_costs.bit_slopes(values, lower, mvs)
     np.testing.assert_array_equal(slopes, found[1] - found[0])
+    np.testing.assert_array_equal(bit_costs.bit_slopes(values, lower[-1:], mvs), slopes[-1:])
+    savings = bit_costs.bit_savings(values, 1)
+    own, none = (bit_costs.bit_costs(values, other)[0, -1:] for other in (lower, np.zeros_like(values)))
+    valid = values[-1:] < 32767
+    np.testing.assert_array_equal(savings[valid], (own - none)[valid])
     with twins():
+        np.testing.assert_array_equal(
+            bit_costs.bit_savings(values, 1)[values[-1:] < 32767], savings[values[-1:] < 32767]
+        )
         np.testing.assert_array_equal(bit_costs.bit_costs(values, lower, mvs), found)
         np.testing.assert_array_equal(bit_costs.bit_slopes(values, lower, mvs), slopes)
 
@@ -313,9 +321,9 @@ def test_wrong_sizes_are_refused() -> None:
     none, counts = np.zeros(0, np.int16), np.ones((161, 33), np.int64)
     tables = np.zeros(4096, np.float32), counts, np.zeros((2, 2, 2, 2, 8), np.int32), np.zeros((96, 768), np.int8)
     with pytest.raises(ValueError, match="values"):
-        native.kernels.latents(0, 1, 1, 2, 2, 96, True, np.zeros(3, np.int16), b"", none, none, none, *tables)
+        native.kernels.latents(0, 1, 1, 2, 2, 96, True, np.zeros(3, np.int16), b"", none, 0, none, none, *tables)
     with pytest.raises(ValueError, match="sizes"):
-        native.kernels.latents(0, 1, 0, 2, 2, 96, True, none, b"", none, none, none, *tables)
+        native.kernels.latents(0, 1, 0, 2, 2, 96, True, none, b"", none, 0, none, none, *tables)
     with pytest.raises(ValueError, match="context"):
         native.kernels.run_coder(native.kernels.new_coder(False, counts, b""), b"\xff", np.zeros(1, np.int32))
 

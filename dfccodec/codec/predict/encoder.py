@@ -86,6 +86,9 @@ MIN_DETAIL_BITS = 4
 DETAIL_LAMBDA = 0.7
 """λ of single integers of details relative to that of residuals: the prices are of a coder that has learned nothing."""
 
+IMPORTANCE_CELLS = 2048
+"""Cells that tell the importance of frames: of larger pictures, only one in so many rows of cells is used."""
+
 INTRA_TRIAL_SHARE = 0.45
 """Share of the first frame's bits from which a predicted frame is tried as an intra frame as well."""
 
@@ -126,8 +129,12 @@ def frame_importance(frames: npt.NDArray[np.uint8], step: float, keep: int | Non
         step: quantizer step.
         keep: number of frames to be kept; None if it is not known.
     """
-    rows = part_height(frames.shape[2], PATCH, CHANNELS)
-    parts = (frames[:, start : start + rows] for start in range(0, frames.shape[1], rows))
+    rows, height = part_height(frames.shape[2], PATCH, CHANNELS), frames.shape[1]
+    spacing = max(1, height * frames.shape[2] // PATCH**2 // IMPORTANCE_CELLS)
+    if spacing > 1:
+        rows = PATCH
+    first = spacing // 2 * PATCH % height
+    parts = (frames[:, start : start + rows] for start in range(first, height, rows * spacing))
     latents = (
         np.stack([transform(picture.astype(np.float32) / 255 - np.float32(0.5)).ravel() for picture in part])
         for part in parts

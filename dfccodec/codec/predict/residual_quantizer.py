@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dfccodec.entropy.bit_costs import bit_costs, bit_slopes
+from dfccodec.entropy.bit_costs import bit_savings, bit_slopes
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -51,15 +51,16 @@ def quantize_cells(
     are 0."""
     now, weight, values = _rounded(scaled), sizes**2, np.zeros((*where.shape, scaled.shape[-1]), np.int16)
     values[where] = now
-    slope = _slopes(before, values, np.where(values > 0, values - 1, values).astype(np.int16))[where]
+    known = np.stack([values] if before is None else [before, values])[:, None]
+    slope = bit_slopes(known, np.where(values > 0, values - 1, values).astype(np.int16)[None, None])[0, 0, where]
     near = now - np.sign(now)
     change = ((scaled - near) ** 2 - (scaled - now) ** 2) * weight
     saved = np.where(now > 0, slope, -slope)
     now = np.where((now != 0) & (change < COEFF_LAMBDA * rd_lambda * saved), near, now).astype(np.int16)
-    values[where] = now
-    own, none = (_prices(before, values, lower)[where] for lower in (values, np.zeros_like(values)))
+    known[-1, 0, where] = now
+    cost = bit_savings(known, 1)[0, 0, where]
     change = (scaled**2 - (scaled - now) ** 2) * weight
-    now[change.sum(axis=-1) < CELL_LAMBDA * rd_lambda * (own - none).sum(axis=-1)] = 0
+    now[change.sum(axis=-1) < CELL_LAMBDA * rd_lambda * cost.sum(axis=-1)] = 0
     values[where] = now
     return values
 
@@ -80,18 +81,4 @@ def _rounded(scaled: Doubles) -> Shorts:
 def saved_error(scaled: Doubles) -> Doubles:
     """Squared error, in steps, that the rounded integers of each block save: (rows, columns, C) -> (rows, columns)."""
     out: Doubles = (scaled**2 - (scaled - _rounded(scaled)) ** 2).sum(axis=-1)
-    return out
-
-
-def _prices(before: Shorts | None, values: Shorts, lower: Shorts) -> Floats:
-    """Bits (rows, columns, C) of the integers `lower` in place of `values`, after a frame `before`."""
-    known = [] if before is None else [before]
-    out: Floats = bit_costs(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[0, -1, 0]
-    return out
-
-
-def _slopes(before: Shorts | None, values: Shorts, lower: Shorts) -> Floats:
-    """Bits (rows, columns, C) of `lower` + 1 minus those of `lower`; see :func:`_prices`."""
-    known = [] if before is None else [before]
-    out: Floats = bit_slopes(np.stack([*known, values])[:, None], np.stack([*known, lower])[:, None])[-1, 0]
     return out
