@@ -29,7 +29,7 @@ _PSNR_MARGIN = 0.05
 """Margin in dB above the minimum PSNR at which the controller aims."""
 _EXPLORE_QPS = 8
 """QPs between a point and the one measured where the prediction sees no gain."""
-_TUNE_QPS, _TUNE_CLIPS = 3, 3
+_TUNE_QPS, _TUNE_CLIPS, _TUNE_TRIES = 3, 3, 6
 """Maximum QP change of a clip if a total is missed, and the number of clips (the largest) that are tried."""
 _MIN_SHARE = 0.1
 """Minimum share of its proportional budget that a window gets, however much was spent before it."""
@@ -231,7 +231,10 @@ class RateController:
         if not last:
             return numbers
         best = min(tried, key=lambda n: tried[n])
-        return best if tried[best][0] == 0 else _tune_qp(trials, best, goal)
+        for tune in (_tune_qp, _tune_by_model):
+            if goal.miss(allocation.totals(own, best)[goal.quantity]) > 0:
+                best = tune(trials, best, goal)
+        return best
 
     def _give(self, trial: ClipTrials, choice: OperatingPoint) -> Clip:
         cost = trial.measure(choice)
@@ -273,6 +276,37 @@ def _tune_qp(trials: Sequence[ClipTrials], numbers: tuple[int, ...], goal: Targe
             miss = goal.miss(allocation.totals(rd_models, found)[goal.quantity])
             if miss < least:
                 best, least = found, miss
+            if least == 0:
+                return best
+    return best
+
+
+def _tune_by_model(trials: Sequence[ClipTrials], numbers: tuple[int, ...], goal: TargetInterval) -> tuple[int, ...]:
+    """Give one clip another operating point, also with another number of kept frames, that should meet the goal.
+
+    All points of `numbers` are measured. Of those that meet it by prediction, the one with the least error is tried
+    first, or the one with the fewest bytes if the goal is an error. Every measurement makes the predictions better. A
+    lower quality than was asked for is a miss, a higher one is given up only for fewer bytes.
+    """
+    rd_models = [m.rd_model for m in trials]
+    best, least = numbers, goal.miss(allocation.totals(rd_models, numbers)[goal.quantity])
+    sizes = [s.predicted()[0][n] for s, n in zip(rd_models, numbers, strict=True)]
+    for clip in np.argsort(sizes)[::-1][:_TUNE_CLIPS].tolist():
+        model = rd_models[clip]
+        others = allocation.totals(rd_models, numbers)[goal.quantity] - model.predicted()[goal.quantity][numbers[clip]]
+        for _ in range(_TUNE_TRIES):
+            predicted = model.predicted()
+            fits = [n for n, value in enumerate(predicted[goal.quantity]) if goal.miss(others + value) == 0]
+            new = [n for n in fits if model.choices[n] not in model.measured]
+            if not new:
+                break
+            number = min(new, key=lambda n: predicted[1 - goal.quantity][n])
+            trials[clip].measure(model.choices[number])
+            measured = model.predicted()
+            miss = goal.miss(others + measured[goal.quantity][number])
+            better = goal.quantity == 1 and allocation.totals(rd_models, best)[1] <= goal.high
+            if miss < least and not (better and measured[0][number] >= measured[0][best[clip]]):
+                best, least = (*numbers[:clip], number, *numbers[clip + 1 :]), miss
             if least == 0:
                 return best
     return best

@@ -15,6 +15,9 @@ import dfccodec as dfc
 from dfccodec.codec.decoder import Decoder
 from dfccodec.codec.encoder import EncodeReport
 from dfccodec.codec.loaded_model import LoadedModel
+from dfccodec.codec.rate_control.allocation import TargetInterval
+from dfccodec.codec.rate_control.controller import _tune_by_model
+from dfccodec.codec.rate_control.rd_model import OperatingPoint, RDCost, RDModel
 from dfccodec.container.reader import ClipAt, StreamReader
 from dfccodec.errors import DfcError, InputError, UsageError
 from dfccodec.metrics.psnr import psnr
@@ -180,3 +183,32 @@ def test_a_minimum_psnr_that_any_qp_reaches_is_met(seed: int) -> None:
         _, report = encode_bytes(video, budget="all", min_psnr=float(min_psnr))
         assert report.outcome is not None
         assert report.outcome.met == any(min_psnr <= value <= min_psnr + 0.2 for value in reached)
+
+
+class SteppedTrials:
+    """Trials of a clip whose sizes are multiples of 1000 bytes, unless an odd number of frames is kept."""
+
+    def __init__(self) -> None:
+        self.rd_model = RDModel(32)
+
+    def measure(self, choice: OperatingPoint) -> RDCost:
+        size = 4000 * choice.kept**0.4 * 2 ** (-choice.qp / 9)
+        size = size if choice.kept % 2 else max(1000, 1000 * round(size / 1000))
+        cost = RDCost(size, 50 * choice.kept**-0.3 * 2 ** (choice.qp / 10))
+        self.rd_model.add(choice, cost)
+        return cost
+
+
+@pytest.mark.parametrize("quantity", [0, 1])
+def test_another_number_of_kept_frames_is_tried_where_no_qp_meets_the_target(quantity: int) -> None:
+    trials = SteppedTrials()
+    for kept, qp in ((4, 8), (8, 16), (16, 24), (8, 32)):
+        trials.measure(OperatingPoint(kept, qp))
+    start = trials.rd_model.grid.numbers[OperatingPoint(8, 16)]
+    now = trials.rd_model.measured[OperatingPoint(8, 16)]
+    aim = 0.93 * now.size if quantity == 0 else 1.5 * now.error
+    goal = TargetInterval(quantity, aim, 0.97 * aim, 1.03 * aim)
+    (found,) = _tune_by_model([trials], (start,), goal)  # type: ignore[list-item]
+    cost = trials.rd_model.measured[trials.rd_model.choices[found]]
+    assert goal.miss((cost.size, cost.error)[quantity]) == 0
+    assert cost.size < now.size
