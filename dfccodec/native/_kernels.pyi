@@ -45,7 +45,7 @@ def errors(
 def search(
     now_full: Level, then_full: Level, now_half: Level, then_half: Level, target: Array, target_stride: int,
     places: Array, stride: int, span: int, coarse_rate: Array, rate: Array, half_rate: Array, least_error: int,
-    thorough: bool, mask: Array, known: Array, vectors: Array,
+    thorough: bool, centre_down: int, centre_right: int, mask: Array, known: Array, vectors: Array,
 ) -> bool: ...  # fmt: skip
 def level(planes: Array, height: int, width: int, edge: int, per: int, out: Array) -> bool: ...
 def choose(

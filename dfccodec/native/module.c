@@ -529,7 +529,7 @@ done:
 
 PyDoc_STRVAR(search_doc,
              "search(now_full, then_full, now_half, then_half, target, target_stride, places, stride, span, coarse_rate, rate,\n"
-             "       half_rate, least_error, thorough, mask, known, vectors)\n\n"
+             "       half_rate, least_error, thorough, centre_down, centre_right, mask, known, vectors)\n\n"
              "Motion vectors (rows, columns, 2) int32 of the blocks in `mask`; `known` are vectors to try, or empty.");
 
 static PyObject *search(PyObject *self, PyObject *args) {
@@ -539,9 +539,9 @@ static PyObject *search(PyObject *self, PyObject *args) {
     Search in = {0};
     long long least;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOOOy*iy*iiy*y*y*Lpy*y*w*", objects, objects + 1, objects + 2, objects + 3, views + TARGET,
+    if (!PyArg_ParseTuple(args, "OOOOy*iy*iiy*y*y*Lpiiy*y*w*", objects, objects + 1, objects + 2, objects + 3, views + TARGET,
                           &in.target_stride, views + PLACES, &in.stride, &in.span, views + COARSE_RATE, views + RATE,
-                          views + HALF_RATE, &least, &in.thorough, views + MASK, views + KNOWN, views + VECTORS))
+                          views + HALF_RATE, &least, &in.thorough, in.centre, in.centre + 1, views + MASK, views + KNOWN, views + VECTORS))
         return NULL;
     Level *levels[] = {&in.now_full, &in.then_full, &in.now_half, &in.then_half};
     for (int i = 0; i < 4; i++)

@@ -37,16 +37,16 @@ static void quarter_at(const Level *level, size_t at, int down, int right, Windo
     out->phase = (down | right) & 1 ? MEAN : WHOLE;
 }
 
-/* The window of a block in a level, displaced by a vector. */
+/* The window of a block in a level, displaced by a vector; outside of the picture, not farther than its padding goes. */
 static Window window_at(const Level *level, int cell, const int32_t *vector) {
-    int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide;
-    int y = cell / level->columns * level->block + first, x = cell % level->columns * level->block + first;
-    int bits = level->subpel / 2, down = 0, right = 0;
+    int first = level->edge - (level->wide - level->block) / 2, limit = level->edge - level->wide, bits = level->subpel / 2;
+    int y = cell / level->columns * level->block, x = cell % level->columns * level->block, down = 0, right = 0;
     if (vector) {
-        y += clip_int(vector[0] >> bits, -limit, limit - 1), x += clip_int(vector[1] >> bits, -limit, limit - 1);
+        y = clip_int(y + (vector[0] >> bits), -limit, (level->rows - 1) * level->block + limit - 1);
+        x = clip_int(x + (vector[1] >> bits), -limit, (level->columns - 1) * level->block + limit - 1);
         down = vector[0] & (level->subpel - 1), right = vector[1] & (level->subpel - 1);
     }
-    size_t at = ((size_t)y * level->width + x) * 2;
+    size_t at = ((size_t)(y + first) * level->width + x + first) * 2;
     Window out = {.stride = 2 * (size_t)level->width};
     if (level->subpel == 4)
         quarter_at(level, at, down, right, &out);
@@ -185,13 +185,13 @@ VECTORIZED static void add_sides(const int32_t *a, const int32_t *b, const int32
 }
 
 /* The first vector with the least error. */
-static void least(const int32_t *errors, int span, int32_t *vector) {
+static void least(const int32_t *errors, int span, const int *centre, int32_t *vector) {
     int32_t best = INT32_MAX;
     for (int down = 0; down < span; down++)
         for (int right = 0; right < span; right++)
             if (errors[down * SPAN + right] < best) {
                 best = errors[down * SPAN + right];
-                vector[0] = down - span / 2, vector[1] = right - span / 2;
+                vector[0] = down - span / 2 + centre[0], vector[1] = right - span / 2 + centre[1];
             }
 }
 
@@ -232,10 +232,10 @@ static int coarse_search(const Search *in, const uint8_t *mask, int32_t *alone, 
         }
         for (int x = 0; x < columns; x++) {
             size_t cell = (size_t)row * columns + x;
-            if (mask[cell]) least(here + x * size, span, alone + 2 * cell);
+            if (mask[cell]) least(here + x * size, span, in->centre, alone + 2 * cell);
             if (!near[cell]) continue;
             add_sides(tall + (x ? x - 1 : 0) * size, tall + (x + 1 < columns ? x + 1 : x) * size, tall + x * size, (int)size, sum);
-            least(sum, span, smooth + 2 * cell);
+            least(sum, span, in->centre, smooth + 2 * cell);
         }
     }
     free(near), free(errors), free(tall), free(sum);

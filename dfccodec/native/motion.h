@@ -24,6 +24,7 @@ typedef struct {
     Level now_full, then_full, now_half, then_half;
     const int16_t *target, *places; /* padded pictures at 1/4 resolution */
     int target_stride, stride, span, rates, rows, columns, thorough;
+    int centre[2];                  /* vector in the middle of the full search, at 1/4 resolution */
     const int32_t *coarse_rate;     /* (span, 32) */
     const int64_t *rate, *half_rate;
     int64_t least_error;

@@ -181,15 +181,20 @@ def test_motion_of_latents(shape: tuple[int, ...], seed: int) -> None:
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 70), st.integers(1, 70), SEEDS, st.sampled_from(search.Effort), st.booleans(), FILTERS)
+@given(
+    st.integers(1, 70), st.integers(1, 70), SEEDS, st.sampled_from(search.Effort), st.booleans(), FILTERS,
+    st.sampled_from([(5, 2), (-30, 0), (3, 37)]),
+)  # fmt: skip
 def test_motion_search(
-    height: int, width: int, seed: int, effort: search.Effort, more: bool, motion_filter: MotionFilter
+    height: int, width: int, seed: int, effort: search.Effort, more: bool, motion_filter: MotionFilter,
+    move: tuple[int, int],
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
-    large = rng.random((24, 24, 3), np.float32).repeat(5, axis=0).repeat(5, axis=1)
+    large = rng.random((36, 36, 3), np.float32).repeat(5, axis=0).repeat(5, axis=1)
     large = np.rint(large) if more else large  # the filter overshoots at the edges of black and white
-    y, x = rng.integers(0, 40, 2)
-    pictures = [np.ascontiguousarray(large[i : i + height, j : j + width]) for i, j in ((y, x), (y + 5, x + 2))]
+    y, x = rng.integers(30, 70, 2)
+    places = (y, x), (y + move[0], x + move[1])
+    pictures = [np.ascontiguousarray(large[i : i + height, j : j + width]) for i, j in places]
     now, then = pyramid.Pyramid(pictures[0]), pyramid.Pyramid(pictures[1], motion_filter)
     with twins():
         np.testing.assert_array_equal(pyramid.Pyramid(pictures[1], motion_filter).full.samples, then.full.samples)

@@ -102,11 +102,13 @@ class PyramidLevel:
         y, x = self.corners[0][cells], self.corners[1][cells]
         if vectors is None:
             return self._at(y, x)
-        limit = self.edge - self.wide
         whole = vectors // self.subpel
         part = vectors - whole * self.subpel
-        whole = np.maximum(np.minimum(whole, limit - 1), -limit)
-        y, x = y + whole[:, 0], x + whole[:, 1]
+        # Outside of the picture, not farther than its padding goes.
+        limit, first = self.edge - self.wide, self.edge - (self.wide - self.block) // 2
+        last_y, last_x = (first + (count - 1) * self.block for count in (self.rows, self.columns))
+        y = np.clip(y + whole[:, 0], first - limit, last_y + limit - 1)
+        x = np.clip(x + whole[:, 1], first - limit, last_x + limit - 1)
         if self.subpel > 2:
             one, two = (self._half(y, x, point) for point in quarter_points(part))
             return (one + two + 1) >> 1
@@ -213,6 +215,14 @@ class Pyramid:
             coarse = _downscale(planes[:1], COARSE)[0] * np.float32(COARSE_UNIT / UNIT)
             self.quarter = np.rint(coarse).astype(np.int16)
         self.rows, self.columns = self.full.rows, self.full.columns
+
+    @cached_property
+    def spectrum(self) -> npt.NDArray[np.complex128]:
+        """Spectrum of the picture at 1/8 resolution, with edges faded out, for `camera_motion`."""
+        small = _downscale(self.quarter[None].astype(np.float32), 2)[0].astype(np.float64)
+        down, right = (np.sin(np.pi * (np.arange(side) + 0.5) / side) for side in small.shape)
+        out: npt.NDArray[np.complex128] = np.fft.rfft2((small - small.mean()) * down[:, None] * right)
+        return out
 
 
 def undisplaced_level(frame: Picture, other: Picture | None = None, fraction: float = 0.0) -> PyramidLevel:

@@ -51,6 +51,13 @@ class Effort(IntEnum):
 
 RANGES = {Effort.FAST: 8, Effort.NORMAL: 12}
 """Range of the full search in pixels at 1/4 resolution: ±32 and ±48 pixels of the picture."""
+PEAKS = 3
+"""Peaks of the phase correlation that are tried."""
+MAX_NEAR = 6
+"""Camera motion in pixels at 1/4 resolution, along both axes, up to which the full search is around zero."""
+MIN_CAMERA_GAIN = 0.6
+"""Squared difference of the pictures moved along the camera motion, relative to that of the pictures as they are, below
+which the full search is around it."""
 MIN_SAVING_BITS = 10
 """Minimum saving in bits for which a block is searched."""
 STRIP = 16
@@ -142,13 +149,14 @@ def estimate_motion(
     known = None if predictors is None else predictors.reshape(-1, 2)
     rates, half_rates = mvd_rates(rd_lambda), mvd_rates(rd_lambda / 4)
     coarse, least = _coarse_rates(rd_lambda, RANGES[effort]), math.ceil(MIN_SAVING_BITS * rd_lambda * ERROR_UNIT)
+    centre = camera_motion(now, then)
     if kernels is not None:
         out = np.empty(shape, np.int32)
-        target, places = _coarse_pictures(now, then, RANGES[effort])
+        target, places = _coarse_pictures(now, then, RANGES[effort], centre)
         kernels.search(
             now.full.for_kernel, then.full.for_kernel, now.half.for_kernel, then.half.for_kernel,
             target, target.shape[1], places, places.shape[1], len(coarse), _padded_rates(coarse), rates, half_rates,
-            least, effort > Effort.FAST,
+            least, effort > Effort.FAST, *centre,
             np.ones(shape[:2], np.uint8) if mask is None else np.ascontiguousarray(mask, np.uint8),
             np.zeros(0, np.int32) if known is None else np.ascontiguousarray(known, np.int32), out,
         )  # fmt: skip
@@ -161,7 +169,7 @@ def estimate_motion(
     needs_search = np.zeros(len(still), bool)
     needs_search[cells] = True
     needs_search = needs_search.reshape(shape[:2])
-    alone, smooth = (found.reshape(-1, 2) for found in _full_search(now, then, coarse, needs_search))
+    alone, smooth = (found.reshape(-1, 2) for found in _full_search(now, then, coarse, centre, needs_search))
     field = _Field(now.half, then.half, half_rates, smooth * 2, cells)
     field.offer(alone[cells] * 2)
     field.offer(still[cells])
@@ -195,26 +203,67 @@ def _padded_rates(rates: Ints) -> Ints:
     return np.pad(rates, ((0, 0), (0, KERNEL_SPAN - rates.shape[1])))
 
 
-def _coarse_pictures(now: Pyramid, then: Pyramid, reach: int) -> tuple[Shorts, Shorts]:
-    """Target and reference picture at 1/4 resolution, padded for the kernel."""
+def camera_motion(now: Pyramid, then: Pyramid) -> tuple[int, int]:
+    """Displacement down and right, in pixels at 1/4 resolution, by which all of a picture moves; 0 if that is not far.
+
+    Of the highest peaks of the phase correlation (Kuglin and Hines 1975, "The phase correlation image alignment
+    method") the one with which the pictures differ least, if that is much less. Blocks are searched around it, so fast
+    pans are found however far they go.
+    """
+    product = np.conj(now.spectrum) * then.spectrum
+    height, width = now.quarter.shape[0] // 2, now.quarter.shape[1] // 2
+    correlation = np.fft.irfft2(product / np.maximum(np.abs(product), 1e-9), (height, width))
+    first = np.argpartition(correlation, -min(PEAKS, correlation.size), axis=None)[-PEAKS:]
+    down, right = np.divmod(first[np.argsort(correlation.ravel()[first])], width)
+    down, right = (2 * np.where(at > side // 2, at - side, at) for at, side in ((down, height), (right, width)))
+    if max(abs(int(down[-1])), abs(int(right[-1]))) <= MAX_NEAR:
+        return 0, 0
+    vectors = list(zip(down.tolist(), right.tolist(), strict=True))
+    errors = [_difference(now.quarter, then.quarter, *vector) for vector in vectors]
+    least = int(np.argmin(errors))
+    return vectors[least] if errors[least] < MIN_CAMERA_GAIN * _difference(now.quarter, then.quarter, 0, 0) else (0, 0)
+
+
+def _difference(now: Shorts, then: Shorts, down: int, right: int) -> float:
+    """Mean squared difference of two pictures where they overlap, the second one displaced."""
+    height, width = now.shape
+    a = now[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+    b = then[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
+    return float(np.mean((a.astype(np.float32) - b) ** 2)) if a.size else math.inf
+
+
+def _displaced(picture: Shorts, down: int, right: int) -> Shorts:
+    """A picture displaced, with its edges repeated."""
+    if not (down or right):
+        return picture
+    height, width = picture.shape
+    lines, places = np.arange(height) + down, np.arange(width) + right
+    out: Shorts = picture.take(lines.clip(0, height - 1), axis=0).take(places.clip(0, width - 1), axis=1)
+    return out
+
+
+def _coarse_pictures(now: Pyramid, then: Pyramid, reach: int, centre: tuple[int, int]) -> tuple[Shorts, Shorts]:
+    """Target and reference picture at 1/4 resolution, padded for the kernel; the latter displaced by `centre`."""
     beyond = (WINDOW_SIZE - BLOCK) // COARSE // 2
     margin = beyond + reach
     right = margin + max(KERNEL_SPAN - 2 * reach, 0)
-    target, places = np.pad(now.quarter, beyond, "edge"), np.pad(then.quarter, ((margin,) * 2, (margin, right)), "edge")
+    target = np.pad(now.quarter, beyond, "edge")
+    places = np.pad(_displaced(then.quarter, *centre), ((margin,) * 2, (margin, right)), "edge")
     return np.ascontiguousarray(target), np.ascontiguousarray(places)
 
 
 def _full_search(
-    now: Pyramid, then: Pyramid, rates: Ints, mask: npt.NDArray[np.bool_]
+    now: Pyramid, then: Pyramid, rates: Ints, centre: tuple[int, int], mask: npt.NDArray[np.bool_]
 ) -> tuple[Ints, Ints]:  # fmt: skip
-    """Full search at 1/4 resolution: best integer-pel vectors by the block alone, and by its neighbourhood.
+    """Full search at 1/4 resolution around `centre`: best integer-pel vectors by the block alone, and by its
+    neighbourhood.
 
     Both are (rows, columns, 2): the first for the blocks in `mask` (rows, columns), the second for their neighbours
     too.
     """
     span = len(rates)
     near = _dilate(mask)
-    errors = _Errors(now, then, rates, _dilate(near))
+    errors = _Errors(now, then, rates, centre, _dilate(near))
     alone, smooth = (np.full((now.rows, now.columns), rates.size // 2, np.intp) for _ in range(2))
     for row in np.flatnonzero(near.any(axis=1)).tolist():
         here = errors[row]
@@ -228,6 +277,8 @@ def _full_search(
     first, second = (
         np.stack(np.divmod(found, span), axis=-1).astype(np.int32) - span // 2 for found in (alone, smooth)
     )
+    first[mask] += np.array(centre, np.int32)
+    second[near] += np.array(centre, np.int32)
     return first, second
 
 
@@ -244,12 +295,14 @@ class _Errors:
     |a − b|² = |a|² − 2ab + |b|². |a|² is the same for all vectors, so matrix products do most of the work.
     """
 
-    def __init__(self, now: Pyramid, then: Pyramid, rates: Ints, mask: npt.NDArray[np.bool_]) -> None:
+    def __init__(
+        self, now: Pyramid, then: Pyramid, rates: Ints, centre: tuple[int, int], mask: npt.NDArray[np.bool_]
+    ) -> None:  # fmt: skip
         """`mask` (rows, columns) selects the blocks to compute; `rates` (span, span) are added to all errors."""
         wide, self.block, self.span = WINDOW_SIZE // COARSE, BLOCK // COARSE, len(rates)
         beyond, reach = (wide - self.block) // 2, len(rates) // 2
         # float32, in which the matrix products are fast and, for numbers of this size, exact.
-        earlier, later = (picture.quarter.astype(np.float32) for picture in (then, now))
+        earlier, later = (x.astype(np.float32) for x in (_displaced(then.quarter, *centre), now.quarter))
         target = sliding_window_view(np.pad(later, beyond, mode="edge"), (wide, wide))
         self.target = target[:: self.block, :: self.block].reshape(now.rows, now.columns, wide * wide)
         places = sliding_window_view(np.pad(earlier, beyond + reach, mode="edge"), (wide, wide))

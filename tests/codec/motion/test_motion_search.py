@@ -10,7 +10,7 @@ from dfccodec.codec.motion import payload
 from dfccodec.codec.motion.blocks import MotionField, References
 from dfccodec.codec.motion.motion_encoder import Effort, MotionSearch, lambda_for_qp
 from dfccodec.codec.motion.pyramid import Pyramid
-from dfccodec.codec.motion.search import estimate_motion
+from dfccodec.codec.motion.search import camera_motion, estimate_motion
 from dfccodec.container.records import MotionFilter
 
 
@@ -29,6 +29,25 @@ def test_motion_estimation_finds_a_translation(
     vectors = estimate_motion(Pyramid(current), Pyramid(reference, motion_filter), lambda_for_qp(0), effort=effort)
     inner = vectors[6:-6, 6:-6]
     assert (inner == np.array(move) * motion_filter.subpel).mean() > 0.9
+
+
+@pytest.mark.parametrize("effort", list(Effort))
+@pytest.mark.parametrize("move", [(0, 120), (-88, 64)])
+def test_a_fast_pan_is_found_beyond_the_range_of_the_search(move: tuple[int, int], effort: Effort) -> None:
+    canvas = texture(420, 560)
+    current, reference = (canvas[y : y + 192, x : x + 256] for y, x in ((110, 150), (110 - move[0], 150 - move[1])))
+    now, then = Pyramid(current), Pyramid(reference, MotionFilter.SIX_TAP)
+    assert np.abs(np.array(camera_motion(now, then)) * 4 - move).max() <= 4
+    vectors = estimate_motion(now, then, lambda_for_qp(0), effort=effort)
+    seen = (slice(13, -2), slice(2, -11)) if move[0] < 0 else (slice(2, -2), slice(2, -17))
+    assert (vectors[seen] == np.array(move) * MotionFilter.SIX_TAP.subpel).all(axis=-1).mean() > 0.9
+
+
+def test_the_search_stays_around_zero_where_the_camera_does() -> None:
+    still, near = texture(192, 256), texture(200, 264)
+    other = np.random.default_rng(9).integers(0, 256, still.shape, np.uint8)
+    for now, then in ((still, still), (near[:192, :256], near[8:, 8:]), (still, other)):
+        assert camera_motion(Pyramid(now), Pyramid(then, MotionFilter.SIX_TAP)) == (0, 0)
 
 
 @pytest.mark.parametrize("effort", list(Effort))
