@@ -176,7 +176,7 @@ def encode(
     effort: Annotated[
         str | None,
         typer.Option(
-            help="Motion search: fast (±32 px, fewer refinement steps) or normal (±48 px).",
+            help="Motion search: fast (±32 px, fewer refinement steps) or normal (±48 px), around the motion of the camera.",
             show_default="normal",
             rich_help_panel=common.ADVANCED,
         ),
