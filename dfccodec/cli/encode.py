@@ -176,7 +176,8 @@ def encode(
     effort: Annotated[
         str | None,
         typer.Option(
-            help="Motion search: fast (±32 px, fewer refinement steps) or normal (±48 px), around the motion of the camera.",
+            help="Motion search around the motion of the camera: fast (±32 px, fewer refinement steps) or normal "
+            "(±48 px).",
             show_default="normal",
             rich_help_panel=common.ADVANCED,
         ),
