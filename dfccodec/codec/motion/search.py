@@ -134,6 +134,8 @@ def estimate_motion(
 ) -> Ints:  # fmt: skip
     """Estimate the motion vectors of the blocks of a picture.
 
+    Where the camera moves far, what it follows does not: both are searched.
+
     Args:
         now: the target picture.
         then: the reference picture, with samples between pixels.
@@ -145,11 +147,21 @@ def estimate_motion(
     Returns:
         vectors (rows, columns, 2) int32 in units of 1 / `then.full.subpel` pixel.
     """
+    centre = camera_motion(now, then)
+    if centre != (0, 0):
+        predictors = _search_around((0, 0), now, then, rd_lambda, predictors, effort, mask)
+    return _search_around(centre, now, then, rd_lambda, predictors, effort, mask)
+
+
+def _search_around(
+    centre: tuple[int, int], now: Pyramid, then: Pyramid, rd_lambda: float, predictors: Ints | None, effort: Effort,
+    mask: npt.NDArray[np.bool_] | None,
+) -> Ints:  # fmt: skip
+    """As :func:`estimate_motion`, with a full search around `centre`, in pixels at 1/4 resolution."""
     shape, subpel = (now.rows, now.columns, 2), then.full.subpel
     known = None if predictors is None else predictors.reshape(-1, 2)
     rates, half_rates = mvd_rates(rd_lambda), mvd_rates(rd_lambda / 4)
     coarse, least = _coarse_rates(rd_lambda, RANGES[effort]), math.ceil(MIN_SAVING_BITS * rd_lambda * ERROR_UNIT)
-    centre = camera_motion(now, then)
     if kernels is not None:
         out = np.empty(shape, np.int32)
         target, places = _coarse_pictures(now, then, RANGES[effort], centre)
