@@ -60,7 +60,7 @@ def test_old_key_names_are_accepted() -> None:
 
 
 def test_unknown_names_list_known_names() -> None:
-    with pytest.raises(UsageError, match="mini, mini-gpu, mini-perceptual, published"):
+    with pytest.raises(UsageError, match="mini, mini-decoder, mini-gpu, mini-perceptual, published"):
         load_recipe("maxi")
     assert load_recipe("mini-seen") == load_recipe("mini-perceptual")
     with pytest.raises(UsageError, match="frames, time"):
