@@ -45,7 +45,8 @@ class LoadedModel:
         Raises:
             ModelError: it does not decode latents of that model.
         """
-        return dataclasses.replace(self, file_model=None if check_identity(wanted, self.identity) else wanted)
+        other = None if check_identity(wanted, self.identity) else wanted
+        return self if other == self.file_model else dataclasses.replace(self, file_model=other)
 
     def precision(self) -> contextlib.AbstractContextManager[object]:
         """Context in which convolutions and attention run in `dtype`."""

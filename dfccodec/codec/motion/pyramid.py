@@ -218,7 +218,8 @@ class Pyramid:
 
     @cached_property
     def spectrum(self) -> npt.NDArray[np.complex128]:
-        """Spectrum of the picture at 1/8 resolution, with edges faded out, for `camera_motion`."""
+        """Spectrum (height, width // 2 + 1) of the picture (height, width) at 1/8 resolution, its edges faded out, for
+        `search.camera_motion`."""
         small = _downscale(self.quarter[None].astype(np.float32), 2)[0].astype(np.float64)
         down, right = (np.sin(np.pi * (np.arange(side) + 0.5) / side) for side in small.shape)
         out: npt.NDArray[np.complex128] = np.fft.rfft2((small - small.mean()) * down[:, None] * right)
